@@ -1,0 +1,197 @@
+"""Every error a user can meet, in one tree.
+
+Fields are for programs, the sentence is for people: what happened, where, and what to do. All pickle. An error that
+the record gives back (``OperationError``) is built from the recorded fields alone, on the first run as on a replay.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+
+
+class DurableError(Exception):
+    """The root of this package's errors."""
+
+
+# --- an operation failed: recorded, and the same on every replay ---
+
+
+@attrs.define(slots=False)
+class OperationError(DurableError):
+    """An operation ended in failure. Its fields are the recorded ones.
+
+    ``error_type`` names the class of the exception that the operation's body raised, with its module (builtins
+    without). ``str(error)`` is its message.
+    """
+
+    message: str
+    error_type: str | None = None
+    data: str | None = None
+    stack_trace: tuple[str, ...] = ()
+    operation_id: str | None = None
+    operation_name: str | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@attrs.define(slots=False)
+class StepError(OperationError):
+    """A step failed for good: its retry strategy allowed no further attempt."""
+
+
+# --- what a step's body may raise to steer its retries ---
+
+
+class NonRetryableError(DurableError):
+    """Raised by a step's body: no built-in retry strategy attempts the step again.
+
+    May be mixed into an exception of your own: ``class CardDeclined(NonRetryableError, PaymentError)``.
+    """
+
+
+class RetryAfterError(DurableError):
+    """Raised by a step's body: if the step is attempted again, then not before ``delay`` has passed.
+
+    The number of attempts stays the strategy's. May be mixed into an exception of your own that has a ``delay``.
+    """
+
+    def __init__(self, delay: timedelta, message: str = "") -> None:
+        super().__init__(delay, message)
+        self.delay = delay
+
+    def __str__(self) -> str:
+        return self.args[1] if len(self.args) > 1 and self.args[1] else f"retry after {self.delay}"
+
+
+# --- why an attempt failed without its body raising: what a retry strategy is asked about ---
+
+
+@attrs.define(slots=False)
+class StepInterruptedError(DurableError):
+    """An at-most-once attempt began, and the process ended before its outcome was on record.
+
+    It counts as a failed attempt; the body is not run for it again.
+    """
+
+    operation_id: str
+    operation_name: str | None
+    attempt: int
+
+    def __str__(self) -> str:
+        return (
+            f"attempt {self.attempt} of step {self.operation_name or self.operation_id} was interrupted before its "
+            "outcome was recorded; whether its side effects happened is unknown"
+        )
+
+
+@attrs.define(slots=False)
+class StepTimeoutError(DurableError, TimeoutError):
+    """An attempt ran longer than the ``timeout`` of its :class:`~durable_async.StepConfig` and was cancelled."""
+
+    operation_name: str | None
+    timeout: timedelta
+
+    def __str__(self) -> str:
+        return f"an attempt of step {self.operation_name or '(unnamed)'} ran longer than its timeout of {self.timeout}"
+
+
+# --- values that cannot be recorded ---
+
+
+@attrs.define(slots=False)
+class SerializationError(DurableError):
+    """A value could not be written to the record, or a recorded one not read as the type asked for."""
+
+    operation: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.reason}"
+
+
+@attrs.define(slots=False)
+class PayloadTooLargeError(DurableError):
+    """A result or error is larger than the service accepts. Nothing was sent, and trying again cannot help."""
+
+    operation: str
+    size: int  # bytes
+    limit: int  # bytes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.operation}: {self.size} bytes are more than the {self.limit} bytes that the durable service "
+            "accepts. Keep the data elsewhere and return a reference to it, or use a serializer that does so"
+        )
+
+
+# --- the workflow itself is wrong ---
+
+
+@attrs.frozen
+class OperationLabel:
+    """What an operation is, as far as a replay compares it."""
+
+    type: str
+    subtype: str | None
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"{self.subtype or self.type} {self.name!r}" if self.name else f"{self.subtype or self.type} (unnamed)"
+
+
+@attrs.define(slots=False)
+class NonDeterminismError(DurableError):
+    """The workflow asked for another operation than the one on record in its place.
+
+    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error.
+    """
+
+    operation_id: str
+    recorded: OperationLabel
+    requested: OperationLabel
+
+    def __str__(self) -> str:
+        return (
+            f"the workflow asks for {self.requested}, but operation {self.operation_id} of this execution is "
+            f"{self.recorded}. The workflow changed while it was running, or it is not deterministic: let running "
+            "executions finish on the old code (publish a new function version), or stop them"
+        )
+
+
+class ContextMisuseError(DurableError):
+    """A durable operation was called where none can be: in a step's body, in a task or thread that is no part of the
+    workflow, on another execution's context, or twice with one key. The message says which, and what to do."""
+
+
+class NotDurableError(DurableError):
+    """The event is no durable invocation: the function was invoked without a durable configuration."""
+
+    def __str__(self) -> str:
+        return (
+            "the event is not the input of a durable execution. On Lambda, create the function with a DurableConfig "
+            "(it cannot be added later) and invoke a version, an alias or $LATEST; elsewhere, start the handler "
+            "through a durable service"
+        )
+
+
+# --- the durable service refused, or could not be reached ---
+
+
+@attrs.define(slots=False)
+class ServiceCallError(DurableError):
+    """A call to the durable service failed.
+
+    :ivar code: the API's error code, such as ``InvalidParameterValueException``; None if no answer came
+    :ivar status: the HTTP status; None if no answer came
+    """
+
+    operation: str
+    message: str
+    code: str | None = None
+    status: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.operation} failed: {self.code or 'no answer'}: {self.message}"

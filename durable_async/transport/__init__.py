@@ -1,0 +1,1 @@
+"""How an invocation reaches the durable service."""

@@ -1,0 +1,30 @@
+"""Operation ids: hashes of positions, the same in every run of the same program.
+
+Positions in a context are ``1``, ``2``, ... in the order of the calls, as in the official Python SDK, so that both
+give the same ids to the same program. Two kinds of position are ours alone: the branch of an asyncio task
+(``task-3``, the third task that its creator started) and an operation named by a key (``key-order-17``).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+def operation_id(prefix: str, position: int | str) -> str:
+    """The id of what stands at ``position`` below ``prefix``.
+
+    :param prefix: the id of the enclosing context or branch, empty at the root
+    :return: 64 hexadecimal digits. BLAKE2b with its default digest, cut: cutting differs from ``digest_size=32``
+    """
+    position = f"{prefix}-{position}" if prefix else str(position)
+    return blake2b(position.encode()).hexdigest()[:64]
+
+
+def task_branch(prefix: str, number: int) -> str:
+    """The prefix of the operations called in the ``number``-th task (from 1) that the branch ``prefix`` created."""
+    return operation_id(prefix, f"task-{number}")
+
+
+def keyed_operation_id(prefix: str, key: str) -> str:
+    """The id of the operation called ``key`` in the branch ``prefix``, wherever in the program it stands."""
+    return operation_id(prefix, f"key-{key}")

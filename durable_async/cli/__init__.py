@@ -1,0 +1,15 @@
+"""The ``durable-async`` command. One module a command; each is a thin caller of the package."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    try:
+        from durable_async.cli.commands import durable_async
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.exit("The durable-async command needs click: pip install 'durable-async[cli]'")
+    durable_async()

@@ -140,7 +140,19 @@ class ChainedInvokeOptions(TypedDict, total=False):
     XAmznTraceId: str
 
 
-class OperationUpdate(TypedDict, total=False):
+class UpdateDetails(TypedDict, total=False):
+    """What an update says besides which operation it is of and what happened."""
+
+    Payload: str
+    Error: ErrorObject
+    ContextOptions: ContextOptions
+    StepOptions: StepOptions
+    WaitOptions: WaitOptions
+    CallbackOptions: CallbackOptions
+    ChainedInvokeOptions: ChainedInvokeOptions
+
+
+class OperationUpdate(UpdateDetails, total=False):
     """What an SDK asks the service to record. Absent members are left out, never null."""
 
     Id: Required[str]
@@ -149,13 +161,6 @@ class OperationUpdate(TypedDict, total=False):
     ParentId: str
     Name: str
     SubType: str
-    Payload: str
-    Error: ErrorObject
-    ContextOptions: ContextOptions
-    StepOptions: StepOptions
-    WaitOptions: WaitOptions
-    CallbackOptions: CallbackOptions
-    ChainedInvokeOptions: ChainedInvokeOptions
 
 
 class ExecutionState(TypedDict, total=False):

@@ -1,0 +1,76 @@
+"""What the adapters have in common: counting, and the time of one invocation. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from time import perf_counter, process_time
+from types import FrameType
+from typing import Any
+
+
+class Marks:
+    bodies = 0  # that ran
+    returned_at = 0.0  # the workflow, if it says so
+
+
+def body_ran() -> None:
+    """Called by each body of a step."""
+    Marks.bodies += 1
+
+
+def workflow_returns() -> None:
+    """Called by the workflow as the last thing it does."""
+    Marks.returned_at = perf_counter()
+
+
+def measure(invoke: Callable[[dict[str, Any]], Any]) -> None:
+    """Read ``{"spawned_at": ..., "warm_up": [envelope], "envelope": ...}``, invoke, print figures in seconds.
+
+    CPU time is that of all threads. The tail is what passes between the workflow's return and the handler's. The life
+    is that of the process until then; ``perf_counter`` counts for all processes alike.
+    """
+    task = json.load(sys.stdin)
+    for envelope in task["warm_up"]:
+        invoke(envelope)
+    if "count_calls_of" in task:
+        print(json.dumps({"calls": _own_calls(task["count_calls_of"], lambda: invoke(task["envelope"]))}), flush=True)
+        return
+    ran_before = Marks.bodies
+    wall, cpu = perf_counter(), process_time()
+    output = invoke(task["envelope"])
+    ended, cpu_ended = perf_counter(), process_time()
+    figures = {
+        "wall": ended - wall,
+        "cpu": cpu_ended - cpu,
+        "tail": ended - Marks.returned_at if Marks.returned_at else 0.0,  # the floor has none
+        "life_wall": ended - task["spawned_at"],
+        "life_cpu": cpu_ended,
+    }
+    print(json.dumps({"figures": figures, "output": output, "bodies": Marks.bodies - ran_before}), flush=True)
+
+
+def _own_calls(package: str, invoke: Callable[[], Any]) -> int:
+    """How many Python functions of ``package`` are entered, coroutines each time that they are resumed.
+
+    In all threads that are started meanwhile.
+    """
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = spec.submodule_search_locations[0]
+    calls: list[None] = []  # to append is atomic
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(folder):
+            calls.append(None)
+
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    invoke()
+    sys.setprofile(None)
+    threading.setprofile(None)  # type: ignore[arg-type]
+    return len(calls)

@@ -1,0 +1,3 @@
+from durable_async.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""Reading the values of options: texts to what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@attrs.frozen
+class Mapping:
+    """``MODULE[:MAPPING]``"""
+
+    module: str
+    attribute: str = "HANDLERS"
+
+
+@attrs.frozen
+class Function:
+    """``NAME=MODULE:ATTRIBUTE``"""
+
+    name: str
+    module: str
+    attribute: str
+
+
+@attrs.frozen
+class Timeout:
+    """``[NAME=]SECONDS``; without a name, for all functions."""
+
+    name: str | None
+    seconds: int
+
+
+def mapping(text: str) -> Mapping:
+    module, colon, attribute = text.partition(":")
+    if not module or (colon and not attribute):
+        raise ValueError
+    return Mapping(module, attribute) if colon else Mapping(module)
+
+
+def function(text: str) -> Function:
+    name, _, place = text.partition("=")
+    module, _, attribute = place.partition(":")
+    if not (name and module and attribute):
+        raise ValueError
+    return Function(name, module, attribute)
+
+
+def timeout(text: str) -> Timeout:
+    name, equals, seconds = text.rpartition("=")
+    if equals and not name:
+        raise ValueError
+    value = int(seconds)
+    if not 1 <= value <= 31_622_400:  # 366 days
+        raise ValueError
+    return Timeout(name or None, value)
+
+
+def repeatable(flag: str, form: str, read: Callable[[str], T], *, help: str) -> Callable[[F], F]:  # noqa: A002
+    """An option that may be given often, whose values ``read`` understands or refuses with a ValueError."""
+
+    def understand(value: str) -> T:
+        try:
+            return read(value)
+        except ValueError:
+            raise click.BadParameter(f"'{value}' is not of the form {form}") from None
+
+    def callback(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> list[T]:
+        return [understand(value) for value in values]
+
+    return click.option(flag, multiple=True, metavar=form, callback=callback, help=help)

@@ -1,0 +1,71 @@
+"""How an operation is to be done: values that are checked where they are made."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+import attrs
+
+from durable_async.backoff import positive, whole_seconds
+from durable_async.retry import StrategyLike, SupportsShouldRetry
+from durable_async.serializers import Serializer
+
+
+class StepSemantics(StrEnum):
+    """What happens to an attempt that began and whose end is not on record, because its process died."""
+
+    AT_LEAST_ONCE_PER_RETRY = "AT_LEAST_ONCE_PER_RETRY"
+    """It is run again. The default; the body should be idempotent."""
+    AT_MOST_ONCE_PER_RETRY = "AT_MOST_ONCE_PER_RETRY"
+    """It counts as failed with :class:`~durable_async.StepInterruptedError`, and the retry strategy decides. For side
+    effects that must not happen twice; costs one more call to the service before the body runs."""
+
+
+def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+    if isinstance(value, type):
+        raise TypeError(f"retry_strategy must be a strategy, not the class {value.__qualname__}: call it")
+    if not (value is None or isinstance(value, SupportsShouldRetry) or callable(value)):
+        raise TypeError(f"retry_strategy must be a RetryStrategy or a function (error, attempt), not {value!r}")
+
+
+def _serializer(_: object, __: attrs.Attribute[Serializer | None], value: object) -> None:
+    if value is not None and (isinstance(value, type) or not isinstance(value, Serializer)):
+        raise TypeError(f"serializer must be an object with serialize and deserialize, not {value!r}")
+
+
+def _timeout(_: object, __: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
+    if value is not None:
+        positive("timeout", value)
+
+
+@attrs.frozen(kw_only=True)
+class StepConfig:
+    """How a step is attempted and recorded.
+
+    A step without a retry strategy is attempted once: its first error is its last. The official SDKs disagree here.
+    Those for Python, JavaScript and Java retry such a step 5 times, that for .NET does not; and the published
+    behaviour cases call a step without a strategy one with "no retry configured". Where they disagree, a side
+    effect is not repeated that nobody asked to repeat. ``RetryStrategy.default()`` is what the other three do.
+
+    :ivar retry_strategy: asked after each failed attempt. None, the default, allows no further one
+    :ivar serializer: writes and reads the step's result; JSON without one
+    :ivar timeout: of one attempt, which then fails with :class:`~durable_async.StepTimeoutError`. No limit without one
+    :raises TypeError: a value is of the wrong type
+    :raises ValueError: ``semantics`` is none of the two, or ``timeout`` is not longer than zero
+    """
+
+    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=_strategy)
+    semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
+    serializer: Serializer | None = attrs.field(default=None, validator=_serializer)
+    timeout: timedelta | None = attrs.field(default=None, validator=_timeout)
+
+
+def duration_seconds(value: timedelta, *, what: str) -> int:
+    """A duration as the service takes it: whole seconds, rounded up, so from 1 to 31,622,400 (366 days).
+
+    :param what: names the value in the errors
+    :raises TypeError: it is no ``timedelta``
+    :raises ValueError: it is zero, negative, or longer than the service waits
+    """
+    return whole_seconds(positive(what, value))

@@ -1,0 +1,229 @@
+"""Who is calling: the branches of identity that the tasks of a workflow form.
+
+- A branch is one sequential strand of calls: the body of a context, or one asyncio task started inside it.
+- A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on where the
+  program stands and never on what the event loop ran first.
+- A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
+  because callbacks run in no order that a replay would repeat.
+- Bodies of steps run in no branch: what tasks an HTTP client starts in there is nobody's business.
+
+The hook is the loop's task factory, in front of whatever factory was there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from durable_async.errors import ContextMisuseError
+from durable_async.step_context import StepContext
+from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
+
+TaskFactory = Callable[..., "asyncio.Future[Any]"]
+
+
+@attrs.define(eq=False)
+class Workflow:
+    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going."""
+
+    execution_arn: str
+    on_change: Callable[[], None]
+    tasks: set[asyncio.Future[Any]] = attrs.field(factory=set)
+
+    def adopt(self, task: asyncio.Future[Any]) -> None:
+        self.tasks.add(task)
+        task.add_done_callback(self._forget)
+        self.on_change()
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self.tasks.discard(task)
+        self.on_change()
+
+
+@attrs.define(eq=False)
+class Scope:
+    """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
+
+    :ivar id: of the context's operation, None for the root context
+    """
+
+    id: str | None = None
+    parent: Scope | None = None
+    _tasks: set[asyncio.Future[Any]] = attrs.field(factory=set)
+    _closed: bool = False
+
+    def adopt(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def is_closed(self) -> bool:
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._closed:
+                return True
+            scope = scope.parent
+        return False
+
+    def close(self) -> None:
+        """The context has ended: what is left of its tasks is cancelled, and nothing in it can write any more."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+
+
+@attrs.define(eq=False)
+class Branch:
+    """One strand of calls.
+
+    :ivar prefix: what the ids of its operations derive from; empty in the root context
+    :ivar task: the one task that may call in it; None until a task that starts eagerly makes its first call
+    """
+
+    workflow: Workflow
+    scope: Scope = attrs.field(factory=Scope)
+    prefix: str = ""
+    task: asyncio.Future[Any] | None = None
+    _calls: int = 0
+    _tasks: int = 0
+    _keys: set[str] | None = None
+
+    def claim(self, key: str | None) -> str:
+        """The id of the next operation, or of the one called ``key``."""
+        if key is None:
+            self._calls += 1
+            return operation_id(self.prefix, self._calls)
+        if self._keys is None:
+            self._keys = set()
+        elif key in self._keys:
+            raise ContextMisuseError(
+                f"two operations of one branch have the key {key!r}; a key must be unique among the calls of a "
+                "context, map item or task"
+            )
+        self._keys.add(key)
+        return keyed_operation_id(self.prefix, key)
+
+    def of_new_task(self) -> Branch:
+        self._tasks += 1
+        return Branch(self.workflow, self.scope, task_branch(self.prefix, self._tasks))
+
+    def is_calling(self) -> bool:
+        """Whether the running code is this branch's own task."""
+        try:
+            running = asyncio.current_task()
+        except RuntimeError:  # a thread without an event loop
+            return False
+        if self.task is None:
+            self.task = running
+        return self.task is running
+
+
+_current: ContextVar[Branch | StepContext | None] = ContextVar("durable_async_branch", default=None)
+
+
+def current() -> Branch | StepContext | None:
+    """The branch, or the step whose body it is, that the running code belongs to. In a step's worker thread too."""
+    return _current.get()
+
+
+@contextmanager
+def entered(place: Branch | StepContext | None) -> Iterator[None]:
+    token = _current.set(place)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def calling_branch(workflow: Workflow) -> Branch:
+    """The branch of ``workflow`` that the running code calls from.
+
+    :raises ContextMisuseError: there is none
+    """
+    here = _current.get()
+    if isinstance(here, Branch) and here.workflow is workflow and here.is_calling():
+        return here
+    if isinstance(here, StepContext):
+        name = here.name or here.operation_id
+        raise ContextMisuseError(
+            f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
+            "the operation from the workflow, or make the function a child context"
+        )
+    if isinstance(here, Branch) and here.workflow is not workflow:
+        raise ContextMisuseError(
+            f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
+        )
+    raise ContextMisuseError(
+        "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
+        "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
+    )
+
+
+def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+    """Start the first task of a workflow, which is no task of another branch."""
+    factory = _factories.get(loop)
+    return _start(loop, factory.previous if factory else None, branch, coro, {})
+
+
+def _start(
+    loop: asyncio.AbstractEventLoop,
+    previous: TaskFactory | None,
+    branch: Branch | None,
+    coro: Coroutine[Any, Any, Any],
+    options: dict[str, Any],
+) -> asyncio.Future[Any]:
+    if options.get("context") is not None:
+        # A copy: a context that two tasks share cannot hold the branch of both.
+        options["context"] = own = options["context"].copy()
+        own.run(_current.set, branch)
+    token = _current.set(branch)  # a task copies the context in which it is made
+    try:
+        task = previous(loop, coro, **options) if previous else asyncio.Task(coro, loop=loop, **options)
+    finally:
+        _current.reset(token)
+    if branch is not None:
+        branch.task = task
+        branch.workflow.adopt(task)
+        branch.scope.adopt(task)
+    return task
+
+
+@attrs.define(eq=False)
+class _Factory:
+    previous: TaskFactory | None
+    users: int = 0
+
+    def __call__(
+        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Future[Any]:
+        creator = _current.get()
+        if not isinstance(creator, Branch):
+            return self.previous(loop, coro, **options) if self.previous else asyncio.Task(coro, loop=loop, **options)
+        branch = creator.of_new_task() if creator.is_calling() else None
+        return _start(loop, self.previous, branch, coro, options)
+
+
+_factories: WeakKeyDictionary[asyncio.AbstractEventLoop, _Factory] = WeakKeyDictionary()
+
+
+@contextmanager
+def task_branches(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """While entered, tasks that workflows on ``loop`` create get branches of their own."""
+    factory = _factories.get(loop)
+    if factory is None or loop.get_task_factory() is not factory:
+        factory = _factories[loop] = _Factory(loop.get_task_factory())
+        loop.set_task_factory(factory)  # type: ignore[arg-type]
+    factory.users += 1
+    try:
+        yield
+    finally:
+        factory.users -= 1
+        # Somebody who wrapped ours meanwhile still calls it; it then passes everything through.
+        if not factory.users and loop.get_task_factory() is factory:
+            loop.set_task_factory(factory.previous)  # type: ignore[arg-type]
+            del _factories[loop]

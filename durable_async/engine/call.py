@@ -1,0 +1,120 @@
+"""A durable call: an identity that was claimed when the operation was called, and how its record is read and written."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager
+from typing import Unpack
+
+import attrs
+
+from durable_async.engine.branches import Branch
+from durable_async.engine.error_objects import error_object
+from durable_async.engine.invocation import Invocation
+from durable_async.errors import (
+    NonDeterminismError,
+    OperationLabel,
+    PayloadTooLargeError,
+    ServiceCallError,
+)
+from durable_async.wire.codec import utf8_size
+from durable_async.wire.limits import PAYLOAD_BYTES
+from durable_async.wire.operations import (
+    TERMINAL,
+    Action,
+    ErrorObject,
+    Operation,
+    OperationType,
+    OperationUpdate,
+    SubType,
+    UpdateDetails,
+)
+
+
+@attrs.define(eq=False)
+class Call:
+    invocation: Invocation
+    branch: Branch
+    id: str
+    type: OperationType
+    subtype: SubType
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
+
+    async def look(self) -> Operation | None:
+        """The operation as it is recorded, None if it is new.
+
+        :raises NonDeterminismError: another operation is recorded in its place
+        :raises asyncio.CancelledError: the invocation is ending
+        """
+        invocation = self.invocation
+        if invocation.decided() or self.branch.scope.is_closed():
+            await invocation.refuse()
+        operation = invocation.record.get(self.id)
+        if operation is None:
+            whole = invocation.record.whole
+            if whole is None:
+                return None
+            with invocation.activity:
+                await asyncio.shield(whole)
+            operation = invocation.record.get(self.id)
+            if operation is None:
+                return None
+        self._compare(operation)
+        if operation["Status"] in TERMINAL:
+            invocation.record.visit(operation)
+        return operation
+
+    def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
+        """Record with whatever leaves next; nobody waits for it."""
+        self.invocation.flusher.post(self._update(action, details))
+
+    async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
+        """Record, and return the operation as the service has it now."""
+        invocation = self.invocation
+        if invocation.decided() or self.branch.scope.is_closed():
+            await invocation.refuse()  # the body took its cancellation for something to recover from
+        with invocation.activity:
+            await invocation.flusher.commit(self._update(action, details))
+        operation = invocation.record.get(self.id)
+        if operation is None:
+            raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
+        return operation
+
+    async def park(self, due: float | None) -> None:
+        """Wait until the service says something new; ``due`` (epoch seconds) is when it should."""
+        await self.invocation.parked(self.id, due)
+
+    def running(self) -> AbstractContextManager[None]:
+        """Entered while something of this call runs that must not be cut short by a suspension."""
+        return self.invocation.activity
+
+    def sized(self, payload: str) -> str:
+        """:raises PayloadTooLargeError: the service would not take ``payload``"""
+        if len(payload) * 4 > PAYLOAD_BYTES and (size := utf8_size(payload)) > PAYLOAD_BYTES:
+            raise PayloadTooLargeError(str(self), size, PAYLOAD_BYTES)
+        return payload
+
+    def error_object(self, error: BaseException) -> ErrorObject:
+        return error_object(error, of=str(self))
+
+    def _update(self, action: Action, details: UpdateDetails) -> OperationUpdate:
+        update = OperationUpdate(Id=self.id, Type=self.type, SubType=self.subtype, Action=action, **details)
+        if self.name is not None:
+            update["Name"] = self.name
+        if self.branch.scope.id is not None:
+            update["ParentId"] = self.branch.scope.id
+        return update
+
+    def _compare(self, operation: Operation) -> None:
+        subtype, name = operation.get("SubType"), operation.get("Name") or None
+        if operation["Type"] != self.type or (subtype and subtype != self.subtype) or name != self.name:
+            raise self.invocation.mismatch(
+                NonDeterminismError(
+                    self.id,
+                    OperationLabel(operation["Type"], subtype, name),
+                    OperationLabel(self.type, self.subtype, self.name),
+                )
+            )

@@ -1,0 +1,76 @@
+"""What is known of each operation of the execution.
+
+- raw: an operation stays the dict that arrived, until a call asks for it
+- replaced whole: the service sends whole operations, so a newer one takes the place of the older
+- whoever waits for a change of an operation is woken by the next state that names it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from durable_async.wire.operations import TERMINAL, Operation, OperationType
+
+
+class Record:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._operations: dict[str, Operation] = {}
+        self._changes: dict[str, asyncio.Future[None]] = {}
+        self._unvisited: dict[str | None, set[str]] = {}
+        self._whole: asyncio.Future[None] | None = loop.create_future()
+
+    def load(self, operations: Iterable[Operation]) -> None:
+        """Take in a part of what was on record when this invocation began."""
+        for operation in operations:
+            self._operations[operation["Id"]] = operation
+            if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
+                self._unvisited.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
+
+    def loaded(self) -> None:
+        """Nothing more comes: an operation that is not here is new."""
+        if self._whole is not None:
+            self._whole.set_result(None)
+            self._whole = None
+
+    @property
+    def whole(self) -> asyncio.Future[None] | None:
+        """None once the whole record is here; until then, what to wait for."""
+        return self._whole
+
+    def apply(self, operations: Iterable[Operation]) -> None:
+        """Take in what the service says has changed since."""
+        for operation in operations:
+            self._operations[operation["Id"]] = operation
+            change = self._changes.pop(operation["Id"], None)
+            if change is not None and not change.done():
+                change.set_result(None)
+
+    def get(self, operation_id: str) -> Operation | None:
+        return self._operations.get(operation_id)
+
+    def execution(self) -> Operation | None:
+        """The EXECUTION operation, which carries the input. It may stand on any page."""
+        for operation in self._operations.values():
+            if operation["Type"] == OperationType.EXECUTION:
+                return operation
+        return None
+
+    def visit(self, operation: Operation) -> None:
+        unvisited = self._unvisited.get(operation.get("ParentId"))
+        if unvisited is not None:
+            unvisited.discard(operation["Id"])
+
+    def is_replaying(self, parent_id: str | None) -> bool:
+        """Whether the context has recorded ends that this invocation has not come by yet."""
+        return self._whole is not None or bool(self._unvisited.get(parent_id))
+
+    def change(self, operation_id: str) -> asyncio.Future[None]:
+        """Done when the service next says something about the operation. One waiter an operation."""
+        change = self._changes[operation_id] = self._loop.create_future()
+        return change
+
+    def is_awaited(self, operation_id: str) -> bool:
+        change = self._changes.get(operation_id)
+        return change is not None and not change.done()

@@ -1,0 +1,93 @@
+"""Timers that come due while something else runs: the parked operation resumes in place.
+
+The timers themselves are the service's. When one should have come due, the service is asked what has changed, and the
+answer wakes whoever it names. The service's clock decides: as long as it says nothing new, it is asked again at
+growing intervals, and meanwhile the timer does not keep the invocation from suspending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+import attrs
+
+_ASK_AGAIN = 0.25  # seconds after an answer that did not bring the end of a timer; doubled each time
+_ASK_AGAIN_MAX = 8.0
+
+
+@attrs.define(order=True)
+class _Timer:
+    due: float  # epoch seconds
+    operation_id: str
+    ask_again: float = attrs.field(default=_ASK_AGAIN, order=False)
+
+
+class Timers:
+    """The parked operations' timers, the earliest armed on the loop.
+
+    :param is_awaited: whether an operation is still parked; a timer whose operation is not, is dropped
+    :param refresh: ask the service what has changed; the future is done when the answer is known
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        is_awaited: Callable[[str], bool],
+        refresh: Callable[[], asyncio.Future[None]],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._is_awaited = is_awaited
+        self._refresh = refresh
+        self._timers: list[_Timer] = []
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def add(self, operation_id: str, due: float) -> None:
+        """:param due: epoch seconds"""
+        heapq.heappush(self._timers, _Timer(due, operation_id))
+        self._arm()
+
+    def next_due(self) -> float | None:
+        """When the earliest timer of a parked operation is due, in epoch seconds."""
+        while self._timers and not self._is_awaited(self._timers[0].operation_id):
+            heapq.heappop(self._timers)
+        return self._timers[0].due if self._timers else None
+
+    def close(self) -> None:
+        self._timers.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _arm(self) -> None:
+        due = self.next_due()
+        when = None if due is None else self._loop.time() + max(0.0, due - self._clock())
+        if self._alarm is not None:
+            if when is not None and self._alarm.when() <= when:
+                return
+            self._alarm.cancel()
+        self._alarm = None if when is None else self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._clock()
+        due: list[_Timer] = []
+        while (earliest := self.next_due()) is not None and earliest <= now:
+            due.append(heapq.heappop(self._timers))
+        if due:
+            self._refresh().add_done_callback(lambda answered: self._ask_again(due, answered))
+        self._arm()
+
+    def _ask_again(self, due: list[_Timer], answered: asyncio.Future[None]) -> None:
+        if answered.cancelled():
+            return
+        for timer in due:
+            if self._is_awaited(timer.operation_id):
+                again = _Timer(
+                    self._clock() + timer.ask_again, timer.operation_id, min(2 * timer.ask_again, _ASK_AGAIN_MAX)
+                )
+                heapq.heappush(self._timers, again)
+        self._arm()

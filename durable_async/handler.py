@@ -1,0 +1,202 @@
+"""The handler: an invocation's envelope in, its answer out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from functools import update_wrapper
+from typing import Any, Generic, TypeVar, overload
+from weakref import WeakKeyDictionary
+
+from durable_async.context import DurableContext, bind
+from durable_async.engine.error_objects import error_object
+from durable_async.engine.invocation import Invocation
+from durable_async.engine.outcomes import Broken, Failed, Returned, Superseded, Suspended
+from durable_async.errors import NotDurableError, SerializationError, ServiceCallError
+from durable_async.serializers import Serializer, SerializerContext, parameter_type, return_type, serialize, structure
+from durable_async.transport.base import DurableServiceClient
+from durable_async.wire.codec import utf8_size
+from durable_async.wire.envelope import Output, read_envelope
+from durable_async.wire.limits import RESPONSE_BYTES
+from durable_async.wire.operations import Action, OperationType, OperationUpdate
+
+logger = logging.getLogger("durable_async")
+
+EventT = TypeVar("EventT")
+ResultT = TypeVar("ResultT")
+
+
+class DurableHandler(Generic[EventT, ResultT]):
+    """A workflow as a function that a durable service invokes. Made by :func:`durable_execution`.
+
+    Called, it is a Lambda handler: it runs each invocation to its end on an event loop that it keeps, with a client
+    that it keeps. Embedded in an asyncio program, ``await handler.run(...)`` does the same on the running loop.
+    """
+
+    durable = True
+
+    def __init__(
+        self,
+        workflow: Callable[[EventT, DurableContext], Awaitable[ResultT]],
+        *,
+        serializer: Serializer | None = None,
+        stay: timedelta = timedelta(0),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.workflow = workflow
+        self._event_type = parameter_type(workflow)
+        self._result_type = return_type(workflow)
+        self._serializer = serializer
+        self._stay = stay.total_seconds()
+        self._clock = clock
+        update_wrapper(self, workflow)
+        if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+            from durable_async.transport.aws import preload
+
+            preload()  # in the init phase, which the first invocation does not wait for
+
+    def __call__(self, event: Any, lambda_context: Any = None) -> Output:
+        """Handle one invocation on this process's own event loop. This is what the Lambda runtime calls.
+
+        :raises RuntimeError: called while an event loop runs in this thread; await :meth:`run` there
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError(
+                "a durable handler was called where an event loop runs, which it would block; "
+                "use 'await handler.run(event)' there"
+            )
+        return _process_runner().run(
+            self.run(event, lambda_context=lambda_context), context=contextvars.copy_context()
+        )
+
+    async def run(
+        self, event: Any, *, client: DurableServiceClient | None = None, lambda_context: Any = None
+    ) -> Output:
+        """Handle one invocation on the running event loop.
+
+        :param event: the envelope that a durable service sends, as plain JSON values
+        :param client: how to reach that service; without one, Lambda's endpoint in the environment, through a client
+            that is kept for this loop
+        :return: ``{"Status": "SUCCEEDED" | "FAILED" | "PENDING", ...}``, as plain JSON values
+        :raises NotDurableError: the event is no envelope
+        :raises ServiceCallError: the service did not answer; the invocation is to be repeated, as Lambda does
+        """
+        envelope = read_envelope(event)
+        if envelope is None:
+            raise NotDurableError
+        async with Invocation(
+            envelope, client or _client_of_loop(), stay=self._stay, clock=self._clock
+        ) as invocation:
+            context = DurableContext(invocation, lambda_context)
+            match await invocation.run(lambda payload: self._answer(payload, context)):
+                case Returned(text):
+                    return await self._succeeded(invocation, text)
+                case Failed(error):
+                    logger.error("%s failed", envelope.execution_arn, exc_info=error)
+                    return Output(Status="FAILED", Error=error_object(error, of="the execution"))
+                case Suspended() | Superseded():
+                    return Output(Status="PENDING")
+                case Broken(error):
+                    raise error
+
+    async def _answer(self, payload: str | None, context: DurableContext) -> str:
+        bind(context)
+        where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
+        event = structure(_json(payload, where), where)
+        result = await self.workflow(event, context)
+        where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
+        return await serialize(self._serializer, result, where)
+
+    async def _succeeded(self, invocation: Invocation, text: str) -> Output:
+        if utf8_size(json.dumps(text)) <= RESPONSE_BYTES:
+            return Output(Status="SUCCEEDED", Result=text)
+        last = OperationUpdate(
+            Id=f"execution-result-{int(self._clock() * 1000)}",
+            Type=OperationType.EXECUTION,
+            Action=Action.SUCCEED,
+            Payload=text,
+        )
+        match await invocation.write_last(last):
+            case Broken(error):
+                raise error
+            case Failed(error):
+                return Output(Status="FAILED", Error=error_object(error, of="the execution"))
+            case Suspended() | Superseded():
+                return Output(Status="PENDING")
+            case None:
+                return Output(Status="SUCCEEDED", Result="")
+
+
+def _json(payload: str | None, where: SerializerContext) -> Any:
+    if payload is None or not payload.strip():
+        return {}
+    try:
+        return json.loads(payload)
+    except ValueError as error:
+        raise SerializationError("the execution's input", f"not JSON: {error}") from None
+
+
+@overload
+def durable_execution(
+    workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]], /
+) -> DurableHandler[EventT, ResultT]: ...
+@overload
+def durable_execution(
+    *, serializer: Serializer | None = None, stay: timedelta = ...
+) -> Callable[
+    [Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]
+]: ...
+def durable_execution(
+    workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
+    /,
+    *,
+    serializer: Serializer | None = None,
+    stay: timedelta = timedelta(0),
+) -> Any:
+    """Make a durable handler of ``async def workflow(event, ctx)``.
+
+    The event is read as the type of the first parameter's annotation: an attrs class, a dataclass, a TypedDict, a
+    plain ``dict``. With ``from __future__ import annotations`` too, as long as the type can be found.
+
+    :param serializer: writes the workflow's result; JSON without one
+    :param stay: when nothing can progress and a timer is due within this time, wait for it instead of ending the
+        invocation. Zero, the default, always ends it
+    """
+
+    def make(
+        workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]],
+    ) -> DurableHandler[EventT, ResultT]:
+        return DurableHandler(workflow, serializer=serializer, stay=stay)
+
+    return make if workflow is None else make(workflow)
+
+
+_runner: tuple[int, asyncio.Runner] | None = None
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DurableServiceClient] = WeakKeyDictionary()
+
+
+def _process_runner() -> asyncio.Runner:
+    """The event loop of this process: kept, for the client's connections belong to it. A fork gets its own."""
+    global _runner  # noqa: PLW0603 - one per process is the point
+    if _runner is None or _runner[0] != os.getpid():
+        _runner = (os.getpid(), asyncio.Runner())
+    return _runner[1]
+
+
+def _client_of_loop() -> DurableServiceClient:
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        from durable_async.transport.aws import AwsClient
+
+        _clients[loop] = AwsClient()
+    return _clients[loop]

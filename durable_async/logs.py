@@ -1,0 +1,38 @@
+"""The workflow's logger: stdlib logging that is silent while replaying.
+
+Records carry ``executionArn``, and where they apply ``parentId``, ``operationId``, ``operationName`` and ``attempt``:
+the names that the official SDKs write and the Lambda console filters on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+LOGGER_NAME = "durable_async.workflow"
+
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter
+
+
+class DurableLogger(_Adapter):
+    """An adapter of the logger ``durable_async.workflow``.
+
+    :param fields: what to add to each record; a caller's ``extra`` wins over it
+    :param is_silent: asked before each record
+    """
+
+    def __init__(self, fields: Callable[[], Mapping[str, object]], is_silent: Callable[[], bool]) -> None:
+        super().__init__(logging.getLogger(LOGGER_NAME), {})
+        self._fields = fields
+        self._is_silent = is_silent
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        return super().isEnabledFor(level) and not self._is_silent()
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**self._fields(), **(kwargs.get("extra") or {})}
+        return msg, kwargs

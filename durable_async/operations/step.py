@@ -1,0 +1,124 @@
+"""A step: a function whose result is recorded, attempted as its retry strategy says."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from durable_async.config import StepConfig
+from durable_async.engine.branches import entered
+from durable_async.engine.call import Call
+from durable_async.errors import (
+    ContextMisuseError,
+    NonDeterminismError,
+    PayloadTooLargeError,
+    SerializationError,
+    StepError,
+    StepInterruptedError,
+    StepTimeoutError,
+)
+from durable_async.serializers import SerializerContext, deserialize, serialize
+from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async.retry import RetryDecision, decide
+from durable_async.step_context import StepContext
+from durable_async.wire.operations import Action, ErrorObject, Operation
+from durable_async.wire.timestamps import seconds
+
+_HOPELESS = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
+
+
+async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, returns: Any) -> Any:
+    """Ask the record, do what it says, and ask again, until it has an end."""
+    described = SerializerContext(call.invocation.execution_arn, call.id, call.name, returns)
+    while True:
+        record = await call.look()
+        match next_action(record, config.semantics):
+            case Return(payload):
+                return None if payload is None else await deserialize(config.serializer, payload, described)
+            case Raise(error):
+                raise step_error(call, error)
+            case Park(until):
+                await call.park(until)
+            case Interrupted(attempt):
+                await _end_failed(call, record, StepInterruptedError(call.id, call.name, attempt), attempt, config)
+            case Run(attempt, start):
+                if start is Start.COMMITTED:
+                    await call.commit(Action.START)
+                elif start is Start.POSTED:
+                    call.post(Action.START)
+                try:
+                    value = await _attempt(call, body, attempt, config.timeout)
+                    payload = call.sized(await serialize(config.serializer, value, described))
+                except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
+                    await _end_failed(call, record, error, attempt, config)
+                else:
+                    await call.commit(Action.SUCCEED, Payload=payload)
+
+
+def step_error(call: Call, error: ErrorObject) -> StepError:
+    return StepError(
+        error.get("ErrorMessage", ""),
+        error.get("ErrorType"),
+        error.get("ErrorData"),
+        tuple(error.get("StackTrace") or ()),
+        call.id,
+        call.name,
+    )
+
+
+async def _attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None) -> Any:
+    here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
+    with call.running(), entered(here):
+        try:
+            if timeout is None:
+                return await _run(body, abandon=False)
+            try:
+                async with asyncio.timeout(timeout.total_seconds()) as deadline:
+                    return await _run(body, abandon=True)
+            except TimeoutError:
+                if deadline.expired():
+                    raise StepTimeoutError(call.name, timeout) from None
+                raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
+            raise RuntimeError("the body of the step ended with CancelledError, but was not cancelled") from error
+
+
+async def _run(body: Callable[[], Any], *, abandon: bool) -> Any:
+    """Run a coroutine function on the loop and any other in a worker thread.
+
+    :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
+    """
+    if inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(getattr(body, "__call__", None)):  # noqa: B004
+        return await body()
+    from anyio import to_thread
+
+    value = await to_thread.run_sync(body, abandon_on_cancel=abandon)
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _end_failed(call: Call, record: Operation | None, error: Exception, attempt: int, config: StepConfig) -> None:
+    started = record.get("StartTimestamp") if record else None
+    elapsed = timedelta(seconds=max(0.0, call.invocation.clock() - seconds(started))) if started else timedelta(0)
+    try:
+        decision = (
+            RetryDecision.do_not_retry()
+            if config.retry_strategy is None or isinstance(error, _HOPELESS)
+            else decide(config.retry_strategy, error, attempt, elapsed)
+        )
+    except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be asked again
+        error, decision = broken, RetryDecision.do_not_retry()
+    if decision.should_retry:
+        await call.commit(
+            Action.RETRY,
+            Error=call.error_object(error),
+            StepOptions={"NextAttemptDelaySeconds": decision.delay_seconds},
+        )
+    else:
+        await call.commit(Action.FAIL, Error=call.error_object(error))

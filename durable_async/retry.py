@@ -1,0 +1,269 @@
+"""Whether a failed step is attempted again, and when.
+
+Pure: no clock, no I/O. A strategy holds no state, so one value may serve any number of steps, and a decision depends
+on its arguments alone (and on the jitter's source of randomness). What is decided is written to the record; a replay
+reads it there and does not ask again.
+
+A strategy is a :class:`RetryStrategy`, any object with such a ``should_retry``, or a function
+``(error, attempt) -> RetryDecision``.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import attrs
+
+from durable_async.backoff import Backoff, JitterStrategy, Uniform, checked_attempts, positive, whole_seconds
+from durable_async.errors import NonRetryableError, RetryAfterError
+from durable_async.wire.limits import DELAY_SECONDS
+
+__all__ = ["JitterStrategy", "RetryDecision", "RetryStrategy", "StrategyLike", "SupportsShouldRetry", "decide"]
+
+
+@attrs.frozen
+class RetryDecision:
+    """A strategy's answer. Made by :meth:`retry_after` and :meth:`do_not_retry`.
+
+    :ivar delay: how long to wait before the next attempt; zero if there is none
+    """
+
+    should_retry: bool
+    delay: timedelta = attrs.field(default=timedelta(0), validator=attrs.validators.instance_of(timedelta))
+
+    @classmethod
+    def retry_after(cls, delay: timedelta) -> RetryDecision:
+        """Attempt again once ``delay`` has passed. The service counts whole seconds: see :attr:`delay_seconds`."""
+        return cls(should_retry=True, delay=delay)
+
+    @classmethod
+    def do_not_retry(cls) -> RetryDecision:
+        """The step has failed."""
+        return cls(should_retry=False)
+
+    @property
+    def delay_seconds(self) -> int:
+        """The delay as the service takes it: rounded up, at least 1 second, at most 366 days."""
+        return min(max(1, whole_seconds(self.delay)), DELAY_SECONDS)
+
+
+@runtime_checkable
+class SupportsShouldRetry(Protocol):
+    """What a class of your own needs in order to be a strategy."""
+
+    def should_retry(self, error: Exception, attempt: int, /) -> RetryDecision: ...
+
+
+StrategyLike: TypeAlias = SupportsShouldRetry | Callable[[Exception, int], RetryDecision]
+
+ErrorTypes: TypeAlias = type[Exception] | Iterable[type[Exception]]
+Patterns: TypeAlias = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
+
+
+class RetryStrategy(ABC):
+    """Decides about a failed attempt. The factories make the strategies that come with the package.
+
+    What these have in common: ``max_attempts`` counts the first attempt too. With ``retry_on`` (exception types;
+    subclasses count) or ``retry_on_message`` (regular expressions, searched for in ``str(error)``), only errors that
+    match one entry of either are retried; an empty tuple matches nothing. ``total_timeout`` is measured from the
+    start of the first attempt: a retry that would begin later than that is not made. A
+    :class:`~durable_async.NonRetryableError` ends the step whatever the filters say. A
+    :class:`~durable_async.RetryAfterError` asks to be retried, so it is, whatever the filters say, while attempts
+    and time remain, and not before its delay, even if that is longer than ``max_delay``. ``uniform`` is the jitter's
+    source. Arguments that make no sense raise :class:`ValueError` at once.
+    """
+
+    @abstractmethod
+    def should_retry(self, error: Exception, attempt: int) -> RetryDecision:
+        """
+        :param error: what the attempt raised
+        :param attempt: the number of the attempt that failed, 1-based
+        """
+
+    def decide(self, error: Exception, attempt: int, elapsed: timedelta) -> RetryDecision:
+        """As :meth:`should_retry`, for strategies that limit the whole: override this one to know the time.
+
+        :param elapsed: since the first attempt started, by the service's record
+        """
+        del elapsed
+        return self.should_retry(error, attempt)
+
+    @staticmethod
+    def default() -> RetryStrategy:
+        """6 attempts; delays from 5 s to 60 s that double, with full jitter."""
+        return RetryStrategy.exponential(max_attempts=6, max_delay=timedelta(seconds=60))
+
+    @staticmethod
+    def transient() -> RetryStrategy:
+        """For errors that pass quickly: 3 attempts; delays from 1 s to 5 s that double, with half jitter."""
+        return RetryStrategy.exponential(
+            initial_delay=timedelta(seconds=1), max_delay=timedelta(seconds=5), jitter=JitterStrategy.HALF
+        )
+
+    @staticmethod
+    def none() -> RetryStrategy:
+        """One attempt. A step without a strategy behaves like this."""
+        return RetryStrategy.exponential(max_attempts=1)
+
+    @staticmethod
+    def exponential(
+        *,
+        max_attempts: int = 3,
+        initial_delay: timedelta = timedelta(seconds=5),
+        max_delay: timedelta = timedelta(seconds=300),
+        backoff_rate: float = 2.0,
+        jitter: JitterStrategy = JitterStrategy.FULL,
+        retry_on: ErrorTypes | None = None,
+        retry_on_message: Patterns | None = None,
+        total_timeout: timedelta | None = None,
+        uniform: Uniform = random.uniform,
+    ) -> RetryStrategy:
+        """The delay is multiplied by ``backoff_rate`` with each attempt, up to ``max_delay``."""
+        backoff = Backoff.exponential(
+            initial_delay=initial_delay, max_delay=max_delay, backoff_rate=backoff_rate, jitter=jitter, uniform=uniform
+        )
+        return _Limited(max_attempts, backoff, retry_on, retry_on_message, total_timeout)
+
+    @staticmethod
+    def linear(
+        *,
+        max_attempts: int = 6,
+        initial_delay: timedelta = timedelta(seconds=1),
+        increment: timedelta = timedelta(seconds=1),
+        max_delay: timedelta = timedelta(seconds=300),
+        jitter: JitterStrategy = JitterStrategy.FULL,
+        retry_on: ErrorTypes | None = None,
+        retry_on_message: Patterns | None = None,
+        total_timeout: timedelta | None = None,
+        uniform: Uniform = random.uniform,
+    ) -> RetryStrategy:
+        """The delay grows by ``increment`` with each attempt, up to ``max_delay``."""
+        backoff = Backoff.linear(
+            initial_delay=initial_delay, increment=increment, max_delay=max_delay, jitter=jitter, uniform=uniform
+        )
+        return _Limited(max_attempts, backoff, retry_on, retry_on_message, total_timeout)
+
+    @staticmethod
+    def fixed(
+        *,
+        delay: timedelta = timedelta(seconds=5),
+        max_attempts: int = 5,
+        jitter: JitterStrategy = JitterStrategy.NONE,
+        retry_on: ErrorTypes | None = None,
+        retry_on_message: Patterns | None = None,
+        total_timeout: timedelta | None = None,
+        uniform: Uniform = random.uniform,
+    ) -> RetryStrategy:
+        """The same ``delay`` before each attempt."""
+        backoff = Backoff.fixed(delay=delay, jitter=jitter, uniform=uniform)
+        return _Limited(max_attempts, backoff, retry_on, retry_on_message, total_timeout)
+
+    @staticmethod
+    def from_callable(function: Callable[[Exception, int], RetryDecision]) -> RetryStrategy:
+        """A function as a :class:`RetryStrategy`. It decides alone: no error gets special treatment."""
+        if not callable(function):
+            raise TypeError(f"a retry strategy must be callable as (error, attempt), which {function!r} is not")
+        return _FromCallable(function)
+
+
+def decide(strategy: StrategyLike | None, error: Exception, attempt: int, elapsed: timedelta) -> RetryDecision:
+    """Ask a strategy of any kind.
+
+    :param strategy: None retries nothing
+    :param attempt: the number of the attempt that failed, 1-based
+    :param elapsed: since the first attempt started
+    :raises TypeError: the strategy is none, or answered with something else than a :class:`RetryDecision`
+    :raises ValueError: ``attempt`` is less than 1
+    """
+    if attempt < 1:
+        raise ValueError(f"attempts are counted from 1, so there is no attempt {attempt}")
+    match strategy:
+        case None:
+            return RetryDecision.do_not_retry()
+        case RetryStrategy():
+            decision = strategy.decide(error, attempt, elapsed)
+        case SupportsShouldRetry():
+            decision = strategy.should_retry(error, attempt)
+        case _:
+            decision = strategy(error, attempt)
+    if not isinstance(decision, RetryDecision):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the retry strategy {strategy!r} must return a RetryDecision, but returned {decision!r}")
+    return decision
+
+
+def _error_types(value: ErrorTypes | None) -> tuple[type[Exception], ...] | None:
+    if value is None:
+        return None
+    types = (value,) if isinstance(value, type) else tuple(value)
+    for each in types:
+        if not (isinstance(each, type) and issubclass(each, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(  # noqa: TRY004 - one kind of error for all arguments
+                f"retry_on must name exception types (subclasses of Exception), which {each!r} is not"
+            )
+    return types
+
+
+def _patterns(value: Patterns | None) -> tuple[re.Pattern[str], ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(re.compile(each) for each in ((value,) if isinstance(value, (str, re.Pattern)) else value))
+    except re.error as error:
+        raise ValueError(f"retry_on_message has a regular expression that is none: {error}") from None
+
+
+def _total_timeout(value: timedelta | None) -> timedelta | None:
+    return None if value is None else positive("total_timeout", value)
+
+
+@attrs.frozen
+class _Limited(RetryStrategy):
+    """At most so many attempts, for some errors, in some time, with a backoff in between."""
+
+    max_attempts: int = attrs.field(converter=checked_attempts)
+    backoff: Backoff
+    retry_on: tuple[type[Exception], ...] | None = attrs.field(default=None, converter=_error_types)
+    retry_on_message: tuple[re.Pattern[str], ...] | None = attrs.field(default=None, converter=_patterns)
+    total_timeout: timedelta | None = attrs.field(default=None, converter=_total_timeout)
+
+    def should_retry(self, error: Exception, attempt: int) -> RetryDecision:
+        return self.decide(error, attempt, timedelta(0))
+
+    def decide(self, error: Exception, attempt: int, elapsed: timedelta) -> RetryDecision:
+        if attempt >= self.max_attempts or not self._retryable(error):
+            return RetryDecision.do_not_retry()
+        delay = self.backoff.delay(attempt)
+        if isinstance(error, RetryAfterError):
+            delay = max(delay, _asked_for(error))
+        if self.total_timeout is not None and elapsed + delay > self.total_timeout:
+            return RetryDecision.do_not_retry()
+        return RetryDecision.retry_after(delay)
+
+    def _retryable(self, error: Exception) -> bool:
+        if isinstance(error, NonRetryableError):
+            return False
+        if isinstance(error, RetryAfterError) or (self.retry_on is None and self.retry_on_message is None):
+            return True
+        if self.retry_on is not None and isinstance(error, self.retry_on):
+            return True
+        return self.retry_on_message is not None and any(each.search(str(error)) for each in self.retry_on_message)
+
+
+def _asked_for(error: RetryAfterError) -> timedelta:
+    delay: object = error.delay
+    if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the delay of a {type(error).__qualname__} must be a datetime.timedelta, not {delay!r}")
+    return delay
+
+
+@attrs.frozen
+class _FromCallable(RetryStrategy):
+    function: Callable[[Exception, int], RetryDecision]
+
+    def should_retry(self, error: Exception, attempt: int) -> RetryDecision:
+        return self.function(error, attempt)

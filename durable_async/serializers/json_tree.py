@@ -1,0 +1,126 @@
+"""JSON as trees of plain Python values, and as text.
+
+A tree is made of None, bool, int, float, str, list and dict with str keys. The text has the separators of
+:func:`json.dumps` and is ASCII, for it is JSON within JSON on the wire, and so that any str survives.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn, TypeAlias, TypeGuard, cast
+
+import attrs
+
+Kinds: TypeAlias = frozenset[type[Any]]
+
+SCALARS: Kinds = frozenset((type(None), bool, int, float, str))
+
+_KINDS: dict[type[Any], str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
+@attrs.frozen
+class Misfit:
+    """Stands in a tree for a value that cannot be written as the type that is declared at its place."""
+
+    found: str  # the class's name
+    declared: Any
+
+    def __str__(self) -> str:
+        return f"a {self.found} where {type_name(self.declared)} is declared would not come back as it is"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode  # a cycle ends with RecursionError
+decode = json.JSONDecoder(parse_constant=_refuse).decode
+
+
+def kind_of(tree: object) -> type[Any]:
+    return type(tree)
+
+
+def class_name(value: object) -> str:
+    return type(value).__qualname__
+
+
+def is_object(tree: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(tree, dict)
+
+
+def is_array(tree: object) -> TypeGuard[list[Any]]:
+    return isinstance(tree, list)
+
+
+def is_plain(value: object) -> bool:
+    """Whether the value is a tree of exactly these types. The quick way around all conversion."""
+    kind: type[Any] = type(value)
+    if kind in SCALARS:
+        return True
+    if kind is list:
+        for item in cast("list[object]", value):  # noqa: SIM110 - loops, for all(...) takes twice the time and the stack
+            if type(item) not in SCALARS and not is_plain(item):
+                return False
+        return True
+    if kind is dict:
+        for key, item in cast("dict[object, object]", value).items():
+            if type(key) is not str or (type(item) not in SCALARS and not is_plain(item)):
+                return False
+        return True
+    return False
+
+
+def flaw(tree: object, path: str = "$") -> str | None:  # noqa: PLR0911 - one for each class of a tree
+    """What keeps a tree from being JSON that can be read again, as ``path: reason``; None if nothing does."""
+    if tree is None or isinstance(tree, (str, int)):
+        return None
+    if isinstance(tree, float):
+        return None if math.isfinite(tree) else f"{path}: {tree!r} is a float that JSON does not have"
+    if is_array(tree):
+        return next((found for i, item in enumerate(tree) if (found := flaw(item, f"{path}[{i}]"))), None)
+    if isinstance(tree, dict):
+        for key, item in cast("dict[object, object]", tree).items():
+            if isinstance(key, Misfit):
+                return f"{path}: a key of type {key.found} would not come back from text as {type_name(key.declared)}"
+            if not isinstance(key, str):
+                return (
+                    f"{path}: a key is of type {class_name(key)} and would come back as a str. Declare the "
+                    "type, such as dict[int, str], or use keys of type str"
+                )
+            if found := flaw(item, f"{path}{_member(key)}"):
+                return found
+        return None
+    if isinstance(tree, Misfit):
+        return f"{path}: {tree}"
+    return f"{path}: a {class_name(tree)} is nothing that JSON can hold"
+
+
+def kind_name(tree: object) -> str:
+    """What a tree is, in JSON's words."""
+    kind: type[Any] = type(tree)
+    return _KINDS.get(kind, kind.__qualname__)
+
+
+def type_name(declared: Any) -> str:
+    """A type as its user writes it."""
+    return declared.__qualname__ if isinstance(declared, type) and not hasattr(declared, "__args__") else str(declared)
+
+
+def _member(key: str) -> str:
+    return f".{key}" if key.isidentifier() and len(key) <= 60 else f"[{clipped(key)}]"
+
+
+def clipped(value: object, length: int = 60) -> str:
+    """A value's ``repr``, or as much of it as an error message should show."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."

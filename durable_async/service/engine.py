@@ -1,0 +1,364 @@
+"""The durable service: executions of registered functions, driven on one event loop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from durable_async.service import answers, arns, machine
+from durable_async.service.answers import Closed, Started
+from durable_async.service.errors import (
+    AlreadyStartedError,
+    InvalidParameterValueError,
+    InvalidRequestContentError,
+    RequestTooLargeError,
+    ResourceConflictError,
+    ResourceNotFoundError,
+)
+from durable_async.service.functions import Function
+from durable_async.service.machine import Checkpoint, Execution, InvocationRetryPolicy, Limits, NewExecution
+from durable_async.service.registry import FUNCTION_TIMEOUT, Registered, Registry
+from durable_async.service.runner import Runner, Settings
+from durable_async.service.store import ExecutionQuery, Store
+from durable_async.service.store.memory import MemoryStore
+from durable_async.wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
+
+__all__ = ["Closed", "DurableService", "Started"]
+
+DAY = 86_400  # seconds
+_EVENT_BYTES = 6 * 1024 * 1024
+
+
+class DurableService:
+    """Everything the API can do, as methods. Used as ``async with DurableService() as service:``.
+
+    Every refusal is an :class:`~durable_async.service.errors.ApiError`. Functions are named by name, partial or full
+    ARN, with or without a qualifier; executions by their ARN, and a malformed one is refused as InvalidParameterValue,
+    an unknown one as ResourceNotFound. Dict answers have the API's member names and epoch seconds.
+
+    :param store: where executions are kept; None: in memory. The service closes it
+    :param clock: epoch seconds. With another clock than the wall's, call :meth:`fire_due` after moving it
+    :param default_execution_timeout: seconds, for functions registered without one
+    :param retries: when an invocation is repeated that raised, crashed or ran too long
+    :param retention_days: how long a closed execution is kept
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        default_execution_timeout: int = DAY,
+        retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
+        retention_days: int = 14,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._store: Store = MemoryStore() if store is None else store
+        self._registry = Registry(region, account)
+        self._runner = Runner(self._registry, self._store, Settings(clock, retention_days, limits, retries))
+        self._limits = limits
+        self._retention_days = retention_days
+        self._default_execution_timeout = default_execution_timeout
+
+    async def __aenter__(self) -> Self:
+        await self._runner.recover()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel running functions and wait until they are gone. Executions stay in the store as they are."""
+        await self._runner.aclose()
+        await self._store.aclose()
+
+    # --- time ---
+
+    def next_due(self) -> float | None:
+        """Epoch seconds at which :meth:`fire_due` has something to do, at the earliest. None: nothing is waited for."""
+        due = self._runner.next_due_ms()
+        return None if due is None else due / 1000
+
+    async def fire_due(self) -> None:
+        """Do what is due by the clock now. With the wall's clock the service does so by itself."""
+        await self._runner.fire_due()
+
+    async def idle(self) -> None:
+        """Return when no function runs: only time, or a call from outside, can then change anything."""
+        await self._runner.idle()
+
+    # --- functions ---
+
+    def register(
+        self,
+        name: str,
+        function: Function,
+        *,
+        execution_timeout: int | None = None,
+        function_timeout: int = FUNCTION_TIMEOUT,
+    ) -> None:
+        """Make ``function`` known as ``name``.
+
+        :param execution_timeout: seconds, of each of its durable executions; None: the service's default
+        :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
+        :raises ValueError: the name is taken, or is no function name
+        """
+        timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
+        self._registry.add(name, function, execution_timeout=timeout, function_timeout=function_timeout)
+
+    def is_durable(self, function_name: str) -> bool:
+        """:raises ApiError: InvalidParameterValue, ResourceNotFound"""
+        return self._registry.named(function_name).function.durable
+
+    # --- Invoke ---
+
+    async def invoke(
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        execution_name: str | None = None,
+        tenant_id: str | None = None,
+    ) -> Started:
+        """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
+
+        :param payload: the event, JSON; empty stands for ``{}``
+        :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
+            InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
+        """
+        registered = self._registry.invocable(function_name, qualifier)
+        if not registered.function.durable:
+            raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
+        if execution_name is not None and not arns.is_execution_name(execution_name):
+            raise InvalidParameterValueError(
+                "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
+            )
+        text = _event_text(payload)
+        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
+        if isinstance(existing, Execution) and existing.input != text:
+            raise AlreadyStartedError(
+                f"An execution named {existing.name} exists already, and was started with another payload."
+            )
+        return Started(existing.arn, existing.version)
+
+    async def _start(
+        self, registered: Registered, text: str, name: str, tenant_id: str | None
+    ) -> NewExecution | Execution:
+        """What was started, or the execution that has the name."""
+        execution_id = str(uuid4())
+        new = NewExecution(
+            id=execution_id,
+            arn=arns.execution_arn(registered.arn, name, execution_id),
+            name=name,
+            function_name=registered.name,
+            function_arn=registered.arn,
+            version=arns.LATEST,
+            input=text,
+            timeout_seconds=registered.execution_timeout,
+            tenant_id=tenant_id,
+        )
+        existing = await self._runner.start(new)
+        if existing is not None and self._runner.expired(existing):
+            await self._runner.delete(existing)
+            existing = await self._runner.start(new)
+        return existing or new
+
+    async def wait(self, execution_arn: str) -> Closed:
+        """How the execution ended, once it has. Cancelling this leaves the execution alone.
+
+        :raises ServiceClosedError: the service ends before
+        """
+        execution = await self._execution(execution_arn)
+        await self._runner.closed(execution)
+        return Closed.of(execution)
+
+    async def invoke_plain(
+        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+    ) -> Any:
+        """Invoke a function that is not durable, once, and return its answer, a JSON value.
+
+        :raises InvocationFailed: it raised, crashed or ran too long
+        :raises ApiError: as :meth:`invoke`
+        """
+        registered = self._registry.invocable(function_name, qualifier)
+        if registered.function.durable:
+            raise InvalidParameterValueError(f"The function {registered.name} is durable.")
+        event = json.loads(_event_text(payload))
+        return await registered.function.invoke(event, self._runner.request(registered, str(uuid4()), tenant_id))
+
+    # --- what a running invocation calls ---
+
+    async def checkpoint(
+        self, arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str | None = None
+    ) -> CheckpointResult:
+        """Record ``updates``, all or none; see ``machine.checkpoint``.
+
+        :raises InvalidParameterValueError: also for an unknown execution, which the model gives no other error
+        """
+        execution = await self._invoked_execution(arn)
+        call = Checkpoint(token, updates, client_token)
+        return await self._runner.command(execution, lambda at: machine.checkpoint(execution, call, self._registry, at))
+
+    async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
+        """A page of the record; see ``machine.state_page``.
+
+        :param max_items: 0 to 1000; 0: 100
+        :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
+        """
+        execution = await self._invoked_execution(arn)
+        return machine.state_page(execution, token, marker, answers.page_length(max_items), self._limits)
+
+    async def _invoked_execution(self, arn: str) -> Execution:
+        try:
+            return await self._execution(arn)
+        except ResourceNotFoundError:
+            raise InvalidParameterValueError("Invalid checkpoint token") from None
+
+    # --- what operators call ---
+
+    async def get_execution(self, arn: str, *, include_data: bool = True) -> dict[str, Any]:
+        execution = await self._execution(arn)
+        return answers.execution_answer(execution, self._retention_days, include_data=include_data)
+
+    async def get_history(
+        self,
+        arn: str,
+        *,
+        include_data: bool = True,
+        marker: str | None = None,
+        max_items: int = 0,
+        reverse: bool = False,
+    ) -> dict[str, Any]:
+        """:param reverse: newest first"""
+        execution = await self._execution(arn)
+        count, first = answers.page_length(max_items), answers.page_start(marker)
+        if first is None:
+            first = execution.event_count if reverse else 1
+        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        return answers.history_answer(events, count, include_data=include_data)
+
+    async def list_executions(
+        self,
+        function_name: str,
+        *,
+        qualifier: str | None = None,
+        execution_name: str | None = None,
+        statuses: Sequence[str] = (),
+        started_after: float | None = None,
+        started_before: float | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+    ) -> dict[str, Any]:
+        """
+        :param started_after: epoch seconds, as ``started_before``
+        :param reverse: oldest first: the opposite of what it means for a history
+        """
+        count = answers.page_length(max_items)
+        query = ExecutionQuery(
+            function_name=self._registry.named(function_name, qualifier).name,
+            name=execution_name,
+            statuses=answers.known_statuses(statuses),
+            started_after_ms=None if started_after is None else round(started_after * 1000),
+            started_before_ms=None if started_before is None else round(started_before * 1000),
+            oldest_first=reverse,
+            after=answers.page_start(marker),
+            count=count + 1,
+        )
+        return answers.list_answer(await self._store.executions(query), count)
+
+    async def stop(self, arn: str, error: ErrorObject | None = None) -> dict[str, Any]:
+        """``{"StopTimestamp": ...}``. Of an execution that is closed already: when it was closed."""
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.stop(execution, error, at))
+        return {"StopTimestamp": (execution.ended_ms or 0) / 1000}
+
+    async def pause(self, arn: str, *, reason: str | None = None, timeout_paused: bool = True) -> dict[str, Any]:
+        """``{}``; see ``machine.pause``."""
+        execution = await self._execution(arn)
+        await self._runner.command(
+            execution, lambda at: machine.pause(execution, reason, at, timeout_paused=timeout_paused)
+        )
+        return {}
+
+    async def resume(self, arn: str, *, reason: str | None = None) -> dict[str, Any]:
+        """``{}``; see ``machine.resume``."""
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
+        return {}
+
+    async def delete(self, arn: str) -> dict[str, Any]:
+        """``{"DeletionRequestTimestamp": ...}``. The execution is gone at once, and its name is free.
+
+        :raises ResourceConflictError: it is not closed
+        """
+        execution = await self._execution(arn)
+        if execution.open:
+            raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
+        await self._runner.delete(execution)
+        return {"DeletionRequestTimestamp": self._runner.now_ms() / 1000}
+
+    async def _execution(self, arn: str) -> Execution:
+        reference = arns.parse_execution(arn)
+        if reference is None:
+            raise InvalidParameterValueError(f"Invalid durable execution ARN '{arn}'")
+        execution = await self._store.load(reference.id)
+        if execution is None or execution.arn != arn or self._runner.expired(execution):
+            raise ResourceNotFoundError(f"Durable execution not found: {arn}")
+        return execution
+
+    # --- what external systems call ---
+
+    async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
+        """
+        :param result: UTF-8; empty: no result
+        :raises ApiError: InvalidParameterValue (malformed, completed already, too large), ResourceNotFound,
+            CallbackTimeout
+        """
+        execution = await self._waiting(callback_id)
+        await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
+
+    async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
+        """:raises ApiError: as :meth:`callback_succeeded`"""
+        execution = await self._waiting(callback_id)
+        await self._runner.command(
+            execution, lambda at: machine.callback_failed(execution, callback_id, error or {}, at)
+        )
+
+    async def callback_heartbeat(self, callback_id: str) -> None:
+        """:raises ApiError: as :meth:`callback_succeeded`"""
+        execution = await self._waiting(callback_id)
+        await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+
+    async def _waiting(self, callback_id: str) -> Execution:
+        place = machine.callback_place(callback_id)
+        if place is None:
+            raise InvalidParameterValueError("Invalid callback id")
+        execution = await self._store.load(place[0])
+        if execution is None or self._runner.expired(execution):
+            raise ResourceNotFoundError("Callback not found")
+        return execution
+
+
+def _event_text(payload: bytes) -> str:
+    if len(payload) > _EVENT_BYTES:
+        raise RequestTooLargeError(
+            f"Request must be smaller than {_EVENT_BYTES} bytes for the InvokeFunction operation"
+        )
+    if not payload.strip():
+        return "{}"
+    try:
+        text = payload.decode()
+        json.loads(text)
+    except ValueError as error:
+        raise InvalidRequestContentError(f"Could not parse request body into json: {error}") from None
+    return text

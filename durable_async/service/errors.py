@@ -1,0 +1,78 @@
+"""What the service's API refuses with. Each class is one error of the service model: its code and its HTTP status.
+
+Source: section 3.0 of the protocol reference. In an answer the code travels in the header ``x-amzn-ErrorType``, and the
+text in a member whose case differs by error; that is the HTTP layer's business.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """The service refuses a call, and nothing has changed.
+
+    :ivar code: the error's name in the service model
+    :ivar status: the HTTP status
+    :ivar message: one sentence for the caller
+    """
+
+    code: ClassVar[str] = "ServiceException"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidParameterValueError(ApiError):
+    """A value breaks a rule, a token is stale, or a transition is not possible."""
+
+    code = "InvalidParameterValueException"
+    status = 400
+
+
+class InvalidRequestContentError(ApiError):
+    """The event of an Invoke is not JSON."""
+
+    code = "InvalidRequestContentException"
+    status = 400
+
+
+class RequestTooLargeError(ApiError):
+    """The event of an Invoke is larger than Lambda takes."""
+
+    code = "RequestTooLargeException"
+    status = 413
+
+
+class CallbackTimeoutError(ApiError):
+    """The callback timed out before its result came."""
+
+    code = "CallbackTimeoutException"
+    status = 400
+
+
+class ResourceNotFoundError(ApiError):
+    """No such function, execution or callback."""
+
+    code = "ResourceNotFoundException"
+    status = 404
+
+
+class ResourceConflictError(ApiError):
+    """The execution's status does not allow it."""
+
+    code = "ResourceConflictException"
+    status = 409
+
+
+class AlreadyStartedError(ApiError):
+    """The execution name is taken by an execution with another payload."""
+
+    code = "DurableExecutionAlreadyStartedException"
+    status = 409
+
+
+class ServiceClosedError(ApiError):
+    """The service ends, and whoever waits for an execution has to come again."""

@@ -1,0 +1,67 @@
+"""Listening: a socket, bound before it accepts, and the application on it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from durable_async.service.engine import DurableService
+from durable_async.service.http.access import check_token, is_loopback
+from durable_async.service.http.app import build_app
+
+_SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight; who waits for an execution is cut off
+
+
+def bind(host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) -> socket.socket:
+    """A socket with its address, which refuses connections until :func:`serve_on` has it.
+
+    :param port: 0 takes a free one
+    :raises ValueError: ``host`` can be reached from other machines and there is no token, or the token is none
+    :raises OSError: the address is in use, or not of this machine
+    """
+    if token is not None:
+        check_token(token)
+    elif not is_loopback(host):
+        raise ValueError(f"{host or 'every address'} can be reached from other machines: set a token for that")
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def serve_on(
+    service: DurableService, listener: socket.socket, *, token: str | None = None
+) -> AsyncGenerator[str]:
+    """Accept connections on ``listener``, which is closed at exit. Yields the URL."""
+    runner = web.AppRunner(build_app(service, token=token), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield url_of(listener)
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+@asynccontextmanager
+async def serve(
+    service: DurableService, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
+) -> AsyncGenerator[str]:
+    """:func:`bind` and :func:`serve_on` in one."""
+    async with serve_on(service, bind(host, port, token=token), token=token) as url:
+        yield url

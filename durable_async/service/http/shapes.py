@@ -1,0 +1,157 @@
+"""Reading what a request carries. Pure: bytes and texts in, values of the wire's types out.
+
+Every refusal is an ``InvalidParameterValueException``. What a well-formed value means, and whether it is allowed, is
+the service's business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Never, cast
+
+import attrs
+
+from durable_async.service.errors import InvalidParameterValueError, InvalidRequestContentError
+from durable_async.wire.operations import ErrorObject, OperationUpdate
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+
+_DEPTH = 200  # levels of nested JSON; far below what the interpreter's recursion limit allows
+
+
+def json_value(body: bytes) -> Any:
+    """The JSON value in ``body``, which can be written as UTF-8 again.
+
+    :raises InvalidParameterValueError: it is not JSON; it has NaN or half a surrogate pair; it nests too deep
+    """
+    if _too_deep(body):
+        raise InvalidParameterValueError(f"The request body nests deeper than {_DEPTH} levels.")
+    try:
+        value = json.loads(body.decode(), parse_constant=_no_constant)
+        if _SURROGATE.search(body):
+            json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise InvalidParameterValueError(f"Could not parse request body into json: {error}") from None
+    return value
+
+
+def check_event(body: bytes) -> None:
+    """:raises InvalidRequestContentError: the event of an Invoke is neither empty nor JSON"""
+    try:
+        if body.strip():
+            json_value(body)
+    except InvalidParameterValueError as error:
+        raise InvalidRequestContentError(error.message) from None
+
+
+def _too_deep(body: bytes) -> bool:
+    if body.count(b"[") + body.count(b"{") <= _DEPTH:
+        return False
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKET)
+    for _ in range(_DEPTH):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets)
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def members(body: bytes) -> Mapping[str, Any]:
+    """The structure in ``body``, without members that are null; an empty body is an empty structure."""
+    return _structure(json_value(body), "The request body") if body else {}
+
+
+@attrs.frozen
+class Checkpoint:
+    token: str
+    updates: list[OperationUpdate]
+    client_token: str | None
+
+
+def checkpoint(body: bytes) -> Checkpoint:
+    """The members of the updates are checked by the service, in the model's own words."""
+    request = members(body)
+    token = text(request, "CheckpointToken")
+    if not token:
+        raise InvalidParameterValueError("CheckpointToken is required.")
+    updates = request.get("Updates", [])
+    if not isinstance(updates, list):
+        raise InvalidParameterValueError("Updates must be a list.")
+    read = [_structure(update, "An update") for update in updates]  # pyright: ignore[reportUnknownVariableType]
+    return Checkpoint(token, cast("list[OperationUpdate]", read), text(request, "ClientToken"))
+
+
+def error_object(body: bytes) -> ErrorObject | None:
+    """None if no error is given: clients send ``{}`` for that, or nothing."""
+    request = members(body)
+    error = ErrorObject()
+    for member in ("ErrorType", "ErrorMessage", "ErrorData"):
+        if (value := text(request, member)) is not None:
+            error[member] = value
+    lines = request.get("StackTrace")
+    if lines is not None:
+        if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):  # pyright: ignore[reportUnknownVariableType]
+            raise InvalidParameterValueError("StackTrace must be a list of strings.")
+        error["StackTrace"] = cast("list[str]", lines)
+    return error or None
+
+
+def text(request: Mapping[str, Any], member: str) -> str | None:
+    value = request.get(member)
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidParameterValueError(f"{member} must be a string.")
+
+
+def truth(request: Mapping[str, Any], member: str, *, default: bool) -> bool:
+    """A boolean of a body, or the text of one in a query."""
+    match request.get(member):
+        case None:
+            return default
+        case True | "true":
+            return True
+        case False | "false":
+            return False
+        case _:
+            raise InvalidParameterValueError(f"{member} must be true or false.")
+
+
+def number(query: Mapping[str, str], member: str) -> int:
+    """0 if absent."""
+    value = query.get(member, "0")
+    if _INTEGER.fullmatch(value) is None:
+        raise InvalidParameterValueError(f"{member} must be an integer.")
+    return int(value)
+
+
+def timestamp(query: Mapping[str, str], member: str) -> float | None:
+    """Epoch seconds of an ISO 8601 time, which is UTC if it names no offset."""
+    value = query.get(member)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidParameterValueError(f"{member} must be an ISO 8601 timestamp.") from None
+
+
+def _structure(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidParameterValueError(f"{what} must be a JSON object.")
+    return cast("dict[str, Any]", _without_nulls(value))
+
+
+def _without_nulls(value: Any) -> Any:
+    """A member that is null is absent."""
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, Any]", value)
+    return {name: _without_nulls(member) for name, member in given.items() if member is not None}

@@ -1,0 +1,73 @@
+"""The life of one execution, decided without I/O, clock or randomness.
+
+A command is a function: it takes an :class:`Execution`, what happened, and the :class:`Moment`. It changes the
+execution, gathers the history's new events and what the shell has to do in ``execution.changes``, and returns its
+caller's answer or raises an ``ApiError``. The shell takes the changes, stores them, and then does what they ask.
+"""
+
+from __future__ import annotations
+
+from durable_async.service.machine.batch import Targets
+from durable_async.service.machine.callback_ids import callback_place
+from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
+from durable_async.service.machine.effects import (
+    ChainedOutcome,
+    Child,
+    Effect,
+    ExecutionClosed,
+    InvokeHandler,
+    StartChained,
+    Target,
+)
+from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, Parent
+from durable_async.service.machine.invocations import function_gone, invocation_answered, invocation_failed
+from durable_async.service.machine.lifecycle import NewExecution, pause, resume, start, stop
+from durable_async.service.machine.limits import Limits
+from durable_async.service.machine.moment import Mint, Moment
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.machine.pages import state_page
+from durable_async.service.machine.progress import (
+    callback_failed,
+    callback_heartbeat,
+    callback_succeeded,
+    chained_invoke_ended,
+    fire_due,
+)
+from durable_async.service.machine.retries import InvocationRetryPolicy
+
+__all__ = [
+    "ChainedOutcome",
+    "Changes",
+    "Checkpoint",
+    "Child",
+    "Effect",
+    "Execution",
+    "ExecutionClosed",
+    "ExecutionStatus",
+    "InvocationRetryPolicy",
+    "InvokeHandler",
+    "Limits",
+    "Mint",
+    "Moment",
+    "NewExecution",
+    "OperationRecord",
+    "Parent",
+    "StartChained",
+    "Target",
+    "Targets",
+    "callback_failed",
+    "callback_heartbeat",
+    "callback_place",
+    "callback_succeeded",
+    "chained_invoke_ended",
+    "checkpoint",
+    "fire_due",
+    "function_gone",
+    "invocation_answered",
+    "invocation_failed",
+    "pause",
+    "resume",
+    "start",
+    "state_page",
+    "stop",
+]

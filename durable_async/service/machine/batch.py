@@ -1,0 +1,236 @@
+"""May a batch of updates be recorded? All of it, or none.
+
+Nothing here changes anything; what is accepted is applied by ``updates``. Checks run in the order of the official
+emulator: execution updates, then parents and repeated ids, then each update by itself (section 5.4 of the protocol
+reference, whose messages these are). Not refused, as there: updates below a context that has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol, cast
+
+import attrs
+
+from durable_async.service.errors import InvalidParameterValueError
+from durable_async.service.machine.effects import Target
+from durable_async.service.machine.execution import Execution
+from durable_async.service.machine.limits import Limits, utf8_size
+from durable_async.service.machine.shapes import check_shape
+from durable_async.wire.operations import Action, ErrorObject, OperationStatus, OperationType, OperationUpdate
+
+_TENANT = re.compile(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}")
+
+Id = str
+Status = OperationStatus
+
+
+class Targets(Protocol):
+    """Where chained invokes find their functions."""
+
+    def find(self, reference: str) -> Target | ErrorObject:
+        """The function that ``reference`` names, or the error with which invoking it fails.
+
+        :raises InvalidParameterValueError: the reference is malformed, or of another account or region
+        """
+        ...
+
+
+@attrs.frozen
+class _Rule:
+    """From which statuses an action is possible; None stands for an operation that does not exist yet."""
+
+    allowed: frozenset[Status | None]
+    refusal: str
+
+
+def _close(kind: str) -> str:
+    return f"Invalid current {kind} state to close."
+
+
+_FRESH: frozenset[Status | None] = frozenset({None})
+_STEP_RUNS: frozenset[Status | None] = frozenset({None, Status.STARTED, Status.READY})
+_CONTEXT_RUNS: frozenset[Status | None] = frozenset({None, Status.STARTED})
+
+RULES: dict[tuple[str, str], _Rule] = {
+    (OperationType.EXECUTION, Action.SUCCEED): _Rule(_FRESH, ""),
+    (OperationType.EXECUTION, Action.FAIL): _Rule(_FRESH, ""),
+    (OperationType.CONTEXT, Action.START): _Rule(_FRESH, "Cannot start a CONTEXT that already exist."),
+    (OperationType.CONTEXT, Action.SUCCEED): _Rule(_CONTEXT_RUNS, _close("CONTEXT")),
+    (OperationType.CONTEXT, Action.FAIL): _Rule(_CONTEXT_RUNS, _close("CONTEXT")),
+    (OperationType.STEP, Action.START): _Rule(frozenset({None, Status.READY}), "Invalid current STEP state to start."),
+    (OperationType.STEP, Action.SUCCEED): _Rule(_STEP_RUNS, _close("STEP")),
+    (OperationType.STEP, Action.FAIL): _Rule(_STEP_RUNS, _close("STEP")),
+    (OperationType.STEP, Action.RETRY): _Rule(_STEP_RUNS, "Invalid current STEP state to re-attempt."),
+    (OperationType.WAIT, Action.START): _Rule(_FRESH, "Cannot start a WAIT that already exist."),
+    (OperationType.WAIT, Action.CANCEL): _Rule(
+        frozenset({Status.STARTED}), "Cannot cancel a WAIT that does not exist or has already completed."
+    ),
+    (OperationType.CALLBACK, Action.START): _Rule(_FRESH, "Cannot start a CALLBACK that already exist."),
+    (OperationType.CHAINED_INVOKE, Action.START): _Rule(
+        _FRESH, "Cannot start a CHAINED_INVOKE operation that already exists."
+    ),
+}
+
+
+@attrs.frozen
+class _Known:
+    """An operation as an update meets it: recorded, or started earlier in the same batch."""
+
+    type: str
+    status: Status
+    sub_type: str | None
+    name: str | None
+    parent_id: str | None
+
+
+def check_batch(
+    execution: Execution, updates: Sequence[OperationUpdate], targets: Targets, limits: Limits
+) -> dict[Id, Target | ErrorObject]:
+    """Refuse the batch if any rule is broken.
+
+    :return: what the targets of its chained invokes are, by operation id
+    :raises InvalidParameterValueError: with the message of the first rule broken
+    """
+    check_shape(cast("Sequence[Mapping[str, Any]]", updates))
+    _check_execution_updates(updates)
+    _check_parents_and_repetitions(execution, updates)
+    started: dict[Id, _Known] = {}
+    found: dict[Id, Target | ErrorObject] = {}
+    for update in updates:
+        known = None
+        if update["Type"] != OperationType.EXECUTION:  # the service knows that one by its type, its id is free
+            known = started.get(update["Id"]) or _recorded(execution, update["Id"])
+        if known is not None:
+            _check_against(known, update)
+        _check_transition(known.status if known else None, update)
+        _check_contents(execution, update, limits)
+        if update["Action"] == Action.START:
+            started[update["Id"]] = _starting(update)
+            if update["Type"] == OperationType.CHAINED_INVOKE:
+                found[update["Id"]] = _check_chained(update, targets, limits)
+    return found
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InvalidParameterValueError(message)
+
+
+def _check_execution_updates(updates: Sequence[OperationUpdate]) -> None:
+    positions = [at for at, update in enumerate(updates, 1) if update["Type"] == OperationType.EXECUTION]
+    if len(positions) > 1:
+        _refuse("Cannot checkpoint multiple EXECUTION updates.")
+    if positions and positions[0] != len(updates):
+        _refuse("EXECUTION checkpoint must be the last update.")
+
+
+def _check_parents_and_repetitions(execution: Execution, updates: Sequence[OperationUpdate]) -> None:
+    contexts: set[Id] = set()
+    earlier: dict[Id, OperationUpdate | None] = {}  # None: no further update of this id is possible
+    for update in updates:
+        if update["Type"] == OperationType.EXECUTION:
+            continue
+        operation_id, parent_id = update["Id"], update.get("ParentId")
+        if parent_id is not None and parent_id not in contexts:
+            parent = execution.by_id.get(parent_id)
+            if parent is None or parent.type is not OperationType.CONTEXT:
+                _refuse("Invalid parent operation id.")
+        if operation_id not in earlier:
+            earlier[operation_id] = update
+        elif _completes(earlier[operation_id], update):
+            earlier[operation_id] = None
+        else:
+            _refuse("Cannot checkpoint multiple operations with the same ID.")
+        if update["Type"] == OperationType.CONTEXT and update["Action"] == Action.START:
+            contexts.add(operation_id)
+
+
+def _completes(earlier: OperationUpdate | None, update: OperationUpdate) -> bool:
+    """Whether ``update`` ends what ``earlier``, of the same id and batch, started."""
+    return (
+        earlier is not None
+        and earlier["Type"] in (OperationType.STEP, OperationType.CONTEXT)
+        and earlier["Action"] == Action.START
+        and update["Action"] != Action.START
+    )
+
+
+def _recorded(execution: Execution, operation_id: Id) -> _Known | None:
+    record = execution.by_id.get(operation_id)
+    if record is None:
+        return None
+    return _Known(record.type, record.status, record.sub_type, record.name, record.parent_id)
+
+
+def _starting(update: OperationUpdate) -> _Known:
+    return _Known(update["Type"], Status.STARTED, update.get("SubType"), update.get("Name"), update.get("ParentId"))
+
+
+def _check_against(known: _Known, update: OperationUpdate) -> None:
+    """What is said again of an operation must be what was said first."""
+    if known.type != update["Type"]:
+        _refuse("Inconsistent operation type.")
+    if update.get("SubType") not in (None, known.sub_type):
+        _refuse("Inconsistent operation subtype.")
+    if update.get("Name") not in (None, known.name):
+        _refuse("Inconsistent operation name.")
+    if update.get("ParentId") not in (None, known.parent_id):
+        _refuse("Inconsistent parent operation id.")
+
+
+def _check_transition(status: Status | None, update: OperationUpdate) -> None:
+    rule = RULES.get((update["Type"], update["Action"]))
+    if rule is None:
+        _refuse("Invalid action for the given operation type.")
+    if status not in rule.allowed:
+        _refuse(rule.refusal)
+
+
+def _check_contents(execution: Execution, update: OperationUpdate, limits: Limits) -> None:
+    kind, action = update["Type"], update["Action"]
+    payload, error = update.get("Payload"), update.get("Error")
+    if action == Action.FAIL and payload is not None:
+        _refuse("Cannot provide a Payload for FAIL action.")
+    if action == Action.SUCCEED and error is not None:
+        _refuse("Cannot provide an Error for SUCCEED action.")
+    if action == Action.RETRY:
+        _check_retry(update)
+    if (kind, action) == (OperationType.WAIT, Action.START) and not (update.get("WaitOptions") or {}).get(
+        "WaitSeconds"
+    ):
+        _refuse("Invalid WaitOptions for the given action.")
+    if error is not None and utf8_size(json.dumps(error, ensure_ascii=False)) > limits.error_bytes:
+        _refuse(f"Error object size must be less than {limits.error_bytes} bytes.")
+    if payload is not None and action != Action.START:
+        _check_output(execution, kind, payload, limits)
+
+
+def _check_retry(update: OperationUpdate) -> None:
+    if update.get("Payload") is not None and update.get("Error") is not None:
+        _refuse("Cannot provide both error and payload to RETRY a STEP.")
+    if (update.get("StepOptions") or {}).get("NextAttemptDelaySeconds") is None:
+        _refuse("Invalid StepOptions for the given action.")
+
+
+def _check_output(execution: Execution, kind: str, payload: str, limits: Limits) -> None:
+    if kind != OperationType.EXECUTION:
+        limit, label = limits.payload_bytes, kind
+    else:
+        limit = limits.child_execution_bytes if execution.parent else limits.execution_bytes
+        label = "Execution"
+    if utf8_size(payload) > limit:
+        _refuse(f"{label} output payload size must be less than or equal to {limit} bytes.")
+
+
+def _check_chained(update: OperationUpdate, targets: Targets, limits: Limits) -> Target | ErrorObject:
+    options = update.get("ChainedInvokeOptions")
+    if not options or not options.get("FunctionName"):
+        _refuse("Update for CHAINED_INVOKE operation requires ChainedInvokeOptions.")
+    tenant_id = options.get("TenantId")
+    if tenant_id is not None and _TENANT.fullmatch(tenant_id) is None:
+        _refuse("TenantId must be 1 to 256 characters matching [a-zA-Z0-9._:/=+-@ ].")
+    if utf8_size(update.get("Payload") or "") > limits.payload_bytes:
+        _refuse(f"CHAINED_INVOKE input payload size must be less than or equal to {limits.payload_bytes} bytes.")
+    return targets.find(options["FunctionName"])

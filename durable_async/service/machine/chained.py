@@ -1,0 +1,63 @@
+"""How the end of a chained invoke reaches the execution that asked for it.
+
+On Lambda a target takes longer to start than the invocation that only waits for it takes to end, so histories show
+``InvocationCompleted`` first, and then what resumes the handler. Here the target may be the faster. Its outcome is
+therefore held until the running invocation ends, and for ``HOLD_MS`` at most, since that invocation may also go on
+with other work.
+"""
+
+from __future__ import annotations
+
+from durable_async.service.history import EventType
+from durable_async.service.machine.effects import ChainedOutcome
+from durable_async.service.machine.execution import Execution
+from durable_async.service.machine.limits import Limits, utf8_size
+from durable_async.service.machine.moment import Moment
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.wire.operations import OperationStatus
+
+HOLD_MS = 1000
+
+_EVENTS = {
+    OperationStatus.SUCCEEDED: EventType.CHAINED_INVOKE_SUCCEEDED,
+    OperationStatus.FAILED: EventType.CHAINED_INVOKE_FAILED,
+    OperationStatus.TIMED_OUT: EventType.CHAINED_INVOKE_TIMED_OUT,
+    OperationStatus.STOPPED: EventType.CHAINED_INVOKE_STOPPED,
+}
+
+
+def hold_or_deliver(execution: Execution, invoke: OperationRecord, outcome: ChainedOutcome, at: Moment) -> None:
+    outcome = _within(at.limits, outcome)
+    until = invoke.start_ms + HOLD_MS
+    if execution.invocation is None or until <= at.now_ms:
+        deliver(execution, invoke, outcome, at.now_ms)
+        return
+    invoke.held, invoke.due_ms = outcome, until
+    execution.held.append(invoke)
+    execution.changes.operations[invoke.id] = invoke
+    execution.arm(invoke)
+
+
+def deliver_held(execution: Execution, now_ms: int) -> None:
+    """The invocation ended: tell all that was held for it."""
+    held, execution.held = execution.held, []
+    for invoke in held:
+        if invoke.held is not None and not invoke.ended:
+            deliver(execution, invoke, invoke.held, now_ms)
+
+
+def deliver(execution: Execution, invoke: OperationRecord, outcome: ChainedOutcome, now_ms: int) -> None:
+    status = OperationStatus(outcome.status)
+    invoke.held = None
+    execution.end(invoke, status, now_ms, result=outcome.result, error=outcome.error)
+    if status is OperationStatus.SUCCEEDED:
+        execution.log(_EVENTS[status], now_ms, invoke, Result=outcome.result)
+    else:
+        execution.log(_EVENTS[status], now_ms, invoke, Error=outcome.error)
+
+
+def _within(limits: Limits, outcome: ChainedOutcome) -> ChainedOutcome:
+    if utf8_size(outcome.result or "") <= limits.payload_bytes:
+        return outcome
+    message = f"CHAINED_INVOKE output payload size must be less than or equal to {limits.payload_bytes} bytes."
+    return ChainedOutcome(OperationStatus.FAILED, error={"ErrorMessage": message})

@@ -1,0 +1,70 @@
+"""What a command asks the shell to do, after what it changed is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from durable_async.wire.operations import ErrorObject
+
+
+@attrs.frozen
+class Target:
+    """A function that a chained invoke names, found. ``function_arn`` is qualified with ``version``."""
+
+    function_arn: str
+    name: str
+    version: str
+    durable: bool
+
+
+@attrs.frozen
+class Child:
+    """The execution that a chained invoke of a durable function starts."""
+
+    arn: str
+    name: str
+    id: str
+
+
+@attrs.frozen
+class StartChained:
+    """Invoke another function; tell its end by ``chained_invoke_ended``.
+
+    :ivar child: None: the target is not durable
+    """
+
+    operation_id: str
+    target: Target
+    payload: str
+    tenant_id: str | None = None
+    child: Child | None = None
+
+
+@attrs.frozen
+class InvokeHandler:
+    """Invoke the execution's function now; tell its end by ``invocation_answered`` or ``invocation_failed``.
+
+    :ivar event: the invocation envelope
+    """
+
+    request_id: str
+    event: dict[str, Any]
+
+
+@attrs.frozen
+class ExecutionClosed:
+    """The execution has its final status."""
+
+
+Effect = StartChained | InvokeHandler | ExecutionClosed
+
+
+@attrs.frozen
+class ChainedOutcome:
+    """How a chained invoke's target ended: ``status`` is SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
+
+    status: str
+    result: str | None = None
+    error: ErrorObject | None = None

@@ -1,0 +1,281 @@
+"""The state of one execution, and the few ways in which commands change it.
+
+Commands (the other modules of this package) decide; here is what every decision does in the same way. Invariants:
+
+- operations are never removed, and stand in the order in which they began;
+- ``unseen`` holds exactly the operations that changed since the handler was last told;
+- an operation that ended does not change, and a closed execution starts nothing;
+- each operation with a timer has exactly one entry in ``timers``, due no later than that timer. An entry that comes
+  too early is put back, so that a heartbeat costs no search;
+- ``changes`` holds all that was done since the shell last took it, so storing costs what a command did and not what
+  the execution is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from durable_async.service.errors import InvalidParameterValueError
+from durable_async.service.history import Event, EventType
+from durable_async.service.machine.effects import Effect, ExecutionClosed
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.wire.operations import CheckpointResult, ErrorObject, OperationStatus
+
+
+class ExecutionStatus(StrEnum):
+    RUNNING = "RUNNING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    STOPPED = "STOPPED"
+
+    @property
+    def open(self) -> bool:
+        return self in _OPEN
+
+
+_OPEN = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PAUSING, ExecutionStatus.PAUSED})
+
+
+@attrs.frozen
+class Parent:
+    """The chained invoke that started an execution."""
+
+    execution_id: str
+    operation_id: str
+
+
+@attrs.frozen
+class Answered:
+    """The last checkpoint's call and answer, for a caller that lost the answer."""
+
+    client_token: str
+    token: str
+    at_ms: int
+    result: CheckpointResult
+
+
+@attrs.define
+class Invocation:
+    """The handler's run that goes on now.
+
+    :ivar token: accepted by the next checkpoint; None: this invocation may write no more
+    """
+
+    request_id: str
+    started_ms: int
+    token: str | None
+    answered: Answered | None = None
+
+
+@attrs.define
+class Pause:
+    """``timeout_ms`` is when the execution would have timed out without the pause."""
+
+    requested_ms: int
+    timeout_ms: int
+    timeout_paused: bool
+    reason: str | None = None
+
+
+@attrs.define
+class Changes:
+    events: list[Event] = attrs.Factory(list[Event])
+    operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
+    effects: list[Effect] = attrs.Factory(list[Effect])
+
+
+@attrs.define(eq=False)
+class Execution:
+    """
+    :ivar id: the last segment of the ARN, and the id of the EXECUTION operation
+    :ivar timeout_seconds: as configured; ``timeout_ms`` is when it ends, pauses included
+    :ivar held: chained invokes whose outcome waits for the end of the running invocation
+    :ivar awaited: how many operations something outside the handler will change
+    :ivar invoke_at_ms: when a failed invocation is tried again; None: no retry is waiting
+    :ivar failures: invocations that failed, one after another
+    :ivar idle_answers: PENDING answers with nothing pending, one after another
+    :ivar deferred: an invocation is wanted although no operation changed unseen
+    """
+
+    id: str
+    arn: str
+    name: str
+    function_name: str
+    function_arn: str
+    version: str
+    input: str
+    started_ms: int
+    timeout_seconds: int
+    timeout_ms: int
+    tenant_id: str | None = None
+    parent: Parent | None = None
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    ended_ms: int | None = None
+    result: str | None = None
+    error: ErrorObject | None = None
+    operations: list[OperationRecord] = attrs.Factory(list[OperationRecord])
+    by_id: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
+    timers: list[tuple[int, int]] = attrs.Factory(list[tuple[int, int]])
+    unseen: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
+    held: list[OperationRecord] = attrs.Factory(list[OperationRecord])
+    awaited: int = 0
+    event_count: int = 0
+    invocation: Invocation | None = None
+    invoke_at_ms: int | None = None
+    failures: int = 0
+    idle_answers: int = 0
+    deferred: bool = False
+    pause: Pause | None = None
+    changes: Changes = attrs.Factory(Changes)
+
+    @property
+    def open(self) -> bool:
+        return self.status.open
+
+    def take_changes(self) -> Changes:
+        """What was done since the last call, which is now the caller's to store and to carry out."""
+        taken, self.changes = self.changes, Changes()
+        return taken
+
+    def next_due_ms(self) -> int | None:
+        """When ``fire_due`` has something to do next, at the earliest; None once the execution is closed."""
+        if not self.open:
+            return None
+        due = self.timeout_ms
+        if self.timers:
+            due = min(due, self.timers[0][0])
+        if self.invoke_at_ms is not None:
+            due = min(due, self.invoke_at_ms)
+        return due
+
+    def invocation_of(self, token: str) -> Invocation:
+        """The running invocation, if ``token`` is its current one.
+
+        :raises InvalidParameterValueError: it is not. SDKs know the message, in this spelling
+        """
+        invocation = self.invocation
+        if not self.open or invocation is None or invocation.token is None or invocation.token != token:
+            raise InvalidParameterValueError("Invalid checkpoint token")
+        return invocation
+
+    # --- what commands do with operations ---
+
+    def begin(self, operation: OperationRecord) -> None:
+        """Take in a new operation. Its ``sequence`` is ``len(operations)``."""
+        self.operations.append(operation)
+        self.by_id[operation.id] = operation
+
+    def touched(self, operation: OperationRecord, *, was_awaited: bool) -> None:
+        """Note that ``operation`` changed, after it did.
+
+        :param was_awaited: its ``awaited`` before the change; False if it is new
+        """
+        self.unseen[operation.id] = operation
+        self.changes.operations[operation.id] = operation
+        if operation.awaited == was_awaited:
+            return
+        self.awaited += 1 if operation.awaited else -1
+        self.arm(operation)
+
+    def arm(self, operation: OperationRecord) -> None:
+        """Start the timer of ``operation``, if it waits for one."""
+        if (due := operation.timer_ms) is not None:
+            heapq.heappush(self.timers, (due, operation.sequence))
+
+    def end(
+        self,
+        operation: OperationRecord,
+        status: OperationStatus,
+        now_ms: int,
+        *,
+        result: str | None = None,
+        error: ErrorObject | None = None,
+    ) -> None:
+        """Give ``operation`` its final status."""
+        was_awaited = operation.awaited
+        operation.status = status
+        operation.end_ms = now_ms
+        operation.result = result
+        operation.error = error
+        operation.request = None
+        self.touched(operation, was_awaited=was_awaited)
+
+    def pop_due(self, now_ms: int) -> OperationRecord | None:
+        """The next operation whose timer is due, or None. It must be changed before the next call."""
+        while self.timers and self.timers[0][0] <= now_ms:
+            _, sequence = heapq.heappop(self.timers)
+            operation = self.operations[sequence]
+            due = operation.timer_ms
+            if due is None:
+                continue
+            if due <= now_ms:
+                return operation
+            heapq.heappush(self.timers, (due, sequence))  # a heartbeat moved it
+        return None
+
+    # --- what commands write and close ---
+
+    def log(self, kind: EventType, now_ms: int, operation: OperationRecord | None = None, **details: Any) -> None:
+        """Append an event to the history."""
+        self.event_count += 1
+        if operation is None:
+            event = Event(self.event_count, kind, now_ms, details)
+        else:
+            event = Event(
+                self.event_count,
+                kind,
+                now_ms,
+                details,
+                operation.id,
+                operation.name,
+                operation.sub_type,
+                operation.parent_id,
+            )
+        self.changes.events.append(event)
+
+    def close(
+        self,
+        status: ExecutionStatus,
+        now_ms: int,
+        *,
+        result: str | None = None,
+        error: ErrorObject | None = None,
+    ) -> None:
+        """Give the execution its final status. Open operations keep theirs, and their timers are forgotten (7.6).
+
+        A running invocation is not interrupted; its token stops working.
+        """
+        self.status = status
+        self.ended_ms = now_ms
+        self.result = result
+        self.error = error
+        self.invoke_at_ms = None
+        self.deferred = False
+        self.pause = None
+        self.timers.clear()
+        self.held.clear()
+        if self.invocation is not None:
+            self.invocation.token = None
+        root = self.operations[0]
+        root.status = OperationStatus(str(status))
+        root.end_ms = now_ms
+        self.touched(root, was_awaited=False)
+        match status:
+            case ExecutionStatus.SUCCEEDED:
+                self.log(EventType.EXECUTION_SUCCEEDED, now_ms, root, Result=result)
+            case ExecutionStatus.FAILED:
+                self.log(EventType.EXECUTION_FAILED, now_ms, root, Error=error)
+            case ExecutionStatus.TIMED_OUT:
+                self.log(EventType.EXECUTION_TIMED_OUT, now_ms, root, Error=error)
+            case ExecutionStatus.STOPPED:
+                self.log(EventType.EXECUTION_STOPPED, now_ms, root, Error=error)
+            case _:
+                raise ValueError(f"{status} closes nothing")
+        self.changes.effects.append(ExecutionClosed())

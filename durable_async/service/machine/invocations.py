@@ -1,0 +1,223 @@
+"""When the handler runs, and what its end means (sections 2.4, 7.2 and 7.4 of the protocol reference).
+
+One invocation at a time. A change during an invocation leads to another one only if the handler ended without having
+seen it; what a checkpoint's answer showed is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, cast
+
+import attrs
+
+from durable_async.service.history import EventType
+from durable_async.service.machine.chained import deliver_held
+from durable_async.service.machine.effects import InvokeHandler
+from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation
+from durable_async.service.machine.limits import Limits, utf8_size
+from durable_async.service.machine.moment import Moment
+from durable_async.service.machine.pages import envelope
+from durable_async.wire.operations import ErrorObject
+
+_IDLE_ANSWERS = 3
+
+
+def begin_invocation(execution: Execution, at: Moment) -> None:
+    """Invoke the handler now. What changed until now is told to it."""
+    updated = [operation.id for operation in execution.unseen.values() if operation.sequence > 0]
+    execution.unseen.clear()
+    execution.deferred = False
+    execution.invoke_at_ms = None
+    request_id, token = at.mint(), at.mint()
+    execution.invocation = Invocation(request_id, at.now_ms, token)
+    event = envelope(execution, token, updated, at.limits)
+    execution.changes.effects.append(InvokeHandler(request_id, event))
+
+
+def invoke_if_wanted(execution: Execution, at: Moment) -> None:
+    """Invoke the handler if something changed that it has not seen, and nothing stands against it.
+
+    A retry that waits is not brought forward: a handler that fails would be invoked by every change.
+    """
+    wanted = bool(execution.unseen) or execution.deferred
+    free = execution.invocation is None and execution.invoke_at_ms is None
+    if wanted and free and execution.status is ExecutionStatus.RUNNING:
+        begin_invocation(execution, at)
+
+
+def retry_if_due(execution: Execution, at: Moment) -> None:
+    if execution.invoke_at_ms is None or execution.invoke_at_ms > at.now_ms:
+        return
+    execution.invoke_at_ms = None
+    execution.deferred = True
+    invoke_if_wanted(execution, at)
+
+
+def invocation_answered(execution: Execution, request_id: str, output: Any, at: Moment) -> None:
+    """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one."""
+    if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
+        return
+    execution.failures = 0
+    try:
+        answer = _read(output)
+        _check_size(execution, answer, at.limits)
+    except _InvalidOutput as invalid:
+        execution.close(ExecutionStatus.FAILED, at.now_ms, error=invalid.error)
+        return
+    match answer:
+        case Succeeded(result):
+            execution.close(ExecutionStatus.SUCCEEDED, at.now_ms, result=result)
+        case Failed(error):
+            execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
+        case Pending():
+            _suspend(execution, at)
+
+
+def invocation_failed(execution: Execution, request_id: str, error: ErrorObject, at: Moment) -> None:
+    """The handler raised, crashed or ran too long. Ignored if the invocation is not the current one."""
+    if not _complete(execution, request_id, error, at.now_ms) or not execution.open:
+        return
+    execution.failures += 1
+    delay = at.retries.delay_ms(execution.failures, error.get("ErrorType"))
+    if delay is None:
+        execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
+        return
+    deliver_held(execution, at.now_ms)
+    if _pausing(execution, at.now_ms):
+        execution.deferred = True
+    elif delay == 0:
+        begin_invocation(execution, at)
+    else:
+        execution.invoke_at_ms = at.now_ms + delay
+
+
+def function_gone(execution: Execution, error: ErrorObject, now_ms: int) -> None:
+    """The execution's function does not exist any more: nothing can run it on."""
+    if execution.open:
+        execution.invocation = None
+        execution.close(ExecutionStatus.FAILED, now_ms, error=error)
+
+
+def _complete(execution: Execution, request_id: str, error: ErrorObject | None, now_ms: int) -> bool:
+    invocation = execution.invocation
+    if invocation is None or invocation.request_id != request_id:
+        return False
+    execution.invocation = None
+    details: dict[str, Any] = {
+        "StartTimestamp": invocation.started_ms,
+        "EndTimestamp": now_ms,
+        "RequestId": request_id,
+    }
+    if error is not None:
+        details["Error"] = error
+    execution.log(EventType.INVOCATION_COMPLETED, now_ms, **details)
+    return True
+
+
+def _suspend(execution: Execution, at: Moment) -> None:
+    """The handler answered PENDING: it waits for something that must exist."""
+    deliver_held(execution, at.now_ms)
+    idle = not (execution.awaited or execution.unseen or execution.deferred)
+    if _pausing(execution, at.now_ms):
+        execution.deferred |= idle  # or nothing would ever go on after the pause
+    elif not idle:
+        execution.idle_answers = 0
+        invoke_if_wanted(execution, at)
+    else:
+        _ask_again(execution, at)
+
+
+def _ask_again(execution: Execution, at: Moment) -> None:
+    execution.idle_answers += 1
+    if execution.idle_answers < _IDLE_ANSWERS:
+        begin_invocation(execution, at)
+        return
+    error = _invalid("Cannot return PENDING status with no pending operations.")
+    execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
+
+
+def _pausing(execution: Execution, now_ms: int) -> bool:
+    """Whether the execution is paused; a pause that waited for the end of the invocation becomes effective."""
+    if execution.status is ExecutionStatus.PAUSING:
+        take_effect(execution, now_ms)
+    return execution.status is ExecutionStatus.PAUSED
+
+
+def take_effect(execution: Execution, now_ms: int) -> None:
+    """A requested pause is effective: from now on nothing is invoked."""
+    pause = execution.pause
+    if pause is None:
+        raise ValueError("no pause was requested")
+    execution.status = ExecutionStatus.PAUSED
+    details: dict[str, Any] = {
+        "PauseRequestTimestamp": pause.requested_ms,
+        "ExecutionTimeoutPaused": pause.timeout_paused,
+    }
+    if pause.reason is not None:
+        details["Reason"] = pause.reason
+    execution.log(EventType.EXECUTION_PAUSED, now_ms, execution.operations[0], **details)
+
+
+# --- the handler's answer ---
+
+
+@attrs.frozen
+class Succeeded:
+    result: str | None
+
+
+@attrs.frozen
+class Failed:
+    error: ErrorObject | None
+
+
+@attrs.frozen
+class Pending:
+    pass
+
+
+class _InvalidOutput(Exception):  # noqa: N818 - an outcome
+    def __init__(self, error: ErrorObject) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _invalid(message: str) -> ErrorObject:
+    return {"ErrorType": "InvalidParameterValueException", "ErrorMessage": message}
+
+
+def _refuse(message: str) -> NoReturn:
+    raise _InvalidOutput(_invalid(message))
+
+
+def _read(output: Any) -> Succeeded | Failed | Pending:
+    if not isinstance(output, Mapping):
+        _refuse("Invalid invocation output: not a JSON object.")
+    members = cast("Mapping[str, Any]", output)
+    result, error = members.get("Result"), members.get("Error")
+    if result is not None and not isinstance(result, str):
+        _refuse("Invalid invocation output: Result is not a string.")
+    if error is not None and not isinstance(error, Mapping):
+        _refuse("Invalid invocation output: Error is not an object.")
+    match members.get("Status"):
+        case "SUCCEEDED":
+            if error is not None:
+                _refuse("Cannot provide an Error for SUCCEEDED status.")
+            return Succeeded(result)
+        case "FAILED":
+            if result is not None:
+                _refuse("Cannot provide a Result for FAILED status.")
+            return Failed(cast("ErrorObject | None", error))
+        case "PENDING":
+            return Pending()
+        case other:
+            _refuse(f"Invalid invocation output: unknown Status {other!r}.")
+
+
+def _check_size(execution: Execution, answer: Succeeded | Failed | Pending, limits: Limits) -> None:
+    if execution.parent is None or not isinstance(answer, Succeeded):
+        return
+    if utf8_size(answer.result or "") > limits.child_execution_bytes:
+        message = f"Execution output payload size must be less than or equal to {limits.child_execution_bytes} bytes."
+        raise _InvalidOutput({"ErrorMessage": message})

@@ -1,0 +1,124 @@
+"""The commands of callers and operators on a whole execution: start, stop, pause, resume."""
+
+from __future__ import annotations
+
+import attrs
+
+from durable_async.service.errors import ResourceConflictError
+from durable_async.service.history import EventType
+from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent, Pause
+from durable_async.service.machine.invocations import begin_invocation, invoke_if_wanted, take_effect
+from durable_async.service.machine.moment import Moment
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.machine.progress import fire_due
+from durable_async.wire.limits import DELAY_SECONDS
+from durable_async.wire.operations import ErrorObject, OperationType
+
+_LONGEST_MS = DELAY_SECONDS * 1000  # from start to end, pauses included
+
+
+@attrs.frozen
+class NewExecution:
+    """What an execution is started with.
+
+    :ivar id: unique; the last segment of ``arn``
+    :ivar function_arn: qualified with ``version``
+    :ivar input: the caller's event, JSON text
+    """
+
+    id: str
+    arn: str
+    name: str
+    function_name: str
+    function_arn: str
+    version: str
+    input: str
+    timeout_seconds: int
+    tenant_id: str | None = None
+    parent: Parent | None = None
+
+
+def start(new: NewExecution, at: Moment) -> Execution:
+    execution = Execution(
+        id=new.id,
+        arn=new.arn,
+        name=new.name,
+        function_name=new.function_name,
+        function_arn=new.function_arn,
+        version=new.version,
+        input=new.input,
+        started_ms=at.now_ms,
+        timeout_seconds=new.timeout_seconds,
+        timeout_ms=at.now_ms + new.timeout_seconds * 1000,
+        tenant_id=new.tenant_id,
+        parent=new.parent,
+    )
+    root = OperationRecord(
+        id=new.id,
+        type=OperationType.EXECUTION,
+        sequence=0,
+        start_ms=at.now_ms,
+        name=new.name,
+        result=new.input,
+    )
+    execution.begin(root)
+    execution.touched(root, was_awaited=False)
+    execution.log(EventType.EXECUTION_STARTED, at.now_ms, root, Input=new.input, ExecutionTimeout=new.timeout_seconds)
+    begin_invocation(execution, at)
+    return execution
+
+
+def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
+    """Close the execution as STOPPED. A running invocation learns it at its next checkpoint.
+
+    :param error: None: a message says that a user asked for it
+    """
+    fire_due(execution, at)
+    if execution.open:
+        execution.close(
+            ExecutionStatus.STOPPED, at.now_ms, error=error or {"ErrorMessage": "Execution stopped by user request"}
+        )
+
+
+def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_paused: bool) -> None:
+    """Let nothing be invoked until ``resume``. Effective at the running invocation's next checkpoint, or its end.
+
+    :param timeout_paused: whether the execution's timeout grows by the time it is paused
+    :raises ResourceConflictError: it is closed, or already paused
+    """
+    fire_due(execution, at)
+    if execution.status is not ExecutionStatus.RUNNING:
+        raise ResourceConflictError(f"The execution is {execution.status} and cannot be paused.")
+    execution.pause = Pause(at.now_ms, execution.timeout_ms, timeout_paused, reason)
+    execution.status = ExecutionStatus.PAUSING
+    if timeout_paused:
+        execution.timeout_ms = execution.started_ms + _LONGEST_MS
+    if execution.invocation is None:
+        if execution.invoke_at_ms is not None:
+            execution.invoke_at_ms, execution.deferred = None, True
+        take_effect(execution, at.now_ms)
+
+
+def resume(execution: Execution, reason: str | None, at: Moment) -> None:
+    """End a pause, and invoke the handler if the pause interrupted it or something changed meanwhile.
+
+    :raises ResourceConflictError: it is not paused
+    """
+    fire_due(execution, at)
+    if execution.pause is None:
+        raise ResourceConflictError(f"The execution is {execution.status} and cannot be resumed.")
+    if execution.pause.timeout_paused:
+        extended = execution.pause.timeout_ms + at.now_ms - execution.pause.requested_ms
+        execution.timeout_ms = min(execution.started_ms + _LONGEST_MS, extended)
+    if execution.status is ExecutionStatus.PAUSED:
+        details = {} if reason is None else {"Reason": reason}
+        execution.log(
+            EventType.EXECUTION_RESUMED,
+            at.now_ms,
+            execution.operations[0],
+            ResumeRequestTimestamp=at.now_ms,
+            **details,
+        )
+    execution.pause = None
+    execution.status = ExecutionStatus.RUNNING
+    invoke_if_wanted(execution, at)

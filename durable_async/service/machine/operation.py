@@ -1,0 +1,131 @@
+"""One operation of an execution, as the service keeps it, and the two encodings in which it shows it.
+
+An envelope carries epoch milliseconds, an API answer epoch seconds (section 2.2 of the protocol reference). Everything
+else is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+
+from durable_async.service.machine.effects import ChainedOutcome, StartChained
+from durable_async.wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+
+# What an open operation must be to justify that the handler waits for it (section 2.4).
+_AWAITED = {
+    OperationType.STEP: OperationStatus.PENDING,
+    OperationType.WAIT: OperationStatus.STARTED,
+    OperationType.CALLBACK: OperationStatus.STARTED,
+    OperationType.CHAINED_INVOKE: OperationStatus.STARTED,
+}
+_ENDED = frozenset(
+    {
+        OperationStatus.SUCCEEDED,
+        OperationStatus.FAILED,
+        OperationStatus.CANCELLED,
+        OperationStatus.TIMED_OUT,
+        OperationStatus.STOPPED,
+    }
+)
+
+
+@attrs.define(eq=False)
+class OperationRecord:
+    """
+    :ivar sequence: its place in the order in which operations began, from 0 (the EXECUTION operation)
+    :ivar due_ms: when its timer fires: a wait's end, a step's next attempt, a callback's timeout; None: no timer
+    :ivar attempts: attempts of a step that ended
+    :ivar result: the result, a step's state between polls, or the input of the EXECUTION operation
+    :ivar replay_children: of a completed context: its children are still shown
+    :ivar request: of a chained invoke that runs: what was asked for, to ask again after a restart
+    :ivar held: of a chained invoke: its outcome, not yet told
+    """
+
+    id: str
+    type: OperationType
+    sequence: int
+    start_ms: int
+    status: OperationStatus = OperationStatus.STARTED
+    parent_id: str | None = None
+    name: str | None = None
+    sub_type: str | None = None
+    end_ms: int | None = None
+    due_ms: int | None = None
+    attempts: int = 0
+    result: str | None = None
+    error: ErrorObject | None = None
+    replay_children: bool = False
+    duration: int | None = None
+    callback_id: str | None = None
+    heartbeat_seconds: int = 0
+    heartbeat_due_ms: int | None = None
+    request: StartChained | None = None
+    held: ChainedOutcome | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in _ENDED
+
+    @property
+    def awaited(self) -> bool:
+        """Whether something outside the handler will change it: a timer, a callback, a target."""
+        return _AWAITED.get(self.type) is self.status
+
+    @property
+    def timer_ms(self) -> int | None:
+        """When its next timer fires; None while it waits for none."""
+        if not self.awaited:
+            return None
+        return min((due for due in (self.due_ms, self.heartbeat_due_ms) if due is not None), default=None)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes on the wire: payload characters and an allowance for the rest."""
+        return 512 + len(self.result or "") + (len(str(self.error)) if self.error else 0)
+
+    def in_milliseconds(self) -> Operation:
+        """As an invocation envelope carries it."""
+        return self._shown(lambda ms: ms)
+
+    def in_seconds(self) -> Operation:
+        """As an API answer carries it."""
+        return self._shown(lambda ms: ms / 1000)
+
+    def _shown(self, time: Callable[[int], float]) -> Operation:
+        shown: dict[str, Any] = {
+            "Id": self.id,
+            "Type": str(self.type),
+            "Status": str(self.status),
+            "StartTimestamp": time(self.start_ms),
+        }
+        if self.parent_id is not None:
+            shown["ParentId"] = self.parent_id
+        if self.name is not None:
+            shown["Name"] = self.name
+        if self.sub_type is not None:
+            shown["SubType"] = self.sub_type
+        if self.end_ms is not None:
+            shown["EndTimestamp"] = time(self.end_ms)
+        member, details = self._details(time)
+        shown[member] = {name: value for name, value in details.items() if value is not None}
+        return cast("Operation", shown)
+
+    def _details(self, time: Callable[[int], float]) -> tuple[str, dict[str, Any]]:
+        outcome = {"Result": self.result, "Error": self.error}
+        due = None if self.due_ms is None else time(self.due_ms)
+        match self.type:
+            case OperationType.EXECUTION:
+                return "ExecutionDetails", {"InputPayload": self.result}
+            case OperationType.CONTEXT:
+                return "ContextDetails", {"ReplayChildren": self.replay_children or None, **outcome}
+            case OperationType.STEP:
+                return "StepDetails", {"Attempt": self.attempts, "NextAttemptTimestamp": due, **outcome}
+            case OperationType.WAIT:
+                return "WaitDetails", {"ScheduledEndTimestamp": due}
+            case OperationType.CALLBACK:
+                return "CallbackDetails", {"CallbackId": self.callback_id, **outcome}
+            case OperationType.CHAINED_INVOKE:
+                return "ChainedInvokeDetails", outcome

@@ -1,0 +1,80 @@
+"""What the handler is given of the record: the envelope's first page, and further pages (sections 2.1 and 3.3).
+
+Operations come in the order in which they began. What stands below a completed context is left out, unless that
+context was completed with ``ReplayChildren``. A page ends after a number of operations or of bytes, whichever is first,
+and has one operation at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from durable_async.service.errors import InvalidParameterValueError
+from durable_async.service.machine.execution import Execution
+from durable_async.service.machine.limits import Limits
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.wire.operations import ExecutionState, Operation
+
+
+def envelope(execution: Execution, token: str, updated_operation_ids: list[str], limits: Limits) -> dict[str, Any]:
+    """The event with which the handler is invoked. Times are epoch milliseconds.
+
+    :param updated_operation_ids: what changed since the last state that a handler saw
+    """
+    return {
+        "DurableExecutionArn": execution.arn,
+        "CheckpointToken": token,
+        "InitialExecutionState": _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds),
+        "UpdatedOperationIds": updated_operation_ids,
+    }
+
+
+def state_page(execution: Execution, token: str, marker: str | None, count: int, limits: Limits) -> ExecutionState:
+    """A page of the record, from ``marker`` or from the beginning. Consumes no token; times are epoch seconds.
+
+    A marker stays good over checkpoints: it is a place in an order to which operations are only added.
+
+    :raises InvalidParameterValueError: the token or the marker is not good
+    """
+    execution.invocation_of(token)
+    return _page(execution, _place(execution, marker), count, limits, OperationRecord.in_seconds)
+
+
+def _place(execution: Execution, marker: str | None) -> int:
+    if not marker:
+        return 0
+    if not (marker.isascii() and marker.isdecimal()) or int(marker) > len(execution.operations):
+        raise InvalidParameterValueError("Invalid marker")
+    return int(marker)
+
+
+def _page(
+    execution: Execution, first: int, count: int, limits: Limits, show: Callable[[OperationRecord], Operation]
+) -> ExecutionState:
+    shown: list[Operation] = []
+    used = 0
+    hides: dict[str, bool] = {}
+    for sequence in range(first, len(execution.operations)):
+        operation = execution.operations[sequence]
+        if _hidden(execution, operation, hides):
+            continue
+        used += operation.size
+        if len(shown) == min(count, limits.page_operations) or used > limits.page_bytes:
+            return {"Operations": shown, "NextMarker": str(sequence)}
+        shown.append(show(operation))
+    return {"Operations": shown, "NextMarker": ""}
+
+
+def _hidden(execution: Execution, operation: OperationRecord, hides: dict[str, bool]) -> bool:
+    """Whether a context above ``operation`` hides it. ``hides`` remembers, per context, what that one does."""
+    above: list[OperationRecord] = []
+    parent_id = operation.parent_id
+    while parent_id is not None and parent_id not in hides:
+        above.append(execution.by_id[parent_id])
+        parent_id = above[-1].parent_id
+    hidden = hides[parent_id] if parent_id is not None else False
+    for context in reversed(above):
+        hidden = hidden or (context.ended and not context.replay_children)
+        hides[context.id] = hidden
+    return hidden

@@ -1,0 +1,122 @@
+"""What happens to operations without the handler: timers, callbacks, the ends of chained invokes.
+
+Each completes the operation, writes its event, and then has the handler invoked, unless that runs already (sections
+4.5, 7.2 and 7.5 of the protocol reference). On a closed execution nothing happens any more.
+"""
+
+from __future__ import annotations
+
+from durable_async.service.errors import CallbackTimeoutError, InvalidParameterValueError, ResourceNotFoundError
+from durable_async.service.history import EventType
+from durable_async.service.machine.callback_ids import callback_place
+from durable_async.service.machine.chained import deliver, hold_or_deliver
+from durable_async.service.machine.effects import ChainedOutcome
+from durable_async.service.machine.execution import Execution, ExecutionStatus
+from durable_async.service.machine.invocations import invoke_if_wanted, retry_if_due
+from durable_async.service.machine.moment import Moment
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.wire.operations import ErrorObject, OperationStatus, OperationType
+
+
+def fire_due(execution: Execution, at: Moment) -> None:
+    """Complete everything that is due, then invoke the handler at most once."""
+    if not execution.open:
+        return
+    if execution.timeout_ms <= at.now_ms:
+        execution.close(
+            ExecutionStatus.TIMED_OUT,
+            at.now_ms,
+            error={"ErrorMessage": f"Execution timed out after {execution.timeout_seconds} seconds."},
+        )
+        return
+    while (operation := execution.pop_due(at.now_ms)) is not None:
+        _expire(execution, operation, at.now_ms)
+    retry_if_due(execution, at)
+    invoke_if_wanted(execution, at)
+
+
+def _expire(execution: Execution, operation: OperationRecord, now_ms: int) -> None:
+    match operation.type:
+        case OperationType.WAIT:
+            execution.end(operation, OperationStatus.SUCCEEDED, now_ms)
+            execution.log(EventType.WAIT_SUCCEEDED, now_ms, operation, Duration=operation.duration)
+        case OperationType.STEP:
+            operation.status, operation.due_ms = OperationStatus.READY, None
+            execution.touched(operation, was_awaited=True)
+        case OperationType.CHAINED_INVOKE if operation.held is not None:
+            deliver(execution, operation, operation.held, now_ms)
+        case _:
+            timed_out = operation.due_ms is not None and operation.due_ms <= now_ms
+            error: ErrorObject = (
+                {"ErrorType": "Callback.Timeout", "ErrorMessage": "Callback timed out"}
+                if timed_out
+                else {"ErrorType": "Callback.Heartbeat", "ErrorMessage": "Callback timed out on heartbeat"}
+            )
+            execution.end(operation, OperationStatus.TIMED_OUT, now_ms, error=error)
+            execution.log(EventType.CALLBACK_TIMED_OUT, now_ms, operation, Error=error)
+
+
+def callback_succeeded(execution: Execution, callback_id: str, result: bytes, at: Moment) -> None:
+    """
+    :param result: UTF-8; empty: no result
+    :raises ApiError: CallbackTimeout, ResourceNotFound, or InvalidParameterValue if it is completed already, too large
+        or not UTF-8
+    """
+    fire_due(execution, at)
+    callback = _open_callback(execution, callback_id)
+    if len(result) > at.limits.payload_bytes:
+        raise InvalidParameterValueError(
+            f"CALLBACK output payload size must be less than or equal to {at.limits.payload_bytes} bytes."
+        )
+    try:
+        text = result.decode() if result else None
+    except UnicodeDecodeError:
+        raise InvalidParameterValueError("The callback's result is not UTF-8 text.") from None
+    execution.end(callback, OperationStatus.SUCCEEDED, at.now_ms, result=text)
+    execution.log(EventType.CALLBACK_SUCCEEDED, at.now_ms, callback, Result=text)
+    invoke_if_wanted(execution, at)
+
+
+def callback_failed(execution: Execution, callback_id: str, error: ErrorObject, at: Moment) -> None:
+    """:raises ApiError: as ``callback_succeeded``"""
+    fire_due(execution, at)
+    callback = _open_callback(execution, callback_id)
+    execution.end(callback, OperationStatus.FAILED, at.now_ms, error=error)
+    execution.log(EventType.CALLBACK_FAILED, at.now_ms, callback, Error=error)
+    invoke_if_wanted(execution, at)
+
+
+def callback_heartbeat(execution: Execution, callback_id: str, at: Moment) -> None:
+    """Start the heartbeat's time anew. Nothing else changes, and nothing is written.
+
+    :raises ApiError: as ``callback_succeeded``
+    """
+    fire_due(execution, at)
+    callback = _open_callback(execution, callback_id)
+    if callback.heartbeat_seconds:
+        callback.heartbeat_due_ms = at.now_ms + callback.heartbeat_seconds * 1000
+        execution.changes.operations[callback.id] = callback
+
+
+def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
+    place = callback_place(callback_id)
+    sequence = place[1] if place else 0
+    callback = execution.operations[sequence] if 0 < sequence < len(execution.operations) else None
+    if callback is None or callback.callback_id != callback_id:
+        raise ResourceNotFoundError("Callback not found")
+    if callback.status is OperationStatus.TIMED_OUT:
+        raise CallbackTimeoutError("The callback has timed out.")
+    if callback.ended:
+        raise InvalidParameterValueError("The callback is already completed.")
+    if not execution.open:
+        raise InvalidParameterValueError("The execution of the callback is already closed.")
+    return callback
+
+
+def chained_invoke_ended(execution: Execution, operation_id: str, outcome: ChainedOutcome, at: Moment) -> None:
+    """A chained invoke's target ended. Ignored when the execution is closed, or was told before."""
+    fire_due(execution, at)
+    invoke = execution.by_id[operation_id]
+    if execution.open and not invoke.ended and invoke.held is None:
+        hold_or_deliver(execution, invoke, outcome, at)
+        invoke_if_wanted(execution, at)

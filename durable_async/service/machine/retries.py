@@ -1,0 +1,36 @@
+"""When a failed invocation is tried again."""
+
+from __future__ import annotations
+
+import attrs
+
+_CRASHES = ("Runtime.", "Sandbox.", "Extension.")
+
+
+@attrs.frozen
+class InvocationRetryPolicy:
+    """How often, and after how long, an invocation is repeated that gave no answer.
+
+    A crash is repeated at once, ``immediate`` times; after that, and for whatever a handler raises or when it runs too
+    long, the delay grows from ``first_delay_ms`` by ``rate`` up to ``longest_delay_ms``. Any answer starts the count
+    anew. Source: section 7.4 of the protocol reference; what AWS does in figures is not published.
+
+    :ivar most_failures: after so many failures in a row the execution fails with the last error; None: it is tried
+        until the execution's timeout, since a failed execution cannot be mended and a broken deployment can
+    """
+
+    immediate: int = 3
+    first_delay_ms: int = 1000
+    longest_delay_ms: int = 60_000
+    rate: float = 2.0
+    most_failures: int | None = None
+
+    def delay_ms(self, failures: int, error_type: str | None) -> int | None:
+        """How long to wait after the ``failures``-th failure in a row, from 1; None: give up."""
+        if self.most_failures is not None and failures >= self.most_failures:
+            return None
+        crashed = error_type is not None and error_type.startswith(_CRASHES) and error_type != "Sandbox.Timedout"
+        if crashed and failures <= self.immediate:
+            return 0
+        exponent = min(failures - 1 - (self.immediate if crashed else 0), 64)
+        return min(self.longest_delay_ms, round(self.first_delay_ms * self.rate**exponent))

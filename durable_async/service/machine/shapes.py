@@ -1,0 +1,128 @@
+"""The service model's constraints on the members of an update: patterns, lengths, ranges, JSON types.
+
+They hold for every update by itself, before any rule that looks at the execution. Source: section 3.1 of the protocol
+reference; the wording of the refusals is that of Lambda's own model validation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from durable_async.service.errors import InvalidParameterValueError
+from durable_async.wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS
+from durable_async.wire.operations import Action, OperationType
+
+Check = Callable[[Any], str | None]
+"""Says what is wrong with a value, as Lambda would; None: nothing."""
+
+
+def check_shape(updates: Sequence[Mapping[str, Any]]) -> None:
+    """:raises InvalidParameterValueError: naming the member that breaks a constraint of the model"""
+    for position, update in enumerate(updates, start=1):
+        _check_members(update, _UPDATE, f"updates.{position}.member")
+        for member in ("Id", "Type", "Action"):
+            if update.get(member) is None:
+                _refuse("null", f"updates.{position}.member.{_camel(member)}", "Member must not be null")
+
+
+def _check_members(value: Any, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
+    if not isinstance(value, Mapping):
+        _refuse(value, path, "Member must be a structure")
+    for member, found in cast("Mapping[str, Any]", value).items():
+        check = checks.get(member)
+        if check is None or found is None:
+            continue
+        if not callable(check):
+            _check_members(found, check, f"{path}.{_camel(member)}")
+        elif wrong := check(found):
+            _refuse(found, f"{path}.{_camel(member)}", wrong)
+
+
+def _refuse(value: object, path: str, constraint: str) -> None:
+    shown = str(value)[:256]
+    raise InvalidParameterValueError(
+        f"1 validation error detected: Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"
+    )
+
+
+def _camel(member: str) -> str:
+    return member[0].lower() + member[1:]
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "Member must be a string"
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "Member must be a boolean"
+
+
+def _texts(value: Any) -> str | None:
+    if not isinstance(value, list):
+        return "Member must be a list"
+    lines = cast("list[object]", value)
+    return None if all(isinstance(line, str) for line in lines) else "Member must be a list of strings"
+
+
+def _pattern(expression: str, longest: int) -> Check:
+    compiled = re.compile(expression)
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, str):
+            return "Member must be a string"
+        if not value:
+            return "Member must have length greater than or equal to 1"
+        if len(value) > longest:
+            return f"Member must have length less than or equal to {longest}"
+        if compiled.fullmatch(value) is None:
+            return f"Member must satisfy regular expression pattern: {expression}"
+        return None
+
+    return check
+
+
+def _whole(least: int, most: int) -> Check:
+    def check(value: Any) -> str | None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return "Member must be an integer"
+        if value < least:
+            return f"Member must have value greater than or equal to {least}"
+        if value > most:
+            return f"Member must have value less than or equal to {most}"
+        return None
+
+    return check
+
+
+def _one_of(values: Sequence[str]) -> Check:
+    known = frozenset(values)
+
+    def check(value: Any) -> str | None:
+        good = isinstance(value, str) and value in known
+        return None if good else f"Member must satisfy enum value set: [{', '.join(values)}]"
+
+    return check
+
+
+_OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]+", 64)
+_ERROR: dict[str, Check] = {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts}
+_UPDATE: dict[str, Check | Mapping[str, Check]] = {
+    "Id": _OPERATION_ID,
+    "ParentId": _OPERATION_ID,
+    "Name": _pattern(r"[\x20-\x7E]+", 256),
+    "SubType": _pattern(r"[a-zA-Z0-9-_]+", 32),
+    "Type": _one_of([*OperationType]),
+    "Action": _one_of([*Action]),
+    "Payload": _text,
+    "Error": _ERROR,
+    "ContextOptions": {"ReplayChildren": _flag},
+    "StepOptions": {"NextAttemptDelaySeconds": _whole(1, DELAY_SECONDS)},
+    "WaitOptions": {"WaitSeconds": _whole(1, DELAY_SECONDS)},
+    "CallbackOptions": {
+        "TimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
+        "HeartbeatTimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
+    },
+    "ChainedInvokeOptions": {"FunctionName": _text, "TenantId": _text, "XAmznTraceId": _text},
+}

@@ -1,0 +1,93 @@
+"""A store that lasts as long as its process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from durable_async.service.history import Event
+from durable_async.service.machine import Changes, Execution
+from durable_async.service.store import ExecutionQuery, Summary
+
+
+class MemoryStore:
+    """Executions in dicts. Every call ends at once."""
+
+    def __init__(self) -> None:
+        self._executions: dict[str, Execution] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._by_name: dict[tuple[str, str], Execution] = {}
+        self._positions: dict[str, int] = {}
+        self._by_function: dict[str, dict[int, Execution]] = {}
+        self._added = 0
+
+    async def add(self, execution: Execution, changes: Changes) -> Execution | None:
+        key = (execution.function_name, execution.name)
+        if (existing := self._by_name.get(key)) is not None:
+            return existing
+        self._added += 1
+        self._by_name[key] = execution
+        self._executions[execution.id] = execution
+        self._positions[execution.id] = self._added
+        self._by_function.setdefault(execution.function_name, {})[self._added] = execution
+        self._events[execution.id] = list(changes.events)
+        return None
+
+    async def save(self, execution: Execution, changes: Changes) -> None:
+        if execution.id in self._executions:
+            self._events[execution.id].extend(changes.events)
+
+    async def load(self, execution_id: str) -> Execution | None:
+        return self._executions.get(execution_id)
+
+    async def unfinished(self) -> Sequence[Execution]:
+        return [execution for execution in self._executions.values() if execution.open]
+
+    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
+        events = self._events.get(execution_id, [])  # the event with id n stands at n - 1
+        if newest_first:
+            return events[max(0, first - count) : first][::-1]
+        return events[first - 1 : first - 1 + count]
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[Summary]:
+        found: list[Summary] = []
+        of_function = self._by_function.get(query.function_name, {})
+        for position in of_function if query.oldest_first else reversed(of_function):
+            if len(found) == query.count:
+                break
+            if _matches(of_function[position], position, query):
+                found.append(_summary(of_function[position], position))
+        return found
+
+    async def delete(self, execution_id: str) -> None:
+        execution = self._executions.pop(execution_id, None)
+        if execution is not None:
+            del self._events[execution_id]
+            del self._by_name[execution.function_name, execution.name]
+            del self._by_function[execution.function_name][self._positions.pop(execution_id)]
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+
+def _matches(execution: Execution, position: int, query: ExecutionQuery) -> bool:
+    if query.after is not None and (position <= query.after if query.oldest_first else position >= query.after):
+        return False
+    if query.name is not None and execution.name != query.name:
+        return False
+    if query.statuses and execution.status not in query.statuses:
+        return False
+    if query.started_after_ms is not None and execution.started_ms < query.started_after_ms:
+        return False
+    return query.started_before_ms is None or execution.started_ms <= query.started_before_ms
+
+
+def _summary(execution: Execution, position: int) -> Summary:
+    return Summary(
+        position=position,
+        arn=execution.arn,
+        name=execution.name,
+        function_arn=execution.function_arn,
+        status=str(execution.status),
+        started_ms=execution.started_ms,
+        ended_ms=execution.ended_ms,
+    )

@@ -1,0 +1,219 @@
+"""A worker's side: a process that runs functions, one invocation at a time, in its main thread.
+
+``python -m durable_async.service.worker_process FD`` serves the socket ``FD`` until its other end is closed. A message
+is four bytes of length, most significant first, and that much JSON. Standard output and error are the functions' own:
+nothing of the protocol goes there.
+
+- what an invocation wrote to them has left this process when its answer leaves
+- when the server is gone this process ends, in the middle of a handler too
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import select
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+from io import TextIOWrapper
+from operator import attrgetter
+from typing import Any, cast
+
+import attrs
+
+from durable_async.service.functions import InvocationRequest, LambdaContext, error_object
+from durable_async.wire.operations import ErrorObject
+
+HEADER_BYTES = 4
+
+
+@attrs.frozen
+class Target:
+    """Where a function is found: an attribute of a module, or the entry ``key`` of a mapping that is one."""
+
+    module: str
+    attribute: str
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.attribute}" + ("" if self.key is None else f"[{self.key!r}]")
+
+
+class LoadError(Exception):
+    """There is no function at a target. Its arguments: Lambda's type of this error, and a sentence."""
+
+
+def frame(body: bytes) -> bytes:
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+class LineStream(TextIOWrapper):
+    """Writes whole lines: ``print`` writes a line and its end apart, and no other thread's may come between."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
+        self._begun = threading.local()
+
+    def write(self, text: str, /) -> int:
+        whole, end, begun = text.rpartition("\n")
+        if end:
+            super().write(self._take_begun() + whole + end)
+        self._begun.text = self._take_begun() + begun
+        return len(text)
+
+    def flush(self) -> None:
+        if begun := self._take_begun():
+            super().write(begun)
+        super().flush()
+
+    def _take_begun(self) -> str:
+        begun: str = getattr(self._begun, "text", "")
+        self._begun.text = ""
+        return begun
+
+
+class LambdaJsonFormatter(logging.Formatter):
+    """Records as Lambda's JSON log format: one object a line, each extra a top-level member of it."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        members: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in self._OWN}
+        members |= {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            error = error_object(record.exc_info[1])
+            members |= {
+                "errorType": error.get("ErrorType"),
+                "errorMessage": error.get("ErrorMessage"),
+                "stackTrace": error.get("StackTrace"),
+            }
+        return json.dumps(members, default=str)
+
+
+def find(target: Target) -> Any:
+    """What stands at ``target``: a function, or a mapping of functions if it has no key.
+
+    :raises LoadError: the module cannot be imported, or there is no such thing in it
+    """
+    try:
+        module = import_module(target.module)
+    except Exception as error:
+        if not (isinstance(error, ModuleNotFoundError) and error.name == target.module):
+            traceback.print_exc()  # the fault is inside the module: show where
+        reason = f"{type(error).__name__}: {error}"
+        raise LoadError("Runtime.ImportModuleError", f"Unable to import module '{target.module}': {reason}") from error
+    try:
+        found = attrgetter(target.attribute)(module)
+        return found if target.key is None else found[target.key]
+    except (AttributeError, LookupError, TypeError):
+        raise LoadError("Runtime.HandlerNotFound", f"There is no {target}") from None
+
+
+def describe(target: Target) -> dict[str, Any]:
+    """Whether the function at ``target`` is durable; of a mapping, whether each entry is."""
+    found = find(target)
+    if isinstance(found, Mapping):
+        entries = cast("Mapping[str, Any]", found)
+        return {"entries": {name: _is_durable(f"{target}[{name!r}]", entry) for name, entry in entries.items()}}
+    return {"durable": _is_durable(str(target), found)}
+
+
+def _is_durable(place: str, handler: Any) -> bool:
+    if not callable(handler):
+        raise LoadError("Runtime.HandlerNotFound", f"{place} is no function, it is {handler!r:.60}")
+    return getattr(handler, "durable", False) is True
+
+
+def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, Any]:
+    """Run a function once. What it returned, or how it failed."""
+    try:
+        result = find(target)(event, LambdaContext.of(request))
+        if inspect.isawaitable(result):
+            result = asyncio.run(_wait_for(result))
+    except LoadError as error:
+        error_type, message = error.args
+        return {"error": ErrorObject(ErrorType=error_type, ErrorMessage=message)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this invocation's failure
+        return {"error": error_object(error)}
+    return {"result": result}
+
+
+async def _wait_for(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def answer(message: dict[str, Any]) -> dict[str, Any]:
+    """What to reply to one message of the server."""
+    match message:
+        case {"describe": target}:
+            try:
+                return describe(Target(**target))
+            except LoadError as error:
+                return {"refused": error.args[1]}
+        case {"invoke": target, "event": event, "request": request}:
+            return invoke(Target(**target), event, InvocationRequest(**request))
+        case _:
+            raise ValueError(f"the server sent {sorted(message)}, which this worker does not know")
+
+
+def encode(reply: dict[str, Any]) -> bytes:
+    """``reply`` as JSON in UTF-8; a result that cannot be that becomes a ``Runtime.MarshalError``."""
+    try:
+        return _json(reply).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        if "error" in reply:  # a lone surrogate in its text
+            return _json(reply).encode(errors="replace")
+        failure = ErrorObject(ErrorType="Runtime.MarshalError", ErrorMessage=f"Unable to marshal response: {error}")
+        return _json({"error": failure}).encode(errors="replace")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer one message after another, until the server closes the channel."""
+    with channel, channel.makefile("rb") as received:
+        while header := received.read(HEADER_BYTES):
+            reply = encode(answer(json.loads(received.read(int.from_bytes(header, "big")))))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            channel.sendall(frame(reply))
+
+
+def _end_with(channel: socket.socket) -> None:
+    poll = select.poll()
+    poll.register(channel, 0)  # no event but that the other end is closed
+    poll.poll()
+    os._exit(1)
+
+
+def main() -> None:
+    fd = int(sys.argv[1])
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the functions' own children must not hold it open
+    channel = socket.socket(fileno=fd)
+    threading.Thread(target=_end_with, args=(channel,), daemon=True, name="durable-async-server-watch").start()
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself writes it there
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    sys.stdout, sys.stderr = LineStream(1), LineStream(2)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LambdaJsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    serve(channel)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""Runs functions in worker processes, apart from the server: what a function breaks is not the server's.
+
+- a worker runs one invocation at a time; it is used again unless it died, ran too long or was abandoned
+- the control channel is a socket pair; standard output and error belong to the functions
+- lines that an invocation wrote reach the sink before the invocation completes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self, TextIO, cast
+
+import attrs
+
+from durable_async.service.functions import InvocationFailed, InvocationRequest
+from durable_async.service.worker_process import HEADER_BYTES, LoadError, Target, frame
+
+__all__ = ["LineSink", "LoadError", "Target", "WorkerFunction", "WorkerPool", "json_lines", "worker_environment"]
+
+LineSink = Callable[[str | None, str], None]
+"""Takes a line without its end, and the name of the function that wrote it; None: no function ran."""
+
+_PIPE_BYTES = 1024 * 1024  # the most that a pipe holds on Linux, unless an administrator allows more
+
+
+def to_stderr(_function: str | None, line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def json_lines(file: TextIO, clock: Callable[[], float] = time.time) -> LineSink:
+    """Append each line of a function to ``file`` as ``{"timestamp": milliseconds, "function": ..., "message": ...}``.
+
+    Lines of no function, such as a module's while it is imported at start, go to standard error.
+    """
+
+    def write(function: str | None, line: str) -> None:
+        if function is None:
+            to_stderr(function, line)
+            return
+        entry = {"timestamp": int(clock() * 1000), "function": function, "message": line}
+        file.write(json.dumps(entry) + "\n")
+        file.flush()  # some microseconds; a reader waits for these lines
+
+    return write
+
+
+def worker_environment(
+    url: str, environment: Mapping[str, str], *, region: str = "us-east-1", token: str | None = None
+) -> dict[str, str]:
+    """``environment`` for functions whose AWS clients shall find the service at ``url``, and no other.
+
+    :param token: of the service, if it asks for one; it becomes the access key id. Without one a stand-in does,
+        unless there are credentials
+    """
+    host = url.split("//", 1)[1].rsplit(":", 1)[0].strip("[]")
+    unproxied = ",".join(filter(None, [environment.get("no_proxy", environment.get("NO_PROXY")), host]))
+    child = {
+        **environment,
+        "AWS_ENDPOINT_URL_LAMBDA": url,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "no_proxy": unproxied,
+        "NO_PROXY": unproxied,
+    }
+    for misleading in ("AWS_LAMBDA_FUNCTION_NAME", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
+        child.pop(misleading, None)
+    if token is not None:
+        child.pop("AWS_SESSION_TOKEN", None)
+        child |= {"AWS_ACCESS_KEY_ID": token, "AWS_SECRET_ACCESS_KEY": "unused"}
+    elif not environment.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
+        child |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "unused"}
+    return child
+
+
+class WorkerPool:
+    """Up to ``most`` worker processes, started when they are needed. POSIX only.
+
+    :param environment: of the workers
+    :param sink: takes what they print; None: the server's standard error
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, most: int = 8, sink: LineSink | None = None) -> None:
+        self._environment = environment
+        self._sink = sink or to_stderr
+        self._slots = asyncio.Semaphore(most)
+        self._idle: list[_Worker] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the idle workers. Those that run something are ended by who called :meth:`invoke`, who must cancel."""
+        while self._idle:
+            await self._idle.pop().kill()
+
+    async def functions_of(self, module: str, mapping: str) -> dict[str, WorkerFunction]:
+        """The functions of a mapping, by their names in it.
+
+        :raises LoadError: there is no such mapping of functions
+        """
+        match await self._describe(target := Target(module, mapping)):
+            case {"entries": entries}:
+                return {
+                    name: WorkerFunction(self, attrs.evolve(target, key=name), durable=durable)
+                    for name, durable in entries.items()
+                }
+            case _:
+                raise LoadError("Runtime.HandlerNotFound", f"{target} is a function, and no mapping of functions")
+
+    async def function(self, module: str, attribute: str) -> WorkerFunction:
+        """:raises LoadError: there is no such function"""
+        match await self._describe(target := Target(module, attribute)):
+            case {"durable": durable}:
+                return WorkerFunction(self, target, durable=durable)
+            case _:
+                raise LoadError("Runtime.HandlerNotFound", f"{target} is a mapping, and no function")
+
+    async def _describe(self, target: Target) -> dict[str, Any]:
+        async with self._worker(target.module) as worker:
+            try:
+                description = await worker.ask({"describe": attrs.asdict(target)})
+            except WorkerExited as exited:
+                message = f"loading {target} ended the process that did it: {exited}"
+                raise LoadError("Runtime.ExitError", message) from None
+        if "refused" in description:
+            raise LoadError("Runtime.ImportModuleError", description["refused"])
+        return description
+
+    async def invoke(self, target: Target, event: Any, request: InvocationRequest) -> Any:
+        """Run a function once, in the first worker that is free.
+
+        Cancelling this ends the worker. The deadline holds for the time spent waiting for a free worker too.
+
+        :raises InvocationFailed: as the function did; ``Runtime.ExitError`` if the worker died, ``Sandbox.Timedout``
+        """
+        began = time.time()
+        patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - began
+        message = {"invoke": attrs.asdict(target), "event": event, "request": attrs.asdict(request)}
+        try:
+            async with asyncio.timeout(patience), self._worker(target.module) as worker:
+                reply = await worker.ask(message, request.function_name)
+        except TimeoutError:
+            reason = f"Task timed out after {max(0, patience or 0):.2f} seconds"
+            raise _failure("Sandbox.Timedout", request, reason) from None
+        except WorkerExited as exited:
+            raise _failure("Runtime.ExitError", request, str(exited)) from None
+        except OSError as error:
+            raise _failure("Runtime.StartError", request, f"The runtime could not be started: {error}") from error
+        if "error" in reply:
+            raise InvocationFailed(reply["error"])
+        return reply["result"]
+
+    @asynccontextmanager
+    async def _worker(self, module: str) -> AsyncGenerator[_Worker]:
+        async with self._slots:
+            worker = await self._take(module) or await _Worker.start(self._environment, self._sink)
+            try:
+                yield worker
+                worker.loaded.add(module)
+            finally:
+                if worker.idle:
+                    self._idle.append(worker)
+                else:
+                    await worker.kill()
+
+    async def _take(self, module: str) -> _Worker | None:
+        """An idle worker, best one that has the module loaded already."""
+        for worker in [worker for worker in self._idle if not worker.idle]:  # died since it was used
+            self._idle.remove(worker)
+            await worker.kill()
+        if not self._idle:
+            return None
+        best = max(self._idle, key=lambda worker: module in worker.loaded)
+        self._idle.remove(best)
+        return best
+
+
+@attrs.frozen
+class WorkerFunction:
+    """A function that runs in a worker of ``pool``."""
+
+    pool: WorkerPool
+    target: Target
+    durable: bool
+
+    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+        return await self.pool.invoke(self.target, event, request)
+
+
+class WorkerExited(Exception):  # noqa: N818 - what happened to it; it is told as the invocation's failure
+    """A worker ended before it answered. Says how, in Lambda's words."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+    def __str__(self) -> str:
+        if self.status == 0:
+            return "Runtime exited without providing a reason"
+        if self.status > 0:
+            return f"Runtime exited with error: exit status {self.status}"
+        return f"Runtime exited with error: signal: {(signal.strsignal(-self.status) or '').lower()}"
+
+
+def _failure(error_type: str, request: InvocationRequest, reason: str) -> InvocationFailed:
+    return InvocationFailed(
+        {"ErrorType": error_type, "ErrorMessage": f"RequestId: {request.request_id} Error: {reason}"}
+    )
+
+
+class _Worker:
+    """One worker process, its control channel and its output."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, output: _Output) -> None:
+        self.loaded: set[str] = set()
+        self._process = process
+        self._channel = channel
+        self._output = output
+        self._exit = asyncio.ensure_future(process.wait())
+        self._asked = False
+
+    @classmethod
+    async def start(cls, environment: Mapping[str, str], sink: LineSink) -> _Worker:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003
+        output = _Output(sink)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "durable_async.service.worker_process",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.write_end,
+                stderr=output.write_end,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                start_new_session=True,  # a terminal's ^C is for the server, who decides what becomes of the workers
+            )
+        output.close_write_end()
+        return cls(process, ours, output)
+
+    @property
+    def idle(self) -> bool:
+        return not self._asked and not self._exit.done()
+
+    async def ask(self, message: object, function: str | None = None) -> dict[str, Any]:
+        """Send a message and return the answer.
+
+        :param function: whose the lines are that the worker writes from now on
+        :raises WorkerExited: it ended instead
+        """
+        self._asked = True
+        self._output.function = function
+        exchange = asyncio.ensure_future(self._exchange(frame(json.dumps(message).encode())))
+        try:
+            # A function may have left a process of its own that holds the channel: its end says nothing for certain.
+            await asyncio.wait({exchange, self._exit}, return_when=asyncio.FIRST_COMPLETED)
+            answer = exchange.result() if exchange.done() else None
+        finally:
+            exchange.cancel()
+            await asyncio.wait({exchange})  # it watches the channel, which may be closed next
+        if answer is None:
+            status = await self._exit
+            self._output.finish()
+            raise WorkerExited(status)
+        self._output.finish()
+        self._asked = False
+        return answer
+
+    async def _exchange(self, message: bytes) -> dict[str, Any] | None:
+        """None: the other end is closed."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._channel, message)
+            size = int.from_bytes(await self._receive(HEADER_BYTES), "big")
+            return cast("dict[str, Any]", json.loads(await self._receive(size)))
+        except (ConnectionError, EOFError):
+            return None
+
+    async def _receive(self, size: int) -> bytearray:
+        data = bytearray(size)
+        missing = memoryview(data)
+        while missing:
+            count = await asyncio.get_running_loop().sock_recv_into(self._channel, missing)
+            if count == 0:
+                raise EOFError
+            missing = missing[count:]
+        return data
+
+    async def kill(self) -> None:
+        """End it and whatever it has started, at once."""
+        try:
+            if not self._exit.done():
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            await self._exit
+        finally:
+            self._output.finish()
+            self._output.close()
+            self._channel.close()
+
+
+class _Output:
+    """What a worker prints, line by line. Both streams are one pipe, so their lines stay in order."""
+
+    def __init__(self, sink: LineSink) -> None:
+        self.function: str | None = None
+        self._sink = sink
+        self._read_end, self.write_end = os.pipe()
+        self._rest = b""
+        os.set_blocking(self._read_end, False)
+        asyncio.get_running_loop().add_reader(self._read_end, self._read)
+
+    def close_write_end(self) -> None:
+        os.close(self.write_end)
+
+    def _read(self) -> None:
+        """Hand over what has arrived. One read takes all that a pipe can hold."""
+        try:
+            data = os.read(self._read_end, _PIPE_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._read_end)
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._sink(self.function, line.decode(errors="replace"))
+
+    def finish(self) -> None:
+        """Hand over what has arrived, a last line without its end too."""
+        self._read()
+        if self._rest:
+            self._sink(self.function, self._rest.decode(errors="replace"))
+            self._rest = b""
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._read_end)
+        os.close(self._read_end)

@@ -1,0 +1,89 @@
+"""What aiobotocore reads from disk before it can make a client, cut down to what a Lambda client needs.
+
+The extension point is a session's ``data_loader`` component. The stock one lists the directories of four hundred
+services, twice, and decodes a model of all of Lambda and the 1.2 MB of ``endpoints.json``, which endpoint rules have
+replaced since: together most of the time that a first client takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable_async.transport._model import SERVICE_MODEL
+
+_LAMBDA = "lambda"
+
+
+class LambdaLoader:
+    """A botocore loader whose Lambda has two operations. What it does not know it asks ``loader`` for."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._endpoints: tuple[dict[str, Any], str] | None = None
+
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+        if service_name != _LAMBDA:  # a credential provider's STS or SSO client
+            return self._loader.load_service_model(service_name, type_name, api_version)
+        if type_name == "service-2":
+            return SERVICE_MODEL
+        version = api_version or self._loader.determine_latest_version(service_name, type_name)
+        return self._loader.load_data(f"{service_name}/{version}/{type_name}")
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        """The data, and the file they come from."""
+        if name != "endpoints":
+            data_and_path: tuple[Any, str] = self._loader.load_data_with_path(name)
+            return data_and_path
+        if self._endpoints is None:
+            partitions, path = self._loader.load_data_with_path("partitions")
+            self._endpoints = (_endpoints(partitions), path)
+        return self._endpoints
+
+    def load_data(self, name: str) -> Any:
+        return self.load_data_with_path(name)[0]
+
+    def warm_up(self) -> None:
+        """Read now what making a client reads."""
+        for name in ("endpoints", "partitions", "sdk-default-configuration"):
+            self.load_data(name)
+        self.load_service_model(_LAMBDA, "endpoint-rule-set-1")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+def _endpoints(partitions: dict[str, Any]) -> dict[str, Any]:
+    """Data in the format of ``endpoints.json``, without its list of services.
+
+    botocore wants them for a region's partition and a default host name. Where a request goes is decided later, by the
+    rules of ``endpoint-rule-set-1``.
+    """
+    return {
+        "version": 3,
+        "partitions": [
+            {
+                "partition": partition["id"],
+                "regionRegex": partition["regionRegex"],
+                "regions": partition["regions"],
+                "dnsSuffix": partition["outputs"]["dnsSuffix"],
+                "defaults": {
+                    "hostname": "{service}.{region}.{dnsSuffix}",
+                    "protocols": ["https"],
+                    "signatureVersions": ["v4"],
+                    "variants": _variants(partition["outputs"]),
+                },
+                "services": {},
+            }
+            for partition in partitions["partitions"]
+        ],
+    }
+
+
+def _variants(outputs: dict[str, Any]) -> list[dict[str, Any]]:
+    one, both = outputs["dnsSuffix"], outputs["dualStackDnsSuffix"]
+    plain, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
+    return [
+        {"tags": ["fips"], "hostname": fips, "dnsSuffix": one},
+        {"tags": ["dualstack"], "hostname": plain, "dnsSuffix": both},
+        {"tags": ["dualstack", "fips"], "hostname": fips, "dnsSuffix": both},
+    ]

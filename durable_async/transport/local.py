@@ -1,0 +1,63 @@
+"""The durable service in the same process: a checkpoint is a method call."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from durable_async.errors import ServiceCallError
+from durable_async.service.engine import DurableService
+from durable_async.service.errors import ApiError
+from durable_async.service.functions import InvocationRequest, LambdaContext, LocalFunction
+from durable_async.transport.base import DurableServiceClient
+from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationUpdate
+
+T = TypeVar("T")
+
+_PAGE_ITEMS = 1000
+
+
+@attrs.frozen
+class LocalClient:
+    """Implements :class:`~durable_async.transport.base.DurableServiceClient` by calling ``service``."""
+
+    service: DurableService
+
+    async def checkpoint(
+        self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
+    ) -> CheckpointResult:
+        return await _refusals_as_errors(
+            "CheckpointDurableExecution", self.service.checkpoint(execution_arn, token, updates, client_token)
+        )
+
+    async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
+        return await _refusals_as_errors(
+            "GetDurableExecutionState", self.service.get_state(execution_arn, token, marker, _PAGE_ITEMS)
+        )
+
+
+async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await call
+    except ApiError as refused:
+        raise ServiceCallError(operation, refused.message, refused.code, refused.status) from refused
+
+
+class DurableHandler(Protocol):
+    """What this room needs of a handler made by the SDK."""
+
+    async def run(
+        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None
+    ) -> Mapping[str, object]: ...
+
+
+def local_function(handler: DurableHandler, service: DurableService) -> LocalFunction:
+    """A durable function of this process, to be registered with ``service``. An exception is a failed invocation."""
+    client: DurableServiceClient = LocalClient(service)
+
+    async def call(event: Any, request: InvocationRequest) -> Any:
+        return await handler.run(event, client=client, lambda_context=LambdaContext.of(request))
+
+    return LocalFunction(call, durable=True)

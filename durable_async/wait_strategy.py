@@ -1,0 +1,170 @@
+"""Whether a condition is checked again, and when. Pure, like :mod:`durable_async.retry`, whose backoff it shares.
+
+A strategy is a :class:`WaitStrategy` or a function ``(state, attempt) -> WaitDecision``.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Generic, TypeAlias, TypeVar
+
+import attrs
+
+from durable_async.backoff import Backoff, JitterStrategy, Uniform, checked_attempts, whole_seconds
+from durable_async.wire.limits import DELAY_SECONDS
+
+__all__ = ["JitterStrategy", "WaitDecision", "WaitOutcome", "WaitStrategy", "WaitStrategyLike", "decide"]
+
+StateT = TypeVar("StateT")
+StateT_contra = TypeVar("StateT_contra", contravariant=True)
+
+
+class WaitOutcome(Enum):
+    STOP = auto()
+    """The condition is met: the state is the result."""
+    CONTINUE = auto()
+    """Check again after the delay."""
+    EXHAUSTED = auto()
+    """The condition is not met, and no further check is allowed."""
+
+
+@attrs.frozen
+class WaitDecision:
+    """A strategy's answer. Made by :meth:`stop`, :meth:`continue_after` and :meth:`exhausted`.
+
+    :ivar delay: how long to wait before the next check; zero if there is none
+    """
+
+    outcome: WaitOutcome
+    delay: timedelta = attrs.field(default=timedelta(0), validator=attrs.validators.instance_of(timedelta))
+
+    @classmethod
+    def stop(cls) -> WaitDecision:
+        return cls(WaitOutcome.STOP)
+
+    @classmethod
+    def continue_after(cls, delay: timedelta) -> WaitDecision:
+        return cls(WaitOutcome.CONTINUE, delay)
+
+    @classmethod
+    def exhausted(cls) -> WaitDecision:
+        return cls(WaitOutcome.EXHAUSTED)
+
+    @property
+    def delay_seconds(self) -> int:
+        """The delay as the service takes it: rounded up, at least 1 second, at most 366 days."""
+        return min(max(1, whole_seconds(self.delay)), DELAY_SECONDS)
+
+
+class WaitStrategy(ABC, Generic[StateT_contra]):
+    """Decides after a check. The factories make the strategies that come with the package.
+
+    They ask ``should_continue(state)`` first, so a condition that is met at the last check is met; then they count.
+    ``max_attempts`` counts checks, ``uniform`` is the jitter's source, and arguments that make no sense raise
+    :class:`ValueError` at once.
+    """
+
+    @abstractmethod
+    def decide(self, state: StateT_contra, attempt: int) -> WaitDecision:
+        """
+        :param state: what the check returned
+        :param attempt: the number of that check, 1-based
+        """
+
+    @staticmethod
+    def exponential(
+        should_continue: Callable[[StateT], bool],
+        *,
+        max_attempts: int = 60,
+        initial_delay: timedelta = timedelta(seconds=5),
+        max_delay: timedelta = timedelta(seconds=300),
+        backoff_rate: float = 1.5,
+        jitter: JitterStrategy = JitterStrategy.FULL,
+        uniform: Uniform = random.uniform,
+    ) -> WaitStrategy[StateT]:
+        """The delay is multiplied by ``backoff_rate`` with each check, up to ``max_delay``."""
+        backoff = Backoff.exponential(
+            initial_delay=initial_delay, max_delay=max_delay, backoff_rate=backoff_rate, jitter=jitter, uniform=uniform
+        )
+        return _Polling(should_continue, max_attempts, backoff)
+
+    @staticmethod
+    def linear(
+        should_continue: Callable[[StateT], bool],
+        *,
+        max_attempts: int = 60,
+        initial_delay: timedelta = timedelta(seconds=5),
+        increment: timedelta = timedelta(seconds=5),
+        max_delay: timedelta = timedelta(seconds=300),
+        jitter: JitterStrategy = JitterStrategy.FULL,
+        uniform: Uniform = random.uniform,
+    ) -> WaitStrategy[StateT]:
+        """The delay grows by ``increment`` with each check, up to ``max_delay``."""
+        backoff = Backoff.linear(
+            initial_delay=initial_delay, increment=increment, max_delay=max_delay, jitter=jitter, uniform=uniform
+        )
+        return _Polling(should_continue, max_attempts, backoff)
+
+    @staticmethod
+    def fixed(
+        should_continue: Callable[[StateT], bool],
+        *,
+        delay: timedelta = timedelta(seconds=5),
+        max_attempts: int = 60,
+        jitter: JitterStrategy = JitterStrategy.NONE,
+        uniform: Uniform = random.uniform,
+    ) -> WaitStrategy[StateT]:
+        """The same ``delay`` before each check."""
+        return _Polling(should_continue, max_attempts, Backoff.fixed(delay=delay, jitter=jitter, uniform=uniform))
+
+    @staticmethod
+    def from_callable(function: Callable[[StateT, int], WaitDecision]) -> WaitStrategy[StateT]:
+        """A function as a :class:`WaitStrategy`."""
+        if not callable(function):
+            raise TypeError(f"a wait strategy must be callable as (state, attempt), which {function!r} is not")
+        return _FromCallable(function)
+
+
+WaitStrategyLike: TypeAlias = WaitStrategy[StateT] | Callable[[StateT, int], WaitDecision]
+
+
+def decide(strategy: WaitStrategyLike[StateT], state: StateT, attempt: int) -> WaitDecision:
+    """Ask a strategy of either kind.
+
+    :param attempt: the number of the check that returned ``state``, 1-based
+    :raises TypeError: the strategy answered with something else than a :class:`WaitDecision`
+    :raises ValueError: ``attempt`` is less than 1
+    """
+    if attempt < 1:
+        raise ValueError(f"checks are counted from 1, so there is no check {attempt}")
+    decide_on = strategy.decide if isinstance(strategy, WaitStrategy) else strategy  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    decision = decide_on(state, attempt)
+    if not isinstance(decision, WaitDecision):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the wait strategy {strategy!r} must return a WaitDecision, but returned {decision!r}")
+    return decision
+
+
+@attrs.frozen
+class _Polling(WaitStrategy[StateT]):
+    should_continue: Callable[[StateT], bool]
+    max_attempts: int = attrs.field(converter=checked_attempts)
+    backoff: Backoff
+
+    def decide(self, state: StateT, attempt: int) -> WaitDecision:
+        if not self.should_continue(state):
+            return WaitDecision.stop()
+        if attempt >= self.max_attempts:
+            return WaitDecision.exhausted()
+        return WaitDecision.continue_after(self.backoff.delay(attempt))
+
+
+@attrs.frozen
+class _FromCallable(WaitStrategy[StateT]):
+    function: Callable[[StateT, int], WaitDecision]
+
+    def decide(self, state: StateT, attempt: int) -> WaitDecision:
+        return self.function(state, attempt)

@@ -1,0 +1,54 @@
+"""One session for each promise of this project. ``nox -l`` lists them; without arguments, lint, types, tests, docs run."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+
+PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The test suite, on the installed package."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting and ruff's rules."""
+    session.install("ruff>=0.8")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy strict and pyright strict, on the package and on the calls that must and must not type."""
+    session.install("-e", ".[dev]", "mypy>=1.13", "pyright>=1.1.390")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "durable_async")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Every code block of README and docs runs."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Against the raw transport and the peers, which are installed into environments of their own."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """The kill tests, for as long as it takes: ``nox -s soak -- --kills 1000``."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/kill", *session.posargs)

@@ -1,0 +1,146 @@
+"""A behaviour case as its YAML file states it, and the names that are drawn for one run of it."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import attrs
+import yaml
+
+CASES = Path(__file__).parent / "cases"
+ABSENT: Any = object()  # an expected result that is not given: any will do; null is an expectation
+
+_GENERATED = re.compile(r"\$\{GEN_STR:(\d+)\}")
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+class CallbackOperation(StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+    HEARTBEAT = "heartbeat"
+
+
+@attrs.frozen
+class CallbackAction:
+    """What the outside world does to the first open callback whose name fits. ``delay`` is in seconds."""
+
+    name: str
+    operation: CallbackOperation
+    payload: Any
+    delay: float
+
+
+@attrs.frozen
+class LogExpectation:
+    """How many of an execution's log records fit ``match``, and where they lie relative to others."""
+
+    match: Mapping[str, Any]
+    minimum: int
+    maximum: int | None
+    after: tuple[Mapping[str, Any], ...]
+    before: tuple[Mapping[str, Any], ...]
+
+
+@attrs.frozen
+class Case:
+    """One case. ``id`` is also the name of the function that it invokes."""
+
+    suite: str
+    id: str
+    description: str
+    input: Any
+    variables: Mapping[str, str]
+    asynchronous: bool
+    actions: tuple[CallbackAction, ...]
+    status: str | None
+    result: Any
+    history: tuple[Mapping[str, Any], ...]
+    logs: tuple[LogExpectation, ...]
+    expects_spans: bool
+
+    def __str__(self) -> str:
+        return f"{self.suite}/{self.id}"
+
+
+def load_cases(folder: Path = CASES) -> list[Case]:
+    """All cases below a folder, ``<suite>/<id>.yaml``, suite by suite and in the order of their numbers."""
+    return [
+        parse_case(path.parent.name, path.stem, _read(path)) for path in sorted(folder.glob("*/*.yaml"), key=_order)
+    ]
+
+
+def parse_case(suite: str, case_id: str, content: Mapping[str, Any]) -> Case:
+    """:raises ValueError: if nobody could answer the case's callbacks, as its invoke returns after the end"""
+    asynchronous = bool(content.get("AsyncInvoke"))
+    actions = tuple(map(_action, content.get("CallbackActions") or ()))
+    if actions and not asynchronous:
+        raise ValueError(f"{suite}/{case_id} has CallbackActions without AsyncInvoke")
+    expected = content.get("ExpectedResult") or {}
+    return Case(
+        suite=suite,
+        id=case_id,
+        description=content["description"],
+        input=content["Input"],
+        variables=content.get("Variables") or {},
+        asynchronous=asynchronous,
+        actions=actions,
+        status=expected.get("ExecutionStatus"),
+        result=expected.get("Result", ABSENT),
+        history=tuple(content.get("ExpectedExecutionHistory") or ()),
+        logs=tuple(map(_log_expectation, content.get("ExpectedLogs") or ())),
+        expects_spans="TelemetryAssertions" in content,
+    )
+
+
+def draw_variables(variables: Mapping[str, str], source: random.Random) -> dict[str, Any]:
+    """The variables of one run: literals as they stand, each ``${GEN_STR:n}`` as n characters of ``a-z0-9``."""
+
+    def drawn(match: re.Match[str]) -> str:
+        return "".join(source.choices(_ALPHABET, k=int(match[1])))
+
+    return {name: _GENERATED.sub(drawn, value) for name, value in variables.items()}
+
+
+def _action(content: Mapping[str, Any]) -> CallbackAction:
+    return CallbackAction(
+        name=content["CallbackName"],
+        operation=CallbackOperation(content["Operation"]),
+        payload=content.get("Payload", ABSENT),
+        delay=float(content.get("Delay", 0)),
+    )
+
+
+def _log_expectation(content: Mapping[str, Any]) -> LogExpectation:
+    exactly = content.get("count")
+    bounded = exactly is not None or "max_count" in content
+    return LogExpectation(
+        match=content["match"],
+        minimum=content.get("min_count", 0 if bounded else 1) if exactly is None else exactly,
+        maximum=content.get("max_count") if exactly is None else exactly,
+        after=tuple(_anchors(content.get("after"))),
+        before=tuple(_anchors(content.get("before"))),
+    )
+
+
+def _anchors(content: Any) -> Iterator[Mapping[str, Any]]:
+    match content:
+        case None:
+            return
+        case list():
+            yield from content
+        case _:
+            yield content
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _order(path: Path) -> tuple[str, int]:
+    return path.parent.name, int(path.stem.rpartition("-")[2])

@@ -1,0 +1,9 @@
+"""The functions that the cases describe, one module a suite. ``HANDLERS`` has those of the built suites."""
+
+from importlib import import_module
+
+from tests.conformance.suites import BUILT_SUITES
+
+HANDLERS = {
+    name: handler for suite in BUILT_SUITES for name, handler in import_module(f".{suite}", __name__).HANDLERS.items()
+}

@@ -1,0 +1,87 @@
+"""Suite ``invoke``: other functions, chained; and the functions that are invoked."""
+
+from durable_async import DurableContext, InvokeConfig, durable_execution
+
+from .common import A_SECOND, same
+
+
+@durable_execution
+async def echo(event, ctx: DurableContext):
+    return event
+
+
+@durable_execution
+async def length(event, ctx: DurableContext):
+    return len(event)
+
+
+@durable_execution
+async def basic(event, ctx: DurableContext):
+    return await ctx.invoke("target-echo", event)
+
+
+@durable_execution
+async def named(event, ctx: DurableContext):
+    return await ctx.invoke("target-echo", event["payload"], name=event["name"])
+
+
+@durable_execution
+async def null_payload(event, ctx: DurableContext):
+    return await ctx.invoke("target-echo", None)
+
+
+@durable_execution
+async def large_payload(event, ctx: DurableContext):
+    return await ctx.invoke("target-length", "x" * 1_000_000)  # the service takes 1 MiB
+
+
+@durable_execution
+async def with_tenant(event, ctx: DurableContext):
+    return await ctx.invoke("target-echo", event["payload"], config=InvokeConfig(tenant_id=event["tenantId"]))
+
+
+@durable_execution
+async def then_wait(event, ctx: DurableContext):
+    result = await ctx.invoke("target-echo", "once")
+    await ctx.wait(A_SECOND)
+    return result
+
+
+@durable_execution
+async def step_then_invoke(event, ctx: DurableContext):
+    return await ctx.invoke("target-echo", await ctx.step(same, "from the step"))
+
+
+@durable_execution
+async def invoke_then_step(event, ctx: DurableContext):
+    return await ctx.step(same, await ctx.invoke("target-echo", "from the target"))
+
+
+@durable_execution
+async def in_child_context(event, ctx: DurableContext):
+    async def child(ctx: DurableContext):
+        return await ctx.invoke("target-echo", "from the child")
+
+    return await ctx.run_in_child_context(child)
+
+
+@durable_execution
+async def two_in_sequence(event, ctx: DurableContext):
+    first = await ctx.invoke("target-echo", "first")
+    return [first, await ctx.invoke("target-length", "second")]
+
+
+HANDLERS = {
+    "5-1": basic,
+    "5-2": named,
+    "5-4": null_payload,
+    "5-7": large_payload,
+    "5-8": with_tenant,
+    "5-9": then_wait,
+    "5-11": step_then_invoke,
+    "5-12": invoke_then_step,
+    "5-13": in_child_context,
+    "5-14": two_in_sequence,
+    "target-echo": echo,
+    "target-length": length,
+}

@@ -1,0 +1,39 @@
+"""Every built case, against a server in a process of its own.
+
+The cases wait for real seconds, so all that are selected run at once, and each test looks up its own outcome.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from .case import Case, load_cases
+from .runner import Outcome, Runner, connect
+from .server import serving
+from .suites import SKIPPED_SUITES
+
+pytestmark = pytest.mark.slow
+
+AT_A_TIME = 12
+
+
+@pytest.fixture(scope="session")
+def outcomes(request, tmp_path_factory) -> dict[str, Future[Outcome]]:
+    selected = [item.callspec.params["case"] for item in request.session.items if item.function is test_case]
+    folder = tmp_path_factory.mktemp("conformance")
+    log_file = folder / "functions.jsonl"
+    log_file.touch()
+    with serving(log_file, folder / "server.txt") as url:
+        client = connect(url)
+        runner = Runner(client, log_file)
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            yield {case.id: pool.submit(runner.run, case) for case in selected if case.suite not in SKIPPED_SUITES}
+        client.close()
+
+
+@pytest.mark.parametrize("case", load_cases(), ids=str)
+def test_case(case: Case, request):
+    if reason := SKIPPED_SUITES.get(case.suite):
+        pytest.skip(reason)
+    outcome = request.getfixturevalue("outcomes")[case.id].result()
+    assert outcome.conforms, outcome.report()

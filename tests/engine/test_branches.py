@@ -1,0 +1,196 @@
+"""Identity: the same ids on every run of the same program, whatever the loop runs first."""
+
+import asyncio
+import contextvars
+import random
+import sys
+
+import anyio
+import pytest
+
+from durable_async.engine.branches import Branch, Workflow, calling_branch, entered, start_task, task_branches
+from durable_async.errors import ContextMisuseError
+from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
+
+
+def test_ids_are_those_of_the_official_python_sdk():
+    first = "1ced8f5be2db23a6513eba4d819c73806424748a7bc6fa0d792cc1c7d1775a97"
+    assert operation_id("", 1) == first
+    assert operation_id("", 2) == "c5faca15ac2f93578b39ef4b6bbb871bdedce4ddd584fd31f0bb66fade3947e6"
+    assert operation_id(first, 1) == "974bfc6321e227b0ff101342eaf19b336f002dc6cc99c18f0941a7755cc20fc4"
+    assert operation_id(operation_id(first, 1), 1) == "d0bd0541a3db98c1beecb6c41cd964f92910f1d367864202697b001344bd70b3"
+
+
+def test_kinds_of_position_do_not_meet():
+    ids = [operation_id("", 1), task_branch("", 1), keyed_operation_id("", "1"), keyed_operation_id("", "task-1")]
+    assert len(set(ids)) == 4
+
+
+class Program:
+    """Calls claim ids under labels, so that two runs can be compared."""
+
+    def __init__(self):
+        self.workflow = Workflow("arn", lambda: None)
+        self.ids = {}
+
+    def call(self, label, key=None):
+        assert label not in self.ids
+        self.ids[label] = calling_branch(self.workflow).claim(key)
+
+    async def run(self, main):
+        loop = asyncio.get_running_loop()
+        with task_branches(loop):
+            await start_task(loop, Branch(self.workflow), main(self))
+        return self.ids
+
+
+async def _nap(rng):
+    for _ in range(rng.randrange(4)):
+        await asyncio.sleep(0)
+
+
+def _many_ways_to_start_tasks(rng):
+    async def strand(program, label, depth):
+        await _nap(rng)
+        for n in range(3):
+            program.call(f"{label}.{n}")
+            await _nap(rng)
+        if depth:
+            await asyncio.gather(*(strand(program, f"{label}/{n}", depth - 1) for n in range(2)))
+        program.call(f"{label}.end")
+
+    async def main(program):
+        program.call("first")
+        await asyncio.gather(*(strand(program, f"gather{n}", 1) for n in range(3)))
+        async with asyncio.TaskGroup() as group:
+            for n in range(3):
+                group.create_task(strand(program, f"group{n}", 1))
+        async with anyio.create_task_group() as tasks:
+            for n in range(3):
+                tasks.start_soon(strand, program, f"anyio{n}", 0)
+        task = asyncio.create_task(strand(program, "own context", 1), context=contextvars.copy_context())
+        await asyncio.wait([task, asyncio.ensure_future(strand(program, "wait", 0))])
+        program.call("last")
+
+    return main
+
+
+async def test_ids_do_not_depend_on_what_runs_first():
+    expected = await Program().run(_many_ways_to_start_tasks(random.Random(0)))
+    assert len(set(expected.values())) == len(expected) > 80
+    for seed in range(1, 100):
+        assert await Program().run(_many_ways_to_start_tasks(random.Random(seed))) == expected
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_eager_tasks_have_the_same_ids():
+    expected = await Program().run(_many_ways_to_start_tasks(random.Random(0)))
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    try:
+        assert await Program().run(_many_ways_to_start_tasks(random.Random(1))) == expected
+        assert loop.get_task_factory() is asyncio.eager_task_factory
+    finally:
+        loop.set_task_factory(None)
+
+
+def test_uvloop_has_the_same_ids():
+    uvloop = pytest.importorskip("uvloop")
+    expected = asyncio.run(Program().run(_many_ways_to_start_tasks(random.Random(0))))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(Program().run(_many_ways_to_start_tasks(random.Random(1)))) == expected
+
+
+async def test_two_workflows_on_one_loop_do_not_disturb_each_other():
+    one, other = await asyncio.gather(
+        Program().run(_many_ways_to_start_tasks(random.Random(1))),
+        Program().run(_many_ways_to_start_tasks(random.Random(2))),
+    )
+    assert one == other
+
+
+async def test_the_previous_task_factory_is_used_and_given_back():
+    loop = asyncio.get_running_loop()
+    made = []
+
+    def factory(loop, coro, **options):
+        made.append(coro)
+        return asyncio.Task(coro, loop=loop, **options)
+
+    loop.set_task_factory(factory)
+    try:
+        await Program().run(_many_ways_to_start_tasks(random.Random(0)))
+        assert len(made) > 10
+        assert loop.get_task_factory() is factory
+    finally:
+        loop.set_task_factory(None)
+
+
+async def test_tasks_outside_a_workflow_pass_through():
+    with task_branches(asyncio.get_running_loop()):
+        assert await asyncio.create_task(asyncio.sleep(0, "result"), name="mine") == "result"
+
+
+async def test_an_operation_with_a_key_keeps_its_id_when_code_is_reordered():
+    async def before(program):
+        program.call("a", key="a")
+        program.call("positional")
+        program.call("b", key="b")
+
+    async def after(program):
+        program.call("b", key="b")
+        program.call("a", key="a")
+        program.call("positional")
+
+    assert await Program().run(before) == await Program().run(after)
+
+
+async def test_a_key_is_used_once():
+    async def main(program):
+        program.call("a", key="order-1")
+        with pytest.raises(ContextMisuseError, match="'order-1'"):
+            program.call("b", key="order-1")
+
+    await Program().run(main)
+
+
+def _from_a_callback(program, loop):
+    async def call():
+        program.call("x")
+
+    done = loop.create_future()
+    loop.call_soon(lambda: done.set_result(asyncio.ensure_future(call())))
+    return done
+
+
+async def test_a_task_made_by_a_callback_is_no_part_of_the_workflow():
+    async def main(program):
+        task = await _from_a_callback(program, asyncio.get_running_loop())
+        with pytest.raises(ContextMisuseError, match="no part of its workflow"):
+            await task
+        program.call("next")
+
+    assert await Program().run(main) == {"next": operation_id("", 1)}
+
+
+async def test_a_thread_is_no_part_of_the_workflow():
+    async def main(program):
+        with pytest.raises(ContextMisuseError, match="no part of its workflow"):
+            await asyncio.to_thread(program.call, "x")
+
+    await Program().run(main)
+
+
+async def test_another_workflows_context_is_refused():
+    other = Workflow("arn:other", lambda: None)
+
+    async def main(program):
+        with pytest.raises(ContextMisuseError, match="arn:other was used in execution arn"):
+            calling_branch(other)
+
+    await Program().run(main)
+
+
+async def test_outside_any_workflow_there_is_no_branch():
+    with entered(None), pytest.raises(ContextMisuseError, match="no part of its workflow"):
+        calling_branch(Workflow("arn", lambda: None))

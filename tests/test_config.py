@@ -1,0 +1,105 @@
+"""Configurations are checked where they are made."""
+
+from datetime import timedelta
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_async.config import StepConfig, StepSemantics, duration_seconds
+from durable_async.retry import RetryDecision, RetryStrategy, decide
+from durable_async.serializers import JsonSerializer
+from durable_async.wire.limits import DELAY_SECONDS
+
+
+class OfMine:
+    def should_retry(self, error, attempt):
+        return RetryDecision.do_not_retry()
+
+
+def test_a_step_without_a_config_is_attempted_once():
+    config = StepConfig()
+    assert config.semantics is StepSemantics.AT_LEAST_ONCE_PER_RETRY
+    assert decide(config.retry_strategy, OSError(), 1, timedelta(0)) == RetryDecision.do_not_retry()
+    assert config.serializer is None
+    assert config.timeout is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"retry_strategy": RetryStrategy.default()},
+        {"retry_strategy": OfMine()},
+        {"retry_strategy": lambda error, attempt: RetryDecision.do_not_retry()},
+        {"semantics": "AT_MOST_ONCE_PER_RETRY"},
+        {"serializer": JsonSerializer()},
+        {"timeout": timedelta(milliseconds=1)},
+    ],
+    ids=str,
+)
+def test_what_a_step_may_be_configured_with(options):
+    config = StepConfig(**options)
+    assert {name: getattr(config, name) for name in options} == options
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"retry_strategy": 3}, TypeError, "retry_strategy must be a RetryStrategy or a function .*, not 3"),
+        ({"retry_strategy": OfMine}, TypeError, "not the class OfMine: call it"),
+        ({"semantics": "TWICE"}, ValueError, "TWICE"),
+        ({"serializer": object()}, TypeError, "serializer must be an object with serialize and deserialize"),
+        ({"serializer": JsonSerializer}, TypeError, "serializer"),
+        ({"timeout": timedelta(0)}, ValueError, "timeout must be longer than zero"),
+        ({"timeout": timedelta(seconds=-1)}, ValueError, "timeout"),
+        ({"timeout": 30}, TypeError, r"timeout must be a datetime\.timedelta, not 30"),
+    ],
+    ids=str,
+)
+def test_what_it_may_not(options, error, message):
+    with pytest.raises(error, match=message):
+        StepConfig(**options)
+
+
+def test_a_config_is_a_frozen_value():
+    assert StepConfig(timeout=timedelta(1)) == StepConfig(timeout=timedelta(1))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        StepConfig().timeout = None
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        (timedelta(microseconds=1), 1),
+        (timedelta(seconds=1), 1),
+        (timedelta(seconds=1, microseconds=1), 2),
+        (timedelta(hours=1), 3600),
+        (timedelta(seconds=DELAY_SECONDS), DELAY_SECONDS),
+    ],
+    ids=str,
+)
+def test_a_duration_is_whole_seconds_rounded_up(duration, seconds):
+    assert duration_seconds(duration, what="the wait") == seconds
+
+
+@pytest.mark.parametrize(
+    ("duration", "error", "message"),
+    [
+        (timedelta(0), ValueError, "the wait must be longer than zero, not 0:00:00"),
+        (timedelta(seconds=-1), ValueError, "the wait must be longer than zero"),
+        (timedelta(seconds=DELAY_SECONDS, microseconds=1), ValueError, "the wait must be at most 366 days"),
+        (30, TypeError, r"the wait must be a datetime\.timedelta, not 30"),
+        (None, TypeError, "the wait"),
+    ],
+    ids=str,
+)
+def test_durations_that_cannot_be_waited_for(duration, error, message):
+    with pytest.raises(error, match=message):
+        duration_seconds(duration, what="the wait")
+
+
+@given(st.timedeltas(timedelta(microseconds=1), timedelta(seconds=DELAY_SECONDS)))
+def test_a_duration_is_never_shortened_and_lengthened_by_less_than_a_second(duration):
+    rounded = timedelta(seconds=duration_seconds(duration, what="it"))
+    assert duration <= rounded < duration + timedelta(seconds=1)

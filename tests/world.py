@@ -1,0 +1,128 @@
+"""A durable service on virtual time, for tests: when nothing runs, the clock jumps to what is due next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from durable_async import DurableHandler
+from durable_async.errors import ServiceCallError
+from durable_async.service.engine import DurableService
+from durable_async.service.answers import Closed
+from durable_async.transport.local import LocalClient, local_function
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Crash(ServiceCallError):
+    """Ends an invocation as a dead process would: what was not recorded is lost, and Lambda invokes again."""
+
+    def __init__(self) -> None:
+        super().__init__("checkpoint", "the process is gone")
+
+
+class World:
+    """Handlers run in this process, on a service whose clock is virtual.
+
+    :ivar calls: the updates of each checkpoint call, as ``ACTION name`` each
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = Clock()
+        self.service = DurableService(clock=self.clock, **options)
+        self.calls: list[list[str]] = []
+        self.crash_after: int | None = None
+        self.succeeded: set[str | None] = set()
+        self.recorded_before_the_crash: set[str | None] = set()
+        self.invocations = 0
+
+    async def __aenter__(self) -> World:
+        await self.service.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.service.aclose()
+
+    def register(self, handler: DurableHandler[Any, Any], name: str = "workflow") -> None:
+        handler._clock = self.clock
+        self.service.register(name, local_function(_Counted(handler, self), self.service))
+
+    async def start(self, handler: DurableHandler[Any, Any], event: bytes = b"{}") -> str:
+        self.register(handler)
+        started = await self.service.invoke("workflow", event, qualifier="$LATEST")
+        return started.execution_arn
+
+    async def run(self, handler: DurableHandler[Any, Any], event: bytes = b"{}") -> Closed:
+        """Run an execution to its end, over as many invocations and as much virtual time as it takes."""
+        return await self.finish(await self.start(handler, event))
+
+    async def finish(self, arn: str) -> Closed:
+        waiting = asyncio.ensure_future(self.service.wait(arn))
+        while True:
+            await self.settle()
+            await asyncio.sleep(0)
+            if waiting.done():
+                return await waiting
+            due = self.service.next_due()
+            assert due is not None, "the execution waits for something that is no timer"
+            self.clock.now = max(self.clock.now, due)
+            await self.service.fire_due()
+
+    async def settle(self) -> None:
+        """Return when no function runs."""
+        await self.service.idle()
+
+    async def events(self, arn: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        marker = None
+        while True:
+            page = await self.service.get_history(arn, max_items=1000, marker=marker)
+            events += page["Events"]
+            marker = page.get("NextMarker")
+            if not marker:
+                return events
+
+    async def event_types(self, arn: str) -> list[str]:
+        return [event["EventType"] for event in await self.events(arn)]
+
+
+class _Counted:
+    def __init__(self, handler: DurableHandler[Any, Any], world: World) -> None:
+        self.handler = handler
+        self.world = world
+
+    async def run(self, envelope: dict[str, Any], *, client: Any, lambda_context: Any = None) -> dict[str, Any]:
+        self.world.invocations += 1
+        return await self.handler.run(envelope, client=Client(client, self.world), lambda_context=lambda_context)
+
+
+class Client:
+    """Notes the calls, and crashes when the world says so: after the service has accepted, before anybody hears."""
+
+    def __init__(self, client: LocalClient, world: World) -> None:
+        self.client = client
+        self.world = world
+
+    async def checkpoint(self, arn, token, updates, client_token):
+        result = await self.client.checkpoint(arn, token, updates, client_token)
+        self.world.succeeded |= {update.get("Name") for update in updates if update["Action"] == "SUCCEED"}
+        self.world.calls.append([f"{update['Action']} {update.get('Name', update['Type'])}" for update in updates])
+        if self.world.crash_after is not None:
+            self.world.crash_after -= 1
+            if self.world.crash_after < 0:
+                self.world.crash_after = None
+                self.world.recorded_before_the_crash = set(self.world.succeeded)
+                raise Crash
+        return result
+
+    async def get_state(self, arn, token, marker):
+        return await self.client.get_state(arn, token, marker)

@@ -27,8 +27,9 @@ def compare(venvs: Path) -> None:
 
 
 def _calls(contender: Contender, python: str, service: Service, *, steps: int, completed: int) -> int:
-    warm_up = service.envelope(service.new_execution({"steps": 1}))
-    envelope = service.envelope(service.new_execution({"steps": steps}, completed=completed))
+    event = {"steps": steps, "body_seconds": 0}
+    warm_up = service.envelope(service.new_execution(event | {"steps": 1}))
+    envelope = service.envelope(service.new_execution(event, completed=completed))
     task = {
         "warm_up": [warm_up],
         "envelope": envelope,

@@ -43,12 +43,13 @@ class Target:
     limit: float
 
 
-_STEPS = ("steps-200", "steps-1000")
+_QUICK_STEPS = ("steps-200", "steps-1000")
+_STEPS = (*_QUICK_STEPS, "steps-10ms")
 _REPLAYS = ("replay-1000", "replay-10000")
 
 TARGETS = (
-    Target(_STEPS, "wall of a step, times the floor's", lambda _, of: of[OURS].wall / of[FLOOR].wall, 1.5),
-    Target(_STEPS, "CPU of a step, times the floor's", lambda _, of: of[OURS].cpu / of[FLOOR].cpu, 1.5),
+    Target(_QUICK_STEPS, "wall of a step, times the floor's", lambda _, of: of[OURS].wall / of[FLOOR].wall, 1.5),
+    Target(_QUICK_STEPS, "CPU of a step, times the floor's", lambda _, of: of[OURS].cpu / of[FLOOR].cpu, 1.5),
     Target(_STEPS, "checkpoint calls a step", lambda scenario, of: of[OURS].calls / scenario.steps, 1.0),
     Target(_REPLAYS, "us of CPU a completed step", lambda scenario, of: of[OURS].cpu / scenario.steps * 1e6, 15.0),
     Target(_REPLAYS, "checkpoint calls", lambda _, of: of[OURS].calls, 0.0),

@@ -16,8 +16,9 @@ CONTENDERS = (FLOOR, PLAIN, OURS, OFFICIAL, FORK)
 
 @attrs.frozen
 class Scenario:
-    """A workflow of ``steps`` sequential steps that return at once, of which ``completed`` are on record already.
+    """A workflow of ``steps`` sequential steps, of which ``completed`` are on record already.
 
+    :ivar body_seconds: how long each step's body sleeps; with zero, it returns at once
     :ivar cold: the process is measured from its start; else one invocation, after another one that warmed it up
     """
 
@@ -25,6 +26,7 @@ class Scenario:
     title: str
     steps: int
     completed: int = 0
+    body_seconds: float = 0.0
     cold: bool = False
     runs: int = 3
 
@@ -32,6 +34,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("steps-200", "200 sequential steps", 200),
     Scenario("steps-1000", "1,000 sequential steps", 1_000),
+    Scenario("steps-10ms", "100 sequential steps of 10 ms", 100, body_seconds=0.01),
     Scenario("replay-1000", "replay of 1,000 completed steps", 1_000, completed=1_000),
     Scenario("replay-10000", "replay of 10,000 completed steps", 10_000, completed=10_000),
     Scenario("cold-start", "cold start: from exec to the answer of a one-step workflow", 1, cold=True, runs=5),
@@ -70,11 +73,12 @@ def _turns(contenders: list[Contender], rounds: int) -> Iterator[Contender]:
 
 
 def _run(scenario: Scenario, contender: Contender, python: str, service: Service) -> Figures:
+    event = {"steps": scenario.steps, "body_seconds": scenario.body_seconds}
     warm_up = []
     if not scenario.cold:
-        first = service.new_execution({"steps": 3}, completed=min(scenario.completed, 2))  # so a client is made
+        first = service.new_execution(event | {"steps": 3}, completed=min(scenario.completed, 2))  # it makes a client
         warm_up.append(service.envelope(first))
-    execution = service.new_execution({"steps": scenario.steps}, completed=scenario.completed)
+    execution = service.new_execution(event, completed=scenario.completed)
     task = {"warm_up": warm_up, "envelope": service.envelope(execution), "spawned_at": perf_counter()}
     printed = run_module(python, f"benchmarks.adapters.{contender.name}", task, service)
     expected = {"Status": "SUCCEEDED", "Result": str(sum(range(scenario.steps)))}

@@ -99,8 +99,7 @@ class DurableContext:
         :raises SerializationError: the recorded result cannot be read as the type asked for
         """
         call = self._call(OperationType.STEP, SubType.STEP, _name(name, func), key)
-        body = partial(func, *args) if args else func
-        return run_step(call, body, config, return_type(func) if returns is NO_TYPE else returns)
+        return run_step(call, partial(func, *args), config, return_type(func) if returns is NO_TYPE else returns)
 
     def wait(
         self, duration: timedelta, *, name: str | None = None, key: str | None = None
@@ -153,7 +152,9 @@ def current_step() -> StepContext:
     """
     here = current()
     if not isinstance(here, StepContext):
-        raise RuntimeError("current_step() was called outside the body of a step")
+        raise RuntimeError(  # noqa: TRY004 - the place is wrong, not a type
+            "current_step() was called outside the body of a step"
+        )
     return here
 
 
@@ -162,8 +163,8 @@ def _name(name: str | None, func: Callable[..., Any]) -> str | None:
         return _checked(name)
     while isinstance(func, partial):
         func = func.func
-    own = getattr(func, "__name__", None)
-    if own is None or own == "<lambda>":
+    own: object = getattr(func, "__name__", None)
+    if not isinstance(own, str) or own == "<lambda>":
         return None
     return own if own.isascii() else own.encode("ascii", "backslashreplace").decode()
 

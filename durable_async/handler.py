@@ -10,15 +10,14 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from typing import Any, Generic, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 from durable_async.context import DurableContext, bind
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
 from durable_async.engine.outcomes import Broken, Failed, Returned, Superseded, Suspended
-from durable_async.errors import NotDurableError, SerializationError, ServiceCallError
+from durable_async.errors import NotDurableError, SerializationError
 from durable_async.serializers import Serializer, SerializerContext, parameter_type, return_type, serialize, structure
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.codec import utf8_size
@@ -75,9 +74,7 @@ class DurableHandler(Generic[EventT, ResultT]):
                 "a durable handler was called where an event loop runs, which it would block; "
                 "use 'await handler.run(event)' there"
             )
-        return _process_runner().run(
-            self.run(event, lambda_context=lambda_context), context=contextvars.copy_context()
-        )
+        return _process_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
 
     async def run(
         self, event: Any, *, client: DurableServiceClient | None = None, lambda_context: Any = None
@@ -94,9 +91,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         envelope = read_envelope(event)
         if envelope is None:
             raise NotDurableError
-        async with Invocation(
-            envelope, client or _client_of_loop(), stay=self._stay, clock=self._clock
-        ) as invocation:
+        async with Invocation(envelope, client or _aws_client(), stay=self._stay, clock=self._clock) as invocation:
             context = DurableContext(invocation, lambda_context)
             match await invocation.run(lambda payload: self._answer(payload, context)):
                 case Returned(text):
@@ -112,7 +107,7 @@ class DurableHandler(Generic[EventT, ResultT]):
     async def _answer(self, payload: str | None, context: DurableContext) -> str:
         bind(context)
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
-        event = structure(_json(payload, where), where)
+        event = structure(_json(payload), where)
         result = await self.workflow(event, context)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
@@ -137,7 +132,7 @@ class DurableHandler(Generic[EventT, ResultT]):
                 return Output(Status="SUCCEEDED", Result="")
 
 
-def _json(payload: str | None, where: SerializerContext) -> Any:
+def _json(payload: str | None) -> Any:
     if payload is None or not payload.strip():
         return {}
     try:
@@ -153,9 +148,7 @@ def durable_execution(
 @overload
 def durable_execution(
     *, serializer: Serializer | None = None, stay: timedelta = ...
-) -> Callable[
-    [Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]
-]: ...
+) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
     workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
     /,
@@ -182,7 +175,6 @@ def durable_execution(
 
 
 _runner: tuple[int, asyncio.Runner] | None = None
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DurableServiceClient] = WeakKeyDictionary()
 
 
 def _process_runner() -> asyncio.Runner:
@@ -193,10 +185,9 @@ def _process_runner() -> asyncio.Runner:
     return _runner[1]
 
 
-def _client_of_loop() -> DurableServiceClient:
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        from durable_async.transport.aws import AwsClient
+@cache
+def _aws_client() -> DurableServiceClient:
+    """The client of this process. It keeps connections for each event loop that uses it."""
+    from durable_async.transport.aws import AwsClient
 
-        _clients[loop] = AwsClient()
-    return _clients[loop]
+    return AwsClient()

@@ -203,7 +203,9 @@ async def test_at_most_once_an_interrupted_attempt_goes_to_the_strategy_and_is_n
 
     def strategy(error, attempt):
         asked.append((type(error).__name__, attempt))
-        return RetryStrategy.fixed(delay=timedelta(seconds=5), max_attempts=attempts_allowed).should_retry(error, attempt)
+        return RetryStrategy.fixed(delay=timedelta(seconds=5), max_attempts=attempts_allowed).should_retry(
+            error, attempt
+        )
 
     @durable_execution
     async def workflow(event, ctx):
@@ -371,7 +373,7 @@ async def test_tasks_that_a_body_starts_are_nobodys_business():
                     group.create_task(asyncio.sleep(0))
 
         await ctx.step(body)
-        return (await asyncio.gather(ctx.step(lambda: 1), ctx.step(lambda: 2)))
+        return await asyncio.gather(ctx.step(lambda: 1), ctx.step(lambda: 2))
 
     async with World() as world:
         closed = await world.run(workflow)
@@ -481,7 +483,9 @@ async def test_no_retry_is_scheduled_past_the_total_timeout():
             attempts.append(world.clock())
             raise ValueError
 
-        strategy = RetryStrategy.fixed(delay=timedelta(seconds=40), max_attempts=10, total_timeout=timedelta(seconds=100))
+        strategy = RetryStrategy.fixed(
+            delay=timedelta(seconds=40), max_attempts=10, total_timeout=timedelta(seconds=100)
+        )
         await ctx.step(broken, config=StepConfig(retry_strategy=strategy))
 
     async with World() as world:
@@ -523,4 +527,3 @@ async def test_a_name_that_the_service_would_refuse_is_refused_at_the_call(name)
 async def test_current_step_outside_a_step_says_so():
     with pytest.raises(RuntimeError, match="outside the body of a step"):
         current_step()
-

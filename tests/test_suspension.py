@@ -112,9 +112,9 @@ async def test_code_that_swallows_every_cancellation_starts_nothing_and_is_left_
     [left] = invocation._abandoned
     assert left not in asyncio.all_tasks()  # or the loop could never be shut down
     with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
-        left.get_coro().close()
+        left.get_coro().cr_await.close()
     free = True
-    left.get_coro().close()
+    left.get_coro().cr_await.close()
     invocation._abandoned.clear()
 
 

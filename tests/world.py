@@ -7,8 +7,8 @@ from typing import Any
 
 from durable_async import DurableHandler
 from durable_async.errors import ServiceCallError
-from durable_async.service.engine import DurableService
 from durable_async.service.answers import Closed
+from durable_async.service.engine import DurableService
 from durable_async.transport.local import LocalClient, local_function
 
 

@@ -14,22 +14,24 @@ from typing import Any
 from benchmarks.adapters import stopwatch
 
 
-async def work(number):
+async def work(number, seconds):
     stopwatch.body_ran()
+    if seconds:
+        await asyncio.sleep(seconds)
     return number
 
 
 async def run_steps(envelope: dict[str, Any], open_client) -> dict[str, Any]:
-    """What a handler of ``{"steps": n}`` does. The client is asked for when the first call is to be made."""
+    """What the others' handlers do. The client is asked for when the first call is to be made."""
     operations = {operation["Id"]: operation for operation in envelope["InitialExecutionState"]["Operations"]}
     arn, token = envelope["DurableExecutionArn"], envelope["CheckpointToken"]
-    steps = json.loads(operations[arn.rpartition("/")[2]]["ExecutionDetails"]["InputPayload"])["steps"]
+    event = json.loads(operations[arn.rpartition("/")[2]]["ExecutionDetails"]["InputPayload"])
     total = 0
-    for number in range(steps):
+    for number in range(event["steps"]):
         step_id = blake2b(str(number + 1).encode()).hexdigest()[:64]
         if step_id not in operations:
             step = {"Id": step_id, "Type": "STEP", "SubType": "Step", "Name": "work"}
-            result = json.dumps(await work(number))
+            result = json.dumps(await work(number, event["body_seconds"]))
             answer = await (await open_client()).checkpoint_durable_execution(
                 DurableExecutionArn=arn,
                 CheckpointToken=token,

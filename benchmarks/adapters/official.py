@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from aws_durable_execution_sdk_python import durable_execution, durable_step
 
 from benchmarks.adapters import stopwatch
 
 
 @durable_step
-def work(_context, number):
+def work(_context, number, seconds):
     stopwatch.body_ran()
+    if seconds:
+        time.sleep(seconds)
     return number
 
 
@@ -17,7 +21,7 @@ def work(_context, number):
 def handler(event, context):
     total = 0
     for number in range(event["steps"]):
-        total += context.step(work(number))
+        total += context.step(work(number, event["body_seconds"]))
     stopwatch.workflow_returns()
     return total
 

@@ -13,10 +13,10 @@ The hook is the loop's task factory, in front of whatever factory was there befo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -25,7 +25,8 @@ from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
 
-TaskFactory = Callable[..., "asyncio.Future[Any]"]
+Task = asyncio.Task[Any]
+TaskFactory = Callable[..., Task]
 
 
 @attrs.define(eq=False)
@@ -34,14 +35,14 @@ class Workflow:
 
     execution_arn: str
     on_change: Callable[[], None]
-    tasks: set[asyncio.Future[Any]] = attrs.field(factory=set)
+    tasks: set[Task] = attrs.field(factory=set[Task])
 
-    def adopt(self, task: asyncio.Future[Any]) -> None:
+    def adopt(self, task: Task) -> None:
         self.tasks.add(task)
         task.add_done_callback(self._forget)
         self.on_change()
 
-    def _forget(self, task: asyncio.Future[Any]) -> None:
+    def _forget(self, task: Task) -> None:
         self.tasks.discard(task)
         self.on_change()
 
@@ -55,24 +56,22 @@ class Scope:
 
     id: str | None = None
     parent: Scope | None = None
-    _tasks: set[asyncio.Future[Any]] = attrs.field(factory=set)
-    _closed: bool = False
+    _tasks: set[Task] = attrs.field(factory=set[Task])
+    closed: bool = False
 
-    def adopt(self, task: asyncio.Future[Any]) -> None:
+    def adopt(self, task: Task) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def is_closed(self) -> bool:
         scope: Scope | None = self
-        while scope is not None:
-            if scope._closed:
-                return True
+        while scope is not None and not scope.closed:
             scope = scope.parent
-        return False
+        return scope is not None
 
     def close(self) -> None:
         """The context has ended: what is left of its tasks is cancelled, and nothing in it can write any more."""
-        self._closed = True
+        self.closed = True
         for task in self._tasks:
             task.cancel()
 
@@ -88,7 +87,7 @@ class Branch:
     workflow: Workflow
     scope: Scope = attrs.field(factory=Scope)
     prefix: str = ""
-    task: asyncio.Future[Any] | None = None
+    task: Task | None = None
     _calls: int = 0
     _tasks: int = 0
     _keys: set[str] | None = None
@@ -132,7 +131,7 @@ def current() -> Branch | StepContext | None:
 
 
 @contextmanager
-def entered(place: Branch | StepContext | None) -> Iterator[None]:
+def entered(place: Branch | StepContext | None) -> Generator[None]:
     token = _current.set(place)
     try:
         yield
@@ -164,7 +163,7 @@ def calling_branch(workflow: Workflow) -> Branch:
     )
 
 
-def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coroutine[Any, Any, Any]) -> Task:
     """Start the first task of a workflow, which is no task of another branch."""
     factory = _factories.get(loop)
     return _start(loop, factory.previous if factory else None, branch, coro, {})
@@ -176,7 +175,7 @@ def _start(
     branch: Branch | None,
     coro: Coroutine[Any, Any, Any],
     options: dict[str, Any],
-) -> asyncio.Future[Any]:
+) -> Task:
     if options.get("context") is not None:
         # A copy: a context that two tasks share cannot hold the branch of both.
         options["context"] = own = options["context"].copy()
@@ -198,9 +197,7 @@ class _Factory:
     previous: TaskFactory | None
     users: int = 0
 
-    def __call__(
-        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
-    ) -> asyncio.Future[Any]:
+    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any) -> Task:
         creator = _current.get()
         if not isinstance(creator, Branch):
             return self.previous(loop, coro, **options) if self.previous else asyncio.Task(coro, loop=loop, **options)
@@ -212,18 +209,20 @@ _factories: WeakKeyDictionary[asyncio.AbstractEventLoop, _Factory] = WeakKeyDict
 
 
 @contextmanager
-def task_branches(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def task_branches(loop: asyncio.AbstractEventLoop) -> Generator[None]:
     """While entered, tasks that workflows on ``loop`` create get branches of their own."""
     factory = _factories.get(loop)
-    if factory is None or loop.get_task_factory() is not factory:
-        factory = _factories[loop] = _Factory(loop.get_task_factory())
-        loop.set_task_factory(factory)  # type: ignore[arg-type]
+    installed: Any = loop.get_task_factory()
+    if factory is None or installed is not factory:
+        factory = _factories[loop] = _Factory(installed)
+        loop.set_task_factory(cast("Any", factory))  # typeshed has one for any result, which no class can spell
     factory.users += 1
     try:
         yield
     finally:
         factory.users -= 1
         # Somebody who wrapped ours meanwhile still calls it; it then passes everything through.
-        if not factory.users and loop.get_task_factory() is factory:
-            loop.set_task_factory(factory.previous)  # type: ignore[arg-type]
+        installed = loop.get_task_factory()
+        if not factory.users and installed is factory:
+            loop.set_task_factory(factory.previous)
             del _factories[loop]

@@ -1,4 +1,4 @@
-"""A durable call: an identity that was claimed when the operation was called, and how its record is read and written."""
+"""A durable call: an identity claimed when the operation was called, and how its record is read and written."""
 
 from __future__ import annotations
 
@@ -101,7 +101,13 @@ class Call:
         return error_object(error, of=str(self))
 
     def _update(self, action: Action, details: UpdateDetails) -> OperationUpdate:
-        update = OperationUpdate(Id=self.id, Type=self.type, SubType=self.subtype, Action=action, **details)
+        update: OperationUpdate = {
+            "Id": self.id,
+            "Type": self.type,
+            "SubType": self.subtype,
+            "Action": action,
+            **details,  # type: ignore[typeddict-item]
+        }
         if self.name is not None:
             update["Name"] = self.name
         if self.branch.scope.id is not None:

@@ -179,6 +179,6 @@ async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
         except ServiceCallError as error:
             if verdict(error) is not Verdict.WAIT:
                 raise
-        await asyncio.sleep(random.uniform(delay / 2, delay))
+        await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - no secret
         delay = min(delay * 2, _BUSY_DELAY_MAX)
     return await call()

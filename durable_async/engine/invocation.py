@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from types import CoroutineType
 from typing import Any, NoReturn, Self
 
-from durable_async.engine.branches import Branch, Workflow, entered, start_task, task_branches
+from durable_async.engine.branches import Branch, Task, Workflow, entered, start_task, task_branches
 from durable_async.engine.failures import Verdict, verdict
 from durable_async.engine.flusher import Flusher, TokenWithdrawn
 from durable_async.engine.outcomes import Broken, Ending, Failed, Outcome, Returned, Superseded, Suspended
@@ -32,7 +32,7 @@ logger = logging.getLogger("durable_async")
 
 GRACE = 5.0  # seconds that the workflow's ``finally`` blocks may take when it is cancelled
 
-_abandoned: set[asyncio.Future[Any]] = set()
+_abandoned: set[Task] = set()
 """Tasks that did not end when they were cancelled. Kept: collecting one would run its code once more."""
 
 
@@ -59,8 +59,8 @@ class Invocation:
         self._ending: Ending | None = None  # what decided, unless it was the end of the workflow's task
         self._silence: Ending | None = None  # what the end of the talk with the service means, once it has ended
         self._mismatch: NonDeterminismError | None = None
-        self._refused: set[asyncio.Future[Any]] = set()
-        self._stuck: set[asyncio.Future[Any]] = set()
+        self._refused: set[Task] = set()
+        self._stuck: set[Task] = set()
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
         self._resources = ExitStack()
         self._next_marker = envelope.next_marker
@@ -169,7 +169,7 @@ class Invocation:
             self._over.set_result(None)
             self.activity.close()
 
-    def _on_main_done(self, _: asyncio.Future[Any]) -> None:
+    def _on_main_done(self, _: Task) -> None:
         if not self._over.done():
             self._over.set_result(None)
             self.activity.close()
@@ -227,7 +227,7 @@ class Invocation:
         await asyncio.wait([recorded, self._talking], return_when=asyncio.FIRST_COMPLETED)
         return recorded.done()
 
-    def _report_ignored(self, main: asyncio.Future[Any]) -> None:
+    def _report_ignored(self, main: Task) -> None:
         if self._ending is None or not main.done() or main.cancelled():
             return
         error = main.exception()
@@ -235,24 +235,24 @@ class Invocation:
             logger.warning("%s: ignored what the workflow raised while it ended", self.execution_arn, exc_info=error)
 
 
-def _place(task: asyncio.Future[Any]) -> str:
+def _place(task: Task) -> str:
     """The chain of coroutines that a task stands in, outermost first."""
     places: list[str] = []
-    coro = task.get_coro() if isinstance(task, asyncio.Task) else None
+    coro: Any = task.get_coro()
     while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
         places.append(f"{coro.__qualname__} ({coro.cr_code.co_filename}:{coro.cr_frame.f_lineno})")
         coro = coro.cr_await
     return " > ".join(places)
 
 
-def _current_task() -> asyncio.Future[Any] | None:
+def _current_task() -> Task | None:
     try:
         return asyncio.current_task()
     except RuntimeError:  # an abandoned coroutine is being collected after its loop has ended
         return None
 
 
-def _outcome(main: asyncio.Future[Any]) -> Outcome:
+def _outcome(main: Task) -> Outcome:
     if main.cancelled():
         return Failed(asyncio.CancelledError("the workflow cancelled itself"))
     error = main.exception()

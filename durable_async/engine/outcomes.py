@@ -28,7 +28,7 @@ class Suspended:
 
 @attrs.frozen
 class Superseded:
-    """This invocation may not write any more; what it answers is ignored or means no more than "not finished"."""
+    """The invocation may not write any more; what it answers is ignored or means no more than "not finished"."""
 
 
 @attrs.frozen

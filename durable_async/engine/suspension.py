@@ -27,7 +27,7 @@ class Activity:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        tasks: Callable[[], Iterable[asyncio.Future[Any]]],
+        tasks: Callable[[], Iterable[asyncio.Task[Any]]],
         on_quiescent: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -88,7 +88,7 @@ class Activity:
             self._on_quiescent()
 
 
-def will_go_on(task: asyncio.Future[Any]) -> bool:
+def will_go_on(task: asyncio.Task[Any]) -> bool:
     """Whether the loop is going to run the task, with nothing new happening.
 
     A task's ``_fut_waiter`` is what it waits for: none if it is ready to run. It has no public form, and is the same

@@ -20,9 +20,9 @@ from durable_async.errors import (
     StepInterruptedError,
     StepTimeoutError,
 )
-from durable_async.serializers import SerializerContext, deserialize, serialize
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async.retry import RetryDecision, decide
+from durable_async.serializers import SerializerContext, deserialize, serialize
 from durable_async.step_context import StepContext
 from durable_async.wire.operations import Action, ErrorObject, Operation
 from durable_async.wire.timestamps import seconds
@@ -75,8 +75,9 @@ async def _attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: t
         try:
             if timeout is None:
                 return await _run(body, abandon=False)
+            deadline = asyncio.timeout(timeout.total_seconds())
             try:
-                async with asyncio.timeout(timeout.total_seconds()) as deadline:
+                async with deadline:
                     return await _run(body, abandon=True)
             except TimeoutError:
                 if deadline.expired():

@@ -1,6 +1,7 @@
 """Hooks for unions: a value comes back as the member it was, or is not written at all.
 
-A tree is read by the first member that takes its kind and accepts it, with str last among those that take texts.
+A tree is read by the first member that takes its kind and accepts it. First is by name, with str last: not by the
+annotation's order, for ``A | B`` equals ``B | A``, and one process must not read otherwise than another wrote.
 Most unions need no more: their members differ in kind, or in their fields. Where a tree would be read as something
 else than the value it was written from, as a ``date`` in ``date | datetime`` may, it is written with the name of the
 member: ``{"$type": "datetime", "$value": ...}``.
@@ -68,7 +69,7 @@ class _Union:
     def of(cls, converter: Converter, declared: Any) -> _Union:
         members = tuple(
             _Member(each, kinds(each), converter.get_structure_hook(each), converter.get_unstructure_hook(each))
-            for each in sorted(get_args(declared), key=_is_text)
+            for each in sorted(get_args(declared), key=_rank)
         )
         taken = [kind for member in members for kind in member.kinds]
         return cls(converter, declared, members, ambiguous=len(taken) > len(set(taken)))
@@ -123,5 +124,5 @@ class _Union:
         return type(back) is type(value) and bool(back == value)
 
 
-def _is_text(declared: Any) -> bool:
-    return bare(declared) is str
+def _rank(declared: Any) -> tuple[bool, str]:
+    return bare(declared) is str, type_name(declared)

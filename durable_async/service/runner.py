@@ -249,8 +249,7 @@ class Runner:
     async def _start_child(
         self, execution: Execution, registered: Registered, chained: machine.StartChained, child: machine.Child
     ) -> None:
-        if await self._store.load(child.id) is not None:
-            return  # taken up again after a restart
+        # After a restart this may be the second time; then the child is found under its name, and nothing is started.
         await self.start(
             NewExecution(
                 id=child.id,

@@ -6,7 +6,7 @@ Source: sections 2.1 and 2.4 of the wire's reference; the shapes are those that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict, cast
 
 import attrs
 
@@ -31,7 +31,7 @@ def read_envelope(event: object) -> Envelope | None:
     """The envelope in an invocation's event, or None if the event is not one of a durable invocation."""
     if not isinstance(event, Mapping):
         return None
-    members: Mapping[str, Any] = event
+    members = cast("Mapping[str, Any]", event)
     arn, token = members.get("DurableExecutionArn"), members.get("CheckpointToken")
     if not (isinstance(arn, str) and arn and isinstance(token, str) and token):
         return None

@@ -58,6 +58,6 @@ def test_an_error_over_the_limit_is_cut(error):
     if len(error.args[0]) > 100:
         size = len(json.dumps(error_object(error, of="")["ErrorMessage"]))
         assert size > ERROR_BYTES // 8
-        assert f"Step 'charge' has " in cut["ErrorMessage"] and f"accepts {ERROR_BYTES}]" in cut["ErrorMessage"]
+        assert "Step 'charge' has " in cut["ErrorMessage"] and f"accepts {ERROR_BYTES}]" in cut["ErrorMessage"]
     else:
         assert cut["ErrorMessage"] == "boom" and cut["StackTrace"]

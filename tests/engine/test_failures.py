@@ -13,7 +13,9 @@ from durable_async.errors import ServiceCallError
         pytest.param("ThrottlingException", 400, "Rate exceeded", Verdict.WAIT, id="throttled, as older APIs say it"),
         pytest.param(None, 429, "", Verdict.WAIT, id="throttled without a code"),
         pytest.param("InvalidParameterValueException", 400, "Invalid checkpoint token", Verdict.END, id="stale token"),
-        pytest.param("InvalidParameterValueException", 400, "Invalid Checkpoint Token: x", Verdict.END, id="other case"),
+        pytest.param(
+            "InvalidParameterValueException", 400, "Invalid Checkpoint Token: x", Verdict.END, id="other case"
+        ),
         pytest.param("400", 400, "Invalid checkpoint token", Verdict.END, id="stale token without an error header"),
         pytest.param("InvalidParameterValueException", 400, "Invalid parent operation id.", Verdict.FAIL, id="refused"),
         pytest.param("AccessDeniedException", 403, "not authorized", Verdict.FAIL, id="no permission"),

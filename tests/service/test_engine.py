@@ -11,6 +11,7 @@ from durable_async.service.answers import Closed
 from durable_async.service.engine import DurableService
 from durable_async.service.errors import (
     AlreadyStartedError,
+    CallbackTimeoutError,
     InvalidParameterValueError,
     InvalidRequestContentError,
     RequestTooLargeError,
@@ -227,7 +228,9 @@ async def test_the_wait_ends_for_all_who_wait_and_a_cancelled_one_harms_nothing(
     arn = await world.start()
     waiters = [asyncio.create_task(world.service.wait(arn)) for _ in range(3)]
     identity = await callback_id(world, arn)
+    await asyncio.sleep(0)  # all of them wait now
     waiters[0].cancel()
+    await asyncio.sleep(0)
     await world.service.callback_succeeded(identity, b"7")
     assert await asyncio.gather(*waiters[1:]) == [Closed("SUCCEEDED", "7")] * 2
     assert waiters[0].cancelled()
@@ -357,8 +360,9 @@ async def test_a_plain_function_is_invoked_once_and_answers(world):
         await world.service.invoke_plain("broken", b"")
     assert failed.value.error["ErrorType"] == "LookupError"
     world.service.register("odd", plain_function(lambda event, context: {1j}))
-    with pytest.raises(InvocationFailed, match=r"Runtime\.MarshalError: Unable to marshal response"):
+    with pytest.raises(InvocationFailed) as failed:
         await world.service.invoke_plain("odd", b"")
+    assert failed.value.error["ErrorType"] == "Runtime.MarshalError"
     assert not world.service.is_durable("told")
 
 
@@ -480,6 +484,24 @@ async def test_callbacks_from_outside(world):
         await world.service.callback_succeeded("not ours!", b"")
     with pytest.raises(ResourceNotFoundError):
         await world.service.callback_succeeded("eC4xLng=", b"")
+
+
+async def test_what_was_due_is_kept_even_if_the_call_that_found_it_is_refused(world):
+    @world.durable()
+    async def waits_for_two(operations, checkpoint):
+        if "c" not in operations:
+            await checkpoint(wait("w", 60), callback(TimeoutSeconds=60))
+            return PENDING
+        return succeeded(None)
+
+    arn = await world.start()
+    identity = await callback_id(world, arn)
+    world.clock.now += 60
+    with pytest.raises(CallbackTimeoutError):
+        await world.service.callback_succeeded(identity, b"")
+    await world.service.idle()
+    ended = ["InvocationCompleted", "ExecutionSucceeded"]
+    assert (await world.history(arn))[4:] == ["WaitSucceeded", "CallbackTimedOut", *ended]
 
 
 async def test_stop_is_answered_with_its_time_again_and_again(world):

@@ -233,6 +233,7 @@ def test_a_closed_execution_keeps_open_operations_as_they_are_and_does_nothing_m
     driver.do(machine.stop, {"ErrorType": "Late"})
     assert (driver.statuses(), len(driver.events), len(driver.invocations)) == (statuses, events, invocations)
     assert driver.execution.next_due_ms() is None
+    assert driver.execution.timers == []
     assert driver.execution.operations[0].in_seconds()["EndTimestamp"] == driver.execution.ended_ms / 1000
 
 

@@ -36,6 +36,7 @@ def test_a_running_invocation_learns_of_the_pause_by_the_missing_token():
 
 def test_an_interrupted_handler_is_invoked_again_even_after_an_empty_checkpoint():
     driver = Driver()
+    driver.checkpoint(callback())
     pause(driver)
     driver.checkpoint()
     driver.suspend()
@@ -85,14 +86,25 @@ def test_a_failed_invocation_is_repeated_after_the_pause(kind):
     assert len(driver.invocations) == 2
 
 
-def test_a_pause_during_a_retrys_delay_takes_the_retry_over():
+@pytest.mark.parametrize(("seconds", "invocations"), [(0.5, 1), (100, 2)])
+def test_a_pause_does_not_shorten_a_retrys_delay(seconds, invocations):
     driver = Driver()
     driver.crash("ValueError")
     pause(driver)
-    driver.advance(100)
+    driver.advance(seconds)
     assert len(driver.invocations) == 1
     resume(driver)
+    assert len(driver.invocations) == invocations
+    driver.advance(1)
     assert len(driver.invocations) == 2
+
+
+def test_no_execution_lasts_longer_than_366_days():
+    driver = Driver(timeout=300 * 86_400)
+    pause(driver)
+    driver.advance(100 * 86_400)
+    resume(driver)
+    assert driver.execution.timeout_ms == START_MS + 366 * 86_400_000
 
 
 def test_a_handler_that_finishes_while_pausing_closes_the_execution():

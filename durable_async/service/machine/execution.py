@@ -65,7 +65,7 @@ class Answered:
 class Invocation:
     """The handler's run that goes on now.
 
-    :ivar token: accepted by the next checkpoint; None: this invocation may write no more
+    :ivar token: accepted by the next checkpoint, while the execution is open; None: this invocation may write no more
     """
 
     request_id: str
@@ -261,8 +261,6 @@ class Execution:
         self.pause = None
         self.timers.clear()
         self.held.clear()
-        if self.invocation is not None:
-            self.invocation.token = None
         root = self.operations[0]
         root.status = OperationStatus(str(status))
         root.end_ms = now_ms

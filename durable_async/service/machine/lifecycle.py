@@ -94,8 +94,6 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
     if timeout_paused:
         execution.timeout_ms = execution.started_ms + _LONGEST_MS
     if execution.invocation is None:
-        if execution.invoke_at_ms is not None:
-            execution.invoke_at_ms, execution.deferred = None, True
         take_effect(execution, at.now_ms)
 
 

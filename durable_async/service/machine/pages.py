@@ -60,7 +60,7 @@ def _page(
         if _hidden(execution, operation, hides):
             continue
         used += operation.size
-        if len(shown) == min(count, limits.page_operations) or used > limits.page_bytes:
+        if len(shown) == min(count, limits.page_operations) or (shown and used > limits.page_bytes):
             return {"Operations": shown, "NextMarker": str(sequence)}
         shown.append(show(operation))
     return {"Operations": shown, "NextMarker": ""}

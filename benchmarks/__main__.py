@@ -18,9 +18,8 @@ from benchmarks.scenarios import CONTENDERS, SCENARIOS, Scenario, measure
 
 def main() -> None:
     options = _options()
-    print(
-        f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores\n"
-    )
+    machine = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
+    print(f"{machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before (which should be near 0)\n")
     names = set(options.names)
     if chosen := [scenario for scenario in SCENARIOS if not names or scenario.name in names]:
         if options.runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Self
 
 from durable_async import DurableHandler
 from durable_async.errors import ServiceCallError
@@ -45,7 +45,7 @@ class World:
         self.recorded_before_the_crash: set[str | None] = set()
         self.invocations = 0
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         await self.service.__aenter__()
         return self
 

@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @attrs.frozen
-class Mapping:
+class FunctionMapping:
     """``MODULE[:MAPPING]``"""
 
     module: str
@@ -21,7 +21,7 @@ class Mapping:
 
 
 @attrs.frozen
-class Function:
+class NamedFunction:
     """``NAME=MODULE:ATTRIBUTE``"""
 
     name: str
@@ -37,19 +37,19 @@ class Timeout:
     seconds: int
 
 
-def mapping(text: str) -> Mapping:
+def mapping(text: str) -> FunctionMapping:
     module, colon, attribute = text.partition(":")
     if not module or (colon and not attribute):
         raise ValueError
-    return Mapping(module, attribute) if colon else Mapping(module)
+    return FunctionMapping(module, attribute) if colon else FunctionMapping(module)
 
 
-def function(text: str) -> Function:
+def function(text: str) -> NamedFunction:
     name, _, place = text.partition("=")
     module, _, attribute = place.partition(":")
     if not (name and module and attribute):
         raise ValueError
-    return Function(name, module, attribute)
+    return NamedFunction(name, module, attribute)
 
 
 def timeout(text: str) -> Timeout:

@@ -15,7 +15,7 @@ import attrs
 import click
 
 from durable_async.cli import options
-from durable_async.cli.options import Function, Mapping, Timeout
+from durable_async.cli.options import FunctionMapping, NamedFunction, Timeout
 from durable_async.service.engine import DurableService
 from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.workers import LoadError, WorkerFunction, WorkerPool, json_lines, worker_environment
@@ -25,8 +25,8 @@ from durable_async.service.workers import LoadError, WorkerFunction, WorkerPool,
 class Settings:
     host: str
     port: int
-    functions: Sequence[Mapping]
-    function: Sequence[Function]
+    functions: Sequence[FunctionMapping]
+    function: Sequence[NamedFunction]
     execution_timeout: Sequence[Timeout]
     workers: int
     log_json: Path | None

@@ -228,6 +228,7 @@ class _Worker:
         self._channel = channel
         self._output = output
         self._exit = asyncio.ensure_future(process.wait())
+        self._exit.add_done_callback(lambda _: self._kill_group())  # what a function started ends with its process
         self._asked = False
 
     @classmethod
@@ -263,16 +264,9 @@ class _Worker:
         """
         self._asked = True
         self._output.function = function
-        exchange = asyncio.ensure_future(self._exchange(frame(json.dumps(message).encode())))
-        try:
-            # A function may have left a process of its own that holds the channel: its end says nothing for certain.
-            await asyncio.wait({exchange, self._exit}, return_when=asyncio.FIRST_COMPLETED)
-            answer = exchange.result() if exchange.done() else None
-        finally:
-            exchange.cancel()
-            await asyncio.wait({exchange})  # it watches the channel, which may be closed next
+        answer = await self._exchange(frame(json.dumps(message).encode()))
         if answer is None:
-            status = await self._exit
+            status = await asyncio.shield(self._exit)
             self._output.finish()
             raise WorkerExited(status)
         self._output.finish()
@@ -301,15 +295,18 @@ class _Worker:
 
     async def kill(self) -> None:
         """End it and whatever it has started, at once."""
+        if not self._exit.done():
+            self._kill_group()
         try:
-            if not self._exit.done():
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-            await self._exit
+            await asyncio.shield(self._exit)
         finally:
             self._output.finish()
             self._output.close()
             self._channel.close()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left of it, or only the dead
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class _Output:

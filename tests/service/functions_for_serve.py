@@ -65,8 +65,9 @@ def leave_by_sys_exit(event, context):
 
 def leave_a_child_behind(event, context):
     """Forks a process that keeps all that it inherits, and dies itself."""
-    if os.fork() == 0:
+    if (child := os.fork()) == 0:
         time.sleep(60)
+    print(child)
     os._exit(4)
 
 

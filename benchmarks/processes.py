@@ -72,7 +72,7 @@ def run_module(
             timeout=timeout,
         )
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"{module} did not end within {timeout:.0f} s\n{error.stderr}") from None
+        raise RuntimeError(f"{module} did not end within {timeout:.0f} s\n{error.stderr!r}") from None
     if ended.returncode == CRASHED:
         return None
     if ended.returncode != 0 or not ended.stdout:

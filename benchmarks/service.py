@@ -87,7 +87,7 @@ _executions: dict[str, Execution] = {}
 
 
 def _with_milliseconds(operation: dict[str, Any]) -> dict[str, Any]:
-    """Envelopes count milliseconds, the API's answers seconds (sections 2.2 and 4.1 of the protocol reference)."""
+    """Envelopes count milliseconds, the API's answers seconds."""
     times = {key: int(operation[key] * 1000) for key in ("StartTimestamp", "EndTimestamp") if key in operation}
     return operation | times
 

@@ -72,5 +72,5 @@ def _own_calls(package: str, invoke: Callable[[], Any]) -> int:
     sys.setprofile(profile)
     invoke()
     sys.setprofile(None)
-    threading.setprofile(None)  # type: ignore[arg-type]
+    threading.setprofile(None)
     return len(calls)

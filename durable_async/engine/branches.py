@@ -24,6 +24,8 @@ import attrs
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
+from durable_async.wire.operations import Operation
+from durable_async.wire.timestamps import seconds
 
 Task = asyncio.Task[Any]
 TaskFactory = Callable[..., Task]
@@ -51,27 +53,33 @@ class Workflow:
 class Scope:
     """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
 
-    :ivar id: of the context's operation, None for the root context
+    :ivar id: of the nearest context that is recorded as an operation; None at the root
+    :ivar closed: nothing in it may run or write any more
+    :ivar expired: what is not recorded as ended in it by now never will be
     """
 
     id: str | None = None
     parent: Scope | None = None
-    _tasks: set[Task] = attrs.field(factory=set[Task])
     closed: bool = False
+    expired: bool = False
+    _tasks: set[Task] = attrs.field(factory=set[Task])
 
     def adopt(self, task: Task) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def is_closed(self) -> bool:
-        scope: Scope | None = self
-        while scope is not None and not scope.closed:
-            scope = scope.parent
-        return scope is not None
+        return self.closed or (self.parent is not None and self.parent.is_closed())
+
+    def is_expired(self) -> bool:
+        return self.expired or (self.parent is not None and self.parent.is_expired())
 
     def close(self) -> None:
         """The context has ended: what is left of its tasks is cancelled, and nothing in it can write any more."""
         self.closed = True
+        self.cancel_tasks()
+
+    def cancel_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
 
@@ -88,8 +96,10 @@ class Branch:
     scope: Scope = attrs.field(factory=Scope)
     prefix: str = ""
     task: Task | None = None
+    latest: float = 0.0  # epoch seconds: the last end of an operation that this branch has come by
     _calls: int = 0
     _tasks: int = 0
+    _values: int = 0
     _keys: set[str] | None = None
 
     def claim(self, key: str | None) -> str:
@@ -107,9 +117,19 @@ class Branch:
         self._keys.add(key)
         return keyed_operation_id(self.prefix, key)
 
+    def claim_value(self) -> str:
+        """The position of the next value that is derived and not recorded."""
+        self._values += 1
+        return operation_id(self.prefix, f"value-{self._values}")
+
+    def come_by(self, operation: Operation) -> None:
+        end = operation.get("EndTimestamp")
+        if end is not None:
+            self.latest = max(self.latest, seconds(end))
+
     def of_new_task(self) -> Branch:
         self._tasks += 1
-        return Branch(self.workflow, self.scope, task_branch(self.prefix, self._tasks))
+        return Branch(self.workflow, self.scope, task_branch(self.prefix, self._tasks), latest=self.latest)
 
     def is_calling(self) -> bool:
         """Whether the running code is this branch's own task."""
@@ -137,6 +157,19 @@ def entered(place: Branch | StepContext | None) -> Generator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def entered_scope(workflow: Workflow, scope: Scope, prefix: str) -> Generator[None]:
+    """Run what follows in a branch of its own, in ``scope``, which is closed at the end.
+
+    :param prefix: the id from which the ids of the operations in it derive
+    """
+    try:
+        with entered(Branch(workflow, scope, prefix, asyncio.current_task())):
+            yield
+    finally:
+        scope.close()
 
 
 def calling_branch(workflow: Workflow) -> Branch:

@@ -53,18 +53,18 @@ class Call:
         if invocation.decided() or self.branch.scope.is_closed():
             await invocation.refuse()
         operation = invocation.record.get(self.id)
-        if operation is None:
-            whole = invocation.record.whole
-            if whole is None:
-                return None
+        if operation is None and (whole := invocation.record.whole) is not None:
             with invocation.activity:
                 await asyncio.shield(whole)
             operation = invocation.record.get(self.id)
-            if operation is None:
-                return None
-        self._compare(operation)
-        if operation["Status"] in TERMINAL:
-            invocation.record.visit(operation)
+        if operation is not None:
+            self._compare(operation)
+            if operation["Status"] in TERMINAL:
+                self.branch.come_by(operation)
+                invocation.record.visit(operation)
+                return operation
+        if self.branch.scope.is_expired():
+            await invocation.refuse()
         return operation
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
@@ -81,6 +81,7 @@ class Call:
         operation = invocation.record.get(self.id)
         if operation is None:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
+        self.branch.come_by(operation)
         return operation
 
     async def park(self, due: float | None) -> None:

@@ -52,10 +52,12 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, retu
                 try:
                     value = await _attempt(call, body, attempt, config.timeout)
                     payload = call.sized(await serialize(config.serializer, value, described))
+                    result = await deserialize(config.serializer, payload, described)  # as every replay will
                 except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
                     await _end_failed(call, record, error, attempt, config)
                 else:
                     await call.commit(Action.SUCCEED, Payload=payload)
+                    return result
 
 
 def step_error(call: Call, error: ErrorObject) -> StepError:
@@ -110,7 +112,7 @@ async def _end_failed(call: Call, record: Operation | None, error: Exception, at
     try:
         decision = (
             RetryDecision.do_not_retry()
-            if config.retry_strategy is None or isinstance(error, _HOPELESS)
+            if isinstance(error, _HOPELESS)
             else decide(config.retry_strategy, error, attempt, elapsed)
         )
     except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be asked again

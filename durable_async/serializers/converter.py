@@ -51,7 +51,9 @@ def _register_scalars(converter: Converter) -> None:
         converter.register_structure_hook(cls, read)
     converter.register_structure_hook_func(_is_none, _read_none)
     converter.register_structure_hook_func(_is_anything, lambda tree, _: tree)
-    converter.register_unstructure_hook_func(_is_anything, converter.unstructure)
+    converter.register_unstructure_hook_func(
+        _is_anything, lambda value: value if type(value) is object else converter.unstructure(value)
+    )
 
 
 _ACCEPTED: dict[Any, type | tuple[type, ...]] = {bool: bool, str: str, int: int, float: (float, bool)}

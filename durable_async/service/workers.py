@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
@@ -235,21 +235,26 @@ class _Worker:
     async def start(cls, environment: Mapping[str, str], sink: LineSink) -> _Worker:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # noqa: FBT003
-        output = _Output(sink)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "durable_async.service.worker_process",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output.write_end,
-                stderr=output.write_end,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                start_new_session=True,  # a terminal's ^C is for the server, who decides what becomes of the workers
-            )
-        output.close_write_end()
+        with theirs, ExitStack() as failed:
+            failed.callback(ours.close)
+            output = _Output(sink)
+            failed.callback(output.close)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "durable_async.service.worker_process",
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output.write_end,
+                    stderr=output.write_end,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                    start_new_session=True,  # a terminal's ^C is for the server; it decides about the workers
+                )
+            finally:
+                os.close(output.write_end)
+            failed.pop_all()
         return cls(process, ours, output)
 
     @property
@@ -319,9 +324,6 @@ class _Output:
         self._rest = b""
         os.set_blocking(self._read_end, False)
         asyncio.get_running_loop().add_reader(self._read_end, self._read)
-
-    def close_write_end(self) -> None:
-        os.close(self.write_end)
 
     def _read(self) -> None:
         """Hand over what has arrived. One read takes all that a pipe can hold."""

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -116,6 +117,13 @@ async def test_a_dead_worker_is_an_exit_error_and_is_replaced(pool, attribute, e
         "ErrorMessage": f"RequestId: request-1 Error: {message}",
     }
     assert await invoke(pool, "echo", 5) == 5
+
+
+async def test_a_worker_that_cannot_be_started_is_a_failure_of_the_invocation(pool, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    assert (await error_of(pool, "echo"))["ErrorType"] == "Runtime.StartError"
+    monkeypatch.undo()
+    assert pool._slots._value == 2
 
 
 async def test_what_a_function_started_ends_with_its_worker(pool, lines):

@@ -6,17 +6,14 @@ seen it; what a checkpoint's answer showed is seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn, cast
-
-import attrs
+from typing import Any, assert_never
 
 from durable_async.service.history import EventType
 from durable_async.service.machine.chained import deliver_held
 from durable_async.service.machine.effects import InvokeHandler
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation
-from durable_async.service.machine.limits import Limits, utf8_size
 from durable_async.service.machine.moment import Moment
+from durable_async.service.machine.outputs import Failed, Pending, Succeeded, invalid_answer, read_output
 from durable_async.service.machine.pages import envelope
 from durable_async.wire.operations import ErrorObject
 
@@ -59,19 +56,15 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
     if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
         return
     execution.failures = 0
-    try:
-        answer = _read(output)
-        _check_size(execution, answer, at.limits)
-    except _InvalidOutput as invalid:
-        execution.close(ExecutionStatus.FAILED, at.now_ms, error=invalid.error)
-        return
-    match answer:
+    match read_output(output, at.limits.child_execution_bytes if execution.parent else None):
         case Succeeded(result):
             execution.close(ExecutionStatus.SUCCEEDED, at.now_ms, result=result)
         case Failed(error):
             execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
         case Pending():
             _suspend(execution, at)
+        case answer:
+            assert_never(answer)
 
 
 def invocation_failed(execution: Execution, request_id: str, error: ErrorObject, at: Moment) -> None:
@@ -133,7 +126,7 @@ def _ask_again(execution: Execution, at: Moment) -> None:
     if execution.idle_answers < _IDLE_ANSWERS:
         begin_invocation(execution, at)
         return
-    error = _invalid("Cannot return PENDING status with no pending operations.")
+    error = invalid_answer("Cannot return PENDING status with no pending operations.")
     execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
 
 
@@ -157,67 +150,3 @@ def take_effect(execution: Execution, now_ms: int) -> None:
     if pause.reason is not None:
         details["Reason"] = pause.reason
     execution.log(EventType.EXECUTION_PAUSED, now_ms, execution.operations[0], **details)
-
-
-# --- the handler's answer ---
-
-
-@attrs.frozen
-class Succeeded:
-    result: str | None
-
-
-@attrs.frozen
-class Failed:
-    error: ErrorObject | None
-
-
-@attrs.frozen
-class Pending:
-    pass
-
-
-class _InvalidOutput(Exception):  # noqa: N818 - an outcome
-    def __init__(self, error: ErrorObject) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def _invalid(message: str) -> ErrorObject:
-    return {"ErrorType": "InvalidParameterValueException", "ErrorMessage": message}
-
-
-def _refuse(message: str) -> NoReturn:
-    raise _InvalidOutput(_invalid(message))
-
-
-def _read(output: Any) -> Succeeded | Failed | Pending:
-    if not isinstance(output, Mapping):
-        _refuse("Invalid invocation output: not a JSON object.")
-    members = cast("Mapping[str, Any]", output)
-    result, error = members.get("Result"), members.get("Error")
-    if result is not None and not isinstance(result, str):
-        _refuse("Invalid invocation output: Result is not a string.")
-    if error is not None and not isinstance(error, Mapping):
-        _refuse("Invalid invocation output: Error is not an object.")
-    match members.get("Status"):
-        case "SUCCEEDED":
-            if error is not None:
-                _refuse("Cannot provide an Error for SUCCEEDED status.")
-            return Succeeded(result)
-        case "FAILED":
-            if result is not None:
-                _refuse("Cannot provide a Result for FAILED status.")
-            return Failed(cast("ErrorObject | None", error))
-        case "PENDING":
-            return Pending()
-        case other:
-            _refuse(f"Invalid invocation output: unknown Status {other!r}.")
-
-
-def _check_size(execution: Execution, answer: Succeeded | Failed | Pending, limits: Limits) -> None:
-    if execution.parent is None or not isinstance(answer, Succeeded):
-        return
-    if utf8_size(answer.result or "") > limits.child_execution_bytes:
-        message = f"Execution output payload size must be less than or equal to {limits.child_execution_bytes} bytes."
-        raise _InvalidOutput({"ErrorMessage": message})

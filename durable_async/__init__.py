@@ -7,11 +7,13 @@ What is exported here is public, and so are the modules ``durable_async.service`
 ``engine``, ``operations`` and ``wire`` are not.
 """
 
-from durable_async.config import StepConfig, StepSemantics
+from durable_async.config import ChildConfig, StepConfig, StepSemantics
 from durable_async.context import DurableContext, current_context, current_step
 from durable_async.errors import (
+    ChildContextError,
     ContextMisuseError,
     DurableError,
+    DurableTimeoutError,
     NonDeterminismError,
     NonRetryableError,
     NotDurableError,
@@ -30,10 +32,13 @@ from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
 
 __all__ = [
+    "ChildConfig",
+    "ChildContextError",
     "ContextMisuseError",
     "DurableContext",
     "DurableError",
     "DurableHandler",
+    "DurableTimeoutError",
     "JitterStrategy",
     "NonDeterminismError",
     "NonRetryableError",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import attrs
 
@@ -59,6 +61,21 @@ class StepConfig:
     semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
     serializer: Serializer | None = attrs.field(default=None, validator=_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)
+
+
+@attrs.frozen(kw_only=True)
+class ChildConfig:
+    """How a child context is recorded.
+
+    :ivar serializer: writes and reads its result; JSON without one
+    :ivar summary: what to record in place of a result over 256 KiB, for people to read. Such a result is not recorded:
+        a replay makes it anew from the recorded operations of the context
+    """
+
+    serializer: Serializer | None = attrs.field(default=None, validator=_serializer)
+    summary: Callable[[Any], str] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
+    )
 
 
 def duration_seconds(value: timedelta, *, what: str) -> int:

@@ -42,6 +42,22 @@ class StepError(OperationError):
     """A step failed for good: its retry strategy allowed no further attempt."""
 
 
+@attrs.define(slots=False)
+class ChildContextError(OperationError):
+    """A child context failed: its function raised. ``error_type`` is that of what it raised."""
+
+
+@attrs.define(slots=False)
+class DurableTimeoutError(DurableError, TimeoutError):
+    """The block under ``ctx.timeout`` was not done when its deadline came. The same on every replay."""
+
+    name: str | None
+    timeout: timedelta
+
+    def __str__(self) -> str:
+        return f"the block {self.name or '(unnamed)'} was not done within {self.timeout}"
+
+
 # --- what a step's body may raise to steer its retries ---
 
 

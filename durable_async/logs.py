@@ -25,13 +25,16 @@ class DurableLogger(_Adapter):
     :param is_silent: asked before each record
     """
 
+    log_while_replaying = False
+    """Set it to True to hear a replay too."""
+
     def __init__(self, fields: Callable[[], Mapping[str, object]], is_silent: Callable[[], bool]) -> None:
         super().__init__(logging.getLogger(LOGGER_NAME), {})
         self._fields = fields
         self._is_silent = is_silent
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        return super().isEnabledFor(level) and not self._is_silent()
+        return super().isEnabledFor(level) and (self.log_while_replaying or not self._is_silent())
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**self._fields(), **(kwargs.get("extra") or {})}

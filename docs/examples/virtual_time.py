@@ -47,12 +47,13 @@ class Clock:
 
 
 async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
+    """:param event: a JSON value; None stands for ``{}``"""
     clock = Clock()
     began = clock()
     async with DurableService(clock=clock, default_execution_timeout=366 * DAY) as service:
         on_this_clock = DurableHandler(handler.workflow, clock=clock)
         service.register("workflow", local_function(on_this_clock, service))
-        started = await service.invoke("workflow:$LATEST", json.dumps(event).encode())
+        started = await service.invoke("workflow:$LATEST", json.dumps({} if event is None else event).encode())
         arn = started.execution_arn
         while not await _closed(service, arn):
             due = service.next_due()

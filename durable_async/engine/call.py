@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 import attrs
 
@@ -13,6 +13,7 @@ from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
 from durable_async.errors import (
     NonDeterminismError,
+    OperationError,
     OperationLabel,
     PayloadTooLargeError,
     ServiceCallError,
@@ -29,6 +30,8 @@ from durable_async.wire.operations import (
     SubType,
     UpdateDetails,
 )
+
+E = TypeVar("E", bound=OperationError)
 
 
 @attrs.define(eq=False)
@@ -64,7 +67,8 @@ class Call:
                 invocation.record.visit(operation)
                 return operation
         if self.branch.scope.is_expired():
-            await invocation.refuse()
+            await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
+            raise asyncio.CancelledError
         return operation
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
@@ -100,6 +104,17 @@ class Call:
 
     def error_object(self, error: BaseException) -> ErrorObject:
         return error_object(error, of=str(self))
+
+    def failure(self, kind: type[E], error: ErrorObject) -> E:
+        """The error that the record of this operation gives back."""
+        return kind(
+            error.get("ErrorMessage") or "",
+            error.get("ErrorType"),
+            error.get("ErrorData"),
+            tuple(error.get("StackTrace") or ()),
+            self.id,
+            self.name,
+        )
 
     def _update(self, action: Action, details: UpdateDetails) -> OperationUpdate:
         update: OperationUpdate = {

@@ -27,6 +27,7 @@ from durable_async.errors import NonDeterminismError, ServiceCallError
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
+from durable_async.wire.timestamps import seconds
 
 logger = logging.getLogger("durable_async")
 
@@ -122,6 +123,11 @@ class Invocation:
 
     # --- for the operations ---
 
+    def started_at(self) -> float:
+        """When the execution began, in epoch seconds; 0.0 if the record does not say."""
+        execution = self.record.execution()
+        return seconds(execution.get("StartTimestamp") or 0.0) if execution else 0.0
+
     def decided(self) -> bool:
         """Whether no operation may start any more."""
         return self._over.done() or self._mismatch is not None
@@ -148,18 +154,22 @@ class Invocation:
         return error
 
     async def parked(self, operation_id: str, due: float | None) -> None:
-        """Wait until the service says something new about the operation.
+        """Wait until the service says something new about the operation. The workflow cannot go on without it.
 
         :param due: when its timer should come due, in epoch seconds; None if it has none
         """
+        self.activity.park()
+        try:
+            await self.watched(operation_id, due)
+        finally:
+            self.activity.resume()
+
+    async def watched(self, operation_id: str, due: float | None) -> None:
+        """The same, for an operation that nobody waits for: it does not make the workflow suspend."""
         change = self.record.change(operation_id)
         if due is not None:
             self.timers.add(operation_id, due)
-        self.activity.park()
-        try:
-            await change
-        finally:
-            self.activity.resume()
+        await change
 
     # --- what decides ---
 
@@ -209,9 +219,9 @@ class Invocation:
         for task in self.workflow.tasks:
             task.cancel()
         deadline = self._loop.time() + GRACE
-        while (left := self.workflow.tasks - self._stuck) and (seconds := deadline - self._loop.time()) > 0:
+        while (left := self.workflow.tasks - self._stuck) and (time_left := deadline - self._loop.time()) > 0:
             self._got_stuck = self._loop.create_future()
-            await asyncio.wait([*left, self._got_stuck], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*left, self._got_stuck], timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
         for task in self.workflow.tasks:
             logger.warning(
                 "%s: abandoned a task that did not end when it was cancelled, at %s. Code that catches CancelledError "

@@ -24,22 +24,21 @@ from durable_async.operations.step_rules import Interrupted, Park, Raise, Return
 from durable_async.retry import RetryDecision, decide
 from durable_async.serializers import SerializerContext, deserialize, serialize
 from durable_async.step_context import StepContext
-from durable_async.wire.operations import Action, ErrorObject, Operation
+from durable_async.wire.operations import Action, Operation
 from durable_async.wire.timestamps import seconds
 
 _HOPELESS = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
 
 
-async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, returns: Any) -> Any:
+async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, described: SerializerContext) -> Any:
     """Ask the record, do what it says, and ask again, until it has an end."""
-    described = SerializerContext(call.invocation.execution_arn, call.id, call.name, returns)
     while True:
         record = await call.look()
         match next_action(record, config.semantics):
             case Return(payload):
                 return None if payload is None else await deserialize(config.serializer, payload, described)
             case Raise(error):
-                raise step_error(call, error)
+                raise call.failure(StepError, error)
             case Park(until):
                 await call.park(until)
             case Interrupted(attempt):
@@ -58,17 +57,6 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, retu
                 else:
                     await call.commit(Action.SUCCEED, Payload=payload)
                     return result
-
-
-def step_error(call: Call, error: ErrorObject) -> StepError:
-    return StepError(
-        error.get("ErrorMessage", ""),
-        error.get("ErrorType"),
-        error.get("ErrorData"),
-        tuple(error.get("StackTrace") or ()),
-        call.id,
-        call.name,
-    )
 
 
 async def _attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None) -> Any:

@@ -120,9 +120,9 @@ async def test_a_dead_worker_is_an_exit_error_and_is_replaced(pool, attribute, e
 
 
 async def test_a_worker_that_cannot_be_started_is_a_failure_of_the_invocation(pool, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
-    assert (await error_of(pool, "echo"))["ErrorType"] == "Runtime.StartError"
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/no/such/python")
+        assert (await error_of(pool, "echo"))["ErrorType"] == "Runtime.StartError"
     assert pool._slots._value == 2
 
 

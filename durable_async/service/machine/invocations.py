@@ -56,14 +56,15 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
     if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
         return
     execution.failures = 0
-    match read_output(output, at.limits.child_execution_bytes if execution.parent else None):
+    answer = read_output(output, at.limits.child_execution_bytes if execution.parent else None)
+    match answer:
         case Succeeded(result):
             execution.close(ExecutionStatus.SUCCEEDED, at.now_ms, result=result)
         case Failed(error):
             execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
         case Pending():
             _suspend(execution, at)
-        case answer:
+        case _:
             assert_never(answer)
 
 

@@ -1,0 +1,108 @@
+"""A durable deadline over a block of the workflow.
+
+The block is a context in the record, and the deadline a timer in it. How the context ended says whether the block was
+done in time, and that is what a replay goes by: the timer itself may come due later, when nobody minds any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from durable_async.config import duration_seconds
+from durable_async.engine.branches import Branch, Scope, calling_branch, entered_scope, start_task
+from durable_async.engine.call import Call
+from durable_async.errors import DurableTimeoutError
+from durable_async.wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
+from durable_async.wire.timestamps import seconds
+
+
+@attrs.define(eq=False)
+class Deadline:
+    """What ``ctx.timeout`` returns: ``async with`` it."""
+
+    _call: Call
+    _timeout: timedelta
+    _scope: Scope = attrs.field(init=False)
+    _decided: bool = attrs.field(default=False, init=False)
+    _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
+    _watch: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
+
+    def expired(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._scope.expired
+
+    async def __aenter__(self) -> Self:
+        call = self._call
+        self._scope = Scope(call.id, call.branch.scope)
+        record = await call.look()
+        self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
+        branch = calling_branch(call.branch.workflow)
+        timer = Call(call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name)
+        if record is not None and record["Status"] in TERMINAL:
+            self._decided = True
+            self._scope.expired = record["Status"] != OperationStatus.SUCCEEDED
+            return self
+        try:
+            if record is None:
+                call.post(Action.START)
+            await self._set(timer)
+        except BaseException:
+            self._entered.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._cancelled is not None:
+            self._cancelled.uncancel()
+        if self._call.invocation.decided():
+            return
+        if not self._decided:
+            await self._decide()
+        if self._scope.expired and (error is None or isinstance(error, asyncio.CancelledError)):
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                raise DurableTimeoutError(self._call.name, self._timeout) from error
+
+    async def _set(self, timer: Call) -> None:
+        record = await timer.look()
+        if record is None:
+            whole = duration_seconds(self._timeout, what="the timeout of a block")
+            record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": whole})
+        if record["Status"] in TERMINAL:
+            self._scope.expired = True
+            return
+        owner = asyncio.current_task()
+        assert owner is not None
+        loop = asyncio.get_running_loop()
+        branch = Branch(self._call.branch.workflow, self._call.branch.scope)
+        self._watch = start_task(loop, branch, self._expire(timer, record, owner))
+
+    async def _expire(self, timer: Call, record: Operation, owner: asyncio.Task[object]) -> None:
+        while record["Status"] not in TERMINAL:
+            due = record.get("WaitDetails", {}).get("ScheduledEndTimestamp")
+            await timer.invocation.watched(timer.id, None if due is None else seconds(due))
+            record = timer.invocation.record.get(timer.id) or record
+        self._scope.expired = True
+        self._scope.cancel_tasks()
+        self._cancelled = owner
+        owner.cancel()
+
+    async def _decide(self) -> None:
+        # Either way the block itself is replayed, so the service must keep what is in it.
+        if self._scope.expired:
+            failure = self._call.error_object(DurableTimeoutError(self._call.name, self._timeout))
+            await self._call.commit(Action.FAIL, Error=failure, ContextOptions={"ReplayChildren": True})
+        else:
+            await self._call.commit(Action.SUCCEED, ContextOptions={"ReplayChildren": True})

@@ -39,7 +39,7 @@ class Call:
     invocation: Invocation
     branch: Branch
     id: str
-    type: OperationType
+    kind: OperationType
     subtype: SubType
     name: str | None
 
@@ -105,9 +105,9 @@ class Call:
     def error_object(self, error: BaseException) -> ErrorObject:
         return error_object(error, of=str(self))
 
-    def failure(self, kind: type[E], error: ErrorObject) -> E:
+    def failure(self, cls: type[E], error: ErrorObject) -> E:
         """The error that the record of this operation gives back."""
-        return kind(
+        return cls(
             error.get("ErrorMessage") or "",
             error.get("ErrorType"),
             error.get("ErrorData"),
@@ -119,7 +119,7 @@ class Call:
     def _update(self, action: Action, details: UpdateDetails) -> OperationUpdate:
         update: OperationUpdate = {
             "Id": self.id,
-            "Type": self.type,
+            "Type": self.kind,
             "SubType": self.subtype,
             "Action": action,
             **details,  # type: ignore[typeddict-item]
@@ -132,11 +132,11 @@ class Call:
 
     def _compare(self, operation: Operation) -> None:
         subtype, name = operation.get("SubType"), operation.get("Name") or None
-        if operation["Type"] != self.type or (subtype and subtype != self.subtype) or name != self.name:
+        if operation["Type"] != self.kind or (subtype and subtype != self.subtype) or name != self.name:
             raise self.invocation.mismatch(
                 NonDeterminismError(
                     self.id,
                     OperationLabel(operation["Type"], subtype, name),
-                    OperationLabel(self.type, self.subtype, self.name),
+                    OperationLabel(self.kind, self.subtype, self.name),
                 )
             )

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVarTuple
 import attrs
 
 Ts = TypeVarTuple("Ts")
+Undo = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @attrs.define(eq=False)
@@ -28,8 +29,8 @@ class Compensations:
     """
 
     _step: Callable[..., Coroutine[Any, Any, Any]]
-    _compensations: list[Callable[[], Coroutine[Any, Any, Any]]] = attrs.field(factory=list, init=False)
-    _cleanups: list[Callable[[], Coroutine[Any, Any, Any]]] = attrs.field(factory=list, init=False)
+    _compensations: list[Undo] = attrs.field(factory=list[Undo], init=False)
+    _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
 
     def add(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
         """If the block fails, run ``ctx.step(func, *args, **options)``."""
@@ -54,7 +55,7 @@ class Compensations:
             raise ExceptionGroup("compensation or clean-up failed", errors) from error
 
 
-async def _run(step: Callable[[], Coroutine[Any, Any, Any]]) -> Exception | None:
+async def _run(step: Undo) -> Exception | None:
     try:
         await step()
     except Exception as failure:  # noqa: BLE001 - raised again, once the others have run

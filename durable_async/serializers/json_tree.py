@@ -102,7 +102,7 @@ def flaw(tree: object, path: str = "$") -> str | None:  # noqa: PLR0911 - one fo
         return None
     if isinstance(tree, Misfit):
         return f"{path}: {tree}"
-    return f"{path}: JSON cannot hold a value of the class {class_name(tree)}"
+    return f"{path}: a {class_name(tree)} is nothing that JSON can hold"
 
 
 def kind_name(tree: object) -> str:

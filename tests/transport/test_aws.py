@@ -11,6 +11,7 @@ from datetime import datetime
 
 import pytest
 from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import JSONFileLoader, Loader
@@ -476,13 +477,19 @@ async def test_calls_share_a_connection(service, client):
 
 
 async def test_calls_at_once_make_one_client(service):
-    session = get_session()
+    class SlowCredentials:
+        async def load_credentials(self):
+            await asyncio.sleep(0.01)
+            return AioCredentials("id", "secret")
+
     made = []
+    session = get_session()
+    session.register_component("credential_provider", SlowCredentials())
     session.register("creating-client-class.lambda", lambda **_: made.append(1))
     async with AwsClient(endpoint_url=service.url, session=session) as client:
         await asyncio.gather(*(client.checkpoint(ARN, TOKEN, [], str(n)) for n in range(5)))
-    assert made == [1]
     assert len(service.requests) == 5
+    assert made == [1]
 
 
 async def test_a_cancelled_call_leaves_the_client_usable(service, client):

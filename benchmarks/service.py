@@ -3,8 +3,7 @@
 A stub on purpose. Its time is part of every contender's wall time, and a store that costs more than the SDKs would make
 them all look alike; so it does what the protocol asks for and nothing else. It chains tokens, counts calls, and
 answers a checkpoint with the operations that it changed. An envelope holds the whole record, so nobody asks for
-pages. It is started as a process: ``python -m benchmarks.service``
-prints its port and ends with its standard input.
+pages. It is started as a process: ``python -m benchmarks.service`` prints its port and ends with its standard input.
 
 Beside the service's own paths it has three for whoever measures:
 

@@ -165,11 +165,16 @@ def entered_scope(workflow: Workflow, scope: Scope, prefix: str) -> Generator[No
 
     :param prefix: the id from which the ids of the operations in it derive
     """
+    outer = current()
+    latest = outer.latest if isinstance(outer, Branch) else 0.0
+    inner = Branch(workflow, scope, prefix, asyncio.current_task(), latest)
     try:
-        with entered(Branch(workflow, scope, prefix, asyncio.current_task())):
+        with entered(inner):
             yield
     finally:
         scope.close()
+        if isinstance(outer, Branch):
+            outer.latest = max(outer.latest, inner.latest)
 
 
 def calling_branch(workflow: Workflow) -> Branch:

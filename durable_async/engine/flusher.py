@@ -44,6 +44,7 @@ class _Entry:
     update: OperationUpdate | None  # None: only ask what has changed
     size: int
     recorded: asyncio.Future[None] | None
+    since: float = 0.0  # the loop's time
 
 
 class Flusher:
@@ -71,9 +72,10 @@ class Flusher:
 
     def post(self, update: OperationUpdate) -> None:
         """Record ``update`` with whatever leaves next."""
-        self._outbox.append(_Entry(update, wire_size(update), None))
+        now = self._loop.time()
+        self._outbox.append(_Entry(update, wire_size(update), None, now))
         if self._nudge is None:
-            self._nudge = self._loop.call_later(_SHOW_AFTER, self._show)
+            self._nudge = self._loop.call_at(now + _SHOW_AFTER, self._show)
 
     def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
         """Record ``update``; done when the service has accepted it and its answer is in the record."""
@@ -126,8 +128,13 @@ class Flusher:
 
     def _show(self) -> None:
         self._nudge = None
-        if self._outbox:
+        if not self._outbox:
+            return
+        due = self._outbox[0].since + _SHOW_AFTER
+        if due <= self._loop.time():
             self._hurry()
+        else:  # what set the timer has left already
+            self._nudge = self._loop.call_at(due, self._show)
 
     async def _send_batch(self) -> None:
         batch = self._take()

@@ -100,7 +100,7 @@ class LambdaJsonFormatter(logging.Formatter):
                 "errorMessage": error.get("ErrorMessage"),
                 "stackTrace": error.get("StackTrace"),
             }
-        return json.dumps(members, default=str)
+        return json.dumps(members, default=str, skipkeys=True)
 
 
 def find(target: Target) -> Any:

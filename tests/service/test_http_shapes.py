@@ -86,7 +86,7 @@ def test_what_is_no_json_or_cannot_be_kept_is_refused(body):
     "body",
     [
         rb'"\ud83d\ude00"',
-        b'[{"a":"\\\\","b":"' + b"]" * 500 + b'"}]',
+        b'[{"a":"\\\\","b":"' + b"[" * 500 + b'"}]',
         b"[" + b"[],{}," * 1000 + b"0]",
         b"[" * 200 + b"]" * 200,
     ],

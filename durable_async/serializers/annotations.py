@@ -21,6 +21,8 @@ def return_type(func: Callable[..., Any]) -> Any:
     :return: :data:`~durable_async.serializers.NO_TYPE` if it is not annotated, annotated as ``Any``, ``object`` or a
         type variable, or with a name that cannot be found
     """
+    if type(func) is types.FunctionType and not func.__annotations__:
+        return NO_TYPE
     function = _function(func)
     if isinstance(function, type):
         return function

@@ -22,7 +22,7 @@ def test_every_public_name_is_in_the_api_reference():
 
 def test_every_method_of_the_context_is_in_the_api_reference():
     described = set(re.findall(r"ctx\.(\w+)", headings_and_rows("api.md")))
-    public = {name for name in vars(durable_async.DurableContext) if not name.startswith("_")}
+    public = {name for name in dir(durable_async.DurableContext) if not name.startswith("_")}
     assert public - described == set()
 
 

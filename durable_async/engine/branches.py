@@ -7,7 +7,7 @@
   because callbacks run in no order that a replay would repeat.
 - Bodies of steps run in no branch: what tasks an HTTP client starts in there is nobody's business.
 
-The hook is the loop's task factory, in front of whatever factory was there before.
+``task_factory`` is the hook on the event loop.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, cast
-from weakref import WeakKeyDictionary
+from contextvars import Context, ContextVar
+from typing import Any
 
 import attrs
 
+from durable_async.engine.as_completed import place_in_as_completed
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
@@ -28,7 +28,6 @@ from durable_async.wire.operations import Operation
 from durable_async.wire.timestamps import seconds
 
 Task = asyncio.Task[Any]
-TaskFactory = Callable[..., Task]
 
 
 @attrs.define(eq=False)
@@ -101,6 +100,8 @@ class Branch:
     _tasks: int = 0
     _values: int = 0
     _keys: set[str] | None = None
+    _given: object = None  # what as_completed was last called with, and the number of its first task
+    _given_from: int = 0
 
     def claim(self, key: str | None) -> str:
         """The id of the next operation, or of the one called ``key``."""
@@ -127,9 +128,22 @@ class Branch:
         if end is not None:
             self.latest = max(self.latest, seconds(end))
 
-    def of_new_task(self) -> Branch:
-        self._tasks += 1
-        return Branch(self.workflow, self.scope, task_branch(self.prefix, self._tasks), latest=self.latest)
+    def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
+        """The branch of the task that is being made of ``coro``.
+
+        :raises ContextMisuseError: it is made in no order that a replay repeats
+        """
+        unordered = place_in_as_completed(coro)
+        if unordered is None:
+            self._tasks += 1
+            number = self._tasks
+        else:
+            given, place = unordered
+            if given is not self._given:
+                self._given, self._given_from = given, self._tasks + 1
+                self._tasks += len(given)
+            number = self._given_from + place
+        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), latest=self.latest)
 
     def is_calling(self) -> bool:
         """Whether the running code is this branch's own task."""
@@ -148,6 +162,11 @@ _current: ContextVar[Branch | StepContext | None] = ContextVar("durable_async_br
 def current() -> Branch | StepContext | None:
     """The branch, or the step whose body it is, that the running code belongs to. In a step's worker thread too."""
     return _current.get()
+
+
+def put_in(context: Context, branch: Branch | None) -> None:
+    """Make ``branch`` the current one of ``context``, which nothing runs in yet."""
+    context.run(_current.set, branch)
 
 
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
@@ -205,68 +224,3 @@ def calling_branch(workflow: Workflow) -> Branch:
         "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
         "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
     )
-
-
-def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coroutine[Any, Any, Any]) -> Task:
-    """Start the first task of a workflow, which is no task of another branch."""
-    factory = _factories.get(loop)
-    return _start(loop, factory.previous if factory else None, branch, coro, {})
-
-
-def _start(
-    loop: asyncio.AbstractEventLoop,
-    previous: TaskFactory | None,
-    branch: Branch | None,
-    coro: Coroutine[Any, Any, Any],
-    options: dict[str, Any],
-) -> Task:
-    if options.get("context") is not None:
-        # A copy: a context that two tasks share cannot hold the branch of both.
-        options["context"] = own = options["context"].copy()
-        own.run(_current.set, branch)
-    token = _current.set(branch)  # a task copies the context in which it is made
-    try:
-        task = previous(loop, coro, **options) if previous else asyncio.Task(coro, loop=loop, **options)
-    finally:
-        _current.reset(token)
-    if branch is not None:
-        branch.task = task
-        branch.workflow.adopt(task)
-        branch.scope.adopt(task)
-    return task
-
-
-@attrs.define(eq=False)
-class _Factory:
-    previous: TaskFactory | None
-    users: int = 0
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any) -> Task:
-        creator = _current.get()
-        if not isinstance(creator, Branch):
-            return self.previous(loop, coro, **options) if self.previous else asyncio.Task(coro, loop=loop, **options)
-        branch = creator.of_new_task() if creator.is_calling() else None
-        return _start(loop, self.previous, branch, coro, options)
-
-
-_factories: WeakKeyDictionary[asyncio.AbstractEventLoop, _Factory] = WeakKeyDictionary()
-
-
-@contextmanager
-def task_branches(loop: asyncio.AbstractEventLoop) -> Generator[None]:
-    """While entered, tasks that workflows on ``loop`` create get branches of their own."""
-    factory = _factories.get(loop)
-    installed: Any = loop.get_task_factory()
-    if factory is None or installed is not factory:
-        factory = _factories[loop] = _Factory(installed)
-        loop.set_task_factory(cast("Any", factory))  # typeshed has one for any result, which no class can spell
-    factory.users += 1
-    try:
-        yield
-    finally:
-        factory.users -= 1
-        # Somebody who wrapped ours meanwhile still calls it; it then passes everything through.
-        installed = loop.get_task_factory()
-        if not factory.users and installed is factory:
-            loop.set_task_factory(factory.previous)
-            del _factories[loop]

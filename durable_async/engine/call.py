@@ -46,8 +46,9 @@ class Call:
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
-    async def look(self) -> Operation | None:
-        """The operation as it is recorded, None if it is new.
+    async def find(self) -> Operation | None:
+        """The operation as it is recorded, None if it is new. For one that is made now and whose end is asked for
+        later: the workflow has not come by that end yet.
 
         :raises NonDeterminismError: another operation is recorded in its place
         :raises asyncio.CancelledError: the invocation is ending
@@ -62,10 +63,18 @@ class Call:
             operation = invocation.record.get(self.id)
         if operation is not None:
             self._compare(operation)
-            if operation["Status"] in TERMINAL:
-                self.branch.come_by(operation)
-                invocation.record.visit(operation)
-                return operation
+        return operation
+
+    async def look(self) -> Operation | None:
+        """The same, and the workflow comes by the operation's end if it has one.
+
+        :raises asyncio.CancelledError: also if it has none, and the deadline of a block around it has passed
+        """
+        operation = await self.find()
+        if operation is not None and operation["Status"] in TERMINAL:
+            self.branch.come_by(operation)
+            self.invocation.record.visit(operation)
+            return operation
         if self.branch.scope.is_expired():
             await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
             raise asyncio.CancelledError
@@ -102,8 +111,9 @@ class Call:
             raise PayloadTooLargeError(str(self), size, PAYLOAD_BYTES)
         return payload
 
-    def error_object(self, error: BaseException) -> ErrorObject:
-        return error_object(error, of=str(self))
+    def error_object(self, error: BaseException, *, named: str | None = None) -> ErrorObject:
+        """:param named: instead of the name of the error's class"""
+        return error_object(error, of=str(self), named=named)
 
     def failure(self, cls: type[E], error: ErrorObject) -> E:
         """The error that the record of this operation gives back."""

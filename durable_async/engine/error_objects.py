@@ -17,21 +17,23 @@ def error_type(kind: type[BaseException]) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def error_object(error: BaseException, *, of: str) -> ErrorObject:
+def error_object(error: BaseException, *, of: str, named: str | None = None) -> ErrorObject:
     """What is recorded of ``error``.
 
     An error of an operation that escaped keeps its recorded message, data and stack trace, under its own class. What
     is larger than the service accepts is cut, and says so.
 
     :param of: the operation that failed, for the note in a message that is cut
+    :param named: its type, instead of the name of its class
     """
+    named = named or error_type(type(error))
     if isinstance(error, OperationError):
-        result = ErrorObject(ErrorType=error_type(type(error)), ErrorMessage=error.message)
+        result = ErrorObject(ErrorType=named, ErrorMessage=error.message)
         if error.data is not None:
             result["ErrorData"] = error.data
         stack = list(error.stack_trace)
     else:
-        result = ErrorObject(ErrorType=error_type(type(error)), ErrorMessage=str(error))
+        result = ErrorObject(ErrorType=named, ErrorMessage=str(error))
         stack = traceback.format_tb(error.__traceback__)[-_FRAMES:]
     if stack:
         result["StackTrace"] = stack

@@ -16,12 +16,13 @@ from contextlib import ExitStack
 from types import CoroutineType
 from typing import Any, NoReturn, Self
 
-from durable_async.engine.branches import Branch, Task, Workflow, entered, start_task, task_branches
+from durable_async.engine.branches import Branch, Task, Workflow, entered
 from durable_async.engine.failures import Verdict, verdict
 from durable_async.engine.flusher import Flusher, TokenWithdrawn
 from durable_async.engine.outcomes import Broken, Ending, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.engine.record import Record
 from durable_async.engine.suspension import Activity
+from durable_async.engine.task_factory import start_task, task_branches
 from durable_async.engine.timers import Timers
 from durable_async.errors import NonDeterminismError, ServiceCallError
 from durable_async.transport.base import DurableServiceClient

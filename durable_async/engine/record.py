@@ -17,7 +17,7 @@ class Record:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._operations: dict[str, Operation] = {}
-        self._changes: dict[str, asyncio.Future[None]] = {}
+        self._changes: dict[str, list[asyncio.Future[None]]] = {}
         self._unvisited: dict[str | None, set[str]] = {}
         self._whole: asyncio.Future[None] | None = loop.create_future()
 
@@ -43,9 +43,9 @@ class Record:
         """Take in what the service says has changed since."""
         for operation in operations:
             self._operations[operation["Id"]] = operation
-            change = self._changes.pop(operation["Id"], None)
-            if change is not None and not change.done():
-                change.set_result(None)
+            for change in self._changes.pop(operation["Id"], ()):
+                if not change.done():
+                    change.set_result(None)
 
     def get(self, operation_id: str) -> Operation | None:
         return self._operations.get(operation_id)
@@ -67,10 +67,13 @@ class Record:
         return self._whole is not None or bool(self._unvisited.get(parent_id))
 
     def change(self, operation_id: str) -> asyncio.Future[None]:
-        """Done when the service next says something about the operation. One waiter an operation."""
-        change = self._changes[operation_id] = self._loop.create_future()
+        """Done when the service next says something about the operation. Each waiter has its own, and may cancel it."""
+        change: asyncio.Future[None] = self._loop.create_future()
+        self._changes[operation_id] = [*self._awaited(operation_id), change]
         return change
 
     def is_awaited(self, operation_id: str) -> bool:
-        change = self._changes.get(operation_id)
-        return change is not None and not change.done()
+        return bool(self._awaited(operation_id))
+
+    def _awaited(self, operation_id: str) -> list[asyncio.Future[None]]:
+        return [change for change in self._changes.get(operation_id, ()) if not change.done()]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from durable_async.config import StepConfig
-from durable_async.engine.branches import entered
 from durable_async.engine.call import Call
 from durable_async.errors import (
     ContextMisuseError,
@@ -18,12 +15,11 @@ from durable_async.errors import (
     SerializationError,
     StepError,
     StepInterruptedError,
-    StepTimeoutError,
 )
+from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async.retry import RetryDecision, decide
 from durable_async.serializers import SerializerContext, deserialize, serialize
-from durable_async.step_context import StepContext
 from durable_async.wire.operations import Action, Operation
 from durable_async.wire.timestamps import seconds
 
@@ -49,7 +45,7 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
                 elif start is Start.POSTED:
                     call.post(Action.START)
                 try:
-                    value = await _attempt(call, body, attempt, config.timeout)
+                    value = await run_attempt(call, body, attempt, config.timeout)
                     payload = call.sized(await serialize(config.serializer, value, described))
                     result = await deserialize(config.serializer, payload, described)  # as every replay will
                 except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
@@ -57,41 +53,6 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
                 else:
                     await call.commit(Action.SUCCEED, Payload=payload)
                     return result
-
-
-async def _attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None) -> Any:
-    here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
-    with call.running(), entered(here):
-        try:
-            if timeout is None:
-                return await _run(body, abandon=False)
-            deadline = asyncio.timeout(timeout.total_seconds())
-            try:
-                async with deadline:
-                    return await _run(body, abandon=True)
-            except TimeoutError:
-                if deadline.expired():
-                    raise StepTimeoutError(call.name, timeout) from None
-                raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
-            raise RuntimeError("the body of the step ended with CancelledError, but was not cancelled") from error
-
-
-async def _run(body: Callable[[], Any], *, abandon: bool) -> Any:
-    """Run a coroutine function on the loop and any other in a worker thread.
-
-    :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
-    """
-    if inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(getattr(body, "__call__", None)):  # noqa: B004
-        return await body()
-    from anyio import to_thread
-
-    value = await to_thread.run_sync(body, abandon_on_cancel=abandon)
-    return await value if inspect.isawaitable(value) else value
 
 
 async def _end_failed(call: Call, record: Operation | None, error: Exception, attempt: int, config: StepConfig) -> None:

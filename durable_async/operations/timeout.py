@@ -15,8 +15,9 @@ from typing import Self
 import attrs
 
 from durable_async.config import duration_seconds
-from durable_async.engine.branches import Branch, Scope, calling_branch, entered_scope, start_task
+from durable_async.engine.branches import Branch, Scope, calling_branch, entered_scope
 from durable_async.engine.call import Call
+from durable_async.engine.task_factory import start_task
 from durable_async.errors import DurableTimeoutError
 from durable_async.wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
 from durable_async.wire.timestamps import seconds

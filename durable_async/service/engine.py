@@ -54,7 +54,7 @@ class DurableService:
         clock: Callable[[], float] = time.time,
         region: str = "us-east-1",
         account: str = "000000000000",
-        default_execution_timeout: int = DAY,
+        default_execution_timeout: int = 366 * DAY,
         retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
         retention_days: int = 14,
         limits: Limits = Limits(),  # noqa: B008 - frozen

@@ -8,7 +8,8 @@ import sys
 import anyio
 import pytest
 
-from durable_async.engine.branches import Branch, Workflow, calling_branch, entered, start_task, task_branches
+from durable_async.engine.branches import Branch, Workflow, calling_branch, entered
+from durable_async.engine.task_factory import start_task, task_branches
 from durable_async.errors import ContextMisuseError
 from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
 
@@ -68,6 +69,8 @@ def _many_ways_to_start_tasks(rng):
         async with anyio.create_task_group() as tasks:
             for n in range(3):
                 tasks.start_soon(strand, program, f"anyio{n}", 0)
+        for next_done in asyncio.as_completed([strand(program, f"as_completed{n}", 0) for n in range(9)]):
+            await next_done
         task = asyncio.create_task(strand(program, "own context", 1), context=contextvars.copy_context())
         await asyncio.wait([task, asyncio.ensure_future(strand(program, "wait", 0))])
         program.call("last")
@@ -150,6 +153,24 @@ async def test_a_key_is_used_once():
         program.call("a", key="order-1")
         with pytest.raises(ContextMisuseError, match="'order-1'"):
             program.call("b", key="order-1")
+
+    await Program().run(main)
+
+
+@pytest.mark.parametrize("collection", [set, iter], ids=["a set", "an iterator"])
+async def test_as_completed_needs_coroutines_in_an_order(collection):
+    async def strand(program, n):
+        program.call(n)
+
+    async def main(program):
+        strands = [strand(program, n) for n in range(3)]
+        try:
+            with pytest.raises(ContextMisuseError, match="given a list"):
+                for next_done in asyncio.as_completed(collection(strands)):
+                    await next_done
+        finally:
+            for each in strands:
+                each.close()
 
     await Program().run(main)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from io import BytesIO
 from enum import Enum, auto
 
 import attrs
@@ -72,7 +73,7 @@ class Relay:
             return web.Response()
         headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
         async with session.request(
-            request.method, URL(self.target + request.raw_path, encoded=True), data=body, headers=headers
+            request.method, URL(self.target + request.raw_path, encoded=True), data=BytesIO(body), headers=headers
         ) as response:
             answer = await response.read()
         self.passed[number] = Passed(port, body, answer)

@@ -55,7 +55,7 @@ class Story:
         """What there is to see of it afterwards."""
         arn = await world.start(self.handler)
         closed = await world.finish(arn)
-        events = [(event["EventType"], event.get("Name")) for event in await world.events(arn)[1:]]
+        events = [(event["EventType"], event.get("Name")) for event in await world.events(arn)]
         return {"ran": self.ran, "events": events, "closed": closed}
 
 

@@ -1,0 +1,54 @@
+"""One attempt of a function of the user's, in which no durable operation can be called."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from durable_async.engine.branches import entered
+from durable_async.engine.call import Call
+from durable_async.errors import StepTimeoutError
+from durable_async.step_context import StepContext
+
+
+async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
+    """What ``body`` returns. It is not cut short by a suspension, and can ask for its ``current_step``.
+
+    :param attempt: 1-based
+    :raises StepTimeoutError: it took longer than ``timeout``
+    """
+    here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
+    with call.running(), entered(here):
+        try:
+            if timeout is None:
+                return await _run(body, abandon=False)
+            deadline = asyncio.timeout(timeout.total_seconds())
+            try:
+                async with deadline:
+                    return await _run(body, abandon=True)
+            except TimeoutError:
+                if deadline.expired():
+                    raise StepTimeoutError(call.name, timeout) from None
+                raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
+            raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error
+
+
+async def _run(body: Callable[[], Any], *, abandon: bool) -> Any:
+    """Run a coroutine function on the loop and any other in a worker thread.
+
+    :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
+    """
+    if inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(getattr(body, "__call__", None)):  # noqa: B004
+        return await body()
+    from anyio import to_thread
+
+    value = await to_thread.run_sync(body, abandon_on_cancel=abandon)
+    return await value if inspect.isawaitable(value) else value

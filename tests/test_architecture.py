@@ -1,0 +1,90 @@
+"""The walls between the rooms, and what an import must not bring along."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "durable_async"
+
+# Which rooms a room may know, besides itself. Whoever is missing here may know everybody.
+KNOWS = {
+    "wire": set(),
+    "errors": set(),
+    "backoff": {"wire"},
+    "retry": {"backoff", "errors", "wire"},
+    "wait_strategy": {"backoff", "wire"},
+    "logs": set(),
+    "step_context": {"logs"},
+    "serializers": {"errors"},
+    "config": {"backoff", "retry", "serializers", "wire"},
+    "transport.base": {"errors", "wire"},
+    "transport.aws": {"errors", "transport._aiobotocore", "transport.base", "wire"},
+    "engine": {"errors", "step_context", "transport.base", "wire", "plugins"},
+    "operations": {
+        "config",
+        "engine",
+        "errors",
+        "retry",
+        "serializers",
+        "step_context",
+        "wait_strategy",
+        "wire",
+        "plugins",
+    },
+    "service": {"errors", "wire"},
+}
+
+
+def _room(module):
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "transport" else parts[0]
+
+
+def _imports():
+    """(room, room it knows, where)"""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("durable_async"):
+                names = [node.module]
+                if node.module in ("durable_async", "durable_async.transport"):
+                    names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names if alias.name.startswith("durable_async")]
+            for name in names:
+                known = name.removeprefix("durable_async").lstrip(".")
+                if known:
+                    yield _room(module), _room(known), f"{path.relative_to(PACKAGE)}:{node.lineno} {name}"
+
+
+def test_imports_point_one_way():
+    found = list(_imports())
+    assert len(found) > 100
+    climbed = [where for room, known, where in found if room != known and room in KNOWS and known not in KNOWS[room]]
+    assert not climbed
+
+
+def _loaded_by(statement):
+    code = f"import sys; {statement}; print(*sorted(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "unwanted", ["aiohttp", "aiobotocore", "botocore", "cattrs", "anyio", "sqlite3", "click", "rich"]
+)
+def test_the_import_is_light(unwanted):
+    loaded = _loaded_by("import durable_async")
+    assert "durable_async.handler" in loaded
+    assert unwanted not in loaded
+    assert "durable_async.service" not in loaded
+
+
+def test_the_public_names_are_those_that_are_documented_as_such():
+    import durable_async
+
+    assert sorted(durable_async.__all__) == durable_async.__all__
+    assert all(getattr(durable_async, name).__doc__ for name in durable_async.__all__)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from durable_async import RetryStrategy, StepConfig, durable_execution
-from durable_async.engine import invocation
+from durable_async.engine import flusher, invocation
 
 from .world import World
 
@@ -270,6 +270,33 @@ async def test_what_was_enqueued_is_flushed_on_suspension():
         await world.settle()
         types = await world.event_types(arn)
     assert types == ["ExecutionStarted", "StepStarted", "WaitStarted", "InvocationCompleted"]
+
+
+async def test_what_is_on_its_way_is_waited_for_on_suspension(monkeypatch):
+    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.0)
+    lands = asyncio.Event()
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async def never():
+            await asyncio.sleep(3600)
+
+        wait = asyncio.create_task(ctx.wait(HOUR, name="wait"))
+        while not world.calls:
+            await asyncio.sleep(0)
+        world.hold = lands  # the next call takes its time
+        step = asyncio.create_task(ctx.step(never, name="never"))
+        while not world.held:
+            await asyncio.sleep(0)
+        step.cancel()
+        asyncio.get_running_loop().call_later(0.05, lands.set)
+        await wait
+
+    async with World() as world:
+        arn = await world.start(workflow)
+        await world.settle()
+        types = await world.event_types(arn)
+    assert types == ["ExecutionStarted", "WaitStarted", "StepStarted", "InvocationCompleted"]
 
 
 async def test_a_cancellation_from_outside_passes_through_and_decides_nothing():

@@ -44,6 +44,8 @@ class World:
         self.succeeded: set[str | None] = set()
         self.recorded_before_the_crash: set[str | None] = set()
         self.invocations = 0
+        self.hold: asyncio.Event | None = None
+        self.held = False
 
     async def __aenter__(self) -> Self:
         await self.service.__aenter__()
@@ -113,6 +115,9 @@ class Client:
         self.world = world
 
     async def checkpoint(self, arn, token, updates, client_token):
+        if self.world.hold is not None:
+            self.world.held = True
+            await self.world.hold.wait()
         result = await self.client.checkpoint(arn, token, updates, client_token)
         self.world.succeeded |= {update.get("Name") for update in updates if update["Action"] == "SUCCEED"}
         self.world.calls.append([f"{update['Action']} {update.get('Name', update['Type'])}" for update in updates])

@@ -55,17 +55,18 @@ class Scope:
     :ivar id: of the nearest context that is recorded as an operation; None at the root
     :ivar closed: nothing in it may run or write any more
     :ivar expired: what is not recorded as ended in it by now never will be
+    :ivar tasks: those that run in it and have not ended
     """
 
     id: str | None = None
     parent: Scope | None = None
     closed: bool = False
     expired: bool = False
-    _tasks: set[Task] = attrs.field(factory=set[Task])
+    tasks: set[Task] = attrs.field(factory=set[Task], init=False)
 
     def adopt(self, task: Task) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def is_closed(self) -> bool:
         return self.closed or (self.parent is not None and self.parent.is_closed())
@@ -79,7 +80,7 @@ class Scope:
         self.cancel_tasks()
 
     def cancel_tasks(self) -> None:
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
 
 

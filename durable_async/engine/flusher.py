@@ -64,6 +64,7 @@ class Flusher:
         self._record = record
         self._loop = loop
         self._outbox: deque[_Entry] = deque()
+        self._in_flight: list[_Entry] = []
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self._nudge: asyncio.TimerHandle | None = None
@@ -86,13 +87,14 @@ class Flusher:
         return self._send(_Entry(None, 0, self._loop.create_future()))
 
     def drained(self) -> asyncio.Future[None] | None:
-        """Done when all that was enqueued is recorded; None if nothing is left."""
-        if not self._outbox:
+        """Done when all that was enqueued is recorded; None if nothing is left or on its way."""
+        if self._outbox:
+            self._hurry()
+        elif not self._in_flight:
             return None
-        last = self._outbox[-1]
+        last = self._outbox[-1] if self._outbox else self._in_flight[-1]
         if last.recorded is None:
             last.recorded = self._loop.create_future()
-        self._hurry()
         return last.recorded
 
     async def run(self, marker: str | None) -> None:
@@ -137,7 +139,7 @@ class Flusher:
             self._nudge = self._loop.call_at(due, self._show)
 
     async def _send_batch(self) -> None:
-        batch = self._take()
+        batch = self._in_flight = self._take()
         updates = [entry.update for entry in batch if entry.update is not None]
         result = await self._checkpoint(updates)
         self._token = result.get("CheckpointToken") or ""
@@ -151,6 +153,7 @@ class Flusher:
         for entry in batch:
             if entry.recorded is not None and not entry.recorded.done():
                 entry.recorded.set_result(None)
+        self._in_flight = []
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from contextlib import ExitStack
 from types import CoroutineType
 from typing import Any, NoReturn, Self
@@ -144,8 +144,8 @@ class Invocation:
         # This code takes a cancellation for something to recover from, and would go round for ever.
         if task is not None:
             self._stuck.add(task)
-            if not self._got_stuck.done():
-                self._got_stuck.set_result(None)
+            self._got_stuck.set_result(None)
+            self._got_stuck = self._loop.create_future()
         while True:
             await self._loop.create_future()
 
@@ -171,6 +171,16 @@ class Invocation:
         if due is not None:
             self.timers.add(operation_id, due)
         await change
+
+    async def gone(self, tasks: Set[Task]) -> None:
+        """Wait until tasks that were cancelled have ended, but no longer than they may take to clean up, and not for
+        those that are stuck."""
+        deadline = self._loop.time() + GRACE
+        while (time_left := deadline - self._loop.time()) > 0:
+            left = [task for task in tasks if not task.done() and task not in self._stuck]
+            if not left:
+                return
+            await asyncio.wait([*left, self._got_stuck], timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
 
     # --- what decides ---
 
@@ -219,10 +229,7 @@ class Invocation:
         """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up."""
         for task in self.workflow.tasks:
             task.cancel()
-        deadline = self._loop.time() + GRACE
-        while (left := self.workflow.tasks - self._stuck) and (time_left := deadline - self._loop.time()) > 0:
-            self._got_stuck = self._loop.create_future()
-            await asyncio.wait([*left, self._got_stuck], timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
+        await self.gone(self.workflow.tasks)
         for task in self.workflow.tasks:
             logger.warning(
                 "%s: abandoned a task that did not end when it was cancelled, at %s. Code that catches CancelledError "

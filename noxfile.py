@@ -52,3 +52,11 @@ def soak(session: nox.Session) -> None:
     """The kill tests, for as long as it takes: ``nox -s soak -- --kills 1000``."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/kill", *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """The official SDK on our service, ours on the official emulator and on ministack: each in an environment of its
+    own, kept in DURABLE_ASYNC_INTEROP_VENVS or the user's cache."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/interop", *session.posargs, env={"DURABLE_ASYNC_INTEROP": "1"})

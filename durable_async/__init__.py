@@ -7,13 +7,32 @@ What is exported here is public, and so are the modules ``durable_async.service`
 ``engine``, ``operations`` and ``wire`` are not.
 """
 
-from durable_async.config import ChildConfig, StepConfig, StepSemantics
+from durable_async.batch_config import BatchProgress, CompletionConfig, MapConfig, NestingType, ParallelConfig
+from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
+from durable_async.config import (
+    CallbackConfig,
+    ChildConfig,
+    InvokeConfig,
+    StepConfig,
+    StepSemantics,
+    WaitForCallbackConfig,
+    WaitForConditionConfig,
+)
 from durable_async.context import DurableContext, current_context, current_step
 from durable_async.errors import (
+    BatchCompletionError,
+    CallbackError,
+    CallbackFailedError,
+    CallbackSubmitterError,
+    CallbackTimeoutError,
     ChildContextError,
     ContextMisuseError,
     DurableError,
     DurableTimeoutError,
+    InvokeError,
+    InvokeFailedError,
+    InvokeStoppedError,
+    InvokeTimeoutError,
     NonDeterminismError,
     NonRetryableError,
     NotDurableError,
@@ -25,25 +44,49 @@ from durable_async.errors import (
     StepError,
     StepInterruptedError,
     StepTimeoutError,
+    WaitForConditionError,
 )
 from durable_async.handler import DurableHandler, durable_execution
+from durable_async.operations.callback import Callback
 from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
 from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
+from durable_async.wait_strategy import WaitDecision, WaitStrategy
 
 __all__ = [
+    "BatchCompletionError",
+    "BatchItem",
+    "BatchProgress",
+    "BatchResult",
+    "BatchStatus",
+    "Callback",
+    "CallbackConfig",
+    "CallbackError",
+    "CallbackFailedError",
+    "CallbackSubmitterError",
+    "CallbackTimeoutError",
     "ChildConfig",
     "ChildContextError",
+    "CompletionConfig",
+    "CompletionReason",
     "ContextMisuseError",
     "DurableContext",
     "DurableError",
     "DurableHandler",
     "DurableTimeoutError",
+    "InvokeConfig",
+    "InvokeError",
+    "InvokeFailedError",
+    "InvokeStoppedError",
+    "InvokeTimeoutError",
     "JitterStrategy",
+    "MapConfig",
+    "NestingType",
     "NonDeterminismError",
     "NonRetryableError",
     "NotDurableError",
     "OperationError",
+    "ParallelConfig",
     "PayloadTooLargeError",
     "RetryAfterError",
     "RetryDecision",
@@ -58,6 +101,11 @@ __all__ = [
     "StepInterruptedError",
     "StepSemantics",
     "StepTimeoutError",
+    "WaitDecision",
+    "WaitForCallbackConfig",
+    "WaitForConditionConfig",
+    "WaitForConditionError",
+    "WaitStrategy",
     "current_context",
     "current_step",
     "durable_execution",

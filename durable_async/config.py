@@ -12,6 +12,7 @@ import attrs
 from durable_async.backoff import positive, whole_seconds
 from durable_async.retry import StrategyLike, SupportsShouldRetry
 from durable_async.serializers import Serializer
+from durable_async.wire.limits import CALLBACK_TIMEOUT_SECONDS
 
 
 class StepSemantics(StrEnum):
@@ -31,7 +32,7 @@ def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object
         raise TypeError(f"retry_strategy must be a RetryStrategy or a function (error, attempt), not {value!r}")
 
 
-def _serializer(_: object, __: attrs.Attribute[Serializer | None], value: object) -> None:
+def check_serializer(_: object, __: attrs.Attribute[Serializer | None], value: object) -> None:
     if value is not None and (isinstance(value, type) or not isinstance(value, Serializer)):
         raise TypeError(f"serializer must be an object with serialize and deserialize, not {value!r}")
 
@@ -59,7 +60,7 @@ class StepConfig:
 
     retry_strategy: StrategyLike | None = attrs.field(default=None, validator=_strategy)
     semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
-    serializer: Serializer | None = attrs.field(default=None, validator=_serializer)
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)
 
 
@@ -72,10 +73,90 @@ class ChildConfig:
         a replay makes it anew from the recorded operations of the context
     """
 
-    serializer: Serializer | None = attrs.field(default=None, validator=_serializer)
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     summary: Callable[[Any], str] | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
     )
+
+
+def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{attribute.name} must be a datetime.timedelta, not {value!r}")
+    if not timedelta(0) < value <= timedelta(seconds=CALLBACK_TIMEOUT_SECONDS):
+        raise ValueError(
+            f"{attribute.name} must be longer than zero and at most {CALLBACK_TIMEOUT_SECONDS} seconds, not {value}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class CallbackConfig:
+    """How long a callback is waited for, and how its answer is read. The service counts whole seconds.
+
+    :ivar timeout: from the creation of the callback, up to 99,999,999 seconds (more than 3 years). No limit without one
+    :ivar heartbeat_timeout: from its creation and from each heartbeat to the next. No limit without one
+    :ivar serializer: reads the text that was sent. Without one it comes as it is, or is read as JSON if ``returns=``
+        says as what
+    :raises TypeError: a value is of the wrong type
+    :raises ValueError: a time is out of bounds
+    """
+
+    timeout: timedelta | None = attrs.field(default=None, validator=_callback_timeout)
+    heartbeat_timeout: timedelta | None = attrs.field(default=None, validator=_callback_timeout)
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+
+    @property
+    def timeout_seconds(self) -> int | None:
+        """As the service takes it: rounded up."""
+        return None if self.timeout is None else whole_seconds(self.timeout)
+
+    @property
+    def heartbeat_timeout_seconds(self) -> int | None:
+        """As the service takes it: rounded up."""
+        return None if self.heartbeat_timeout is None else whole_seconds(self.heartbeat_timeout)
+
+
+@attrs.frozen(kw_only=True)
+class WaitForCallbackConfig(CallbackConfig):
+    """The same, and how the function is attempted that hands out the callback's id.
+
+    :ivar retry_strategy: as in :class:`StepConfig`
+    """
+
+    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=_strategy)
+
+
+@attrs.frozen(kw_only=True)
+class InvokeConfig:
+    """How another function is invoked.
+
+    There is no timeout: the service has none for an invoke, and the function has its own. To wait no longer than so
+    long, put the invoke in a block under ``ctx.timeout``; what was invoked then goes on.
+
+    :ivar tenant_id: for a function with tenant isolation: 1 to 256 letters, digits, spaces and characters of
+        ``._:/=+-@``
+    :ivar payload_serializer: writes the payload; JSON without one
+    :ivar result_serializer: reads the result; JSON without one
+    :raises TypeError: a value is of the wrong type
+    :raises ValueError: the service would refuse the tenant
+    """
+
+    tenant_id: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}"))
+    )
+    payload_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+    result_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+
+
+@attrs.frozen(kw_only=True)
+class WaitForConditionConfig:
+    """How the state of a condition is recorded.
+
+    :ivar serializer: writes and reads it; JSON without one
+    """
+
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
 
 
 def duration_seconds(value: timedelta, *, what: str) -> int:

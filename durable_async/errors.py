@@ -48,6 +48,21 @@ class ChildContextError(OperationError):
 
 
 @attrs.define(slots=False)
+class BatchCompletionError(DurableError):
+    """A batch ended as failed by its custom completion, and no item of it failed. Raised by
+    :meth:`BatchResult.throw_if_error <durable_async.BatchResult.throw_if_error>`."""
+
+    succeeded: int
+    total: int  # items that were started
+
+    def __str__(self) -> str:
+        return (
+            f"the batch was ended as failed by its custom completion, with {self.succeeded} of {self.total} started "
+            "items succeeded and none failed"
+        )
+
+
+@attrs.define(slots=False)
 class DurableTimeoutError(DurableError, TimeoutError):
     """The block under ``ctx.timeout`` was not done when its deadline came. The same on every replay."""
 
@@ -56,6 +71,59 @@ class DurableTimeoutError(DurableError, TimeoutError):
 
     def __str__(self) -> str:
         return f"the block {self.name or '(unnamed)'} was not done within {self.timeout}"
+
+
+@attrs.define(slots=False)
+class CallbackError(OperationError):
+    """A callback brought no result. Raised as one of the three below."""
+
+
+@attrs.define(slots=False)
+class CallbackFailedError(CallbackError):
+    """The outside world answered with a failure. ``error_type``, ``message`` and ``data`` are what it sent."""
+
+
+@attrs.define(slots=False)
+class CallbackTimeoutError(CallbackError, TimeoutError):
+    """Nobody answered in time. ``error_type`` is the service's: ``Callback.Timeout`` or ``Callback.Heartbeat``."""
+
+    @property
+    def heartbeat(self) -> bool:
+        """Whether it was a heartbeat that did not come."""
+        return self.error_type == "Callback.Heartbeat"
+
+
+@attrs.define(slots=False)
+class CallbackSubmitterError(CallbackError):
+    """The function that was to hand out the callback's id failed for good. ``error_type`` is that of what it raised."""
+
+
+@attrs.define(slots=False)
+class InvokeError(OperationError):
+    """An invoked function brought no result. Raised as one of the three below; ``error_type`` is the target's own."""
+
+
+@attrs.define(slots=False)
+class InvokeFailedError(InvokeError):
+    """The function failed, or it could not be invoked. Then ``error_type`` is the API's error code."""
+
+
+@attrs.define(slots=False)
+class InvokeTimeoutError(InvokeError, TimeoutError):
+    """The execution of the function ran into its own timeout."""
+
+
+@attrs.define(slots=False)
+class InvokeStoppedError(InvokeError):
+    """The execution of the function was stopped from outside."""
+
+
+@attrs.define(slots=False)
+class WaitForConditionError(OperationError):
+    """A condition was not met: its check raised, which ``error_type`` then names, or no further check was allowed.
+
+    In the second case ``error_type`` names this class, and ``data`` is the last state as it was recorded.
+    """
 
 
 # --- what a step's body may raise to steer its retries ---

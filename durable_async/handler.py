@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from functools import cache, update_wrapper
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from durable_async.context import DurableContext, bind
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
-from durable_async.engine.outcomes import Broken, Failed, Returned, Superseded, Suspended
+from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.errors import NotDurableError, SerializationError
 from durable_async.serializers import Serializer, SerializerContext, parameter_type, return_type, serialize, structure
 from durable_async.transport.base import DurableServiceClient
@@ -24,6 +25,9 @@ from durable_async.wire.codec import utf8_size
 from durable_async.wire.envelope import Output, read_envelope
 from durable_async.wire.limits import RESPONSE_BYTES
 from durable_async.wire.operations import Action, OperationType, OperationUpdate
+
+if TYPE_CHECKING:
+    from durable_async.plugins import PluginSource
 
 logger = logging.getLogger("durable_async")
 
@@ -46,6 +50,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         *,
         serializer: Serializer | None = None,
         stay: timedelta = timedelta(0),
+        plugins: Iterable[PluginSource] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.workflow = workflow
@@ -53,12 +58,22 @@ class DurableHandler(Generic[EventT, ResultT]):
         self._result_type = return_type(workflow)
         self._serializer = serializer
         self._stay = stay.total_seconds()
+        self._plugins = _checked(plugins)
         self._clock = clock
         update_wrapper(self, workflow)
         if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             from durable_async.transport.aws import preload
 
             preload()  # in the init phase, which the first invocation does not wait for
+
+    def on_clock(self, clock: Callable[[], float]) -> DurableHandler[EventT, ResultT]:
+        """The same handler on another clock, as for a test that jumps over waits.
+
+        :param clock: the time in epoch seconds
+        """
+        handler = copy.copy(self)
+        handler._clock = clock  # noqa: SLF001 - of our own kind
+        return handler
 
     def __call__(self, event: Any, lambda_context: Any = None) -> Output:
         """Handle one invocation on this process's own event loop. This is what the Lambda runtime calls.
@@ -93,16 +108,37 @@ class DurableHandler(Generic[EventT, ResultT]):
             raise NotDurableError
         async with Invocation(envelope, client or _aws_client(), stay=self._stay, clock=self._clock) as invocation:
             context = DurableContext(invocation, lambda_context)
-            match await invocation.run(lambda payload: self._answer(payload, context)):
-                case Returned(text):
-                    return await self._succeeded(invocation, text)
-                case Failed(error):
-                    logger.error("%s failed", envelope.execution_arn, exc_info=error)
-                    return Output(Status="FAILED", Error=error_object(error, of="the execution"))
-                case Suspended() | Superseded():
-                    return Output(Status="PENDING")
-                case Broken(error):
-                    raise error
+            if self._plugins:
+                from durable_async.engine.instrumentation import Instrumentation
+
+                request_id: str | None = getattr(lambda_context, "aws_request_id", None)
+                plugins = Instrumentation(self._plugins, invocation, request_id, envelope.updated_ids)
+                outcome = await plugins.observe(lambda: self._outcome(invocation, context))
+            else:
+                outcome = await self._outcome(invocation, context)
+        match outcome:
+            case Returned(text):
+                return Output(Status="SUCCEEDED", Result=text)
+            case Failed(error):
+                logger.error("%s failed", envelope.execution_arn, exc_info=error)
+                return Output(Status="FAILED", Error=error_object(error, of="the execution"))
+            case Suspended() | Superseded():
+                return Output(Status="PENDING")
+            case Broken(error):
+                raise error
+
+    async def _outcome(self, invocation: Invocation, context: DurableContext) -> Outcome:
+        """How the invocation ended. If the workflow returned: the text to answer with."""
+        outcome = await invocation.run(lambda payload: self._answer(payload, context))
+        if not isinstance(outcome, Returned) or utf8_size(json.dumps(outcome.value)) <= RESPONSE_BYTES:
+            return outcome
+        last = OperationUpdate(
+            Id=f"execution-result-{int(self._clock() * 1000)}",
+            Type=OperationType.EXECUTION,
+            Action=Action.SUCCEED,
+            Payload=outcome.value,
+        )
+        return await invocation.write_last(last) or Returned("")
 
     async def _answer(self, payload: str | None, context: DurableContext) -> str:
         bind(context)
@@ -112,24 +148,15 @@ class DurableHandler(Generic[EventT, ResultT]):
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
 
-    async def _succeeded(self, invocation: Invocation, text: str) -> Output:
-        if utf8_size(json.dumps(text)) <= RESPONSE_BYTES:
-            return Output(Status="SUCCEEDED", Result=text)
-        last = OperationUpdate(
-            Id=f"execution-result-{int(self._clock() * 1000)}",
-            Type=OperationType.EXECUTION,
-            Action=Action.SUCCEED,
-            Payload=text,
-        )
-        match await invocation.write_last(last):
-            case Broken(error):
-                raise error
-            case Failed(error):
-                return Output(Status="FAILED", Error=error_object(error, of="the execution"))
-            case Suspended() | Superseded():
-                return Output(Status="PENDING")
-            case None:
-                return Output(Status="SUCCEEDED", Result="")
+
+def _checked(sources: Iterable[PluginSource]) -> tuple[PluginSource, ...]:
+    sources = tuple(sources)
+    if sources:
+        from durable_async.engine.plugin_sources import check_source
+
+        for source in sources:
+            check_source(source)
+    return sources
 
 
 def _json(payload: str | None) -> Any:
@@ -147,7 +174,7 @@ def durable_execution(
 ) -> DurableHandler[EventT, ResultT]: ...
 @overload
 def durable_execution(
-    *, serializer: Serializer | None = None, stay: timedelta = ...
+    *, serializer: Serializer | None = None, stay: timedelta = ..., plugins: Iterable[PluginSource] = ...
 ) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
     workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
@@ -155,6 +182,7 @@ def durable_execution(
     *,
     serializer: Serializer | None = None,
     stay: timedelta = timedelta(0),
+    plugins: Iterable[PluginSource] = (),
 ) -> Any:
     """Make a durable handler of ``async def workflow(event, ctx)``.
 
@@ -164,12 +192,16 @@ def durable_execution(
     :param serializer: writes the workflow's result; JSON without one
     :param stay: when nothing can progress and a timer is due within this time, wait for it instead of ending the
         invocation. Zero, the default, always ends it
+    :param plugins: told what happens, in this order: objects derived from
+        :class:`~durable_async.plugins.DurablePlugin`, each for all invocations, or what makes one for each, such as
+        its class
+    :raises TypeError: something among ``plugins`` is neither
     """
 
     def make(
         workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]],
     ) -> DurableHandler[EventT, ResultT]:
-        return DurableHandler(workflow, serializer=serializer, stay=stay)
+        return DurableHandler(workflow, serializer=serializer, stay=stay, plugins=plugins)
 
     return make if workflow is None else make(workflow)
 

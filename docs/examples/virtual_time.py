@@ -51,7 +51,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
     clock = Clock()
     began = clock()
     async with DurableService(clock=clock, default_execution_timeout=366 * DAY) as service:
-        on_this_clock = DurableHandler(handler.workflow, clock=clock)
+        on_this_clock = handler.on_clock(clock)
         service.register("workflow", local_function(on_this_clock, service))
         started = await service.invoke("workflow:$LATEST", json.dumps({} if event is None else event).encode())
         arn = started.execution_arn

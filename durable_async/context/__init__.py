@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from durable_async.context.contexts import Contexts
+from durable_async.context.batches import Batches
+from durable_async.context.callbacks import Callbacks
 from durable_async.engine.branches import Branch, current
 from durable_async.step_context import StepContext
 
 
-class DurableContext(Contexts):
+class DurableContext(Callbacks, Batches):
     """The handle through which a workflow calls durable operations.
 
     A call belongs to the branch of the code that makes it: the workflow's own coroutine, a child context, or the

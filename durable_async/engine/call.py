@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager
-from typing import TypeVar, Unpack
+from typing import NoReturn, TypeVar, Unpack
 
 import attrs
 
@@ -63,6 +63,8 @@ class Call:
             operation = invocation.record.get(self.id)
         if operation is not None:
             self._compare(operation)
+            if invocation.plugins is not None:
+                invocation.plugins.reached(operation)
         return operation
 
     async def look(self) -> Operation | None:
@@ -72,16 +74,28 @@ class Call:
         """
         operation = await self.find()
         if operation is not None and operation["Status"] in TERMINAL:
-            self.branch.come_by(operation)
-            self.invocation.record.visit(operation)
-            return operation
-        if self.branch.scope.is_expired():
-            await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
-            raise asyncio.CancelledError
+            self.come_by(operation)
+        elif self.branch.scope.is_expired():
+            await _refuse_expired()
         return operation
+
+    async def enter(self) -> Operation | None:
+        """The same, for a context whose body may have to be run again although it has ended: the workflow has come by
+        that end only when it leaves the context, and not for the time being in it."""
+        operation = await self.find()
+        if (operation is None or operation["Status"] not in TERMINAL) and self.branch.scope.is_expired():
+            await _refuse_expired()
+        return operation
+
+    def come_by(self, operation: Operation) -> None:
+        """The workflow knows now how the operation ended."""
+        self.branch.come_by(operation)
+        self.invocation.record.visit(operation)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
         """Record with whatever leaves next; nobody waits for it."""
+        if self.invocation.plugins is not None and action is Action.START:
+            self.invocation.plugins.starting(self)
         self.invocation.flusher.post(self._update(action, details))
 
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
@@ -89,6 +103,8 @@ class Call:
         invocation = self.invocation
         if invocation.decided() or self.branch.scope.is_closed():
             await invocation.refuse()  # the body took its cancellation for something to recover from
+        if invocation.plugins is not None and action is Action.START:
+            invocation.plugins.starting(self)
         with invocation.activity:
             await invocation.flusher.commit(self._update(action, details))
         operation = invocation.record.get(self.id)
@@ -150,3 +166,8 @@ class Call:
                     OperationLabel(self.kind, self.subtype, self.name),
                 )
             )
+
+
+async def _refuse_expired() -> NoReturn:
+    await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
+    raise asyncio.CancelledError

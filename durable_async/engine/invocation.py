@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from types import CoroutineType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from durable_async.engine.branches import Branch, Task, Workflow, entered
 from durable_async.engine.failures import Verdict, verdict
@@ -30,6 +30,9 @@ from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
 from durable_async.wire.timestamps import seconds
 
+if TYPE_CHECKING:
+    from durable_async.engine.instrumentation import Instrumentation
+
 logger = logging.getLogger("durable_async")
 
 GRACE = 5.0  # seconds that the workflow's ``finally`` blocks may take when it is cancelled
@@ -43,7 +46,10 @@ class Invocation:
 
     :param stay: seconds; a parked timer that is due within them is waited for in place
     :param clock: the time in epoch seconds, which recorded timers are compared with
+    :ivar plugins: None if there are none
     """
+
+    plugins: Instrumentation | None = None
 
     def __init__(
         self,
@@ -96,7 +102,7 @@ class Invocation:
         :param workflow: called with the execution's input, JSON text or None
         :raises asyncio.CancelledError: this was cancelled from outside; so was the workflow, and nothing is decided
         """
-        if self.record.execution() is None and (whole := self.record.whole) and not await self._heard(whole):
+        if self.record.execution() is None and not await self.loaded():
             return self._silence or Suspended()
         execution = self.record.execution()
         payload = execution.get("ExecutionDetails", {}).get("InputPayload") if execution else None
@@ -111,9 +117,15 @@ class Invocation:
         except asyncio.CancelledError:
             self._end(Superseded())
             await self._wind_down()
+            if main.done() and not main.cancelled():
+                main.exception()  # it ended just before, and nobody is going to hear how
             raise
         self._report_ignored(main)
         return self._verdict(returned)
+
+    async def loaded(self) -> bool:
+        """Wait for the whole record. False if the talk with the service ended before it was here."""
+        return (whole := self.record.whole) is None or await self._heard(whole)
 
     async def write_last(self, update: OperationUpdate) -> Ending | None:
         """Record ``update`` after the workflow ended.
@@ -172,14 +184,11 @@ class Invocation:
             self.timers.add(operation_id, due)
         await change
 
-    async def gone(self, tasks: Set[Task]) -> None:
-        """Wait until tasks that were cancelled have ended, but no longer than they may take to clean up, and not for
-        those that are stuck."""
+    async def gone(self, tasks: set[Task]) -> None:
+        """Wait until tasks that were cancelled have left the set that they leave when they end; but no longer than they
+        may take to clean up, and not for those that are stuck."""
         deadline = self._loop.time() + GRACE
-        while (time_left := deadline - self._loop.time()) > 0:
-            left = [task for task in tasks if not task.done() and task not in self._stuck]
-            if not left:
-                return
+        while (left := tasks - self._stuck) and (time_left := deadline - self._loop.time()) > 0:
             await asyncio.wait([*left, self._got_stuck], timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
 
     # --- what decides ---

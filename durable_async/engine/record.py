@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from durable_async.wire.operations import TERMINAL, Operation, OperationType
 
 
 class Record:
+    observer: Callable[[Sequence[Operation]], None] | None = None
+    """Called with what the service told, when it has been taken in."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._operations: dict[str, Operation] = {}
@@ -39,13 +42,21 @@ class Record:
         """None once the whole record is here; until then, what to wait for."""
         return self._whole
 
-    def apply(self, operations: Iterable[Operation]) -> None:
+    def apply(self, operations: Sequence[Operation]) -> None:
         """Take in what the service says has changed since."""
         for operation in operations:
             self._operations[operation["Id"]] = operation
             for change in self._changes.pop(operation["Id"], ()):
                 if not change.done():
                     change.set_result(None)
+        if self.observer is not None:
+            self.observer(operations)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._operations.values())
+
+    def __len__(self) -> int:
+        return len(self._operations)
 
     def get(self, operation_id: str) -> Operation | None:
         return self._operations.get(operation_id)

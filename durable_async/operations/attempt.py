@@ -21,7 +21,8 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     :raises StepTimeoutError: it took longer than ``timeout``
     """
     here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
-    with call.running(), entered(here):
+    plugins = call.invocation.plugins
+    with call.running() if plugins is None else plugins.attempt(call, attempt), entered(here):
         try:
             if timeout is None:
                 return await _run(body, abandon=False)

@@ -5,61 +5,119 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import attrs
+
 from durable_async.config import ChildConfig
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
-from durable_async.errors import ChildContextError, NonDeterminismError
+from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel
 from durable_async.serializers import SerializerContext, deserialize, serialize
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
-from durable_async.wire.operations import Action, ContextDetails, OperationStatus
+from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus
+
+
+@attrs.frozen
+class Ended:
+    """How a child context returned: its value, and the text that this was read from."""
+
+    value: Any
+    payload: str
 
 
 async def run_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Any:
     """:raises ChildContextError: the function raised; built from the record, on the first run too"""
-    record = await call.look()
-    details: ContextDetails = (record.get("ContextDetails") or {}) if record else {}
-    match record["Status"] if record else None:
-        case None:
-            call.post(Action.START)
-        case OperationStatus.STARTED:
-            pass
-        case OperationStatus.SUCCEEDED if details.get("ReplayChildren"):
-            # The result was too large to record; the children are there to make it from.
-            value = await in_context(call, body)
-            return await deserialize(config.serializer, await serialize(config.serializer, value, described), described)
-        case OperationStatus.SUCCEEDED:
-            payload = details.get("Result")
-            return None if payload is None else await deserialize(config.serializer, payload, described)
-        case _:
-            raise call.failure(ChildContextError, details.get("Error") or {})
+    return (await end_of_child(call, body, config, described)).value
+
+
+async def end_of_child(
+    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Ended:
+    """The same, for who needs the text too."""
+    record = await call.enter()
+    if record is not None and record["Status"] in TERMINAL:
+        try:
+            return await _recorded_end(call, record, body, config, described)
+        finally:
+            call.come_by(record)
+    if record is None:
+        call.post(Action.START)
     try:
-        value = await in_context(call, body)
-        payload = await serialize(config.serializer, value, described)
-        result = await deserialize(config.serializer, payload, described)
-        recorded = payload if utf8_size(payload) <= CONTEXT_RESULT_BYTES else _summary(call, value, config)
+        ended = await _through(await in_context(call, body), config, described)
+        fits = utf8_size(ended.payload) <= CONTEXT_RESULT_BYTES
+        recorded = ended.payload if fits else _summary(call, ended.value, config)
     except NonDeterminismError:
         raise  # fails the execution; of this context it says nothing
     except Exception as error:  # noqa: BLE001 - whatever the function raises is the outcome of its context
         failure = call.error_object(error)
         await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
-    await call.commit(Action.SUCCEED, Payload=recorded, ContextOptions={"ReplayChildren": recorded is not payload})
-    return result
+    await call.commit(Action.SUCCEED, Payload=recorded, ContextOptions={"ReplayChildren": not fits})
+    return ended
+
+
+async def _recorded_end(
+    call: Call, record: Operation, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Ended:
+    details: ContextDetails = record.get("ContextDetails") or {}
+    if record["Status"] != OperationStatus.SUCCEEDED:
+        raise call.failure(ChildContextError, details.get("Error") or {})
+    if details.get("ReplayChildren"):
+        # The result was too large to record; the children are there to make it from.
+        return await _through(await in_context(call, body), config, described)
+    payload = details.get("Result")
+    if payload is None:
+        return Ended(None, "null")
+    return Ended(await deserialize(config.serializer, payload, described), payload)
+
+
+async def end_of_virtual_child(
+    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Ended:
+    """The same for a context that is not recorded: it is entered on every replay.
+
+    :raises NonDeterminismError: it is recorded
+    """
+    if (record := await call.look()) is not None:
+        recorded = OperationLabel(record["Type"], record.get("SubType"), record.get("Name"))
+        raise call.invocation.mismatch(NonDeterminismError(call.id, recorded, flat(call)))
+    try:
+        return await _through(await in_virtual_context(call, body), config, described)
+    except NonDeterminismError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        raise call.failure(ChildContextError, call.error_object(error)) from None
+
+
+def flat(call: Call) -> OperationLabel:
+    """What to call a context that is not recorded."""
+    return OperationLabel(call.kind, f"flat {call.subtype}", call.name)
 
 
 async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more."""
     with entered_scope(call.branch.workflow, Scope(call.id, call.branch.scope), call.id):
-        return await body()
+        if (plugins := call.invocation.plugins) is None:
+            return await body()
+        with plugins.user_function(call):
+            return await body()
 
 
 async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """The same for a context that is not recorded: its operations are children of the nearest one that is."""
     with entered_scope(call.branch.workflow, Scope(call.branch.scope.id, call.branch.scope), call.id):
-        return await body()
+        if (plugins := call.invocation.plugins) is None:
+            return await body()
+        with plugins.user_function(call, recorded=False):
+            return await body()
+
+
+async def _through(value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
+    """What a replay will read, on the first run too."""
+    payload = await serialize(config.serializer, value, described)
+    return Ended(await deserialize(config.serializer, payload, described), payload)
 
 
 def _summary(call: Call, value: Any, config: ChildConfig) -> str:

@@ -30,7 +30,7 @@ class Deadline:
     _call: Call
     _timeout: timedelta
     _scope: Scope = attrs.field(init=False)
-    _decided: bool = attrs.field(default=False, init=False)
+    _decided: Operation | None = attrs.field(default=None, init=False)
     _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     _watch: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
@@ -42,13 +42,14 @@ class Deadline:
     async def __aenter__(self) -> Self:
         call = self._call
         self._scope = Scope(call.id, call.branch.scope)
-        record = await call.look()
+        record = await call.enter()
         self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
         branch = calling_branch(call.branch.workflow)
         timer = Call(call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name)
         if record is not None and record["Status"] in TERMINAL:
-            self._decided = True
+            self._decided = record
             self._scope.expired = record["Status"] != OperationStatus.SUCCEEDED
+            self._observe()
             return self
         try:
             if record is None:
@@ -57,31 +58,46 @@ class Deadline:
         except BaseException:
             self._entered.close()
             raise
+        self._observe()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._entered.close()
+        seen = self._as_seen(error)
+        self._entered.__exit__(type(seen) if seen else None, seen, trace)
         if self._watch is not None:
             self._watch.cancel()
         if self._cancelled is not None:
             self._cancelled.uncancel()
         if self._call.invocation.decided():
             return
-        if not self._decided:
+        if self._decided is None:
             await self._decide()
+        else:
+            self._call.come_by(self._decided)
         if self._scope.expired and (error is None or isinstance(error, asyncio.CancelledError)):
             task = asyncio.current_task()
             if task is None or not task.cancelling():
                 raise DurableTimeoutError(self._call.name, self._timeout) from error
 
+    def _observe(self) -> None:
+        if (plugins := self._call.invocation.plugins) is not None:
+            self._entered.enter_context(plugins.user_function(self._call))
+
+    def _as_seen(self, error: BaseException | None) -> BaseException | None:
+        """What the block raised, as a plugin is told it: the cancellation by the deadline is the deadline."""
+        if isinstance(error, asyncio.CancelledError) and self._scope.expired and not self._call.invocation.decided():
+            return DurableTimeoutError(self._call.name, self._timeout)
+        return error
+
     async def _set(self, timer: Call) -> None:
-        record = await timer.look()
+        record = await timer.enter()  # the time in the block is not that of its deadline
         if record is None:
             whole = duration_seconds(self._timeout, what="the timeout of a block")
             record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": whole})
         if record["Status"] in TERMINAL:
+            timer.invocation.record.visit(record)
             self._scope.expired = True
             return
         owner = asyncio.current_task()

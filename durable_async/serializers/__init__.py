@@ -1,18 +1,64 @@
-"""How results, inputs and states become the text that is recorded, and values again."""
+"""How results, inputs and states become the text that is recorded, and values again.
+
+``JsonSerializer`` writes the text. The stages around it (``Compressed``, ``Encrypted``, ``Offloaded``) are imported
+when they are first asked for: most workflows do without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from durable_async.serializers.annotations import parameter_type, return_type
 from durable_async.serializers.base import NO_TYPE, Serializer, SerializerContext
 from durable_async.serializers.default import JsonSerializer, deserialize, serialize, structure, unstructure
 
+if TYPE_CHECKING:
+    from durable_async.serializers.aes_gcm import AesGcm
+    from durable_async.serializers.compression import Compressed
+    from durable_async.serializers.encryption import Cipher, Encrypted
+    from durable_async.serializers.file_storage import FileStorage
+    from durable_async.serializers.offload import Offloaded, Storage, StorageUnavailableError, storage_folder
+    from durable_async.serializers.s3_storage import S3Storage
+
 __all__ = [
     "NO_TYPE",
+    "AesGcm",
+    "Cipher",
+    "Compressed",
+    "Encrypted",
+    "FileStorage",
     "JsonSerializer",
+    "Offloaded",
+    "S3Storage",
     "Serializer",
     "SerializerContext",
+    "Storage",
+    "StorageUnavailableError",
     "deserialize",
     "parameter_type",
     "return_type",
     "serialize",
+    "storage_folder",
     "structure",
     "unstructure",
 ]
+
+_LATER = {
+    "AesGcm": "aes_gcm",
+    "Cipher": "encryption",
+    "Compressed": "compression",
+    "Encrypted": "encryption",
+    "FileStorage": "file_storage",
+    "Offloaded": "offload",
+    "S3Storage": "s3_storage",
+    "Storage": "offload",
+    "StorageUnavailableError": "offload",
+    "storage_folder": "offload",
+}
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return value

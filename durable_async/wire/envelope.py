@@ -19,12 +19,14 @@ class Envelope:
 
     :ivar operations: the first part of the record, as it came
     :ivar next_marker: where it goes on, None if this is all
+    :ivar updated_ids: of the operations that changed since the handler was last told. Older services don't say
     """
 
     execution_arn: str
     token: str
     operations: list[Operation]
     next_marker: str | None
+    updated_ids: list[str]
 
 
 def read_envelope(event: object) -> Envelope | None:
@@ -36,7 +38,8 @@ def read_envelope(event: object) -> Envelope | None:
     if not (isinstance(arn, str) and arn and isinstance(token, str) and token):
         return None
     state: Mapping[str, Any] = members.get("InitialExecutionState") or {}
-    return Envelope(arn, token, state.get("Operations") or [], state.get("NextMarker") or None)
+    updated_ids: list[str] = members.get("UpdatedOperationIds") or []
+    return Envelope(arn, token, state.get("Operations") or [], state.get("NextMarker") or None, updated_ids)
 
 
 class Output(TypedDict, total=False):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from io import BytesIO
 from enum import Enum, auto
+from io import BytesIO
 
 import attrs
 from aiohttp import ClientSession, web
@@ -21,9 +21,10 @@ class Loss(Enum):
 
 @attrs.frozen
 class Passed:
-    """One request that arrived, and the answer of the service, if it came so far.
+    """One request that arrived here.
 
     :ivar connection: which of the callers' connections, by its port
+    :ivar answer: the service's, whether it was lost or not; None if the request was lost
     """
 
     connection: int
@@ -34,24 +35,24 @@ class Passed:
 @attrs.define
 class Relay:
     """
-    :ivar losses: what is lost, by the number of the request from 0. All others pass
+    :ivar losses: what is lost, by the number of the request from 0; all others pass
     """
 
     target: str
+    losses: Mapping[int, Loss]
     url: str = ""
-    losses: dict[int, Loss] = attrs.field(factory=dict)
     passed: list[Passed] = attrs.field(factory=list)
 
     @classmethod
     @asynccontextmanager
-    async def before(cls, target: str) -> AsyncGenerator[Relay]:
-        relay = cls(target)
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        async with ClientSession(auto_decompress=False) as session:
+    async def before(cls, target: str, losses: Mapping[int, Loss]) -> AsyncGenerator[Relay]:
+        relay = cls(target, losses)
+        async with ClientSession() as session:
 
-            async def handle(request: web.Request) -> web.StreamResponse:
+            async def handle(request: web.Request) -> web.Response:
                 return await relay._handle(request, session)
 
+            app = web.Application(client_max_size=64 * 1024 * 1024)
             app.router.add_route("*", "/{everything:.*}", handle)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
@@ -62,22 +63,23 @@ class Relay:
             finally:
                 await runner.cleanup()
 
-    async def _handle(self, request: web.Request, session: ClientSession) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, session: ClientSession) -> web.Response:
         assert request.transport is not None
-        number = len(self.passed)
-        port, body = request.transport.get_extra_info("peername")[1], await request.read()
-        self.passed.append(Passed(port, body, None))
-        loss = self.losses.get(number)
+        connection = request.transport.get_extra_info("peername")[1]
+        loss, body = self.losses.get(len(self.passed)), await request.read()
         if loss is Loss.REQUEST:
+            self.passed.append(Passed(connection, body, None))
             request.transport.abort()
             return web.Response()
-        headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
-        async with session.request(
-            request.method, URL(self.target + request.raw_path, encoded=True), data=BytesIO(body), headers=headers
-        ) as response:
+        url = URL(self.target + request.raw_path, encoded=True)
+        async with session.request(request.method, url, data=BytesIO(body), headers=_kept(request.headers)) as response:
             answer = await response.read()
-        self.passed[number] = Passed(port, body, answer)
+        self.passed.append(Passed(connection, body, answer))
         if loss is Loss.REPLY:
             request.transport.abort()
-        kept = {name: value for name, value in response.headers.items() if name.lower().startswith("x-amz")}
-        return web.Response(status=response.status, body=answer, headers=kept, content_type="application/json")
+        return web.Response(status=response.status, body=answer, headers=_kept(response.headers))
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """All but what belongs to one connection."""
+    return {name: value for name, value in headers.items() if name not in ("Content-Length", "Connection", "Host")}

@@ -6,17 +6,20 @@ service and handler crosses as JSON: the envelope, each call, the answer.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Self
+
+from aiobotocore.session import get_session
 
 from durable_async import DurableHandler
+from durable_async.service.answers import Closed
 from durable_async.service.functions import InvocationRequest, LambdaContext, LocalFunction
 from durable_async.service.http import serve
 from durable_async.transport.aws import AwsClient
-
-from ..world import Client, World
+from tests.world import Client, World
 
 
 class RemoteWorld(World):
@@ -35,7 +38,7 @@ class RemoteWorld(World):
         self._edit = edit
         self._open = AsyncExitStack()
 
-    async def __aenter__(self) -> RemoteWorld:
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.url = await self._open.enter_async_context(serve(self.service))
         await self.reach(self.url)
@@ -44,6 +47,10 @@ class RemoteWorld(World):
     async def reach(self, url: str, **options: Any) -> None:
         """Have handlers find the service at ``url``, through a client made with ``options``."""
         self.client = await self._open.enter_async_context(AwsClient(endpoint_url=url, **options))
+
+    async def finish(self, arn: str) -> Closed:
+        async with asyncio.timeout(60):  # virtual time does not bound a handler that asks again and again
+            return await super().finish(arn)
 
     async def __aexit__(self, *_: object) -> None:
         await self.service.aclose()  # first: an invocation that still runs needs its client until it is cancelled
@@ -61,3 +68,8 @@ class RemoteWorld(World):
             return json.loads(json.dumps(output))
 
         self.service.register(name, LocalFunction(invoke, durable=True))
+
+
+def outside(url: str) -> AbstractAsyncContextManager[Any]:
+    """Lambda's stock client, as callers of functions have it."""
+    return get_session().create_client("lambda", endpoint_url=url, region_name="us-east-1")

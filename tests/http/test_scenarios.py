@@ -31,9 +31,7 @@ class CardDeclined(NonRetryableError):
 
 def details(events, kind):
     """What the events of one type say, in their order, with their operation's name."""
-    return [
-        {"Name": event.get("Name"), **event[f"{kind}Details"]} for event in events if event["EventType"] == kind
-    ]
+    return [{"Name": event.get("Name"), **event[f"{kind}Details"]} for event in events if event["EventType"] == kind]
 
 
 def types(events):
@@ -212,9 +210,7 @@ async def test_a_retry_that_succeeds():
     assert [
         (each["Error"]["Payload"]["ErrorType"], each["Error"]["Payload"]["ErrorMessage"], each["RetryDetails"])
         for each in details(events, "StepFailed")
-    ] == [
-        ("ConnectionError", f"no line {n}", {"CurrentAttempt": n, "NextAttemptDelaySeconds": 10}) for n in (1, 2)
-    ]
+    ] == [("ConnectionError", f"no line {n}", {"CurrentAttempt": n, "NextAttemptDelaySeconds": 10}) for n in (1, 2)]
     assert details(events, "StepSucceeded")[0]["RetryDetails"] == {"CurrentAttempt": 3}
     assert closed.result == '"charged"'
 

@@ -2,10 +2,9 @@
 
 import os
 import tempfile
-import time
 from pathlib import Path
 
-from durable_async import ChildConfig, DurableContext, SerializerContext, StepConfig, current_step, durable_execution
+from durable_async import ChildConfig, DurableContext, SerializerContext, StepConfig, StepSemantics, durable_execution
 
 from .common import A_SECOND, FAILS_AT_ONCE, TWO_ATTEMPTS, fail, same
 
@@ -64,19 +63,26 @@ async def large_result(event, ctx: DurableContext):
     return len(large)
 
 
+def is_there(marker: Path) -> bool:
+    return marker.exists()
+
+
 @durable_execution
 async def interrupted(event, ctx: DurableContext):
-    def crash_once(value):
-        marker = Path(tempfile.gettempdir(), current_step().idempotency_key)
-        if not marker.exists():
-            marker.touch()
-            time.sleep(1)  # long enough for the step's start to be on record
-            os._exit(1)
-        marker.unlink()
-        return value
-
     async def child(ctx: DurableContext, value):
-        return await ctx.step(crash_once, value)
+        marker = Path(tempfile.gettempdir(), str(ctx.uuid()))
+        crashed = is_there(marker)
+
+        def crash_once(value):
+            if not crashed:
+                marker.touch()
+                os._exit(1)
+            marker.unlink()
+            return value
+
+        # At most once, only so that the step's start is sure to be on record when the process dies.
+        semantics = StepSemantics.AT_LEAST_ONCE_PER_RETRY if crashed else StepSemantics.AT_MOST_ONCE_PER_RETRY
+        return await ctx.step(crash_once, value, config=StepConfig(semantics=semantics))
 
     return await ctx.run_in_child_context(child, event)
 

@@ -4,6 +4,8 @@ from durable_async import DurableContext, InvokeConfig, durable_execution
 
 from .common import A_SECOND, same
 
+ECHO, LENGTH = "target-echo:$LATEST", "target-length:$LATEST"  # a durable function is invoked by a qualified name
+
 
 @durable_execution
 async def echo(event, ctx: DurableContext):
@@ -17,58 +19,58 @@ async def length(event, ctx: DurableContext):
 
 @durable_execution
 async def basic(event, ctx: DurableContext):
-    return await ctx.invoke("target-echo", event)
+    return await ctx.invoke(ECHO, event)
 
 
 @durable_execution
 async def named(event, ctx: DurableContext):
-    return await ctx.invoke("target-echo", event["payload"], name=event["name"])
+    return await ctx.invoke(ECHO, event["payload"], name=event["name"])
 
 
 @durable_execution
 async def null_payload(event, ctx: DurableContext):
-    return await ctx.invoke("target-echo", None)
+    return await ctx.invoke(ECHO, None)
 
 
 @durable_execution
 async def large_payload(event, ctx: DurableContext):
-    return await ctx.invoke("target-length", "x" * 1_000_000)  # the service takes 1 MiB
+    return await ctx.invoke(LENGTH, "x" * 1_000_000)  # the service takes 1 MiB
 
 
 @durable_execution
 async def with_tenant(event, ctx: DurableContext):
-    return await ctx.invoke("target-echo", event["payload"], config=InvokeConfig(tenant_id=event["tenantId"]))
+    return await ctx.invoke(ECHO, event["payload"], config=InvokeConfig(tenant_id=event["tenantId"]))
 
 
 @durable_execution
 async def then_wait(event, ctx: DurableContext):
-    result = await ctx.invoke("target-echo", "once")
+    result = await ctx.invoke(ECHO, "once")
     await ctx.wait(A_SECOND)
     return result
 
 
 @durable_execution
 async def step_then_invoke(event, ctx: DurableContext):
-    return await ctx.invoke("target-echo", await ctx.step(same, "from the step"))
+    return await ctx.invoke(ECHO, await ctx.step(same, "from the step"))
 
 
 @durable_execution
 async def invoke_then_step(event, ctx: DurableContext):
-    return await ctx.step(same, await ctx.invoke("target-echo", "from the target"))
+    return await ctx.step(same, await ctx.invoke(ECHO, "from the target"))
 
 
 @durable_execution
 async def in_child_context(event, ctx: DurableContext):
     async def child(ctx: DurableContext):
-        return await ctx.invoke("target-echo", "from the child")
+        return await ctx.invoke(ECHO, "from the child")
 
     return await ctx.run_in_child_context(child)
 
 
 @durable_execution
 async def two_in_sequence(event, ctx: DurableContext):
-    first = await ctx.invoke("target-echo", "first")
-    return [first, await ctx.invoke("target-length", "second")]
+    first = await ctx.invoke(ECHO, "first")
+    return [first, await ctx.invoke(LENGTH, "second")]
 
 
 HANDLERS = {

@@ -1,0 +1,72 @@
+"""Where plugins come from: what was named in ``plugins=[...]``, and which hooks of it there are to call."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from durable_async.plugins import DurablePlugin, PluginSource
+
+logger = logging.getLogger("durable_async")
+
+_HOOKS = tuple(name for name in vars(DurablePlugin) if not name.startswith("_"))
+
+
+@attrs.frozen
+class Listener:
+    """A hook that a plugin overrides.
+
+    :ivar name: of the plugin and its hook
+    """
+
+    name: str
+    call: Callable[[Any], Any]
+
+
+def listeners(sources: Iterable[PluginSource]) -> dict[str, list[Listener]]:
+    """Who wants to be told, by hook. A plugin that cannot be made is left out."""
+    plugins = list(_made(sources))
+    return {
+        hook: [
+            Listener(f"{type(plugin).__qualname__}.{hook}", getattr(plugin, hook))
+            for plugin in plugins
+            if getattr(type(plugin), hook) is not getattr(DurablePlugin, hook)
+        ]
+        for hook in _HOOKS
+    }
+
+
+def check_source(source: object) -> None:
+    """:raises TypeError: no plugin can come from it"""
+    if isinstance(source, type):
+        _check_class(source)
+    elif not callable(source):
+        _checked(source)
+
+
+def _made(sources: Iterable[PluginSource]) -> Iterator[DurablePlugin]:
+    for source in sources:
+        try:
+            plugin = source if isinstance(source, DurablePlugin) else _checked(source())
+        except Exception:
+            logger.exception("goes on without the plugin that could not be made by %r", source)
+        else:
+            yield plugin
+
+
+def _checked(plugin: object) -> DurablePlugin:
+    _check_class(type(plugin))
+    assert isinstance(plugin, DurablePlugin)
+    return plugin
+
+
+def _check_class(kind: type[object]) -> None:
+    if not issubclass(kind, DurablePlugin):
+        raise TypeError(f"a plugin must be derived from DurablePlugin, and {kind.__qualname__} is not")
+    for hook in _HOOKS:
+        if inspect.iscoroutinefunction(getattr(kind, hook)):
+            raise TypeError(f"{kind.__qualname__}.{hook} must be a plain function: nobody awaits a hook")

@@ -1,0 +1,227 @@
+"""Map and parallel: many bodies, each a child context of the batch's own, and a rule by which the batch ends.
+
+- items are started in order, by the batch's own task; each runs in one task
+- the end is decided the moment an item ends. From then on nothing in the batch can start or write, what still runs is
+  cancelled, and the batch is recorded when that has cleaned up: nothing of it runs beside the code that follows
+- a body in a worker thread can't be stopped. It is left to itself, and what it returns is dropped
+- the decision stands from the moment it is recorded: a replay rebuilds the result and asks no rule again
+- the failure of an item never fails the batch; what is the fault of the batch itself does: a custom completion, a
+  serializer, a summary
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeGuard
+
+from durable_async.batch_config import BatchConfig, BatchProgress
+from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
+from durable_async.engine.call import Call
+from durable_async.engine.task_factory import start_task
+from durable_async.errors import ChildContextError, SerializationError
+from durable_async.operations.batch_contexts import Contexts, Items
+from durable_async.operations.batch_payload import ResultWriter, write_summary
+from durable_async.operations.batch_replay import read, rebuilt
+from durable_async.operations.batch_rules import completion_reason
+from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+from durable_async.wire.codec import utf8_size
+from durable_async.wire.limits import CONTEXT_RESULT_BYTES
+from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus
+
+
+async def run_batch(call: Call, items: Items, config: BatchConfig, described: SerializerContext) -> BatchResult[Any]:
+    """:raises ChildContextError: a custom completion, a serializer or a summary failed"""
+    record = await call.enter()
+    contexts = Contexts(call, items, config)
+    if record is not None and record["Status"] in TERMINAL:
+        try:
+            return await _ended(contexts, record, described)
+        finally:
+            call.come_by(record)
+    if record is None:
+        call.post(Action.START)
+    run = _Run(contexts)
+    await run.to_the_end()
+    return await _recorded(run, described)
+
+
+async def _ended(contexts: Contexts, record: Operation, described: SerializerContext) -> BatchResult[Any]:
+    """The result of a batch that is on record as ended."""
+    details: ContextDetails = record.get("ContextDetails") or {}
+    text, serializer = details.get("Result") or "", contexts.config.serializer
+    if record["Status"] != OperationStatus.SUCCEEDED:
+        raise contexts.call.failure(ChildContextError, details.get("Error") or {})
+    if details.get("ReplayChildren"):
+        result = await rebuilt(contexts, text)
+        if serializer is None:
+            return result
+        text = await serialize(serializer, result, described)
+    elif serializer is None:
+        return await read(contexts, text)
+    return await _deserialized(serializer, text, described)
+
+
+class _Run:
+    """A batch that has not ended yet."""
+
+    def __init__(self, contexts: Contexts) -> None:
+        self.contexts = contexts
+        self.writer = ResultWriter()
+        self._ended: dict[int, BatchItem[Any]] = {}
+        self._statuses: list[BatchStatus | None] = [None] * contexts.items.count
+        self._started = 0
+        self._succeeded = 0
+        self._reason: CompletionReason | None = None
+        self._fault: Exception | None = None  # the batch's own
+        self._interruption: BaseException | None = None  # says nothing of the batch, but ends more than that
+        self._news: asyncio.Future[None] | None = None
+
+    async def to_the_end(self) -> None:
+        """Return when the end is decided and nothing runs any more."""
+        scope = self.contexts.scope
+        self._decide()
+        try:
+            while not scope.closed:
+                await self._take_recorded(self._admit())
+                if not scope.closed and not self._may_start():
+                    self._news = asyncio.get_running_loop().create_future()
+                    await self._news
+        finally:
+            await self._clear()
+        if self._interruption is not None:
+            raise self._interruption
+
+    def result(self) -> BatchResult[Any]:
+        """:raises Exception: what the custom completion raised"""
+        if self._reason is None:
+            raise self._fault or AssertionError("the batch has not ended")
+        items = (self._ended.get(index) or self.contexts.started(index) for index in range(self._started))
+        return BatchResult(tuple(items), self._reason)
+
+    def _may_start(self) -> bool:
+        limit = self.contexts.config.max_concurrency
+        in_flight = self._started - len(self._ended)
+        return self._started < len(self._statuses) and (limit is None or in_flight < limit)
+
+    def _admit(self) -> list[tuple[int, Call]]:
+        """Start what may be started.
+
+        :return: those whose end is on record: they take no task
+        """
+        loop = asyncio.get_running_loop()
+        recorded: list[tuple[int, Call]] = []
+        while self._may_start() and not self.contexts.scope.closed:
+            index = self._started
+            self._started += 1
+            self._statuses[index] = BatchStatus.STARTED
+            call = self.contexts.call_of(index)
+            if self._is_recorded(call):
+                recorded.append((index, call))
+            else:
+                start_task(loop, call.branch, self._run(index, call))
+        return recorded
+
+    def _is_recorded(self, call: Call) -> bool:
+        record = call.invocation.record.get(call.id)
+        return (
+            record is not None
+            and record["Status"] in TERMINAL
+            and not (record.get("ContextDetails") or {}).get("ReplayChildren")
+            and self.contexts.config.item_serializer is None  # which may have something to wait for
+        )
+
+    async def _take_recorded(self, recorded: list[tuple[int, Call]]) -> None:
+        for index, call in recorded:
+            if self.contexts.scope.closed:
+                return
+            self._take(*await self.contexts.run(index, call))
+
+    async def _run(self, index: int, call: Call) -> None:
+        """The task of an item."""
+        try:
+            item, result = await self.contexts.run(index, call)
+        except asyncio.CancelledError as error:
+            self._interrupt(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - the batch raises it
+            self._interrupt(error)
+        else:
+            self._take(item, result)
+
+    def _take(self, item: BatchItem[Any], result: str) -> None:
+        if self.contexts.scope.closed:
+            return  # too late
+        self._ended[item.index] = item
+        self._statuses[item.index] = item.status
+        self._succeeded += item.status is BatchStatus.SUCCEEDED
+        if self.contexts.config.serializer is None:
+            self.writer.add(item, result)
+        self._decide()
+        if self.contexts.scope.closed or self._may_start():
+            self._wake()
+
+    def _decide(self) -> None:
+        succeeded, ended = self._succeeded, len(self._ended)
+        progress = BatchProgress(succeeded, ended - succeeded, len(self._statuses), self._statuses)
+        try:
+            self._reason = completion_reason(self.contexts.config.completion, progress)
+        except Exception as error:  # noqa: BLE001 - the user's function
+            self._fault = error
+        if self._reason is not None or self._fault is not None:
+            self.contexts.scope.closed = True
+
+    def _interrupt(self, error: BaseException) -> None:
+        if not self.contexts.scope.closed:
+            self._interruption = error
+            self.contexts.scope.closed = True
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def _clear(self) -> None:
+        call, scope = self.contexts.call, self.contexts.scope
+        scope.closed = True
+        for task in scope.tasks:
+            if not task.cancelling():  # what cancelled us may have cancelled them too, and they clean up already
+                task.cancel()
+        with call.running():
+            await call.invocation.gone(scope.tasks)
+
+
+async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]:
+    """Record how the batch has ended."""
+    call, config = run.contexts.call, run.contexts.config
+    try:
+        result = run.result()
+        if config.serializer is None:
+            payload = run.writer.finish(result.items, result.completion_reason)
+        else:
+            payload = await serialize(config.serializer, result, described)
+            result = await _deserialized(config.serializer, payload, described)
+            payload = payload if utf8_size(payload) <= CONTEXT_RESULT_BYTES else None
+        recorded = _summary(call, result, config) if payload is None else payload
+    except Exception as error:  # noqa: BLE001 - whatever the user's functions for the batch raise fails it
+        failure = call.error_object(error)
+        await call.commit(Action.FAIL, Error=failure)
+        raise call.failure(ChildContextError, failure) from None
+    await call.commit(Action.SUCCEED, Payload=recorded, ContextOptions={"ReplayChildren": payload is None})
+    return result
+
+
+def _summary(call: Call, result: BatchResult[Any], config: BatchConfig) -> str:
+    text = None if config.summary is None else config.summary(result)
+    return call.sized(write_summary(f"{call.subtype}Result", result, text))
+
+
+async def _deserialized(serializer: Serializer, text: str, described: SerializerContext) -> BatchResult[Any]:
+    value: object = await deserialize(serializer, text, described)
+    if _is_result(value):
+        return value
+    reason = f"the serializer of a batch must read a BatchResult, not a {type(value).__qualname__}"
+    raise SerializationError(described.operation, reason)
+
+
+def _is_result(value: object) -> TypeGuard[BatchResult[Any]]:
+    return isinstance(value, BatchResult)

@@ -1,0 +1,85 @@
+"""A condition: a state that is checked until a wait strategy is content with it.
+
+In the record it is a step whose retries are no failures: they carry the state from one check to the next. So a step's
+rules hold for it, those of one that is attempted at least once. A check that raises is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, assert_never
+
+from durable_async.config import StepSemantics, WaitForConditionConfig
+from durable_async.engine.call import Call
+from durable_async.errors import WaitForConditionError
+from durable_async.operations.attempt import run_attempt
+from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategyLike, decide
+from durable_async.wire.operations import Action, Operation, StepDetails, StepOptions
+
+
+async def run_condition(
+    call: Call,
+    check: Callable[[Any], Any],
+    initial_state: Any,
+    strategy: WaitStrategyLike[Any],
+    *,
+    config: WaitForConditionConfig,
+    described: SerializerContext,
+) -> Any:
+    """Ask the record, do what it says, and ask again, until it has an end."""
+    serializer = config.serializer
+    while True:
+        record = await call.look()
+        action = next_action(record, StepSemantics.AT_LEAST_ONCE_PER_RETRY)
+        match action:
+            case Return(payload):
+                return None if payload is None else await deserialize(serializer, payload, described)
+            case Raise(error):
+                raise call.failure(WaitForConditionError, error)
+            case Park(until):
+                await call.park(until)
+            case Run(attempt, start):
+                if start is Start.POSTED:
+                    call.post(Action.START)
+                try:
+                    state = await _state_before(record, attempt, initial_state, serializer, described)
+                    state = await run_attempt(call, partial(check, state), attempt)
+                    payload = call.sized(await serialize(serializer, state, described))
+                    decision = decide(strategy, await deserialize(serializer, payload, described), attempt)
+                except Exception as error:  # noqa: BLE001 - whatever is raised here is the condition's failure
+                    await call.commit(Action.FAIL, Error=call.error_object(error))
+                else:
+                    await _end_check(call, decision, payload, attempt)
+            case Interrupted():
+                raise AssertionError("only an at-most-once attempt counts as interrupted")
+
+
+async def _state_before(
+    record: Operation | None, attempt: int, initial: Any, serializer: Serializer | None, described: SerializerContext
+) -> Any:
+    """What to check from: the state of the check before, or a copy of the initial one that has been through text too.
+
+    The record may have lost the former: a service may drop it at the START of a check that was then interrupted.
+    """
+    details: StepDetails = (record.get("StepDetails") or {}) if record else {}
+    text = details.get("Result") if attempt > 1 else None
+    if text is None:
+        text = await serialize(serializer, initial, described)
+    return await deserialize(serializer, text, described)
+
+
+async def _end_check(call: Call, decision: WaitDecision, payload: str, attempt: int) -> None:
+    match decision.outcome:
+        case WaitOutcome.STOP:
+            await call.commit(Action.SUCCEED, Payload=payload)
+        case WaitOutcome.CONTINUE:
+            delay: StepOptions = {"NextAttemptDelaySeconds": decision.delay_seconds}
+            await call.commit(Action.RETRY, Payload=payload, StepOptions=delay)
+        case WaitOutcome.EXHAUSTED:
+            error = WaitForConditionError(f"the condition was not met after {attempt} checks", data=payload)
+            await call.commit(Action.FAIL, Error=call.error_object(error))
+        case _:
+            assert_never(decision.outcome)

@@ -1,0 +1,95 @@
+"""A stage that encrypts, with any cipher."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from durable_async.errors import DurableError, SerializationError
+from durable_async.serializers.base import Serializer, SerializerContext
+from durable_async.serializers.default import deserialize, serialize
+from durable_async.serializers.json_tree import class_name
+from durable_async.serializers.stages import Envelope, base64, follows, utf8
+
+_ENVELOPE = Envelope("encrypted", ("data",))
+
+
+@runtime_checkable
+class Cipher(Protocol):
+    """Authenticated encryption. Both methods may be coroutine functions.
+
+    ``associated`` is not part of the result, but ``decrypt`` has to refuse data that were encrypted with another.
+    """
+
+    def encrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]: ...
+
+    def decrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]:
+        """:raises ValueError: it cannot be; the message says why and is shown, so it must not tell what is secret"""
+        ...
+
+
+@attrs.frozen
+class Encrypted:
+    """Encrypts whatever ``inner`` writes.
+
+    Ciphertext is bound to its execution and operation: copied into the record of another, it does not decrypt. A cipher
+    with a random nonce, as :class:`AesGcm` is, gives another text each time: this stage's text is not deterministic.
+
+    :ivar accept_plain: read what is not encrypted too, as was recorded before this stage was added. Who can write
+        to the record can then put plain text in it. Turn it off when the executions from before have ended
+    """
+
+    inner: Serializer = attrs.field(validator=follows(Serializer))
+    cipher: Cipher = attrs.field(validator=follows(Cipher))
+    accept_plain: bool = attrs.field(default=True, kw_only=True)
+
+    async def serialize(self, value: Any, context: SerializerContext) -> str:
+        """:raises SerializationError: ``inner`` cannot write the value, or the cipher failed"""
+        text = await serialize(self.inner, value, context)
+        try:
+            data: Any = self.cipher.encrypt(utf8(text), associated(context))
+            if inspect.isawaitable(data):
+                data = await data
+        except DurableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any cipher; its message may hold what was to be encrypted
+            raise self._failed("encrypt", f"failed with {type(error).__name__}", context) from None
+        return _ENVELOPE.write(data=base64(self._checked(data, "encrypt", context)))
+
+    async def deserialize(self, text: str, context: SerializerContext) -> Any:
+        """:raises SerializationError: it does not decrypt, is not encrypted, or ``inner`` cannot read what was in it"""
+        if _ENVELOPE.opens(text):
+            data = _ENVELOPE.bytes_of(_ENVELOPE.read(text, context)["data"], context)
+            text = _ENVELOPE.text_of(await self._decrypted(data, context), context)
+        elif not self.accept_plain:
+            raise SerializationError(context.operation, "what is recorded is not encrypted, and that is not accepted")
+        return await deserialize(self.inner, text, context)
+
+    async def _decrypted(self, encrypted: bytes, context: SerializerContext) -> bytes:
+        try:
+            data: Any = self.cipher.decrypt(encrypted, associated(context))
+            if inspect.isawaitable(data):
+                data = await data
+        except DurableError:
+            raise
+        except ValueError as error:
+            raise SerializationError(context.operation, f"cannot be decrypted: {error}") from None
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._failed("decrypt", f"failed with {type(error).__name__}", context) from None
+        return self._checked(data, "decrypt", context)
+
+    def _checked(self, data: object, method: str, context: SerializerContext) -> bytes:
+        if isinstance(data, bytes):
+            return data
+        raise self._failed(method, f"returned a {class_name(data)} instead of bytes", context)
+
+    def _failed(self, method: str, what: str, context: SerializerContext) -> SerializationError:
+        return SerializationError(context.operation, f"{class_name(self.cipher)}.{method} {what}")
+
+
+def associated(context: SerializerContext) -> bytes:
+    """What ciphertext is bound to: the execution's ARN and the operation's id, a line each."""
+    return utf8(f"{context.execution_arn}\n{context.operation_id}")

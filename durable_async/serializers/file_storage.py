@@ -1,0 +1,85 @@
+"""Payloads as files of a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import attrs
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199})*")
+
+
+@attrs.frozen
+class FileStorage:
+    """A :class:`Storage` in a folder that every process of the workflow sees, such as an EFS mount.
+
+    Never in Lambda's ``/tmp``, which ends with its environment. References are paths relative to the folder, so it can
+    be moved as a whole. Files can be read by their owner alone.
+
+    A file is written under a hidden name, flushed to the disk, and only then gets its own name. A process that dies
+    in between leaves a ``.*.tmp`` file, which nothing reads and which may be deleted when it is old.
+
+    :ivar folder: made, with those above it, when it is first written to
+    """
+
+    folder: Path = attrs.field(converter=Path)
+
+    async def put(self, key: str, data: bytes) -> str:
+        """:raises ValueError: the key is not segments of ``A-Z a-z 0-9 _ - .``, none of which begins with a dot
+        :raises OSError: the file system refused"""
+        from anyio import to_thread
+
+        await to_thread.run_sync(_write, self._path(key), data)
+        return key
+
+    async def get(self, reference: str) -> bytes:
+        """:raises LookupError: there is no such file; :raises ValueError: as for ``put``
+        :raises OSError: the file system refused"""
+        from anyio import to_thread
+
+        try:
+            return await to_thread.run_sync(self._path(reference).read_bytes)
+        except FileNotFoundError:
+            raise LookupError(reference) from None
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key of a file")
+        return self.folder / key
+
+
+def _write(path: Path, data: bytes) -> None:
+    _make_folder(path.parent)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """A name is on the disk when its folder is."""
+    if os.name == "nt":  # where folders cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,129 @@
+"""A stage that keeps large text elsewhere and records where.
+
+What is stored is found under the hash of its execution, its operation and its content, in this order. With the content
+in the key, nothing that a record refers to is ever overwritten: not by a further attempt that dies before it is
+recorded, nor by a superseded invocation that is still running. The same content goes to the same key.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from durable_async.errors import DurableError, SerializationError
+from durable_async.serializers.base import Serializer, SerializerContext
+from durable_async.serializers.default import deserialize, serialize
+from durable_async.serializers.json_tree import class_name, clipped
+from durable_async.serializers.stages import Envelope, byte_count, follows, utf8
+from durable_async.wire.limits import CONTEXT_RESULT_BYTES
+
+_ENVELOPE = Envelope("offloaded", ("reference", "sha256"))
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """Where bytes are kept: a folder, a bucket, a database.
+
+    Any error not named here counts as a :class:`StorageUnavailableError`.
+    """
+
+    async def put(self, key: str, data: bytes) -> str:
+        """Keep ``data``, durably when this returns, in whole or not at all. Twice the same call is no error.
+
+        :param key: three segments of hexadecimal digits, separated by ``/``
+        :return: a reference, to be recorded
+        """
+        ...
+
+    async def get(self, reference: str) -> bytes:
+        """:raises LookupError: nothing is there; :raises ValueError: it is no reference of this storage"""
+        ...
+
+
+@attrs.define(slots=False)
+class StorageUnavailableError(DurableError):
+    """A storage failed in a way that may pass: it was not reached, refused, or was full.
+
+    While a step's result is written it is the failure of the attempt, and the step's retry strategy is asked.
+    """
+
+    operation: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.reason}"
+
+
+@attrs.frozen
+class Offloaded:
+    """Keeps what ``inner`` writes in a storage if it is large, and records a reference and a hash in its place.
+
+    Nothing is ever deleted. What is stored has to be kept until its execution has ended, and for as long as somebody
+    may want to read the record; :func:`storage_folder` says where an execution's is.
+
+    A result is read back when it has been written, as all results are: each costs one ``put`` and one ``get``.
+
+    :ivar threshold: bytes of UTF-8; text of no more than this is recorded itself. By default 256 KiB, over which a
+        child context's result is not recorded. The service's limit is 1 MiB
+    """
+
+    inner: Serializer = attrs.field(validator=follows(Serializer))
+    storage: Storage = attrs.field(validator=follows(Storage))
+    threshold: int = attrs.field(default=CONTEXT_RESULT_BYTES, validator=byte_count)
+
+    async def serialize(self, value: Any, context: SerializerContext) -> str:
+        """:raises SerializationError: ``inner`` cannot write the value
+        :raises StorageUnavailableError: the storage failed"""
+        text = await serialize(self.inner, value, context)
+        data = utf8(text)
+        if len(data) <= self.threshold and not _ENVELOPE.opens(text):
+            return text
+        content = sha256(data).hexdigest()
+        key = f"{storage_folder(context.execution_arn)}/{_digest(context.operation_id)}/{content}"
+        try:
+            reference = await self.storage.put(key, data)
+        except DurableError:
+            raise
+        except Exception as error:
+            raise self._unavailable(error, context) from error
+        return _ENVELOPE.write(reference=reference, sha256=content)
+
+    async def deserialize(self, text: str, context: SerializerContext) -> Any:
+        """:raises SerializationError: what was stored is missing or was changed, or ``inner`` cannot read it
+        :raises StorageUnavailableError: the storage failed"""
+        if _ENVELOPE.opens(text):
+            text = await self._stored(_ENVELOPE.read(text, context), context)
+        return await deserialize(self.inner, text, context)
+
+    async def _stored(self, members: dict[str, str], context: SerializerContext) -> str:
+        reference = members["reference"]
+        shown = clipped(reference, 250)
+        try:
+            data = await self.storage.get(reference)
+        except DurableError:
+            raise
+        except LookupError:
+            raise SerializationError(context.operation, f"{shown} is not in the {class_name(self.storage)}") from None
+        except ValueError:
+            reason = f"{shown} is no reference of a {class_name(self.storage)}"
+            raise SerializationError(context.operation, reason) from None
+        except Exception as error:
+            raise self._unavailable(error, context) from error
+        if sha256(data).hexdigest() != members["sha256"]:
+            raise SerializationError(context.operation, f"{shown} is not what was stored: its hash differs")
+        return _ENVELOPE.text_of(data, context)
+
+    def _unavailable(self, error: Exception, context: SerializerContext) -> StorageUnavailableError:
+        reason = f"{class_name(self.storage)} failed with {type(error).__name__}: {error}"
+        return StorageUnavailableError(context.operation, reason)
+
+
+def storage_folder(execution_arn: str) -> str:
+    """The first segment of the keys under which an execution's payloads are stored."""
+    return _digest(execution_arn)
+
+
+def _digest(text: str) -> str:
+    return sha256(utf8(text)).hexdigest()

@@ -1,0 +1,154 @@
+"""Payloads as objects of an S3 bucket. aiobotocore is imported at the first call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_ATTEMPTS = 4  # of one request, the first included
+_CONNECT_TIMEOUT = 3  # seconds
+_READ_TIMEOUT = 20  # seconds without a byte
+
+
+class S3Storage:
+    """A :class:`Storage` in a bucket of S3, or of anything that speaks its API.
+
+    References are keys below the prefix, so the objects can be moved to another bucket or prefix as a whole. It needs
+    ``s3:PutObject`` and ``s3:GetObject``, and ``s3:ListBucket`` to tell a missing object from a forbidden one.
+
+    It may be kept for the life of the process and used from any event loop: each loop gets connections of its own,
+    opened at its first call and closed with the loop. ``async with S3Storage(...) as storage`` closes them sooner.
+
+    :param prefix: put before each key, with a ``/`` between
+    :param region: without one, ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then the profile's
+    :param endpoint_url: without one, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile's, then AWS's own
+    :param put_options: further parameters of ``PutObject``, such as ``{"ServerSideEncryption": "aws:kms"}``
+    :param session: an aiobotocore session of your own
+    :param config: a botocore ``Config``; what it sets goes before the defaults of this class
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        put_options: Mapping[str, Any] | None = None,
+        session: Any = None,
+        config: Any = None,
+    ) -> None:
+        self.bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._put_options = dict(put_options or {})
+        self._session = session
+        self._config = config
+        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
+
+    async def put(self, key: str, data: bytes) -> str:
+        """Errors are botocore's."""
+        client = await self._client()
+        await client.put_object(**self._put_options, Bucket=self.bucket, Key=f"{self._prefix}{key}", Body=data)
+        return key
+
+    async def get(self, reference: str) -> bytes:
+        """:raises LookupError: there is no such object. botocore's other errors pass through"""
+        client = await self._client()
+        try:
+            answer = await client.get_object(Bucket=self.bucket, Key=f"{self._prefix}{reference}")
+        except client.exceptions.NoSuchKey:
+            raise LookupError(reference) from None
+        async with answer["Body"] as body:
+            data: bytes = await body.read()
+        return data
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop. A later call opens new ones."""
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
+        if connection is not None:
+            await connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _client(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop not in self._connections:
+            for closed in [each for each in self._connections if each.is_closed()]:
+                del self._connections[closed]
+            self._connections[loop] = _Connection(self._clients)
+        return await self._connections[loop].client()
+
+    async def _clients(self) -> AsyncGenerator[Any, None]:
+        """One client, as a generator: a loop ends its asynchronous generators before it closes."""
+        # In a thread, for it imports much and reads large files; the workflows of this loop go on meanwhile.
+        session, config = await asyncio.to_thread(_prepared, self._session)
+        if self._config is not None:
+            config = config.merge(self._config)
+        region = self._region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        async with session.create_client(
+            "s3", region_name=region, endpoint_url=self._endpoint_url, config=config
+        ) as client:
+            yield client
+
+
+class _Connection:
+    """A client on one event loop: made at the first call, closed with the loop if not before."""
+
+    def __init__(self, clients: Callable[[], AsyncGenerator[Any, None]]) -> None:
+        self._clients = clients
+        self._opening = asyncio.Lock()  # two first calls must not make two
+        self._client: Any = None
+        self._life: AsyncGenerator[Any, None] | None = None
+
+    async def client(self) -> Any:
+        async with self._opening:
+            if self._client is None:
+                life = self._clients()
+                self._client = await anext(life)
+                self._life = life
+        return self._client
+
+    async def aclose(self) -> None:
+        if self._life is not None:
+            await self._life.aclose()
+
+
+def _prepared(session: Any) -> tuple[Any, Any]:
+    """The session to use, and the configuration that a user's goes before."""
+    from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
+
+    config = cast("Any", AioConfig)(
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    )
+    return session or _shared_session(), config
+
+
+@cache
+def _shared_session() -> Any:
+    """The process's own session, which has already read what making a client reads."""
+    from aiobotocore.session import get_session  # type: ignore[import-untyped]
+
+    session = cast("Any", get_session())
+    loader = session.get_component("data_loader")
+    for data in ("endpoints", "partitions", "sdk-default-configuration"):
+        loader.load_data(data)
+    for model in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model("s3", model)
+    return session

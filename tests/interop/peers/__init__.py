@@ -1,0 +1,1 @@
+"""Runs in a peer's environment, where this project is not installed: nothing here may import it."""

@@ -1,0 +1,309 @@
+"""A program run on a durable service, in virtual time, with interruptions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from enum import StrEnum
+from itertools import count
+from random import Random
+from typing import Any, TypeVar, assert_never
+
+import anyio.to_thread
+import attrs
+
+from durable_async import DurableContext, StepContext, durable_execution
+from durable_async.errors import ServiceCallError
+from durable_async.service.engine import DurableService
+from durable_async.service.errors import ApiError
+from durable_async.service.functions import InvocationFailed, InvocationRequest, plain_function
+from durable_async.service.machine import Execution, Limits
+from durable_async.service.machine.pages import envelope
+from durable_async.transport.local import LocalClient, local_function
+from durable_async.wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
+
+from .interpreter import DURABLE_TARGET, TARGET, Interpreter, Place
+from .meaning import Broken, Failed, Returned, fails
+from .program import RACED, Answer, Program, Together, walk
+from .virtual_time import VirtualTimeLoop
+
+T = TypeVar("T")
+
+_EPOCH = 1_700_000_000.0
+_YEAR = 365 * 86_400  # seconds
+_LATENCIES = (None, None, 0, 0, 0.01, 0.2, 3)  # seconds; None: not a turn of the loop
+
+
+class Interruption(StrEnum):
+    """What can happen at a call to the service."""
+
+    LOST = "the process is gone before the service gets the call"
+    UNHEARD = "the process is gone before it gets the answer"
+    CANCELLED = "the invocation is cancelled from outside"
+    REPEATED = "the transport loses the answer, and repeats the call"
+
+
+@attrs.frozen
+class Conditions:
+    """What a program runs under.
+
+    :ivar interruptions: by the number of the call to the service, from 0
+    :ivar page: how many operations are in a page of the record
+    :ivar stay: timers that are due within this time are waited for in place
+    """
+
+    seed: int = 0
+    interruptions: Mapping[int, Interruption] = attrs.field(factory=dict)
+    page: int = 1000
+    stay: timedelta = timedelta(0)
+
+    @classmethod
+    def random(cls, seed: int, calls: int) -> Conditions:
+        """:param calls: how many calls there are without interruptions"""
+        rng = Random(seed)
+        often = rng.choice([1, 1, 2, 4])
+        return cls(
+            seed,
+            {rng.randrange(calls + often): rng.choice([*Interruption]) for _ in range(often)} if calls else {},
+            page=rng.choice([1, 3, 1000, 1000]),
+            stay=timedelta(seconds=rng.choice([0, 0, 2, 1800])),
+        )
+
+
+@attrs.frozen
+class Report:
+    """
+    :ivar operations: id, name, type, subtype, parent and status of all that do not depend on timing
+    :ivar calls: how often the service was called
+    :ivar wrong: what must not have happened
+    """
+
+    outcome: Returned | Failed
+    operations: frozenset[tuple[str | None, ...]]
+    calls: int
+    wrong: list[str]
+
+
+def execute(program: Program, conditions: Conditions) -> Report:
+    """Run a program to its end."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(Run(program, conditions).report())
+
+
+class Run:
+    """One execution of a program, and what is to be said of it."""
+
+    def __init__(self, program: Program, conditions: Conditions) -> None:
+        self.program = program
+        self.conditions = conditions
+        self.rng = Random(conditions.seed)
+        self.handler = Interpreter(self.rng, self).handler(program, conditions.stay)
+        self.service: DurableService | None = None
+        self.execution: Execution | None = None
+        self.outside: set[asyncio.Task[None]] = set()
+        self.wrong: list[str] = []
+        self.calls = count()
+        self.bodies: Counter[tuple[str, int]] = Counter()
+        self.seen: dict[str, Any] = {}
+
+    async def report(self) -> Report:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        workers = anyio.to_thread.current_default_thread_limiter()
+        loop.is_busy = lambda: workers.borrowed_tokens > 0
+        self.handler._clock = lambda: _EPOCH + loop.time()
+        async with DurableService(
+            clock=self.handler._clock,
+            default_execution_timeout=_YEAR,
+            limits=Limits(page_operations=self.conditions.page),
+        ) as service:
+            self.service = service
+            durable_target._clock = self.handler._clock
+            service.register(TARGET, plain_function(target))
+            service.register(DURABLE_TARGET.partition(":")[0], local_function(durable_target, service))
+            service.register("program", Function(self, service))
+            started = await service.invoke("program", b"", qualifier="$LATEST")
+            closed = await service.wait(started.execution_arn)
+            outcome = _outcome(closed.status, closed.result, closed.error)
+            for task in self.outside:
+                task.cancel()
+            await service.idle()
+            assert self.execution is not None
+            await self._replay(self.execution, outcome)
+        self.wrong += [
+            f"left on the loop: {task}" for task in asyncio.all_tasks() if task is not asyncio.current_task()
+        ]
+        return Report(outcome, _on_record(self.execution), next(self.calls), self.wrong)
+
+    async def _replay(self, execution: Execution, outcome: Returned | Failed) -> None:
+        """Run the workflow against its finished record. Unless a race is run again, nothing is left to be done."""
+        if races(self.program):
+            return
+        output = await self.handler.run(envelope(execution, "token", [], Limits()), client=Finished(self.wrong))
+        again = _outcome(output["Status"], output.get("Result"), output.get("Error"))
+        if again != outcome:
+            self.wrong.append(f"the finished record replays to {again}")
+
+    # --- what the interpreter tells ---
+
+    def began(self, here: StepContext, *, at_most_once: bool) -> None:
+        assert self.execution is not None
+        recorded = self.execution.by_id.get(here.operation_id)
+        if recorded is not None and recorded.ended:
+            self.wrong.append(f"the body of {here.name} ran although it is on record as {recorded.status}")
+        self.bodies[here.operation_id, here.attempt] += 1
+        runs = self.bodies[here.operation_id, here.attempt]
+        allowed = 1 if at_most_once else 1 + len(self.conditions.interruptions)
+        if runs > allowed and not (here.name or "").startswith(RACED):
+            self.wrong.append(f"attempt {here.attempt} of {here.name} ran {runs} times")
+
+    def saw(self, place: Place, value: Any) -> None:
+        before = self.seen.setdefault(place.name, value)
+        if before != value:
+            self.wrong.append(f"{place.name} was {before} and then {value}")
+
+    def handed_out(self, callback_id: str, place: Place, answer: Answer, after: int) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(callback_id, place, answer, after))
+        self.outside.add(task)
+        task.add_done_callback(self.outside.discard)
+
+    async def _answer(self, callback_id: str, place: Place, answer: Answer, after: int) -> None:
+        await asyncio.sleep(after)
+        with suppress(ApiError):  # it may have been handed out, and answered, before; or nobody waits any more
+            match answer:
+                case Answer.RESULT:
+                    await self.service.callback_succeeded(callback_id, place.path.encode())
+                case Answer.FAILURE:
+                    error: ErrorObject = {"ErrorType": "Rejected", "ErrorMessage": f"{place.path} is rejected"}
+                    await self.service.callback_failed(callback_id, error)
+                case Answer.NOTHING:
+                    pass
+                case _:
+                    assert_never(answer)
+
+
+async def target(event: Any, context: Any) -> str:
+    """What programs invoke."""
+    if event["fails"]:
+        raise Broken(f"{event['place']} is broken")
+    return event["place"]
+
+
+@durable_execution
+async def durable_target(event: Any, ctx: DurableContext) -> str:
+    await ctx.wait(timedelta(seconds=1))
+    await ctx.step(lambda: None, name="work")
+    return await target(event, ctx)
+
+
+@attrs.frozen
+class Function:
+    """The workflow's function, as the service invokes it."""
+
+    run: Run
+    service: DurableService
+    durable: bool = True
+
+    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+        self.run.execution = await self.service._execution(event["DurableExecutionArn"])
+        client = Client(self.run, LocalClient(self.service))
+        client.invocation = asyncio.ensure_future(self.run.handler.run(event, client=client))
+        try:
+            return await client.invocation
+        except Gone as error:
+            raise InvocationFailed({"ErrorType": "Runtime.ExitError"}) from error
+        except asyncio.CancelledError as error:
+            if not client.cancelled:
+                raise
+            raise InvocationFailed({"ErrorType": "Runtime.ExitError"}) from error
+        except Exception as error:
+            self.run.wrong.append(f"the invocation raised {error!r}")
+            raise InvocationFailed({"ErrorType": "Runtime.ExitError"}) from error
+
+
+class Gone(ServiceCallError):
+    """To the invocation, the end of the service; to the service, that of the invocation."""
+
+    def __init__(self) -> None:
+        super().__init__("a call", "the process is gone")
+
+
+@attrs.define
+class Client:
+    """The way to the service: slow at random, and interrupted as planned."""
+
+    run: Run
+    client: LocalClient
+    invocation: asyncio.Future[Any] | None = None
+    cancelled: bool = False
+
+    async def checkpoint(
+        self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
+    ) -> CheckpointResult:
+        return await self._call(lambda: self.client.checkpoint(execution_arn, token, updates, client_token))
+
+    async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
+        return await self._call(lambda: self.client.get_state(execution_arn, token, marker))
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        interruption = self.run.conditions.interruptions.get(next(self.run.calls))
+        if interruption is Interruption.CANCELLED and self.invocation is not None:
+            self.cancelled = self.invocation.cancel()
+        await self._travel()
+        if interruption is Interruption.LOST:
+            raise Gone
+        answer = await call()
+        if interruption is Interruption.REPEATED and (again := await call()) != answer:
+            self.run.wrong.append(f"a call was answered {answer}, and when it was repeated {again}")
+        await self._travel()
+        if interruption is Interruption.UNHEARD:
+            raise Gone
+        return answer
+
+    async def _travel(self) -> None:
+        if (seconds := self.run.rng.choice(_LATENCIES)) is not None:
+            await asyncio.sleep(seconds)
+
+
+@attrs.frozen
+class Finished:
+    """A service that has heard everything there is to be said."""
+
+    wrong: list[str]
+
+    async def checkpoint(
+        self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
+    ) -> CheckpointResult:
+        self.wrong += [f"replay of the finished record writes {update}" for update in updates]
+        if updates:
+            raise Gone
+        return {"CheckpointToken": token, "NewExecutionState": {"Operations": []}}
+
+    async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
+        raise AssertionError("all was in the envelope")
+
+
+def races(program: Program) -> bool:
+    """Whether a branch that fails cancels others. On a replay these may get further than they did."""
+    return any(
+        isinstance(statement, Together) and statement.how.fails_together and any(map(fails, statement.branches))
+        for statement in walk(program.body)
+    )
+
+
+def _outcome(status: str, result: str | None, error: Mapping[str, Any] | None) -> Returned | Failed:
+    if status == "SUCCEEDED":
+        return Returned(json.loads(result or "null"))
+    return Failed(error.get("ErrorType"), error.get("ErrorMessage")) if error else Failed(status, None)
+
+
+def _on_record(execution: Execution) -> frozenset[tuple[str | None, ...]]:
+    return frozenset(
+        (each.id, each.name, each.type, each.sub_type, each.parent_id, each.status)
+        for each in execution.operations[1:]
+        if not (each.name or "").startswith(RACED)
+    )

@@ -1,0 +1,63 @@
+"""Whatever a program is made of and wherever it is interrupted: it means the same."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from .execution import Conditions, Report, execute
+from .generation import programs
+from .meaning import Failed, meaning
+from .program import Program
+
+PROGRAMS = int(os.environ.get("DURABLE_ASYNC_PROGRAMS", "60"))
+INTERRUPTED = 8  # runs of each
+
+
+@contextmanager
+def no_warnings(*, but: str) -> Iterator[None]:
+    """Nothing is logged, and nothing is left that will be."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("durable_async", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False  # or a failing test would print all that was to be expected
+    try:
+        yield
+        gc.collect()
+        assert [record.getMessage() for record in records if record.msg != but] == []
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.propagate = True
+
+
+def check(program: Program, conditions: Conditions, before: Report | None) -> Report:
+    report = execute(program, conditions)
+    try:
+        assert report.wrong == []
+        assert report.outcome == meaning(program)
+        if before is not None:
+            assert report.operations == before.operations
+    except AssertionError as error:
+        error.add_note(f"under {conditions}:\n{program}")
+        raise
+    return report
+
+
+@settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=[*HealthCheck])
+@given(programs(), st.integers(0, 2**32))
+def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
+    failed = "%s failed" if isinstance(meaning(program), Failed) else ""
+    with no_warnings(but=failed):
+        before = check(program, Conditions(seed), None)
+        for n in range(INTERRUPTED):
+            check(program, Conditions.random(seed + n, before.calls), before)

@@ -1,0 +1,49 @@
+"""An event loop on which a day takes no time: when nothing else is to be done, its clock jumps to the next timer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+
+class NothingHappens(Exception):
+    """Everybody waits, and no timer is set."""
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """
+    :ivar is_busy: whether something runs outside the loop, such as a worker thread: then time stands still
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self.is_busy: Callable[[], bool] = lambda: False
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        # One step at the least, or a delay below the clock's resolution would never pass.
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
+
+
+class _Selector(selectors.SelectSelector):
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, Any]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        if self._loop.is_busy():
+            return super().select(None)
+        events = super().select(0)
+        if not events:
+            if timeout is None:
+                raise NothingHappens
+            self._loop.advance(timeout)
+        return events

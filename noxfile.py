@@ -49,7 +49,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """The kill tests, for as long as it takes: ``nox -s soak -- --kills 1000``."""
+    """The kill tests, for as long as it takes: ``DURABLE_ASYNC_KILLS=1000 nox -s soak``."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/kill", *session.posargs)
 

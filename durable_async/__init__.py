@@ -44,6 +44,7 @@ from durable_async.errors import (
     StepError,
     StepInterruptedError,
     StepTimeoutError,
+    StorageUnavailableError,
     WaitForConditionError,
 )
 from durable_async.handler import DurableHandler, durable_execution
@@ -101,6 +102,7 @@ __all__ = [
     "StepInterruptedError",
     "StepSemantics",
     "StepTimeoutError",
+    "StorageUnavailableError",
     "WaitDecision",
     "WaitForCallbackConfig",
     "WaitForConditionConfig",

@@ -197,6 +197,21 @@ class SerializationError(DurableError):
 
 
 @attrs.define(slots=False)
+class StorageUnavailableError(DurableError):
+    """A storage for offloaded values failed in a way that may pass: it was not reached, refused, or was full.
+
+    While a step's result is written it is the failure of the attempt, and the step's retry strategy is asked. While a
+    recorded value is read it ends the invocation, which the service repeats.
+    """
+
+    operation: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.reason}"
+
+
+@attrs.define(slots=False)
 class PayloadTooLargeError(DurableError):
     """A result or error is larger than the service accepts. Nothing was sent, and trying again cannot help."""
 

@@ -19,7 +19,7 @@ KNOWS = {
     "logs": set(),
     "plugins": set(),
     "step_context": {"logs"},
-    "serializers": {"errors"},
+    "serializers": {"errors", "wire"},
     "config": {"backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},

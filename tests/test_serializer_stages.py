@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from durable_async import DurableContext, RetryStrategy, StepConfig, durable_execution
 from durable_async import serializers as public
-from durable_async.errors import SerializationError
+from durable_async.errors import SerializationError, StorageUnavailableError
 from durable_async.serializers import (
     NO_TYPE,
     AesGcm,
@@ -33,7 +33,6 @@ from durable_async.serializers import (
     Serializer,
     SerializerContext,
     Storage,
-    StorageUnavailableError,
     deserialize,
     serialize,
     storage_folder,
@@ -704,7 +703,6 @@ async def test_a_step_whose_result_could_not_be_stored_is_retried(tmp_path):
     assert len(attempts) == 2
 
 
-@pytest.mark.xfail(reason="the engine serializes outside of what a suspension waits for")
 async def test_a_suspension_does_not_cut_an_upload_short(tmp_path):
     """A sibling waits, so nothing but the upload keeps the invocation going."""
     bodies = []
@@ -774,3 +772,34 @@ def test_every_name_is_there_and_no_other():
     assert all(getattr(public, name) is not None for name in public.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Zipped'"):
         _ = public.Zipped
+
+
+async def test_a_storage_that_is_out_while_a_result_is_read_ends_the_invocation_and_not_the_execution(tmp_path):
+    bodies, outages = [], [1, 1]
+
+    class Flaky(FileStorage):
+        async def get(self, reference):
+            if world.invocations > 1 and outages:
+                outages.pop()
+                raise OSError("out")
+            return await super().get(reference)
+
+    def export() -> str:
+        bodies.append(1)
+        return "x" * 1000
+
+    config = StepConfig(serializer=Offloaded(JsonSerializer(), Flaky(tmp_path), 100))
+
+    @durable_execution
+    async def workflow(event: dict, ctx: DurableContext) -> int:
+        try:
+            exported = await ctx.step(export, config=config)
+        except Exception:  # what ends an invocation is nothing that a workflow can catch
+            return -1
+        await ctx.wait(timedelta(hours=1))
+        return len(exported)
+
+    async with World() as world:
+        assert await finished(world, workflow) == 1000
+    assert len(bodies) == 1
+    assert world.invocations == 4

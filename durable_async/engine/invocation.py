@@ -161,6 +161,11 @@ class Invocation:
         while True:
             await self._loop.create_future()
 
+    async def give_up(self, error: Exception) -> NoReturn:
+        """End the invocation for a reason that may be gone when it is repeated."""
+        self._end(Broken(error))
+        await self.refuse()
+
     def mismatch(self, error: NonDeterminismError) -> NonDeterminismError:
         """The execution fails with ``error``, even if the workflow catches it."""
         self._mismatch = error

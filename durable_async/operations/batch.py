@@ -23,7 +23,8 @@ from durable_async.operations.batch_contexts import Contexts, Items
 from durable_async.operations.batch_payload import ResultWriter, write_summary
 from durable_async.operations.batch_replay import read, rebuilt
 from durable_async.operations.batch_rules import completion_reason
-from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+from durable_async.operations.values import read_back, recorded, written
+from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
 from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus
@@ -55,10 +56,10 @@ async def _ended(contexts: Contexts, record: Operation, described: SerializerCon
         result = await rebuilt(contexts, text)
         if serializer is None:
             return result
-        text = await serialize(serializer, result, described)
+        text = await written(contexts.call, serializer, result, described)
     elif serializer is None:
         return await read(contexts, text)
-    return await _deserialized(serializer, text, described)
+    return _checked(await recorded(contexts.call, serializer, text, described), described)
 
 
 class _Run:
@@ -109,17 +110,17 @@ class _Run:
         :return: those whose end is on record: they take no task
         """
         loop = asyncio.get_running_loop()
-        recorded: list[tuple[int, Call]] = []
+        ended: list[tuple[int, Call]] = []
         while self._may_start() and not self.contexts.scope.closed:
             index = self._started
             self._started += 1
             self._statuses[index] = BatchStatus.STARTED
             call = self.contexts.call_of(index)
             if self._is_recorded(call):
-                recorded.append((index, call))
+                ended.append((index, call))
             else:
                 start_task(loop, call.branch, self._run(index, call))
-        return recorded
+        return ended
 
     def _is_recorded(self, call: Call) -> bool:
         record = call.invocation.record.get(call.id)
@@ -130,8 +131,8 @@ class _Run:
             and self.contexts.config.item_serializer is None  # which may have something to wait for
         )
 
-    async def _take_recorded(self, recorded: list[tuple[int, Call]]) -> None:
-        for index, call in recorded:
+    async def _take_recorded(self, ended: list[tuple[int, Call]]) -> None:
+        for index, call in ended:
             if self.contexts.scope.closed:
                 return
             self._take(*await self.contexts.run(index, call))
@@ -198,15 +199,15 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
         if config.serializer is None:
             payload = run.writer.finish(result.items, result.completion_reason)
         else:
-            payload = await serialize(config.serializer, result, described)
-            result = await _deserialized(config.serializer, payload, described)
+            payload = await written(call, config.serializer, result, described)
+            result = _checked(await read_back(call, config.serializer, payload, described), described)
             payload = payload if utf8_size(payload) <= CONTEXT_RESULT_BYTES else None
-        recorded = _summary(call, result, config) if payload is None else payload
+        text = _summary(call, result, config) if payload is None else payload
     except Exception as error:  # noqa: BLE001 - whatever the user's functions for the batch raise fails it
         failure = call.error_object(error)
         await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
-    await call.commit(Action.SUCCEED, Payload=recorded, ContextOptions={"ReplayChildren": payload is None})
+    await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": payload is None})
     return result
 
 
@@ -215,8 +216,7 @@ def _summary(call: Call, result: BatchResult[Any], config: BatchConfig) -> str:
     return call.sized(write_summary(f"{call.subtype}Result", result, text))
 
 
-async def _deserialized(serializer: Serializer, text: str, described: SerializerContext) -> BatchResult[Any]:
-    value: object = await deserialize(serializer, text, described)
+def _checked(value: object, described: SerializerContext) -> BatchResult[Any]:
     if _is_result(value):
         return value
     reason = f"the serializer of a batch must read a BatchResult, not a {type(value).__qualname__}"

@@ -8,11 +8,12 @@ from typing import Any, assert_never
 from durable_async.batch_config import BatchProgress, NestingType
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel, SerializationError
+from durable_async.operations import values
 from durable_async.operations.batch_contexts import Contexts
 from durable_async.operations.batch_payload import RecordedItem, read_result, read_summary
 from durable_async.operations.batch_rules import inferred_reason
 from durable_async.operations.child import flat
-from durable_async.serializers import deserialize, structure
+from durable_async.serializers import structure
 from durable_async.wire.operations import TERMINAL
 
 
@@ -40,7 +41,7 @@ async def _read_item(contexts: Contexts, recorded: RecordedItem) -> BatchItem[An
             if serializer is None:
                 value = structure(recorded.result, described)
             else:
-                value = await deserialize(serializer, str(recorded.result), described)
+                value = await values.recorded(call, serializer, str(recorded.result), described)
             return BatchItem(index, BatchStatus.SUCCEEDED, value, None, call.name)
         case _:
             assert_never(recorded.status)

@@ -20,7 +20,8 @@ from durable_async.errors import (
     ContextMisuseError,
     ServiceCallError,
 )
-from durable_async.serializers import NO_TYPE, Serializer, SerializerContext, deserialize
+from durable_async.operations.values import recorded
+from durable_async.serializers import NO_TYPE, Serializer, SerializerContext
 from durable_async.wire.operations import TERMINAL, Action, CallbackDetails, CallbackOptions, Operation, OperationStatus
 
 T_co = TypeVar("T_co", covariant=True)
@@ -47,7 +48,7 @@ class Callback(Generic[T_co]):
         :raises SerializationError: it cannot be read as the type asked for
         """
         call = _asked_here(self._call)
-        value: T_co = await read_answer(answer_of(call, await settled(call)), self._serializer, self._described)
+        value: T_co = await read_answer(call, answer_of(call, await settled(call)), self._serializer, self._described)
         return value
 
 
@@ -89,11 +90,11 @@ def answer_of(call: Call, record: Operation) -> str | None:
             raise call.failure(CallbackFailedError, {"ErrorMessage": "the callback failed", **error})
 
 
-async def read_answer(text: str | None, serializer: Serializer | None, described: SerializerContext) -> Any:
+async def read_answer(call: Call, text: str | None, serializer: Serializer | None, described: SerializerContext) -> Any:
     """What the text says. Who answers may know nothing of JSON, so it is only read as such on demand."""
     if text is None or (serializer is None and described.type is NO_TYPE):
         return text
-    return await deserialize(serializer, text, described)
+    return await recorded(call, serializer, text, described)
 
 
 def _asked_here(call: Call) -> Call:

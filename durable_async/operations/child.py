@@ -11,7 +11,8 @@ from durable_async.config import ChildConfig
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel
-from durable_async.serializers import SerializerContext, deserialize, serialize
+from durable_async.operations.values import read_back, recorded, written
+from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
 from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus
@@ -45,16 +46,16 @@ async def end_of_child(
     if record is None:
         call.post(Action.START)
     try:
-        ended = await _through(await in_context(call, body), config, described)
+        ended = await _through(call, await in_context(call, body), config, described)
         fits = utf8_size(ended.payload) <= CONTEXT_RESULT_BYTES
-        recorded = ended.payload if fits else _summary(call, ended.value, config)
+        text = ended.payload if fits else _summary(call, ended.value, config)
     except NonDeterminismError:
         raise  # fails the execution; of this context it says nothing
     except Exception as error:  # noqa: BLE001 - whatever the function raises is the outcome of its context
         failure = call.error_object(error)
         await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
-    await call.commit(Action.SUCCEED, Payload=recorded, ContextOptions={"ReplayChildren": not fits})
+    await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": not fits})
     return ended
 
 
@@ -66,11 +67,11 @@ async def _recorded_end(
         raise call.failure(ChildContextError, details.get("Error") or {})
     if details.get("ReplayChildren"):
         # The result was too large to record; the children are there to make it from.
-        return await _through(await in_context(call, body), config, described)
+        return await _through(call, await in_context(call, body), config, described)
     payload = details.get("Result")
     if payload is None:
         return Ended(None, "null")
-    return Ended(await deserialize(config.serializer, payload, described), payload)
+    return Ended(await recorded(call, config.serializer, payload, described), payload)
 
 
 async def end_of_virtual_child(
@@ -81,10 +82,10 @@ async def end_of_virtual_child(
     :raises NonDeterminismError: it is recorded
     """
     if (record := await call.look()) is not None:
-        recorded = OperationLabel(record["Type"], record.get("SubType"), record.get("Name"))
-        raise call.invocation.mismatch(NonDeterminismError(call.id, recorded, flat(call)))
+        on_record = OperationLabel(record["Type"], record.get("SubType"), record.get("Name"))
+        raise call.invocation.mismatch(NonDeterminismError(call.id, on_record, flat(call)))
     try:
-        return await _through(await in_virtual_context(call, body), config, described)
+        return await _through(call, await in_virtual_context(call, body), config, described)
     except NonDeterminismError:
         raise
     except Exception as error:  # noqa: BLE001 - see above
@@ -114,10 +115,10 @@ async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> 
             return await body()
 
 
-async def _through(value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
+async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
     """What a replay will read, on the first run too."""
-    payload = await serialize(config.serializer, value, described)
-    return Ended(await deserialize(config.serializer, payload, described), payload)
+    payload = await written(call, config.serializer, value, described)
+    return Ended(await read_back(call, config.serializer, payload, described), payload)
 
 
 def _summary(call: Call, value: Any, config: ChildConfig) -> str:

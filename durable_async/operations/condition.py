@@ -15,7 +15,8 @@ from durable_async.engine.call import Call
 from durable_async.errors import WaitForConditionError
 from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
-from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+from durable_async.operations.values import read_back, recorded, written
+from durable_async.serializers import SerializerContext
 from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategyLike, decide
 from durable_async.wire.operations import Action, Operation, StepDetails, StepOptions
 
@@ -36,7 +37,7 @@ async def run_condition(
         action = next_action(record, StepSemantics.AT_LEAST_ONCE_PER_RETRY)
         match action:
             case Return(payload):
-                return None if payload is None else await deserialize(serializer, payload, described)
+                return await recorded(call, serializer, payload, described)
             case Raise(error):
                 raise call.failure(WaitForConditionError, error)
             case Park(until):
@@ -45,10 +46,13 @@ async def run_condition(
                 if start is Start.POSTED:
                     call.post(Action.START)
                 try:
-                    state = await _state_before(record, attempt, initial_state, serializer, described)
+                    before = last_state(record, attempt)
+                    if before is None:  # the first check gets what has been through text too
+                        before = await written(call, serializer, initial_state, described)
+                    state = await recorded(call, serializer, before, described)
                     state = await run_attempt(call, partial(check, state), attempt)
-                    payload = call.sized(await serialize(serializer, state, described))
-                    decision = decide(strategy, await deserialize(serializer, payload, described), attempt)
+                    payload = call.sized(await written(call, serializer, state, described))
+                    decision = decide(strategy, await read_back(call, serializer, payload, described), attempt)
                 except Exception as error:  # noqa: BLE001 - whatever is raised here is the condition's failure
                     await call.commit(Action.FAIL, Error=call.error_object(error))
                 else:
@@ -57,18 +61,13 @@ async def run_condition(
                 raise AssertionError("only an at-most-once attempt counts as interrupted")
 
 
-async def _state_before(
-    record: Operation | None, attempt: int, initial: Any, serializer: Serializer | None, described: SerializerContext
-) -> Any:
-    """What to check from: the state of the check before, or a copy of the initial one that has been through text too.
+def last_state(record: Operation | None, attempt: int) -> str | None:
+    """The recorded state of the check before; None if there is none.
 
-    The record may have lost the former: a service may drop it at the START of a check that was then interrupted.
+    The record may have lost it: a service may drop it at the START of a check that was then interrupted.
     """
     details: StepDetails = (record.get("StepDetails") or {}) if record else {}
-    text = details.get("Result") if attempt > 1 else None
-    if text is None:
-        text = await serialize(serializer, initial, described)
-    return await deserialize(serializer, text, described)
+    return details.get("Result") if attempt > 1 else None
 
 
 async def _end_check(call: Call, decision: WaitDecision, payload: str, attempt: int) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from durable_async.config import InvokeConfig
 from durable_async.engine.call import Call
 from durable_async.errors import InvokeError, InvokeFailedError, InvokeStoppedError, InvokeTimeoutError
-from durable_async.serializers import SerializerContext, deserialize, serialize
+from durable_async.operations.values import recorded, written
+from durable_async.serializers import SerializerContext
 from durable_async.wire.operations import (
     TERMINAL,
     Action,
@@ -27,8 +28,7 @@ async def run_invoke(
         record = await call.look() or record
     details: ChainedInvokeDetails = record.get("ChainedInvokeDetails") or {}
     if record["Status"] == OperationStatus.SUCCEEDED:
-        result = details.get("Result")
-        return None if result is None else await deserialize(config.result_serializer, result, described)
+        return await recorded(call, config.result_serializer, details.get("Result"), described)
     kind, message = _failure(record["Status"])
     raise call.failure(kind, {"ErrorMessage": f"{function_name} {message}", **(details.get("Error") or {})})
 
@@ -36,7 +36,7 @@ async def run_invoke(
 async def _start(call: Call, function_name: str, payload: Any, config: InvokeConfig) -> Operation:
     """:raises SerializationError: the payload cannot be written; :raises PayloadTooLargeError: it is too large"""
     described = SerializerContext(call.invocation.execution_arn, call.id, call.name)
-    text = call.sized(await serialize(config.payload_serializer, payload, described))
+    text = call.sized(await written(call, config.payload_serializer, payload, described))
     options = ChainedInvokeOptions(FunctionName=function_name)
     if config.tenant_id is not None:
         options["TenantId"] = config.tenant_id

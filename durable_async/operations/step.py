@@ -18,8 +18,9 @@ from durable_async.errors import (
 )
 from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async.operations.values import read_back, recorded, written
 from durable_async.retry import RetryDecision, decide
-from durable_async.serializers import SerializerContext, deserialize, serialize
+from durable_async.serializers import SerializerContext
 from durable_async.wire.operations import Action, Operation
 from durable_async.wire.timestamps import seconds
 
@@ -32,7 +33,7 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
         record = await call.look()
         match next_action(record, config.semantics):
             case Return(payload):
-                return None if payload is None else await deserialize(config.serializer, payload, described)
+                return await recorded(call, config.serializer, payload, described)
             case Raise(error):
                 raise call.failure(StepError, error)
             case Park(until):
@@ -46,8 +47,8 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
                     call.post(Action.START)
                 try:
                     value = await run_attempt(call, body, attempt, config.timeout)
-                    payload = call.sized(await serialize(config.serializer, value, described))
-                    result = await deserialize(config.serializer, payload, described)  # as every replay will
+                    payload = call.sized(await written(call, config.serializer, value, described))
+                    result = await read_back(call, config.serializer, payload, described)
                 except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
                     await _end_failed(call, record, error, attempt, config)
                 else:

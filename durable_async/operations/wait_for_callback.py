@@ -61,7 +61,7 @@ async def run_wait_for_callback(
         details: ContextDetails = record.get("ContextDetails") or {}
         if record["Status"] != OperationStatus.SUCCEEDED:
             raise _failure(call, details.get("Error") or {})
-        return await read_answer(details.get("Result"), config.serializer, described)
+        return await read_answer(call, details.get("Result"), config.serializer, described)
     try:
         text = await in_context(call, partial(_answer, call, new_call, submitter, config))
     except CallbackError as error:
@@ -73,7 +73,7 @@ async def run_wait_for_callback(
     if text is not None:
         outcome["Payload"] = text
     await call.commit(Action.SUCCEED, **outcome)
-    return await read_answer(text, config.serializer, described)
+    return await read_answer(call, text, config.serializer, described)
 
 
 async def _answer(

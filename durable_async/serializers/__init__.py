@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from durable_async.serializers.compression import Compressed
     from durable_async.serializers.encryption import Cipher, Encrypted
     from durable_async.serializers.file_storage import FileStorage
-    from durable_async.serializers.offload import Offloaded, Storage, StorageUnavailableError, storage_folder
+    from durable_async.serializers.offload import Offloaded, Storage, storage_folder
     from durable_async.serializers.s3_storage import S3Storage
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Serializer",
     "SerializerContext",
     "Storage",
-    "StorageUnavailableError",
     "deserialize",
     "parameter_type",
     "return_type",
@@ -51,7 +50,6 @@ _LATER = {
     "Offloaded": "offload",
     "S3Storage": "s3_storage",
     "Storage": "offload",
-    "StorageUnavailableError": "offload",
     "storage_folder": "offload",
 }
 

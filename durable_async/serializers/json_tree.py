@@ -80,7 +80,7 @@ def is_plain(value: object) -> bool:
     return False
 
 
-def flaw(tree: object, path: str = "$") -> str | None:  # noqa: PLR0911 - one for each class of a tree
+def flaw(tree: object, path: str = "$") -> str | None:
     """What keeps a tree from being JSON that can be read again, as ``path: reason``; None if nothing does."""
     if tree is None or isinstance(tree, (str, int)):
         return None

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from durable_async.errors import DurableError, SerializationError
+from durable_async.errors import DurableError, SerializationError, StorageUnavailableError
 from durable_async.serializers.base import Serializer, SerializerContext
 from durable_async.serializers.default import deserialize, serialize
 from durable_async.serializers.json_tree import class_name, clipped
@@ -40,20 +40,6 @@ class Storage(Protocol):
     async def get(self, reference: str) -> bytes:
         """:raises LookupError: nothing is there; :raises ValueError: it is no reference of this storage"""
         ...
-
-
-@attrs.define(slots=False)
-class StorageUnavailableError(DurableError):
-    """A storage failed in a way that may pass: it was not reached, refused, or was full.
-
-    While a step's result is written it is the failure of the attempt, and the step's retry strategy is asked.
-    """
-
-    operation: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.operation}: {self.reason}"
 
 
 @attrs.frozen

@@ -5,8 +5,8 @@
         started = await service.invoke("orders:$LATEST", b'{"order": 42}')
         closed = await service.wait(started.execution_arn)
 
-``local_function`` is in ``durable_async.transport.local``. The modules below are the service's own; these names are what
-others use.
+``local_function`` is in ``durable_async.transport.local``. The modules below are the service's own; these names are
+what others use.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A program as a workflow.
 
-Between its statements, and in the bodies of its steps, it naps at random. So its tasks take turns differently in every
+Between its statements it pauses, and the bodies of its steps take their time, at random. So its tasks take turns differently in every
 run, while what they do is always the same.
 """
 
@@ -74,7 +74,8 @@ DURABLE_TARGET = "durable-target:$LATEST"
 
 _FAR = timedelta(days=100)
 _FOR_EVER = timedelta(days=300)
-_NAPS = (None, None, 0, 0, 0, 0.01, 0.3, 4)  # seconds; None: none at all
+_TURNS = (0, 0, 1, 2, 10)
+_LABOUR = (0, 0, 0.01, 0.3, 4)  # seconds
 
 
 @attrs.frozen
@@ -136,9 +137,14 @@ class Interpreter:
 
         return workflow
 
-    async def nap(self) -> None:
-        if (seconds := self.rng.choice(_NAPS)) is not None:
-            await asyncio.sleep(seconds)
+    async def _pause(self) -> None:
+        """In the workflow's own code: some turns of the loop. Time that passes there would not hold its invocation."""
+        for _ in range(self.rng.choice(_TURNS)):
+            await asyncio.sleep(0)
+
+    async def _labour(self) -> None:
+        """In the body of a step: some time."""
+        await asyncio.sleep(self.rng.choice(_LABOUR))
 
     async def _block(self, ctx: DurableContext, block: Block, place: Place) -> list[Any]:
         values: list[Any] = []
@@ -147,7 +153,7 @@ class Interpreter:
         return values
 
     async def _one(self, ctx: DurableContext, statement: Statement, place: Place) -> Any:
-        await self.nap()
+        await self._pause()
         try:
             value = await self._statement(ctx, statement, place)
         except Exception as error:
@@ -240,7 +246,7 @@ class Interpreter:
 
         async def on_loop() -> str:
             self.observer.began(current_step(), at_most_once=step.at_most_once)
-            await self.nap()
+            await self._labour()
             return end()
 
         return in_thread if step.in_thread else on_loop
@@ -261,7 +267,7 @@ class Interpreter:
         callback = await ctx.create_callback(name=place.name, config=config)
         submitter = self._submitter(WaitForCallback(statement.answer, statement.after), place)
         await ctx.step(submitter, callback.callback_id, name=(place / "submitter").name)
-        await self.nap()
+        await self._pause()
         return await callback.result()
 
     def _submitter(self, call: WaitForCallback, place: Place) -> Callable[[str], Awaitable[None]]:
@@ -269,16 +275,16 @@ class Interpreter:
             self.observer.began(current_step(), at_most_once=False)
             if call.fails:
                 raise Broken(f"{place.path} is broken")
-            await self.nap()
+            await self._labour()
             self.observer.handed_out(callback_id, place, call.answer, call.after)
-            await self.nap()
+            await self._labour()
 
         return submitter
 
     def _condition(self, ctx: DurableContext, call: Condition, place: Place) -> Coroutine[Any, Any, int]:
         async def check(done: int) -> int:
             self.observer.began(current_step(), at_most_once=False)
-            await self.nap()
+            await self._labour()
             if call.verdict is Verdict.RAISES and done + 1 == call.checks:
                 raise Broken(f"{place.path} is broken")
             return done + 1

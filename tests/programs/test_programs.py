@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .execution import Conditions, Report, execute
 from .generation import programs
 from .meaning import Failed, meaning
-from .program import Program
+from .program import Invoke, Program, walk
 
 PROGRAMS = int(os.environ.get("DURABLE_ASYNC_PROGRAMS", "60"))
 INTERRUPTED = 8  # runs of each
@@ -40,6 +41,11 @@ def no_warnings(*, but: str) -> Iterator[None]:
             logger.propagate = True
 
 
+def any_workflow_fails(program: Program) -> bool:
+    invoked = any(isinstance(each, Invoke) and each.durable and each.fails for each in walk(program.body))
+    return invoked or isinstance(meaning(program), Failed)
+
+
 def check(program: Program, conditions: Conditions, before: Report | None) -> Report:
     report = execute(program, conditions)
     try:
@@ -53,11 +59,12 @@ def check(program: Program, conditions: Conditions, before: Report | None) -> Re
     return report
 
 
+# A task that is cancelled before its first step drops the coroutines it was to await.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=[*HealthCheck])
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
-    failed = "%s failed" if isinstance(meaning(program), Failed) else ""
-    with no_warnings(but=failed):
+    with no_warnings(but="%s failed" if any_workflow_fails(program) else ""):
         before = check(program, Conditions(seed), None)
         for n in range(INTERRUPTED):
             check(program, Conditions.random(seed + n, before.calls), before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import selectors
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +21,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self.is_busy: Callable[[], bool] = lambda: False
         super().__init__(_Selector(self))
+        # A timer is due if it is within this. Finer than floats are after a year, the loop would go round for ever.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        # One step at the least, or a delay below the clock's resolution would never pass.
-        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
+        self._now += seconds
 
 
 class _Selector(selectors.SelectSelector):

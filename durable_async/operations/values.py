@@ -1,0 +1,46 @@
+"""Values on their way to the record and back, through the serializer of their operation.
+
+A serializer of the user's own may have something to wait for, such as a file store. A suspension does not cut that
+short.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durable_async.engine.call import Call
+from durable_async.errors import StorageUnavailableError
+from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+
+
+async def written(call: Call, serializer: Serializer | None, value: Any, described: SerializerContext) -> str:
+    """The text to record.
+
+    :raises SerializationError: the value cannot be written
+    """
+    with call.running():
+        return await serialize(serializer, value, described)
+
+
+async def read_back(call: Call, serializer: Serializer | None, text: str, described: SerializerContext) -> Any:
+    """What every replay will make of a text that is about to be recorded."""
+    with call.running():
+        return await deserialize(serializer, text, described)
+
+
+async def recorded(call: Call, serializer: Serializer | None, text: str | None, described: SerializerContext) -> Any:
+    """The value of a text on record; None if there is none.
+
+    If the store that keeps it does not answer, the invocation ends and is repeated: of the execution it says nothing.
+
+    :raises SerializationError: the text cannot be read
+    """
+    if text is None:
+        return None
+    if serializer is None:
+        return await deserialize(None, text, described)
+    try:
+        with call.running():
+            return await deserialize(serializer, text, described)
+    except StorageUnavailableError as error:
+        await call.invocation.give_up(error)

@@ -27,6 +27,7 @@ from durable_async import (
     durable_execution,
 )
 from durable_async.engine import invocation
+from durable_async.operations import batch
 from durable_async.wire.ids import operation_id
 
 from .world import World
@@ -376,6 +377,29 @@ async def test_an_item_that_is_too_large_itself_is_made_again_too():
     assert entered == {0: 2, 1: 2}
 
 
+async def old_summary(monkeypatch, nesting):
+    """A large batch whose record does not say which of its items had ended, as older SDKs wrote."""
+    monkeypatch.setattr(batch, "write_summary", lambda *_: '{"type": "MapResult", "totalCount": 2}')
+
+    async def item(ctx, n):
+        return await (ctx.wait(HOUR) if n else same("x" * 300 * KIB))
+
+    completion = CompletionConfig.first_successful()
+    config = MapConfig(max_concurrency=2, completion=completion, nesting=nesting)
+    return await both_runs(lambda ctx: ctx.map(item, range(3), config=config))
+
+
+async def test_without_a_summary_the_records_of_the_items_say_it_all(monkeypatch):
+    first, replayed = await old_summary(monkeypatch, NestingType.NESTED)
+    assert again(first) == again(replayed)
+    assert facts(replayed) == ["MIN_SUCCESSFUL_REACHED", "SUCCEEDED", ["SUCCEEDED", "STARTED"]]
+
+
+async def test_without_a_summary_and_records_of_items_nothing_is_guessed(monkeypatch):
+    with pytest.raises(AssertionError, match="does not say which of its items had ended"):
+        await old_summary(monkeypatch, FLAT)
+
+
 async def test_a_summary_that_fails_fails_the_batch():
     @durable_execution
     async def workflow(event, ctx):
@@ -655,6 +679,15 @@ async def test_a_batch_does_not_wait_for_items_that_wait():
     assert world.invocations == 2
 
 
+async def test_the_time_after_a_batch_is_that_of_its_end():
+    async def end(ctx):
+        before = ctx.now()
+        await ctx.parallel([waiting])
+        return ctx.now() - before
+
+    assert await both_runs(end) == [HOUR, HOUR]
+
+
 async def test_what_still_runs_is_cancelled_and_cleans_up_before_the_batch_returns():
     log = []
 
@@ -719,7 +752,8 @@ async def test_one_that_takes_its_cancellation_for_a_failure_cannot_write():
     assert world.invocations == 2
 
 
-async def test_one_that_goes_round_for_ever_is_left_behind(caplog):
+async def test_one_that_goes_round_for_ever_is_left_behind_at_once(caplog, monkeypatch):
+    monkeypatch.setattr(invocation, "GRACE", 3600)
     free = False
 
     async def endless(ctx):

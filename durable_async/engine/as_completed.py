@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 from durable_async.errors import ContextMisuseError
 
@@ -25,14 +25,14 @@ def place_in_as_completed(coro: Coroutine[Any, Any, Any]) -> tuple[Sequence[Any]
 
     :raises ContextMisuseError: it was given something without an order, or that is used up
     """
-    frame: FrameType | None = sys._getframe(4)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - that of who called the factory; no public way shows it
+    frame: FrameType | None = sys._getframe(4)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
     while frame is not None and frame.f_code.co_filename.startswith(_ASYNCIO):
         argument = _ARGUMENT.get(frame.f_code.co_qualname)
         if argument is not None:
             given: Any = frame.f_locals.get(argument)
             if isinstance(given, Sequence):
-                given = cast("Sequence[Any]", given)
-                return given, next(n for n, item in enumerate(given) if item is coro)
+                items: Sequence[Any] = given
+                return items, next(n for n, item in enumerate(items) if item is coro)
             raise ContextMisuseError(
                 "asyncio.as_completed starts coroutines in no order that a replay repeats, unless it is given a list"
             )

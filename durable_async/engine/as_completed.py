@@ -30,9 +30,8 @@ def place_in_as_completed(coro: Coroutine[Any, Any, Any]) -> tuple[Sequence[Any]
         argument = _ARGUMENT.get(frame.f_code.co_qualname)
         if argument is not None:
             given: Any = frame.f_locals.get(argument)
-            if isinstance(given, Sequence):
-                items: Sequence[Any] = given
-                return items, next(n for n, item in enumerate(items) if item is coro)
+            if issubclass(type(given), Sequence):
+                return given, next(n for n, item in enumerate(given) if item is coro)
             raise ContextMisuseError(
                 "asyncio.as_completed starts coroutines in no order that a replay repeats, unless it is given a list"
             )

@@ -61,10 +61,14 @@ async def running(*command: str, port: int, environment: Mapping[str, str], log:
 async def _listens(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
     async with asyncio.timeout(_START_SECONDS):
         while True:
-            assert process.returncode is None, f"it ended at once:\n{log.read_text(errors='replace')}"
+            assert process.returncode is None, f"it ended at once:\n{_text(log)}"
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
                 await writer.wait_closed()
                 return
             await asyncio.sleep(0.02)
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace")

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from durable_async.engine.branches import entered
-from durable_async.engine.call import Call
 from durable_async.engine.invocation import Invocation
+from durable_async.engine.observer import ObservedCall
 from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
 from durable_async.engine.plugin_sources import listeners
@@ -73,7 +73,7 @@ class Instrumentation:
 
     # --- for the engine and the operations ---
 
-    def starting(self, call: Call) -> None:
+    def starting(self, call: ObservedCall) -> None:
         """The START of ``call`` is about to be enqueued."""
         self._replayed[call.id] = self._record.get(call.id) is not None
         if self._listeners["on_operation_start"]:
@@ -91,13 +91,15 @@ class Instrumentation:
                 self._tell("on_operation_start", self._info(operation))
 
     @contextmanager
-    def attempt(self, call: Call, attempt: int) -> Generator[None]:
+    def attempt(self, call: ObservedCall, attempt: int) -> Generator[None]:
         """``call.running()`` for an attempt of a step or condition, and the plugins are told."""
         with self.user_function(call, attempt), call.running():
             yield
 
     @contextmanager
-    def user_function(self, call: Call, attempt: int | None = None, *, recorded: bool = True) -> Generator[None]:
+    def user_function(
+        self, call: ObservedCall, attempt: int | None = None, *, recorded: bool = True
+    ) -> Generator[None]:
         """Entered while a user's function runs.
 
         :param attempt: of a step or condition
@@ -137,7 +139,7 @@ class Instrumentation:
                 elif not recorded:
                     self._tell_end_unrecorded(end)
 
-    def trace_header(self, call: Call, function_name: str) -> str | None:
+    def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
         """What a function that is about to be invoked is to get as its trace header, if a plugin says so."""
         if not self._listeners["trace_header"]:
             return None
@@ -219,7 +221,7 @@ class Instrumentation:
     def _info(self, operation: Operation) -> OperationInfo:
         return of_operation(self._arn, operation, is_replayed=self._replayed.get(operation["Id"], True))
 
-    def _info_of(self, call: Call) -> OperationInfo:
+    def _info_of(self, call: ObservedCall) -> OperationInfo:
         operation = self._record.get(call.id)
         return of_call(call) if operation is None else self._info(operation)
 

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from durable_async.engine.branches import Branch, Task, Workflow, entered
 from durable_async.engine.failures import Verdict, verdict
 from durable_async.engine.flusher import Flusher, TokenWithdrawn
+from durable_async.engine.observer import Observer
 from durable_async.engine.outcomes import Broken, Ending, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.engine.record import Record
 from durable_async.engine.suspension import Activity
@@ -29,9 +30,6 @@ from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
 from durable_async.wire.timestamps import seconds
-
-if TYPE_CHECKING:
-    from durable_async.engine.instrumentation import Instrumentation
 
 logger = logging.getLogger("durable_async")
 
@@ -49,7 +47,7 @@ class Invocation:
     :ivar plugins: None if there are none
     """
 
-    plugins: Instrumentation | None = None
+    plugins: Observer | None = None
 
     def __init__(
         self,

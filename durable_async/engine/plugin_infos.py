@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import attrs
 
-from durable_async.engine.call import Call
+from durable_async.engine.observer import ObservedCall
 from durable_async.engine.record import Record
 from durable_async.errors import OperationError
 from durable_async.plugins import OperationInfo
@@ -47,10 +47,10 @@ def of_operation(execution_arn: str, operation: Operation, *, is_replayed: bool)
     )
 
 
-def of_call(call: Call) -> OperationInfo:
+def of_call(call: ObservedCall) -> OperationInfo:
     """An operation that is not on record yet."""
     return OperationInfo(
-        execution_arn=call.invocation.execution_arn,
+        execution_arn=call.branch.workflow.execution_arn,
         operation_id=call.id,
         operation_type=call.kind.value,
         sub_type=call.subtype.value,

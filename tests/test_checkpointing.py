@@ -192,6 +192,23 @@ async def test_a_batch_has_at_most_250_updates():
     assert [len(call) for call in world.calls] == [250, 250, 100]
 
 
+async def test_those_just_woken_ride_along_with_what_is_left():
+    @durable_execution
+    async def workflow(event, ctx):
+        async def body():
+            return 1
+
+        async def strand():
+            await ctx.step(body)
+            await ctx.step(body)
+
+        await asyncio.gather(*(strand() for _ in range(300)))
+
+    async with World() as world:
+        await world.run(workflow)
+    assert [len(call) for call in world.calls] == [250, 250, 250, 250, 200]
+
+
 async def test_a_batch_stays_within_its_bytes():
     sizes = []
 

@@ -192,6 +192,44 @@ async def test_a_batch_has_at_most_250_updates():
     assert [len(call) for call in world.calls] == [250, 250, 100]
 
 
+async def test_a_start_is_shown_when_it_is_due_itself(monkeypatch):
+    """Not when the timer rings that an earlier one has set."""
+    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.5)
+
+    @durable_execution
+    async def workflow(event, ctx):
+        for n in range(4):
+            await ctx.step(asyncio.sleep, 0.2, name=str(n))
+
+    async with World() as world:
+        await world.run(workflow)
+    assert world.calls == [[f"START {n}", f"SUCCEED {n}"] for n in range(4)]
+
+
+async def test_an_answer_that_comes_in_pages_is_read_to_its_end():
+    workflow = Workflow()
+
+    class Paging(Failing):
+        async def checkpoint(self, *args):
+            result = await super().checkpoint(*args)
+            self.rest = result["NewExecutionState"]["Operations"]
+            return {**result, "NewExecutionState": {"Operations": [], "NextMarker": "more"}}
+
+        async def get_state(self, arn, token, marker):
+            assert marker == "more"
+            first, *rest = self.rest
+            self.rest = rest
+            return {"Operations": [first], "NextMarker": "more" if rest else None}
+
+    class Handler:
+        async def run(self, envelope, *, client, lambda_context=None):
+            return await workflow.handler.run(envelope, client=Paging(world.service, []))
+
+    async with World() as world:
+        output = await _answer_of(world, Handler())
+    assert output == {"Status": "SUCCEEDED", "Result": '"done"'}
+
+
 async def test_those_just_woken_ride_along_with_what_is_left():
     @durable_execution
     async def workflow(event, ctx):

@@ -2,24 +2,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from .environments import MINISTACK, OFFICIAL, RUNTIME, Environment, runtime_emulator
 from .processes import AWS_SETTINGS
 
+HERE = Path(__file__).parent
+ASKED_FOR = os.environ.get("DURABLE_ASYNC_INTEROP") == "1"
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "interop: installs and runs the peers; only with DURABLE_ASYNC_INTEROP=1")
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not ASKED_FOR:
+        ours = [item for item in items if HERE in item.path.parents]
+        items[:] = [item for item in items if item not in ours]
+        config.hook.pytest_deselected(items=ours)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("DURABLE_ASYNC_INTEROP") == "1":
-        return
-    not_asked_for = pytest.mark.skip("installs the peers from the registry: set DURABLE_ASYNC_INTEROP=1")
-    for item in items:
-        if item.get_closest_marker("interop"):
-            item.add_marker(not_asked_for)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not ASKED_FOR:
+        terminalreporter.write_line(
+            "Not run: tests/interop, which installs the peers. DURABLE_ASYNC_INTEROP=1 asks for it."
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

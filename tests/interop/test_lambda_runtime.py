@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from aiohttp import ClientSession
 
 from durable_async.service import DurableService
@@ -14,8 +13,6 @@ from durable_async.service.http import serve
 from .lambda_runtime import FUNCTION, lambda_runtime
 from .remote import RemoteFunction
 from .services import OfficialEmulator
-
-pytestmark = pytest.mark.interop
 
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"

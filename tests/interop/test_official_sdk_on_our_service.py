@@ -20,8 +20,6 @@ from .environments import Environment
 from .processes import aws_environment, free_port, running
 from .remote import RemoteFunction
 
-pytestmark = pytest.mark.interop
-
 PEERS = Path(__file__).parent / "peers"
 DURABLE = [
     *("step_and_wait", "retried", "exhausted", "failing", "at_most_once", "invoked_again"),

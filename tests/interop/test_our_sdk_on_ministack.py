@@ -13,8 +13,6 @@ from .environments import Environment
 from .examples import EXAMPLES, start
 from .services import Ministack
 
-pytestmark = pytest.mark.interop
-
 UNSUPPORTED = {
     "retried": "after a RETRY the step is STARTED again, and the attempt is not counted",
     "condition": "the state that a RETRY carries is not kept",

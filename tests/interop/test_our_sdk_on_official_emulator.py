@@ -15,8 +15,6 @@ from .environments import Environment
 from .examples import EXAMPLES, start
 from .services import OfficialEmulator
 
-pytestmark = pytest.mark.interop
-
 ENDED = ["InvocationCompleted", "ExecutionSucceeded"]
 
 

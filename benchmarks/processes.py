@@ -29,9 +29,9 @@ class Service:
     def envelope(self, execution: str) -> dict[str, Any]:
         return self._ask("POST", f"/executions/{execution}")["envelope"]
 
-    def calls(self, execution: str) -> int:
-        """How many checkpoints it has had."""
-        return self._ask("GET", f"/executions/{execution}")["calls"]
+    def counts(self, execution: str) -> dict[str, int]:
+        """``calls``: how many checkpoints it has had; ``updates``: in them."""
+        return self._ask("GET", f"/executions/{execution}")
 
     def _ask(self, method: str, path: str, document: Any = None) -> Any:
         body = None if document is None else json.dumps(document).encode()

@@ -3,7 +3,8 @@
 A stub on purpose. Its time is part of every contender's wall time, and a store that costs more than the SDKs would make
 them all look alike; so it does what the protocol asks for and nothing else. It chains tokens, counts calls, and
 answers a checkpoint with the operations that it changed. An envelope holds the whole record, so nobody asks for
-pages. It is started as a process: ``python -m benchmarks.service`` prints its port and ends with its standard input.
+pages. A wait has a due time and never ends, for none is measured so long. It is started as a process:
+``python -m benchmarks.service`` prints its port and ends with its standard input.
 
 Beside the service's own paths it has three for whoever measures:
 
@@ -28,7 +29,7 @@ import attrs
 STEP = "work"  # the name of every step, which an SDK may compare on replay
 _API = "/2025-12-01/durable-executions/"
 _STATUS = {"START": "STARTED", "SUCCEED": "SUCCEEDED", "FAIL": "FAILED"}
-_DETAILS = {"STEP": "StepDetails", "CONTEXT": "ContextDetails"}
+_DETAILS = {"STEP": "StepDetails", "CONTEXT": "ContextDetails", "WAIT": "WaitDetails"}
 
 
 @attrs.define
@@ -75,9 +76,12 @@ class Execution:
             self.operations[update["Id"]] = operation
         operation["Status"] = _STATUS[update["Action"]]
         details = operation.setdefault(_DETAILS[update["Type"]], {"Attempt": 1} if update["Type"] == "STEP" else {})
+        if update["Type"] == "WAIT":
+            details["ScheduledEndTimestamp"] = now + update["WaitOptions"]["WaitSeconds"]
         if update["Action"] != "START":
             operation["EndTimestamp"] = now
             details |= {ours: update[theirs] for ours, theirs in _OUTCOME if theirs in update}
+            details |= update.get("ContextOptions") or {}  # whether to replay the children
         return operation
 
 
@@ -86,10 +90,15 @@ _tokens = (f"{number:012d}" for number in count(1))
 _executions: dict[str, Execution] = {}
 
 
+_TIMES = ("StartTimestamp", "EndTimestamp", "ScheduledEndTimestamp")
+
+
 def _with_milliseconds(operation: dict[str, Any]) -> dict[str, Any]:
     """Envelopes count milliseconds, the API's answers seconds."""
-    times = {key: int(operation[key] * 1000) for key in ("StartTimestamp", "EndTimestamp") if key in operation}
-    return operation | times
+    converted = operation | {key: int(operation[key] * 1000) for key in _TIMES if key in operation}
+    if "WaitDetails" in operation:
+        converted["WaitDetails"] = _with_milliseconds(operation["WaitDetails"])
+    return converted
 
 
 def _new_execution(input_: Any, completed: int) -> Execution:

@@ -140,6 +140,39 @@ async def test_a_service_that_gives_no_further_token_gets_no_further_word():
     assert workflow.ran == [1] and len(client.calls) == 1
 
 
+async def test_a_result_is_no_answer_when_the_token_was_withdrawn_meanwhile(monkeypatch):
+    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.0)
+    sent, withdrawn = asyncio.Event(), asyncio.Event()
+
+    class Withdrawing(Failing):
+        async def checkpoint(self, *args):
+            result = await super().checkpoint(*args)
+            sent.set()
+            await asyncio.sleep(0.01)  # the workflow returns meanwhile
+            asyncio.get_running_loop().call_later(0.01, withdrawn.set)
+            return {"NewExecutionState": result["NewExecutionState"]}
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async def left_behind():
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                await withdrawn.wait()
+
+        workflow.task = asyncio.create_task(ctx.step(left_behind))
+        await sent.wait()
+        return "done"
+
+    class Handler:
+        async def run(self, envelope, *, client, lambda_context=None):
+            return await workflow.run(envelope, client=Withdrawing(world.service, []))
+
+    async with World() as world:
+        output = await _answer_of(world, Handler())
+    assert output == {"Status": "PENDING"}
+
+
 async def _answer_of(world, handler):
     from durable_async.transport.local import local_function
 

@@ -43,8 +43,11 @@ async def run_steps(envelope: dict[str, Any], open_client) -> dict[str, Any]:
     return {"Status": "SUCCEEDED", "Result": json.dumps(total)}
 
 
-def measure(create_client) -> None:
-    """:param create_client: returns aiobotocore's context of a client, which is entered once and never left"""
+def measure(create_client, run=run_steps) -> None:
+    """Of ``run(envelope, open_client)``.
+
+    :param create_client: returns aiobotocore's context of a client, which is entered once and never left
+    """
     runner = asyncio.Runner()
     contexts: list[Any] = []
     clients: list[Any] = []
@@ -59,7 +62,7 @@ def measure(create_client) -> None:
         for context in contexts:
             await context.__aexit__(None, None, None)
 
-    stopwatch.measure(lambda envelope: runner.run(run_steps(envelope, open_client)))
+    stopwatch.measure(lambda envelope: runner.run(run(envelope, open_client)))
     runner.run(close_client())
     runner.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import threading
 from collections.abc import Callable
@@ -30,8 +31,9 @@ def workflow_returns() -> None:
 def measure(invoke: Callable[[dict[str, Any]], Any]) -> None:
     """Read ``{"spawned_at": ..., "warm_up": [envelope], "envelope": ...}``, invoke, print figures in seconds.
 
-    CPU time is that of all threads. The tail is what passes between the workflow's return and the handler's. The life
-    is that of the process until then; ``perf_counter`` counts for all processes alike.
+    CPU time is that of all threads. The tail is what passes between the workflow's return and the handler's. Memory is
+    the bytes by which the peak of the process grows meanwhile. The life is that of the process until then;
+    ``perf_counter`` counts for all processes alike.
     """
     task = json.load(sys.stdin)
     for envelope in task["warm_up"]:
@@ -40,17 +42,25 @@ def measure(invoke: Callable[[dict[str, Any]], Any]) -> None:
         print(json.dumps({"calls": _own_calls(task["count_calls_of"], lambda: invoke(task["envelope"]))}), flush=True)
         return
     ran_before = Marks.bodies
+    memory = _peak_memory()
     wall, cpu = perf_counter(), process_time()
     output = invoke(task["envelope"])
     ended, cpu_ended = perf_counter(), process_time()
     figures = {
         "wall": ended - wall,
         "cpu": cpu_ended - cpu,
-        "tail": ended - Marks.returned_at if Marks.returned_at else 0.0,  # the floor has none
+        "tail": ended - Marks.returned_at if Marks.returned_at else 0.0,  # the floor has none, nor has what suspends
+        "memory": _peak_memory() - memory,
         "life_wall": ended - task["spawned_at"],
         "life_cpu": cpu_ended,
     }
     print(json.dumps({"figures": figures, "output": output, "bodies": Marks.bodies - ran_before}), flush=True)
+
+
+def _peak_memory() -> int:
+    """The most bytes that were resident at once."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _own_calls(package: str, invoke: Callable[[], Any]) -> int:

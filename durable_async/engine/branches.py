@@ -13,8 +13,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Any
 
@@ -185,22 +184,30 @@ class entered:  # noqa: N801 - reads as a verb, and is on the path of each step:
         _current.reset(self._token)
 
 
-@contextmanager
-def entered_scope(workflow: Workflow, scope: Scope, prefix: str) -> Generator[None]:
-    """Run what follows in a branch of its own, in ``scope``, which is closed at the end.
+class entered_scope:  # noqa: N801 - as above
+    """``with entered_scope(...):`` what runs in it has a branch of its own in ``scope``, which is closed at the end.
 
     :param prefix: the id from which the ids of the operations in it derive
     """
-    outer = current()
-    latest = outer.latest if isinstance(outer, Branch) else 0.0
-    inner = Branch(workflow, scope, prefix, asyncio.current_task(), latest)
-    try:
-        with entered(inner):
-            yield
-    finally:
-        scope.close()
-        if isinstance(outer, Branch):
-            outer.latest = max(outer.latest, inner.latest)
+
+    __slots__ = ("_entered", "_inner", "_outer", "_scope")
+
+    def __init__(self, workflow: Workflow, scope: Scope, prefix: str) -> None:
+        outer = current()
+        self._outer = outer if isinstance(outer, Branch) else None
+        latest = 0.0 if self._outer is None else self._outer.latest
+        self._inner = Branch(workflow, scope, prefix, asyncio.current_task(), latest)
+        self._entered = entered(self._inner)
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._entered.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.__exit__()
+        self._scope.close()
+        if self._outer is not None:
+            self._outer.latest = max(self._outer.latest, self._inner.latest)
 
 
 def calling_branch(workflow: Workflow) -> Branch:

@@ -34,6 +34,10 @@ from durable_async.wire.operations import (
 E = TypeVar("E", bound=OperationError)
 
 
+class BlockExpired(asyncio.CancelledError):
+    """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
+
+
 @attrs.define(eq=False)
 class Call:
     invocation: Invocation
@@ -170,4 +174,4 @@ class Call:
 
 async def _refuse_expired() -> NoReturn:
     await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
-    raise asyncio.CancelledError
+    raise BlockExpired

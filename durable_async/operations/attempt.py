@@ -20,6 +20,8 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     :param attempt: 1-based
     :raises StepTimeoutError: it took longer than ``timeout``
     """
+    task = asyncio.current_task()
+    cancelling = task.cancelling() if task is not None else 0  # a TaskGroup that failed may have left it above zero
     here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
     plugins = call.invocation.plugins
     with call.running() if plugins is None else plugins.attempt(call, attempt), entered(here):
@@ -35,8 +37,7 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
                     raise StepTimeoutError(call.name, timeout) from None
                 raise
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if task is None or task.cancelling() > cancelling:
                 raise
             # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
             raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error

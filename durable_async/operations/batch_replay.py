@@ -7,6 +7,8 @@ from typing import Any, assert_never
 
 from durable_async.batch_config import BatchProgress, NestingType
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
+from durable_async.engine.branches import entered
+from durable_async.engine.call import Call
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel, SerializationError
 from durable_async.operations import values
 from durable_async.operations.batch_contexts import Contexts
@@ -69,7 +71,7 @@ async def _ended_item(contexts: Contexts, index: int) -> BatchItem[Any]:
         if record is None or record["Status"] not in TERMINAL:
             requested = OperationLabel(call.kind, call.subtype, call.name)
             raise call.invocation.mismatch(NonDeterminismError(call.id, flat(call), requested))
-    return (await contexts.run(index, call))[0]
+    return await _run_again(contexts, index, call)
 
 
 async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
@@ -78,7 +80,12 @@ async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
     record = await call.enter()
     if record is None:
         return None
-    return (await contexts.run(index, call))[0] if record["Status"] in TERMINAL else contexts.started(index)
+    return await _run_again(contexts, index, call) if record["Status"] in TERMINAL else contexts.started(index)
+
+
+async def _run_again(contexts: Contexts, index: int, call: Call) -> BatchItem[Any]:
+    with entered(call.branch):  # as in the task that it had: the time in it is not that of the items before
+        return (await contexts.run(index, call))[0]
 
 
 def _inferred(contexts: Contexts, items: Sequence[BatchItem[Any]]) -> CompletionReason:

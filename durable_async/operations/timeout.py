@@ -16,7 +16,7 @@ import attrs
 
 from durable_async.config import duration_seconds
 from durable_async.engine.branches import Branch, Scope, calling_branch, entered_scope
-from durable_async.engine.call import Call
+from durable_async.engine.call import BlockExpired, Call
 from durable_async.engine.task_factory import start_task
 from durable_async.errors import DurableTimeoutError
 from durable_async.wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
@@ -32,6 +32,7 @@ class Deadline:
     _scope: Scope = attrs.field(init=False)
     _decided: Operation | None = attrs.field(default=None, init=False)
     _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
+    _cancelling: int = attrs.field(default=0, init=False)  # of that task, before the deadline cancelled it
     _watch: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
 
@@ -76,10 +77,8 @@ class Deadline:
             await self._decide()
         else:
             self._call.come_by(self._decided)
-        if self._scope.expired and (error is None or isinstance(error, asyncio.CancelledError)):
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                raise DurableTimeoutError(self._call.name, self._timeout) from error
+        if self._scope.expired and (error is None or self._is_own(error)):
+            raise DurableTimeoutError(self._call.name, self._timeout) from error
 
     def _observe(self) -> None:
         if (plugins := self._call.invocation.plugins) is not None:
@@ -90,6 +89,19 @@ class Deadline:
         if isinstance(error, asyncio.CancelledError) and self._scope.expired and not self._call.invocation.decided():
             return DurableTimeoutError(self._call.name, self._timeout)
         return error
+
+    def _is_own(self, error: BaseException) -> bool:
+        """Whether it is the deadline that cancelled, and nobody else did meanwhile.
+
+        The count of a task is compared with what it was, and not with zero: up to Python 3.12 an asyncio.TaskGroup
+        that fails leaves it one too high for good.
+        """
+        if isinstance(error, BlockExpired):
+            return True
+        owner = self._cancelled
+        return (
+            isinstance(error, asyncio.CancelledError) and owner is not None and owner.cancelling() <= self._cancelling
+        )
 
     async def _set(self, timer: Call) -> None:
         record = await timer.enter()  # the time in the block is not that of its deadline
@@ -113,7 +125,7 @@ class Deadline:
             record = timer.invocation.record.get(timer.id) or record
         self._scope.expired = True
         self._scope.cancel_tasks()
-        self._cancelled = owner
+        self._cancelled, self._cancelling = owner, owner.cancelling()
         owner.cancel()
 
     async def _decide(self) -> None:

@@ -70,6 +70,7 @@ from .program import (
 )
 
 TARGET = "target"
+NOW = "now"
 DURABLE_TARGET = "durable-target:$LATEST"
 
 _FAR = timedelta(days=100)
@@ -167,7 +168,8 @@ class Interpreter:
             case Callback():
                 return await self._callback(ctx, statement, place)
             case Derive():
-                self.observer.saw(place / "derived", [str(ctx.uuid()), ctx.random().random(), ctx.now().isoformat()])
+                self.observer.saw(place / "values", [str(ctx.uuid()), ctx.random().random()])
+                self.observer.saw(place / NOW, ctx.now().isoformat())
                 return None
             case Raise():
                 raise Broken(f"{place.path} is broken")

@@ -5,17 +5,32 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from .execution import Conditions, Report, execute
 from .generation import programs
 from .meaning import Failed, meaning
-from .program import Invoke, Program, walk
+from .program import (
+    Batch,
+    Concurrency,
+    Derive,
+    Guarded,
+    InTime,
+    Invoke,
+    Program,
+    Statement,
+    Step,
+    Together,
+    TooLate,
+    Wait,
+    walk,
+)
 
 PROGRAMS = int(os.environ.get("DURABLE_ASYNC_PROGRAMS", "60"))
 INTERRUPTED = 8  # runs of each
@@ -59,9 +74,21 @@ def check(program: Program, conditions: Conditions, before: Report | None) -> Re
     return report
 
 
+def bug(*body: Statement) -> Callable[[Any], Any]:
+    """A program that once did not mean the same."""
+    return example(Program(body), 0)
+
+
+FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)))
+
+
 # A task that is cancelled before its first step drops the coroutines it was to await.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=[*HealthCheck])
+@bug(InTime((Derive(),)))
+@bug(Guarded((TooLate((Derive(),)),)))
+@bug(Guarded((TooLate((Guarded((FAILING_GROUP,)),)),)), Wait(), Derive())
+@bug(Batch(((Step(), Derive()), (Wait(), Derive())), flat=True, large=True), Wait())
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(but="%s failed" if any_workflow_fails(program) else ""):

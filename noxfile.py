@@ -1,4 +1,4 @@
-"""One session for each promise of this project. ``nox -l`` lists them; without arguments, lint, types, tests, docs run."""
+"""One session for each promise of this project; ``nox -l`` lists them. By default lint, types, tests and docs run."""
 
 import nox
 

@@ -201,6 +201,37 @@ async def test_each_context_has_its_own_replay_status():
     ]
 
 
+@pytest.mark.parametrize("around", ["child", "retried"])
+async def test_a_mismatch_inside_fails_the_execution_and_is_not_recorded_of_the_context(around):
+    name, asked = ["a"], []
+
+    async def child(ctx):
+        await ctx.step(one, name=name[0])
+        await ctx.wait(HOUR)
+
+    def strategy(error, attempt):
+        asked.append(error)
+        return RetryStrategy.default().should_retry(error, attempt)
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            if around == "child":
+                await ctx.run_in_child_context(child)
+            else:
+                await ctx.with_retry(child, strategy=strategy)
+        finally:
+            name[0] = "b"
+
+    async with World() as world:
+        arn = await world.start(workflow)
+        closed = await world.finish(arn)
+        types = await world.event_types(arn)
+    assert closed.error["ErrorType"] == "durable_async.errors.NonDeterminismError"
+    assert "ContextFailed" not in types
+    assert not asked
+
+
 # --- with_retry ---
 
 
@@ -438,6 +469,24 @@ async def test_compensations_run_in_reverse_on_failure_and_never_at_a_suspension
         closed = await world.run(workflow)
     assert closed.error["ErrorMessage"] == "division by zero"
     assert done == ["undo 2", "undo 1", "clean up"]
+
+
+async def test_a_cancellation_is_no_failure_to_compensate():
+    done = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            async with ctx.timeout(HOUR), ctx.compensations() as undo:
+                undo.add(done.append, "undo")
+                undo.add_cleanup(done.append, "clean up")
+                await ctx.wait(timedelta(days=1))
+        except DurableTimeoutError:
+            return "timeout"
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert (closed.result, done) == ('"timeout"', [])
 
 
 async def test_on_success_only_the_cleanups_run():

@@ -15,6 +15,7 @@ from durable_async import (
     StepConfig,
     StepError,
     StepSemantics,
+    WaitDecision,
     current_context,
     current_step,
     durable_execution,
@@ -387,9 +388,14 @@ async def test_tasks_that_a_body_starts_are_nobodys_business():
         pytest.param(
             lambda ctx: ctx.step(print, name="a"), lambda ctx: ctx.wait(timedelta(seconds=1), name="a"), id="type"
         ),
+        pytest.param(
+            lambda ctx: ctx.step(print, name="a"),
+            lambda ctx: ctx.wait_for_condition(abs, 1, lambda state, attempt: WaitDecision.stop(), name="a"),
+            id="subtype",
+        ),
     ],
 )
-@pytest.mark.parametrize("caught", [False, True])
+@pytest.mark.parametrize("caught", [False, True], ids=["", "caught"])
 async def test_another_operation_in_its_place_fails_the_execution(first, second, caught):
     replay = []
 

@@ -254,6 +254,28 @@ async def test_a_timer_due_within_the_stay_is_waited_for_in_place():
     assert world.invocations == 1
 
 
+async def test_a_service_that_repeats_what_is_known_is_not_asked_without_end():
+    """Its answer names a timer that is past by our clock, and says nothing new of it."""
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async def busy():
+            for _ in range(500):
+                await asyncio.sleep(0)
+
+        await asyncio.gather(ctx.wait(timedelta(seconds=10), name="wait"), ctx.step(busy))
+
+    async with World() as world:
+        world.register(workflow)
+        world.repeats = True
+        workflow._clock = lambda: world.clock() + 60
+        started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
+        closed = await world.finish(started.execution_arn)
+    assert closed.status == "SUCCEEDED"
+    assert world.invocations == 2
+    assert len([call for call in world.calls if not call]) == 1
+
+
 async def test_what_was_enqueued_is_flushed_on_suspension():
     """A START that nobody waits for is not lost: its step is on record when the invocation ends."""
 
@@ -272,6 +294,26 @@ async def test_what_was_enqueued_is_flushed_on_suspension():
         await world.settle()
         types = await world.event_types(arn)
     assert types == ["ExecutionStarted", "StepStarted", "WaitStarted", "InvocationCompleted"]
+
+
+async def test_a_checkpoint_that_somebody_waits_for_is_not_cut_short():
+    ran = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        wait = asyncio.create_task(ctx.wait(HOUR, name="wait"))
+        while not world.calls:
+            await asyncio.sleep(0)
+        world.hold = asyncio.Event()  # the next call takes its time
+        asyncio.get_running_loop().call_later(0.05, world.hold.set)
+        await ctx.step(lambda: ran.append(world.invocations), name="step")
+        await ctx.step(lambda: ran.append(world.invocations), name="next")
+        await wait
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert closed.status == "SUCCEEDED"
+    assert ran == [1, 1]
 
 
 async def test_what_is_on_its_way_is_waited_for_on_suspension(monkeypatch):

@@ -46,6 +46,7 @@ class World:
         self.invocations = 0
         self.hold: asyncio.Event | None = None
         self.held = False
+        self.repeats = False
 
     async def __aenter__(self) -> Self:
         await self.service.__aenter__()
@@ -113,12 +114,17 @@ class Client:
     def __init__(self, client: LocalClient, world: World) -> None:
         self.client = client
         self.world = world
+        self.told: dict[str, Any] = {}
 
     async def checkpoint(self, arn, token, updates, client_token):
         if self.world.hold is not None:
             self.world.held = True
             await self.world.hold.wait()
         result = await self.client.checkpoint(arn, token, updates, client_token)
+        if self.world.repeats:
+            told = {operation["Id"]: operation for operation in result["NewExecutionState"]["Operations"]}
+            self.told |= told
+            result = {**result, "NewExecutionState": {"Operations": [*self.told.values()]}}
         self.world.succeeded |= {update.get("Name") for update in updates if update["Action"] == "SUCCEED"}
         self.world.calls.append([f"{update['Action']} {update.get('Name', update['Type'])}" for update in updates])
         if self.world.crash_after is not None:

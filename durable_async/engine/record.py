@@ -45,10 +45,14 @@ class Record:
     def apply(self, operations: Sequence[Operation]) -> None:
         """Take in what the service says has changed since."""
         for operation in operations:
-            self._operations[operation["Id"]] = operation
-            for change in self._changes.pop(operation["Id"], ()):
-                if not change.done():
-                    change.set_result(None)
+            operation_id = operation["Id"]
+            known = self._operations.get(operation_id)
+            self._operations[operation_id] = operation
+            # A service may tell of all operations each time. Who waits for a timer would ask and be told without end.
+            if operation_id in self._changes and operation != known:
+                for change in self._changes.pop(operation_id):
+                    if not change.done():
+                        change.set_result(None)
         if self.observer is not None:
             self.observer(operations)
 

@@ -11,7 +11,7 @@ import attrs
 from durable_async.batch_config import BatchConfig, NestingType
 from durable_async.batch_result import BatchItem, BatchStatus
 from durable_async.config import ChildConfig
-from durable_async.engine.branches import Branch, Scope
+from durable_async.engine.branches import Branch, Scope, current
 from durable_async.engine.call import Call
 from durable_async.errors import ChildContextError
 from durable_async.operations.child import end_of_child, end_of_virtual_child
@@ -47,13 +47,15 @@ class Contexts:
         self.items = items
         self.config = config
         self.scope = Scope(call.id, call.branch.scope)
+        here = current()  # may be a task of its own: the calling branch may have come further meanwhile
+        self._latest = (here if isinstance(here, Branch) else call.branch).latest
         self._item_config = ChildConfig(serializer=config.item_serializer)
         self._end = end_of_virtual_child if config.nesting is NestingType.FLAT else end_of_child
 
     def call_of(self, index: int) -> Call:
         batch = self.call
         item_id = operation_id(batch.id, index)
-        branch = Branch(batch.branch.workflow, self.scope, item_id, latest=batch.branch.latest)
+        branch = Branch(batch.branch.workflow, self.scope, item_id, latest=self._latest)
         name = self.items.name(index)
         return Call(batch.invocation, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
 

@@ -210,7 +210,8 @@ class Interpreter:
                 return ctx.wait(timedelta(seconds=call.seconds), name=place.name)
             case WaitForCallback():
                 submitter = self._submitter(call, place)
-                return ctx.wait_for_callback(submitter, name=place.name, timeout=_timeout(call.answer))
+                timeout = None if call.fails else _timeout(call.answer)
+                return ctx.wait_for_callback(submitter, name=place.name, timeout=timeout)
             case Condition():
                 return self._condition(ctx, call, place)
             case Invoke():

@@ -164,7 +164,7 @@ async def test_an_execution_runs_and_is_told_of(world):
 
 
 async def test_time_moves_an_execution(world):
-    world.durable()(waits_a_day)
+    world.durable(execution_timeout=DAY)(waits_a_day)
     arn = await world.start()
     await world.service.idle()
     assert world.service.next_due() == world.clock.now + DAY

@@ -65,6 +65,7 @@ def environment(monkeypatch):
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }.items():
         monkeypatch.setenv(name, value)
+    shared_session.cache_clear()  # it keeps the credentials it found first
 
 
 @pytest.fixture
@@ -418,6 +419,7 @@ async def test_missing_credentials_say_what_to_set(service, monkeypatch):
 async def test_a_wrong_setting_is_told_apart_from_a_failed_call(monkeypatch, options, variable, says):
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
+    shared_session.cache_clear()  # it keeps the credentials it found first
     async with AwsClient(session=get_session(), **options) as client:
         with pytest.raises(ServiceCallError, match=says) as failure:
             await client.checkpoint(ARN, TOKEN, [], "once")
@@ -441,6 +443,7 @@ async def test_the_region(service, monkeypatch, argument, variables, signed_for)
     monkeypatch.delenv("AWS_REGION")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    shared_session.cache_clear()  # it keeps the credentials it found first
     async with AwsClient(region=argument, endpoint_url=service.url) as client:
         await client.checkpoint(ARN, TOKEN, [], "once")
     assert f"/{signed_for}/lambda/aws4_request" in service.requests[0].headers["authorization"]

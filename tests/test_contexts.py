@@ -144,6 +144,7 @@ async def test_tasks_that_a_child_leaves_behind_write_no_more():
         await ctx.run_in_child_context(child)
         for _ in range(20):
             await ctx.step(one, name="after")
+        assert left[0].cancelled()  # long before the workflow ends
 
     async with World() as world:
         await world.run(workflow)
@@ -415,6 +416,34 @@ async def test_a_deadline_cuts_running_steps_and_tasks_short():
     assert sorted(cut) == [1, 2]
 
 
+async def test_a_deadline_cancels_what_its_block_waits_for_itself():
+    cut = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async def slow(n):
+            world.clock.advance(3600)
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cut.append(n)
+
+        try:
+            async with ctx.timeout(HOUR):
+                task = asyncio.create_task(ctx.step(slow, "in a task"))
+                try:
+                    await ctx.step(slow, "in the block")
+                finally:
+                    await asyncio.wait([task])
+        except TimeoutError:
+            return "timeout"
+
+    async with World() as world:
+        closed = await asyncio.wait_for(world.run(workflow), 10)
+    assert closed.result == '"timeout"'
+    assert sorted(cut) == ["in a task", "in the block"]
+
+
 async def test_deadlines_nest():
     @durable_execution
     async def workflow(event, ctx):
@@ -487,6 +516,31 @@ async def test_a_cancellation_is_no_failure_to_compensate():
     async with World() as world:
         closed = await world.run(workflow)
     assert (closed.result, done) == ('"timeout"', [])
+
+
+async def test_a_failed_siblings_cancellation_is_none_either():
+    done = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async def strand():
+            async with ctx.compensations() as undo:
+                undo.add(done.append, "undo")
+                await ctx.wait(HOUR)
+
+        async def fails():
+            await ctx.step(lambda: 1 / 0)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(strand())
+                group.create_task(fails())
+        except ExceptionGroup:
+            return "failed"
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert (closed.result, done) == ('"failed"', [])
 
 
 async def test_on_success_only_the_cleanups_run():

@@ -20,6 +20,8 @@ from durable_async import (
     current_step,
     durable_execution,
 )
+from durable_async.transport.local import LocalClient
+from durable_async.wire.ids import operation_id
 from durable_async.wire.limits import PAYLOAD_BYTES
 
 from .world import World
@@ -414,6 +416,21 @@ async def test_another_operation_in_its_place_fails_the_execution(first, second,
     assert closed.status == "FAILED"
     assert closed.error["ErrorType"] == "durable_async.errors.NonDeterminismError"
     assert "Step 'a'" in closed.error["ErrorMessage"]
+
+
+async def test_another_type_is_told_from_a_record_that_has_no_subtype():
+    @durable_execution
+    async def workflow(event, ctx):
+        await ctx.step(print)
+
+    recorded = {"Id": operation_id("", 1), "Type": "WAIT", "Status": "SUCCEEDED", "Name": "print"}
+    execution = {"Id": "x", "Type": "EXECUTION", "Status": "STARTED", "ExecutionDetails": {}}
+    state = {"Operations": [execution, recorded]}
+    envelope = {"DurableExecutionArn": "arn", "CheckpointToken": "token", "InitialExecutionState": state}
+    async with World() as world:
+        output = await workflow.run(envelope, client=LocalClient(world.service))
+    assert output["Status"] == "FAILED"
+    assert "is WAIT 'print'" in output["Error"]["ErrorMessage"]
 
 
 async def test_a_result_over_the_limit_is_one_error_before_anything_is_sent():

@@ -254,6 +254,32 @@ async def test_a_timer_due_within_the_stay_is_waited_for_in_place():
     assert world.invocations == 1
 
 
+async def test_a_timer_that_is_due_by_our_clock_alone_is_asked_after_again():
+    @durable_execution
+    async def workflow(event, ctx):
+        waited = asyncio.Event()
+
+        async def strand():
+            await ctx.wait(timedelta(seconds=10), name="wait")
+            waited.set()
+
+        async def busy():
+            while [] not in world.calls:  # the first question, which comes too early for the service
+                await asyncio.sleep(0.001)
+            world.clock.advance(10)
+            await asyncio.wait_for(waited.wait(), 10)
+
+        await asyncio.gather(strand(), ctx.step(busy))
+
+    async with World() as world:
+        world.register(workflow)
+        workflow._clock = lambda: world.clock() + 60
+        started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
+        closed = await world.finish(started.execution_arn)
+    assert closed.status == "SUCCEEDED"
+    assert world.invocations == 1
+
+
 async def test_a_service_that_repeats_what_is_known_is_not_asked_without_end():
     """Its answer names a timer that is past by our clock, and says nothing new of it."""
 

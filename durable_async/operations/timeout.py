@@ -32,7 +32,7 @@ class Deadline:
     _scope: Scope = attrs.field(init=False)
     _decided: Operation | None = attrs.field(default=None, init=False)
     _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
-    _cancelling: int = attrs.field(default=0, init=False)  # of that task, before the deadline cancelled it
+    _cancelling: int = attrs.field(default=0, init=False)  # at the entry, or before the deadline cancelled
     _watch: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
 
@@ -43,6 +43,7 @@ class Deadline:
     async def __aenter__(self) -> Self:
         call = self._call
         self._scope = Scope(call.id, call.branch.scope)
+        self._cancelling = _cancelling()
         record = await call.enter()
         self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
         branch = calling_branch(call.branch.workflow)
@@ -98,10 +99,7 @@ class Deadline:
         """
         if isinstance(error, BlockExpired):
             return True
-        owner = self._cancelled
-        return (
-            isinstance(error, asyncio.CancelledError) and owner is not None and owner.cancelling() <= self._cancelling
-        )
+        return isinstance(error, asyncio.CancelledError) and _cancelling() <= self._cancelling
 
     async def _set(self, timer: Call) -> None:
         record = await timer.enter()  # the time in the block is not that of its deadline
@@ -135,3 +133,9 @@ class Deadline:
             await self._call.commit(Action.FAIL, Error=failure, ContextOptions={"ReplayChildren": True})
         else:
             await self._call.commit(Action.SUCCEED, ContextOptions={"ReplayChildren": True})
+
+
+def _cancelling() -> int:
+    """How many cancellations the running task has not got over."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

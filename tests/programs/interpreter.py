@@ -373,6 +373,8 @@ class Interpreter:
                 async with anyio.create_task_group() as group:
                     for n, work in enumerate(works):
                         group.start_soon(collect, n, work)
+                if len(results) < len(works):
+                    raise asyncio.CancelledError  # as the result of such a task does
                 return [results[n] for n in range(len(works))]
             case Concurrency.DURABLE_GROUP:
                 async with ctx.task_group() as group:

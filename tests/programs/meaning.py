@@ -7,7 +7,6 @@ would raise, this raises.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, assert_never
@@ -205,10 +204,16 @@ def _batch(statement: Batch, place: str) -> list[Any]:
 
 
 def _retried(statement: Retried, place: str) -> Any:
-    for attempt in range(1, statement.max_attempts + 1):
-        with suppress(Exception if attempt < statement.max_attempts else ()):
-            return retried_attempt(statement, place, attempt, block_value(statement.body, f"{place}#{attempt}."))
-    raise AssertionError
+    for attempt in range(1, statement.max_attempts):
+        try:
+            return _attempt(statement, place, attempt)
+        except Exception:
+            continue
+    return _attempt(statement, place, statement.max_attempts)
+
+
+def _attempt(statement: Retried, place: str, attempt: int) -> Any:
+    return retried_attempt(statement, place, attempt, block_value(statement.body, f"{place}#{attempt}."))
 
 
 def retried_attempt(statement: Retried, place: str, attempt: int, value: Any) -> Any:

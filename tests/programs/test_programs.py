@@ -31,6 +31,7 @@ from .program import (
     Together,
     TooLate,
     Wait,
+    WaitForCallback,
     walk,
 )
 
@@ -96,6 +97,7 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 @bug(InTime((Derive(),)))
 @bug(Guarded((TooLate((Derive(),)),)))
 @bug(Guarded((TooLate((Guarded((FAILING_GROUP,)),)),)), Wait(), Derive())
+@bug(TooLate((Together(Concurrency.GATHER, ((WaitForCallback(),), ())),)))
 @bug(Batch(((Step(), Derive()), (Wait(), Derive())), flat=True, large=True), Wait())
 @bug(Gathered((Step(), Batch(((Derive(), Race((Derive(),))),)))))
 @given(programs(), st.integers(0, 2**32))

@@ -1,6 +1,6 @@
 """What the transport alone costs: the yardstick of the other benchmarks.
 
-    python benchmarks/floor.py [CALLS]
+    python benchmarks/transport.py [CALLS]
 
 prints wall and CPU time of one checkpoint call, with 1 update and with 100, for aiobotocore as it comes, for
 ``AwsClient``, and for a signed aiohttp request with JSON at both ends. The service is a stub in another process; the

@@ -29,7 +29,7 @@ from durable_async.wire.operations import Action, OperationType, OperationUpdate
 if TYPE_CHECKING:
     from durable_async.plugins import PluginSource
 
-logger = logging.getLogger("durable_async")
+logger: logging.Logger = logging.getLogger("durable_async")
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")

@@ -27,7 +27,7 @@ class Handle:
     def __init__(self, invocation: Invocation, lambda_context: Any = None) -> None:
         self._invocation = invocation
         self.lambda_context = lambda_context
-        self.logger = DurableLogger(self._log_fields, self._is_silent)
+        self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
 
     @property
     def execution_arn(self) -> str:

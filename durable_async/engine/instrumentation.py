@@ -34,7 +34,7 @@ from durable_async.plugins import (
 )
 from durable_async.wire.operations import TERMINAL, Operation, OperationStatus, OperationType
 
-logger = logging.getLogger("durable_async")
+logger: logging.Logger = logging.getLogger("durable_async")
 
 
 class Instrumentation:

@@ -31,7 +31,7 @@ from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
 from durable_async.wire.timestamps import seconds
 
-logger = logging.getLogger("durable_async")
+logger: logging.Logger = logging.getLogger("durable_async")
 
 GRACE = 5.0  # seconds that the workflow's ``finally`` blocks may take when it is cancelled
 
@@ -57,7 +57,7 @@ class Invocation:
         stay: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.execution_arn = envelope.execution_arn
+        self.execution_arn: str = envelope.execution_arn
         self.clock = clock
         self._stay = stay
         self._loop = asyncio.get_running_loop()
@@ -70,14 +70,14 @@ class Invocation:
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
         self._resources = ExitStack()
         self._next_marker = envelope.next_marker
-        self.record = Record(self._loop)
+        self.record: Record = Record(self._loop)
         self.record.load(envelope.operations)
         if envelope.next_marker is None:
             self.record.loaded()
-        self.flusher = Flusher(client, envelope.execution_arn, envelope.token, self.record, self._loop)
-        self.workflow = Workflow(envelope.execution_arn, self._on_task_change)
-        self.activity = Activity(self._loop, lambda: self.workflow.tasks, self._on_quiescent)
-        self.timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
+        self.flusher: Flusher = Flusher(client, envelope.execution_arn, envelope.token, self.record, self._loop)
+        self.workflow: Workflow = Workflow(envelope.execution_arn, self._on_task_change)
+        self.activity: Activity = Activity(self._loop, lambda: self.workflow.tasks, self._on_quiescent)
+        self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
 
     async def __aenter__(self) -> Self:
         with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step

@@ -11,7 +11,7 @@ import attrs
 
 from durable_async.plugins import DurablePlugin, PluginSource
 
-logger = logging.getLogger("durable_async")
+logger: logging.Logger = logging.getLogger("durable_async")
 
 _HOOKS = tuple(name for name in vars(DurablePlugin) if not name.startswith("_"))
 

@@ -46,7 +46,7 @@ class Contexts:
         self.call = call
         self.items = items
         self.config = config
-        self.scope = Scope(call.id, call.branch.scope)
+        self.scope: Scope = Scope(call.id, call.branch.scope)
         here = current()  # may be a task of its own: the calling branch may have come further meanwhile
         self._latest = (here if isinstance(here, Branch) else call.branch).latest
         self._item_config = ChildConfig(serializer=config.item_serializer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias, TypeGuard, cast
 
 import attrs
@@ -42,8 +43,10 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode  # a cycle ends with RecursionError
-decode = json.JSONDecoder(parse_constant=_refuse).decode
+encode: Callable[[Any], str] = json.JSONEncoder(
+    allow_nan=False, check_circular=False
+).encode  # a cycle is a RecursionError
+decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def kind_of(tree: object) -> type[Any]:

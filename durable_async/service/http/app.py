@@ -14,7 +14,7 @@ from durable_async.service.http.invoke import Invoker
 from durable_async.service.http.responses import AccessDeniedError, UnknownOperationError, error_response
 from durable_async.service.http.routes import Operation, route
 
-logger = logging.getLogger("durable_async.service")
+logger: logging.Logger = logging.getLogger("durable_async.service")
 
 _BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
 """Six MiB is the largest payload, six bytes the longest escape of a character of it in JSON; and the rest."""

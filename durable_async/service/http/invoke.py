@@ -16,7 +16,7 @@ from durable_async.service.http import shapes
 from durable_async.service.http.calls import Call
 from durable_async.service.http.responses import execution_error, function_error, json_response
 
-logger = logging.getLogger("durable_async.service")
+logger: logging.Logger = logging.getLogger("durable_async.service")
 
 
 class Invoker:

@@ -75,8 +75,8 @@ class Invocation:
         if envelope.next_marker is None:
             self.record.loaded()
         self.flusher: Flusher = Flusher(client, envelope.execution_arn, envelope.token, self.record, self._loop)
-        self.workflow: Workflow = Workflow(envelope.execution_arn, self._on_task_change)
         self.activity: Activity = Activity(self._loop, lambda: self.workflow.tasks, self._on_quiescent)
+        self.workflow: Workflow = Workflow(envelope.execution_arn, self.activity.changed)
         self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
 
     async def __aenter__(self) -> Self:
@@ -206,9 +206,6 @@ class Invocation:
         if not self._over.done():
             self._over.set_result(None)
             self.activity.close()
-
-    def _on_task_change(self) -> None:
-        self.activity.changed()
 
     def _on_quiescent(self) -> None:
         due = self.timers.next_due()

@@ -99,19 +99,19 @@ def flat(call: Call) -> OperationLabel:
 
 async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more."""
-    with entered_scope(call.branch.workflow, Scope(call.id, call.branch.scope), call.id):
-        if (plugins := call.invocation.plugins) is None:
-            return await body()
-        with plugins.user_function(call):
-            return await body()
+    return await _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
 
 
 async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """The same for a context that is not recorded: its operations are children of the nearest one that is."""
-    with entered_scope(call.branch.workflow, Scope(call.branch.scope.id, call.branch.scope), call.id):
+    return await _inside(call, Scope(call.branch.scope.id, call.branch.scope), body, on_record=False)
+
+
+async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
+    with entered_scope(call.branch.workflow, scope, call.id):
         if (plugins := call.invocation.plugins) is None:
             return await body()
-        with plugins.user_function(call, recorded=False):
+        with plugins.user_function(call, recorded=on_record):
             return await body()
 
 

@@ -14,6 +14,7 @@ Commands (the other modules of this package) decide; here is what every decision
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -66,12 +67,14 @@ class Invocation:
     """The handler's run that goes on now.
 
     :ivar token: accepted by the next checkpoint, while the execution is open; None: this invocation may write no more
+    :ivar waiting: it was not begun yet: those that crashed before are begun one at a time
     """
 
     request_id: str
     started_ms: int
     token: str | None
     answered: Answered | None = None
+    waiting: bool = False
 
 
 @attrs.define
@@ -96,10 +99,13 @@ class Execution:
     """
     :ivar id: the last segment of the ARN, and the id of the EXECUTION operation
     :ivar timeout_seconds: as configured; ``timeout_ms`` is when it ends, pauses included
+    :ivar unseen: what changed since a handler was last told
     :ivar held: chained invokes whose outcome waits for the end of the running invocation
+    :ivar asked: chained invokes that have not ended
     :ivar awaited: how many operations something outside the handler will change
     :ivar invoke_at_ms: when a failed invocation is tried again; None: no retry is waiting
     :ivar failures: invocations that failed, one after another
+    :ivar crashes: those of them that ended their process, one after another
     :ivar idle_answers: PENDING answers with nothing pending, one after another
     :ivar deferred: an invocation is wanted although no operation changed unseen
     """
@@ -125,11 +131,13 @@ class Execution:
     timers: list[tuple[int, int]] = attrs.Factory(list[tuple[int, int]])
     unseen: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     held: list[OperationRecord] = attrs.Factory(list[OperationRecord])
+    asked: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     awaited: int = 0
     event_count: int = 0
     invocation: Invocation | None = None
     invoke_at_ms: int | None = None
     failures: int = 0
+    crashes: int = 0
     idle_answers: int = 0
     deferred: bool = False
     pause: Pause | None = None
@@ -138,6 +146,36 @@ class Execution:
     @property
     def open(self) -> bool:
         return self.status.open
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the handler has to be invoked now."""
+        news = bool(self.unseen) or self.deferred
+        free = self.invocation is None and self.invoke_at_ms is None
+        return news and free and self.status is ExecutionStatus.RUNNING
+
+    @property
+    def active(self) -> bool:
+        """Whether a service that takes it up from a store has something to do for it at once."""
+        asking = any(invoke.held is None for invoke in self.asked.values())
+        return self.open and (self.invocation is not None or self.wanted or asking)
+
+    def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
+        """Take in what a store kept of an execution, whose own fields are set.
+
+        :param operations: all of them, in their order
+        :param unseen: the sequences of those in ``unseen``
+        """
+        for operation in operations:
+            self.begin(operation)
+            if operation.request is not None:
+                self.asked[operation.id] = operation
+            if self.open and operation.awaited:
+                self.awaited += 1
+                self.arm(operation)
+            if self.open and operation.held is not None:
+                self.held.append(operation)
+        self.unseen.update((self.operations[sequence].id, self.operations[sequence]) for sequence in unseen)
 
     def take_changes(self) -> Changes:
         """What was done since the last call, which is now the caller's to store and to carry out."""
@@ -204,7 +242,9 @@ class Execution:
         operation.end_ms = now_ms
         operation.result = result
         operation.error = error
-        operation.request = None
+        if operation.request is not None:
+            operation.request = None
+            del self.asked[operation.id]
         self.touched(operation, was_awaited=was_awaited)
 
     def pop_due(self, now_ms: int) -> OperationRecord | None:

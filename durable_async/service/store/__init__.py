@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 import attrs
@@ -43,37 +43,83 @@ class Summary:
     ended_ms: int | None
 
 
+@attrs.frozen
+class OpenExecution:
+    """What a service that starts must know of an execution, without having loaded it.
+
+    :ivar due_ms: when the machine has something to do, as ``Execution.next_due_ms``
+    :ivar active: an invocation of its handler was running when it was last saved, is wanted now, or a chained invoke
+        may not have been asked for
+    """
+
+    id: str
+    due_ms: int | None
+    active: bool
+
+
 class Store(Protocol):
     """Keeps executions and their histories.
 
-    An open execution is one object: every ``load`` gives the same, and the service changes it in place. What it did is
-    handed to ``save`` as changes, so that a save costs no more than they do. Saves take effect in the order in which
-    ``save`` and ``add`` were called, even if whoever waits for one is cancelled; when the call returns, it is durable.
+    An open execution is one object: as long as anybody holds it, every ``load`` gives the same, and the service changes
+    it in place. What it did is handed to ``save`` as changes, so that a save costs no more than they do. Writes take
+    effect in the order in which they were called, even if whoever waits for one is cancelled; when the wait is over,
+    it is durable. ``add`` and ``save`` are to be called before anything else changes the execution: what they keep
+    must be what ``changes`` led to. What they return is only to wait for.
+
+    After a write has failed, the object in memory is ahead of what is kept. It is dropped: the next ``load`` gives
+    another one, as it was last kept, and saving the old one fails.
+
+    Every call raises :class:`~durable_async.service.errors.StoreError` if the medium does.
     """
 
-    async def add(self, execution: Execution, changes: Changes) -> Execution | None:
-        """Keep a new execution.
+    async def open(self) -> None:
+        """Called once, before anything else.
+
+        :raises StoreError: somebody else has it open, it is of a newer version, or no store at all
+        """
+        ...
+
+    def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
+        """Keep a new execution, as it is at the call.
 
         :return: None; or, with nothing kept, the execution of the same function that has the name already
         """
         ...
 
-    async def save(self, execution: Execution, changes: Changes) -> None:
-        """Keep the execution's own fields and what ``changes`` holds. Nothing happens if it was deleted."""
+    def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
+        """Keep the execution's own fields, as they are at the call, and what ``changes`` holds. Nothing happens if it
+        was deleted.
+
+        Also what earlier calls saved of it is durable when this returns, so that with empty changes it is a barrier.
+        """
+        ...
+
+    async def barrier(self) -> None:
+        """Return when every write that was called before is durable, or has failed."""
         ...
 
     async def load(self, execution_id: str) -> Execution | None: ...
 
-    async def unfinished(self) -> Sequence[Execution]:
-        """The open executions. Asked for once, when a service starts."""
+    async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
+        """Asked for once for each function, when a service takes up what an earlier one left."""
+        ...
+
+    async def function_names(self) -> Sequence[str]:
+        """Of the functions that executions are kept of."""
         ...
 
     async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
-        """Up to ``count`` events from the one with id ``first`` on, upwards or downwards."""
+        """Up to ``count`` durable events from the one with id ``first`` on, upwards or downwards."""
         ...
 
     async def executions(self, query: ExecutionQuery) -> Sequence[Summary]: ...
 
     async def delete(self, execution_id: str) -> None: ...
 
-    async def aclose(self) -> None: ...
+    async def delete_closed(self, before_ms: int, count: int) -> int:
+        """Delete up to ``count`` of the executions that were closed before ``before_ms``; return how many."""
+        ...
+
+    async def aclose(self) -> None:
+        """Every write that was called is durable when this returns."""
+        ...

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.store import ExecutionQuery, Summary
+from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
+
+T = TypeVar("T")
 
 
 class MemoryStore:
@@ -20,7 +24,10 @@ class MemoryStore:
         self._by_function: dict[str, dict[int, Execution]] = {}
         self._added = 0
 
-    async def add(self, execution: Execution, changes: Changes) -> Execution | None:
+    def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
+        return _ended(self._add(execution, changes))
+
+    def _add(self, execution: Execution, changes: Changes) -> Execution | None:
         key = (execution.function_name, execution.name)
         if (existing := self._by_name.get(key)) is not None:
             return existing
@@ -32,19 +39,31 @@ class MemoryStore:
         self._events[execution.id] = list(changes.events)
         return None
 
-    async def save(self, execution: Execution, changes: Changes) -> None:
+    def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
         if execution.id in self._executions:
             self._events[execution.id].extend(changes.events)
+        return _ended(None)
+
+    async def barrier(self) -> None:
+        """All is kept at once."""
 
     async def load(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)
 
-    async def unfinished(self) -> Sequence[Execution]:
-        return [execution for execution in self._executions.values() if execution.open]
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
+        of_function = self._by_function.get(function_name, {}).values()
+        return [OpenExecution(each.id, each.next_due_ms(), each.active) for each in of_function if each.open]
+
+    async def function_names(self) -> Sequence[str]:
+        return [name for name, executions in self._by_function.items() if executions]
 
     async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
         events = self._events.get(execution_id, [])  # the event with id n stands at n - 1
         if newest_first:
+            first = min(first, len(events))
             return events[max(0, first - count) : first][::-1]
         return events[first - 1 : first - 1 + count]
 
@@ -65,8 +84,22 @@ class MemoryStore:
             del self._by_name[execution.function_name, execution.name]
             del self._by_function[execution.function_name][self._positions.pop(execution_id)]
 
+    async def delete_closed(self, before_ms: int, count: int) -> int:
+        closed = [
+            each.id for each in self._executions.values() if each.ended_ms is not None and each.ended_ms < before_ms
+        ]
+        for execution_id in closed[:count]:
+            await self.delete(execution_id)
+        return len(closed[:count])
+
     async def aclose(self) -> None:
         """Nothing is held open."""
+
+
+def _ended(answer: T) -> Awaitable[T]:
+    ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    ended.set_result(answer)
+    return ended
 
 
 def _matches(execution: Execution, position: int, query: ExecutionQuery) -> bool:

@@ -1,0 +1,104 @@
+"""Opening a store's file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from durable_async.service.errors import StoreError
+from durable_async.service.store.sqlite import schema
+from durable_async.service.store.sqlite.faults import fault
+
+Durability = Literal["full", "normal"]
+
+_BUSY_SECONDS = 5.0  # how long a shell or a backup may keep a lock
+_JOURNAL_BYTES = 64 * 1024 * 1024  # that the journal keeps on disk when it was once larger
+
+
+def locate(path: Path) -> Path:
+    """The file itself, behind symbolic links. It need not exist.
+
+    :raises StoreError: its directory does not exist, or it was emptied
+    """
+    path = path.resolve()
+    if not path.parent.is_dir():
+        raise StoreError(f"The directory {path.parent} does not exist. Create it, or choose another file.")
+    journal = _journal(path)
+    if _size(path) == 0 and _size(journal):  # SQLite would delete the journal, which may hold what is missing
+        raise StoreError(f"{path} is empty, but its journal {journal.name} is not. Restore a backup of both.")
+    return path
+
+
+def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
+    """A connection to the store's file, which is made or brought to the latest version.
+
+    :raises StoreError: it is no store, of a later version, damaged, or cannot be written
+    """
+    with _opening(path, "rwc") as connection:
+        if schema.check(connection, str(path)) == 0:  # and before anything is written to somebody else's file
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # not possible later
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StoreError(f"SQLite cannot keep a write-ahead log for {path}. Choose a local file system.")
+        connection.execute(f"PRAGMA synchronous = {durability}")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not only to its cache
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+        schema.migrate(connection, str(path))
+        _try_to_write(connection)
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that sees what is committed. Where SQLite could not write its own files, the store's file must not
+    change meanwhile.
+
+    :raises StoreError: there is no store, it is of another version, or damaged
+    """
+    if not path.exists():
+        raise StoreError(f"{path} does not exist.")
+    still = not _size(_journal(path)) and not os.access(path.parent, os.W_OK)
+    with _opening(path, "ro&immutable=1" if still else "ro") as connection:
+        version = schema.check(connection, str(path))
+        if version < len(schema.MIGRATIONS):
+            raise StoreError(f"{path} has version {version}. Open it for writing once, which brings it up to date.")
+    return connection
+
+
+def _try_to_write(connection: sqlite3.Connection) -> None:
+    """Fails where SQLite could open the file for reading only, which it does without a word."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
+    connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _opening(path: Path, mode: str) -> Generator[sqlite3.Connection]:
+    """The connection, which is closed again if what is done first with it fails."""
+    try:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # always one thread at a time
+        )
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise fault(error, str(path)) from error
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None

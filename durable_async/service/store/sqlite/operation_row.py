@@ -1,0 +1,139 @@
+"""The row of an operation. What a chained invoke asked for, and its outcome while that is held, are JSON in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from durable_async.service.machine import ChainedOutcome, Child, OperationRecord, StartChained, Target
+from durable_async.service.store.sqlite.payloads import Kept, Row, Written, by_name, compact_json
+from durable_async.wire.operations import OperationStatus, OperationType
+
+COLUMNS = (
+    "sequence",
+    "id",
+    "type",
+    "start_ms",
+    "status",
+    "parent_id",
+    "name",
+    "sub_type",
+    "end_ms",
+    "due_ms",
+    "attempts",
+    "replay_children",
+    "duration",
+    "callback_id",
+    "heartbeat_seconds",
+    "heartbeat_due_ms",
+    "result",
+    "result_digest",
+    "error",
+    "error_digest",
+    "request",
+    "held",
+)
+
+
+def operation_row(operation: OperationRecord, written: Written) -> Row:
+    return (
+        operation.sequence,
+        operation.id,
+        operation.type.value,
+        operation.start_ms,
+        operation.status.value,
+        operation.parent_id,
+        operation.name,
+        operation.sub_type,
+        operation.end_ms,
+        operation.due_ms,
+        operation.attempts,
+        operation.replay_children,
+        operation.duration,
+        operation.callback_id,
+        operation.heartbeat_seconds,
+        operation.heartbeat_due_ms,
+        *written.text(operation.result),
+        *written.json(operation.error),
+        None if operation.request is None else _request_json(operation.request, written),
+        None if operation.held is None else _held_json(operation.held, written),
+    )
+
+
+def operation_of(columns: Row, kept: Kept) -> OperationRecord:
+    row = by_name(COLUMNS, columns)
+    return OperationRecord(
+        id=row["id"],
+        type=OperationType(row["type"]),
+        sequence=row["sequence"],
+        start_ms=row["start_ms"],
+        status=OperationStatus(row["status"]),
+        parent_id=row["parent_id"],
+        name=row["name"],
+        sub_type=row["sub_type"],
+        end_ms=row["end_ms"],
+        due_ms=row["due_ms"],
+        attempts=row["attempts"],
+        result=kept.text(row["result"], row["result_digest"]),
+        error=kept.json(row["error"], row["error_digest"]),
+        replay_children=bool(row["replay_children"]),
+        duration=row["duration"],
+        callback_id=row["callback_id"],
+        heartbeat_seconds=row["heartbeat_seconds"],
+        heartbeat_due_ms=row["heartbeat_due_ms"],
+        request=None if row["request"] is None else _request_of(row["id"], json.loads(row["request"]), kept),
+        held=None if row["held"] is None else _held_of(json.loads(row["held"]), kept),
+    )
+
+
+def _request_json(request: StartChained, written: Written) -> str:
+    target, child = request.target, request.child
+    return compact_json(
+        {
+            "target": {
+                "function_arn": target.function_arn,
+                "name": target.name,
+                "version": target.version,
+                "durable": target.durable,
+            },
+            "tenant_id": request.tenant_id,
+            "child": None if child is None else {"arn": child.arn, "name": child.name, "id": child.id},
+            **_members("payload", request.payload, written),
+        }
+    )
+
+
+def _request_of(operation_id: str, members: Mapping[str, Any], kept: Kept) -> StartChained:
+    child = members["child"]
+    return StartChained(
+        operation_id,
+        Target(**members["target"]),
+        _text_of("payload", members, kept) or "",
+        members["tenant_id"],
+        None if child is None else Child(**child),
+    )
+
+
+def _held_json(outcome: ChainedOutcome, written: Written) -> str:
+    error = None if outcome.error is None else compact_json(outcome.error)
+    result = _members("result", outcome.result, written)
+    return compact_json({"status": outcome.status, **result, **_members("error", error, written)})
+
+
+def _held_of(members: Mapping[str, Any], kept: Kept) -> ChainedOutcome:
+    error = _text_of("error", members, kept)
+    result = _text_of("result", members, kept)
+    return ChainedOutcome(members["status"], result, None if error is None else json.loads(error))
+
+
+def _members(name: str, text: str | None, written: Written) -> Mapping[str, str | None]:
+    """A payload inside a JSON object: itself, or its digest in hex."""
+    digest = None if text is None else written.digest(text)
+    return {name: text} if digest is None else {f"{name}_digest": digest.hex()}
+
+
+def _text_of(name: str, members: Mapping[str, Any], kept: Kept) -> str | None:
+    digest: str | None = members.get(f"{name}_digest")
+    text: str | None = members.get(name)
+    return text if digest is None else kept.long(bytes.fromhex(digest))

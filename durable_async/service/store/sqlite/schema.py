@@ -1,0 +1,151 @@
+"""The tables of a store's file, and how a file of an earlier version becomes one of this version.
+
+Columns are plain, so that the ``sqlite3`` shell can read them: times are epoch milliseconds, statuses and types the
+API's words. A payload (an input, a result, an error as JSON) is UTF-8 text in a BLOB, since Python texts may hold lone
+surrogates, which TEXT may not. A short one stands in its row. A long one stands in ``payloads``, once for each
+execution however often it is mentioned, and the row holds its digest.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from durable_async.service.errors import StoreError
+
+APPLICATION_ID = 0x44757261  # "Dura": what makes an SQLite file a store
+
+_VERSION_1 = """
+CREATE TABLE executions (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order of their starts
+    id TEXT NOT NULL UNIQUE,
+    arn TEXT NOT NULL,
+    function_name TEXT NOT NULL,
+    name TEXT NOT NULL,
+    function_arn TEXT NOT NULL,
+    version TEXT NOT NULL,
+    tenant_id TEXT,
+    parent_execution TEXT,  -- the id of the one whose chained invoke started it
+    parent_operation TEXT,
+    started_ms INTEGER NOT NULL,
+    era INTEGER NOT NULL,  -- within one, started_ms grows with position; a clock that is put back begins another
+    timeout_seconds INTEGER NOT NULL,
+    input BLOB,
+    input_digest BLOB,
+
+    status TEXT NOT NULL,
+    ended_ms INTEGER,
+    result BLOB,
+    result_digest BLOB,
+    error BLOB,
+    error_digest BLOB,
+
+    timeout_ms INTEGER NOT NULL,
+    event_count INTEGER NOT NULL,
+    unseen TEXT NOT NULL,  -- sequences of the operations that the handler has not seen as they are, a JSON array
+    request_id TEXT,  -- of the running invocation, as the next three
+    invoked_ms INTEGER,
+    token TEXT,
+    waiting INTEGER,
+    invoke_at_ms INTEGER,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    idle_answers INTEGER NOT NULL,
+    deferred INTEGER NOT NULL,
+    pause_requested_ms INTEGER,
+    pause_timeout_ms INTEGER,
+    pause_timeout_paused INTEGER,
+    pause_reason BLOB,
+    due_ms INTEGER,  -- when the service has something to do for it
+    active INTEGER NOT NULL,  -- whether a service that starts has
+
+    UNIQUE (function_name, name)
+);
+CREATE INDEX executions_of_function ON executions (function_name);
+CREATE INDEX executions_by_status ON executions (function_name, status);
+CREATE INDEX executions_by_start ON executions (era, started_ms);
+CREATE INDEX executions_by_end ON executions (ended_ms) WHERE ended_ms IS NOT NULL;
+
+CREATE TABLE operations (
+    execution INTEGER NOT NULL REFERENCES executions ON DELETE CASCADE,
+    sequence INTEGER NOT NULL,  -- from 0, the EXECUTION operation
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    parent_id TEXT,
+    name TEXT,
+    sub_type TEXT,
+    end_ms INTEGER,
+    due_ms INTEGER,
+    attempts INTEGER NOT NULL,
+    replay_children INTEGER NOT NULL,
+    duration INTEGER,  -- seconds
+    callback_id TEXT,
+    heartbeat_seconds INTEGER NOT NULL,
+    heartbeat_due_ms INTEGER,
+    result BLOB,
+    result_digest BLOB,
+    error BLOB,
+    error_digest BLOB,
+    request TEXT,  -- of a chained invoke that runs, JSON
+    held TEXT,  -- the outcome of a chained invoke, not yet told, JSON
+    PRIMARY KEY (execution, sequence)
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+    execution INTEGER NOT NULL REFERENCES executions ON DELETE CASCADE,
+    id INTEGER NOT NULL,  -- from 1, without gaps
+    type TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    operation_id TEXT,
+    name TEXT,
+    sub_type TEXT,
+    parent_id TEXT,
+    details TEXT NOT NULL,  -- JSON, without the member that the next one names
+    payload_member TEXT,
+    payload_digest BLOB,
+    PRIMARY KEY (execution, id)
+) WITHOUT ROWID;
+
+CREATE TABLE payloads (
+    execution INTEGER NOT NULL REFERENCES executions ON DELETE CASCADE,
+    digest BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (execution, digest)
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""The n-th makes version n of version n - 1. One that was released is never changed."""
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the file to the latest version, each step in one transaction. An empty file becomes a store.
+
+    :raises StoreError: the file is no store, or of a later version; nothing is changed then
+    """
+    version = check(connection, path)
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; "
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
+        )
+
+
+def check(connection: sqlite3.Connection, path: str) -> int:
+    """The version of the file; 0: it is empty.
+
+    :raises StoreError: the file is no store, or of a later version
+    """
+    application, version, tables = (
+        connection.execute(question).fetchone()[0]
+        for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StoreError(f"{path} is an SQLite file of another application. Choose another file.")
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{path} has version {version}, and this release of durable_async knows versions up to "
+            f"{len(MIGRATIONS)}. Use the release that wrote it, or a later one."
+        )
+    return int(version)

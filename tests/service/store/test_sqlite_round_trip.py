@@ -1,0 +1,157 @@
+"""Whatever happened to an execution, a fresh store gives it back as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from machine_driver import callback, context, invoke, step
+from store_support import World, opened, view
+from test_machine_stateful import Executions
+
+from durable_async.service import machine
+from durable_async.service.history import Event, EventType
+from durable_async.service.machine import ChainedOutcome, Changes, Parent
+from durable_async.service.store.sqlite import SqliteStore, payloads
+
+
+class KeptExecutions(Executions):
+    """Each command is saved as it ends, and what a fresh store gives is compared with what is in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.stack.enter_context(pytest.MonkeyPatch.context()).setattr(payloads, "SHORT", 4)  # so that some are long
+        self.path = Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "service.db"
+        self.loop = self.stack.enter_context(asyncio.Runner())
+        self.store = SqliteStore(self.path, durability="normal")
+        self.loop.run(self.store.open())
+        self.added = False
+
+    def absorb(self) -> None:
+        expected = view(self.execution)
+        self.loop.run(self.save())
+        super().absorb()
+        assert self.loop.run(self.kept()) == expected
+
+    async def save(self) -> None:
+        changes = self.execution.changes
+        if self.added:
+            await self.store.save(self.execution, changes)
+        else:
+            self.added = True
+            assert await self.store.add(self.execution, changes) is None
+
+    async def kept(self):
+        async with opened(self.path, read_only=True) as store:
+            return view(await store.load("e1"))
+
+    async def kept_events(self):
+        async with opened(self.path, read_only=True) as store:
+            return await store.events("e1", 1, 10_000, newest_first=False)
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+            if self.added:
+                assert self.loop.run(self.kept_events()) == self.events
+        finally:
+            self.loop.run(self.store.aclose())
+            self.stack.close()
+
+
+KeptExecutions.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestKeptExecutions = KeptExecutions.TestCase
+
+
+async def again(path, execution):
+    async with opened(path, read_only=True) as store:
+        loaded = await store.load(execution.id)
+        return loaded, await store.events(execution.id, 1, 10_000, newest_first=False)
+
+
+async def test_what_hardly_ever_is_there_comes_back(tmp_path):
+    path = tmp_path / "service.db"
+    async with opened(path) as store:
+        world = World(store)
+        execution = world.new("a")
+        execution.tenant_id, execution.parent = "tenant", Parent("p1", "o1")
+        machine.pause(execution, "because", world.at, timeout_paused=True)
+        execution.timeout_ms, execution.failures, execution.crashes, execution.idle_answers = 1, 2, 3, 4
+        execution.deferred, execution.invoke_at_ms = True, 5
+        execution.invocation.waiting = True
+        await store.add(execution, execution.take_changes())
+        loaded, _ = await again(path, execution)
+        assert view(loaded) == view(execution)
+
+
+LONG = "x" * 1000
+
+
+@pytest.mark.parametrize("payload", [None, "{}", LONG], ids=["none", "short", "long"])
+@pytest.mark.parametrize("target", ["echo", "flow:$LATEST"])
+async def test_a_chained_invoke_and_its_held_outcome_come_back(tmp_path, payload, target):
+    path = tmp_path / "service.db"
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start("a")
+        for outcome in (ChainedOutcome("SUCCEEDED", payload), ChainedOutcome("FAILED", error={"ErrorMessage": LONG})):
+            operation_id = f"i{len(execution.operations)}"
+            await world.write(execution, invoke(target, operation_id, Payload=payload))
+            machine.chained_invoke_ended(execution, operation_id, outcome, world.at)
+            assert execution.held
+            await world.save(execution)
+            loaded, _ = await again(path, execution)
+            assert view(loaded) == view(execution)
+
+
+TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
+    ["", "\x00", "\ud800", "\udc80 end", "\U0001f600", "ü" * 300, "\ud800" * 300, LONG + "\x00\udfff"]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(payload=TEXTS, message=TEXTS)
+def test_any_text_comes_back(payload, message):
+    """Lone surrogates, too: JSON may hold them."""
+
+    async def check(path):
+        async with opened(path) as store:
+            world = World(store)
+            execution = await world.start("a", payload=payload)
+            error = {"ErrorType": message, "ErrorMessage": message, "StackTrace": [message]}
+            await world.write(
+                execution,
+                step("SUCCEED", "s", Payload=payload),
+                step("FAIL", "f", Error=error),
+                context("FAIL", "x", Error={}),
+                callback("c"),
+                invoke("echo", "i", Payload=payload),
+            )
+            events = await store.events(execution.id, 1, 100, newest_first=False)
+            machine.pause(execution, message, world.at, timeout_paused=False)
+            await world.save(execution)
+            loaded, kept = await again(path, execution)
+            assert view(loaded) == view(execution)
+            assert kept[: len(events)] == events
+            texts = {event.details["Input"] for event in kept if "Input" in event.details}
+            assert texts == {payload}
+
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(check(Path(directory) / "service.db"))
+
+
+async def test_an_event_comes_back_with_all_its_details(tmp_path):
+    details = {"Result": LONG, "RetryDetails": {"CurrentAttempt": 1}, "Duration": 2, "CallbackId": "c", "Error": None}
+    path = tmp_path / "service.db"
+    async with opened(path) as store:
+        execution = await World(store).start("a")
+        event = Event(2, EventType.STEP_SUCCEEDED, 7, details, "s", "name", "Step", "x")
+        await store.save(execution, Changes(events=[event]))
+        _, events = await again(path, execution)
+        assert events[1] == event

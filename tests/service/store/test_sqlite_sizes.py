@@ -1,0 +1,162 @@
+"""What a store costs: bytes on disk, and work that does not grow with what is kept."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from machine_driver import START_MS, invoke, step
+from store_support import World, opened
+
+from durable_async.service import machine
+from durable_async.service.machine import ChainedOutcome
+from durable_async.service.store import ExecutionQuery
+from durable_async.service.store.sqlite import listing, reading, writing
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "service.db"
+
+
+async def test_a_result_is_kept_once(path):
+    """It is a step's, an event's, the execution's; and again an event's."""
+    before = await grown(path, "small")
+    assert 0.9 * MIB < await grown(path, "x" * MIB) - before < 1.1 * MIB
+
+
+async def grown(path, payload):
+    """The file's size after an execution with this payload in every place."""
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start(f"size-{len(payload)}", payload=payload)
+        await world.write(execution, step("SUCCEED", Payload=payload))
+        await world.write(execution, invoke("echo", "i", Payload=payload))
+        machine.chained_invoke_ended(execution, "i", ChainedOutcome("SUCCEEDED", payload), world.at)
+        await world.save(execution)
+        await world.close(execution, payload)
+    return path.stat().st_size
+
+
+async def test_an_error_is_kept_once(path):
+    before = await grown(path, "small")
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start("failing")
+        for number in range(10, 42):
+            error = {"ErrorType": "OrderError", "ErrorMessage": f"{number}" * 16_000}
+            await world.write(execution, step("FAIL", f"s{number}", Error=error))
+    assert 0.9 * MIB < path.stat().st_size - before < 1.2 * MIB
+
+
+async def test_deletions_give_their_space_back(path):
+    async with opened(path) as store:
+        world = World(store)
+        for number in range(6):
+            execution = await world.start(f"{number}")
+            await world.write(execution, step("SUCCEED", Payload=f"{number}" * MIB))
+            await world.close(execution)
+        pages = page_count(store)
+        assert await store.delete_closed(START_MS + 1, 6) == 6
+        first = page_count(store)
+        assert pages - first == writing._VACUUMED_PAGES  # and no more at once
+        for _ in range(6):
+            assert await store.delete_closed(START_MS + 1, 6) == 0
+        assert page_count(store) < 50
+    assert path.stat().st_size < 50 * 4096
+
+
+def page_count(store):
+    return store._writer._connection.execute("PRAGMA page_count").fetchone()[0]
+
+
+async def test_a_deletion_leaves_no_row_of_the_execution(path):
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start("a")
+        await world.write(execution, step("SUCCEED", Payload="x" * 1000))
+        await world.close(execution)
+        await store.delete(execution.id)
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("executions", "operations", "events", "payloads"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+# --- plans ---
+
+QUERY = ExecutionQuery("orders")
+NAMED = ExecutionQuery("orders", name="a")
+UPWARDS = ExecutionQuery("orders", oldest_first=True)
+OF_FUNCTION = "USING INDEX executions_of_function (function_name=? AND rowid>? AND rowid<?)"
+OF_STATUS = "USING INDEX executions_by_status (function_name=? AND status=? AND rowid>? AND rowid<?)"
+OF_NAME = "USING INDEX sqlite_autoindex_executions_2 (function_name=? AND name=?)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        pytest.param(listing.statement(QUERY, None), OF_FUNCTION, id="list, newest first"),
+        pytest.param(listing.statement(UPWARDS, None), OF_FUNCTION, id="list, oldest first"),
+        pytest.param(listing.statement(QUERY, "FAILED"), OF_STATUS, id="list of a status"),
+        pytest.param(listing.statement(UPWARDS, "FAILED"), OF_STATUS, id="list of a status, oldest first"),
+        pytest.param(listing.statement(NAMED, None), OF_NAME, id="list of a name"),
+        pytest.param(listing.statement(NAMED, "FAILED"), OF_NAME, id="list of a name and a status"),
+        pytest.param(listing._SPAN, "USING COVERING INDEX executions_by_start (era=? AND started_ms", id="time range"),
+        pytest.param(reading._OPEN, "USING INDEX executions_by_status (function_name=? AND status=?)", id="open ones"),
+        pytest.param(reading._FUNCTION_NAMES, "executions_of_function", id="names of functions"),
+        pytest.param(reading._EXECUTION, "(id=?)", id="load"),
+        pytest.param(reading._OPERATIONS, "SEARCH operations USING PRIMARY KEY (execution=?)", id="operations"),
+        pytest.param(reading._UPWARDS, "SEARCH events USING PRIMARY KEY (execution=? AND id>?)", id="history"),
+        pytest.param(reading._DOWNWARDS, "SEARCH events USING PRIMARY KEY (execution=? AND id<?)", id="history back"),
+        pytest.param(writing._NAMED, "(function_name=? AND name=?)", id="start"),
+        pytest.param(writing._SAVE, "USING INTEGER PRIMARY KEY (rowid=?)", id="save"),
+        pytest.param(writing._SAVE_OUTCOME, "USING INTEGER PRIMARY KEY (rowid=?)", id="save of an outcome"),
+        pytest.param(writing._CLOSED, "executions_by_end (ended_ms<?)", id="closed ones"),
+    ],
+)
+async def test_an_index_serves(path, statement, index):
+    async with opened(path) as store:
+        plan = explain(store._writer._connection, statement)
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
+    assert "SCAN executions\n" not in plan
+
+
+def explain(connection, statement):
+    values = {"era": 0, "after": 0, "before": 0} if ":era" in statement else (1,) * statement.count("?")
+    return (
+        "\n".join(row[3].replace("TABLE ", "") for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+        + "\n"
+    )
+
+
+async def test_a_save_leaves_the_indexes_alone(path):
+    """Each would be another page to write at every checkpoint."""
+    async with opened(path) as store:
+        plan = [row[1] for row in store._writer._connection.execute(f"EXPLAIN {writing._SAVE}", (1,) * 19)]
+    assert "Insert" in plan
+    assert "IdxInsert" not in plan
+    assert "IdxDelete" not in plan
+
+
+async def test_what_is_written_is_what_changed(path):
+    """A save of an execution with many operations writes as much as one of an execution with few."""
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start("a")
+        few = await journal_of(world, execution, "first")
+        for n in range(20):
+            await world.write(execution, *(step("SUCCEED", f"s{n}-{m}", Payload="1") for m in range(50)))
+        assert await journal_of(world, execution, "last") <= few + 2
+
+
+async def journal_of(world, execution, operation_id):
+    """How many pages a checkpoint writes."""
+    connection = world.store._writer._connection
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    await world.write(execution, step("SUCCEED", operation_id, Payload=json.dumps(operation_id)))
+    return connection.execute("PRAGMA wal_checkpoint").fetchone()[1]

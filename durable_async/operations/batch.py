@@ -62,6 +62,9 @@ async def _ended(contexts: Contexts, record: Operation, described: SerializerCon
     return _checked(await recorded(contexts.call, serializer, text, described), described)
 
 
+_STARTED_IN_A_TURN = 250  # items; about as many updates as one checkpoint takes
+
+
 class _Run:
     """A batch that has not ended yet."""
 
@@ -84,13 +87,21 @@ class _Run:
         try:
             while not scope.closed:
                 await self._take_recorded(self._admit())
-                if not scope.closed and not self._may_start():
-                    self._news = asyncio.get_running_loop().create_future()
-                    await self._news
+                await self._next_start()
         finally:
             await self._clear()
         if self._interruption is not None:
             raise self._interruption
+
+    async def _next_start(self) -> None:
+        """Return when more may be started, or the end is decided."""
+        if self.contexts.scope.closed:
+            return
+        if self._may_start():
+            await asyncio.sleep(0)  # a turn for everybody else on this loop
+        else:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
 
     def result(self) -> BatchResult[Any]:
         """:raises Exception: what the custom completion raised"""
@@ -105,13 +116,14 @@ class _Run:
         return self._started < len(self._statuses) and (limit is None or in_flight < limit)
 
     def _admit(self) -> list[tuple[int, Call]]:
-        """Start what may be started.
+        """Start what may be started in one turn of the loop.
 
         :return: those whose end is on record: they take no task
         """
         loop = asyncio.get_running_loop()
         ended: list[tuple[int, Call]] = []
-        while self._may_start() and not self.contexts.scope.closed:
+        last = self._started + _STARTED_IN_A_TURN
+        while self._started < last and self._may_start() and not self.contexts.scope.closed:
             index = self._started
             self._started += 1
             self._statuses[index] = BatchStatus.STARTED

@@ -1,6 +1,6 @@
 """The durable service: it keeps what executions did, and decides when their functions run again.
 
-    async with DurableService() as service:
+    async with DurableApi() as service:
         service.register("orders", local_function(handler, service))
         started = await service.invoke("orders:$LATEST", b'{"order": 42}')
         closed = await service.wait(started.execution_arn)
@@ -11,22 +11,26 @@ what others use.
 
 from __future__ import annotations
 
-from durable_async.service.answers import Closed, Started
-from durable_async.service.engine import DurableService
-from durable_async.service.errors import ApiError
-from durable_async.service.functions import (
-    Function,
-    InvocationFailed,
-    InvocationRequest,
-    LocalFunction,
-    plain_function,
-)
-from durable_async.service.machine import InvocationRetryPolicy, Limits
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from durable_async.service.answers import Closed, Started
+    from durable_async.service.api import DurableApi
+    from durable_async.service.errors import ApiError, StoreError
+    from durable_async.service.functions import (
+        Function,
+        InvocationFailed,
+        InvocationRequest,
+        LocalFunction,
+        plain_function,
+    )
+    from durable_async.service.machine import InvocationRetryPolicy, Limits
 
 __all__ = [
     "ApiError",
     "Closed",
-    "DurableService",
+    "DurableApi",
     "Function",
     "InvocationFailed",
     "InvocationRequest",
@@ -34,5 +38,30 @@ __all__ = [
     "Limits",
     "LocalFunction",
     "Started",
+    "StoreError",
     "plain_function",
 ]
+
+# Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
+_LATER = {
+    "ApiError": "errors",
+    "Closed": "answers",
+    "DurableApi": "api",
+    "Function": "functions",
+    "InvocationFailed": "functions",
+    "InvocationRequest": "functions",
+    "InvocationRetryPolicy": "machine",
+    "Limits": "machine",
+    "LocalFunction": "functions",
+    "Started": "answers",
+    "StoreError": "errors",
+    "plain_function": "functions",
+}
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return value

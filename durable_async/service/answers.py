@@ -48,7 +48,7 @@ def page_start(marker: str | None) -> int | None:
     """:raises InvalidParameterValueError: the marker was not given out here"""
     if not marker:
         return None
-    if not (marker.isascii() and marker.isdecimal()):
+    if not (marker.isascii() and marker.isdecimal() and len(marker) <= 18):  # what a store's integers hold
         raise InvalidParameterValueError("Invalid marker")
     return int(marker)
 

@@ -74,5 +74,16 @@ class AlreadyStartedError(ApiError):
     status = 409
 
 
+class StoreError(ApiError):
+    """What the service keeps cannot be written or read: the disk is full, the file is damaged or read-only.
+
+    A call that ends so has changed nothing, and may be repeated.
+    """
+
+    status = 503
+
+
 class ServiceClosedError(ApiError):
     """The service ends, and whoever waits for an execution has to come again."""
+
+    status = 503

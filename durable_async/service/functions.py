@@ -7,15 +7,16 @@ protocol reference); any other gets its caller's event.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import attrs
-from anyio import to_thread
 
 from durable_async.wire.operations import ErrorObject
 
@@ -49,10 +50,40 @@ class InvocationFailed(Exception):  # noqa: N818 - an outcome, told apart from e
         return f"{self.error.get('ErrorType', 'Error')}: {self.error.get('ErrorMessage', '')}"
 
 
+def failure(error_type: str, request: InvocationRequest, reason: str) -> InvocationFailed:
+    """What befell an invocation from outside its function, as Lambda words it."""
+    return InvocationFailed(
+        {"ErrorType": error_type, "ErrorMessage": f"RequestId: {request.request_id} Error: {reason}"}
+    )
+
+
+@asynccontextmanager
+async def within_deadline(request: InvocationRequest) -> AsyncGenerator[None]:
+    """Cancels what runs inside when the deadline comes.
+
+    :raises InvocationFailed: ``Sandbox.Timedout``; it came
+    """
+    patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - time.time()
+    timeout = asyncio.timeout(patience)
+    try:
+        async with timeout:
+            yield
+    except TimeoutError:
+        if not timeout.expired():  # another's
+            raise
+        reason = f"Task timed out after {max(0, patience or 0):.2f} seconds"
+        raise failure("Sandbox.Timedout", request, reason) from None
+
+
 class Function(Protocol):
     @property
     def durable(self) -> bool:
         """Whether its event is an invocation envelope. Known when the function is registered."""
+        ...
+
+    def keeps(self, execution_arn: str) -> bool:
+        """Whether it has the execution in memory as its last invocation left it, and takes the event of the next one
+        with just the operations that changed since."""
         ...
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
@@ -99,6 +130,10 @@ class LocalFunction:
 
     call: Callable[[Any, InvocationRequest], Any]
     durable: bool
+    kept: Callable[[str], bool] = lambda _: False
+
+    def keeps(self, execution_arn: str) -> bool:
+        return self.kept(execution_arn)
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         try:
@@ -111,6 +146,7 @@ class LocalFunction:
 
 def plain_function(function: Callable[[Any, Any], Any]) -> LocalFunction:
     """An ordinary, not durable function of ``(event, context)``. If it is sync it runs in a worker thread."""
+    from anyio import to_thread
 
     async def call(event: Any, request: InvocationRequest) -> Any:
         context = LambdaContext.of(request)

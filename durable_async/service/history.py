@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-_PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
+PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -49,6 +49,17 @@ class EventType(StrEnum):
     INVOCATION_COMPLETED = "InvocationCompleted"
 
 
+CLOSING = frozenset(
+    {
+        EventType.EXECUTION_SUCCEEDED,
+        EventType.EXECUTION_FAILED,
+        EventType.EXECUTION_TIMED_OUT,
+        EventType.EXECUTION_STOPPED,
+    }
+)
+"""Each says how the execution ended. An invocation that ran at that time may still be told of after it."""
+
+
 @attrs.frozen
 class Event:
     """One line of the history.
@@ -70,7 +81,7 @@ class Event:
     @property
     def size(self) -> int:
         """About how many bytes it takes on the wire: payload characters and an allowance for the rest."""
-        payloads = (value for member, value in self.details.items() if member in _PAYLOADS and value is not None)
+        payloads = (value for member, value in self.details.items() if member in PAYLOADS and value is not None)
         return 512 + sum(len(str(value)) for value in payloads)
 
 
@@ -94,7 +105,7 @@ def render(event: Event, *, include_data: bool) -> dict[str, Any]:
 
 
 def _member(member: str, value: Any, *, include_data: bool) -> Any:
-    if member in _PAYLOADS:
+    if member in PAYLOADS:
         return _payload(value, include_data=include_data)
     return value / 1000 if member.endswith("Timestamp") else value
 

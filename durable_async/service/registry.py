@@ -6,6 +6,8 @@ and 7.5 of the protocol reference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from durable_async.service import arns
@@ -19,13 +21,17 @@ FUNCTION_TIMEOUT = 900  # seconds: Lambda's longest
 
 @attrs.frozen
 class Registered:
-    """A function and its configuration. ``arn`` is qualified; timeouts are seconds."""
+    """A function and its configuration. ``arn`` is qualified; timeouts are seconds.
+
+    :ivar max_concurrency: invocations of it that may run at once; None: any number
+    """
 
     name: str
     arn: str
     function: Function
     execution_timeout: int
     function_timeout: int
+    max_concurrency: int | None = None
 
 
 @attrs.define
@@ -36,13 +42,29 @@ class Registry:
     account: str
     _functions: dict[str, Registered] = attrs.field(init=False, factory=dict[str, Registered])
 
-    def add(self, name: str, function: Function, *, execution_timeout: int, function_timeout: int) -> None:
+    def add(
+        self,
+        name: str,
+        function: Function,
+        *,
+        execution_timeout: int,
+        function_timeout: int,
+        max_concurrency: int | None = None,
+    ) -> Registered:
         if not arns.is_function_name(name):
             raise ValueError(f"{name!r} is no function name: 1 to 140 letters, digits, hyphens and underscores")
         if name in self._functions:
             raise ValueError(f"there is a function {name!r} already")
         arn = arns.function_arn(self.region, self.account, name, arns.LATEST)
-        self._functions[name] = Registered(name, arn, function, execution_timeout, function_timeout)
+        registered = Registered(name, arn, function, execution_timeout, function_timeout, max_concurrency)
+        self._functions[name] = registered
+        return registered
+
+    def all(self) -> Sequence[Registered]:
+        return [*self._functions.values()]
+
+    def __getitem__(self, name: str) -> Registered:
+        return self._functions[name]
 
     def get(self, name: str) -> Registered | None:
         return self._functions.get(name)

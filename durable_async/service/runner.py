@@ -2,22 +2,26 @@
 
 - a command runs without awaiting, so no two interleave and no lock is needed;
 - what a command changed is stored first, and only then done and answered;
+- what could not be stored has not happened: the store drops the execution, and the next command finds it as it was;
 - one task per running function, and one timer for everything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import attrs
 
 from durable_async.service import machine
-from durable_async.service.errors import ApiError, ServiceClosedError
-from durable_async.service.functions import InvocationFailed, InvocationRequest
+from durable_async.service.errors import ApiError, ServiceClosedError, StoreError
+from durable_async.service.functions import InvocationFailed
+from durable_async.service.invoking import Invoker, invocation_end
+from durable_async.service.listeners import Listeners
 from durable_async.service.machine import (
     ChainedOutcome,
     Changes,
@@ -28,23 +32,35 @@ from durable_async.service.machine import (
     Parent,
 )
 from durable_async.service.registry import Registered, Registry
-from durable_async.service.store import Store
+from durable_async.service.store import OpenExecution, Store
 from durable_async.service.timers import Alarm
 from durable_async.wire.operations import ErrorObject
 
 T = TypeVar("T")
 
+logger: logging.Logger = logging.getLogger("durable_async.service")
+
 _DAY_MS = 24 * 60 * 60 * 1000
+_SWEEP_MS = 60 * 60 * 1000  # between two looks for executions whose retention is over
+_SWEEP_COUNT = 100  # deleted at once
+_DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
+_STORE_SECONDS = 2.0  # until a store that failed is tried again
+_PROBATION_SECONDS = 60.0  # the longest that one suspicious invocation keeps the others waiting
+_TOLD = (ApiError, InvocationFailed)  # of a task: to whoever waits for it
 
 
 @attrs.frozen
 class Settings:
-    """``retention_days`` is how long a closed execution is kept."""
+    """
+    :ivar retention_days: how long a closed execution is kept
+    :ivar max_concurrency: invocations that may run at once; None: any number
+    """
 
     clock: Callable[[], float]  # epoch seconds
     retention_days: int
     limits: machine.Limits
     retries: machine.InvocationRetryPolicy
+    max_concurrency: int | None = None
 
 
 class Runner:
@@ -55,8 +71,15 @@ class Runner:
         self._store = store
         self._settings = settings
         self._alarm = Alarm(self.now_ms, lambda: self._spawn(self.fire_due()))
+        self._sweeper = Alarm(self.now_ms, lambda: self._spawn(self._sweep()))
+        self.invoker = Invoker(settings.max_concurrency, self.now_ms)
+        self.listeners = Listeners()
+        self._probation = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._closing: dict[str, asyncio.Future[None]] = {}  # resolved when the execution is closed
+        self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
+        self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
+        self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
+        self.draining = False
 
     def now_ms(self) -> int:
         return round(self._settings.clock() * 1000)
@@ -64,49 +87,106 @@ class Runner:
     def moment(self) -> Moment:
         return Moment(self.now_ms(), lambda: uuid4().hex, self._settings.limits, self._settings.retries)
 
-    async def recover(self) -> None:
-        """Take up the executions that an earlier service left open: what ran then runs again."""
-        lost: ErrorObject = {
-            "ErrorType": "Runtime.ExitError",
-            "ErrorMessage": "The service ended during the invocation.",
-        }
-        for execution in await self._store.unfinished():
-            for operation in execution.operations:
-                if operation.request is not None and operation.held is None:
-                    self._spawn(self._chain(execution, operation.request))
-            if execution.invocation is not None:
-                machine.invocation_failed(execution, execution.invocation.request_id, lost, self.moment())
-            await self.commit(execution)
+    # --- beginning and end ---
 
-    async def aclose(self) -> None:
-        """Cancel what runs, and wait until it is gone. Those who wait for an execution get an error."""
+    async def open(self) -> None:
+        """Learn what an earlier service left open. It is taken up function by function, as they are registered.
+
+        :raises StoreError: the store cannot be used
+        """
+        await self._store.open()
+        self._left = {name: [*await self._store.open_executions(name)] for name in await self._store.function_names()}
+        self._sweeper.set("", self.now_ms() + _SWEEP_MS)
+        for registered in self._registry.all():
+            self._take_up(registered.name)
+
+    def registered(self, registered: Registered) -> None:
+        """A function is there: what waits for it goes on."""
+        self.invoker.limit(registered)
+        self._take_up(registered.name)
+
+    def left(self) -> dict[str, int]:
+        """How many executions wait for each function that is not registered."""
+        return {name: len(executions) for name, executions in self._left.items() if executions}
+
+    def _take_up(self, name: str) -> None:
+        begun = {*self._invocations}  # by what came from outside before the function did
+        for found in self._left.pop(name, ()):
+            if found.active and found.id not in begun:
+                self._spawn(self._insist(found.id, self._continue))
+            else:
+                self._alarm.set(found.id, found.due_ms)
+        for work in self._unregistered.pop(name, ()):
+            self._spawn(work())
+
+    def _continue(self, execution: Execution, at: Moment) -> None:
+        for invoke in execution.asked.values():
+            if invoke.request is not None and invoke.held is None:
+                self._begin(invoke.request.target.name, partial(self._chain, execution.id, invoke.request))
+        machine.taken_up(execution, at)
+
+    async def aclose(self, grace: float) -> None:
+        """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service
+        repeats. Those who wait for an execution get an error.
+        """
+        self.draining = True
         self._alarm.close()
+        self._sweeper.close()
+        if self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=grace)
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
-        for future in self._closing.values():
-            future.set_exception(ServiceClosedError("The service is shutting down."))
-            future.exception()  # nobody may be waiting
-        self._closing.clear()
+        self.listeners.close()
+        interrupted, self._invocations = self._invocations, {}
+        try:
+            await asyncio.gather(*(self._interrupt(*invocation) for invocation in interrupted.items()))
+        except StoreError as error:
+            logger.warning("What was interrupted will count as crashed: %s", error.message)
+        finally:
+            await self._store.aclose()
+
+    async def _interrupt(self, execution_id: str, request_id: str) -> None:
+        """Note that the invocation ended with the service, and that this was nobody's failure."""
+        execution = await self._store.load(execution_id)
+        if execution is not None:
+            machine.invocation_interrupted(execution, request_id, self.moment())
+            await self._store.save(execution, execution.take_changes())
 
     # --- commands ---
 
-    async def start(self, new: NewExecution) -> Execution | None:
-        """Start an execution. Returns None; or, with nothing started, the execution that has the name already."""
-        # As in commit: what is stored must also be set in motion.
-        return await asyncio.shield(self._spawn(self._add_and_perform(machine.start(new, self.moment()))))
+    def _check_open(self) -> None:
+        if self.draining:
+            raise ServiceClosedError("The service is shutting down.")
 
-    async def _add_and_perform(self, execution: Execution) -> Execution | None:
+    async def start(self, new: NewExecution) -> Execution | None:
+        """Start an execution. Returns None; or, with nothing started, the execution that has the name already.
+
+        :raises ServiceClosedError: nothing is started any more
+        :raises StoreError: nothing is started
+        """
+        self._check_open()
+        execution = machine.start(new, self.moment())
         changes = execution.take_changes()
-        if (existing := await self._store.add(execution, changes)) is not None:
+        added = self._store.add(execution, changes)
+        # As in commit: what is stored must also be set in motion.
+        return await asyncio.shield(self._spawn(self._perform_if(added, execution, changes)))
+
+    async def _perform_if(
+        self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
+    ) -> Execution | None:
+        if (existing := await added) is not None:
             return existing
         self._arm(execution)
         self._perform(execution, changes)
         return None
 
     async def command(self, execution: Execution, decide: Callable[[Moment], T]) -> T:
-        """Run a command, store what it changed, set in motion what it asks for, and return its answer."""
+        """Run a command, store what it changed, set in motion what it asks for, and return its answer.
+
+        :raises StoreError: it could not be stored, and is undone
+        """
         try:
             answer = decide(self.moment())
         except ApiError:
@@ -119,25 +199,75 @@ class Runner:
         """Store what was done to ``execution``, then do what it asks for."""
         changes = execution.take_changes()
         self._arm(execution)
+        saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
         if changes.effects:
             # A caller that goes away while it waits must not take along what the execution has to do.
-            await asyncio.shield(self._spawn(self._save_and_perform(execution, changes)))
+            await asyncio.shield(self._spawn(self._perform_when(saved, execution, changes)))
         else:
-            await self._store.save(execution, changes)
+            await self._known_when(saved, execution, changes)
+
+    async def _perform_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+        await self._known_when(saved, execution, changes)
+        self._perform(execution, changes)
+
+    async def _known_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+        try:
+            await saved
+        except StoreError:
+            if not self.draining:  # what was due is due still
+                self._alarm.set(execution.id, self.now_ms() + round(_STORE_SECONDS * 1000))
+            raise
+        if changes.events:
+            self.listeners.notify(execution.id)
+
+    async def _insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+        """Run a command that nobody else would repeat."""
+
+        async def command() -> None:
+            execution = await self._store.load(execution_id)
+            if execution is not None:
+                await self.command(execution, partial(decide, execution))
+
+        await self._patiently(command)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a call for as long as the store fails."""
+        while True:
+            try:
+                return await call()
+            except StoreError as error:
+                logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
+                await asyncio.sleep(_STORE_SECONDS)
+
+    # --- time ---
+
+    def _arm(self, execution: Execution) -> None:
+        if not self.draining:
+            self._alarm.set(execution.id, execution.next_due_ms())
 
     async def fire_due(self) -> None:
         """Do everything that is due by the clock."""
-        for execution_id in self._alarm.pop_due():
-            execution = await self._store.load(execution_id)
-            if execution is None:
-                continue
-            if self.expired(execution):
-                await self._store.delete(execution_id)
-                continue
-            machine.fire_due(execution, self.moment())
-            await self.commit(execution)
+        due = self._alarm.pop_due()
+        for first in range(0, len(due), _DUE_AT_ONCE):
+            portion = due[first : first + _DUE_AT_ONCE]
+            await asyncio.gather(*(self._insist(execution_id, machine.fire_due) for execution_id in portion))
+        if self._sweeper.pop_due():
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Delete the executions whose retention is over, in small portions."""
+        before = self.now_ms() + 1 - self._settings.retention_days * _DAY_MS
+        try:
+            deleted = _SWEEP_COUNT
+            while deleted == _SWEEP_COUNT:
+                deleted = await self._store.delete_closed(before, _SWEEP_COUNT)
+        except StoreError as error:
+            logger.warning("Executions whose retention is over could not be deleted: %s", error.message)
+        if not self.draining:
+            self._sweeper.set("", self.now_ms() + _SWEEP_MS)
 
     def next_due_ms(self) -> int | None:
+        """When an execution has something to do, at the earliest. Retention does not count."""
         return self._alarm.next_due_ms()
 
     async def idle(self) -> None:
@@ -145,146 +275,161 @@ class Runner:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    # --- closed executions ---
-
-    async def closed(self, execution: Execution) -> None:
-        """Return when the execution is closed.
-
-        :raises ServiceClosedError: the service ends before
-        """
-        if execution.open:
-            future = self._closing.get(execution.id)
-            if future is None:
-                future = self._closing[execution.id] = asyncio.get_running_loop().create_future()
-            await asyncio.shield(future)
-
     def expired(self, execution: Execution) -> bool:
         """Whether its retention is over."""
-        return execution.ended_ms is not None and self._kept_until(execution.ended_ms) <= self.now_ms()
+        ended_ms = execution.ended_ms
+        return ended_ms is not None and ended_ms + self._settings.retention_days * _DAY_MS <= self.now_ms()
 
     async def delete(self, execution: Execution) -> None:
         self._alarm.set(execution.id, None)
         await self._store.delete(execution.id)
+        self.listeners.notify(execution.id)
 
-    def _kept_until(self, ended_ms: int) -> int:
-        return ended_ms + self._settings.retention_days * _DAY_MS
+    async def closed(self, execution: Execution) -> None:
+        """Return when the execution is closed, and that is stored.
+
+        :raises ServiceClosedError: the service ends before
+        """
+        if execution.open:
+            self._check_open()
+            await self.listeners.closed(execution.id)
+        else:
+            await self._store.barrier()
 
     # --- effects ---
-
-    def _arm(self, execution: Execution) -> None:
-        due = execution.next_due_ms() if execution.ended_ms is None else self._kept_until(execution.ended_ms)
-        self._alarm.set(execution.id, due)
-
-    async def _save_and_perform(self, execution: Execution, changes: Changes) -> None:
-        await self._store.save(execution, changes)
-        self._perform(execution, changes)
 
     def _perform(self, execution: Execution, changes: Changes) -> None:
         for effect in changes.effects:
             match effect:
-                case machine.InvokeHandler():
-                    self._spawn(self._run(execution, effect))
+                case machine.InvokeHandler(request_id):
+                    self._invocations[execution.id] = request_id
+                    self._begin(execution.function_name, partial(self._run, execution, request_id))
                 case machine.StartChained():
-                    self._spawn(self._chain(execution, effect))
+                    self._begin(effect.target.name, partial(self._chain, execution.id, effect))
+                case machine.Quarantined(reason):
+                    logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
 
-    async def _run(self, execution: Execution, invocation: machine.InvokeHandler) -> None:
+    def _begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something with a function, now or when it is registered."""
+        if self._registry.get(function) is None:
+            self._unregistered.setdefault(function, []).append(work)
+        elif not self.draining:
+            self._spawn(work())
+
+    async def _run(self, execution: Execution, request_id: str) -> None:
         """One invocation of an execution's handler."""
-        registered = self._registry.get(execution.function_name)
-        if registered is None:
-            gone: ErrorObject = {
-                "ErrorType": "ResourceNotFoundException",
-                "ErrorMessage": f"Function not found: {execution.function_arn}",
-            }
-            await self.command(execution, lambda at: machine.function_gone(execution, gone, at.now_ms))
-            return
-        request = self.request(registered, invocation.request_id, execution.tenant_id)
-        try:
-            output = await registered.function.invoke(invocation.event, request)
-        except InvocationFailed as failed:
-            error = failed.error
-            await self.command(
-                execution, lambda at: machine.invocation_failed(execution, request.request_id, error, at)
-            )
+        registered = self._registry[execution.function_name]
+        async with self.invoker.turn(registered, _turn(execution)):
+            if execution.invocation is None or not execution.invocation.waiting:
+                await self._converse(registered, execution.id, request_id)
+                return
+            # If it ends the service once more, nobody else shall be suspected.
+            async with self._probation:
+                await self._insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
+                conversation = self._spawn(self._converse(registered, execution.id, request_id))
+                await asyncio.wait([conversation], timeout=_PROBATION_SECONDS)
+            await conversation
+
+    async def _converse(self, registered: Registered, execution_id: str, request_id: str) -> None:
+        execution = await self._patiently(lambda: self._store.load(execution_id))
+        if execution is not None:
+            whole = not registered.function.keeps(execution.arn)
+            event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
+            if event is not None:
+                request = self.invoker.request(registered, request_id, execution.tenant_id)
+                end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
+                await self._insist(execution_id, end)
+        if self._invocations.get(execution_id) == request_id:
+            del self._invocations[execution_id]
+
+    async def _chain(self, execution_id: str, chained: machine.StartChained) -> None:
+        registered = self._registry[chained.target.name]
+        parent = Parent(execution_id, chained.operation_id)
+        if chained.child is None:
+            await self._chained_ended(parent, await self.invoker.target_outcome(registered, chained, execution_id))
         else:
-            await self.command(
-                execution, lambda at: machine.invocation_answered(execution, request.request_id, output, at)
-            )
+            await self._start_child(parent, registered, chained, chained.child)
 
-    def request(self, registered: Registered, request_id: str, tenant_id: str | None) -> InvocationRequest:
-        return InvocationRequest(
-            request_id=request_id,
-            function_name=registered.name,
-            function_arn=registered.arn,
-            tenant_id=tenant_id,
-            deadline_ms=self.now_ms() + registered.function_timeout * 1000,
-        )
+    async def invoke_plain(self, registered: Registered, event: Any, tenant_id: str | None) -> Any:
+        """Cancelling this leaves the function running.
 
-    async def _chain(self, execution: Execution, chained: machine.StartChained) -> None:
-        registered = self._registry.get(chained.target.name)
-        if registered is None:
-            outcome = ChainedOutcome(
-                "FAILED",
-                error={
-                    "ErrorType": "ResourceNotFoundException",
-                    "ErrorMessage": f"Function not found: {chained.target.function_arn}",
-                },
-            )
-        elif chained.child is None:
-            outcome = await self._invoke_target(registered, chained)
-        else:
-            await self._start_child(execution, registered, chained, chained.child)
-            return
-        await self._chained_ended(execution, chained.operation_id, outcome)
-
-    async def _invoke_target(self, registered: Registered, chained: machine.StartChained) -> ChainedOutcome:
-        request = self.request(registered, uuid4().hex, chained.tenant_id)
+        :raises InvocationFailed: as the function did
+        :raises ServiceClosedError: the service ends before
+        """
+        self._check_open()
+        invocation = self._spawn(self.invoker.plain(registered, event, tenant_id))
         try:
-            value = await registered.function.invoke(json.loads(chained.payload), request)
+            return await asyncio.shield(invocation)
+        except asyncio.CancelledError:
+            if invocation.cancelled():
+                raise ServiceClosedError("The service is shutting down.") from None
+            raise
+
+    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
+        """Nobody waits for it but the service's end.
+
+        :raises ServiceClosedError: nothing is invoked any more
+        """
+        self._check_open()
+        self._spawn(self._unattended(registered, event, tenant_id))
+
+    async def _unattended(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
+        try:
+            await self.invoker.plain(registered, event, tenant_id)
         except InvocationFailed as failed:
-            return ChainedOutcome("FAILED", error=failed.error)
-        return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))
+            logger.warning("the asynchronous invocation of %s failed: %s", registered.name, failed)
 
     async def _start_child(
-        self, execution: Execution, registered: Registered, chained: machine.StartChained, child: machine.Child
+        self, parent: Parent, registered: Registered, chained: machine.StartChained, child: machine.Child
     ) -> None:
-        # After a restart this may be the second time; then the child is found under its name, and nothing is started.
-        await self.start(
-            NewExecution(
-                id=child.id,
-                arn=child.arn,
-                name=child.name,
-                function_name=registered.name,
-                function_arn=registered.arn,
-                version=chained.target.version,
-                input=chained.payload,
-                timeout_seconds=registered.execution_timeout,
-                tenant_id=chained.tenant_id,
-                parent=Parent(execution.id, chained.operation_id),
-            )
+        new = NewExecution(
+            id=child.id,
+            arn=child.arn,
+            name=child.name,
+            function_name=registered.name,
+            function_arn=registered.arn,
+            version=chained.target.version,
+            input=chained.payload,
+            timeout_seconds=registered.execution_timeout,
+            tenant_id=chained.tenant_id,
+            parent=parent,
         )
+        try:
+            existing = await self._patiently(lambda: self.start(new))
+        except ServiceClosedError:
+            return  # the next service asks again
+        if existing is not None and not existing.open:  # an earlier service ended before it could tell
+            await self._chained_ended(parent, _outcome(existing))
 
     def _announce(self, execution: Execution) -> None:
         """The execution is closed: tell those who wait for it, and the chained invoke that started it."""
-        if (future := self._closing.pop(execution.id, None)) is not None:
-            future.set_result(None)
+        self.listeners.announce(execution.id)
         if execution.parent is not None:
-            self._spawn(self._tell_parent(execution, execution.parent))
+            self._spawn(self._chained_ended(execution.parent, _outcome(execution)))
 
-    async def _tell_parent(self, execution: Execution, parent: Parent) -> None:
-        started_by = await self._store.load(parent.execution_id)
-        if started_by is not None:
-            await self._chained_ended(started_by, parent.operation_id, _outcome(execution))
-
-    async def _chained_ended(self, execution: Execution, operation_id: str, outcome: ChainedOutcome) -> None:
-        await self.command(execution, lambda at: machine.chained_invoke_ended(execution, operation_id, outcome, at))
+    async def _chained_ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
+        await self._insist(
+            parent.execution_id,
+            lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at),
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, _TOLD):
+            logger.error("The service failed at its own work.", exc_info=error)
+
+
+def _turn(execution: Execution) -> str:
+    """Under which turn an execution waits to be invoked: all that one execution started have one in common."""
+    return execution.id if execution.parent is None else execution.parent.execution_id
 
 
 def _outcome(child: Execution) -> ChainedOutcome:

@@ -34,6 +34,8 @@ from durable_async.wire.operations import ErrorObject
 
 HEADER_BYTES = 4
 
+_TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it found its credentials and endpoint
+
 
 @attrs.frozen
 class Target:
@@ -49,6 +51,9 @@ class Target:
 
 class LoadError(Exception):
     """There is no function at a target. Its arguments: Lambda's type of this error, and a sentence."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 def frame(body: bytes) -> bytes:
@@ -122,30 +127,39 @@ def find(target: Target) -> Any:
         raise LoadError("Runtime.HandlerNotFound", f"There is no {target}") from None
 
 
-def describe(target: Target) -> dict[str, Any]:
-    """Whether the function at ``target`` is durable; of a mapping, whether each entry is."""
-    found = find(target)
-    if isinstance(found, Mapping):
-        entries = cast("Mapping[str, Any]", found)
-        return {"entries": {name: _is_durable(f"{target}[{name!r}]", entry) for name, entry in entries.items()}}
-    return {"durable": _is_durable(str(target), found)}
+def functions_of(mapping: Target) -> dict[str, bool]:
+    """The names in a mapping of functions, and whether the function is durable.
+
+    :raises LoadError: as :func:`find`, or it is no such mapping
+    """
+    found = find(mapping)
+    if not isinstance(found, Mapping):
+        raise LoadError("Runtime.HandlerNotFound", f"{mapping} is no mapping of functions")
+    entries = cast("Mapping[str, Any]", found)
+    return {name: _is_durable(attrs.evolve(mapping, key=name), entry) for name, entry in entries.items()}
 
 
-def _is_durable(place: str, handler: Any) -> bool:
-    if not callable(handler):
-        raise LoadError("Runtime.HandlerNotFound", f"{place} is no function, it is {handler!r:.60}")
-    return getattr(handler, "durable", False) is True
+def is_durable(function: Target) -> bool:
+    """:raises LoadError: as :func:`find`, or it is no function"""
+    return _is_durable(function, find(function))
+
+
+def _is_durable(target: Target, found: Any) -> bool:
+    if not callable(found):
+        raise LoadError("Runtime.HandlerNotFound", f"{target} is no function, it is {found!r:.60}")
+    return getattr(found, "durable", False) is True
 
 
 def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, Any]:
-    """Run a function once. What it returned, or how it failed."""
+    """Run a function once. What it returned, or how it failed.
+
+    :raises LoadError: as :func:`find`
+    """
+    function = find(target)
     try:
-        result = find(target)(event, LambdaContext.of(request))
+        result = function(event, LambdaContext.of(request))
         if inspect.isawaitable(result):
             result = asyncio.run(_wait_for(result))
-    except LoadError as error:
-        error_type, message = error.args
-        return {"error": ErrorObject(ErrorType=error_type, ErrorMessage=message)}
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this invocation's failure
         return {"error": error_object(error)}
     return {"result": result}
@@ -157,16 +171,18 @@ async def _wait_for(result: Awaitable[Any]) -> Any:
 
 def answer(message: dict[str, Any]) -> dict[str, Any]:
     """What to reply to one message of the server."""
-    match message:
-        case {"describe": target}:
-            try:
-                return describe(Target(**target))
-            except LoadError as error:
-                return {"refused": error.args[1]}
-        case {"invoke": target, "event": event, "request": request}:
-            return invoke(Target(**target), event, InvocationRequest(**request))
-        case _:
-            raise ValueError(f"the server sent {sorted(message)}, which this worker does not know")
+    try:
+        match message:
+            case {"functions of": mapping}:
+                return {"durable": functions_of(Target(**mapping))}
+            case {"is durable": function}:
+                return {"durable": is_durable(Target(**function))}
+            case {"invoke": target, "event": event, "request": request}:
+                return invoke(Target(**target), event, InvocationRequest(**request))
+            case _:
+                raise ValueError(f"the server sent {sorted(message)}, which this worker does not know")
+    except LoadError as error:
+        return {"refused": error.args}
 
 
 def encode(reply: dict[str, Any]) -> bytes:
@@ -201,17 +217,24 @@ def _end_with(channel: socket.socket) -> None:
     os._exit(1)
 
 
+def look_here() -> None:
+    """Find modules in the current directory, where a script's own would be looked for."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself writes it there
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+
+
 def main() -> None:
     fd = int(sys.argv[1])
     os.set_inheritable(fd, False)  # noqa: FBT003 - the functions' own children must not hold it open
     channel = socket.socket(fileno=fd)
     threading.Thread(target=_end_with, args=(channel,), daemon=True, name="durable-async-server-watch").start()
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself writes it there
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    look_here()
     sys.stdout, sys.stderr = LineStream(1), LineStream(2)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaJsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for talkative in _TALKATIVE:  # before the functions' modules, which may want to hear them
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     serve(channel)
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self, TextIO, cast
 
 import attrs
 
-from durable_async.service.functions import InvocationFailed, InvocationRequest
+from durable_async.service.functions import InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.worker_process import HEADER_BYTES, LoadError, Target, frame
 
 __all__ = ["LineSink", "LoadError", "Target", "WorkerFunction", "WorkerPool", "json_lines", "worker_environment"]
@@ -89,6 +89,7 @@ class WorkerPool:
     """
 
     def __init__(self, environment: Mapping[str, str], *, most: int = 8, sink: LineSink | None = None) -> None:
+        self.most = most
         self._environment = environment
         self._sink = sink or to_stderr
         self._slots = asyncio.Semaphore(most)
@@ -104,38 +105,28 @@ class WorkerPool:
         while self._idle:
             await self._idle.pop().kill()
 
-    async def functions_of(self, module: str, mapping: str) -> dict[str, WorkerFunction]:
+    async def functions_of(self, mapping: Target) -> dict[str, WorkerFunction]:
         """The functions of a mapping, by their names in it.
 
         :raises LoadError: there is no such mapping of functions
         """
-        match await self._describe(target := Target(module, mapping)):
-            case {"entries": entries}:
-                return {
-                    name: WorkerFunction(self, attrs.evolve(target, key=name), durable=durable)
-                    for name, durable in entries.items()
-                }
-            case _:
-                raise LoadError("Runtime.HandlerNotFound", f"{target} is a function, and no mapping of functions")
+        durable = await self._load(mapping, {"functions of": attrs.asdict(mapping)})
+        return {
+            name: WorkerFunction(self, attrs.evolve(mapping, key=name), durable=flag) for name, flag in durable.items()
+        }
 
-    async def function(self, module: str, attribute: str) -> WorkerFunction:
+    async def function(self, target: Target) -> WorkerFunction:
         """:raises LoadError: there is no such function"""
-        match await self._describe(target := Target(module, attribute)):
-            case {"durable": durable}:
-                return WorkerFunction(self, target, durable=durable)
-            case _:
-                raise LoadError("Runtime.HandlerNotFound", f"{target} is a mapping, and no function")
+        durable = await self._load(target, {"is durable": attrs.asdict(target)})
+        return WorkerFunction(self, target, durable=durable)
 
-    async def _describe(self, target: Target) -> dict[str, Any]:
+    async def _load(self, target: Target, question: object) -> Any:
         async with self._worker(target.module) as worker:
             try:
-                description = await worker.ask({"describe": attrs.asdict(target)})
+                return (await worker.ask(question))["durable"]
             except WorkerExited as exited:
                 message = f"loading {target} ended the process that did it: {exited}"
                 raise LoadError("Runtime.ExitError", message) from None
-        if "refused" in description:
-            raise LoadError("Runtime.ImportModuleError", description["refused"])
-        return description
 
     async def invoke(self, target: Target, event: Any, request: InvocationRequest) -> Any:
         """Run a function once, in the first worker that is free.
@@ -144,19 +135,17 @@ class WorkerPool:
 
         :raises InvocationFailed: as the function did; ``Runtime.ExitError`` if the worker died, ``Sandbox.Timedout``
         """
-        began = time.time()
-        patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - began
         message = {"invoke": attrs.asdict(target), "event": event, "request": attrs.asdict(request)}
         try:
-            async with asyncio.timeout(patience), self._worker(target.module) as worker:
+            async with within_deadline(request), self._worker(target.module) as worker:
                 reply = await worker.ask(message, request.function_name)
-        except TimeoutError:
-            reason = f"Task timed out after {max(0, patience or 0):.2f} seconds"
-            raise _failure("Sandbox.Timedout", request, reason) from None
+        except LoadError as refused:
+            error_type, reason = refused.args
+            raise InvocationFailed({"ErrorType": error_type, "ErrorMessage": reason}) from None
         except WorkerExited as exited:
-            raise _failure("Runtime.ExitError", request, str(exited)) from None
-        except OSError as error:
-            raise _failure("Runtime.StartError", request, f"The runtime could not be started: {error}") from error
+            raise failure("Runtime.ExitError", request, str(exited)) from None
+        except OSError as error:  # this machine's trouble, and no crash of the function
+            raise failure("ServiceException", request, f"The runtime could not be started: {error}") from error
         if "error" in reply:
             raise InvocationFailed(reply["error"])
         return reply["result"]
@@ -194,6 +183,9 @@ class WorkerFunction:
     target: Target
     durable: bool
 
+    def keeps(self, execution_arn: str) -> bool:  # noqa: ARG002 - each invocation may be another worker's
+        return False
+
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         return await self.pool.invoke(self.target, event, request)
 
@@ -211,12 +203,6 @@ class WorkerExited(Exception):  # noqa: N818 - what happened to it; it is told a
         if self.status > 0:
             return f"Runtime exited with error: exit status {self.status}"
         return f"Runtime exited with error: signal: {(signal.strsignal(-self.status) or '').lower()}"
-
-
-def _failure(error_type: str, request: InvocationRequest, reason: str) -> InvocationFailed:
-    return InvocationFailed(
-        {"ErrorType": error_type, "ErrorMessage": f"RequestId: {request.request_id} Error: {reason}"}
-    )
 
 
 class _Worker:
@@ -266,6 +252,8 @@ class _Worker:
 
         :param function: whose the lines are that the worker writes from now on
         :raises WorkerExited: it ended instead
+        :raises LoadError: there is no such function. The worker is of no use any more: it may have half of it imported,
+            and not see it mended
         """
         self._asked = True
         self._output.function = function
@@ -275,6 +263,8 @@ class _Worker:
             self._output.finish()
             raise WorkerExited(status)
         self._output.finish()
+        if "refused" in answer:
+            raise LoadError(*answer["refused"])
         self._asked = False
         return answer
 

@@ -15,5 +15,6 @@ STATE_PAGE_ITEMS = 1000
 CONTEXT_RESULT_BYTES = 256 * 1024  # above it a context's children are replayed instead
 NAME_LENGTH = 256  # printable ASCII
 SUBTYPE_LENGTH = 32
+REASON_LENGTH = 1024  # of a pause or a resume
 DELAY_SECONDS = 31_622_400  # 366 days: the longest wait and the longest retry delay
 CALLBACK_TIMEOUT_SECONDS = 99_999_999

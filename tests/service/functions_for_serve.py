@@ -105,6 +105,14 @@ def write_lines(event, context):
     print("no end of line", end="")
 
 
+def log_as_botocore(event, context):
+    credentials = logging.getLogger("botocore.credentials")
+    credentials.info("Found credentials in environment variables.")
+    credentials.warning("a warning")
+    credentials.setLevel(logging.INFO)
+    credentials.info("asked for")
+
+
 def write_many_lines(event, context):
     for number in range(event["lines"]):
         print(number, "x" * 200)

@@ -1,20 +1,29 @@
 """A service on a real port, in a thread of its own, for callers as they come: boto3 and raw HTTP."""
 
+import asyncio
 import http.client
 import json
-from contextlib import contextmanager
+import time
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from io import BytesIO
 from urllib.parse import quote, urlsplit
 
 import attrs
 import boto3
+import uvicorn
 from anyio import Event
 from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import checkpoint
 from botocore.config import Config
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.functions import LocalFunction, plain_function
-from durable_async.service.http import serve
+from durable_async.service.http import asgi_app, bind, serve, url_of
+from durable_async.service.store.memory import MemoryStore
+from durable_async.service.store.sqlite import SqliteStore
 
 
 class Clock:
@@ -27,6 +36,19 @@ class Clock:
         return self.now
 
 
+class CountingApi(DurableApi):
+    """Knows how many wait for the end of an execution."""
+
+    waiting = 0
+
+    async def wait(self, execution_arn):
+        self.waiting += 1
+        try:
+            return await super().wait(execution_arn)
+        finally:
+            self.waiting -= 1
+
+
 class Functions:
     """Functions of the server's process, written on the bare wire."""
 
@@ -34,6 +56,8 @@ class Functions:
         self.service = None
         self.held = {}  # envelopes of invocations that don't end, by ARN
         self.ran = []
+        self.cancelled = []
+        self.gate = Event()
 
     async def durable(self, envelope, request):
         operations = envelope["InitialExecutionState"]["Operations"]
@@ -65,6 +89,16 @@ class Functions:
         self.ran.append(event)
         return {"event": event, "tenant": context.tenant_id}
 
+    async def gated(self, event, context):
+        """Ends when the gate is open."""
+        self.ran.append(["begun", event])
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(event)
+            raise
+        self.ran.append(["ended", event])
+
     async def unserializable(self, event, request):
         return object()
 
@@ -75,7 +109,7 @@ class Functions:
 @attrs.frozen
 class Server:
     url: str
-    service: DurableService
+    service: CountingApi
     functions: Functions
     clock: Clock
     portal: object
@@ -93,11 +127,12 @@ class Server:
 
     def send(self, method, path, body=b"", headers=None):
         """Raw HTTP. Returns the status, the headers and the body."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=20)
+        url = urlsplit(self.url)
+        connection = http.client.HTTPConnection(url.netloc, timeout=20)
         try:
-            connection.request(method, path, body, headers or {})
+            connection.request(method, url.path + path, body, headers or {})
             response = connection.getresponse()
-            return response.status, dict(response.getheaders()), response.read()
+            return response.status, response.headers, response.read()
         finally:
             connection.close()
 
@@ -107,7 +142,9 @@ class Server:
 
     def until(self, condition):
         """What ``condition`` returns, as soon as it returns something; the server works on meanwhile."""
+        deadline = time.monotonic() + 20
         while not (found := condition()):
+            assert time.monotonic() < deadline, "it never came"
             self.portal.call(checkpoint)
         return found
 
@@ -115,27 +152,93 @@ class Server:
         self.portal.call(self.service.idle)
 
 
+INVOKE = "/2015-03-31/functions/durable:$LATEST/invocations"
+LIST = "/2025-12-01/functions/durable/durable-executions"
+
+
 def execution_path(arn, verb=""):
     return f"/2025-12-01/durable-executions/{quote(arn, safe='')}" + (verb and f"/{verb}")
 
 
+@asynccontextmanager
+async def served_by_uvicorn(app, **options):
+    """Yields the URL. Ends as with a signal."""
+    listener = bind()
+    config = uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=1, **options)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await checkpoint()
+    try:
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        await running
+
+
+@asynccontextmanager
+async def _asgi(service, *, token):
+    async with served_by_uvicorn(asgi_app(service, token=token), lifespan="on") as url:
+        yield url
+
+
+@asynccontextmanager
+async def _mounted(service, *, token):
+    app = Starlette(routes=[Mount("/durable", asgi_app(service, token=token))])
+    async with served_by_uvicorn(app) as url:
+        yield f"{url}/durable"
+
+
+SHELLS = {"aiohttp": serve, "asgi": _asgi, "mounted": _mounted}
+
+STORES = {
+    "memory": lambda _: MemoryStore,
+    "sqlite": lambda paths: partial(SqliteStore, paths.mktemp("store") / "service.db", durability="normal"),
+}
+"""By name: of pytest's ``tmp_path_factory``, what makes the store."""
+
+SERVERS = [("aiohttp", "memory"), ("mounted", "memory"), ("aiohttp", "sqlite")]
+
+
 @contextmanager
-def running_server(token=None):
-    functions, clock = Functions(), Clock()
+def running_server(token=None, *, shell="aiohttp", store=MemoryStore):
+    """
+    :param shell: how the API is served, one of ``SHELLS``
+    :param store: makes one
+    """
+    clock = Clock()
 
     def make_service():
-        service = DurableService(clock=clock)
+        functions = Functions()
+        service = CountingApi(store=store(), clock=clock)
         service.register("durable", LocalFunction(functions.durable, durable=True))
+        for name in ("listed", "unused"):
+            service.register(name, LocalFunction(functions.durable, durable=True))
         service.register("plain", plain_function(functions.plain))
+        service.register("gated", plain_function(functions.gated))
         service.register("fail", plain_function(functions.fail))
         service.register("unserializable", LocalFunction(functions.unserializable, durable=False))
         functions.service = service
-        return service
+        return service, functions
 
     with start_blocking_portal("asyncio") as portal:
-        service = portal.call(make_service)
+        service, functions = portal.call(make_service)
         with (
             portal.wrap_async_context_manager(service),
-            portal.wrap_async_context_manager(serve(service, token=token)) as url,
+            portal.wrap_async_context_manager(SHELLS[shell](service, token=token)) as url,
         ):
             yield Server(url, service, functions, clock, portal, token)
+
+
+def invoke(client, event, function="durable", **options):
+    options.setdefault("Qualifier", "$LATEST")
+    response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode(), **options)
+    return response | {"Payload": BytesIO(response["Payload"].read())}  # a stream that is not read keeps its socket
+
+
+def result_of(server, client, arn):
+    def closed():
+        execution = client.get_durable_execution(DurableExecutionArn=arn)
+        return execution["Status"] != "RUNNING" and execution
+
+    return json.loads(server.until(closed)["Result"])

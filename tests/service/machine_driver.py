@@ -40,14 +40,21 @@ class Targets:
                 return {"ErrorType": "ResourceNotFoundException", "ErrorMessage": f"no {reference}"}
 
 
+@attrs.frozen
+class Invoked:
+    request_id: str
+    event: dict[str, Any]
+
+
 @attrs.define(init=False)
 class Driver:
     execution: Execution
     now_ms: int
     events: list[Event]
-    invocations: list[machine.InvokeHandler]  # all there were
+    invocations: list[Invoked]  # all there were
     chained: list[machine.StartChained]
     closings: int
+    quarantines: int
     token: str | None
     limits: Limits
     retries: InvocationRetryPolicy
@@ -56,6 +63,7 @@ class Driver:
     def __init__(self, *, limits=Limits(), retries=InvocationRetryPolicy(), timeout=86_400, parent=None, payload="{}"):
         self.now_ms = START_MS
         self.events, self.invocations, self.chained, self.closings, self.token = [], [], [], 0, None
+        self.quarantines = 0
         self.limits, self.retries, self._ids = limits, retries, count(1)
         arn = f"{FUNCTION}:orders:$LATEST/durable-execution/order-1/e1"
         new = NewExecution(
@@ -74,8 +82,12 @@ class Driver:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler():
-                    self.invocations.append(effect)
-                    self.token = effect.event["CheckpointToken"]
+                    event = machine.tell(self.execution, effect.request_id, self.limits, whole=True)
+                    assert event is not None
+                    self.invocations.append(Invoked(effect.request_id, event))
+                    self.token = event["CheckpointToken"]
+                case machine.Quarantined():
+                    self.quarantines += 1
                 case machine.StartChained():
                     self.chained.append(effect)
                 case machine.ExecutionClosed():

@@ -30,13 +30,17 @@ ENCODED = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Af%3A%24LAT
             Route(Operation.CALLBACK_FAILURE, "a+b/="),
         ),
         ("GET", f"/2025-12-01/durable-executions/{ENCODED}/checkpoint", None),
-        ("GET", f"/2025-12-01/durable-executions/{ARN}", None),
+        ("GET", f"/2025-12-01/durable-executions/{ARN}", Route(Operation.GET, ARN)),
+        ("POST", f"/2025-12-01/durable-executions/{ARN}/checkpoint", Route(Operation.CHECKPOINT, ARN)),
+        ("POST", "/2025-12-01/durable-execution-callbacks/a+b/=/fail", Route(Operation.CALLBACK_FAILURE, "a+b/=")),
+        ("POST", "/2025-12-01/durable-execution-callbacks/fail/fail", Route(Operation.CALLBACK_FAILURE, "fail")),
+        ("POST", "/2025-12-01/durable-execution-callbacks/fail", None),
         ("GET", "/2025-12-01/durable-executions/", None),
         ("GET", "/2025-12-01/durable-executions", None),
         ("GET", "/2025-12-01/durable-executions/%FF", None),
         ("GET", f"x/2025-12-01/durable-executions/{ENCODED}", None),
         ("GET", f"/2025-12-01/durable-executions/{ENCODED}/", Route(Operation.GET, ARN)),
-        ("GET", f"/2025-12-01/durable-executions/{ENCODED}/history/x/y/z/w", None),
+        ("POST", f"/2025-12-01/durable-executions/{ENCODED}/stop/x", None),
         ("GET", "/", None),
         ("GET", "", None),
     ],
@@ -164,27 +168,48 @@ def test_query_values_that_are_none(read, value):
         read({"name": value}, "name")
 
 
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("", []),
+        ("a=1&b=%2F&a=2", [("a", "1"), ("b", "/"), ("a", "2")]),
+        ("a=&b", [("a", ""), ("b", "")]),
+        ("a=x+y%20z", [("a", "x y z")]),
+        ("a=%zz%", [("a", "%zz%")]),
+        ("%C3%A9=%C3%A9", [("é", "é")]),
+    ],
+)
+def test_queries(text, pairs):
+    assert shapes.query(text) == pairs
+
+
+@pytest.mark.parametrize("text", ["a=%FF", "%FF", "a=%ED%A0%80", "a=é", "a=\udcff"])
+def test_queries_that_are_none(text):
+    with pytest.raises(InvalidParameterValueError):
+        shapes.query(text)
+
+
 SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=00"
 
 
 @pytest.mark.parametrize(
     ("token", "headers", "allowed"),
     [
-        ("t", {"Authorization": "Bearer t"}, True),
-        ("t", {"Authorization": SIGNED.format("t")}, True),
-        ("t", {"Authorization": SIGNED.format("other")}, False),
-        ("t", {"Authorization": "Bearer \udcff"}, False),
-        ("t", {"Authorization": "Bearer"}, False),
+        ("t", {"authorization": "Bearer t"}, True),
+        ("t", {"authorization": SIGNED.format("t")}, True),
+        ("t", {"authorization": SIGNED.format("other")}, False),
+        ("t", {"authorization": "Bearer \udcff"}, False),
+        ("t", {"authorization": "Bearer"}, False),
         ("t", {}, False),
-        (None, {"Host": "127.0.0.1:8700"}, True),
-        (None, {"Host": "localhost"}, True),
-        (None, {"Host": "[::1]:8700"}, True),
-        (None, {"Host": "evil.example:8700"}, False),
-        (None, {"Host": "[::1"}, False),
+        (None, {"host": "127.0.0.1:8700"}, True),
+        (None, {"host": "localhost"}, True),
+        (None, {"host": "[::1]:8700"}, True),
+        (None, {"host": "evil.example:8700"}, False),
+        (None, {"host": "[::1"}, False),
         (None, {}, False),
-        (None, {"Host": "localhost:1", "Origin": "http://localhost:1"}, True),
-        (None, {"Host": "localhost:1", "Origin": "http://localhost:2"}, False),
-        (None, {"Host": "localhost:1", "Origin": "null"}, False),
+        (None, {"host": "localhost:1", "origin": "http://localhost:1"}, True),
+        (None, {"host": "localhost:1", "origin": "http://localhost:2"}, False),
+        (None, {"host": "localhost:1", "origin": "null"}, False),
     ],
 )
 def test_access(token, headers, allowed):

@@ -263,9 +263,3 @@ def test_an_invocation_event_has_its_times():
         "RequestId": driver.invocations[0].request_id,
         "Error": {"ErrorType": "Runtime.ExitError", "ErrorMessage": "gone"},
     }
-
-
-def test_a_function_that_is_gone_fails_the_execution():
-    driver = Driver()
-    machine.function_gone(driver.execution, {"ErrorType": "ResourceNotFoundException"}, driver.now_ms)
-    assert driver.status == "FAILED"

@@ -1,85 +1,27 @@
-"""``durable-async serve`` as its users run it: a process, a URL, a log file, a signal."""
+"""``durable-async serve``: functions in workers."""
 
 import json
 import os
-import re
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import attrs
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError
+from serve_support import COMMAND, HERE, ended, finished, invoke, serving, start
 
-HERE = Path(__file__).parent
-COMMAND = [sys.executable, "-m", "durable_async.cli", "serve"]
 FUNCTIONS = ["--functions", "functions_for_serve"]
 FUNCTIONS += [f"--function={name}=functions_for_serve:{name}" for name in ("environment", "count", "hang", "durable")]
-
-
-@attrs.frozen
-class Serving:
-    process: subprocess.Popen
-    url: str
-    line: str
-    log: Path
-
-    def client(self, key="any"):
-        return boto3.client(
-            "lambda",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=key,
-            aws_secret_access_key="any",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=30),
-        )
-
-    def lines(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def until(self, condition):
-        deadline = time.monotonic() + 20
-        while not (found := condition()):
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
-        return found
-
-
-@contextmanager
-def serving(log, *arguments, ending=signal.SIGTERM, **environment):
-    process = subprocess.Popen(
-        [*COMMAND, "--port", "0", "--log-json", str(log), *FUNCTIONS, *arguments],
-        cwd=HERE,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, process.communicate(timeout=20)
-        yield Serving(process, found[0], line, log)
-        process.send_signal(ending)
-        rest, errors = process.communicate(timeout=20)
-        assert (process.returncode, rest, errors) == (-ending if ending == signal.SIGKILL else 0, "", "")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     log = tmp_path_factory.mktemp("serve") / "log.jsonl"
-    with serving(
-        log, "--execution-timeout", "1-2=60", OTEL_SERVICE_NAME="orders", AWS_LAMBDA_FUNCTION_NAME="x"
-    ) as server:
+    arguments = [*FUNCTIONS, "--execution-timeout", "1-2=60"]
+    with serving(*arguments, log=log, OTEL_SERVICE_NAME="orders", AWS_LAMBDA_FUNCTION_NAME="x") as server:
         yield server
 
 
@@ -88,10 +30,6 @@ def client(server):
     client = server.client()
     yield client
     client.close()
-
-
-def invoke(client, function, event=None, **options):
-    return client.invoke(FunctionName=function, Qualifier="$LATEST", Payload=json.dumps(event).encode(), **options)
 
 
 def test_it_says_in_one_line_where_it_serves(server):
@@ -174,21 +112,19 @@ def test_the_environment_of_functions(server, client):
 
 
 def test_many_run_at_the_same_time(client):
-    arns = [invoke(client, "1-2", number, InvocationType="Event")["DurableExecutionArn"] for number in range(30)]
-    for number, arn in enumerate(arns):
-        while (execution := client.get_durable_execution(DurableExecutionArn=arn))["Status"] == "RUNNING":
-            time.sleep(0.02)
-        assert json.loads(execution["Result"]) == number
+    arns = [start(client, "1-2", number) for number in range(30)]
+    assert [json.loads(finished(client, arn)["Result"]) for arn in arns] == [*range(30)]
 
 
 @pytest.mark.parametrize("kind", ["Event", "RequestResponse"])
 @pytest.mark.parametrize("function", ["hang", "hang-durably"])
 def test_a_signal_ends_it_while_a_function_runs(tmp_path, function, kind):
-    with ThreadPoolExecutor(1) as callers, serving(tmp_path / "log", ending=signal.SIGINT) as server:
+    arguments = [*FUNCTIONS, "--grace", "0.1"]
+    with ThreadPoolExecutor(1) as callers, serving(*arguments, log=tmp_path / "log", ending=signal.SIGINT) as server:
         client = server.client()
         call = callers.submit(invoke, client, function, InvocationType=kind)
         server.until(server.lines)
-    with suppress(HTTPClientError):  # who waited is cut off
+    with suppress(ClientError):  # who waited is told to come again
         call.result(timeout=20)
     client.close()
 
@@ -204,7 +140,7 @@ def test_a_signal_ends_it_while_it_loads(tmp_path):
 
 
 def test_workers_end_with_a_server_that_is_killed(tmp_path):
-    with serving(tmp_path / "log", "--workers", "1", ending=signal.SIGKILL) as server:
+    with serving(*FUNCTIONS, "--workers", "1", log=tmp_path / "log", ending=signal.SIGKILL) as server:
         client = server.client()
         worker = json.load(invoke(client, "count")["Payload"])["pid"]
         invoke(client, "hang", InvocationType="Event")
@@ -222,7 +158,7 @@ def _runs(pid):
 
 
 def test_with_a_token_its_functions_may_call_and_strangers_may_not(tmp_path):
-    with serving(tmp_path / "log", DURABLE_ASYNC_TOKEN="s3cret") as server:
+    with serving(*FUNCTIONS, log=tmp_path / "log", DURABLE_ASYNC_TOKEN="s3cret") as server:
         client = server.client("s3cret")
         assert json.load(invoke(client, "1-2", 5)["Payload"]) == 5
         client.close()
@@ -251,34 +187,38 @@ def test_with_a_token_its_functions_may_call_and_strangers_may_not(tmp_path):
         (["--host", "192.0.2.1", "--token", "t"], "cannot listen on 192.0.2.1"),
         (["--token", "a b"], "a token is"),
         (["--log-json", "/no/such/folder/log"], "cannot write the log"),
-        (["--store", "file"], "not supported yet"),
+        (["--remote", "f"], "NAME=URL"),
+        (["--remote", "f=localhost:9000"], "'localhost:9000' is no URL of a server"),
+        (
+            ["--remote", "1-1=http://h:1", *FUNCTIONS],
+            "'1-1' is given twice: functions_for_serve:HANDLERS['1-1'] and http",
+        ),
+        (["--in-process", "--workers", "2"], "there are none"),
+        (["--in-process", "--log-json", "file"], "there are none"),
+        (["--in-process", "--function", "f=functions_for_serve:durable"], "needs a worker"),
+        (["--in-process", "--functions", "functions_for_serve:MIXED"], "['bad'] is no function"),
+        (["--in-process", "--function", "f=module_that_raises:f"], "ValueError: wrong configuration"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
 def test_what_it_cannot_serve_ends_it_with_a_reason(arguments, message):
-    ended = subprocess.run(
-        [*COMMAND, "--port", "0", *arguments], cwd=HERE, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert ended.returncode in (1, 2)
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr or "module_that_raises" in str(arguments)
-    assert "http://" not in ended.stdout
+    server = ended(*arguments)
+    assert server.returncode in (1, 2)
+    assert message in server.stderr
+    assert "Traceback" not in server.stderr or "module_that_raises" in str(arguments)
+    assert "http://" not in server.stdout
 
 
 def test_a_port_in_use_ends_it_with_a_reason(server):
     port = server.url.rpartition(":")[2]
-    ended = subprocess.run(
-        [*COMMAND, "--port", port], cwd=HERE, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    other = ended("--port", port)
+    assert other.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in other.stderr
 
 
 def test_without_click_the_command_says_what_to_install(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['click'] = None\n")
-    path = os.pathsep.join([str(tmp_path), str(HERE.parents[1])])
-    environment = os.environ | {"PYTHONPATH": path}
-    ended = subprocess.run(COMMAND, cwd=HERE, env=environment, capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode == 1
-    assert "pip install 'durable-async[cli]'" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    server = ended(PYTHONPATH=os.pathsep.join([str(tmp_path), str(HERE.parents[1])]))
+    assert server.returncode == 1
+    assert "pip install 'durable-async[cli]'" in server.stderr
+    assert "Traceback" not in server.stderr

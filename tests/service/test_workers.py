@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import functions_for_serve
 import pytest
 
+from durable_async import service
 from durable_async.service.functions import InvocationFailed, InvocationRequest
 from durable_async.service.workers import LoadError, Target, WorkerPool, json_lines, worker_environment
 
@@ -122,7 +124,7 @@ async def test_a_dead_worker_is_an_exit_error_and_is_replaced(pool, attribute, e
 async def test_a_worker_that_cannot_be_started_is_a_failure_of_the_invocation(pool, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(sys, "executable", "/no/such/python")
-        assert (await error_of(pool, "echo"))["ErrorType"] == "Runtime.StartError"
+        assert (await error_of(pool, "echo"))["ErrorType"] == "ServiceException"  # it is no crash
     assert pool._slots._value == 2
 
 
@@ -240,13 +242,13 @@ async def test_lines_of_threads_are_not_mixed(pool, lines):
 
 
 async def test_functions_of_a_mapping_are_told_apart(pool):
-    functions = await pool.functions_of(MODULE, "HANDLERS")
+    functions = await pool.functions_of(Target(MODULE, "HANDLERS"))
     assert {name: function.durable for name, function in functions.items()} == {
         name: name in ("1-2", "hang-durably") for name in functions_for_serve.HANDLERS
     }
     assert await functions["1-1"].invoke(5, request_of()) == 5
-    assert (await pool.function(MODULE, "durable")).durable
-    assert not (await pool.function(MODULE, "echo")).durable
+    assert (await pool.function(Target(MODULE, "durable"))).durable
+    assert not (await pool.function(Target(MODULE, "echo"))).durable
 
 
 @pytest.mark.parametrize(
@@ -257,26 +259,68 @@ async def test_functions_of_a_mapping_are_told_apart(pool):
         ("module_that_exits", "HANDLERS", "exit status 5"),
         (MODULE, "NOTHING", "There is no functions_for_serve:NOTHING"),
         (MODULE, "MIXED", "functions_for_serve:MIXED['bad'] is no function, it is 5"),
-        (MODULE, "echo", "is a function, and no mapping"),
-        (MODULE, "NO_FUNCTION", "is no function, it is 5"),
+        (MODULE, "echo", "functions_for_serve:echo is no mapping of functions"),
+        (MODULE, "NO_FUNCTION", "functions_for_serve:NO_FUNCTION is no mapping"),
     ],
 )
 async def test_what_cannot_be_loaded_is_refused_with_the_reason(pool, module, attribute, message):
     with pytest.raises(LoadError) as refused:
-        await pool.functions_of(module, attribute)
+        await pool.functions_of(Target(module, attribute))
     assert message in refused.value.args[1]
 
 
 async def test_a_mapping_is_no_function(pool):
-    with pytest.raises(LoadError, match="is a mapping"):
-        await pool.function(MODULE, "HANDLERS")
+    with pytest.raises(LoadError, match="functions_for_serve:HANDLERS is no function"):
+        await pool.function(Target(MODULE, "HANDLERS"))
+
+
+async def test_a_module_that_was_broken_and_is_mended_is_loaded_as_it_is_now(pool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "prices.py").write_text("PRICE = 1\n")
+    (package / "__init__.py").write_text("from shop import prices\nraise ValueError\n")
+    target = Target("shop", "price")
+    with pytest.raises(InvocationFailed) as failed:
+        await pool.invoke(target, {}, request_of())
+    assert failed.value.error["ErrorType"] == "Runtime.ImportModuleError"
+    (package / "prices.py").write_text("PRICE = 22\n")
+    (package / "__init__.py").write_text("from shop import prices\ndef price(event, context): return prices.PRICE\n")
+    assert await pool.invoke(target, {}, request_of()) == 22
+
+
+async def test_what_botocore_says_is_not_heard_unless_it_is_a_warning_or_asked_for(pool, lines):
+    await invoke(pool, "log_as_botocore")
+    assert [json.loads(line)["message"] for _, line in lines] == ["a warning", "asked for"]
 
 
 async def test_what_a_module_prints_at_start_is_of_no_function(pool, lines):
     with pytest.raises(LoadError):
-        await pool.function("module_that_raises", "f")
+        await pool.function(Target("module_that_raises", "f"))
     assert lines[0] == (None, "importing")
     assert any("wrong configuration" in line for _, line in lines)
+
+
+def test_a_worker_loads_nothing_of_the_service_that_it_does_not_need():
+    code = "import sys, durable_async.service.worker_process; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {each for each in loaded if each.startswith("durable_async.service")} == {
+        "durable_async.service",
+        "durable_async.service.functions",
+        "durable_async.service.worker_process",
+    }
+    assert not {"aiohttp", "anyio", "botocore", "sqlite3"} & {*loaded}
+
+
+@pytest.mark.parametrize("name", service.__all__)
+def test_the_names_of_the_package_are_there_when_they_are_asked_for(name):
+    assert getattr(service, name).__name__ == name
+
+
+def test_no_other_names_are_there():
+    with pytest.raises(AttributeError, match=r"durable_async\.service.* has no attribute 'nothing'"):
+        service.nothing
+    assert sorted(service._LATER) == sorted(service.__all__)
 
 
 def test_the_log_file_has_one_object_per_line():

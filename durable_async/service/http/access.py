@@ -34,18 +34,18 @@ def is_loopback(host: str) -> bool:
 def refusal(headers: Mapping[str, str], token: str | None) -> str | None:
     """Why a request is refused, or None if it is not.
 
-    :param headers: names in any case
+    :param headers: names in lower case
     :param token: None: the service listens on a loopback address only
     """
     if token is not None:
-        presented = _presented(headers.get("Authorization", ""))
+        presented = _presented(headers.get("authorization", ""))
         if hmac.compare_digest(presented.encode(errors="replace"), token.encode()):
             return None
         return "The request has no valid token: send it as a bearer token, or sign with it as the access key id."
-    host = headers.get("Host", "")
+    host = headers.get("host", "")
     if not is_loopback(_hostname(f"//{host}")):
         return f"'{host[:256]}' is not a name of this machine; start the service with a token to allow others."
-    origin = headers.get("Origin")
+    origin = headers.get("origin")
     if origin is not None and origin.partition("//")[2] != host:
         return "A page of another origin may not call this service."
     return None

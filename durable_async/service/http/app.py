@@ -1,61 +1,64 @@
-"""The application: one handler for every path, and the border that no error crosses as anything but an answer."""
+"""The API as an aiohttp application."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 
 from aiohttp import web
 
-from durable_async.service.engine import DurableService
-from durable_async.service.errors import ApiError, InvalidParameterValueError, RequestTooLargeError
-from durable_async.service.http.access import refusal
-from durable_async.service.http.calls import CALLS, Call
-from durable_async.service.http.invoke import Invoker
-from durable_async.service.http.responses import AccessDeniedError, UnknownOperationError, error_response
-from durable_async.service.http.routes import Operation, route
+from durable_async.service.api import DurableApi
+from durable_async.service.errors import ServiceClosedError
+from durable_async.service.http.answer import Answer, error_answer
+from durable_async.service.http.border import BODY_BYTES, BodyTooLarge, Request, answer
 
-logger: logging.Logger = logging.getLogger("durable_async.service")
-
-_BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
-"""Six MiB is the largest payload, six bytes the longest escape of a character of it in JSON; and the rest."""
+_SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight
 
 
-def build_app(service: DurableService, *, token: str | None = None) -> web.Application:
-    """The API of ``service`` as an aiohttp application.
-
-    :param token: asked of every caller; None: only names of this machine are served (see ``access``)
-    """
-    invoker = Invoker(service)
-    calls = {**CALLS, Operation.INVOKE: invoker.invoke}
-
-    async def answer(request: web.Request) -> web.Response:
-        if reason := refusal(request.headers, token):
-            raise AccessDeniedError(reason)
-        found = route(request.method, request.rel_url.raw_path)
-        if found is None:
-            raise UnknownOperationError(f"{request.method} {request.path[:256]} is no operation of this service.")
-        call = Call(found.parameter, request, await _body(request))
-        return await calls[found.operation](service, call)
+def build_app(api: DurableApi, *, token: str | None = None) -> web.Application:
+    """:param token: asked of every caller; None: only names of this machine are served (see ``access``)"""
+    answering: set[asyncio.Task[Answer]] = set()
 
     async def handle(request: web.Request) -> web.Response:
-        try:
-            return await answer(request)
-        except ApiError as error:
-            return error_response(error)
-        except Exception:
-            logger.exception("%s %s failed", request.method, request.rel_url.raw_path)
-            return error_response(ApiError("The service failed. Its log says why."))
+        task = asyncio.create_task(answer(api, _request(request), token=token))
+        answering.add(task)
+        task.add_done_callback(answering.discard)
+        return _response(await _or_refused(task))
 
-    app = web.Application(client_max_size=_BODY_BYTES)
+    async def end(_app: web.Application) -> None:
+        """Who waits for an execution is told to come again."""
+        if answering:
+            await asyncio.wait(answering, timeout=_SHUTDOWN_SECONDS)
+        for task in answering:
+            task.cancel()
+
+    app = web.Application(client_max_size=BODY_BYTES)
     app.router.add_route("*", r"/{path:[\s\S]*}", handle)
-    app.cleanup_ctx.append(invoker.unattended)
+    app.on_shutdown.append(end)
     return app
 
 
-async def _body(request: web.Request) -> bytes:
+async def _or_refused(task: asyncio.Task[Answer]) -> Answer:
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise RequestTooLargeError(f"A request body may have at most {_BODY_BYTES} bytes.") from None
-    except (web.RequestPayloadError, ConnectionError):
-        raise InvalidParameterValueError("The request body could not be read.") from None
+        return await task
+    except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if waiting is not None and waiting.cancelling():  # the caller has gone
+            raise
+        return error_answer(ServiceClosedError("The service is shutting down."))
+
+
+def _request(request: web.Request) -> Request:
+    async def read() -> bytes:
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise BodyTooLarge from None
+        except web.RequestPayloadError as error:
+            raise ConnectionError from error
+
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Request(request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, headers, read)
+
+
+def _response(given: Answer) -> web.Response:
+    return web.Response(status=given.status, headers=given.headers, body=given.body)

@@ -1,116 +1,106 @@
-"""The operations, each as one call of the service. ``Invoke`` has a module of its own."""
+"""The operations, each as one call of the API. ``Invoke`` has a module of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 import attrs
-from aiohttp import web
 
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.http import shapes
-from durable_async.service.http.responses import json_response
-from durable_async.service.http.routes import Operation
+from durable_async.service.http.answer import Answer, json_answer
 
 
 @attrs.frozen
 class Call:
-    """A request that names an operation. ``parameter`` is its path's, decoded."""
+    """A request that names an operation.
+
+    :ivar parameter: of the path, decoded
+    :ivar headers: names in lower case
+    :ivar query: names and values, decoded; of a name that is given twice and means one thing, the last counts
+    """
 
     parameter: str
-    request: web.Request
+    headers: Mapping[str, str]
+    query: list[tuple[str, str]]
     body: bytes
 
 
-async def _checkpoint(service: DurableService, call: Call) -> web.Response:
+async def checkpoint(api: DurableApi, call: Call) -> Answer:
     batch = shapes.checkpoint(call.body)
-    return json_response(await service.checkpoint(call.parameter, batch.token, batch.updates, batch.client_token))
+    return json_answer(await api.checkpoint(call.parameter, batch.token, batch.updates, batch.client_token))
 
 
-async def _get_state(service: DurableService, call: Call) -> web.Response:
-    token, marker = call.request.query.get("CheckpointToken", ""), call.request.query.get("Marker")
-    count = shapes.number(call.request.query, "MaxItems")
-    return json_response(await service.get_state(call.parameter, token, marker, count))
+async def get_state(api: DurableApi, call: Call) -> Answer:
+    query = dict(call.query)
+    token, count = query.get("CheckpointToken", ""), shapes.number(query, "MaxItems")
+    return json_answer(await api.get_state(call.parameter, token, query.get("Marker"), count))
 
 
-async def _get(service: DurableService, call: Call) -> web.Response:
-    include = shapes.truth(call.request.query, "IncludeExecutionData", default=True)
-    return json_response(await service.get_execution(call.parameter, include_data=include))
+async def get(api: DurableApi, call: Call) -> Answer:
+    include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
+    return json_answer(await api.get_execution(call.parameter, include_data=include))
 
 
-async def _get_history(service: DurableService, call: Call) -> web.Response:
-    return json_response(
-        await service.get_history(
+async def get_history(api: DurableApi, call: Call) -> Answer:
+    query = dict(call.query)
+    return json_answer(
+        await api.get_history(
             call.parameter,
-            include_data=shapes.truth(call.request.query, "IncludeExecutionData", default=True),
-            marker=call.request.query.get("Marker"),
-            max_items=shapes.number(call.request.query, "MaxItems"),
-            reverse=shapes.truth(call.request.query, "ReverseOrder", default=False),
+            include_data=shapes.truth(query, "IncludeExecutionData", default=True),
+            marker=query.get("Marker"),
+            max_items=shapes.number(query, "MaxItems"),
+            reverse=shapes.truth(query, "ReverseOrder", default=False),
         )
     )
 
 
-async def _list(service: DurableService, call: Call) -> web.Response:
-    return json_response(
-        await service.list_executions(
+async def list_executions(api: DurableApi, call: Call) -> Answer:
+    query = dict(call.query)
+    return json_answer(
+        await api.list_executions(
             call.parameter,
-            qualifier=call.request.query.get("Qualifier"),
-            execution_name=call.request.query.get("DurableExecutionName"),
-            statuses=call.request.query.getall("Statuses", []),
-            started_after=shapes.timestamp(call.request.query, "StartedAfter"),
-            started_before=shapes.timestamp(call.request.query, "StartedBefore"),
-            reverse=shapes.truth(call.request.query, "ReverseOrder", default=False),
-            marker=call.request.query.get("Marker"),
-            max_items=shapes.number(call.request.query, "MaxItems"),
+            qualifier=query.get("Qualifier"),
+            execution_name=query.get("DurableExecutionName"),
+            statuses=[value for name, value in call.query if name == "Statuses"],
+            started_after=shapes.timestamp(query, "StartedAfter"),
+            started_before=shapes.timestamp(query, "StartedBefore"),
+            reverse=shapes.truth(query, "ReverseOrder", default=False),
+            marker=query.get("Marker"),
+            max_items=shapes.number(query, "MaxItems"),
         )
     )
 
 
-async def _stop(service: DurableService, call: Call) -> web.Response:
-    return json_response(await service.stop(call.parameter, shapes.error_object(call.body)))
+async def stop(api: DurableApi, call: Call) -> Answer:
+    return json_answer(await api.stop(call.parameter, shapes.error_object(call.body)))
 
 
-async def _pause(service: DurableService, call: Call) -> web.Response:
+async def pause(api: DurableApi, call: Call) -> Answer:
     asked = shapes.members(call.body)
     reason, timeout_too = shapes.text(asked, "Reason"), shapes.truth(asked, "ExecutionTimeoutPaused", default=True)
-    return json_response(await service.pause(call.parameter, reason=reason, timeout_paused=timeout_too), status=202)
+    return json_answer(await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too), status=202)
 
 
-async def _resume(service: DurableService, call: Call) -> web.Response:
+async def resume(api: DurableApi, call: Call) -> Answer:
     reason = shapes.text(shapes.members(call.body), "Reason")
-    return json_response(await service.resume(call.parameter, reason=reason), status=202)
+    return json_answer(await api.resume(call.parameter, reason=reason), status=202)
 
 
-async def _delete(service: DurableService, call: Call) -> web.Response:
-    return json_response(await service.delete(call.parameter), status=202)
+async def delete(api: DurableApi, call: Call) -> Answer:
+    return json_answer(await api.delete(call.parameter), status=202)
 
 
-async def _callback_succeeded(service: DurableService, call: Call) -> web.Response:
-    await service.callback_succeeded(call.parameter, call.body)
-    return json_response({})
+async def callback_succeeded(api: DurableApi, call: Call) -> Answer:
+    await api.callback_succeeded(call.parameter, call.body)
+    return json_answer({})
 
 
-async def _callback_failed(service: DurableService, call: Call) -> web.Response:
-    await service.callback_failed(call.parameter, shapes.error_object(call.body))
-    return json_response({})
+async def callback_failed(api: DurableApi, call: Call) -> Answer:
+    await api.callback_failed(call.parameter, shapes.error_object(call.body))
+    return json_answer({})
 
 
-async def _callback_heartbeat(service: DurableService, call: Call) -> web.Response:
-    await service.callback_heartbeat(call.parameter)
-    return json_response({})
-
-
-CALLS: Mapping[Operation, Callable[[DurableService, Call], Awaitable[web.Response]]] = {
-    Operation.CHECKPOINT: _checkpoint,
-    Operation.GET_STATE: _get_state,
-    Operation.GET: _get,
-    Operation.GET_HISTORY: _get_history,
-    Operation.LIST: _list,
-    Operation.STOP: _stop,
-    Operation.PAUSE: _pause,
-    Operation.RESUME: _resume,
-    Operation.DELETE: _delete,
-    Operation.CALLBACK_SUCCESS: _callback_succeeded,
-    Operation.CALLBACK_FAILURE: _callback_failed,
-    Operation.CALLBACK_HEARTBEAT: _callback_heartbeat,
-}
+async def callback_heartbeat(api: DurableApi, call: Call) -> Answer:
+    await api.callback_heartbeat(call.parameter)
+    return json_answer({})

@@ -1,11 +1,12 @@
 """Which operation a request names.
 
-Each path has one parameter, an ARN, an id or a function's name, and clients encode its slashes: a path is split before
-it is decoded.
+Each path has one parameter, an ARN, an id or a function's name, between a known beginning and a known end. Clients
+encode its slashes; if a proxy has decoded them, it is the parameter all the same.
 """
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from urllib.parse import unquote
 
@@ -39,8 +40,8 @@ _CALLBACKS = "2025-12-01/durable-execution-callbacks"
 _TABLE = {
     ("POST", "2015-03-31/functions", "invocations"): Operation.INVOKE,
     ("GET", "2025-12-01/functions", "durable-executions"): Operation.LIST,
-    ("GET", _EXECUTIONS, ""): Operation.GET,
-    ("DELETE", _EXECUTIONS, ""): Operation.DELETE,
+    ("GET", _EXECUTIONS, None): Operation.GET,
+    ("DELETE", _EXECUTIONS, None): Operation.DELETE,
     ("POST", _EXECUTIONS, "checkpoint"): Operation.CHECKPOINT,
     ("GET", _EXECUTIONS, "state"): Operation.GET_STATE,
     ("GET", _EXECUTIONS, "history"): Operation.GET_HISTORY,
@@ -51,16 +52,17 @@ _TABLE = {
     ("POST", _CALLBACKS, "fail"): Operation.CALLBACK_FAILURE,
     ("POST", _CALLBACKS, "heartbeat"): Operation.CALLBACK_HEARTBEAT,
 }
+_VERBS = "|".join(sorted({verb for _, _, verb in _TABLE if verb}))
+_PATH = re.compile(rf"/([^/]+/[^/]+)/(.+?)(?:/({_VERBS}))?/?")
 
 
-def route(method: str, raw_path: str) -> Route | None:
-    """:param raw_path: as it came, percent-encoded, without the query"""
-    root, version, *rest = [*raw_path.split("/"), "", ""][:7]
-    collection, encoded, verb, *further = [*rest, "", ""]
-    operation = _TABLE.get((method, f"{version}/{collection}", verb))
-    if operation is None or root or any(further) or not encoded:
+def route(method: str, path: str) -> Route | None:
+    """:param path: as it came, percent-encoded, without the query"""
+    found = _PATH.fullmatch(path)
+    operation = found and _TABLE.get((method, found[1], found[3]))
+    if not (found and operation):
         return None
     try:
-        return Route(operation, unquote(encoded, errors="strict"))
+        return Route(operation, unquote(found[2], errors="strict"))
     except UnicodeDecodeError:
         return None

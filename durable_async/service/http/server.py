@@ -6,13 +6,10 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from aiohttp import web
-
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.http.access import check_token, is_loopback
-from durable_async.service.http.app import build_app
 
-_SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight; who waits for an execution is cut off
+_FLUSH_SECONDS = 0.5  # for answers that are being sent
 
 
 def bind(host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) -> socket.socket:
@@ -44,11 +41,17 @@ def url_of(listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def serve_on(
-    service: DurableService, listener: socket.socket, *, token: str | None = None
-) -> AsyncGenerator[str]:
-    """Accept connections on ``listener``, which is closed at exit. Yields the URL."""
-    runner = web.AppRunner(build_app(service, token=token), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+async def serve_on(api: DurableApi, listener: socket.socket, *, token: str | None = None) -> AsyncGenerator[str]:
+    """Accept connections on ``listener``, which is closed at exit. Yields the URL.
+
+    At exit, those who still wait for an execution are told to come again.
+    """
+    from aiohttp import web
+
+    from durable_async.service.http.app import build_app
+
+    app = build_app(api, token=token)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FLUSH_SECONDS, handler_cancellation=True)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
@@ -60,8 +63,8 @@ async def serve_on(
 
 @asynccontextmanager
 async def serve(
-    service: DurableService, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
+    api: DurableApi, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
 ) -> AsyncGenerator[str]:
     """:func:`bind` and :func:`serve_on` in one."""
-    async with serve_on(service, bind(host, port, token=token), token=token) as url:
+    async with serve_on(api, bind(host, port, token=token), token=token) as url:
         yield url

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Never, cast
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -18,7 +19,7 @@ from durable_async.service.errors import InvalidParameterValueError, InvalidRequ
 from durable_async.wire.operations import ErrorObject, OperationUpdate
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -36,9 +37,22 @@ def json_value(body: bytes) -> Any:
         value = json.loads(body.decode(), parse_constant=_no_constant)
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()
-    except ValueError as error:
+    except (UnicodeError, json.JSONDecodeError) as error:
         raise InvalidParameterValueError(f"Could not parse request body into json: {error}") from None
+    except ValueError:  # of int()
+        raise InvalidParameterValueError("The request body has a number of too many digits.") from None
     return value
+
+
+def query(text: str) -> list[tuple[str, str]]:
+    """Names and values of a query, in its order.
+
+    :raises InvalidParameterValueError: it has bytes that stand for no UTF-8
+    """
+    try:
+        return parse_qsl(text.encode("ascii").decode(), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise InvalidParameterValueError("The query is not UTF-8, percent-encoded.") from None
 
 
 def check_event(body: bytes) -> None:
@@ -60,7 +74,7 @@ def _too_deep(body: bytes) -> bool:
 
 
 def _no_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
 def members(body: bytes) -> Mapping[str, Any]:

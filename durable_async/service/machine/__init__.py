@@ -16,11 +16,19 @@ from durable_async.service.machine.effects import (
     Effect,
     ExecutionClosed,
     InvokeHandler,
+    Quarantined,
     StartChained,
     Target,
 )
 from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, Parent
-from durable_async.service.machine.invocations import function_gone, invocation_answered, invocation_failed
+from durable_async.service.machine.invocations import (
+    begun,
+    invocation_answered,
+    invocation_failed,
+    invocation_interrupted,
+    taken_up,
+    tell,
+)
 from durable_async.service.machine.lifecycle import NewExecution, pause, resume, start, stop
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.moment import Mint, Moment
@@ -52,9 +60,11 @@ __all__ = [
     "NewExecution",
     "OperationRecord",
     "Parent",
+    "Quarantined",
     "StartChained",
     "Target",
     "Targets",
+    "begun",
     "callback_failed",
     "callback_heartbeat",
     "callback_place",
@@ -62,12 +72,14 @@ __all__ = [
     "chained_invoke_ended",
     "checkpoint",
     "fire_due",
-    "function_gone",
     "invocation_answered",
     "invocation_failed",
+    "invocation_interrupted",
     "pause",
     "resume",
     "start",
     "state_page",
     "stop",
+    "taken_up",
+    "tell",
 ]

@@ -7,7 +7,6 @@ reference, whose messages these are). Not refused, as there: updates below a con
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, cast
@@ -17,7 +16,7 @@ import attrs
 from durable_async.service.errors import InvalidParameterValueError
 from durable_async.service.machine.effects import Target
 from durable_async.service.machine.execution import Execution
-from durable_async.service.machine.limits import Limits, utf8_size
+from durable_async.service.machine.limits import Limits, check_error_size, utf8_size
 from durable_async.service.machine.shapes import check_shape
 from durable_async.wire.operations import Action, ErrorObject, OperationStatus, OperationType, OperationUpdate
 
@@ -201,8 +200,8 @@ def _check_contents(execution: Execution, update: OperationUpdate, limits: Limit
         "WaitSeconds"
     ):
         _refuse("Invalid WaitOptions for the given action.")
-    if error is not None and utf8_size(json.dumps(error, ensure_ascii=False)) > limits.error_bytes:
-        _refuse(f"Error object size must be less than {limits.error_bytes} bytes.")
+    if error is not None:
+        check_error_size(error, limits.error_bytes)
     if payload is not None and action != Action.START:
         _check_output(execution, kind, payload, limits)
 

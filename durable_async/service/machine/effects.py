@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from durable_async.wire.operations import ErrorObject
@@ -46,11 +44,17 @@ class StartChained:
 class InvokeHandler:
     """Invoke the execution's function now; tell its end by ``invocation_answered`` or ``invocation_failed``.
 
-    :ivar event: the invocation envelope
+    Its event is made by ``tell``, when the function is ready for it.
     """
 
     request_id: str
-    event: dict[str, Any]
+
+
+@attrs.frozen
+class Quarantined:
+    """The execution is paused because its handler crashes; somebody should know."""
+
+    reason: str
 
 
 @attrs.frozen
@@ -58,7 +62,7 @@ class ExecutionClosed:
     """The execution has its final status."""
 
 
-Effect = StartChained | InvokeHandler | ExecutionClosed
+Effect = StartChained | InvokeHandler | Quarantined | ExecutionClosed
 
 
 @attrs.frozen

@@ -10,26 +10,56 @@ from typing import Any, assert_never
 
 from durable_async.service.history import EventType
 from durable_async.service.machine.chained import deliver_held
-from durable_async.service.machine.effects import InvokeHandler
-from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation
+from durable_async.service.machine.effects import InvokeHandler, Quarantined
+from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation, Pause
+from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.moment import Moment
 from durable_async.service.machine.outputs import Failed, Pending, Succeeded, invalid_answer, read_output
-from durable_async.service.machine.pages import envelope
+from durable_async.service.machine.pages import envelope, news
+from durable_async.service.machine.retries import is_crash
+from durable_async.wire.limits import DELAY_SECONDS
 from durable_async.wire.operations import ErrorObject
 
 _IDLE_ANSWERS = 3
+_LONGEST_MS = DELAY_SECONDS * 1000  # from start to end, pauses included
+_SUSPICIOUS = 2  # crashes in a row; one may have been somebody else's
+_LOST: ErrorObject = {
+    "ErrorType": "Runtime.ExitError",
+    "ErrorMessage": "The service ended during the invocation.",
+}
 
 
 def begin_invocation(execution: Execution, at: Moment) -> None:
-    """Invoke the handler now. What changed until now is told to it."""
-    updated = [operation.id for operation in execution.unseen.values() if operation.sequence > 0]
-    execution.unseen.clear()
+    """Invoke the handler now. Everything that changes until it is told is told to it."""
     execution.deferred = False
     execution.invoke_at_ms = None
     request_id, token = at.mint(), at.mint()
-    execution.invocation = Invocation(request_id, at.now_ms, token)
-    event = envelope(execution, token, updated, at.limits)
-    execution.changes.effects.append(InvokeHandler(request_id, event))
+    execution.invocation = Invocation(request_id, at.now_ms, token, waiting=execution.crashes >= _SUSPICIOUS)
+    execution.changes.effects.append(InvokeHandler(request_id))
+
+
+def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) -> dict[str, Any] | None:
+    """The event of an invocation, at the moment when its function takes it.
+
+    Not stored: who is told this dies with the service, and the next one is told everything.
+
+    :param whole: False: the handler has the execution in memory as it last saw it, and needs what changed since
+    :return: None if the invocation is not the current one any more
+    """
+    invocation = execution.invocation
+    if invocation is None or invocation.request_id != request_id or invocation.token is None:
+        return None
+    changed = sorted(execution.unseen.values(), key=lambda operation: operation.sequence)
+    execution.unseen.clear()
+    if whole:
+        return envelope(execution, invocation.token, changed, limits)
+    return news(execution, invocation.token, changed)
+
+
+def begun(execution: Execution, request_id: str) -> None:
+    """An invocation that was ``waiting`` is begun now. A crash from now on is its own."""
+    if execution.invocation is not None and execution.invocation.request_id == request_id:
+        execution.invocation.waiting = False
 
 
 def invoke_if_wanted(execution: Execution, at: Moment) -> None:
@@ -37,9 +67,7 @@ def invoke_if_wanted(execution: Execution, at: Moment) -> None:
 
     A retry that waits is not brought forward: a handler that fails would be invoked by every change.
     """
-    wanted = bool(execution.unseen) or execution.deferred
-    free = execution.invocation is None and execution.invoke_at_ms is None
-    if wanted and free and execution.status is ExecutionStatus.RUNNING:
+    if execution.wanted:
         begin_invocation(execution, at)
 
 
@@ -55,7 +83,7 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
     """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one."""
     if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
         return
-    execution.failures = 0
+    execution.failures = execution.crashes = 0
     answer = read_output(output, at.limits.child_execution_bytes if execution.parent else None)
     match answer:
         case Succeeded(result):
@@ -73,12 +101,15 @@ def invocation_failed(execution: Execution, request_id: str, error: ErrorObject,
     if not _complete(execution, request_id, error, at.now_ms) or not execution.open:
         return
     execution.failures += 1
+    execution.crashes = execution.crashes + 1 if is_crash(error.get("ErrorType")) else 0
     delay = at.retries.delay_ms(execution.failures, error.get("ErrorType"))
     if delay is None:
         execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
         return
     deliver_held(execution, at.now_ms)
-    if _pausing(execution, at.now_ms):
+    if execution.crashes == at.retries.quarantine_after:
+        _quarantine(execution, error, at.now_ms)
+    elif _pausing(execution, at.now_ms):
         execution.deferred = True
     elif delay == 0:
         begin_invocation(execution, at)
@@ -86,11 +117,43 @@ def invocation_failed(execution: Execution, request_id: str, error: ErrorObject,
         execution.invoke_at_ms = at.now_ms + delay
 
 
-def function_gone(execution: Execution, error: ErrorObject, now_ms: int) -> None:
-    """The execution's function does not exist any more: nothing can run it on."""
-    if execution.open:
-        execution.invocation = None
-        execution.close(ExecutionStatus.FAILED, now_ms, error=error)
+def invocation_interrupted(execution: Execution, request_id: str, at: Moment) -> None:
+    """The service ended the invocation for its own reasons: it is to be repeated, and was nobody's failure.
+
+    Ignored if the invocation is not the current one.
+    """
+    if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
+        return
+    deliver_held(execution, at.now_ms)
+    _pausing(execution, at.now_ms)
+    execution.deferred = True
+
+
+def taken_up(execution: Execution, at: Moment) -> None:
+    """A service starts, and finds the execution as an earlier one left it: what ran then runs again.
+
+    An invocation that was running when that one ended may be what ended it.
+    """
+    invocation = execution.invocation
+    if invocation is None:
+        invoke_if_wanted(execution, at)
+    elif invocation.waiting:
+        invocation_interrupted(execution, invocation.request_id, at)
+        invoke_if_wanted(execution, at)
+    else:
+        invocation_failed(execution, invocation.request_id, _LOST, at)
+
+
+def _quarantine(execution: Execution, error: ErrorObject, now_ms: int) -> None:
+    reason = (
+        f"Quarantined: the handler crashed {execution.crashes} times in a row, last with "
+        f"{error.get('ErrorType')}. Mend it, then resume the execution."
+    )
+    if execution.pause is None:
+        begin_pause(execution, reason, now_ms, timeout_paused=True)
+    execution.deferred = True
+    take_effect(execution, now_ms)
+    execution.changes.effects.append(Quarantined(reason))
 
 
 def _complete(execution: Execution, request_id: str, error: ErrorObject | None, now_ms: int) -> bool:
@@ -136,6 +199,17 @@ def _pausing(execution: Execution, now_ms: int) -> bool:
     if execution.status is ExecutionStatus.PAUSING:
         take_effect(execution, now_ms)
     return execution.status is ExecutionStatus.PAUSED
+
+
+def begin_pause(execution: Execution, reason: str | None, now_ms: int, *, timeout_paused: bool) -> None:
+    """Request a pause, which ``take_effect`` makes effective.
+
+    :param timeout_paused: whether the execution's timeout grows by the time it is paused
+    """
+    execution.pause = Pause(now_ms, execution.timeout_ms, timeout_paused, reason)
+    execution.status = ExecutionStatus.PAUSING
+    if timeout_paused:
+        execution.timeout_ms = execution.started_ms + _LONGEST_MS
 
 
 def take_effect(execution: Execution, now_ms: int) -> None:

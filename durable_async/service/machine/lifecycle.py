@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import attrs
 
-from durable_async.service.errors import ResourceConflictError
+from durable_async.service.errors import InvalidParameterValueError, ResourceConflictError
 from durable_async.service.history import EventType
-from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent, Pause
-from durable_async.service.machine.invocations import begin_invocation, invoke_if_wanted, take_effect
+from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent
+from durable_async.service.machine.invocations import begin_invocation, begin_pause, invoke_if_wanted, take_effect
+from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.moment import Moment
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.machine.progress import fire_due
-from durable_async.wire.limits import DELAY_SECONDS
+from durable_async.wire.limits import DELAY_SECONDS, REASON_LENGTH
 from durable_async.wire.operations import ErrorObject, OperationType
-
-_LONGEST_MS = DELAY_SECONDS * 1000  # from start to end, pauses included
 
 
 @attrs.frozen
@@ -72,7 +71,9 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
     """Close the execution as STOPPED. A running invocation learns it at its next checkpoint.
 
     :param error: None: a message says that a user asked for it
+    :raises InvalidParameterValueError: the error is too large
     """
+    check_error_size(error or {}, at.limits.payload_bytes)
     fire_due(execution, at)
     if execution.open:
         execution.close(
@@ -84,15 +85,14 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
     """Let nothing be invoked until ``resume``. Effective at the running invocation's next checkpoint, or its end.
 
     :param timeout_paused: whether the execution's timeout grows by the time it is paused
+    :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is closed, or already paused
     """
+    _check_reason(reason)
     fire_due(execution, at)
     if execution.status is not ExecutionStatus.RUNNING:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be paused.")
-    execution.pause = Pause(at.now_ms, execution.timeout_ms, timeout_paused, reason)
-    execution.status = ExecutionStatus.PAUSING
-    if timeout_paused:
-        execution.timeout_ms = execution.started_ms + _LONGEST_MS
+    begin_pause(execution, reason, at.now_ms, timeout_paused=timeout_paused)
     if execution.invocation is None:
         take_effect(execution, at.now_ms)
 
@@ -100,14 +100,16 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
 def resume(execution: Execution, reason: str | None, at: Moment) -> None:
     """End a pause, and invoke the handler if the pause interrupted it or something changed meanwhile.
 
+    :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is not paused
     """
+    _check_reason(reason)
     fire_due(execution, at)
     if execution.pause is None:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be resumed.")
     if execution.pause.timeout_paused:
         extended = execution.pause.timeout_ms + at.now_ms - execution.pause.requested_ms
-        execution.timeout_ms = min(execution.started_ms + _LONGEST_MS, extended)
+        execution.timeout_ms = min(execution.started_ms + DELAY_SECONDS * 1000, extended)
     if execution.status is ExecutionStatus.PAUSED:
         details = {} if reason is None else {"Reason": reason}
         execution.log(
@@ -118,5 +120,14 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
             **details,
         )
     execution.pause = None
+    execution.crashes = 0
     execution.status = ExecutionStatus.RUNNING
     invoke_if_wanted(execution, at)
+
+
+def _check_reason(reason: str | None) -> None:
+    if reason is not None and len(reason) > REASON_LENGTH:
+        raise InvalidParameterValueError(
+            "1 validation error detected: Value at 'reason' failed to satisfy constraint: Member must have length less "
+            f"than or equal to {REASON_LENGTH}"
+        )

@@ -7,7 +7,7 @@ and has one operation at least.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from durable_async.service.errors import InvalidParameterValueError
@@ -17,16 +17,29 @@ from durable_async.service.machine.operation import OperationRecord
 from durable_async.wire.operations import ExecutionState, Operation
 
 
-def envelope(execution: Execution, token: str, updated_operation_ids: list[str], limits: Limits) -> dict[str, Any]:
+def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> dict[str, Any]:
     """The event with which the handler is invoked. Times are epoch milliseconds.
 
-    :param updated_operation_ids: what changed since the last state that a handler saw
+    :param changed: since the last state that a handler saw, in the order in which they began
     """
+    page = _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds)
+    return _event(execution, token, changed, page)
+
+
+def news(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, Any]:
+    """The event for a handler that knows all but what changed."""
+    shown = [operation.in_milliseconds() for operation in changed]
+    return _event(execution, token, changed, {"Operations": shown, "NextMarker": ""})
+
+
+def _event(
+    execution: Execution, token: str, changed: Sequence[OperationRecord], state: ExecutionState
+) -> dict[str, Any]:
     return {
         "DurableExecutionArn": execution.arn,
         "CheckpointToken": token,
-        "InitialExecutionState": _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds),
-        "UpdatedOperationIds": updated_operation_ids,
+        "InitialExecutionState": state,
+        "UpdatedOperationIds": [operation.id for operation in changed if operation.sequence > 0],
     }
 
 
@@ -44,7 +57,8 @@ def state_page(execution: Execution, token: str, marker: str | None, count: int,
 def _place(execution: Execution, marker: str | None) -> int:
     if not marker:
         return 0
-    if not (marker.isascii() and marker.isdecimal()) or int(marker) > len(execution.operations):
+    good = marker.isascii() and marker.isdecimal() and len(marker) <= 18  # int() refuses thousands of digits
+    if not good or int(marker) > len(execution.operations):
         raise InvalidParameterValueError("Invalid marker")
     return int(marker)
 

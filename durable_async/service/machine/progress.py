@@ -13,6 +13,7 @@ from durable_async.service.machine.chained import deliver, hold_or_deliver
 from durable_async.service.machine.effects import ChainedOutcome
 from durable_async.service.machine.execution import Execution, ExecutionStatus
 from durable_async.service.machine.invocations import invoke_if_wanted, retry_if_due
+from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.moment import Moment
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.wire.operations import ErrorObject, OperationStatus, OperationType
@@ -81,6 +82,7 @@ def callback_failed(execution: Execution, callback_id: str, error: ErrorObject, 
     """:raises ApiError: as ``callback_succeeded``"""
     fire_due(execution, at)
     callback = _open_callback(execution, callback_id)
+    check_error_size(error, at.limits.payload_bytes)
     execution.end(callback, OperationStatus.FAILED, at.now_ms, error=error)
     execution.log(EventType.CALLBACK_FAILED, at.now_ms, callback, Error=error)
     invoke_if_wanted(execution, at)

@@ -7,6 +7,11 @@ import attrs
 _CRASHES = ("Runtime.", "Sandbox.", "Extension.")
 
 
+def is_crash(error_type: str | None) -> bool:
+    """Whether the function's process ended, or could not begin. One that ran too long only was in the way."""
+    return error_type is not None and error_type.startswith(_CRASHES) and error_type != "Sandbox.Timedout"
+
+
 @attrs.frozen
 class InvocationRetryPolicy:
     """How often, and after how long, an invocation is repeated that gave no answer.
@@ -17,6 +22,8 @@ class InvocationRetryPolicy:
 
     :ivar most_failures: after so many failures in a row the execution fails with the last error; None: it is tried
         until the execution's timeout, since a failed execution cannot be mended and a broken deployment can
+    :ivar quarantine_after: after so many crashes in a row the execution is paused, until somebody who mended its
+        handler resumes it. A handler that cannot be imported counts as crashing. None: never. AWS has no such thing
     """
 
     immediate: int = 3
@@ -24,12 +31,13 @@ class InvocationRetryPolicy:
     longest_delay_ms: int = 60_000
     rate: float = 2.0
     most_failures: int | None = None
+    quarantine_after: int | None = 10
 
     def delay_ms(self, failures: int, error_type: str | None) -> int | None:
         """How long to wait after the ``failures``-th failure in a row, from 1; None: give up."""
         if self.most_failures is not None and failures >= self.most_failures:
             return None
-        crashed = error_type is not None and error_type.startswith(_CRASHES) and error_type != "Sandbox.Timedout"
+        crashed = is_crash(error_type)
         if crashed and failures <= self.immediate:
             return 0
         exponent = min(failures - 1 - (self.immediate if crashed else 0), 64)

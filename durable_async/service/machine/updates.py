@@ -146,6 +146,7 @@ def _start_chained(
         details["DurableExecutionArn"] = child.arn
     execution.log(EventType.CHAINED_INVOKE_STARTED, at.now_ms, invoke, **details)
     invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child)
+    execution.asked[invoke.id] = invoke
     execution.changes.effects.append(invoke.request)
 
 

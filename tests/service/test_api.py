@@ -8,7 +8,7 @@ import json
 import pytest
 
 from durable_async.service.answers import Closed
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.errors import (
     AlreadyStartedError,
     CallbackTimeoutError,
@@ -39,7 +39,7 @@ class World:
 
     def __init__(self, **options):
         self.clock = Clock()
-        self.service = DurableService(clock=self.clock, **options)
+        self.service = DurableApi(clock=self.clock, **options)
         self.envelopes = []
 
     def durable(self, name="flow", **options):
@@ -191,7 +191,7 @@ async def test_the_walls_clock_needs_no_help():
             raise KeyError("x")
         return succeeded("woken")
 
-    async with DurableService(retries=InvocationRetryPolicy(first_delay_ms=20)) as service:
+    async with DurableApi(retries=InvocationRetryPolicy(first_delay_ms=20)) as service:
         service.register("flow", LocalFunction(fails_once, durable=True))
         started = await service.invoke("flow:$LATEST", b"")
         assert (await service.wait(started.execution_arn)).result == '"woken"'
@@ -690,14 +690,40 @@ async def test_a_service_takes_up_what_another_one_left():
         assert len(children["DurableExecutions"]) == 1
 
 
-async def test_an_execution_whose_function_is_gone_fails():
+async def test_an_execution_waits_for_its_function_to_be_registered():
     store = MemoryStore()
     first = World(store=store)
     first.durable()(waits_for_a_callback)
     async with first.service:
         arn = await first.start()
         identity = await callback_id(first, arn)
-    async with World(store=store).service as second:
-        await second.callback_succeeded(identity, b"1")
-        closed = await second.wait(arn)
-    assert (closed.status, closed.error["ErrorType"]) == ("FAILED", "ResourceNotFoundException")
+    second = World(store=store)
+    async with second.service:
+        assert second.service.unregistered() == {"flow": 1}
+        await second.service.callback_succeeded(identity, b"1")
+        await second.service.idle()
+        assert (await second.service.get_execution(arn))["Status"] == "RUNNING"
+        second.durable()(waits_for_a_callback)
+        assert second.service.unregistered() == {}
+        closed = await second.service.wait(arn)
+    assert closed.status == "SUCCEEDED"
+
+
+async def test_commands_that_come_together_are_stored_in_their_order():
+    world = World()
+    handler = world.durable()
+
+    async def two_callbacks(operations, checkpoint):
+        if "c" not in operations:
+            await checkpoint(callback("c"), callback("d"))
+        return PENDING
+
+    handler(two_callbacks)
+    async with world.service:
+        arn = await world.start()
+        await world.service.idle()
+        history = (await world.service.get_history(arn))["Events"]
+        ids = [e["CallbackStartedDetails"]["CallbackId"] for e in history if e["EventType"] == "CallbackStarted"]
+        await asyncio.gather(*(world.service.callback_succeeded(each, b"1") for each in ids))
+        ids = [event["EventId"] for event in (await world.service.get_history(arn))["Events"]]
+        assert ids == [*range(1, len(ids) + 1)]

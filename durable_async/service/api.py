@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -18,8 +18,10 @@ from durable_async.service.errors import (
     RequestTooLargeError,
     ResourceConflictError,
     ResourceNotFoundError,
+    ServiceClosedError,
 )
 from durable_async.service.functions import Function
+from durable_async.service.history import CLOSING, render
 from durable_async.service.machine import Checkpoint, Execution, InvocationRetryPolicy, Limits, NewExecution
 from durable_async.service.registry import FUNCTION_TIMEOUT, Registered, Registry
 from durable_async.service.runner import Runner, Settings
@@ -27,14 +29,14 @@ from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
 from durable_async.wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 
-__all__ = ["Closed", "DurableService", "Started"]
+__all__ = ["Closed", "DurableApi", "Started"]
 
 DAY = 86_400  # seconds
 _EVENT_BYTES = 6 * 1024 * 1024
 
 
-class DurableService:
-    """Everything the API can do, as methods. Used as ``async with DurableService() as service:``.
+class DurableApi:
+    """Everything the API can do, as methods. Used as ``async with DurableApi() as service:``.
 
     Every refusal is an :class:`~durable_async.service.errors.ApiError`. Functions are named by name, partial or full
     ARN, with or without a qualifier; executions by their ARN, and a malformed one is refused as InvalidParameterValue,
@@ -45,6 +47,7 @@ class DurableService:
     :param default_execution_timeout: seconds, for functions registered without one
     :param retries: when an invocation is repeated that raised, crashed or ran too long
     :param retention_days: how long a closed execution is kept
+    :param max_concurrency: invocations of functions that may run at once; None: any number
     """
 
     def __init__(
@@ -58,16 +61,18 @@ class DurableService:
         retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
         retention_days: int = 14,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        max_concurrency: int | None = None,
     ) -> None:
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        self._runner = Runner(self._registry, self._store, Settings(clock, retention_days, limits, retries))
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency)
+        self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
 
     async def __aenter__(self) -> Self:
-        await self._runner.recover()
+        await self._runner.open()
         return self
 
     async def __aexit__(
@@ -75,10 +80,11 @@ class DurableService:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Cancel running functions and wait until they are gone. Executions stay in the store as they are."""
-        await self._runner.aclose()
-        await self._store.aclose()
+    async def aclose(self, *, grace: float = 0.0) -> None:
+        """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them and wait until they
+        are gone. Executions stay in the store as they are, and the next service goes on with them.
+        """
+        await self._runner.aclose(grace)
 
     # --- time ---
 
@@ -104,19 +110,34 @@ class DurableService:
         *,
         execution_timeout: int | None = None,
         function_timeout: int = FUNCTION_TIMEOUT,
+        max_concurrency: int | None = None,
     ) -> None:
-        """Make ``function`` known as ``name``.
+        """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
         :param execution_timeout: seconds, of each of its durable executions; None: the service's default
         :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
+        :param max_concurrency: invocations of it that may run at once; None: any number
         :raises ValueError: the name is taken, or is no function name
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
-        self._registry.add(name, function, execution_timeout=timeout, function_timeout=function_timeout)
+        registered = self._registry.add(
+            name,
+            function,
+            execution_timeout=timeout,
+            function_timeout=function_timeout,
+            max_concurrency=max_concurrency,
+        )
+        self._runner.registered(registered)
 
-    def is_durable(self, function_name: str) -> bool:
-        """:raises ApiError: InvalidParameterValue, ResourceNotFound"""
-        return self._registry.named(function_name).function.durable
+    def unregistered(self) -> dict[str, int]:
+        """The functions that an earlier service left executions of and that are not registered yet, and how many."""
+        return self._runner.left()
+
+    def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
+        """:raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
+        ResourceNotFound
+        """
+        return self._registry.invocable(function_name, qualifier).function.durable
 
     # --- Invoke ---
 
@@ -184,16 +205,27 @@ class DurableService:
     async def invoke_plain(
         self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
     ) -> Any:
-        """Invoke a function that is not durable, once, and return its answer, a JSON value.
+        """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
+        function running.
 
         :raises InvocationFailed: it raised, crashed or ran too long
-        :raises ApiError: as :meth:`invoke`
+        :raises ApiError: as :meth:`invoke`; ServiceClosed (the service ends before)
         """
+        registered, event = self._plain(function_name, payload, qualifier)
+        return await self._runner.invoke_plain(registered, event, tenant_id)
+
+    def invoke_event(
+        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+    ) -> None:
+        """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
+        registered, event = self._plain(function_name, payload, qualifier)
+        self._runner.invoke_event(registered, event, tenant_id)
+
+    def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
         registered = self._registry.invocable(function_name, qualifier)
         if registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is durable.")
-        event = json.loads(_event_text(payload))
-        return await registered.function.invoke(event, self._runner.request(registered, str(uuid4()), tenant_id))
+        return registered, json.loads(_event_text(payload))
 
     # --- what a running invocation calls ---
 
@@ -227,7 +259,9 @@ class DurableService:
 
     async def get_execution(self, arn: str, *, include_data: bool = True) -> dict[str, Any]:
         execution = await self._execution(arn)
-        return answers.execution_answer(execution, self._retention_days, include_data=include_data)
+        answer = answers.execution_answer(execution, self._retention_days, include_data=include_data)
+        await self._store.barrier()
+        return answer
 
     async def get_history(
         self,
@@ -246,6 +280,36 @@ class DurableService:
         events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
         return answers.history_answer(events, count, include_data=include_data)
 
+    async def events(self, arn: str, *, after: int = 0, include_data: bool = True) -> AsyncGenerator[dict[str, Any]]:
+        """The events of an execution as they come, in the shape of the history, until the execution is closed.
+
+        :param after: the id of the last event already seen
+        :raises ServiceClosedError: the service ends before
+        """
+        execution = await self._execution(arn)
+        with self._runner.listeners.watching(execution.id) as news:
+            complete = False  # all events are durable, and no more will come
+            while True:
+                news.clear()
+                page = await self._store.events(execution.id, after + 1, 100, newest_first=False)
+                for event in page:
+                    after = event.id
+                    yield render(event, include_data=include_data)
+                    if event.type in CLOSING:
+                        return
+                if page:
+                    continue
+                if complete:
+                    return
+                if self._runner.draining:
+                    raise ServiceClosedError("The service is shutting down.")
+                if execution.open:
+                    await news.wait()
+                    execution = await self._execution(arn)
+                if not execution.open:
+                    await self._store.barrier()
+                    complete = True
+
     async def list_executions(
         self,
         function_name: str,
@@ -260,12 +324,13 @@ class DurableService:
         max_items: int = 0,
     ) -> dict[str, Any]:
         """
+        :param function_name: also of a function that an earlier service left executions of
         :param started_after: epoch seconds, as ``started_before``
         :param reverse: oldest first: the opposite of what it means for a history
         """
         count = answers.page_length(max_items)
         query = ExecutionQuery(
-            function_name=self._registry.named(function_name, qualifier).name,
+            function_name=await self._known(function_name, qualifier),
             name=execution_name,
             statuses=answers.known_statuses(statuses),
             started_after_ms=None if started_after is None else round(started_after * 1000),
@@ -275,6 +340,16 @@ class DurableService:
             count=count + 1,
         )
         return answers.list_answer(await self._store.executions(query), count)
+
+    async def _known(self, function_name: str, qualifier: str | None) -> str:
+        """The name of a function that is registered, or of which executions are kept."""
+        try:
+            return self._registry.named(function_name, qualifier).name
+        except ResourceNotFoundError:
+            parsed = arns.parse_function(function_name)
+            if parsed is None or parsed.name not in await self._store.function_names():
+                raise
+            return parsed.name
 
     async def stop(self, arn: str, error: ErrorObject | None = None) -> dict[str, Any]:
         """``{"StopTimestamp": ...}``. Of an execution that is closed already: when it was closed."""

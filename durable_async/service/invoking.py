@@ -1,0 +1,85 @@
+"""Invoking functions, each when it is its turn, and what their answers mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, cast
+from uuid import uuid4
+
+from durable_async.service import machine
+from durable_async.service.functions import Function, InvocationFailed, InvocationRequest
+from durable_async.service.machine import ChainedOutcome, Execution, Moment
+from durable_async.service.registry import Registered
+from durable_async.service.slots import Slots
+
+
+class Invoker:
+    """
+    :param max_concurrency: invocations that run at once; None: any number
+    :param now_ms: the time in epoch milliseconds, from which deadlines are counted
+    """
+
+    def __init__(self, max_concurrency: int | None, now_ms: Callable[[], int]) -> None:
+        self._slots = Slots(max_concurrency)
+        self._now_ms = now_ms
+
+    def limit(self, registered: Registered) -> None:
+        self._slots.limit(registered.name, registered.max_concurrency)
+
+    def turn(self, registered: Registered, turn: str) -> AbstractAsyncContextManager[None]:
+        """Entered while an invocation of the function runs; see ``Slots.taken``."""
+        return self._slots.taken(registered.name, turn)
+
+    def request(self, registered: Registered, request_id: str, tenant_id: str | None) -> InvocationRequest:
+        """Its deadline is counted from now."""
+        return InvocationRequest(
+            request_id=request_id,
+            function_name=registered.name,
+            function_arn=registered.arn,
+            tenant_id=tenant_id,
+            deadline_ms=self._now_ms() + registered.function_timeout * 1000,
+        )
+
+    async def plain(self, registered: Registered, event: Any, tenant_id: str | None, turn: str | None = None) -> Any:
+        """The answer of a function that is not durable.
+
+        :raises InvocationFailed: it raised, crashed or ran too long
+        """
+        request_id = uuid4().hex
+        async with self.turn(registered, turn or request_id):
+            return await registered.function.invoke(event, self.request(registered, request_id, tenant_id))
+
+    async def target_outcome(
+        self, registered: Registered, chained: machine.StartChained, execution_id: str
+    ) -> ChainedOutcome:
+        """How the target of a chained invoke ended that is not durable."""
+        event = json.loads(chained.payload)
+        try:
+            value = await self.plain(registered, event, chained.tenant_id, execution_id)
+        except InvocationFailed as failed:
+            return ChainedOutcome("FAILED", error=failed.error)
+        return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))
+
+
+async def invocation_end(
+    function: Function, event: Any, request: InvocationRequest, *, interrupted: Callable[[], bool]
+) -> Callable[[Execution, Moment], None]:
+    """Invoke a durable function, and return what its answer does to the execution.
+
+    :param interrupted: whether the service asks its functions to stop. A function that waits may do so for that alone
+    """
+    request_id = request.request_id
+    try:
+        output = await function.invoke(event, request)
+    except InvocationFailed as failed:
+        error = failed.error
+        return lambda execution, at: machine.invocation_failed(execution, request_id, error, at)
+    if interrupted() and _is_pending(output):
+        return lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
+    return lambda execution, at: machine.invocation_answered(execution, request_id, output, at)
+
+
+def _is_pending(output: object) -> bool:
+    return isinstance(output, Mapping) and cast("Mapping[str, object]", output).get("Status") == "PENDING"

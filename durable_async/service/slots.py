@@ -1,0 +1,98 @@
+"""How many invocations may run at once, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import attrs
+
+Waiter = asyncio.Future[None]
+
+
+@attrs.define(eq=False)
+class _Queue:
+    """Those who wait for one function. ``most`` of it may run; None: any number."""
+
+    most: int | None
+    running: int = 0
+    turns: OrderedDict[str, deque[Waiter]] = attrs.Factory(OrderedDict[str, deque[Waiter]])
+
+    def is_free(self) -> bool:
+        return self.most is None or self.running < self.most
+
+    def pop(self) -> Waiter | None:
+        """The next who waits, of the turn that was served the longest ago."""
+        while self.turns:
+            turn, waiters = self.turns.popitem(last=False)
+            waiter = waiters.popleft()
+            if waiters:
+                self.turns[turn] = waiters
+            if not waiter.done():
+                return waiter
+        return None
+
+
+class Slots:
+    """Limits in all and for each function.
+
+    Functions are served in turns, and in each the turns of those who wait: whoever asks for ten thousand things under
+    one turn gets as much as who asks for one under another.
+
+    :param most: in all; None: any number
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._running = 0
+        self._queues: OrderedDict[str, _Queue] = OrderedDict()
+
+    def limit(self, function: str, most: int | None) -> None:
+        """Let only ``most`` invocations of ``function`` run at once."""
+        self._queues[function] = _Queue(most)
+
+    @asynccontextmanager
+    async def taken(self, function: str, turn: str) -> AsyncGenerator[None]:
+        """Entered for as long as an invocation of ``function`` runs. Waits until it may."""
+        queue = self._queues[function]
+        if self._is_free() and queue.is_free() and not queue.turns:
+            self._take(queue)
+        else:
+            await self._wait(queue, turn)
+        try:
+            yield
+        finally:
+            queue.running -= 1
+            self._running -= 1
+            self._hand_on()
+
+    async def _wait(self, queue: _Queue, turn: str) -> None:
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        queue.turns.setdefault(turn, deque()).append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # it was served and cancelled in the same moment
+                queue.running -= 1
+                self._running -= 1
+                self._hand_on()
+            raise
+
+    def _is_free(self) -> bool:
+        return self._most is None or self._running < self._most
+
+    def _take(self, queue: _Queue) -> None:
+        queue.running += 1
+        self._running += 1
+
+    def _hand_on(self) -> None:
+        """Serve those who may run now."""
+        for function, queue in [*self._queues.items()]:
+            while self._is_free() and queue.is_free() and (waiter := queue.pop()) is not None:
+                self._take(queue)
+                waiter.set_result(None)
+                self._queues.move_to_end(function)
+                if self._most is not None:
+                    break  # the next function's turn

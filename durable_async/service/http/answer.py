@@ -1,0 +1,85 @@
+"""Answers as Lambda's clients read them: JSON, and the error's name in a header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import attrs
+
+from durable_async.service.errors import ApiError
+from durable_async.wire.operations import ErrorObject
+
+_LOWER_CASE_MESSAGE = frozenset(
+    {
+        "InvalidParameterValueException",
+        "InvalidRequestContentException",
+        "RequestTooLargeException",
+        "ResourceConflictException",
+        "TooManyRequestsException",
+    }
+)
+_JSON = {"Content-Type": "application/json"}
+
+
+@attrs.frozen
+class Answer:
+    """What is sent back, by whatever server."""
+
+    status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    body: bytes = b""
+
+    def with_headers(self, headers: Mapping[str, str]) -> Answer:
+        return attrs.evolve(self, headers={**self.headers, **headers})
+
+
+class UnknownOperationError(ApiError):
+    """No operation has this method and path."""
+
+    code: ClassVar[str] = "UnknownOperationException"
+    status: ClassVar[int] = 404
+
+
+class AccessDeniedError(ApiError):
+    """The caller may not call."""
+
+    code: ClassVar[str] = "AccessDeniedException"
+    status: ClassVar[int] = 403
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    return text_answer(json.dumps(value, separators=(",", ":")), status)
+
+
+def text_answer(text: str, status: int = 200) -> Answer:
+    """:param text: JSON already"""
+    return Answer(status, _JSON, text.encode(errors="replace"))
+
+
+def error_answer(error: ApiError) -> Answer:
+    """The message's member has the case that the model gives it for this error."""
+    member = "message" if error.code in _LOWER_CASE_MESSAGE else "Message"
+    body = {"Type": "User" if error.status < 500 else "Service", member: error.message}
+    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if error.status == 429 else {})
+    return json_answer(body, error.status).with_headers(headers)
+
+
+def function_error(error: ErrorObject) -> Answer:
+    """How an ordinary function's failure is told: HTTP did its part, so the status is 200."""
+    body = {
+        "errorType": error.get("ErrorType"),
+        "errorMessage": error.get("ErrorMessage"),
+        "stackTrace": error.get("StackTrace"),
+    }
+    return _unhandled({name: value for name, value in body.items() if value is not None})
+
+
+def execution_error(error: ErrorObject | None) -> Answer:
+    """How a durable execution that did not succeed is told to who waits for it."""
+    return _unhandled(error or {})
+
+
+def _unhandled(body: Any) -> Answer:
+    return json_answer(body).with_headers({"X-Amz-Function-Error": "Unhandled"})

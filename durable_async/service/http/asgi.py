@@ -1,0 +1,130 @@
+"""The API as an ASGI application, for whoever serves HTTP already."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, unquote
+
+from durable_async.service.api import DurableApi
+from durable_async.service.http.access import check_token
+from durable_async.service.http.answer import Answer
+from durable_async.service.http.border import BODY_BYTES, BodyTooLarge, Request, answer
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def asgi_app(api: DurableApi, *, token: str | None = None) -> AsgiApp:
+    """The API as an ASGI 3 application, served by itself or mounted below a path of another one:
+
+        app.mount("/durable", asgi_app(service.api, token=token))
+
+    Clients then have the path in their endpoint URL. Whoever made the API also opens and closes it, on the loop that
+    serves; closed, it ends the requests that wait for an execution. A server that waits for requests before it ends an
+    application's lifespan needs a limit for that: ``timeout_graceful_shutdown`` of uvicorn.
+
+    :param token: asked of every caller. None: only requests to a name of this machine, such as ``localhost``, are
+        served, so that an application that others reach needs one
+    :raises ValueError: an AWS client could not present the token
+    """
+    if token is not None:
+        check_token(token)
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await _serve(api, token, scope, receive, send)
+            case "lifespan":
+                await _lifespan(receive, send)
+            case "websocket":
+                await send({"type": "websocket.close"})
+            case kind:
+                raise ValueError(f"There is nothing here for {kind!r}.")
+
+    return app
+
+
+async def _serve(api: DurableApi, token: str | None, scope: Message, receive: Receive, send: Send) -> None:
+    """Answer, unless the caller goes away before."""
+    caller = _Caller(receive)
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(answer(api, _request(scope, caller), token=token))
+        leaving = tasks.create_task(caller.left())
+        answering.add_done_callback(lambda _: leaving.cancel())
+        leaving.add_done_callback(lambda _: answering.cancel())
+    if not answering.cancelled():
+        with suppress(OSError):  # gone just now
+            await _send(answering.result(), send)
+
+
+class _Caller:
+    """Who sends the request, as long as they are there."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read = asyncio.Event()
+
+    async def read(self) -> bytes:
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError
+            parts.append(message.get("body", b""))
+            size, more = size + len(parts[-1]), message.get("more_body", False)
+            if size > BODY_BYTES:
+                raise BodyTooLarge
+        self._read.set()
+        return b"".join(parts)
+
+    async def left(self) -> None:
+        """Return when they have gone away. Before the body has come, :meth:`read` is the one to notice."""
+        await self._read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _request(scope: Message, caller: _Caller) -> Request:
+    headers = {
+        name.decode("latin-1").lower(): value.decode(errors="surrogateescape") for name, value in scope["headers"]
+    }
+    query = scope.get("query_string", b"").decode("ascii", "surrogateescape")
+    return Request(scope["method"], _path(scope), query, headers, caller.read)
+
+
+def _path(scope: Message) -> str:
+    """The path below the mount, percent-encoded.
+
+    How much of ``root_path`` stands before it, the server and each framework between decide: the whole, as ASGI has it
+    today; nothing, as it was; or the mount alone, when a proxy took off the rest.
+    """
+    raw = scope.get("raw_path")  # may be absent; some servers leave the query on it
+    path = raw.partition(b"?")[0].decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")
+    segments = path.split("/")[1:]
+    mount = [segment for segment in scope.get("root_path", "").split("/") if segment]
+    for taken_off in range(len(mount)):
+        before = mount[taken_off:]
+        if [unquote(segment) for segment in segments[: len(before)]] == before:
+            return "/" + "/".join(segments[len(before) :])
+    return path
+
+
+async def _send(given: Answer, send: Send) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in given.headers.items()]
+    if given.status != 204:
+        headers.append((b"content-length", str(len(given.body)).encode()))
+    await send({"type": "http.response.start", "status": given.status, "headers": headers})
+    await send({"type": "http.response.body", "body": given.body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Nothing of the API's begins or ends with the server, but servers want to hear so."""
+    for _ in range(2):
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})

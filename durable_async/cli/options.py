@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import click
 
+from durable_async.service.worker_process import Target
+
+P = TypeVar("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @attrs.frozen
-class FunctionMapping:
-    """``MODULE[:MAPPING]``"""
-
-    module: str
-    attribute: str = "HANDLERS"
-
-
-@attrs.frozen
-class NamedFunction:
-    """``NAME=MODULE:ATTRIBUTE``"""
+class Named(Generic[P]):
+    """``NAME=PLACE``"""
 
     name: str
-    module: str
-    attribute: str
+    place: P
 
 
 @attrs.frozen
@@ -37,19 +31,29 @@ class Timeout:
     seconds: int
 
 
-def mapping(text: str) -> FunctionMapping:
+def mapping(text: str) -> Target:
+    """``MODULE[:MAPPING]``"""
     module, colon, attribute = text.partition(":")
     if not module or (colon and not attribute):
         raise ValueError
-    return FunctionMapping(module, attribute) if colon else FunctionMapping(module)
+    return Target(module, attribute if colon else "HANDLERS")
 
 
-def function(text: str) -> NamedFunction:
+def function(text: str) -> Named[Target]:
+    """``NAME=MODULE:ATTRIBUTE``"""
     name, _, place = text.partition("=")
     module, _, attribute = place.partition(":")
     if not (name and module and attribute):
         raise ValueError
-    return NamedFunction(name, module, attribute)
+    return Named(name, Target(module, attribute))
+
+
+def remote(text: str) -> Named[str]:
+    """``NAME=URL``"""
+    name, _, url = text.partition("=")
+    if not (name and url):
+        raise ValueError
+    return Named(name, url)
 
 
 def timeout(text: str) -> Timeout:

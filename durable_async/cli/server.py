@@ -1,0 +1,168 @@
+"""What ``durable-async serve`` runs: the service, its API and its functions, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal, TextIO
+
+import attrs
+import click
+
+from durable_async.cli.exits import Unreachable
+from durable_async.cli.hosting import Hosted, InProcess
+from durable_async.cli.options import Named, Timeout
+from durable_async.engine.parking import Parking
+from durable_async.service.api import DurableApi
+from durable_async.service.errors import StoreError
+from durable_async.service.http import bind, serve_on, url_of
+from durable_async.service.remote import RemoteFunctions
+from durable_async.service.store import Store
+from durable_async.service.store.memory import MemoryStore
+from durable_async.service.worker_process import Target, look_here
+from durable_async.service.workers import WorkerPool, json_lines, worker_environment
+
+logger: logging.Logger = logging.getLogger("durable_async.service")
+
+_EXECUTION_SECONDS = 300
+_WORKERS = 8
+_HOT_EXECUTIONS = 1000  # which wait in memory, with --in-process
+_HOT_SECONDS = 300.0
+
+
+@attrs.frozen
+class Settings:
+    """The options of the command."""
+
+    host: str
+    port: int
+    token: str | None
+    functions: Sequence[Target]
+    function: Sequence[Named[Target]]
+    remote: Sequence[Named[str]]
+    remote_plain: Sequence[Named[str]]
+    remote_concurrency: int
+    workers: int | None
+    in_process: bool
+    max_concurrency: int | None
+    execution_timeout: Sequence[Timeout]
+    store: Path | None
+    durability: Literal["full", "normal"]
+    log_json: Path | None
+    grace: float
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    :raises click.ClickException: it cannot be served, and why
+    """
+    level = logging.INFO if settings.in_process else logging.WARNING  # the workers' own goes another way
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with suppress(asyncio.CancelledError):  # by a signal
+        asyncio.run(_run(settings))
+    if threading.active_count() > 1:  # functions of this process, which nothing else can end
+        os._exit(0)
+
+
+async def _run(settings: Settings) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    _on_signal(task.cancel)
+    async with _serving(settings) as (count, url):
+        click.echo(f"Serving {count} functions at {url}")  # and flushes
+        asked_to_end = asyncio.Event()
+        _on_signal(asked_to_end.set)
+        await asked_to_end.wait()
+        _on_signal(task.cancel)
+
+
+def _on_signal(act: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, act)
+
+
+@asynccontextmanager
+async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
+    """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    api = DurableApi(store=_store(settings), region=region, max_concurrency=settings.max_concurrency)
+    parking = Parking(_HOT_EXECUTIONS, _HOT_SECONDS)
+    async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
+        listener = stack.enter_context(_bound(settings))
+        stack.push_async_callback(parking.aclose)
+        hosted = Hosted()
+        if settings.in_process:
+            look_here()
+            await hosted.load(InProcess(api, parking), settings.functions, settings.function)
+        else:
+            environment = worker_environment(url_of(listener), os.environ, region=region, token=settings.token)
+            pool = await _workers(stack, settings, environment)
+            await hosted.load(pool, settings.functions, settings.function, most=pool.most)
+        remote = await stack.enter_async_context(RemoteFunctions(most=settings.remote_concurrency))
+        _add_remote(hosted, settings, remote)
+        timeouts: dict[str | None, int] = {None: _EXECUTION_SECONDS}
+        timeouts |= {timeout.name: timeout.seconds for timeout in settings.execution_timeout}
+        hosted.register(api, timeouts)
+        listener.listen()  # what goes on from before calls at once, and has its answer when it is served
+        await _open(stack, api)
+        url = await stack.enter_async_context(serve_on(api, listener, token=settings.token))
+        stack.push_async_callback(api.aclose, grace=settings.grace)
+        stack.callback(parking.drain)
+        yield len(hosted), url
+
+
+def _store(settings: Settings) -> Store:
+    if settings.store is None:
+        return MemoryStore()
+    from durable_async.service.store.sqlite import SqliteStore
+
+    return SqliteStore(settings.store, durability=settings.durability)
+
+
+def _bound(settings: Settings) -> socket.socket:
+    try:
+        return bind(settings.host, settings.port, token=settings.token)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
+
+
+async def _workers(stack: AsyncExitStack, settings: Settings, environment: dict[str, str]) -> WorkerPool:
+    sink = None
+    if settings.log_json is not None:
+        sink = json_lines(stack.enter_context(_appending(settings.log_json)))
+    pool = WorkerPool(environment, most=settings.workers or _WORKERS, sink=sink)
+    return await stack.enter_async_context(pool)
+
+
+def _appending(file: Path) -> TextIO:
+    try:
+        return file.open("a", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write the log: {error}") from None
+
+
+def _add_remote(hosted: Hosted, settings: Settings, remote: RemoteFunctions) -> None:
+    for functions, durable in ((settings.remote, True), (settings.remote_plain, False)):
+        for named in functions:
+            try:
+                function = remote.function(named.place, durable=durable)
+            except ValueError as error:
+                raise click.ClickException(f"--remote {named.name}: {error}") from None
+            hosted.add(named.name, named.place, function, most=settings.remote_concurrency)
+
+
+async def _open(stack: AsyncExitStack, api: DurableApi) -> None:
+    try:
+        await stack.enter_async_context(api)
+    except StoreError as error:
+        raise Unreachable(error.message) from None
+    for name, count in api.unregistered().items():
+        logger.warning("%d executions of '%s' are open, and it is not served: they wait until it is", count, name)

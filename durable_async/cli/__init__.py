@@ -12,4 +12,4 @@ def main() -> None:
         if error.name != "click":
             raise
         sys.exit("The durable-async command needs click: pip install 'durable-async[cli]'")
-    durable_async()
+    durable_async(prog_name="durable-async")

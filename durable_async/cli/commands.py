@@ -1,16 +1,88 @@
-"""The commands, put together."""
+"""The commands, put together. Each is in a module of its own, which is imported when the command is used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
 import click
 
-from durable_async.cli.serve import serve
+from durable_async.cli.exits import MEANINGS, Exit
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@attrs.frozen
+class Place:
+    """Where a command is, and what ``--help`` says of it without looking there."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+_SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
+    {
+        "Run": {
+            "run": Place("run", "run_workflow", "Run a workflow in this process and watch it."),
+            "start": Place("start", "start", "Start an execution of a function and print its ARN."),
+            "serve": Place("serve", "serve", "Serve functions over Lambda's API."),
+        },
+        "Look": {
+            "list": Place("listing", "list_executions", "List the executions of a function, the newest first."),
+            "show": Place("show", "show", "Show one execution: its state, input, result and operations."),
+            "history": Place("history", "history", "Show what happened to an execution."),
+            "replay": Place("replay", "replay_history", "Run today's code against a recorded history."),
+        },
+        "Steer": {
+            "stop": Place("control", "stop", "Stop an execution for good."),
+            "pause": Place("control", "pause", "Pause an execution."),
+            "resume": Place("control", "resume", "Let a paused execution go on."),
+            "callback": Place("callback", "callback", "Answer a callback, by the id that its execution gave out."),
+        },
+        "Check": {
+            "doctor": Place("doctor", "doctor", "Check this machine, a service or a store, and say what to do."),
+        },
+    }
+)
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+        return [name for places in _SECTIONS.values() for name in places]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        for places in _SECTIONS.values():
+            if (place := places.get(cmd_name)) is not None:
+                command: click.Command = getattr(import_module(f"durable_async.cli.{place.module}"), place.attribute)
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for title, places in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, place.summary) for name, place in places.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), meaning) for code, meaning in MEANINGS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="durable-async")
 def durable_async() -> None:
-    """Durable executions on this machine, over Lambda's own API."""
+    """Durable executions: run them, look at them, steer them.
 
-
-durable_async.add_command(serve)
+    Most commands talk to a service over Lambda's API: --endpoint names one that runs, --store the file of one that
+    does not, and with neither it is AWS.
+    """

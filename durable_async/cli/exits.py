@@ -1,0 +1,41 @@
+"""How a command ends: its exit code, and one line on stderr if it went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+import click
+
+
+class Exit(IntEnum):
+    """The exit codes of every command. 2 is click's own."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
+    {
+        Exit.OK: "Done.",
+        Exit.FAILED: "The execution did not succeed, or a check failed.",
+        Exit.USAGE: "The command line is wrong.",
+        Exit.REFUSED: "The service refused: no such execution, not in this state, not for this caller.",
+        Exit.UNREACHABLE: "The service cannot be reached or failed, or its file cannot be opened.",
+        Exit.INTERRUPTED: "Ctrl-C.",
+    }
+)
+
+
+class Refused(click.ClickException):
+    exit_code = Exit.REFUSED
+
+
+class Unreachable(click.ClickException):
+    exit_code = Exit.UNREACHABLE

@@ -1,0 +1,131 @@
+"""The Lambda service as far as an operator uses it, in botocore's model format.
+
+It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
+looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
+asks for may not know yet: PauseDurableExecution and ResumeDurableExecution.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from durable_async.transport._model import SERVICE_MODEL
+
+_EXECUTION = "/2025-12-01/durable-executions/{DurableExecutionArn}"
+_CALLBACK = "/2025-12-01/durable-execution-callbacks/{CallbackId}"
+_FUNCTION = "{FunctionName}"
+
+_TEXT = {"shape": "String"}
+_ERROR = {"ErrorType": _TEXT, "ErrorMessage": _TEXT, "ErrorData": _TEXT}
+_CLIENT_TOKEN = {"shape": "String", "idempotencyToken": True}
+_PAGE = {
+    "Marker": {"shape": "String", "location": "querystring", "locationName": "Marker"},
+    "MaxItems": {"shape": "Integer", "location": "querystring", "locationName": "MaxItems"},
+}
+
+
+def _at(location: str, name: str, shape: str = "String") -> dict[str, str]:
+    return {"shape": shape, "location": location, "locationName": name}
+
+
+def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
+    return {
+        "name": name,
+        "http": {"method": method, "requestUri": uri},
+        "input": {"shape": f"{name}Request"},
+        "output": {"shape": output},
+    }
+
+
+def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """``required`` is the member that stands in the path."""
+    return {
+        "type": "structure",
+        "required": [required],
+        "members": {required: _at("uri", required), **members},
+        **more,
+    }
+
+
+LAMBDA_MODEL: Final[dict[str, Any]] = {
+    "version": "2.0",
+    "metadata": SERVICE_MODEL["metadata"],
+    "operations": {
+        operation["name"]: operation
+        for operation in (
+            _operation("Invoke", "POST", f"/2015-03-31/functions/{_FUNCTION}/invocations", output="Invoked"),
+            _operation(
+                "ListDurableExecutionsByFunction", "GET", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"
+            ),
+            _operation("GetDurableExecution", "GET", _EXECUTION),
+            _operation("GetDurableExecutionHistory", "GET", f"{_EXECUTION}/history"),
+            _operation("StopDurableExecution", "POST", f"{_EXECUTION}/stop"),
+            _operation("PauseDurableExecution", "POST", f"{_EXECUTION}/pause"),
+            _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
+            _operation("SendDurableExecutionCallbackSuccess", "POST", f"{_CALLBACK}/succeed"),
+            _operation("SendDurableExecutionCallbackFailure", "POST", f"{_CALLBACK}/fail"),
+            _operation("SendDurableExecutionCallbackHeartbeat", "POST", f"{_CALLBACK}/heartbeat"),
+        )
+    },
+    "shapes": {
+        "InvokeRequest": _request(
+            "FunctionName",
+            {
+                "InvocationType": _at("header", "X-Amz-Invocation-Type"),
+                "DurableExecutionName": _at("header", "X-Amz-Durable-Execution-Name"),
+                "Qualifier": _at("querystring", "Qualifier"),
+                "Payload": {"shape": "Blob"},
+            },
+            payload="Payload",
+        ),
+        "Invoked": {
+            "type": "structure",
+            "members": {"DurableExecutionArn": _at("header", "X-Amz-Durable-Execution-Arn")},
+        },
+        "ListDurableExecutionsByFunctionRequest": _request(
+            "FunctionName",
+            {
+                "Qualifier": _at("querystring", "Qualifier"),
+                "DurableExecutionName": _at("querystring", "DurableExecutionName"),
+                "Statuses": _at("querystring", "Statuses", "Strings"),
+                "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
+                "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
+                "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+                **_PAGE,
+            },
+        ),
+        "GetDurableExecutionRequest": _request(
+            "DurableExecutionArn",
+            {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean")},
+        ),
+        "GetDurableExecutionHistoryRequest": _request(
+            "DurableExecutionArn",
+            {
+                "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
+                "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+                **_PAGE,
+            },
+        ),
+        # An error object is the whole body, so its members can stand in the request itself.
+        "StopDurableExecutionRequest": _request("DurableExecutionArn", _ERROR),
+        "PauseDurableExecutionRequest": _request(
+            "DurableExecutionArn",
+            {"Reason": _TEXT, "ExecutionTimeoutPaused": {"shape": "Boolean"}, "ClientToken": _CLIENT_TOKEN},
+        ),
+        "ResumeDurableExecutionRequest": _request(
+            "DurableExecutionArn", {"Reason": _TEXT, "ClientToken": _CLIENT_TOKEN}
+        ),
+        "SendDurableExecutionCallbackSuccessRequest": _request(
+            "CallbackId", {"Result": {"shape": "Blob"}}, payload="Result"
+        ),
+        "SendDurableExecutionCallbackFailureRequest": _request("CallbackId", _ERROR),
+        "SendDurableExecutionCallbackHeartbeatRequest": _request("CallbackId", {}),
+        "Document": {"type": "structure", "document": True, "members": {}},
+        "Blob": {"type": "blob"},
+        "Boolean": {"type": "boolean"},
+        "Integer": {"type": "integer"},
+        "String": {"type": "string"},
+        "Strings": {"type": "list", "member": {"shape": "String"}},
+        "Timestamp": {"type": "timestamp"},
+    },
+}

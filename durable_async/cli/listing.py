@@ -1,0 +1,100 @@
+"""``durable-async list``: the executions of a function."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from durable_async.cli import params
+from durable_async.cli.client import CLOSED
+from durable_async.cli.connect import Target, connected, target_options
+from durable_async.cli.exits import Exit
+from durable_async.cli.help import Command
+from durable_async.cli.running import run
+from durable_async.cli.tables import Column, Row, is_terminal, print_table
+from durable_async.cli.text import dump_json, duration, local_time, one_line, with_local_times
+
+STATUSES = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
+
+_COLUMNS = (Column("STATUS"), Column("STARTED"), Column("TOOK"), Column("NAME", cut=True))
+
+
+@click.command(
+    name="list",
+    cls=Command,
+    examples=(
+        "list fulfil",
+        "list fulfil --status FAILED --status TIMED_OUT --since 7d",
+        "list fulfil --status RUNNING --json | jq -r .DurableExecutionArn",
+    ),
+)
+@click.argument("function", metavar="FUNCTION")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="Only these; may be given often.",
+)
+@click.option("--name", help="Only the execution of this name.")
+@click.option(
+    "--since", metavar="TIME", callback=params.moment, help="Started then or later: ISO 8601, or 30m, 7d ago."
+)
+@click.option("--until", metavar="TIME", callback=params.moment, help="Started then or before.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--oldest-first", is_flag=True, help="Instead of the newest.")
+@params.as_json
+@target_options
+def list_executions(
+    target: Target,
+    function: str,
+    *,
+    statuses: Sequence[str],
+    name: str | None,
+    since: float | None,
+    until: float | None,
+    limit: int,
+    oldest_first: bool,
+    as_json: bool,
+) -> None:
+    """List the executions of a function, the newest first.
+
+    On a terminal they are shown by name; in a pipe their ARNs follow, and with --json each is a line of JSON.
+    """
+    filters: dict[str, Any] = {
+        "Statuses": [*statuses] or None,
+        "DurableExecutionName": name,
+        "StartedAfter": since,
+        "StartedBefore": until,
+        "ReverseOrder": oldest_first or None,
+    }
+    run(_list(target, function, limit, filters, as_json=as_json))
+
+
+async def _list(target: Target, function: str, limit: int, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
+    rows: list[Row] = []
+    with_arns = not is_terminal(sys.stdout)
+    async with connected(target) as client:
+        async for item in client.executions(function, limit, **filters):
+            if as_json:
+                click.echo(dump_json(with_local_times(item)))
+            else:
+                rows.append(_row(item, with_arn=with_arns))
+    if rows:
+        print_table((*_COLUMNS, Column("ARN")) if with_arns else _COLUMNS, rows, sys.stdout)
+    return Exit.OK
+
+
+def _row(item: Mapping[str, Any], *, with_arn: bool) -> Row:
+    started = item["StartTimestamp"]
+    shown = (
+        str(item["Status"]),
+        local_time(started),
+        duration(max(0.0, item.get("EndTimestamp", time.time()) - started)),
+        one_line(item["DurableExecutionName"]),
+    )
+    return (*shown, one_line(item["DurableExecutionArn"])) if with_arn else shown

@@ -1,0 +1,121 @@
+"""The operations of an execution, as its history tells of them: what runs, what waits, what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from durable_async.cli.events import about
+from durable_async.cli.tables import Column, Row
+from durable_async.cli.text import duration, one_line, shorten
+from durable_async.wire.operations import TERMINAL
+
+COLUMNS = (
+    Column("OPERATION"),
+    Column("TYPE"),
+    Column("STATUS"),
+    Column("ATTEMPT"),
+    Column("TIME"),
+    Column("ABOUT", cut=True),
+)
+
+_STATUSES: Final = {
+    "Started": "STARTED",
+    "Succeeded": "SUCCEEDED",
+    "Failed": "FAILED",
+    "TimedOut": "TIMED_OUT",
+    "Stopped": "STOPPED",
+    "Cancelled": "CANCELLED",
+}
+
+
+@attrs.define
+class Operation:
+    """
+    :ivar status: as in the API. PENDING: the next attempt is waited for
+    :ivar attempts: that have begun
+    :ivar started: epoch seconds, as ``ended``
+    """
+
+    id: str
+    name: str
+    kind: str
+    depth: int
+    started: float
+    status: str = "STARTED"
+    attempts: int = 1
+    ended: float | None = None
+    about: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.status not in TERMINAL
+
+    def row(self, now: float, width: int | None = None) -> Row:
+        took = duration(max(0.0, (self.ended or now) - self.started))
+        has_attempts = self.kind in ("Step", "WaitForCondition")
+        return (
+            "  " * self.depth + one_line(self.name),
+            self.kind,
+            self.status,
+            str(self.attempts) if has_attempts else "",
+            took,
+            shorten(self.about, width),
+        )
+
+
+@attrs.define
+class Operations:
+    """Takes the events of one history in their order."""
+
+    _found: dict[str, Operation] = attrs.field(init=False, factory=dict[str, Operation])
+    _children: dict[str | None, list[str]] = attrs.field(init=False, factory=dict[str | None, list[str]])
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        parts = _split(event["EventType"])
+        if parts is None or "Id" not in event:
+            return
+        kind, status = parts
+        operation = self._found.get(event["Id"]) or self._add(event, kind)
+        details: Mapping[str, Any] = event.get(f"{event['EventType']}Details") or {}
+        retry: Mapping[str, Any] = details.get("RetryDetails") or {}
+        if status == "STARTED" and operation.status == "PENDING":
+            operation.attempts += 1
+        elif retry:
+            operation.attempts = retry.get("CurrentAttempt", operation.attempts)
+        operation.status = "PENDING" if retry.get("NextAttemptDelaySeconds") else status
+        operation.about = about(event)
+        operation.ended = None if operation.open else float(event["EventTimestamp"])
+
+    def __iter__(self) -> Iterator[Operation]:
+        """As a tree is read: an operation, then those in it."""
+        waiting = [*reversed(self._children.get(None, []))]
+        while waiting:
+            operation_id = waiting.pop()
+            yield self._found[operation_id]
+            waiting.extend(reversed(self._children.get(operation_id, [])))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _add(self, event: Mapping[str, Any], kind: str) -> Operation:
+        parent = self._found.get(event.get("ParentId", ""))
+        operation = self._found[event["Id"]] = Operation(
+            id=event["Id"],
+            name=event.get("Name") or event.get("SubType") or kind,
+            kind=event.get("SubType") or kind,
+            depth=0 if parent is None else parent.depth + 1,
+            started=float(event["EventTimestamp"]),
+        )
+        self._children.setdefault(None if parent is None else parent.id, []).append(operation.id)
+        return operation
+
+
+def _split(event_type: str) -> tuple[str, str] | None:
+    """``StepFailed`` as ``("Step", "FAILED")``; None if it is of no operation."""
+    for ending, status in _STATUSES.items():
+        if event_type.endswith(ending) and not event_type.startswith("Execution"):
+            return event_type.removesuffix(ending), status
+    return None

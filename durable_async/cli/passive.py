@@ -1,0 +1,35 @@
+"""A service over a store's file that runs nothing: it answers what this process asks of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from durable_async.cli.exits import Unreachable
+from durable_async.service.api import DurableApi
+from durable_async.service.errors import StoreError
+from durable_async.service.http import serve
+from durable_async.service.store.sqlite import SqliteStore
+
+
+@asynccontextmanager
+async def serving(file: Path, *, writes: bool) -> AsyncGenerator[tuple[str, str]]:
+    """The URL, and the token without which nobody is served.
+
+    :param writes: the file must be free for that; to read it, it may be in use
+    :raises Unreachable: it is no store, or another process writes to it
+    """
+    token = secrets.token_urlsafe()
+    api = DurableApi(store=SqliteStore(file, read_only=not writes))
+    try:
+        await api.__aenter__()
+    except StoreError as error:
+        advice = " Or give --endpoint, if it serves one." if writes else ""
+        raise Unreachable(f"{error.message}{advice}") from None
+    try:
+        async with serve(api, token=token) as url:
+            yield url, token
+    finally:
+        await api.aclose()

@@ -1,0 +1,102 @@
+"""What an execution does, shown while it does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from durable_async.cli.events import History
+from durable_async.cli.operations import COLUMNS, Operation, Operations
+from durable_async.cli.tables import Lines, console, is_terminal, rich_table
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.live import Live
+
+_REFRESH_SECONDS = 0.1
+_WIDTH = 500  # of what is said about an operation: more than a line has
+
+
+class Progress(Protocol):
+    def take(self, event: Mapping[str, Any]) -> None:
+        """The next event of the history."""
+        ...
+
+
+@asynccontextmanager
+async def shown(stream: TextIO, clock: Callable[[], float], *, remains: bool) -> AsyncGenerator[Progress]:
+    """On a terminal a table of the operations; anywhere else a line for each event.
+
+    :param clock: by which the execution runs
+    :param remains: the table stays when it is over
+    """
+    if is_terminal(stream):
+        async with _table(stream, clock, remains=remains) as progress:
+            yield progress
+    else:
+        yield EventLines(stream)
+
+
+class EventLines:
+    def __init__(self, stream: TextIO) -> None:
+        self._history = History(stream)
+        self._lines = Lines(self._history.columns, stream)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        self._lines.print(self._history.row(event))
+
+
+class OperationTable:
+    """The operations as a tree. When there are more than the screen has lines, what is open and what came last."""
+
+    def __init__(self, out: Console, clock: Callable[[], float]) -> None:
+        self._out = out
+        self._clock = clock
+        self._operations = Operations()
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        self._operations.take(event)
+
+    def render(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        now = self._clock()
+        chosen = choose([*self._operations], self._out.size.height - 4)
+        table = rich_table(COLUMNS, [operation.row(now, _WIDTH) for operation in chosen], self._out.width)
+        hidden = len(self._operations) - len(chosen)
+        return Group(table, Text(f"and {hidden} more", style="dim")) if hidden else Group(table)
+
+
+def choose(operations: Sequence[Operation], most: int) -> Sequence[Operation]:
+    """``most`` of the operations, in their order: those that are open first, then those that ended last."""
+    if len(operations) <= most:
+        return operations
+    by_weight = sorted(operations, key=lambda each: (each.open, each.ended or each.started), reverse=True)
+    kept = {operation.id for operation in by_weight[: max(1, most)]}
+    return [operation for operation in operations if operation.id in kept]
+
+
+@asynccontextmanager
+async def _table(stream: TextIO, clock: Callable[[], float], *, remains: bool) -> AsyncGenerator[OperationTable]:
+    from rich.live import Live
+
+    out = console(stream)
+    progress = OperationTable(out, clock)
+    # Not refreshed by a thread of its own, which would read what the event loop is changing.
+    with Live(console=out, get_renderable=progress.render, auto_refresh=False, transient=not remains) as live:
+        refreshing = asyncio.create_task(_refresh(live))
+        try:
+            yield progress
+        finally:
+            refreshing.cancel()
+            await asyncio.wait([refreshing])
+        live.refresh()
+
+
+async def _refresh(live: Live) -> None:
+    while True:
+        live.refresh()
+        await asyncio.sleep(_REFRESH_SECONDS)

@@ -1,0 +1,138 @@
+"""``durable-async run``: a workflow, from its input to its result, in this process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from durable_async.cli import params
+from durable_async.cli.clocks import VirtualClock, while_jumping
+from durable_async.cli.events import print_history
+from durable_async.cli.exits import Exit
+from durable_async.cli.help import Command
+from durable_async.cli.progress import shown
+from durable_async.cli.running import run
+from durable_async.cli.tables import is_terminal
+from durable_async.cli.text import dump_json, payload_as_json, with_local_times
+from durable_async.cli.verdict import tell
+from durable_async.cli.workflow import Workflow, load
+from durable_async.embedded import DurableService, ExecutionHandle
+from durable_async.service.machine import InvocationRetryPolicy
+
+_MOST_FAILURES = 20  # of a handler that raises, in a row
+_GRACE = timedelta(seconds=10)  # for steps that run, so that what they did is kept
+
+
+@attrs.frozen
+class Settings:
+    """
+    :ivar payload: the event, JSON
+    :ivar timeout: of the execution
+    """
+
+    payload: str
+    store: Path | None
+    name: str | None
+    timeout: timedelta
+    skip_time: bool
+    history: bool
+    as_json: bool
+
+
+@click.command(
+    name="run",
+    cls=Command,
+    examples=(
+        'run orders:fulfil --input \'{"id": "1017"}\'',
+        "run orders.py:fulfil --input order.json --skip-time --history",
+        "run orders:fulfil --store orders.db --name order-1017",
+    ),
+)
+@click.argument("handler", metavar="MODULE:HANDLER")
+@params.event
+@click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the execution there, so that it survives this process.  [default: in memory]",
+)
+@click.option("--name", help="Of the execution: the same name and input find the same execution.  [default: a new one]")
+@click.option(
+    "--timeout", default=366 * 86_400, metavar="SECONDS", type=click.IntRange(1, 366 * 86_400), help="Of the execution."
+)
+@click.option("--skip-time", is_flag=True, help="Whenever nothing runs, jump to what is due next.")
+@click.option("--history", is_flag=True, help="Print the history at the end.")
+@params.as_json
+def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
+    """Run a workflow to its end, and print its result as JSON.
+
+    It runs in this process, and what it does is shown on stderr. MODULE is imported from the current directory and
+    the import path, or is a file; its other handlers can be invoked by their names.
+
+    With --store, run the same command again after an interruption, with the same --name: it goes on where it was.
+    """
+    run(_run(load(handler), Settings(timeout=timedelta(seconds=timeout), **values)))
+
+
+async def _run(workflow: Workflow, settings: Settings) -> Exit:
+    with redirect_stdout(sys.stderr):  # what the workflow prints; stdout is for its result
+        execution, events = await _executed(workflow, settings)
+    if settings.history and is_terminal(sys.stderr):  # elsewhere it was printed line by line
+        print_history(events, sys.stderr)
+    if settings.as_json:
+        told = {**execution, "Events": events} if settings.history else execution
+        click.echo(dump_json(with_local_times(told)))
+    elif execution["Status"] == "SUCCEEDED":
+        click.echo(payload_as_json(execution.get("Result")))
+    return tell(execution, sys.stderr)
+
+
+async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The execution as it ended, and its history."""
+    clock = VirtualClock() if settings.skip_time else None
+    nobody_mends_it = settings.store is None or settings.skip_time
+    async with DurableService(
+        settings.store,
+        execution_timeout=settings.timeout,
+        retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
+        grace=_GRACE if settings.store else timedelta(0),
+        clock=clock or time.time,
+    ) as service:
+        execution = await _started(service, workflow, settings)
+        watching = _watched(execution, clock or time.time, remains=not settings.history)
+        if clock is not None:
+            watching = while_jumping(watching, service.api, clock, execution.arn)
+        events = await watching
+        return await execution.describe(), events
+
+
+async def _watched(
+    execution: ExecutionHandle[Any], clock: Callable[[], float], *, remains: bool
+) -> list[dict[str, Any]]:
+    """The history, once the execution goes on no more."""
+    events: list[dict[str, Any]] = []
+    async with shown(sys.stderr, clock, remains=remains) as progress:
+        async for event in execution.events():
+            events.append(event)
+            progress.take(event)
+            # In quarantine: while this process has it, nobody can let it go on.
+            if event["EventType"] == "ExecutionPaused" and await execution.status() == "PAUSED":
+                break
+    return events
+
+
+async def _started(service: DurableService, workflow: Workflow, settings: Settings) -> ExecutionHandle[Any]:
+    for name, handler in workflow.handlers.items():
+        service.register(handler, name=name)
+    started = await service.api.invoke(
+        f"{workflow.name}:$LATEST", settings.payload.encode(), execution_name=settings.name
+    )
+    return service.execution(started.execution_arn)

@@ -1,0 +1,109 @@
+"""``durable-async show``: everything about one execution."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from durable_async.cli import params
+from durable_async.cli.connect import Target, connected, target_options
+from durable_async.cli.exits import Exit
+from durable_async.cli.help import Command
+from durable_async.cli.operations import COLUMNS, Operations
+from durable_async.cli.running import run
+from durable_async.cli.tables import console, is_terminal, print_table, status_style
+from durable_async.cli.text import dump_json, duration, local_time, one_line, shorten, with_local_times
+
+_WIDTH = 400  # of a payload
+_ABOUT = 80  # of what is said about an operation, in a pipe
+
+_TIMES = {
+    "StartTimestamp": "started",
+    "EndTimestamp": "ended",
+    "ExpectedExecutionTimeoutTimestamp": "times out",
+}
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "show fulfil/order-1017",
+        "show fulfil/order-1017 --json | jq .Status",
+    ),
+)
+@params.execution
+@params.as_json
+@params.in_full
+@target_options
+def show(target: Target, execution: str, *, as_json: bool, full: bool) -> None:
+    """Show an execution, named by its ARN or as FUNCTION/NAME: state, input, result or error, and operations."""
+    run(_show(target, execution, as_json=as_json, full=full))
+
+
+async def _show(target: Target, reference: str, *, as_json: bool, full: bool) -> Exit:
+    async with connected(target) as client:
+        arn = await client.arn(reference)
+        execution = await client.execution(arn)
+        if as_json:
+            click.echo(dump_json(with_local_times(execution)))
+            return Exit.OK
+        operations = Operations()
+        async for event in client.events(arn):
+            operations.take(event)
+    _print_fields(execution, full=full)
+    if len(operations):
+        width = None if full or is_terminal(sys.stdout) else _ABOUT
+        click.echo()
+        print_table(COLUMNS, [each.row(time.time(), width) for each in operations], sys.stdout)
+    return Exit.OK
+
+
+def _print_fields(execution: Mapping[str, Any], *, full: bool) -> None:
+    fields = [(name, one_line(value) if full else shorten(value, _WIDTH)) for name, value in _fields(execution)]
+    width = max(len(name) for name, _ in fields)
+    if not is_terminal(sys.stdout):
+        for name, value in fields:
+            click.echo(f"{name:<{width}}  {value}".rstrip())
+        return
+    from rich.text import Text
+
+    out = console(sys.stdout)
+    for name, value in fields:
+        shown = Text.assemble((f"{name:<{width}}", "bold"), "  ", (value, status_style(value)))
+        out.print(shown, soft_wrap=True)
+
+
+def _fields(execution: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "execution", execution["DurableExecutionName"]
+    yield "arn", execution["DurableExecutionArn"]
+    yield "function", execution["FunctionArn"]
+    yield "status", execution["Status"]
+    for member, name in _TIMES.items():
+        if member in execution:
+            yield name, local_time(execution[member])
+    yield "took", duration(max(0.0, execution.get("EndTimestamp", time.time()) - execution["StartTimestamp"]))
+    if pause := execution.get("PauseDetails"):
+        yield "paused", f"{local_time(pause['PauseRequestTimestamp'])} {pause.get('Reason', '')}".rstrip()
+        yield "its timeout", "is paused too" if pause.get("ExecutionTimeoutPaused") else "goes on"
+    config: Mapping[str, Any] = execution.get("DurableConfig") or {}
+    if "ExecutionTimeout" in config:
+        yield "timeout", duration(config["ExecutionTimeout"])
+    if "RetentionPeriodInDays" in config:
+        yield "kept for", f"{config['RetentionPeriodInDays']} days"
+    for member, name in (("InputPayload", "input"), ("Result", "result")):
+        if execution.get(member) is not None:
+            yield name, execution[member]
+    yield from _error_fields(execution.get("Error") or {})
+
+
+def _error_fields(error: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for member, name in (("ErrorType", "error"), ("ErrorMessage", "message"), ("ErrorData", "data")):
+        if error.get(member):
+            yield name, error[member]
+    for place in error.get("StackTrace") or ():
+        for number, part in enumerate(str(place).splitlines()):
+            yield ("at" if number == 0 else ""), part

@@ -1,0 +1,72 @@
+"""``durable-async start``: a new execution, for whoever serves the function."""
+
+from __future__ import annotations
+
+import sys
+from uuid import uuid4
+
+import click
+
+from durable_async.cli import params
+from durable_async.cli.connect import Target, connected, target_options
+from durable_async.cli.exits import Exit, Refused
+from durable_async.cli.help import Command
+from durable_async.cli.running import run
+from durable_async.cli.text import dump_json, one_line, payload_as_json, with_local_times
+from durable_async.cli.verdict import tell
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        'start fulfil --input \'{"id": "1017"}\' --name order-1017',
+        "start fulfil --input order.json --wait",
+        "start arn:aws:lambda:eu-west-1:123456789012:function:fulfil:7",
+    ),
+)
+@click.argument("function", metavar="FUNCTION")
+@params.event
+@click.option("--name", help="Of the execution: the same name and input find the same execution.  [default: a new one]")
+@click.option("--wait", is_flag=True, help="Until it is closed, and print its result instead of its ARN.")
+@params.as_json
+@target_options
+def start(target: Target, function: str, payload: str, name: str | None, *, wait: bool, as_json: bool) -> None:
+    """Start an execution of a function and print its ARN.
+
+    FUNCTION is a name or an ARN; without a qualifier it means $LATEST.
+    """
+    if target.store is not None:
+        raise click.UsageError("nobody would run it: start it where the function is served, or use 'run --store'")
+    run(_start(target, function, payload, name, wait=wait, as_json=as_json))
+
+
+async def _start(target: Target, function: str, payload: str, name: str | None, *, wait: bool, as_json: bool) -> Exit:
+    async with connected(target) as client:
+        answer = await client.call(
+            "Invoke",
+            FunctionName=function,
+            Qualifier=None if _is_qualified(function) else "$LATEST",
+            InvocationType="Event",
+            DurableExecutionName=name or str(uuid4()),  # so that a repeated request starts nothing twice
+            Payload=payload.encode(),
+        )
+        arn = answer.get("DurableExecutionArn")
+        if not arn:
+            raise Refused(one_line(f"{function} was invoked, but it is not durable: there is no execution"))
+        if not wait:
+            click.echo(dump_json({"DurableExecutionArn": arn}) if as_json else arn)
+            return Exit.OK
+        click.echo(arn, err=True)
+        execution = await client.closed(arn)
+    if as_json:
+        click.echo(dump_json(with_local_times(execution)))
+    elif execution["Status"] == "SUCCEEDED":
+        click.echo(payload_as_json(execution.get("Result")))
+    return tell(execution, sys.stderr)
+
+
+def _is_qualified(function: str) -> bool:
+    from durable_async.service.arns import parse_function
+
+    parsed = parse_function(function)
+    return parsed is None or parsed.qualifier is not None  # what it cannot read, the service will refuse

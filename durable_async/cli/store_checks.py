@@ -1,0 +1,58 @@
+"""Is the file of a store well: read here, whoever else has it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from durable_async.cli.findings import Finding, broken, doubtful, well
+from durable_async.service.errors import StoreError
+from durable_async.service.store.sqlite.faults import fault
+from durable_async.service.store.sqlite.files import locate, open_for_reading
+from durable_async.service.store.sqlite.lock import holder
+
+_SHOWN = 5  # executions by name
+
+_QUARANTINED = """
+    SELECT function_name || '/' || name FROM executions
+    WHERE status = 'PAUSED' AND CAST(pause_reason AS TEXT) LIKE 'Quarantined:%' ORDER BY position
+"""
+_OPEN = """
+    SELECT function_name, count(*) FROM executions WHERE ended_ms IS NULL GROUP BY function_name ORDER BY function_name
+"""
+
+
+def check_store(file: Path) -> Iterator[Finding]:
+    try:
+        path = locate(file)
+        with closing(open_for_reading(path)) as connection:
+            yield from _of(connection, path)
+    except StoreError as error:
+        sentence, _, advice = error.message.partition(". ")
+        yield broken("store", sentence, advice)
+    except sqlite3.Error as error:
+        sentence, _, advice = fault(error, str(file)).message.partition(". ")
+        yield broken("store", sentence, advice)
+
+
+def _of(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    yield well("store", f"{path}, version {version}")
+    found = [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        yield broken("integrity", "; ".join(found), "stop its service, and restore a backup")
+        return
+    yield well("integrity", "ok")
+    pid = holder(path)
+    yield well("writer", "none" if pid is None else f"process {pid}")
+    counts = connection.execute("SELECT status, count(*) FROM executions GROUP BY status ORDER BY status").fetchall()
+    yield well("executions", ", ".join(f"{count} {status}" for status, count in counts) or "none")
+    if still_open := connection.execute(_OPEN).fetchall():
+        functions = ", ".join(f"{name} ({count})" for name, count in still_open)
+        yield well("open", f"{functions}: they go on where these functions are registered")
+    if quarantined := [name for (name,) in connection.execute(_QUARANTINED)]:
+        more = f" and {len(quarantined) - _SHOWN} more" if len(quarantined) > _SHOWN else ""
+        advice = "their handlers crashed again and again: mend them, then durable-async resume"
+        yield doubtful("quarantine", ", ".join(quarantined[:_SHOWN]) + more, advice)

@@ -1,0 +1,141 @@
+"""Rows on a screen or in a pipe.
+
+On a terminal rich lays them out: what is too long is cut to the width, a status has its colour. Anywhere else they are
+lines of columns with blanks between them, the same for any reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TextIO
+
+import attrs
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+Row = Sequence[str]
+
+_GAP = 2  # blanks between columns
+_NARROWEST = 10  # that a column gets on a screen that is too narrow
+
+_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "SUCCEEDED": "green",
+        "FAILED": "red",
+        "TIMED_OUT": "red",
+        "STOPPED": "red",
+        "CANCELLED": "dim",
+        "RUNNING": "cyan",
+        "STARTED": "cyan",
+        "PENDING": "yellow",
+        "PAUSED": "yellow",
+        "PAUSING": "yellow",
+    }
+)
+_ENDINGS = {
+    "Succeeded": "green",
+    "Failed": "red",
+    "TimedOut": "red",
+    "Stopped": "red",
+    "Completed": "dim",
+    "Paused": "yellow",
+}
+
+
+@attrs.frozen
+class Column:
+    """
+    :ivar width: characters that it takes at least
+    :ivar cut: on a terminal, where there is no room for it, it is cut
+    :ivar fold: on a terminal, where there is no room for it, it goes on in further lines
+    """
+
+    title: str
+    width: int = 0
+    cut: bool = False
+    fold: bool = False
+
+    @property
+    def gives_way(self) -> bool:
+        return self.cut or self.fold
+
+
+def is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Row], stream: TextIO) -> None:
+    """All of ``rows``, which are known at once."""
+    if is_terminal(stream):
+        screen = console(stream)
+        screen.print(rich_table(columns, rows, screen.width))
+        return
+    titles = [column.title for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    fitted = [attrs.evolve(column, width=width) for column, width in zip(columns, widths, strict=True)]
+    for row in (titles, *rows):
+        click.echo(_line(fitted, row), file=stream)
+
+
+class Lines:
+    """Rows that are printed one by one, as they come, below their titles."""
+
+    def __init__(self, columns: Sequence[Column], stream: TextIO) -> None:
+        self._columns = columns
+        self._stream = stream
+        self._console = console(stream) if is_terminal(stream) else None
+        self.print([column.title for column in columns])
+
+    def print(self, row: Row) -> None:
+        if self._console is None:
+            click.echo(_line(self._columns, row), file=self._stream)
+        else:
+            self._console.print(rich_table(self._columns, [row], self._console.width, titles=False))
+
+
+def console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def rich_table(columns: Sequence[Column], rows: Sequence[Row], width: int, *, titles: bool = True) -> Table:
+    """:param width: of the screen: a column that gives way gets what the others leave of it"""
+    from rich.cells import cell_len
+    from rich.table import Table
+
+    shown = [[column.title for column in columns], *rows] if titles else rows
+    wanted = [max(column.width, *(cell_len(row[index]) for row in shown)) for index, column in enumerate(columns)]
+    left = width - sum(size + _GAP for size, column in zip(wanted, columns, strict=True) if not column.gives_way)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=titles, header_style="bold")
+    for column, size in zip(columns, wanted, strict=True):
+        table.add_column(
+            column.title,
+            no_wrap=not column.fold,
+            overflow="fold" if column.fold else "ellipsis",
+            width=max(_NARROWEST, min(size, left)) if column.gives_way else size,
+        )
+    for row in rows:
+        table.add_row(*map(_coloured, row))
+    return table
+
+
+def _line(columns: Sequence[Column], row: Row) -> str:
+    padded = (cell.ljust(column.width) for column, cell in zip(columns, row, strict=True))
+    return (" " * _GAP).join(padded).rstrip()
+
+
+def status_style(word: str) -> str:
+    """Of a status or a type of event; nothing for any other text."""
+    return _COLOURS.get(word) or next((colour for end, colour in _ENDINGS.items() if word.endswith(end)), "")
+
+
+def _coloured(cell: str) -> Text:
+    from rich.text import Text
+
+    return Text(cell, style=status_style(cell))

@@ -1,0 +1,96 @@
+"""Values as text that is safe to print: one line, no control characters, times of this place.
+
+What an execution holds was written by whoever called it. Printed as it is, it could move the cursor, recolour the
+terminal or show a text in another order than it has.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+# The marks that change the direction of a text, and halves of surrogate pairs, which no encoding takes.
+_MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_UNSAFE = re.compile(rf"[\x00-\x1f{_MARKS}]")
+_UNSAFE_IN_JSON = re.compile(rf"[{_MARKS}]")  # below 0x20 JSON has but white space
+
+_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
+
+
+def one_line(text: str) -> str:
+    """``text`` with its control characters shown as Python would escape them."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shorten(text: str, width: int | None) -> str:
+    """``text`` as one line of at most ``width`` characters. None: of any length."""
+    if width is None:
+        return one_line(text)
+    shown = one_line(text[: width + 1])
+    return shown if len(shown) <= width else f"{shown[: max(0, width - 1)]}…"
+
+
+def dump_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON that is safe on a terminal, and means the same."""
+    return _safe_json(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def payload_as_json(payload: str | None) -> str:
+    """A payload as JSON: as it stands, or as a string if it is none."""
+    if payload is None:
+        return "null"
+    try:
+        json.loads(payload)
+    except ValueError:
+        return dump_json(payload)
+    return _safe_json(payload)
+
+
+def _safe_json(text: str) -> str:
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def local_time(seconds: float) -> str:
+    """Epoch seconds in ISO format, to the millisecond, with the offset of this place."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
+
+
+def duration(seconds: float) -> str:
+    """``12ms``, ``3.4s``, ``2m05s``, ``7h30m``, ``3d04h``"""
+    if seconds < 1:
+        return f"{min(999, round(seconds * 1000))}ms"
+    if seconds < 60:
+        return f"{int(seconds * 10) / 10:g}s"
+    for whole, unit, part, of_it in _UNITS:
+        if seconds >= whole:
+            return f"{int(seconds // whole)}{unit}{int(seconds % whole // part):02}{of_it}"
+    raise AssertionError(seconds)
+
+
+def with_local_times(value: Any) -> Any:
+    """An answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
+    match value:
+        case Mapping():
+            members = cast("Mapping[str, Any]", value)
+            return {name: _member(name, each) for name, each in members.items()}
+        case list():
+            return [with_local_times(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value
+
+
+def _member(name: str, value: Any) -> Any:
+    if name.endswith("Timestamp") and isinstance(value, int | float):
+        return local_time(value)
+    return with_local_times(value)
+
+
+def error_line(error: Mapping[str, Any] | None) -> str:
+    """``OrderError: no such order``"""
+    if not error:
+        return ""
+    kind, message = str(error.get("ErrorType") or ""), str(error.get("ErrorMessage") or "")
+    return ": ".join(part for part in (kind.rpartition(".")[2], message) if part)

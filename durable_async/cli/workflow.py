@@ -1,0 +1,83 @@
+"""Finding a workflow by ``MODULE:HANDLER``, and its neighbours."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeGuard
+
+import attrs
+import click
+
+from durable_async import DurableHandler
+
+Handler = DurableHandler[Any, Any]
+
+
+@attrs.frozen
+class Workflow:
+    """
+    :ivar name: of the function that it is registered as
+    :ivar handlers: all of its module, by their names, so that it can invoke the others
+    """
+
+    name: str
+    handlers: Mapping[str, Handler]
+
+
+def load(reference: str) -> Workflow:
+    """
+    :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone if it has but one; instead of a module, a file ``x.py``
+    :raises click.UsageError: there is no such handler, or its module cannot be imported
+    """
+    place, colon, attribute = reference.partition(":")
+    module = _module(place)
+    handlers = {_name(value): value for value in vars(module).values() if _is_handler(value)}
+    if not colon:
+        return Workflow(_only(place, handlers), handlers)
+    try:
+        chosen: object = attrgetter(attribute)(module)
+    except AttributeError:
+        raise click.UsageError(f"{place} has no {attribute}; its handlers: {_listed(handlers)}") from None
+    if not _is_handler(chosen):
+        raise click.UsageError(f"{reference} is no durable handler: make it one with @durable_execution")
+    handlers[_name(chosen)] = chosen
+    return Workflow(_name(chosen), handlers)
+
+
+def _is_handler(value: object) -> TypeGuard[Handler]:
+    return isinstance(value, DurableHandler)
+
+
+def _name(handler: Handler) -> str:
+    return str(getattr(handler, "__name__", "workflow"))
+
+
+def _module(place: str) -> ModuleType:
+    directory, name = Path.cwd(), place
+    if place.endswith(".py"):
+        file = Path(place).resolve()
+        directory, name = file.parent, file.stem
+    sys.path.insert(0, str(directory))
+    try:
+        return import_module(name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise click.UsageError(f"there is no module {place}, here or on the import path") from None
+        traceback.print_exc()  # the only hint at what is wrong in the user's own code
+        raise click.UsageError(f"{place} cannot be imported: {type(error).__name__}") from error
+
+
+def _only(place: str, handlers: Mapping[str, Handler]) -> str:
+    if len(handlers) == 1:
+        return next(iter(handlers))
+    raise click.UsageError(f"say which handler of {place}: {_listed(handlers)}")
+
+
+def _listed(handlers: Mapping[str, Handler]) -> str:
+    return ", ".join(sorted(handlers)) or "none"

@@ -294,3 +294,46 @@ class ServiceCallError(DurableError):
 
     def __str__(self) -> str:
         return f"{self.operation} failed: {self.code or 'no answer'}: {self.message}"
+
+
+# --- an execution brought no result: told to who waits for it ---
+
+
+@attrs.define(slots=False)
+class ExecutionError(DurableError):
+    """An execution ended without a result. Raised as one of the three below, to whoever asked for it.
+
+    ``error_type`` is that of what the workflow raised, or None; ``data`` and ``stack_trace`` are what was recorded.
+    """
+
+    message: str
+    execution_arn: str
+    error_type: str | None = None
+    data: str | None = None
+    stack_trace: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        cause = f"{self.error_type}: {self.message}" if self.error_type else self.message
+        return f"{self.execution_arn}: {cause}"
+
+
+@attrs.define(slots=False)
+class ExecutionFailedError(ExecutionError):
+    """The workflow raised, or answered what no service takes."""
+
+
+@attrs.define(slots=False)
+class ExecutionTimedOutError(ExecutionError):
+    """The execution ran into its own timeout."""
+
+
+@attrs.define(slots=False)
+class ExecutionStoppedError(ExecutionError):
+    """Somebody stopped the execution."""
+
+
+# --- a recorded history is not what it has to be ---
+
+
+class HistoryError(DurableError):
+    """A history cannot be read: it is incomplete, without its data, or no history. The message says which."""

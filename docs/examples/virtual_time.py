@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from durable_async import DurableHandler
-from durable_async.service import DurableService
+from durable_async.service import DurableApi
 from durable_async.transport.local import local_function
 
 DAY = 86_400  # seconds
@@ -50,7 +50,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
     """:param event: a JSON value; None stands for ``{}``"""
     clock = Clock()
     began = clock()
-    async with DurableService(clock=clock, default_execution_timeout=366 * DAY) as service:
+    async with DurableApi(clock=clock, default_execution_timeout=366 * DAY) as service:
         on_this_clock = handler.on_clock(clock)
         service.register("workflow", local_function(on_this_clock, service))
         started = await service.invoke("workflow:$LATEST", json.dumps({} if event is None else event).encode())
@@ -71,7 +71,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
     )
 
 
-async def _closed(service: DurableService, arn: str) -> bool:
+async def _closed(service: DurableApi, arn: str) -> bool:
     await service.idle()  # until no function runs: only time can change anything then
     execution = await service.get_execution(arn)
     return execution["Status"] != "RUNNING"

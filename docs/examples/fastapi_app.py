@@ -1,0 +1,103 @@
+"""Durable workflows inside a FastAPI application.
+
+    pip install 'durable-async' fastapi uvicorn
+    uvicorn --app-dir docs/examples fastapi_app:app
+
+    curl -X PUT localhost:8000/orders/17 -H 'content-type: application/json' -d '{"cents": 4250}'
+    curl localhost:8000/orders/17                       # {"status": "RUNNING"}
+    curl -X POST localhost:8000/orders/17/approval -d '' # answers the callback that the workflow waits for
+    curl localhost:8000/orders/17                       # {"status": "SUCCEEDED", "receipt": "parcel for 42.50"}
+
+Kill the server at any point and start it again: each order goes on where it was. Lambda's API is at ``/durable``, for
+callers on this machine; with a token, for others:
+
+    aws lambda list-durable-executions-by-function --function-name fulfil --endpoint-url http://localhost:8000/durable
+"""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fastapi import FastAPI, HTTPException
+
+from durable_async import CallbackConfig, DurableContext, ExecutionError, durable_execution
+from durable_async.embedded import DurableService
+from durable_async.service import ApiError
+from durable_async.service.http import asgi_app
+
+
+@dataclass
+class Order:
+    id: int
+    cents: int
+
+
+async def reserve(order: Order) -> None:
+    """Would ask the stock system."""
+
+
+async def ship(order: Order) -> str:
+    return f"parcel for {order.cents / 100:.2f}"
+
+
+@durable_execution
+async def fulfil(order: Order, ctx: DurableContext) -> str:
+    await ctx.step(reserve, order)
+    approval = await ctx.create_callback(name="approval", config=CallbackConfig(timeout=timedelta(days=3)))
+    await approval.result()
+    return await ctx.step(ship, order)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async with DurableService(os.environ.get("ORDERS_DB", "orders.db")) as service:
+        service.register(fulfil)
+        app.state.service = service
+        app.mount("/durable", asgi_app(service.api))
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+def service() -> DurableService:
+    found: DurableService = app.state.service
+    return found
+
+
+@app.put("/orders/{order_id}", status_code=202)
+async def place(order_id: int, body: dict[str, int]) -> dict[str, str]:
+    try:
+        execution = await service().start(fulfil, Order(order_id, body["cents"]), name=f"order-{order_id}")
+    except ApiError as refused:  # the same order with another content
+        raise HTTPException(refused.status, refused.message) from None
+    return {"execution": execution.arn}
+
+
+@app.get("/orders/{order_id}")
+async def status(order_id: int) -> dict[str, str]:
+    execution = await service().find(fulfil, f"order-{order_id}")
+    if execution is None:
+        raise HTTPException(404)
+    status = await execution.status()
+    if status in ("RUNNING", "PAUSING", "PAUSED"):
+        return {"status": status}
+    try:
+        return {"status": status, "receipt": await execution.result()}
+    except ExecutionError as failed:
+        return {"status": status, "error": failed.message}
+
+
+@app.post("/orders/{order_id}/approval", status_code=204)
+async def approve(order_id: int) -> None:
+    execution = await service().find(fulfil, f"order-{order_id}")
+    history = [] if execution is None else await execution.history()
+    asked = [event["CallbackStartedDetails"] for event in history if event["EventType"] == "CallbackStarted"]
+    if not asked:
+        raise HTTPException(404, "nobody asked for an approval")
+    try:
+        await service().succeed_callback(asked[0]["CallbackId"])
+    except ApiError as refused:  # it was given already, or too late
+        raise HTTPException(409, refused.message) from None

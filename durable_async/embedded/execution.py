@@ -1,0 +1,126 @@
+"""One execution, as the program that embeds the service holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from durable_async.errors import (
+    ExecutionError,
+    ExecutionFailedError,
+    ExecutionStoppedError,
+    ExecutionTimedOutError,
+)
+from durable_async.service import arns
+from durable_async.service.answers import Closed
+from durable_async.service.api import DurableApi
+from durable_async.wire.operations import ErrorObject
+
+ResultT = TypeVar("ResultT")
+
+_ERRORS: dict[str, tuple[type[ExecutionError], str]] = {
+    "FAILED": (ExecutionFailedError, "the execution failed"),
+    "TIMED_OUT": (ExecutionTimedOutError, "the execution timed out"),
+    "STOPPED": (ExecutionStoppedError, "the execution was stopped"),
+}
+
+
+@attrs.frozen
+class ExecutionHandle(Generic[ResultT]):
+    """An execution, by its ARN. Holding one keeps nothing alive, and dropping it ends nothing.
+
+    Every method raises :class:`~durable_async.service.ApiError`: ``ResourceNotFoundException`` once the execution is
+    deleted, status 503 if the store fails or the service ends.
+    """
+
+    arn: str
+    _api: DurableApi
+    _decode: Callable[[str, str], Awaitable[ResultT]]
+
+    @property
+    def name(self) -> str:
+        """Unique among the executions of its function."""
+        reference = arns.parse_execution(self.arn)
+        return "" if reference is None else reference.name
+
+    async def result(self, timeout: timedelta | None = None) -> ResultT:
+        """Wait for the end of the execution, and return what it returned. Cancelling this leaves the execution alone.
+
+        :param timeout: how long to wait; None: as long as it takes
+        :raises TimeoutError: the execution is still open after ``timeout``
+        :raises ExecutionError: it ended without a result: failed, timed out or was stopped
+        """
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            closed = await self._api.wait(self.arn)
+        if closed.status != "SUCCEEDED":
+            raise _error(self.arn, closed)
+        return await self._decode(self.arn, closed.result or "null")
+
+    async def status(self) -> str:
+        """RUNNING, PAUSING, PAUSED, SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
+        return str((await self._api.get_execution(self.arn, include_data=False))["Status"])
+
+    async def describe(self) -> dict[str, Any]:
+        """Everything that ``GetDurableExecution`` answers, in its member names and epoch seconds."""
+        return await self._api.get_execution(self.arn)
+
+    async def history(self) -> list[dict[str, Any]]:
+        """The events until now, in the shape of ``GetDurableExecutionHistory``."""
+        events: list[dict[str, Any]] = []
+        marker: str | None = ""
+        while marker is not None:
+            page = await self._api.get_history(self.arn, marker=marker, max_items=1000)
+            events += page["Events"]
+            marker = page.get("NextMarker")
+        return events
+
+    def events(self, *, after: int = 0) -> AsyncGenerator[dict[str, Any]]:
+        """The events as they come, beginning with those there were, until the execution is closed.
+
+        :param after: the ``EventId`` of the last event already seen
+        """
+        return self._api.events(self.arn, after=after)
+
+    async def stop(self, error: ErrorObject | None = None) -> None:
+        """Close the execution as STOPPED. One that is closed stays as it is.
+
+        :param error: what those who wait for it are told
+        """
+        await self._api.stop(self.arn, error)
+
+    async def pause(self, reason: str | None = None) -> None:
+        """Let nothing be invoked until :meth:`resume`.
+
+        :raises ApiError: ``ResourceConflictException``: it is closed, or paused already
+        """
+        await self._api.pause(self.arn, reason=reason)
+
+    async def resume(self, reason: str | None = None) -> None:
+        """Go on after a pause, or after a quarantine.
+
+        :raises ApiError: ``ResourceConflictException``: it is not paused
+        """
+        await self._api.resume(self.arn, reason=reason)
+
+    async def delete(self) -> None:
+        """Forget a closed execution; its name is free.
+
+        :raises ApiError: ``ResourceConflictException``: it is not closed
+        """
+        await self._api.delete(self.arn)
+
+
+def _error(arn: str, closed: Closed) -> ExecutionError:
+    kind, otherwise = _ERRORS[closed.status]
+    error: ErrorObject = closed.error or {}
+    return kind(
+        error.get("ErrorMessage") or otherwise,
+        arn,
+        error.get("ErrorType"),
+        error.get("ErrorData"),
+        tuple(error.get("StackTrace") or ()),
+    )

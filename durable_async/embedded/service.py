@@ -1,0 +1,297 @@
+"""The durable service as a part of an asyncio program."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from os import PathLike
+from types import TracebackType
+from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
+
+import attrs
+
+from durable_async.embedded.execution import ExecutionHandle
+from durable_async.engine.parking import Parking
+from durable_async.handler import DurableHandler
+from durable_async.serializers import JsonSerializer, SerializerContext
+from durable_async.service import arns
+from durable_async.service.api import DurableApi
+from durable_async.service.functions import plain_function
+from durable_async.service.machine import InvocationRetryPolicy, Limits
+from durable_async.service.store import Store
+from durable_async.service.store.memory import MemoryStore
+from durable_async.transport.local import local_function
+from durable_async.wire.operations import ErrorObject
+
+EventT = TypeVar("EventT")
+ResultT = TypeVar("ResultT")
+
+PlainFunction = Callable[[Any, Any], Any]
+"""An ordinary function of ``(event, context)``, sync or async: the target of a chained invoke."""
+
+
+@attrs.frozen
+class ExecutionSummary:
+    """An execution as a list shows it.
+
+    :ivar ended: None while it is open
+    """
+
+    arn: str
+    name: str
+    status: str
+    started: datetime
+    ended: datetime | None
+
+
+class DurableService:
+    """Runs durable executions in this process, and keeps them in a file. Used as ``async with DurableService(...)``.
+
+    Entering takes up what an earlier service left open, function by function, as soon as each is registered. Leaving
+    begins nothing more, lets running steps finish, and leaves the rest to the next service.
+
+    The service belongs to the event loop on which it is entered. One process at a time has the file.
+
+    :param path: of the SQLite file, made if it is not there; None: nothing outlives the process
+    :param durability: what an answer survives: ``"full"``, the loss of power too; ``"normal"``, the death of the
+        process, and not always that of the machine, at less cost
+    :param execution_timeout: of the executions of functions registered without one; up to 366 days
+    :param retention: how long a closed execution is kept, in whole days
+    :param max_concurrency: invocations that may run at once, of all functions; None: any number
+    :param hot_executions: how many suspended executions stay in memory, so that they go on without being replayed;
+        the least recently used are the first to go; 0: none
+    :param hot_idle: how long a suspended execution stays there
+    :param grace: how long leaving waits for steps that are running
+    :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
+    :param clock: epoch seconds. With another clock than the wall's, call ``api.fire_due`` after moving it
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        durability: Literal["full", "normal"] = "full",
+        execution_timeout: timedelta = timedelta(days=366),
+        retention: timedelta = timedelta(days=14),
+        max_concurrency: int | None = 1000,
+        hot_executions: int = 1000,
+        hot_idle: timedelta = timedelta(minutes=5),
+        grace: timedelta = timedelta(seconds=10),
+        retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if retention < timedelta(days=1) or retention % timedelta(days=1):
+            raise ValueError(f"retention must be a whole number of days, not {retention}")
+        self.api = DurableApi(
+            store=_store(path, durability),
+            clock=clock,
+            region=region,
+            account=account,
+            default_execution_timeout=_seconds(execution_timeout, "execution_timeout"),
+            retries=retries,
+            retention_days=retention.days,
+            limits=limits,
+            max_concurrency=max_concurrency,
+        )
+        self._parking = Parking(hot_executions, hot_idle.total_seconds())
+        self._grace = grace.total_seconds()
+        self._clock = clock
+        self._names: dict[DurableHandler[Any, Any], str] = {}
+
+    async def __aenter__(self) -> Self:
+        """:raises ApiError: status 503: the file cannot be used, or another process has it; the message says which"""
+        await self.api.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parking.drain()
+        await self.api.aclose(grace=self._grace)
+        await self._parking.aclose()
+
+    def register(
+        self,
+        function: DurableHandler[Any, Any] | PlainFunction,
+        *,
+        name: str | None = None,
+        execution_timeout: timedelta | None = None,
+        max_concurrency: int | None = None,
+    ) -> None:
+        """Make a handler known, under its own name or another. Its open executions go on.
+
+        :param function: a durable handler; or a function of ``(event, context)``, for others to invoke
+        :param execution_timeout: of each execution; None: the service's
+        :param max_concurrency: invocations of it that may run at once; None: any number
+        :raises ValueError: the name is taken, or is no function name
+        """
+        name = name or str(getattr(function, "__name__", ""))
+        timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
+        if _is_durable(function):
+            self.api.register(
+                name,
+                local_function(function.on_clock(self._clock), self.api, parking=self._parking),
+                execution_timeout=timeout,
+                max_concurrency=max_concurrency,
+            )
+            self._names.setdefault(function, name)
+        else:
+            self.api.register(name, plain_function(function), max_concurrency=max_concurrency)
+
+    # --- executions ---
+
+    @overload
+    async def start(
+        self, function: DurableHandler[EventT, ResultT], event: EventT, *, name: str | None = None
+    ) -> ExecutionHandle[ResultT]: ...
+    @overload
+    async def start(self, function: str, event: Any, *, name: str | None = None) -> ExecutionHandle[Any]: ...
+    async def start(
+        self, function: DurableHandler[Any, Any] | str, event: Any, *, name: str | None = None
+    ) -> ExecutionHandle[Any]:
+        """Start an execution, or find the one that was started under ``name`` with the same event.
+
+        When this returns, the execution is recorded: it will run, whatever happens to this process.
+
+        :param function: a registered handler, or the name of one
+        :param event: of the type that the handler's first parameter declares
+        :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
+        :raises LookupError: the handler is not registered
+        :raises SerializationError: the event cannot be written
+        :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
+            event; others as :meth:`DurableApi.invoke <durable_async.service.DurableApi.invoke>`
+        """
+        if isinstance(function, str):
+            text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
+        else:
+            text = function.encode_event(event)
+        qualified = f"{self._name_of(function)}:{arns.LATEST}"
+        started = await self.api.invoke(qualified, text.encode("utf-8", "surrogatepass"), execution_name=name)
+        return self._handle(function, started.execution_arn)
+
+    @overload
+    async def find(self, function: DurableHandler[Any, ResultT], name: str) -> ExecutionHandle[ResultT] | None: ...
+    @overload
+    async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
+    async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
+        """The execution of ``function`` that was started under ``name``, if there is one."""
+        found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
+        executions = found["DurableExecutions"]
+        return self._handle(function, executions[0]["DurableExecutionArn"]) if executions else None
+
+    def execution(self, arn: str) -> ExecutionHandle[Any]:
+        """The execution with this ARN. Its result comes as plain JSON values."""
+        return ExecutionHandle(arn, self.api, _as_json)
+
+    async def executions(
+        self,
+        function: DurableHandler[Any, Any] | str,
+        *,
+        statuses: Iterable[str] = (),
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        oldest_first: bool = False,
+    ) -> AsyncGenerator[ExecutionSummary]:
+        """The executions of a function, newest first, page by page as they are asked for.
+
+        :param statuses: only these; none: all
+        :param started_after: inclusive, and aware of its time zone, as ``started_before``
+        :raises ApiError: ``InvalidParameterValueException``: a status is none
+        """
+        marker: str | None = ""
+        while marker is not None:
+            page = await self.api.list_executions(
+                self._name_of(function),
+                statuses=[*statuses],
+                started_after=None if started_after is None else started_after.timestamp(),
+                started_before=None if started_before is None else started_before.timestamp(),
+                reverse=oldest_first,
+                marker=marker,
+            )
+            for item in page["DurableExecutions"]:
+                yield _summary(item)
+            marker = page.get("NextMarker")
+
+    # --- what external systems answer ---
+
+    async def succeed_callback(self, callback_id: str, result: Any = None) -> None:
+        """Complete a callback.
+
+        :param result: written as JSON, which a workflow that says ``returns=`` reads; one that does not say so gets
+            the text. ``bytes`` are sent as they are
+        :raises ApiError: ``ResourceNotFoundException``, ``CallbackTimeoutException``,
+            ``InvalidParameterValueException``: it is completed already, or the result is too large
+        """
+        if not isinstance(result, bytes):
+            text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
+            result = text.encode("utf-8", "surrogatepass")
+        await self.api.callback_succeeded(callback_id, result)
+
+    async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
+        """Fail a callback; the workflow that waits for it gets a ``CallbackFailedError``.
+
+        :param error: an exception's class name and text are sent, or the members of an error object
+        :raises ApiError: as :meth:`succeed_callback`
+        """
+        if isinstance(error, BaseException):
+            error = {"ErrorType": type(error).__name__, "ErrorMessage": str(error)}
+        await self.api.callback_failed(callback_id, error)
+
+    async def heartbeat_callback(self, callback_id: str) -> None:
+        """Say that somebody still works on it: its heartbeat timeout begins anew.
+
+        :raises ApiError: as :meth:`succeed_callback`
+        """
+        await self.api.callback_heartbeat(callback_id)
+
+    # ---
+
+    def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+        if isinstance(function, str):
+            return function
+        name = self._names.get(function)
+        if name is None:
+            raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
+        return name
+
+    def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
+        return ExecutionHandle(arn, self.api, _as_json if isinstance(function, str) else function.decode_result)
+
+
+def _is_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
+    return isinstance(function, DurableHandler)
+
+
+def _store(path: str | PathLike[str] | None, durability: Literal["full", "normal"]) -> Store:
+    if path is None:
+        return MemoryStore()
+    from durable_async.service.store.sqlite import SqliteStore
+
+    return SqliteStore(path, durability=durability)
+
+
+def _seconds(duration: timedelta, what: str) -> int:
+    seconds = int(duration.total_seconds())
+    if duration != timedelta(seconds=seconds) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
+        raise ValueError(f"{what} must be 1 second to 366 days, in whole seconds, not {duration}")
+    return seconds
+
+
+async def _as_json(_arn: str, text: str) -> Any:
+    return json.loads(text)
+
+
+def _summary(item: dict[str, Any]) -> ExecutionSummary:
+    ended = item.get("EndTimestamp")
+    return ExecutionSummary(
+        arn=item["DurableExecutionArn"],
+        name=item["DurableExecutionName"],
+        status=item["Status"],
+        started=datetime.fromtimestamp(item["StartTimestamp"], UTC),
+        ended=None if ended is None else datetime.fromtimestamp(ended, UTC),
+    )

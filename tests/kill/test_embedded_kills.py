@@ -1,0 +1,147 @@
+"""A program that embeds the service is killed as a whole, at any moment, and started again.
+
+``DURABLE_ASYNC_PROCESS_KILLS`` (8) is how often, ``DURABLE_ASYNC_EXECUTIONS`` (40) how many executions it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+
+import attrs
+import pytest
+
+from durable_async.embedded import DurableService
+
+from .embedded import ITEMS, expected, workflow
+from .massacre import PATIENCE, ROOT, Line
+
+KILLS = int(os.environ.get("DURABLE_ASYNC_PROCESS_KILLS", "8"))
+EXECUTIONS = int(os.environ.get("DURABLE_ASYNC_EXECUTIONS", "40"))
+STEPS = ["plain", "charge", "flaky", "last", *(f"double-{n}" for n in range(ITEMS))]
+ONCE = ("charge", "last")
+
+pytestmark = pytest.mark.slow
+
+
+@attrs.frozen
+class Aftermath:
+    histories: dict[str, list[dict]]
+    statuses: dict[str, str]
+    results: dict[str, list]
+    lines: list[Line]
+    killed: list[int]
+    integrity: str
+
+
+@pytest.fixture(scope="module", params=["full", "normal"])
+def aftermath(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedded")
+    file = folder / "w.db"
+    killed = [kill(file, folder, request.param) for _ in range(KILLS)]
+    finished = start(file, folder, request.param)
+    assert finished.communicate(timeout=PATIENCE)[0].split()[-1] == "done"
+    assert finished.returncode == 0
+    with sqlite3.connect(file) as connection:
+        integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    connection.close()
+    lines = [Line.read(text) for text in (folder / "journal").read_text().splitlines()]
+    return Aftermath(**asyncio.run(looked_at(file)), lines=lines, killed=killed, integrity=integrity)
+
+
+def start(file, folder, durability):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.kill.embedded", str(file), str(folder), str(EXECUTIONS), durability],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill(file, folder, durability):
+    """Start it, and kill it somewhere between its first write and the end of its work."""
+    process = start(file, folder, durability)
+    assert process.stdout.readline() == "open\n"
+    time.sleep(random.uniform(0, 0.8))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode in (-signal.SIGKILL, 0)
+    return process.pid
+
+
+async def looked_at(file):
+    async with DurableService(file) as service:
+        service.register(workflow)
+        found = [await service.find(workflow, f"n-{number}") for number in range(EXECUTIONS)]
+        return {
+            "histories": {each.name: await each.history() for each in found},
+            "statuses": {each.name: await each.status() for each in found},
+            "results": {each.name: await each.result() for each in found},
+        }
+
+
+def test_every_execution_ends_with_the_right_result(aftermath):
+    assert set(aftermath.statuses.values()) == {"SUCCEEDED"}
+    assert aftermath.results == {f"n-{number}": expected(number) for number in range(EXECUTIONS)}
+
+
+def test_the_kills_hit_something(aftermath):
+    lost = [
+        event
+        for history in aftermath.histories.values()
+        for event in history
+        if event.get("InvocationCompletedDetails", {}).get("Error", {}).get("Payload", {}).get("ErrorType")
+        == "Runtime.ExitError"
+    ]
+    assert len(lost) >= KILLS / 2
+    assert len({line.pid for line in aftermath.lines} & {*aftermath.killed}) >= KILLS / 2
+
+
+def test_the_file_is_whole(aftermath):
+    assert aftermath.integrity == "ok"
+
+
+def test_no_completed_step_runs_again(aftermath):
+    completed = {
+        (name, event["Name"]): event["EventTimestamp"]
+        for name, history in aftermath.histories.items()
+        for event in history
+        if event["EventType"] == "StepSucceeded" and event.get("Name")
+    }
+    assert {step for _, step in completed} >= {*STEPS}
+    late = [
+        line
+        for line in aftermath.lines
+        if line.what == "begin" and line.at > completed.get((line.execution, line.step), float("inf")) + 0.002
+    ]
+    assert late == []
+
+
+def test_no_at_most_once_body_runs_twice_in_an_attempt(aftermath):
+    begun = Counter(line.of for line in aftermath.lines if line.what == "begin" and line.step in ONCE)
+    assert len(begun) >= 2 * EXECUTIONS
+    assert {attempt: times for attempt, times in begun.items() if times > 1} == {}
+
+
+def test_attempts_are_numbered_without_a_gap(aftermath):
+    attempts = defaultdict(set)
+    for line in aftermath.lines:
+        attempts[line.execution, line.step].add(line.attempt)
+    flaky = {execution: numbers for (execution, step), numbers in attempts.items() if step == "flaky"}
+    assert flaky == {f"n-{number}": {*range(1, number % 3 + 2)} for number in range(EXECUTIONS)}
+
+
+def test_the_histories_are_dense_and_end_once(aftermath):
+    for history in aftermath.histories.values():
+        assert [event["EventId"] for event in history] == [*range(1, len(history) + 1)]
+        types = Counter(event["EventType"] for event in history)
+        assert types["ExecutionSucceeded"] == 1
+        assert types["ExecutionPaused"] == 0  # nobody is suspected for what others did
+        assert types["WaitSucceeded"] == types["CallbackSucceeded"] == 1

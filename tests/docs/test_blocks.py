@@ -14,11 +14,12 @@ WITH_CODE = [page for page in PAGES if any(block.language == "python" for block 
 
 
 @pytest.fixture
-def module(monkeypatch):
+def module(monkeypatch, tmp_path):
     """One namespace for a page. A module, for what resolves annotations looks for one."""
     module = types.ModuleType("documented")
     monkeypatch.setitem(sys.modules, "documented", module)
     monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.chdir(tmp_path)
     return module
 
 

@@ -37,7 +37,7 @@ def commands() -> list[str]:
 
 def test_the_two_commands_come_first_and_are_one_line_each():
     run, check = commands()[:2]
-    assert run.endswith("docs/examples/order.py") and check.endswith(PYTEST)
+    assert "durable-async run docs/examples/order.py:fulfil" in run and check.endswith(PYTEST)
     assert all(command.startswith("python3 -m venv .venv && ") for command in (run, check))
 
 

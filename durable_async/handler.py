@@ -19,14 +19,24 @@ from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
 from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.errors import NotDurableError, SerializationError
-from durable_async.serializers import Serializer, SerializerContext, parameter_type, return_type, serialize, structure
+from durable_async.serializers import (
+    JsonSerializer,
+    Serializer,
+    SerializerContext,
+    deserialize,
+    parameter_type,
+    return_type,
+    serialize,
+    structure,
+)
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.codec import utf8_size
-from durable_async.wire.envelope import Output, read_envelope
+from durable_async.wire.envelope import Envelope, Output, read_envelope
 from durable_async.wire.limits import RESPONSE_BYTES
 from durable_async.wire.operations import Action, OperationType, OperationUpdate
 
 if TYPE_CHECKING:
+    from durable_async.engine.parking import Parking
     from durable_async.plugins import PluginSource
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -91,14 +101,37 @@ class DurableHandler(Generic[EventT, ResultT]):
             )
         return _process_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
 
+    def encode_event(self, event: EventT) -> str:
+        """The JSON text with which an execution of this handler is started.
+
+        :raises SerializationError: the event cannot be written so that the workflow reads it back
+        """
+        return JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input", self._event_type))
+
+    async def decode_result(self, execution_arn: str, text: str) -> ResultT:
+        """What an execution of this handler returned.
+
+        :param text: as the service keeps it
+        :raises SerializationError: the text is not what the handler's serializer reads
+        """
+        where = SerializerContext(execution_arn, "", "the execution's result", self._result_type)
+        result: ResultT = await deserialize(self._serializer, text, where)
+        return result
+
     async def run(
-        self, event: Any, *, client: DurableServiceClient | None = None, lambda_context: Any = None
+        self,
+        event: Any,
+        *,
+        client: DurableServiceClient | None = None,
+        lambda_context: Any = None,
+        parking: Parking | None = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
 
         :param event: the envelope that a durable service sends, as plain JSON values
         :param client: how to reach that service; without one, Lambda's endpoint in the environment, through a client
             that is kept for this loop
+        :param parking: where the workflow stays in memory when it suspends, and goes on from. Not with plugins
         :return: ``{"Status": "SUCCEEDED" | "FAILED" | "PENDING", ...}``, as plain JSON values
         :raises NotDurableError: the event is no envelope
         :raises ServiceCallError: the service did not answer; the invocation is to be repeated, as Lambda does
@@ -106,16 +139,34 @@ class DurableHandler(Generic[EventT, ResultT]):
         envelope = read_envelope(event)
         if envelope is None:
             raise NotDurableError
-        async with Invocation(envelope, client or _aws_client(), stay=self._stay, clock=self._clock) as invocation:
-            context = DurableContext(invocation, lambda_context)
+        client = client or _aws_client()
+        if parking is None:
+            return await self._answered(self._invocation(envelope, client, lambda_context), envelope)
+        invocation = await parking.take(envelope)
+        if invocation is None:
+            invocation = self._invocation(envelope, client, lambda_context, may_park=parking.is_open)
+        else:
+            invocation.resume(envelope, client, lambda_context)
+        with parking.running(invocation):
+            return await self._answered(invocation, envelope)
+
+    def _invocation(
+        self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any, **options: Any
+    ) -> Invocation:
+        return Invocation(
+            envelope, client, stay=self._stay, clock=self._clock, lambda_context=lambda_context, **options
+        )
+
+    async def _answered(self, invocation: Invocation, envelope: Envelope) -> Output:
+        async with invocation:
             if self._plugins:
                 from durable_async.engine.instrumentation import Instrumentation
 
-                request_id: str | None = getattr(lambda_context, "aws_request_id", None)
+                request_id: str | None = getattr(invocation.lambda_context, "aws_request_id", None)
                 plugins = Instrumentation(self._plugins, invocation, request_id, envelope.updated_ids)
-                outcome = await plugins.observe(lambda: self._outcome(invocation, context))
+                outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
-                outcome = await self._outcome(invocation, context)
+                outcome = await self.outcome(invocation)
         match outcome:
             case Returned(text):
                 return Output(Status="SUCCEEDED", Result=text)
@@ -127,9 +178,9 @@ class DurableHandler(Generic[EventT, ResultT]):
             case Broken(error):
                 raise error
 
-    async def _outcome(self, invocation: Invocation, context: DurableContext) -> Outcome:
-        """How the invocation ended. If the workflow returned: the text to answer with."""
-        outcome = await invocation.run(lambda payload: self._answer(payload, context))
+    async def outcome(self, invocation: Invocation) -> Outcome:
+        """Run the workflow in an invocation, whoever made that. If the workflow returned: the text to answer with."""
+        outcome = await invocation.run(lambda payload: self._answer(payload, DurableContext(invocation)))
         if not isinstance(outcome, Returned) or utf8_size(json.dumps(outcome.value)) <= RESPONSE_BYTES:
             return outcome
         last = OperationUpdate(

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any, Self
 
 from durable_async import DurableHandler
+from durable_async.engine.parking import Parking
 from durable_async.errors import ServiceCallError
 from durable_async.service.answers import Closed
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.transport.local import LocalClient, local_function
 
 
@@ -33,12 +34,14 @@ class Crash(ServiceCallError):
 class World:
     """Handlers run in this process, on a service whose clock is virtual.
 
+    :param parking: where executions stay in memory while they wait; None: nowhere
     :ivar calls: the updates of each checkpoint call, as ``ACTION name`` each
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, parking: Parking | None = None, **options: Any) -> None:
         self.clock = Clock()
-        self.service = DurableService(clock=self.clock, **options)
+        self.parking = parking
+        self.service = DurableApi(clock=self.clock, **options)
         self.calls: list[list[str]] = []
         self.crash_after: int | None = None
         self.succeeded: set[str | None] = set()
@@ -54,10 +57,12 @@ class World:
 
     async def __aexit__(self, *_: object) -> None:
         await self.service.aclose()
+        if self.parking is not None:
+            await self.parking.aclose()
 
     def register(self, handler: DurableHandler[Any, Any], name: str = "workflow") -> None:
         handler._clock = self.clock
-        self.service.register(name, local_function(_Counted(handler, self), self.service))
+        self.service.register(name, local_function(_Counted(handler, self), self.service, parking=self.parking))
 
     async def start(self, handler: DurableHandler[Any, Any], event: bytes = b"{}") -> str:
         self.register(handler)
@@ -103,9 +108,9 @@ class _Counted:
         self.handler = handler
         self.world = world
 
-    async def run(self, envelope: dict[str, Any], *, client: Any, lambda_context: Any = None) -> dict[str, Any]:
+    async def run(self, envelope: dict[str, Any], *, client: Any, **options: Any) -> dict[str, Any]:
         self.world.invocations += 1
-        return await self.handler.run(envelope, client=Client(client, self.world), lambda_context=lambda_context)
+        return await self.handler.run(envelope, client=Client(client, self.world), **options)
 
 
 class Client:

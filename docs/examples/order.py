@@ -1,6 +1,6 @@
 """An order, from reservation to parcel: a step that must not run twice, one that is retried, two at once, and a wait.
 
-    durable-async run docs/examples/order.py:fulfil --input docs/examples/order.json --history
+durable-async run docs/examples/order.py:fulfil --input docs/examples/order.json --history
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from durable_async import (
     current_step,
     durable_execution,
 )
+
 
 @attrs.frozen
 class Order:

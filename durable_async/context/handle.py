@@ -19,20 +19,21 @@ from durable_async.wire.operations import OperationType, SubType
 
 
 class Handle:
-    """
-    :ivar lambda_context: the context object of the Lambda runtime, None elsewhere
-    :ivar logger: adds the execution to its records, and is silent while the calling context replays
-    """
+    """:ivar logger: adds the execution to its records, and is silent while the calling context replays"""
 
-    def __init__(self, invocation: Invocation, lambda_context: Any = None) -> None:
+    def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
-        self.lambda_context = lambda_context
         self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
 
     @property
     def execution_arn(self) -> str:
         """Identifies the execution. Opaque: not every service gives an ARN in Amazon's form."""
         return self._invocation.execution_arn
+
+    @property
+    def lambda_context(self) -> Any:
+        """The context object that the Lambda runtime gives to the invocation; None elsewhere."""
+        return self._invocation.lambda_context
 
     @property
     def is_replaying(self) -> bool:

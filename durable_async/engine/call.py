@@ -11,6 +11,7 @@ import attrs
 from durable_async.engine.branches import Branch
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
+from durable_async.engine.observer import Frontier
 from durable_async.errors import (
     NonDeterminismError,
     OperationError,
@@ -58,6 +59,8 @@ class Call:
         :raises asyncio.CancelledError: the invocation is ending
         """
         invocation = self.invocation
+        if invocation.admission is not None and not invocation.decided():
+            await invocation.admitted()
         if invocation.decided() or self.branch.scope.is_closed():
             await invocation.refuse()
         operation = invocation.record.get(self.id)
@@ -107,6 +110,8 @@ class Call:
         invocation = self.invocation
         if invocation.decided() or self.branch.scope.is_closed():
             await invocation.refuse()  # the body took its cancellation for something to recover from
+        if invocation.frontier is not None:
+            await self.stop(invocation.frontier, action)
         if invocation.plugins is not None and action is Action.START:
             invocation.plugins.starting(self)
         with invocation.activity:
@@ -116,6 +121,12 @@ class Call:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
         self.branch.come_by(operation)
         return operation
+
+    async def stop(self, frontier: Frontier, action: Action) -> NoReturn:
+        """Wait for the end of the invocation: what would happen now is not on record."""
+        frontier(self, action)
+        while True:
+            await self.park(None)
 
     async def park(self, due: float | None) -> None:
         """Wait until the service says something new; ``due`` (epoch seconds) is when it should."""

@@ -86,6 +86,11 @@ class Flusher:
         """Ask the service what has changed; done when the answer is in the record."""
         return self._send(_Entry(None, 0, self._loop.create_future()))
 
+    def resume(self, client: DurableServiceClient, token: str) -> None:
+        """Go on in the next invocation, for which ``run`` is called again. What was enqueued meanwhile leaves first."""
+        self._client = client
+        self._token = token
+
     def drained(self) -> asyncio.Future[None] | None:
         """Done when all that was enqueued is recorded; None if nothing is left or on its way."""
         if self._outbox:
@@ -116,6 +121,7 @@ class Flusher:
     def close(self) -> None:
         if self._nudge is not None:
             self._nudge.cancel()
+            self._nudge = None
 
     def _send(self, entry: _Entry) -> asyncio.Future[None]:
         assert entry.recorded is not None

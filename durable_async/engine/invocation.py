@@ -4,6 +4,12 @@
 - once it is decided, no operation starts any more, whatever the workflow's code does with its cancellation
 - the workflow's tasks are cancelled and awaited, so that ``finally`` blocks run and nothing is left on the loop
 - a cancellation from outside passes through: it decides nothing about the execution
+
+When nothing can progress, the workflow may also be parked: the invocation ends as if it were suspended, and the
+workflow stays in memory as it is. To the service this makes no difference.
+
+- parked, it has nothing to send and no right to: an operation that its code calls waits until it goes on
+- the next invocation brings what changed; it goes on where the last one stopped, or ends as the parked workflow has
 """
 
 from __future__ import annotations
@@ -12,20 +18,27 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
 from types import CoroutineType
 from typing import Any, NoReturn, Self
 
 from durable_async.engine.branches import Branch, Task, Workflow, entered
-from durable_async.engine.failures import Verdict, verdict
-from durable_async.engine.flusher import Flusher, TokenWithdrawn
-from durable_async.engine.observer import Observer
-from durable_async.engine.outcomes import Broken, Ending, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async.engine.flusher import Flusher
+from durable_async.engine.observer import Frontier, Observer
+from durable_async.engine.outcomes import (
+    Broken,
+    Ending,
+    Failed,
+    Outcome,
+    Superseded,
+    Suspended,
+    of_flusher,
+    of_workflow,
+)
 from durable_async.engine.record import Record
 from durable_async.engine.suspension import Activity
 from durable_async.engine.task_factory import start_task, task_branches
 from durable_async.engine.timers import Timers
-from durable_async.errors import NonDeterminismError, ServiceCallError
+from durable_async.errors import NonDeterminismError
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
@@ -33,6 +46,7 @@ from durable_async.wire.timestamps import seconds
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
+THREADS = 32  # at once for one workflow; anyio has 40 for a loop, so that some are left for the others
 GRACE = 5.0  # seconds that the workflow's ``finally`` blocks may take when it is cancelled
 
 _abandoned: set[Task] = set()
@@ -40,14 +54,22 @@ _abandoned: set[Task] = set()
 
 
 class Invocation:
-    """Entered for as long as the service may be written to.
+    """One invocation; or several, if the workflow is parked between them.
 
-    :param stay: seconds; a parked timer that is due within them is waited for in place
+    Entered for as long as the service may be written to.
+
+    :param stay: seconds; a timer that is due within them is waited for in place
     :param clock: the time in epoch seconds, which recorded timers are compared with
-    :ivar plugins: None if there are none
+    :param may_park: asked when nothing can progress: whether the workflow may stay in memory
+    :ivar is_parked: the workflow is in memory, and no invocation runs
+    :ivar admission: what an operation that is called now has to wait for; None: nothing
+    :ivar threads: entered for each body that runs in a thread
+    :ivar plugins: None if there are none. With some it is never parked: their hooks tell of invocations
+    :ivar frontier: None if the workflow may go beyond what is on record, as it does but for a replay of a history
     """
 
     plugins: Observer | None = None
+    frontier: Frontier | None = None
 
     def __init__(
         self,
@@ -56,19 +78,28 @@ class Invocation:
         *,
         stay: float = 0.0,
         clock: Callable[[], float] = time.time,
+        may_park: Callable[[], bool] = lambda: False,
+        lambda_context: Any = None,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
+        self.lambda_context = lambda_context
         self.clock = clock
+        self.is_parked = False
+        self.admission: asyncio.Future[None] | None = None
+        self.threads = asyncio.Semaphore(THREADS)
         self._stay = stay
+        self._may_park = may_park
         self._loop = asyncio.get_running_loop()
-        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._branches: task_branches | None = None
+        self._main: Task | None = None
+        self._answerable: asyncio.Future[None] = self._loop.create_future()
+        self._over = False  # nothing in the workflow may start any more
         self._ending: Ending | None = None  # what decided, unless it was the end of the workflow's task
         self._silence: Ending | None = None  # what the end of the talk with the service means, once it has ended
         self._mismatch: NonDeterminismError | None = None
         self._refused: set[Task] = set()
         self._stuck: set[Task] = set()
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
-        self._resources = ExitStack()
         self._next_marker = envelope.next_marker
         self.record: Record = Record(self._loop)
         self.record.load(envelope.operations)
@@ -83,12 +114,14 @@ class Invocation:
         with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step
             self._talking = self._loop.create_task(self.flusher.run(self._next_marker))
         self._talking.add_done_callback(self._on_silence)
-        self._resources.enter_context(task_branches(self._loop))
+        if self._branches is None:
+            self._branches = task_branches(self._loop)
+            self._branches.__enter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._resources.close()
-        self.timers.close()
+        if not self.is_parked:
+            self._let_go()
         self.flusher.close()
         if not self._talking.done():
             self._talking.cancel()
@@ -97,18 +130,22 @@ class Invocation:
     async def run(self, workflow: Callable[[str | None], Coroutine[Any, Any, Any]]) -> Outcome:
         """Run the workflow's coroutine until something decides how this invocation ends.
 
-        :param workflow: called with the execution's input, JSON text or None
+        :param workflow: called with the execution's input, JSON text or None; not if it goes on after it was parked
         :raises asyncio.CancelledError: this was cancelled from outside; so was the workflow, and nothing is decided
         """
-        if self.record.execution() is None and not await self.loaded():
-            return self._silence or Suspended()
-        execution = self.record.execution()
-        payload = execution.get("ExecutionDetails", {}).get("InputPayload") if execution else None
-        main = start_task(self._loop, Branch(self.workflow), workflow(payload))
-        main.add_done_callback(self._on_main_done)
+        main = self._main
+        if main is None:
+            if self.record.execution() is None and not await self.loaded():
+                return self._silence or Suspended()
+            execution = self.record.execution()
+            payload = execution.get("ExecutionDetails", {}).get("InputPayload") if execution else None
+            main = self._main = start_task(self._loop, Branch(self.workflow), workflow(payload))
+            main.add_done_callback(self._on_main_done)
         try:
-            await self._over
-            returned = _outcome(main) if self._ending is None else None
+            await self._answerable
+            if self.is_parked:
+                return Suspended()
+            returned = of_workflow(main) if self._ending is None else None
             await self._wind_down()
             if isinstance(self._ending, Suspended) and (drained := self.flusher.drained()):
                 await self._heard(drained)
@@ -118,8 +155,47 @@ class Invocation:
             if main.done() and not main.cancelled():
                 main.exception()  # it ended just before, and nobody is going to hear how
             raise
-        self._report_ignored(main)
+        if self._ending is not None:
+            self._report_ignored(main)
         return self._verdict(returned)
+
+    # --- between invocations ---
+
+    def resume(self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any) -> None:
+        """Let the parked workflow go on in a further invocation, which is then entered and run as the first was.
+
+        :param envelope: it need not hold more of the record than what changed
+        """
+        self.is_parked = False
+        self.lambda_context = lambda_context
+        self._next_marker = None
+        self.flusher.resume(client, envelope.token)
+        self.record.apply(envelope.operations)
+        if self.admission is not None:
+            self.admission.set_result(None)
+            self.admission = None
+        self._answerable = self._loop.create_future()
+        if self._over:
+            self._answerable.set_result(None)
+        self.timers.arm()
+        self.activity.changed()
+
+    async def leave(self) -> None:
+        """Suspend the parked workflow after all: its ``finally`` blocks run, and it is gone."""
+        self.is_parked = False
+        self._end(Suspended())
+        await self._wind_down()
+        self._let_go()
+        if self._main is not None:
+            self._report_ignored(self._main)
+
+    def drain(self) -> None:
+        """Let no further operation start, and suspend as soon as those that run have ended."""
+        if self.admission is None:
+            self.admission = self._loop.create_future()
+            self.activity.park()
+
+    # --- for the handler ---
 
     async def loaded(self) -> bool:
         """Wait for the whole record. False if the talk with the service ended before it was here."""
@@ -141,11 +217,20 @@ class Invocation:
 
     def decided(self) -> bool:
         """Whether no operation may start any more."""
-        return self._over.done() or self._mismatch is not None
+        return self._over or self._mismatch is not None
+
+    async def admitted(self) -> None:
+        """Wait until operations may start again."""
+        self.activity.park()
+        try:
+            while self.admission is not None:
+                await asyncio.shield(self.admission)
+        finally:
+            self.activity.resume()
 
     async def refuse(self) -> NoReturn:
         """Keep an operation from starting after the end was decided."""
-        if self._mismatch is not None and not self._over.done():
+        if self._mismatch is not None and not self._over:
             raise self._mismatch
         task = _current_task()
         if task is not None and task not in self._refused:
@@ -197,24 +282,44 @@ class Invocation:
     # --- what decides ---
 
     def _end(self, ending: Ending) -> None:
-        if not self._over.done():
+        if not self._over:
             self._ending = ending
-            self._over.set_result(None)
-            self.activity.close()
+            self._decide()
 
     def _on_main_done(self, _: Task) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
-            self.activity.close()
+        if not self._over:
+            self._decide()
+
+    def _decide(self) -> None:
+        self._over = True
+        self.activity.close()
+        if not self._answerable.done():  # as it is while the workflow is parked
+            self._answerable.set_result(None)
 
     def _on_quiescent(self) -> None:
+        if self._answerable.done():
+            return  # it is parked; or it was cancelled from outside a moment ago
         due = self.timers.next_due()
-        if due is None or due > self.clock() + self._stay:
+        if due is not None and due <= self.clock() + self._stay and self.admission is None:
+            return
+        if not (self._may_park() and self.record.whole is None and self.plugins is None and self._mismatch is None):
             self._end(Suspended())
+        elif (drained := self.flusher.drained()) is not None:
+            self.activity.begin()
+            drained.add_done_callback(lambda _: self.activity.end())
+        else:
+            self._park()
+
+    def _park(self) -> None:
+        self.is_parked = True
+        self.admission = self._loop.create_future()
+        self.timers.rest()
+        self.record.forget_ended()
+        self._answerable.set_result(None)
 
     def _on_silence(self, talking: asyncio.Task[None]) -> None:
         if not talking.cancelled():
-            self._silence = _meaning(talking.exception())
+            self._silence = of_flusher(talking)
             self._end(self._silence)
 
     def _refresh(self) -> asyncio.Future[None]:
@@ -233,6 +338,12 @@ class Invocation:
         return self._ending or returned or Suspended()
 
     # --- ending ---
+
+    def _let_go(self) -> None:
+        self.timers.close()
+        if self._branches is not None:
+            self._branches.__exit__()
+            self._branches = None
 
     async def _wind_down(self) -> None:
         """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up."""
@@ -255,7 +366,7 @@ class Invocation:
         return recorded.done()
 
     def _report_ignored(self, main: Task) -> None:
-        if self._ending is None or not main.done() or main.cancelled():
+        if not main.done() or main.cancelled():
             return
         error = main.exception()
         if error is not None and error is not self._mismatch:
@@ -277,27 +388,3 @@ def _current_task() -> Task | None:
         return asyncio.current_task()
     except RuntimeError:  # an abandoned coroutine is being collected after its loop has ended
         return None
-
-
-def _outcome(main: Task) -> Outcome:
-    if main.cancelled():
-        return Failed(asyncio.CancelledError("the workflow cancelled itself"))
-    error = main.exception()
-    return Returned(main.result()) if error is None else Failed(error)
-
-
-def _meaning(error: BaseException | None) -> Ending:
-    """What the end of the flusher means for the invocation."""
-    match error:
-        case TokenWithdrawn():
-            return Superseded()
-        case ServiceCallError():
-            match verdict(error):
-                case Verdict.FAIL:
-                    return Failed(error)
-                case Verdict.END:
-                    return Superseded()
-                case Verdict.RAISE | Verdict.WAIT:
-                    return Broken(error)
-        case _:
-            return Broken(error or AssertionError("the flusher returned"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from durable_async.engine.branches import Branch
-from durable_async.wire.operations import Operation, OperationType, SubType
+from durable_async.wire.operations import Action, Operation, OperationType, SubType
 
 
 class ObservedCall(Protocol):
@@ -46,3 +47,8 @@ class Observer(Protocol):
     def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
         """What to hand on to a function that is about to be invoked."""
         ...
+
+
+Frontier = Callable[[ObservedCall, Action], None]
+"""Told of a call that comes to the end of the record, and of what it would do there: START an operation or an attempt,
+or end one. The call stays there; no body runs and nothing is written."""

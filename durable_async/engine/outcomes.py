@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import attrs
+
+from durable_async.engine.failures import Verdict, verdict
+from durable_async.engine.flusher import TokenWithdrawn
+from durable_async.errors import ServiceCallError
 
 
 @attrs.frozen
@@ -40,3 +45,29 @@ class Broken:
 
 Outcome = Returned | Failed | Suspended | Superseded | Broken
 Ending = Failed | Suspended | Superseded | Broken
+
+
+def of_workflow(ended: asyncio.Task[Any]) -> Outcome:
+    """What the end of the workflow's task means."""
+    if ended.cancelled():
+        return Failed(asyncio.CancelledError("the workflow cancelled itself"))
+    error = ended.exception()
+    return Returned(ended.result()) if error is None else Failed(error)
+
+
+def of_flusher(ended: asyncio.Task[None]) -> Ending:
+    """What the end of the flusher's task means."""
+    error = ended.exception()
+    match error:
+        case TokenWithdrawn():
+            return Superseded()
+        case ServiceCallError():
+            match verdict(error):
+                case Verdict.FAIL:
+                    return Failed(error)
+                case Verdict.END:
+                    return Superseded()
+                case Verdict.RAISE | Verdict.WAIT:
+                    return Broken(error)
+        case _:
+            return Broken(error or AssertionError("the flusher returned"))

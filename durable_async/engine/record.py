@@ -56,6 +56,19 @@ class Record:
         if self.observer is not None:
             self.observer(operations)
 
+    def forget_ended(self) -> None:
+        """Let go of the ended operations for which the workflow will not ask again: those it has come by, but for
+        callbacks, whose result may be awaited any number of times. Only while nothing in it is about to go on."""
+        needed = [operation for operation in self._operations.values() if self._is_needed(operation)]
+        self._operations = {operation["Id"]: operation for operation in needed}
+
+    def _is_needed(self, operation: Operation) -> bool:
+        return (
+            operation["Status"] not in TERMINAL
+            or operation["Type"] == OperationType.CALLBACK
+            or operation["Id"] in self._unvisited.get(operation.get("ParentId"), ())
+        )
+
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._operations.values())
 

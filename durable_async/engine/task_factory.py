@@ -6,8 +6,7 @@ It stands in front of whatever task factory the loop had, and is taken back when
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import CellType, CodeType
 from typing import Any, cast
@@ -21,23 +20,30 @@ Coro = Coroutine[Any, Any, Any]
 Make = Callable[..., Task]
 
 
-@contextmanager
-def task_branches(loop: asyncio.AbstractEventLoop) -> Generator[None]:
-    """While entered, tasks that workflows on ``loop`` create get branches of their own."""
-    factory = _factories.get(loop)
-    if factory is None:
-        factory = _factories[loop] = _Factory(cast("Any", loop.get_task_factory()))
-        loop.set_task_factory(cast("Any", factory))  # typeshed has one for any result, which no class can spell
-    factory.users += 1
-    try:
-        yield
-    finally:
+class task_branches:  # noqa: N801 - what a workflow is run with, and each parked one has its own
+    """``with task_branches(loop):`` tasks that workflows on ``loop`` create get branches of their own."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        factory = _factories.get(self._loop)
+        if factory is None:
+            factory = _factories[self._loop] = _Factory(cast("Any", self._loop.get_task_factory()))
+            # typeshed has one for any result, which no class can spell
+            self._loop.set_task_factory(cast("Any", factory))
+        factory.users += 1
+
+    def __exit__(self, *_: object) -> None:
+        factory = _factories[self._loop]
         factory.users -= 1
-        installed: Any = loop.get_task_factory()
+        installed: Any = self._loop.get_task_factory()
         # Somebody who wrapped ours meanwhile goes on calling it; it then passes everything through.
         if not factory.users and installed is factory:
-            loop.set_task_factory(factory.previous)
-            del _factories[loop]
+            self._loop.set_task_factory(factory.previous)
+            del _factories[self._loop]
 
 
 def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro) -> Task:

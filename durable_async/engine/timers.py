@@ -48,7 +48,7 @@ class Timers:
     def add(self, operation_id: str, due: float) -> None:
         """:param due: epoch seconds"""
         heapq.heappush(self._timers, _Timer(due, operation_id))
-        self._arm()
+        self.arm()
 
     def next_due(self) -> float | None:
         """When the earliest timer of a parked operation is due, in epoch seconds."""
@@ -56,13 +56,17 @@ class Timers:
             heapq.heappop(self._timers)
         return self._timers[0].due if self._timers else None
 
-    def close(self) -> None:
-        self._timers.clear()
+    def rest(self) -> None:
+        """Ring no more until ``arm``."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
 
-    def _arm(self) -> None:
+    def close(self) -> None:
+        self._timers.clear()
+        self.rest()
+
+    def arm(self) -> None:
         due = self.next_due()
         when = None if due is None else self._loop.time() + max(0.0, due - self._clock())
         if self._alarm is not None:
@@ -79,7 +83,7 @@ class Timers:
             due.append(heapq.heappop(self._timers))
         if due:
             self._refresh().add_done_callback(lambda answered: self._ask_again(due, answered))
-        self._arm()
+        self.arm()
 
     def _ask_again(self, due: list[_Timer], answered: asyncio.Future[None]) -> None:
         if answered.cancelled():
@@ -90,4 +94,4 @@ class Timers:
                     self._clock() + timer.ask_again, timer.operation_id, min(2 * timer.ask_again, _ASK_AGAIN_MAX)
                 )
                 heapq.heappush(self._timers, again)
-        self._arm()
+        self.arm()

@@ -12,6 +12,7 @@ from durable_async.engine.branches import entered
 from durable_async.engine.call import Call
 from durable_async.errors import StepTimeoutError
 from durable_async.step_context import StepContext
+from durable_async.wire.operations import Action
 
 
 async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
@@ -20,6 +21,8 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     :param attempt: 1-based
     :raises StepTimeoutError: it took longer than ``timeout``
     """
+    if (frontier := call.invocation.frontier) is not None:
+        await call.stop(frontier, Action.START)
     task = asyncio.current_task()
     cancelling = task.cancelling() if task is not None else 0  # a TaskGroup that failed may have left it above zero
     here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
@@ -27,11 +30,11 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     with call.running() if plugins is None else plugins.attempt(call, attempt), entered(here):
         try:
             if timeout is None:
-                return await _run(body, abandon=False)
+                return await _run(call, body, abandon=False)
             deadline = asyncio.timeout(timeout.total_seconds())
             try:
                 async with deadline:
-                    return await _run(body, abandon=True)
+                    return await _run(call, body, abandon=True)
             except TimeoutError:
                 if deadline.expired():
                     raise StepTimeoutError(call.name, timeout) from None
@@ -43,7 +46,7 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
             raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error
 
 
-async def _run(body: Callable[[], Any], *, abandon: bool) -> Any:
+async def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
     """Run a coroutine function on the loop and any other in a worker thread.
 
     :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
@@ -52,5 +55,6 @@ async def _run(body: Callable[[], Any], *, abandon: bool) -> Any:
         return await body()
     from anyio import to_thread
 
-    value = await to_thread.run_sync(body, abandon_on_cancel=abandon)
+    async with call.invocation.threads:
+        value = await to_thread.run_sync(body, abandon_on_cancel=abandon)
     return await value if inspect.isawaitable(value) else value

@@ -75,15 +75,28 @@ async def within_deadline(request: InvocationRequest) -> AsyncGenerator[None]:
         raise failure("Sandbox.Timedout", request, reason) from None
 
 
+class Memory(Protocol):
+    """Executions that a function has in memory between their invocations."""
+
+    def keeps(self, execution_arn: str) -> bool:
+        """Whether the execution is there as its last invocation left it, so that the event of the next one need only
+        hold the operations that changed since. The answer holds until the event loop's next turn."""
+        ...
+
+    def forget(self, execution_arn: str) -> None:
+        """The execution is closed: no invocation will ask for it any more."""
+        ...
+
+
 class Function(Protocol):
     @property
     def durable(self) -> bool:
         """Whether its event is an invocation envelope. Known when the function is registered."""
         ...
 
-    def keeps(self, execution_arn: str) -> bool:
-        """Whether it has the execution in memory as its last invocation left it, and takes the event of the next one
-        with just the operations that changed since."""
+    @property
+    def memory(self) -> Memory | None:
+        """None: each invocation is told everything."""
         ...
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
@@ -130,10 +143,7 @@ class LocalFunction:
 
     call: Callable[[Any, InvocationRequest], Any]
     durable: bool
-    kept: Callable[[str], bool] = lambda _: False
-
-    def keeps(self, execution_arn: str) -> bool:
-        return self.kept(execution_arn)
+    memory: Memory | None = None
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         try:

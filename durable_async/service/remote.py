@@ -96,9 +96,7 @@ class RemoteFunction:
     durable: bool
     _session: ClientSession
     _turn: asyncio.Semaphore
-
-    def keeps(self, execution_arn: str) -> bool:  # noqa: ARG002 - nobody knows what a server keeps
-        return False
+    memory: None = None  # nobody knows what a server keeps
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         """Cancelling this, or the deadline, closes the connection; the server may run the function to its end."""

@@ -335,7 +335,8 @@ class Runner:
     async def _converse(self, registered: Registered, execution_id: str, request_id: str) -> None:
         execution = await self._patiently(lambda: self._store.load(execution_id))
         if execution is not None:
-            whole = not registered.function.keeps(execution.arn)
+            memory = registered.function.memory
+            whole = memory is None or not memory.keeps(execution.arn)
             event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
                 request = self.invoker.request(registered, request_id, execution.tenant_id)
@@ -404,8 +405,11 @@ class Runner:
             await self._chained_ended(parent, _outcome(existing))
 
     def _announce(self, execution: Execution) -> None:
-        """The execution is closed: tell those who wait for it, and the chained invoke that started it."""
+        """The execution is closed: tell those who wait for it, the chained invoke that started it, and its function."""
         self.listeners.announce(execution.id)
+        registered = self._registry.get(execution.function_name)
+        if registered is not None and registered.function.memory is not None:
+            registered.function.memory.forget(execution.arn)
         if execution.parent is not None:
             self._spawn(self._chained_ended(execution.parent, _outcome(execution)))
 

@@ -182,9 +182,7 @@ class WorkerFunction:
     pool: WorkerPool
     target: Target
     durable: bool
-
-    def keeps(self, execution_arn: str) -> bool:  # noqa: ARG002 - each invocation may be another worker's
-        return False
+    memory: None = None  # each invocation may be another worker's
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         return await self.pool.invoke(self.target, event, request)

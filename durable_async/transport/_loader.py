@@ -15,17 +15,21 @@ _LAMBDA = "lambda"
 
 
 class LambdaLoader:
-    """A botocore loader whose Lambda has two operations. What it does not know it asks ``loader`` for."""
+    """A botocore loader whose Lambda has the operations of ``model``. What it does not know it asks ``loader`` for.
 
-    def __init__(self, loader: Any) -> None:
+    :param model: an invocation's two operations, if nothing else is said
+    """
+
+    def __init__(self, loader: Any, model: dict[str, Any] = SERVICE_MODEL) -> None:
         self._loader = loader
+        self._model = model
         self._endpoints: tuple[dict[str, Any], str] | None = None
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
         if service_name != _LAMBDA:  # a credential provider's STS or SSO client
             return self._loader.load_service_model(service_name, type_name, api_version)
         if type_name == "service-2":
-            return SERVICE_MODEL
+            return self._model
         version = api_version or self._loader.determine_latest_version(service_name, type_name)
         return self._loader.load_data(f"{service_name}/{version}/{type_name}")
 

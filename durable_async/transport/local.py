@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from durable_async.engine.parking import Parking
 from durable_async.errors import ServiceCallError
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.errors import ApiError
 from durable_async.service.functions import InvocationRequest, LambdaContext, LocalFunction
 from durable_async.transport.base import DurableServiceClient
@@ -23,7 +25,7 @@ _PAGE_ITEMS = 1000
 class LocalClient:
     """Implements :class:`~durable_async.transport.base.DurableServiceClient` by calling ``service``."""
 
-    service: DurableService
+    service: DurableApi
 
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
@@ -49,15 +51,20 @@ class DurableHandler(Protocol):
     """What this room needs of a handler made by the SDK."""
 
     async def run(
-        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None
+        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None, parking: Parking | None = None
     ) -> Mapping[str, object]: ...
 
 
-def local_function(handler: DurableHandler, service: DurableService) -> LocalFunction:
-    """A durable function of this process, to be registered with ``service``. An exception is a failed invocation."""
-    client: DurableServiceClient = LocalClient(service)
+def local_function(handler: DurableHandler, service: DurableApi, *, parking: Parking | None = None) -> LocalFunction:
+    """A durable function of this process, to be registered with ``service``. An exception is a failed invocation.
+
+    :param parking: where its executions stay in memory while they wait; None: nowhere
+    """
+    run = partial(handler.run, client=LocalClient(service))
+    if parking is not None:
+        run = partial(run, parking=parking)
 
     async def call(event: Any, request: InvocationRequest) -> Any:
-        return await handler.run(event, client=client, lambda_context=LambdaContext.of(request))
+        return await run(event, lambda_context=LambdaContext.of(request))
 
-    return LocalFunction(call, durable=True)
+    return LocalFunction(call, durable=True, memory=parking)

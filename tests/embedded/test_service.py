@@ -132,6 +132,25 @@ async def test_stopping_ends_it_for_those_who_wait(service):
         await waiting
 
 
+async def test_a_closed_execution_does_not_stay_in_memory(service):
+    cleaned = asyncio.Event()
+
+    @durable_execution
+    async def holds(event: None, ctx: DurableContext) -> None:
+        try:
+            await ctx.wait(DAY)
+        finally:
+            cleaned.set()
+
+    service.register(holds, name="holds")
+    execution = await service.start(holds, None)
+    await service.api.idle()
+    assert not cleaned.is_set()
+    await execution.stop()
+    async with asyncio.timeout(10):
+        await cleaned.wait()
+
+
 async def test_waiting_ends_with_the_timeout_and_the_execution_goes_on(service):
     execution = await service.start(asks, "approval")
     identity = await callback_id(execution)

@@ -24,6 +24,7 @@ class RemoteFunction:
     session: ClientSession
     name: str | None = None
     durable: bool = True
+    memory: None = None
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         name = quote(self.name or request.function_name, safe="")

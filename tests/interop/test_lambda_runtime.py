@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from aiohttp import ClientSession
-
-from durable_async.service import DurableService
+from durable_async.service import DurableApi
 from durable_async.service.http import serve
+from durable_async.service.remote import RemoteFunctions
 
 from .lambda_runtime import FUNCTION, lambda_runtime
-from .remote import RemoteFunction
 from .services import OfficialEmulator
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +42,8 @@ async def test_our_handler_whose_process_dies_on_the_official_emulator(runtime, 
     assert closed.types == emulators
 
 
-async def run(service: DurableService, url: str, session: ClientSession, event) -> tuple[object, list[str]]:
-    service.register(FUNCTION, RemoteFunction(url, session))
+async def run(service: DurableApi, url: str, remote: RemoteFunctions, event) -> tuple[object, list[str]]:
+    service.register(FUNCTION, remote.function(url))
     started = await service.invoke(f"{FUNCTION}:$LATEST", json.dumps(event).encode())
     closed = await service.wait(started.execution_arn)
     history = await service.get_history(started.execution_arn)
@@ -55,19 +53,20 @@ async def run(service: DurableService, url: str, session: ClientSession, event) 
 
 async def test_our_handler_whose_process_dies_on_our_service(runtime, tmp_path):
     async with (
-        DurableService() as service,
+        RemoteFunctions() as remote,
+        DurableApi() as service,
         serve(service) as endpoint,
         lambda_runtime("tests.interop.our_functions.survivor", ROOT, endpoint=endpoint, log=tmp_path / "log") as url,
-        ClientSession() as session,
     ):
-        result, types = await run(service, url, session, {})
+        result, types = await run(service, url, remote, {})
     assert result == SURVIVED
     assert types == SURVIVOR
 
 
 async def test_the_official_sdks_handler_on_our_service(runtime, official, tmp_path):
     async with (
-        DurableService() as service,
+        RemoteFunctions() as remote,
+        DurableApi() as service,
         serve(service) as endpoint,
         lambda_runtime(
             *("official_functions.child_context", PEERS),
@@ -75,9 +74,8 @@ async def test_the_official_sdks_handler_on_our_service(runtime, official, tmp_p
             log=tmp_path / "log",
             python=official.python,
         ) as url,
-        ClientSession() as session,
     ):
-        result, types = await run(service, url, session, {"items": ["a"], "wait": 1})
+        result, types = await run(service, url, remote, {"items": ["a"], "wait": 1})
     assert result == 1
     assert types == [
         *["ExecutionStarted", "ContextStarted", "StepStarted", "StepSucceeded", "WaitStarted", "InvocationCompleted"],

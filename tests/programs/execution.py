@@ -16,14 +16,16 @@ from typing import Any, TypeVar, assert_never
 import anyio.to_thread
 import attrs
 
-from durable_async import DurableContext, StepContext, durable_execution
+from durable_async import DurableContext, DurableHandler, StepContext, durable_execution
+from durable_async.engine.parking import Parking
 from durable_async.errors import ServiceCallError
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.errors import ApiError
 from durable_async.service.functions import InvocationFailed, InvocationRequest, plain_function
 from durable_async.service.machine import Execution, Limits
 from durable_async.service.machine.pages import envelope
-from durable_async.transport.local import LocalClient, local_function
+from durable_async.transport.base import DurableServiceClient
+from durable_async.transport.local import LocalClient
 from durable_async.wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 
 from .interpreter import DURABLE_TARGET, NOW, TARGET, Interpreter, Place
@@ -44,6 +46,7 @@ class Interruption(StrEnum):
     LOST = "the process is gone before the service gets the call"
     UNHEARD = "the process is gone before it gets the answer"
     CANCELLED = "the invocation is cancelled from outside"
+    DRAINED = "the service shuts down, and another one takes up what it left"
     REPEATED = "the transport loses the answer, and repeats the call"
 
 
@@ -54,12 +57,16 @@ class Conditions:
     :ivar interruptions: by the number of the call to the service, from 0
     :ivar page: how many operations are in a page of the record
     :ivar stay: timers that are due within this time are waited for in place
+    :ivar parked: how many executions may stay in memory
+    :ivar idle: seconds that one may stay there
     """
 
     seed: int = 0
     interruptions: Mapping[int, Interruption] = attrs.field(factory=dict)
     page: int = 1000
     stay: timedelta = timedelta(0)
+    parked: int = 0
+    idle: float = _YEAR
 
     @classmethod
     def random(cls, seed: int, calls: int) -> Conditions:
@@ -71,6 +78,8 @@ class Conditions:
             {rng.randrange(calls + often): rng.choice([*Interruption]) for _ in range(often)} if calls else {},
             page=rng.choice([1, 3, 1000, 1000]),
             stay=timedelta(seconds=rng.choice([0, 0, 2, 1800])),
+            parked=rng.choice([0, 1, 2, 1000]),
+            idle=rng.choice([0.1, 5, _YEAR]),
         )
 
 
@@ -102,7 +111,8 @@ class Run:
         self.conditions = conditions
         self.rng = Random(conditions.seed)
         self.handler = Interpreter(self.rng, self).handler(program, conditions.stay)
-        self.service: DurableService | None = None
+        self.service: DurableApi | None = None
+        self.parkings = [self._new_parking()]
         self.execution: Execution | None = None
         self.outside: set[asyncio.Task[None]] = set()
         self.wrong: list[str] = []
@@ -110,13 +120,24 @@ class Run:
         self.bodies: Counter[tuple[str, int]] = Counter()
         self.seen: dict[str, Any] = {}
 
+    def _new_parking(self) -> Parking:
+        return Parking(self.conditions.parked, self.conditions.idle)
+
+    @property
+    def parking(self) -> Parking:
+        return self.parkings[-1]
+
+    def drain(self) -> None:
+        self.parking.drain()
+        self.parkings.append(self._new_parking())
+
     async def report(self) -> Report:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         workers = anyio.to_thread.current_default_thread_limiter()
         loop.is_busy = lambda: workers.borrowed_tokens > 0
         self.handler._clock = lambda: _EPOCH + loop.time()
-        async with DurableService(
+        async with DurableApi(
             clock=self.handler._clock,
             default_execution_timeout=_YEAR,
             limits=Limits(page_operations=self.conditions.page),
@@ -124,14 +145,16 @@ class Run:
             self.service = service
             durable_target._clock = self.handler._clock
             service.register(TARGET, plain_function(target))
-            service.register(DURABLE_TARGET.partition(":")[0], local_function(durable_target, service))
-            service.register("program", Function(self, service))
+            service.register(DURABLE_TARGET.partition(":")[0], Function(self, service, durable_target))
+            service.register("program", Interrupted(self, service, self.handler))
             started = await service.invoke("program", b"", qualifier="$LATEST")
             closed = await service.wait(started.execution_arn)
             outcome = _outcome(closed.status, closed.result, closed.error)
             for task in self.outside:
                 task.cancel()
             await service.idle()
+            for parking in self.parkings:
+                await parking.aclose()
             assert self.execution is not None
             await self._replay(self.execution, outcome)
         self.wrong += [
@@ -204,23 +227,47 @@ async def durable_target(event: Any, ctx: DurableContext) -> str:
 
 @attrs.frozen
 class Function:
-    """The workflow's function, as the service invokes it."""
+    """A durable function, whose executions stay in memory as the conditions say."""
 
     run: Run
-    service: DurableService
+    service: DurableApi
+    handler: DurableHandler[Any, Any]
     durable: bool = True
+
+    @property
+    def memory(self) -> Parking:
+        return self.run.parking
+
+    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+        return await self.answer(event, LocalClient(self.service))
+
+    async def answer(self, event: Any, client: DurableServiceClient) -> Any:
+        parking = self.run.parking
+        output = await self.handler.run(event, client=client, parking=parking)
+        if parking is not self.run.parking and output["Status"] == "PENDING":
+            raise InvocationFailed({"ErrorType": "ServiceShutDown"})  # it was asked to stop, and may wait for nothing
+        return output
+
+
+@attrs.frozen
+class Interrupted(Function):
+    """The workflow's function."""
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         self.run.execution = await self.service._execution(event["DurableExecutionArn"])
-        client = Client(self.run, LocalClient(self.service))
-        client.invocation = asyncio.ensure_future(self.run.handler.run(event, client=client))
+        invocation = asyncio.current_task()
+        assert invocation is not None
+        client = Client(self.run, LocalClient(self.service), invocation)
         try:
-            return await client.invocation
+            return await self.answer(event, client)
+        except InvocationFailed:
+            raise
         except Gone as error:
             raise InvocationFailed({"ErrorType": "Runtime.ExitError"}) from error
         except asyncio.CancelledError as error:
             if not client.cancelled:
                 raise
+            invocation.uncancel()
             raise InvocationFailed({"ErrorType": "Runtime.ExitError"}) from error
         except Exception as error:
             self.run.wrong.append(f"the invocation raised {error!r}")
@@ -240,7 +287,7 @@ class Client:
 
     run: Run
     client: LocalClient
-    invocation: asyncio.Future[Any] | None = None
+    invocation: asyncio.Task[Any]
     cancelled: bool = False
 
     async def checkpoint(
@@ -253,8 +300,10 @@ class Client:
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
         interruption = self.run.conditions.interruptions.get(next(self.run.calls))
-        if interruption is Interruption.CANCELLED and self.invocation is not None:
+        if interruption is Interruption.CANCELLED:
             self.cancelled = self.invocation.cancel()
+        if interruption is Interruption.DRAINED:
+            self.run.drain()
         await self._travel()
         if interruption is Interruption.LOST:
             raise Gone

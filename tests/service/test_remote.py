@@ -113,7 +113,7 @@ async def test_the_event_goes_there_and_the_answer_comes_back(remote, emulator, 
     assert await function.invoke(EVENT, request_of()) == {"Status": "PENDING", "ü": [1]}
     ((_, event),) = emulator.seen
     assert event == EVENT
-    assert (function.durable, function.keeps("arn")) == (True, False)
+    assert (function.durable, function.memory) == (True, None)
     assert not remote.function(url, durable=False).durable
 
 

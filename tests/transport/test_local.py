@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from durable_async.engine.parking import Parking
 from durable_async.errors import ServiceCallError
-from durable_async.service.engine import DurableService
+from durable_async.service.api import DurableApi
 from durable_async.service.machine import InvocationRetryPolicy
 from durable_async.transport.local import local_function
 
@@ -22,7 +23,7 @@ class Handler:
 
 async def closed(body):
     retries = InvocationRetryPolicy(first_delay_ms=1, most_failures=2)
-    async with DurableService(retries=retries) as service:
+    async with DurableApi(retries=retries) as service:
         service.register("flow", local_function(Handler(body), service))
         started = await service.invoke("flow:$LATEST", b"1")
         return await service.wait(started.execution_arn)
@@ -65,3 +66,27 @@ async def test_an_exception_of_the_handler_is_a_failed_invocation():
 
     assert (await closed(body)).status == "SUCCEEDED"
     assert len(calls) == 2
+
+
+async def test_where_executions_stay_in_memory_is_the_handlers_to_use_and_the_services_to_ask():
+    parkings = []
+
+    class Hot(Handler):
+        async def run(self, event, /, *, client, lambda_context=None, parking=None):
+            parkings.append(parking)
+            return {"Status": "SUCCEEDED"}
+
+    parking = Parking(1, idle=3600.0)
+    async with DurableApi() as service:
+        function = local_function(Hot(None), service, parking=parking)
+        service.register("flow", function)
+        started = await service.invoke("flow:$LATEST", b"1")
+        await service.wait(started.execution_arn)
+        assert not function.keeps(started.execution_arn)
+        assert function.kept == parking.keeps
+    assert parkings == [parking]
+
+
+async def test_without_a_parking_nothing_is_kept():
+    async with DurableApi() as service:
+        assert not local_function(Handler(None), service).keeps("any")

@@ -3,8 +3,8 @@
 A workflow is a coroutine; every ``await ctx.step(...)`` in it is recorded, so that after a crash, a deploy, a day-long
 wait or a retry delay it is run again from the top and finds its finished work done.
 
-What is exported here is public, and so are the modules ``plugins``, ``serializers``, ``service`` and ``transport``;
-``engine``, ``operations`` and ``wire`` are not.
+What is exported here is public, and so are the modules ``embedded``, ``plugins``, ``replay``, ``serializers``,
+``service`` and ``transport``; ``engine``, ``operations`` and ``wire`` are not.
 """
 
 from durable_async.batch_config import BatchProgress, CompletionConfig, MapConfig, NestingType, ParallelConfig

@@ -27,8 +27,7 @@ execution: Callable[[Callable[..., None]], Callable[..., None]] = click.argument
 def json_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A value that is JSON, the name of a file of it, or ``-`` for stdin. What looks like JSON is JSON.
 
-    The text is passed on as it is, so that no number loses a digit, but for blanks around it, such as a file's last line
-    end.
+    The text is passed on as it is, so that no number loses a digit, but for blanks around it, as at a file's end.
     """
     if value is None:
         return None

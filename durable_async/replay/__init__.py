@@ -1,0 +1,165 @@
+"""Running the code of today against a history of yesterday, with no side effects.
+
+    report = await replay(fulfil, json.loads(Path("order-1017.json").read_text()))
+    assert report.passed, report
+
+Every operation that is on record is served from the record, and where the record ends the code stops: no body of a step
+or condition runs, nothing is written, no function is invoked, no plugin is told. The workflow's own code runs, and so
+do serializers: one that keeps payloads elsewhere reads them there, and may store one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, assert_never
+
+from durable_async.engine.error_objects import error_object
+from durable_async.engine.invocation import Invocation
+from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async.errors import HistoryError, NonDeterminismError
+from durable_async.handler import DurableHandler
+from durable_async.replay.report import (
+    Ahead,
+    Continues,
+    Deed,
+    Diverges,
+    EndsDifferently,
+    Finding,
+    Omits,
+    PlacedOperation,
+    ReplayReport,
+    Replays,
+)
+from durable_async.replay.route import Route
+from durable_async.service.answers import Closed
+from durable_async.service.derive import derive
+from durable_async.service.exported import read_history
+from durable_async.wire.envelope import Envelope
+from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
+
+__all__ = [
+    "Ahead",
+    "Closed",
+    "Continues",
+    "Deed",
+    "Diverges",
+    "EndsDifferently",
+    "Finding",
+    "Omits",
+    "PlacedOperation",
+    "ReplayReport",
+    "Replays",
+    "replay",
+]
+
+_NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
+
+
+async def replay(
+    handler: DurableHandler[Any, Any], history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
+) -> ReplayReport:
+    """Whether ``handler`` does what the history says.
+
+    :param history: what ``GetDurableExecutionHistory`` answers with ``IncludeExecutionData``, as JSON values: one
+        answer, a list of answers, or a list of events; also as printed by ``aws lambda get-durable-execution-history``.
+        It may be of an execution that is open
+    :param execution_arn: a history does not name it, and ``ctx.uuid`` and ``ctx.random`` derive from it
+    :param lambda_context: what the workflow gets as ``ctx.lambda_context``
+    :raises HistoryError: the history is incomplete, without its data, of another execution, or none
+    :raises StorageUnavailableError: a payload is kept elsewhere, and cannot be read there
+    """
+    exported = read_history(history)
+    execution = derive(exported.events)
+    arn = execution_arn or exported.execution_arn
+    if arn is not None and "/durable-execution/" in arn and not arn.endswith(f"/{execution.id}"):
+        raise HistoryError(f"the history is of execution {execution.id}, not of {arn}")
+    route, service = Route(execution), _Silent()
+    operations = [operation.in_milliseconds() for operation in execution.operations]
+    envelope = Envelope(arn or f"{execution.name}/{execution.id}", "replay", operations, None, [])
+    latest = execution.latest_ms / 1000
+    async with Invocation(envelope, service, clock=lambda: latest, lambda_context=lambda_context) as invocation:
+        invocation.plugins, invocation.frontier = route, route.stopped
+        outcome = await handler.outcome(invocation)
+    finding = _finding(route, outcome, service.result)
+    return ReplayReport(
+        finding=finding,
+        execution_arn=arn,
+        recorded=len(execution.operations) - 1,
+        reached=len(route.reached_ids),
+        ahead=route.ahead(),
+        omitted=() if isinstance(finding, Diverges) else route.omitted(),  # from there on nothing was called
+    )
+
+
+def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Finding:
+    execution = route.execution
+    now: Closed | None
+    match outcome:
+        case Failed(NonDeterminismError(operation_id, recorded, requested) as error):
+            return Diverges(operation_id, recorded, requested, route.within(operation_id), _where(error))
+        case Failed(error):
+            now = Closed("FAILED", error=error_object(error, of="the execution"))
+        case Returned(text):
+            now = Closed("SUCCEEDED", text if large_result is None else large_result)
+        case Suspended() | Superseded():
+            now = None
+        case Broken(error):
+            raise error
+        case _:
+            assert_never(outcome)
+    ended = Closed(str(execution.status), execution.result, execution.error) if execution.answered else None
+    if ended is not None and (now is None or not _same(ended, now)):
+        return EndsDifferently(ended, now)
+    if route.omitted():
+        return Omits()
+    return Replays() if ended is not None else Continues(now, route.waits_for())
+
+
+def _same(recorded: Closed, now: Closed) -> bool:
+    """But for stack traces, and for how JSON is spaced."""
+    before, after = recorded.error or {}, now.error or {}
+    return (
+        recorded.status == now.status
+        and _value(recorded.result) == _value(now.result)
+        and all(before.get(member) == after.get(member) for member in ("ErrorType", "ErrorMessage", "ErrorData"))
+    )
+
+
+def _value(text: str | None) -> str | None:
+    try:
+        return json.dumps(json.loads(text or "null"), sort_keys=True)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _where(error: BaseException) -> str | None:
+    """The innermost line of the traceback that is neither ours nor asyncio's."""
+    lines = [
+        f"{Path(frame.f_code.co_filename).name}:{line}"
+        for frame, line in walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith(_NOT_THE_WORKFLOWS)
+    ]
+    return lines[-1] if lines else None
+
+
+class _Silent:
+    """A service that takes what is written and says nothing. Nothing that matters is written: only STARTs that nobody
+    waits for, and a result that is too large for the answer."""
+
+    result: str | None = None
+
+    async def checkpoint(
+        self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
+    ) -> CheckpointResult:
+        del execution_arn, client_token
+        for update in updates:
+            if update["Type"] == OperationType.EXECUTION:
+                self.result = update.get("Payload")
+        return {"CheckpointToken": token, "NewExecutionState": {"Operations": []}}
+
+    async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
+        raise AssertionError(f"the record of {execution_arn} has one page, and {marker} was asked for with {token}")

@@ -1,0 +1,152 @@
+"""Which operations a workflow comes by in a replay: those on record, those beyond, and those it should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import attrs
+
+from durable_async.engine.branches import Scope
+from durable_async.engine.observer import ObservedCall
+from durable_async.errors import OperationLabel
+from durable_async.replay.report import Ahead, Deed, PlacedOperation
+from durable_async.service.derive import DerivedExecution
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.wire.ids import operation_id
+from durable_async.wire.operations import Action, Operation, OperationStatus, OperationType, SubType
+
+_BATCHES = {SubType.MAP, SubType.PARALLEL}
+
+
+@attrs.define(eq=False)
+class Route:
+    """Notes where a workflow comes along. Implements ``engine.observer.Observer``.
+
+    :ivar reached_ids: of the operations on record that it came by
+    """
+
+    execution: DerivedExecution
+    reached_ids: set[str] = attrs.field(factory=set[str], init=False)
+    _recorded: dict[str, OperationRecord] = attrs.field(init=False)
+    _stops: dict[str, tuple[Deed, ObservedCall]] = attrs.field(factory=dict[str, tuple[Deed, ObservedCall]], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._recorded = {operation.id: operation for operation in self.execution.operations}
+
+    # --- what the engine tells ---
+
+    def starting(self, call: ObservedCall) -> None:
+        self.stopped(call, Action.START)
+
+    def reached(self, operation: Operation) -> None:
+        self.reached_ids.add(operation["Id"])
+
+    def stopped(self, call: ObservedCall, action: Action) -> None:
+        """``call`` has come to the end of the record."""
+        begins = Deed.ATTEMPTS if call.id in self._recorded else Deed.BEGINS
+        deed = begins if action is Action.START else Deed.ENDS
+        self._stops.setdefault(call.id, (deed, call))
+
+    def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
+        raise AssertionError(f"attempt {attempt} of {call.id} is beyond the record")
+
+    def user_function(
+        self, call: ObservedCall, attempt: int | None = None, *, recorded: bool = True
+    ) -> AbstractContextManager[None]:
+        del call, attempt, recorded
+        return nullcontext()
+
+    def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
+        del call, function_name
+        return None
+
+    # --- what is to be told of it ---
+
+    def ahead(self) -> tuple[Ahead, ...]:
+        """What the workflow would do next. What it would do in a context that it would begin is left out."""
+        return tuple(
+            Ahead(deed, PlacedOperation(call.id, _label_of(call), self._around(call)))
+            for deed, call in self._stops.values()
+            if not any(self._begins(context_id) for context_id in _scopes(call))
+        )
+
+    def waits_for(self) -> tuple[PlacedOperation, ...]:
+        """What the workflow came by that only time or the world outside can end."""
+        return tuple(
+            self._placed(operation)
+            for operation in self.execution.operations
+            if operation.awaited and operation.id in self.reached_ids
+        )
+
+    def omitted(self) -> tuple[PlacedOperation, ...]:
+        """What the workflow should have come by and did not: what is on record and no ended context hides."""
+        hidden = {self.execution.id: False}
+        omitted: list[PlacedOperation] = []
+        for operation in self.execution.operations[1:]:
+            around = self._recorded.get(operation.parent_id or self.execution.id)
+            hidden[operation.id] = around is None or hidden[around.id] or self._is_hidden(operation, around)
+            if not hidden[operation.id] and operation.id not in self.reached_ids:
+                omitted.append(self._placed(operation))
+        return tuple(omitted)
+
+    def within(self, recorded_id: str) -> tuple[OperationLabel, ...]:
+        """The contexts around an operation on record, the innermost first."""
+        return tuple(map(_label, self._contexts(recorded_id)))
+
+    def _is_hidden(self, operation: OperationRecord, around: OperationRecord) -> bool:
+        if around.type is OperationType.EXECUTION:
+            return self.execution.answered and not operation.ended
+        if around.end_ms is None:
+            # A batch ends as soon as it has enough, and looks at nothing that is left of it.
+            return self._ends(around.id) and (around.sub_type in _BATCHES or not operation.ended)
+        left_behind = operation.end_ms is None or operation.end_ms > around.end_ms
+        return left_behind or not around.replay_children or _is_deadline(operation, around)
+
+    def _begins(self, context_id: str) -> bool:
+        return context_id in self._stops and self._stops[context_id][0] is Deed.BEGINS
+
+    def _ends(self, context_id: str) -> bool:
+        return context_id in self._stops and self._stops[context_id][0] is Deed.ENDS
+
+    def _placed(self, operation: OperationRecord) -> PlacedOperation:
+        return PlacedOperation(operation.id, _label(operation), self.within(operation.id))
+
+    def _contexts(self, recorded_id: str) -> Iterator[OperationRecord]:
+        operation = self._recorded.get(recorded_id)
+        while operation is not None and operation.parent_id is not None:
+            operation = self._recorded.get(operation.parent_id)
+            if operation is not None:
+                yield operation
+
+    def _around(self, call: ObservedCall) -> tuple[OperationLabel, ...]:
+        return tuple(_label(self._recorded[each]) for each in _scopes(call) if each in self._recorded)
+
+
+def _is_deadline(operation: OperationRecord, around: OperationRecord) -> bool:
+    """Whether it is the timer of ``ctx.timeout``, of which a replay of its block, done in time, makes no use. Of all
+    contexts only such a block has no result."""
+    return (
+        operation.type is OperationType.WAIT
+        and around.status is OperationStatus.SUCCEEDED
+        and around.result is None
+        and operation.id == operation_id(around.id, 1)
+    )
+
+
+def _scopes(call: ObservedCall) -> Iterator[str]:
+    """The ids of the contexts around ``call``, the innermost first."""
+    scope: Scope | None = call.branch.scope
+    latest = None
+    while scope is not None:
+        if scope.id is not None and scope.id != latest:  # one that is not recorded has the id of the one around it
+            yield (latest := scope.id)
+        scope = scope.parent
+
+
+def _label(operation: OperationRecord) -> OperationLabel:
+    return OperationLabel(str(operation.type), operation.sub_type, operation.name or None)
+
+
+def _label_of(call: ObservedCall) -> OperationLabel:
+    return OperationLabel(str(call.kind), str(call.subtype), call.name)

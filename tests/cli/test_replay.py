@@ -1,0 +1,133 @@
+"""``durable-async replay``, on histories from wherever they come."""
+
+import json
+import shlex
+
+import pytest
+
+from durable_async.cli.replay import replay_history
+
+from .command import durable_async, on_a_terminal
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A store with an execution in it, and its history as JSON lines."""
+    store = tmp_path_factory.mktemp("replay") / "orders.db"
+    ended = durable_async("run", "workflows:fulfil", "--store", store, "--name", "order-1017", "--skip-time")
+    assert ended.code == 0, ended.err
+    history = durable_async("history", "fulfil/order-1017", "--store", store, "--json")
+    return store, history.out
+
+
+def test_of_a_store(recorded):
+    store, _ = recorded
+    ended = durable_async("replay", "workflows:fulfil", "--execution", "fulfil/order-1017", "--store", store)
+    assert ended.code == 0, ended.err
+    assert ended.lines == ["replays: the same operations, the same end", "on record: 7 operations, come by: 3"]
+    assert "doubling" not in ended.out + ended.err
+
+
+def test_of_what_history_prints(recorded, tmp_path):
+    _, history = recorded
+    file = tmp_path / "order-1017.jsonl"
+    file.write_text(history)
+    for arguments, stdin in [((file,), ""), (("-",), history)]:
+        ended = durable_async("replay", "workflows:fulfil", *arguments, stdin=stdin)
+        assert (ended.code, ended.lines[0]) == (0, "replays: the same operations, the same end"), ended.err
+
+
+def test_of_what_the_aws_cli_prints(recorded):
+    events = [json.loads(line) for line in recorded[1].splitlines()]
+    printed = json.dumps({"Events": events}, indent=4)
+    assert durable_async("replay", "workflows:fulfil", "-", stdin=printed).code == 0
+
+
+def test_of_a_service(service):
+    arn = service.start("ask", "replayed")
+    service.until(arn, "InvocationCompleted")
+    ended = service("replay", "workflows:ask", "--execution", arn)
+    assert (ended.code, ended.lines) == (
+        0,
+        ["continues", "on record: 1 operations, come by: 1", "waiting: Callback 'approval'"],
+    )
+
+
+def test_other_code_exits_with_1(recorded):
+    ended = durable_async("replay", "workflows:ask", "-", stdin=recorded[1])
+    assert ended.code == 1
+    assert ended.lines[0].startswith("diverges: workflows.py:")
+    assert "the code asks for Callback 'approval', on record is Map 'each'" in ended.lines[0]
+
+
+def test_json(recorded):
+    store, history = recorded
+    shown = durable_async("replay", "workflows:ask", "-", "--json", stdin=history)
+    assert (shown.code, shown.json["Finding"], shown.json["Passed"]) == (1, "Diverges", False)
+    assert shown.json["Requested"] == {"Type": "CALLBACK", "SubType": "Callback", "Name": "approval"}
+    fetched = durable_async(
+        "replay", "workflows:fulfil", "--execution", "fulfil/order-1017", "--store", store, "--json"
+    )
+    assert fetched.json["Finding"] == "Replays"
+    assert "/durable-execution/order-1017/" in fetched.json["DurableExecutionArn"]
+
+
+def test_the_arn_is_checked(recorded):
+    ended = durable_async("replay", "workflows:fulfil", "-", "--arn", "a/durable-execution/b/c", stdin=recorded[1])
+    assert ended.code == 2
+    assert "not of a/durable-execution/b/c" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "complaint"),
+    [
+        pytest.param([], "", "give a HISTORY or --execution", id="neither"),
+        pytest.param(["-", "--execution", "a/b"], "[]", "give a HISTORY or --execution", id="both"),
+        pytest.param(["--execution", "a/b", "--arn", "c"], "", "--arn is for a HISTORY", id="two names"),
+        pytest.param(["-"], "a history", "the history is not JSON", id="no JSON"),
+        pytest.param(["-"], "{}", "is no list of JSON objects", id="no history"),
+        pytest.param(["no-such-file.json"], "", "no-such-file.json", id="no file"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments, stdin, complaint):
+    ended = durable_async("replay", "workflows:fulfil", *arguments, stdin=stdin)
+    assert (ended.code, ended.out) == (2, "")
+    assert complaint in ended.err
+
+
+def test_a_history_without_data_is_refused(service):
+    arn = service.start("count", "without-data", "1")
+    service.until(arn, "ExecutionSucceeded")
+    history = service("history", arn, "--json", "--no-data").out
+    ended = durable_async("replay", "workflows:count", "-", stdin=history)
+    assert ended.code == 2
+    assert "IncludeExecutionData" in ended.err
+
+
+def test_an_unknown_execution_is_refused(service):
+    assert service("replay", "workflows:ask", "--execution", "ask/no-such").code == 3
+
+
+def test_what_is_recorded_cannot_change_the_terminal(recorded, service):
+    arn = service.start("fail", "coloured")
+    service.until(arn, "ExecutionFailed")
+    history = service("history", arn, "--json").out
+    ended = durable_async("replay", "workflows:hang", "-", stdin=history)
+    assert ended.code == 1
+    assert "\x1b" not in ended.out
+
+
+def test_on_a_terminal_the_finding_has_a_colour(recorded):
+    store, _ = recorded
+    code, written = on_a_terminal("replay", "workflows:fulfil", "--execution", "fulfil/order-1017", "--store", store)
+    assert code == 0
+    assert "\x1b[32mreplays\x1b[0m" in written
+
+
+def test_the_examples_parse(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "order-1017.json").write_text("[]")
+    for example in replay_history.examples:
+        _, _, words = example.rpartition("replay ")
+        with replay_history.make_context("replay", shlex.split(words)) as context:
+            assert context.params["handler"] == "orders:fulfil"

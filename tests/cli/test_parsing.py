@@ -65,8 +65,8 @@ def test_what_is_refused(parse, arguments, message, tmp_path, monkeypatch):
     [
         ('{"n": 1.10}', '{"n": 1.10}'),
         ("17", "17"),
-        ("event.json", '{"from": "a file"}\n'),
-        ("-", "[2]\n"),
+        ("event.json", '{"from": "a file"}'),
+        ("-", "[2]"),
     ],
 )
 def test_where_json_comes_from(parse, value, payload, tmp_path, monkeypatch):

@@ -197,7 +197,7 @@ STORES = {
 }
 """By name: of pytest's ``tmp_path_factory``, what makes the store."""
 
-SERVERS = [("aiohttp", "memory"), ("mounted", "memory"), ("aiohttp", "sqlite")]
+SERVERS = [("mounted", "memory"), ("aiohttp", "sqlite")]
 
 
 @contextmanager

@@ -82,11 +82,11 @@ async def test_where_executions_stay_in_memory_is_the_handlers_to_use_and_the_se
         service.register("flow", function)
         started = await service.invoke("flow:$LATEST", b"1")
         await service.wait(started.execution_arn)
-        assert not function.keeps(started.execution_arn)
-        assert function.kept == parking.keeps
+        assert function.memory is parking
+        assert not parking.keeps(started.execution_arn)
     assert parkings == [parking]
 
 
 async def test_without_a_parking_nothing_is_kept():
     async with DurableApi() as service:
-        assert not local_function(Handler(None), service).keeps("any")
+        assert local_function(Handler(None), service).memory is None

@@ -48,8 +48,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_embedded(session: nox.Session) -> None:
+    """The embedded service, beside DBOS on SQLite: throughput, recovery, size, hot executions."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "benchmarks.embedded", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
-    """The kill tests, for as long as it takes: ``DURABLE_ASYNC_KILLS=1000 nox -s soak``."""
+    """The kill tests, for as long as it takes: ``DURABLE_ASYNC_KILLS=1000 DURABLE_ASYNC_PROCESS_KILLS=50
+    DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/kill", *session.posargs)
 

@@ -95,7 +95,12 @@ class Runner:
         :raises StoreError: the store cannot be used
         """
         await self._store.open()
-        self._left = {name: [*await self._store.open_executions(name)] for name in await self._store.function_names()}
+        try:
+            names = await self._store.function_names()
+            self._left = {name: [*await self._store.open_executions(name)] for name in names}
+        except BaseException:
+            await self._store.aclose()
+            raise
         self._sweeper.set("", self.now_ms() + _SWEEP_MS)
         for registered in self._registry.all():
             self._take_up(registered.name)

@@ -480,3 +480,18 @@ async def test_ten_thousand_branches_do_not_hold_up_the_others():
 
 def test_the_payload_is_what_the_handler_reads():
     assert json.loads(fulfil.encode_event(ORDER)) == {"id": 7, "placed": "2026-05-01T00:00:00+00:00"}
+
+
+async def test_a_file_that_another_service_has_is_refused_and_one_that_is_damaged_too(tmp_path):
+    path = tmp_path / "w.db"
+    async with DurableService(path):
+        with pytest.raises(ApiError, match=r"rocess \d+"):
+            await DurableService(path).__aenter__()
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + bytes(len(data) - 100))
+    with pytest.raises(ApiError) as damaged:
+        await DurableService(path).__aenter__()
+    assert damaged.value.status == 503
+    path.write_bytes(data)
+    async with DurableService(path):  # whoever was refused has let go of it
+        pass

@@ -25,6 +25,7 @@ from .massacre import PATIENCE, ROOT, Line
 
 KILLS = int(os.environ.get("DURABLE_ASYNC_PROCESS_KILLS", "8"))
 EXECUTIONS = int(os.environ.get("DURABLE_ASYNC_EXECUTIONS", "40"))
+ANY_MOMENT = 0.3  # of the kills
 STEPS = ["plain", "charge", "flaky", "last", *(f"double-{n}" for n in range(ITEMS))]
 ONCE = ("charge", "last")
 
@@ -66,14 +67,25 @@ def start(file, folder, durability):
 
 
 def kill(file, folder, durability):
-    """Start it, and kill it somewhere between its first write and the end of its work."""
+    """Start it, and kill it: at any moment, or in or soon after a body that it was seen to begin."""
     process = start(file, folder, durability)
     assert process.stdout.readline() == "open\n"
-    time.sleep(random.uniform(0, 0.8))
+    if random.random() < ANY_MOMENT:
+        time.sleep(random.uniform(0, 0.8))
+    else:
+        wait_for_a_body(folder / "journal", process)
+        time.sleep(random.uniform(0, 0.01))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode in (-signal.SIGKILL, 0)
     return process.pid
+
+
+def wait_for_a_body(journal, process):
+    """Return when the process begins the body of a step, or has nothing left to do."""
+    seen = journal.stat().st_size if journal.exists() else 0
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size > seen):
+        time.sleep(0.0005)
 
 
 async def looked_at(file):
@@ -100,8 +112,8 @@ def test_the_kills_hit_something(aftermath):
         if event.get("InvocationCompletedDetails", {}).get("Error", {}).get("Payload", {}).get("ErrorType")
         == "Runtime.ExitError"
     ]
-    assert len(lost) >= KILLS / 2
-    assert len({line.pid for line in aftermath.lines} & {*aftermath.killed}) >= KILLS / 2
+    assert len(lost) >= KILLS / 4
+    assert len({line.pid for line in aftermath.lines} & {*aftermath.killed}) >= KILLS / 4
 
 
 def test_the_file_is_whole(aftermath):

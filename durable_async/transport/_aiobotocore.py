@@ -30,7 +30,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 
 from durable_async.errors import ServiceCallError
 from durable_async.transport._loader import LambdaLoader
-from durable_async.transport.aws import MISCONFIGURED
+from durable_async.transport.base import MISCONFIGURED
 
 _ATTEMPTS = 4  # of one call, the first included
 

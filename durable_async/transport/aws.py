@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
     from durable_async.transport._aiobotocore import Connection
 
-MISCONFIGURED = "ClientMisconfigured"
-"""The code of a :class:`~durable_async.errors.ServiceCallError` when no request could be made and a repetition
-cannot help: region or credentials are missing, or a setting is wrong. The message says what to do."""
-
 
 def preload() -> None:
     """Do now what the first call would do otherwise: import aiobotocore and read its data files.

@@ -7,6 +7,10 @@ from typing import Protocol
 
 from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 
+MISCONFIGURED = "ClientMisconfigured"
+"""The code of a :class:`~durable_async.errors.ServiceCallError` when no request could be made and a repetition
+cannot help: region or credentials are missing, or a setting is wrong. The message says what to do."""
+
 
 class DurableServiceClient(Protocol):
     """The durable service as an invocation sees it.

@@ -22,7 +22,8 @@ from durable_async.errors import ServiceCallError
 from durable_async.transport._aiobotocore import shared_session
 from durable_async.transport._loader import LambdaLoader
 from durable_async.transport._model import SERVICE_MODEL
-from durable_async.transport.aws import MISCONFIGURED, AwsClient, preload
+from durable_async.transport.aws import AwsClient, preload
+from durable_async.transport.base import MISCONFIGURED
 from durable_async.wire.operations import OperationUpdate
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:$LATEST/durable-execution/a name+x/1f=é"

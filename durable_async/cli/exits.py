@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 import click
 
@@ -34,8 +34,8 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
 
 
 class Refused(click.ClickException):
-    exit_code = Exit.REFUSED
+    exit_code: ClassVar[int] = Exit.REFUSED
 
 
 class Unreachable(click.ClickException):
-    exit_code = Exit.UNREACHABLE
+    exit_code: ClassVar[int] = Exit.UNREACHABLE

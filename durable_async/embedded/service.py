@@ -87,7 +87,7 @@ class DurableService:
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
-        self.api = DurableApi(
+        self.api: DurableApi = DurableApi(
             store=_store(path, durability),
             clock=clock,
             region=region,

@@ -82,11 +82,11 @@ class Invocation:
         lambda_context: Any = None,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
-        self.lambda_context = lambda_context
+        self.lambda_context: Any = lambda_context
         self.clock = clock
-        self.is_parked = False
+        self.is_parked: bool = False
         self.admission: asyncio.Future[None] | None = None
-        self.threads = asyncio.Semaphore(THREADS)
+        self.threads: asyncio.Semaphore = asyncio.Semaphore(THREADS)
         self._stay = stay
         self._may_park = may_park
         self._loop = asyncio.get_running_loop()

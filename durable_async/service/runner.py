@@ -72,14 +72,14 @@ class Runner:
         self._settings = settings
         self._alarm = Alarm(self.now_ms, lambda: self._spawn(self.fire_due()))
         self._sweeper = Alarm(self.now_ms, lambda: self._spawn(self._sweep()))
-        self.invoker = Invoker(settings.max_concurrency, self.now_ms)
-        self.listeners = Listeners()
+        self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
+        self.listeners: Listeners = Listeners()
         self._probation = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
-        self.draining = False
+        self.draining: bool = False
 
     def now_ms(self) -> int:
         return round(self._settings.clock() * 1000)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -32,7 +32,7 @@ def decode(body: bytes) -> str:
     return body.decode("utf-8", "surrogatepass")
 
 
-compact_json = json.JSONEncoder(separators=(",", ":")).encode
+compact_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 """ASCII: lone surrogates are escaped."""
 
 

@@ -89,13 +89,14 @@ class Activity:
 
 
 def will_go_on(task: asyncio.Task[Any]) -> bool:
-    """Whether the loop is going to run the task, with nothing new happening.
+    """Whether the loop is going to run the task, or what waits for it, with nothing new happening.
 
-    A task's ``_fut_waiter`` is what it waits for: none if it is ready to run. It has no public form, and is the same
+    One that is done ended in this very turn, or it would have left the workflow's tasks: nobody has been told yet. A
+    task's ``_fut_waiter`` is what it waits for: none if it is ready to run. It has no public form, and is the same
     in all Python versions and in uvloop.
     """
     if task.done():
-        return False
+        return True
     waited_for = getattr(task, "_fut_waiter", None)
     return waited_for is None or _will_be_done(waited_for)
 

@@ -199,8 +199,7 @@ class DurableApi:
         :raises ServiceClosedError: the service ends before
         """
         execution = await self._execution(execution_arn)
-        await self._runner.closed(execution)
-        return Closed.of(execution)
+        return Closed.of(await self._runner.closed(execution))
 
     async def invoke_plain(
         self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None

@@ -7,29 +7,30 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from durable_async.service.errors import ServiceClosedError
+from durable_async.service.machine import Execution
 
 
 class Listeners:
     """By the executions' ids. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._closing: dict[str, asyncio.Future[None]] = {}
+        self._closing: dict[str, asyncio.Future[Execution]] = {}
         self._watching: dict[str, set[asyncio.Event]] = {}
 
-    async def closed(self, execution_id: str) -> None:
-        """Return when the execution, which is open, is announced to be closed.
+    async def closed(self, execution_id: str) -> Execution:
+        """The execution, which is open, as it is announced to be closed. Its store may have read it anew meanwhile.
 
         :raises ServiceClosedError: the service ends before
         """
         future = self._closing.get(execution_id)
         if future is None:
             future = self._closing[execution_id] = asyncio.get_running_loop().create_future()
-        await asyncio.shield(future)
+        return await asyncio.shield(future)
 
-    def announce(self, execution_id: str) -> None:
+    def announce(self, execution: Execution) -> None:
         """The execution is closed."""
-        if (future := self._closing.pop(execution_id, None)) is not None:
-            future.set_result(None)
+        if (future := self._closing.pop(execution.id, None)) is not None:
+            future.set_result(execution)
 
     @contextmanager
     def watching(self, execution_id: str) -> Generator[asyncio.Event]:

@@ -290,16 +290,16 @@ class Runner:
         await self._store.delete(execution.id)
         self.listeners.notify(execution.id)
 
-    async def closed(self, execution: Execution) -> None:
-        """Return when the execution is closed, and that is stored.
+    async def closed(self, execution: Execution) -> Execution:
+        """The execution as it is closed, when it is and that is stored.
 
         :raises ServiceClosedError: the service ends before
         """
         if execution.open:
             self._check_open()
-            await self.listeners.closed(execution.id)
-        else:
-            await self._store.barrier()
+            return await self.listeners.closed(execution.id)
+        await self._store.barrier()
+        return execution
 
     # --- effects ---
 
@@ -411,7 +411,7 @@ class Runner:
 
     def _announce(self, execution: Execution) -> None:
         """The execution is closed: tell those who wait for it, the chained invoke that started it, and its function."""
-        self.listeners.announce(execution.id)
+        self.listeners.announce(execution)
         registered = self._registry.get(execution.function_name)
         if registered is not None and registered.function.memory is not None:
             registered.function.memory.forget(execution.arn)

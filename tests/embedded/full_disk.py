@@ -44,6 +44,7 @@ async def main(file: str) -> None:
     async with DurableService(file) as service:
         service.register(writes)
         executions = [await service.start(writes, f"e{number}", name=f"e{number}") for number in range(5)]
+        waiting = [asyncio.ensure_future(execution.result()) for execution in executions]
         await asyncio.sleep(0.05)
         limit(Path(f"{file}-wal").stat().st_size + 100 * 1024)  # there is room for five more results
         while not failures.told:
@@ -55,6 +56,7 @@ async def main(file: str) -> None:
         print("reading works", await executions[0].status())
         limit(None)
         results = [await execution.result(timeout=timedelta(seconds=60)) for execution in executions]
+        assert await asyncio.gather(*waiting) == results
         print("finished", results == [10 * (KILOBYTES * 1024 + 4)] * 5)
         print("not started", await service.find(writes, "too-much"))
         for execution in executions:

@@ -19,7 +19,8 @@ KNOWS = {
     "logs": set(),
     "plugins": set(),
     "step_context": {"logs"},
-    "serializers": {"errors", "wire"},
+    "lazy": set(),
+    "serializers": {"errors", "lazy", "wire"},
     "config": {"backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
@@ -39,7 +40,7 @@ KNOWS = {
         "wire",
         "plugins",
     },
-    "service": {"errors", "wire"},
+    "service": {"errors", "lazy", "wire"},
 }
 
 

@@ -24,8 +24,7 @@ from durable_async.service.api import DurableApi
 from durable_async.service.errors import StoreError
 from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.remote import RemoteFunctions
-from durable_async.service.store import Store
-from durable_async.service.store.memory import MemoryStore
+from durable_async.service.store.sqlite import SqliteStore
 from durable_async.service.worker_process import Target, look_here
 from durable_async.service.workers import WorkerPool, json_lines, worker_environment
 
@@ -93,7 +92,8 @@ def _on_signal(act: Callable[[], object]) -> None:
 async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
     """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    api = DurableApi(store=_store(settings), region=region, max_concurrency=settings.max_concurrency)
+    store = None if settings.store is None else SqliteStore(settings.store, durability=settings.durability)
+    api = DurableApi(store=store, region=region, max_concurrency=settings.max_concurrency)
     parking = Parking(_HOT_EXECUTIONS, _HOT_SECONDS)
     async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
         listener = stack.enter_context(_bound(settings))
@@ -117,14 +117,6 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         stack.push_async_callback(api.aclose, grace=settings.grace)
         stack.callback(parking.drain)
         yield len(hosted), url
-
-
-def _store(settings: Settings) -> Store:
-    if settings.store is None:
-        return MemoryStore()
-    from durable_async.service.store.sqlite import SqliteStore
-
-    return SqliteStore(settings.store, durability=settings.durability)
 
 
 def _bound(settings: Settings) -> socket.socket:

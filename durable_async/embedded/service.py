@@ -20,8 +20,7 @@ from durable_async.service import arns
 from durable_async.service.api import DurableApi
 from durable_async.service.functions import plain_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
-from durable_async.service.store import Store
-from durable_async.service.store.memory import MemoryStore
+from durable_async.service.store.sqlite import SqliteStore
 from durable_async.transport.local import local_function
 from durable_async.wire.operations import ErrorObject
 
@@ -88,7 +87,7 @@ class DurableService:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
         self.api: DurableApi = DurableApi(
-            store=_store(path, durability),
+            store=None if path is None else SqliteStore(path, durability=durability),
             clock=clock,
             region=region,
             account=account,
@@ -265,14 +264,6 @@ class DurableService:
 
 def _is_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
     return isinstance(function, DurableHandler)
-
-
-def _store(path: str | PathLike[str] | None, durability: Literal["full", "normal"]) -> Store:
-    if path is None:
-        return MemoryStore()
-    from durable_async.service.store.sqlite import SqliteStore
-
-    return SqliteStore(path, durability=durability)
 
 
 def _seconds(duration: timedelta, what: str) -> int:

@@ -4,9 +4,9 @@
 when they are first asked for: most workflows do without.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from durable_async.lazy import names_from
 from durable_async.serializers.annotations import parameter_type, return_type
 from durable_async.serializers.base import NO_TYPE, Serializer, SerializerContext
 from durable_async.serializers.default import JsonSerializer, deserialize, serialize, structure, unstructure
@@ -54,9 +54,4 @@ _LATER = {
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        return value
+    __getattr__ = names_from(__name__, _LATER)

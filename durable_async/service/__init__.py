@@ -11,8 +11,9 @@ what others use.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from durable_async.lazy import names_from
 
 if TYPE_CHECKING:
     from durable_async.service.answers import Closed, Started
@@ -59,9 +60,4 @@ _LATER = {
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-
-    def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        return value
+    __getattr__ = names_from(__name__, _LATER)

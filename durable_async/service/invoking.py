@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 from uuid import uuid4
 
@@ -19,18 +18,12 @@ class Invoker:
     """
     :param max_concurrency: invocations that run at once; None: any number
     :param now_ms: the time in epoch milliseconds, from which deadlines are counted
+    :ivar slots: taken by each invocation for as long as it runs
     """
 
     def __init__(self, max_concurrency: int | None, now_ms: Callable[[], int]) -> None:
-        self._slots = Slots(max_concurrency)
+        self.slots: Slots = Slots(max_concurrency)
         self._now_ms = now_ms
-
-    def limit(self, registered: Registered) -> None:
-        self._slots.limit(registered.name, registered.max_concurrency)
-
-    def turn(self, registered: Registered, turn: str) -> AbstractAsyncContextManager[None]:
-        """Entered while an invocation of the function runs; see ``Slots.taken``."""
-        return self._slots.taken(registered.name, turn)
 
     def request(self, registered: Registered, request_id: str, tenant_id: str | None) -> InvocationRequest:
         """Its deadline is counted from now."""
@@ -48,7 +41,7 @@ class Invoker:
         :raises InvocationFailed: it raised, crashed or ran too long
         """
         request_id = uuid4().hex
-        async with self.turn(registered, turn or request_id):
+        async with self.slots.taken(registered.name, turn or request_id):
             return await registered.function.invoke(event, self.request(registered, request_id, tenant_id))
 
     async def target_outcome(

@@ -107,7 +107,7 @@ class Runner:
 
     def registered(self, registered: Registered) -> None:
         """A function is there: what waits for it goes on."""
-        self.invoker.limit(registered)
+        self.invoker.slots.limit(registered.name, registered.max_concurrency)
         self._take_up(registered.name)
 
     def left(self) -> dict[str, int]:
@@ -261,11 +261,10 @@ class Runner:
 
     async def _sweep(self) -> None:
         """Delete the executions whose retention is over, in small portions."""
-        before = self.now_ms() + 1 - self._settings.retention_days * _DAY_MS
         try:
             deleted = _SWEEP_COUNT
             while deleted == _SWEEP_COUNT:
-                deleted = await self._store.delete_closed(before, _SWEEP_COUNT)
+                deleted = await self._store.delete_closed(self._kept_from_ms(), _SWEEP_COUNT)
         except StoreError as error:
             logger.warning("Executions whose retention is over could not be deleted: %s", error.message)
         if not self.draining:
@@ -282,8 +281,11 @@ class Runner:
 
     def expired(self, execution: Execution) -> bool:
         """Whether its retention is over."""
-        ended_ms = execution.ended_ms
-        return ended_ms is not None and ended_ms + self._settings.retention_days * _DAY_MS <= self.now_ms()
+        return execution.ended_ms is not None and execution.ended_ms < self._kept_from_ms()
+
+    def _kept_from_ms(self) -> int:
+        """The retention of executions that ended before this is over."""
+        return self.now_ms() - self._settings.retention_days * _DAY_MS + 1
 
     async def delete(self, execution: Execution) -> None:
         self._alarm.set(execution.id, None)
@@ -326,7 +328,7 @@ class Runner:
     async def _run(self, execution: Execution, request_id: str) -> None:
         """One invocation of an execution's handler."""
         registered = self._registry[execution.function_name]
-        async with self.invoker.turn(registered, _turn(execution)):
+        async with self.invoker.slots.taken(registered.name, _turn(execution)):
             if execution.invocation is None or not execution.invocation.waiting:
                 await self._converse(registered, execution.id, request_id)
                 return

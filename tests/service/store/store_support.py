@@ -42,7 +42,9 @@ class Gate:
 
     def __init__(self, store):
         self._open = threading.Event()
-        self._passed = store._writer.put(lambda _: self._open.wait())
+        entered = threading.Event()
+        self._passed = store._writer.put(lambda _: (entered.set(), self._open.wait()))
+        entered.wait()
 
     async def open(self):
         self._open.set()

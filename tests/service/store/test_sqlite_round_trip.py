@@ -42,10 +42,20 @@ class KeptExecutions(Executions):
     async def save(self) -> None:
         changes = self.execution.changes
         if self.added:
+            await self.know()
             await self.store.save(self.execution, changes)
         else:
             self.added = True
             assert await self.store.add(self.execution, changes) is None
+
+    async def know(self) -> None:
+        """After a restart the machine goes on with another object, which the store is to take for the one it loads."""
+        residents = self.store._residents
+        if residents.get("e1") is not self.execution:
+            residents.forget("e1")
+            standing = residents.standing(await self.store.load("e1"))
+            residents.forget("e1")
+            residents.admit(self.execution, standing)
 
     async def kept(self):
         async with opened(self.path, read_only=True) as store:

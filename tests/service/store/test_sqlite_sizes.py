@@ -114,7 +114,7 @@ OF_NAME = "USING INDEX sqlite_autoindex_executions_2 (function_name=? AND name=?
         pytest.param(reading._DOWNWARDS, "SEARCH events USING PRIMARY KEY (execution=? AND id<?)", id="history back"),
         pytest.param(writing._NAMED, "(function_name=? AND name=?)", id="start"),
         pytest.param(writing._SAVE, "USING INTEGER PRIMARY KEY (rowid=?)", id="save"),
-        pytest.param(writing._SAVE_OUTCOME, "USING INTEGER PRIMARY KEY (rowid=?)", id="save of an outcome"),
+        pytest.param(writing._SAVE_WITH_OUTCOME, "USING INTEGER PRIMARY KEY (rowid=?)", id="save of an outcome"),
         pytest.param(writing._CLOSED, "executions_by_end (ended_ms<?)", id="closed ones"),
     ],
 )
@@ -137,7 +137,7 @@ def explain(connection, statement):
 async def test_a_save_leaves_the_indexes_alone(path):
     """Each would be another page to write at every checkpoint."""
     async with opened(path) as store:
-        plan = [row[1] for row in store._writer._connection.execute(f"EXPLAIN {writing._SAVE}", (1,) * 19)]
+        plan = [row[1] for row in store._writer._connection.execute(f"EXPLAIN {writing._SAVE}", (1,) * 20)]
     assert "Insert" in plan
     assert "IdxInsert" not in plan
     assert "IdxDelete" not in plan

@@ -16,6 +16,7 @@ from durable_async.service.store.sqlite.faults import fault
 Durability = Literal["full", "normal"]
 
 _BUSY_SECONDS = 5.0  # how long a shell or a backup may keep a lock
+_JOURNAL_PAGES = 4000  # until they are copied into the file. SQLite's 1000 copy a page that is in use more often
 _JOURNAL_BYTES = 64 * 1024 * 1024  # that the journal keeps on disk when it was once larger
 
 
@@ -47,6 +48,7 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not only to its cache
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         schema.migrate(connection, str(path))
         _try_to_write(connection)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 
+import attrs
+
 from durable_async.service.history import Event
 from durable_async.service.machine import Execution
 from durable_async.service.store import OpenExecution
 from durable_async.service.store.sqlite import event_row, execution_row, operation_row
 from durable_async.service.store.sqlite.payloads import Kept, by_name
+from durable_async.service.store.sqlite.residents import Standing
 
 _EXECUTION = f"SELECT position, {', '.join(execution_row.COLUMNS)} FROM executions WHERE id = ?"  # noqa: S608 - names
 _OPERATIONS = f"SELECT {', '.join(operation_row.COLUMNS)} FROM operations WHERE execution = ? ORDER BY sequence"  # noqa: S608
@@ -33,7 +36,13 @@ _FUNCTION_NAMES = """
 """
 
 
-def load(execution_id: str, connection: sqlite3.Connection) -> Execution | None:
+@attrs.frozen
+class Loaded:
+    execution: Execution
+    standing: Standing
+
+
+def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
     found = connection.execute(_EXECUTION, (execution_id,)).fetchone()
     if found is None:
         return None
@@ -42,7 +51,7 @@ def load(execution_id: str, connection: sqlite3.Connection) -> Execution | None:
     execution = execution_row.execution_of(row, kept)
     operations = [operation_row.operation_of(columns, kept) for columns in connection.execute(_OPERATIONS, (found[0],))]
     execution.restore(operations, json.loads(row["unseen"]))
-    return execution
+    return Loaded(execution, Standing(row["event_count"], row["status"], found[0]))
 
 
 def events(

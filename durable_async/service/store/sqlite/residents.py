@@ -12,17 +12,27 @@ from durable_async.service.machine import Execution
 
 @attrs.define(eq=False)
 class Standing:
-    """How an object stands to what is kept.
+    """How an object stands to the row that keeps it.
 
+    :ivar events: the row's ``event_count`` after the last write that was called. A row that says otherwise was written
+        by another object
+    :ivar status: the row's status after the last write that was called
+    :ivar position: of the row; None: it is not inserted yet. Set by the thread that writes
     :ivar lost: one of its writes failed, so that it is ahead for ever. Set by the thread that writes, at once, since
         the next write of the object may be waiting already
     """
 
+    events: int
+    status: str
+    position: int | None = None
     lost: bool = False
 
 
 class Residents:
-    """Executions that somebody holds; and of those that are open, the ``most`` asked for last."""
+    """Executions that somebody holds; and of those that are open, the ``most`` asked for last.
+
+    Of the objects for one execution, at most one is resident and not lost.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -35,21 +45,28 @@ class Residents:
         execution = self._all.get(execution_id)
         if execution is None:
             return None
-        if self.standing(execution).lost:
+        if self._standings[execution].lost:
             self.forget(execution_id)
             return None
         self._use(execution)
         return execution
 
-    def admit(self, execution: Execution) -> None:
-        """Take in what was read, or is written for the first time."""
-        self._all[execution.id] = execution
+    def admit(self, execution: Execution, standing: Standing) -> Execution:
+        """Take in what was read, or was kept for the first time.
 
-    def standing(self, execution: Execution) -> Standing:
-        standing = self._standings.get(execution)
-        if standing is None:
-            standing = self._standings[execution] = Standing()
-        return standing
+        :return: the resident object of that execution: another one, if there is one already
+        """
+        resident = self.get(execution.id)
+        if resident is not None:
+            return resident
+        self._all[execution.id] = execution
+        self._standings[execution] = standing
+        self._use(execution)
+        return execution
+
+    def standing(self, execution: Execution) -> Standing | None:
+        """None: the object was never admitted."""
+        return self._standings.get(execution)
 
     def forget(self, execution_id: str) -> None:
         self._all.pop(execution_id, None)

@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
-
 import attrs
 
 from durable_async.service.history import Event
-from durable_async.service.machine import Changes, Execution, OperationRecord
+from durable_async.service.machine import Changes, Execution
 from durable_async.service.store.sqlite.execution_row import progress_row
+from durable_async.service.store.sqlite.operation_row import Taken, taken
 from durable_async.service.store.sqlite.payloads import Row
 from durable_async.wire.operations import ErrorObject
 
-_members = attrgetter(*(field.name for field in attrs.fields(OperationRecord)))
 
-
-@attrs.frozen
+@attrs.define
 class Snapshot:
     """
     :ivar execution: of which another thread may read what never changes
-    :ivar operations: copies of those that changed
     """
 
     execution: Execution
+    event_count: int
     status: str
     ended_ms: int | None
     result: str | None
     error: ErrorObject | None
     progress: Row
-    operations: tuple[OperationRecord, ...]
-    events: tuple[Event, ...]
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes on disk."""
-        return len(self.result or "") + sum([operation.size for operation in self.operations])
+    operations: list[Taken]
+    events: list[Event]
+    size: int
+    """About how many bytes it takes on disk."""
 
 
 def snapshot(execution: Execution, changes: Changes) -> Snapshot:
+    changed = changes.operations.values()
     return Snapshot(
         execution,
+        execution.event_count,
         execution.status.value,
         execution.ended_ms,
         execution.result,
         execution.error,
         progress_row(execution),
-        tuple([OperationRecord(*_members(operation)) for operation in changes.operations.values()]),
-        tuple(changes.events),
+        [taken(operation) for operation in changed],
+        [*changes.events],
+        len(execution.result or "") + sum([operation.size for operation in changed]),
     )

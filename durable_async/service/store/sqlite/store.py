@@ -16,7 +16,7 @@ from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import listing, reading, writing
 from durable_async.service.store.sqlite.files import Durability, locate, open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import WriterLock, holder
-from durable_async.service.store.sqlite.residents import Residents
+from durable_async.service.store.sqlite.residents import Residents, Standing
 from durable_async.service.store.sqlite.snapshot import Snapshot, snapshot
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
@@ -47,6 +47,7 @@ class SqliteStore:
         self._durability: Durability = durability
         self._read_only = read_only
         self._residents = Residents(resident)
+        self._adding: dict[str, Snapshot] = {}  # the latest of each id
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
         self._closing = AsyncExitStack()
         self._reader: Reader | None = None
@@ -81,16 +82,17 @@ class SqliteStore:
         return self._added(taken, self._add(taken))
 
     def _add(self, taken: Snapshot) -> Awaitable[str | None]:
-        execution = taken.execution
-        standing = self._residents.standing(execution)
-        adding = self._writes.put(partial(writing.add, taken), standing, taken.size)
-        self._residents.admit(execution)
-        adding.add_done_callback(partial(self._forget_if_refused, execution.id))
-        return asyncio.shield(adding)
+        standing = Standing(taken.event_count, taken.status)
+        self._adding[taken.execution.id] = taken
+        work = partial(writing.add, taken, standing)
+        return self._writes.put(work, standing, taken.size, settled=partial(self._add_settled, taken, standing))
 
-    def _forget_if_refused(self, execution_id: str, adding: asyncio.Future[str | None]) -> None:
-        if adding.exception() is None and adding.result() is not None:
-            self._residents.forget(execution_id)
+    def _add_settled(self, taken: Snapshot, standing: Standing, outcome: str | Exception | None) -> None:
+        execution = taken.execution
+        if self._adding.get(execution.id) is taken:
+            del self._adding[execution.id]
+        if outcome is None:
+            self._residents.admit(execution, standing)
 
     async def _added(self, taken: Snapshot, named: Awaitable[str | None]) -> Execution | None:
         while (execution_id := await named) is not None:
@@ -100,27 +102,28 @@ class SqliteStore:
         return None
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
-        taken = snapshot(execution, changes)
-        return self._writes.put(partial(writing.save, taken), self._residents.standing(execution), taken.size)
+        writes, taken, standing = self._writes, snapshot(execution, changes), self._residents.standing(execution)
+        if standing is None:
+            raise StoreError("The execution was written by somebody else. Read it again, and repeat the call.")
+        before, standing.events = standing.events, taken.event_count
+        with_outcome, standing.status = standing.status != taken.status, taken.status
+        work = partial(writing.save, taken, standing, before, with_outcome=with_outcome)
+        return writes.put(work, standing, taken.size)
 
     async def barrier(self) -> None:
         if self._writer is not None:
             await self._writer.barrier()
 
     async def delete(self, execution_id: str) -> None:
-        await self._forget(self._writes.put(partial(writing.delete, execution_id)))
+        await self._writes.put(partial(writing.delete, execution_id), settled=self._deleted)
 
     async def delete_closed(self, before_ms: int, count: int) -> int:
-        return await self._forget(self._writes.put(partial(writing.delete_closed, before_ms, count)))
+        deleting = self._writes.put(partial(writing.delete_closed, before_ms, count), settled=self._deleted)
+        return len(await deleting)
 
-    async def _forget(self, deleting: asyncio.Future[list[str]]) -> int:
-        """How many were deleted, when they are."""
-        deleting.add_done_callback(self._deleted)
-        return len(await asyncio.shield(deleting))
-
-    def _deleted(self, deleting: asyncio.Future[list[str]]) -> None:
-        if deleting.exception() is None:
-            for execution_id in deleting.result():
+    def _deleted(self, outcome: list[str] | Exception) -> None:
+        if not isinstance(outcome, Exception):
+            for execution_id in outcome:
                 self._residents.forget(execution_id)
                 self._loading.pop(execution_id, None)
 
@@ -136,7 +139,8 @@ class SqliteStore:
 
     async def load(self, execution_id: str) -> Execution | None:
         if self._writer is None:
-            return await self._reads.read(partial(reading.load, execution_id))
+            loaded = await self._reads.read(partial(reading.load, execution_id))
+            return None if loaded is None else loaded.execution
         if (resident := self._residents.get(execution_id)) is not None:
             return resident
         loading = self._loading.get(execution_id)
@@ -145,18 +149,24 @@ class SqliteStore:
         return await asyncio.shield(loading)  # others may wait for it, too
 
     async def _load(self, execution_id: str) -> Execution | None:
-        """Nobody holds the execution, so nothing of it waits to be written."""
+        """Nobody holds the execution, so nothing of it waits to be written, but perhaps its first row."""
         try:
-            execution = await self._reads.read(partial(reading.load, execution_id))
+            await self._added_before(execution_id)
+            loaded = await self._reads.read(partial(reading.load, execution_id))
+            await self._added_before(execution_id)
         finally:
             # A deletion takes this task out: what was read may be gone.
             deleted = self._loading.get(execution_id) is not asyncio.current_task()
             if not deleted:
                 del self._loading[execution_id]
-        if execution is None or deleted:
-            return None
-        self._residents.admit(execution)
-        return self._residents.get(execution_id)
+        if loaded is None or deleted:
+            return self._residents.get(execution_id)
+        return self._residents.admit(loaded.execution, loaded.standing)
+
+    async def _added_before(self, execution_id: str) -> None:
+        """Return when no new execution of that id waits to be written. One that is kept is resident then."""
+        while execution_id in self._adding:
+            await self._writes.barrier()
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
         return await self._reads.read(partial(reading.open_executions, function_name))

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import islice
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -32,76 +33,67 @@ _MOST_WRITES = 256  # in one transaction
 _MOST_BYTES = 16 * 1024 * 1024
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Write(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
     done: asyncio.Future[T]
-    standing: Standing
+    standing: Standing | None
     size: int
+    settled: Callable[[T | Exception], None] | None
 
 
 class Writer:
-    """Writes on a thread of its own. Its methods belong to one event loop."""
+    """Writes on a thread of its own. Its methods belong to one event loop.
+
+    The thread takes what waits whenever it is free, and tells the loop of a whole group at once: an execution that
+    goes step by step pays for one way there and one way back.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = str(path)
-        self._thread = ThreadPoolExecutor(1, "durable-async-writer")
-        self._waiting: deque[_Write[Any]] = deque()  # from the one that is written now on
-        self._writing: asyncio.Future[list[Any]] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiting: SimpleQueue[_Write[Any] | None] = SimpleQueue()  # None: close
+        self._unsettled = 0
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        # A program that forgets to close it must be able to end.
+        Thread(target=self._work, name="durable-async-writer", daemon=True).start()
 
     def put(
-        self, work: Callable[[sqlite3.Connection], T], standing: Standing | None = None, size: int = 0
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        standing: Standing | None = None,
+        size: int = 0,
+        settled: Callable[[T | Exception], None] | None = None,
     ) -> asyncio.Future[T]:
         """Do ``work``, in a transaction with others. Cancelling what is returned does not take it back.
 
         :param standing: of the object that is written, if it is one
         :param size: about how many bytes it writes
+        :param settled: called with the outcome on the event loop, also if nobody waits any more
         :return: resolved when it is durable; with a StoreError when it failed
         """
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(work, done, standing or Standing(), size))
-        if self._writing is None:
-            self._begin()
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._unsettled += 1
+        self._waiting.put(_Write(work, done, standing, size, settled))
         return done
 
     async def barrier(self) -> None:
         """Return when what was put before is durable, or has failed."""
-        if self._waiting:
+        if self._unsettled:
             with suppress(StoreError):
                 await self.put(lambda _: None)
 
     async def aclose(self) -> None:
         """Return when everything that was put is durable, and the file is closed."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown()
+        self._waiting.put(None)
+        await asyncio.shield(self._closed)
 
-    def _begin(self) -> None:
-        group = self._next_group()
-        self._writing = asyncio.get_running_loop().run_in_executor(self._thread, self._write, group)
-        self._writing.add_done_callback(lambda writing: self._written(group, writing))
-
-    def _next_group(self) -> list[_Write[Any]]:
-        size, group = 0, list[_Write[Any]]()
-        for write in islice(self._waiting, _MOST_WRITES):
-            size += write.size
-            if group and size > _MOST_BYTES:
-                break
-            group.append(write)
-        return group
-
-    def _written(self, group: Sequence[_Write[Any]], writing: asyncio.Future[list[Any]]) -> None:
-        failed = writing.exception()  # not SQLite's: an error in here, and all that wait shall know it
-        outcomes = writing.result() if failed is None else [failed] * len(group)
-        for write in group:
-            self._waiting.popleft()
-            write.standing.lost |= failed is not None
-        self._writing = None
-        if self._waiting:
-            self._begin()  # first, so that the thread does not idle
+    def _settle(self, group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
+        self._unsettled -= len(group)
         for write, outcome in zip(group, outcomes, strict=True):
+            if write.settled is not None:
+                write.settled(outcome)
             if write.done.done():
                 continue  # whoever waited has left
             if isinstance(outcome, Exception):
@@ -111,19 +103,46 @@ class Writer:
 
     # --- on the thread ---
 
+    def _work(self) -> None:
+        for group in self._groups():
+            self._tell(partial(self._settle, group, self._write(group)))
+            del group  # or what was written would stay in memory until the next write
+        self._connection.close()
+        self._tell(partial(self._closed.set_result, None))
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop was closed before the store, and nobody waits any more
+            self._loop.call_soon_threadsafe(call)
+
+    def _groups(self) -> Iterator[list[_Write[Any]]]:
+        """What waits, in bounded portions, until it is time to close."""
+        write = self._waiting.get()
+        while write is not None:
+            group, size = [write], write.size
+            write = self._waiting.get() if (more := not self._waiting.empty()) else None
+            while write is not None and len(group) < _MOST_WRITES and size + write.size <= _MOST_BYTES:
+                group.append(write)
+                size += write.size
+                write = self._waiting.get() if (more := not self._waiting.empty()) else None
+            yield group
+            del group
+            if not more:
+                write = self._waiting.get()
+
     def _write(self, group: Sequence[_Write[Any]]) -> list[Any]:
-        """What each write returned, or its StoreError."""
+        """What each write returned, or its error."""
         try:
             return self._commit(group)
         except REFUSED:
             return [self._write_alone(write) for write in group]
+        except Exception as error:  # noqa: BLE001 - not SQLite's: an error in here, and all that wait shall know it
+            return self._lose(group, error)
 
     def _write_alone(self, write: _Write[Any]) -> Any:
         try:
             return self._commit([write])[0]
         except REFUSED as error:
-            write.standing.lost = True
-            return refusal(error, self._path)
+            return self._lose([write], refusal(error, self._path))[0]
 
     def _commit(self, group: Sequence[_Write[Any]]) -> list[Any]:
         try:
@@ -132,14 +151,19 @@ class Writer:
         except REFUSED:
             raise
         except sqlite3.Error as error:
-            for write in group:
-                write.standing.lost = True
-            return [fault(error, self._path) for _ in group]
+            return self._lose(group, fault(error, self._path))
 
     def _perform(self, write: _Write[Any]) -> Any:
-        if write.standing.lost:
+        if write.standing is not None and write.standing.lost:
             return StoreError(f"An earlier write to {self._path} failed, and with it all that followed.")
         return write.work(self._connection)
+
+    def _lose(self, group: Sequence[_Write[Any]], error: Exception) -> list[Any]:
+        """The objects of ``group`` are ahead of what is kept."""
+        for write in group:
+            if write.standing is not None:
+                write.standing.lost = True
+        return [error] * len(group)
 
 
 class Reader:

@@ -220,6 +220,7 @@ async def test_a_file_that_must_not_be_read_is_refused(foreign):
 
 async def test_a_directory_that_must_not_be_written_can_be_read(foreign):
     await filled(foreign)
+    foreign.chmod(0o644)
     foreign.parent.chmod(0o555)
     assert as_nobody(foreign, "read") == "['orders']"
 

@@ -5,6 +5,7 @@ SQLite's own messages are not passed on: they may quote values.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 from durable_async.service.errors import StoreError
@@ -42,6 +43,21 @@ _SENTENCES = {
     "able to create files beside it, with the endings -wal and -shm.",
     sqlite3.SQLITE_IOERR: "{path} cannot be read or written ({name}). Check the disk.",
 }
+
+
+_CODES = {
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+    errno.EPERM: sqlite3.SQLITE_READONLY,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EIO: sqlite3.SQLITE_IOERR,
+}
+
+
+def unopened(error: OSError, path: str) -> StoreError:
+    """What ``error`` means. It came from opening ``path`` for writing."""
+    code = _CODES.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
+    return StoreError(_SENTENCES[code].format(path=path, name=error.strerror))
 
 
 def fault(error: sqlite3.Error, path: str) -> StoreError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,57 @@ Durability = Literal["full", "normal"]
 _BUSY_SECONDS = 5.0  # how long a shell or a backup may keep a lock
 _JOURNAL_PAGES = 4000  # until they are copied into the file. SQLite's 1000 copy a page that is in use more often
 _JOURNAL_BYTES = 64 * 1024 * 1024  # that the journal keeps on disk when it was once larger
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, unless there is one. SQLite gives its other files the same rights.
+
+    An existing file is not opened: closing it again would end the locks that this process has on it.
+    """
+    with suppress(OSError):  # SQLite, which opens it next, says what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+class Place:
+    """Where a store's file and its journal were when they were opened. Commands such as ``mv`` and programs that
+    synchronize folders put others there, and what is written after that is in no file that anybody finds.
+
+    :param journal: whether the journal has to stay, too
+    """
+
+    def __init__(self, path: Path, *, journal: bool) -> None:
+        self._paths = [str(path), str(_journal(path))] if journal else [str(path)]
+        self._opened = [_identity(each) for each in self._paths]
+
+    def stays(self) -> bool:
+        for path, opened in zip(self._paths, self._opened, strict=True):  # noqa: SIM110 - quicker, for every commit
+            if _identity(path) != opened:
+                return False
+        return True
+
+    @property
+    def lacks_journal_only(self) -> bool:
+        return [_identity(each) for each in self._paths] == [self._opened[0], None]
+
+    def fault(self) -> StoreError | None:
+        """What is no longer where it was, and what to do. None: all of it is."""
+        for path, opened in zip(self._paths, self._opened, strict=True):
+            found = _identity(path)
+            if found != opened:
+                happened = "was deleted or moved away" if found is None else "was replaced by another file"
+                return StoreError(
+                    f"{path} {happened} while it was in use, so nothing is written or read any more. Put the file that "
+                    "was there back; or restart the service, which then uses what it finds there."
+                )
+        return None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev
 
 
 def locate(path: Path) -> Path:

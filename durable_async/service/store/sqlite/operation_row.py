@@ -45,7 +45,7 @@ taken: Callable[[OperationRecord], Taken] = attrgetter(
     *("type._value_" if name == "type" else "status._value_" if name == "status" else name for name in COLUMNS[:_PLAIN]),
     *("result", "error", "request", "held"),
 )
-"""One call, since every write does it on the event loop. The database module binds a ``str`` far quicker than an enum."""
+"""One call, since every write makes it on the event loop. Plain strings, since SQLite's module binds enums slowly."""
 
 
 def operation_row(operation: Taken, written: Written) -> Row:

@@ -16,6 +16,7 @@ from durable_async.wire.operations import ErrorObject
 class Snapshot:
     """
     :ivar execution: of which another thread may read what never changes
+    :ivar size: about how many bytes it takes on disk
     """
 
     execution: Execution
@@ -28,7 +29,6 @@ class Snapshot:
     operations: list[Taken]
     events: list[Event]
     size: int
-    """About how many bytes it takes on disk."""
 
 
 def snapshot(execution: Execution, changes: Changes) -> Snapshot:

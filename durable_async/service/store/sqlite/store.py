@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -14,17 +15,18 @@ from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import listing, reading, writing
-from durable_async.service.store.sqlite.files import Durability, locate, open_for_reading, open_for_writing
+from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import WriterLock, holder
 from durable_async.service.store.sqlite.residents import Residents, Standing
+from durable_async.service.store.sqlite.shield import Shield
 from durable_async.service.store.sqlite.snapshot import Snapshot, snapshot
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
 
 class SqliteStore:
-    """Executions in an SQLite file, with whatever permissions the process gives to new files; payloads are in it as
-    they came, so its directory should be as private as they are. Beside it stand ``<path>-wal`` and ``<path>-shm``
-    while it is open, and ``<path>-lock``.
+    """Executions in an SQLite file. Payloads are in it as they came, so only its owner may read the files that are
+    made; the rights of an existing file stay as they are. Beside it stand ``<path>-wal`` and ``<path>-shm`` while it
+    is open, and ``<path>-lock``.
 
     One store may write at a time; any number may read meanwhile, in other processes, too.
 
@@ -43,7 +45,10 @@ class SqliteStore:
         read_only: bool = False,
         resident: int = 1000,
     ) -> None:
+        if os.fspath(path) == ":memory:" or os.fspath(path).startswith("file:"):
+            raise ValueError(f"{path} is not the path of a file. Give a plain path, or None for a store in memory")
         self._path = Path(path)
+        self._pid = os.getpid()
         self._durability: Durability = durability
         self._read_only = read_only
         self._residents = Residents(resident)
@@ -58,18 +63,28 @@ class SqliteStore:
         :raises StoreError: the file is in use by another store, of another application, of a later version, damaged,
             or cannot be opened
         """
-        self._path = locate(self._path)
+        self._path, self._pid = locate(self._path), os.getpid()
         async with AsyncExitStack() as undo:
             if not self._read_only:
                 lock = await asyncio.to_thread(WriterLock.take, self._path)
                 undo.callback(lock.release)
                 connection = await asyncio.to_thread(open_for_writing, self._path, self._durability)
-                self._writer = Writer(connection, self._path)
+                place = Place(self._path, journal=True)
+                self._writer = Writer(connection, self._path, place)
                 undo.push_async_callback(self._writer.aclose)
+                lock.shield.raise_()
+                undo.callback(self._lower, lock.shield, place)
+            else:
+                place = Place(self._path, journal=False)
             connection = await asyncio.to_thread(open_for_reading, self._path)
-            self._reader = Reader(connection, self._path)
+            self._reader = Reader(connection, self._path, place)
             undo.push_async_callback(self._reader.aclose)
             self._closing = undo.pop_all()
+
+    @staticmethod
+    def _lower(shield: Shield, place: Place) -> None:
+        if place.stays():  # or SQLite would delete a journal that belongs to another file
+            shield.lower()
 
     async def aclose(self) -> None:
         await self._closing.aclose()
@@ -127,8 +142,16 @@ class SqliteStore:
                 self._residents.forget(execution_id)
                 self._loading.pop(execution_id, None)
 
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"{self._path} was opened by process {self._pid}, and this process is a fork of it, to which neither "
+                "its threads nor its locks belong. Use the service in the process that opened it."
+            )
+
     @property
     def _writes(self) -> Writer:
+        self._check_process()
         if self._writer is not None:
             return self._writer
         pid = holder(self._path)
@@ -141,6 +164,7 @@ class SqliteStore:
         if self._writer is None:
             loaded = await self._reads.read(partial(reading.load, execution_id))
             return None if loaded is None else loaded.execution
+        self._check_process()
         if (resident := self._residents.get(execution_id)) is not None:
             return resident
         loading = self._loading.get(execution_id)
@@ -183,6 +207,7 @@ class SqliteStore:
 
     @property
     def _reads(self) -> Reader:
+        self._check_process()
         if self._reader is None:
             raise StoreError(f"{self._path} is not open.")
         return self._reader

@@ -25,6 +25,7 @@ import attrs
 
 from durable_async.service.errors import StoreError
 from durable_async.service.store.sqlite.faults import REFUSED, fault, refusal
+from durable_async.service.store.sqlite.files import Place
 from durable_async.service.store.sqlite.residents import Standing
 
 T = TypeVar("T")
@@ -49,9 +50,11 @@ class Writer:
     goes step by step pays for one way there and one way back.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, place: Place) -> None:
         self._connection = connection
         self._path = str(path)
+        self._place = place
+        self._displaced = False
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[_Write[Any] | None] = SimpleQueue()  # None: close
         self._unsettled = 0
@@ -145,13 +148,25 @@ class Writer:
             return self._lose([write], refusal(error, self._path))[0]
 
     def _commit(self, group: Sequence[_Write[Any]]) -> list[Any]:
+        if self._displaced and (displaced := self._place.fault()) is not None:
+            return self._lose(group, displaced)
         try:
             with _transaction(self._connection, "IMMEDIATE"):
-                return [self._perform(write) for write in group]
+                outcomes = [self._perform(write) for write in group]
         except REFUSED:
             raise
         except sqlite3.Error as error:
             return self._lose(group, fault(error, self._path))
+        # After the commit, since nothing is acknowledged before this: what is there now was there when it was written.
+        self._displaced = not self._place.stays()
+        return self._displace(group) if self._displaced else outcomes
+
+    def _displace(self, group: Sequence[_Write[Any]]) -> list[Any]:
+        """The files are not where they were: refuse, and save what only the journal holds."""
+        if self._place.lacks_journal_only:
+            self._connection.execute("PRAGMA wal_checkpoint")
+        fault = self._place.fault() or StoreError(f"{self._path} was away for a moment. Repeat the call.")
+        return self._lose(group, fault)
 
     def _perform(self, write: _Write[Any]) -> Any:
         if write.standing is not None and write.standing.lost:
@@ -169,9 +184,10 @@ class Writer:
 class Reader:
     """Reads on a thread of its own."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, place: Place) -> None:
         self._connection = connection
         self._path = str(path)
+        self._place = place
         self._thread = ThreadPoolExecutor(1, "durable-async-reader")
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
@@ -188,9 +204,12 @@ class Reader:
     def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
         try:
             with _transaction(self._connection, "DEFERRED"):
-                return question(self._connection)
+                answer = question(self._connection)
         except sqlite3.Error as error:
             raise fault(error, self._path) from error
+        if (displaced := self._place.fault()) is not None:
+            raise displaced
+        return answer
 
 
 @contextmanager

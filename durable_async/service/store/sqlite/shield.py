@@ -1,0 +1,106 @@
+"""Locks on a store's files that nothing done to the files takes away.
+
+SQLite's own locks belong to the process, and end as soon as anything in it closes another descriptor of the same file:
+a copy of the data folder is enough. Another process then takes the file for abandoned, and deletes its journal. The
+locks here belong to one open descriptor each (``F_OFD_SETLK``), and to the file itself under whatever name:
+
+- one byte that SQLite does not use, for writing: there is one writer
+- the bytes that SQLite locks to show that a file is in use, for reading: nobody gets them alone, which it takes to
+  delete the journal
+- the same for the shared memory beside it: nobody takes it for a dead process's, and truncates it
+
+Where the system has no such locks (it is Linux that has), nothing is locked here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from pathlib import Path
+from typing import Self
+from weakref import WeakSet
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    _SET_LOCK = None
+else:
+    _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
+
+# Where SQLite's own locks are. These numbers are part of its file format.
+_SHARED_BYTES = (0x40000002, 510)
+_WRITER_BYTE = (0x40000200, 1)  # just behind them, in a page that never holds data
+_SHARED_MEMORY_BYTE = (128, 1)
+
+_REFUSED = frozenset({errno.EAGAIN, errno.EACCES})
+_UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})  # to the kernel or the file system
+
+
+class Shield:
+    """Held from when it is made until ``release``, which must not come before SQLite has closed the files."""
+
+    def __init__(self, file: int, path: Path) -> None:
+        self._path = path
+        self._file = file
+        self._descriptors = [file]
+        _held.add(self)
+
+    @classmethod
+    def take(cls, path: Path) -> Self | None:
+        """
+        :param path: of the store's file, which is made if it is not there, for its owner alone
+        :return: None if somebody else has it
+        :raises OSError: it cannot be opened for writing
+        """
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        shield = cls(file, path)
+        if _lock(file, "F_WRLCK", _WRITER_BYTE):
+            return shield
+        shield.release()
+        return None
+
+    def raise_(self) -> None:
+        """Show that the files are in use. To be called when SQLite has opened them."""
+        shared_memory = os.open(f"{self._path}-shm", os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._descriptors.append(shared_memory)
+        _lock(self._file, "F_RDLCK", _SHARED_BYTES)
+        _lock(shared_memory, "F_RDLCK", _SHARED_MEMORY_BYTE)
+
+    def lower(self) -> None:
+        """Let SQLite close the files as it does: the last one out deletes the journal."""
+        for descriptor, place in zip(self._descriptors, (_SHARED_BYTES, _SHARED_MEMORY_BYTE), strict=False):
+            _lock(descriptor, "F_UNLCK", place)
+
+    def release(self) -> None:
+        descriptors, self._descriptors = self._descriptors, []
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: str, place: tuple[int, int]) -> bool:
+    """Whether it is ours now, or cannot be had by anybody."""
+    if _SET_LOCK is None:
+        return True
+    request = struct.pack("hhqqi4x", getattr(fcntl, kind), os.SEEK_SET, *place, 0)
+    try:
+        fcntl.fcntl(descriptor, _SET_LOCK, request)
+    except OSError as error:
+        if error.errno in _REFUSED:
+            return False
+        if error.errno not in _UNKNOWN:
+            raise
+    return True
+
+
+_held: WeakSet[Shield] = WeakSet()
+
+
+def _forked() -> None:
+    """A child shares its parent's descriptors, and would keep the locks of a parent that is dead."""
+    for shield in _held:
+        shield.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

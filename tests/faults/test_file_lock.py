@@ -22,7 +22,7 @@ from durable_async.service import StoreError
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks that belong to one descriptor")
 
-STEPS = '''
+STEPS = """
 import asyncio, os, shutil, sys
 from datetime import timedelta
 from durable_async import durable_execution
@@ -37,7 +37,7 @@ async def start(service, first):
     for number in range(first, first + 20):
         await service.start(waits, number, name=f"n-{number}")
         print(number, flush=True)
-'''
+"""
 LOOKER = """
 import sqlite3, sys
 for _ in range(3):
@@ -132,7 +132,9 @@ async def test_a_hard_link_is_the_same_store(path, tmp_path):
 
 @LINUX
 async def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_lock(path):
-    program = STEPS + '''
+    program = (
+        STEPS
+        + """
 async def main():
     async with DurableService(sys.argv[1]) as service:
         if (child := os.fork()) == 0:
@@ -143,7 +145,8 @@ async def main():
         os.kill(os.getpid(), 9)
 
 asyncio.run(main())
-'''
+"""
+    )
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -158,7 +161,9 @@ asyncio.run(main())
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_that_uses_its_parents_service_is_refused(path):
-    program = STEPS + '''
+    program = (
+        STEPS
+        + """
 async def use(service):
     try:
         await service.start(waits, 7)
@@ -175,7 +180,8 @@ async def main():
         print(os.getpid())
 
 asyncio.run(main())
-'''
+"""
+    )
     sentence, parent = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, path], stdout=subprocess.PIPE, text=True, check=True, timeout=30
     ).stdout.splitlines()
@@ -189,7 +195,9 @@ asyncio.run(main())
 @LINUX
 def test_what_is_acknowledged_after_a_copy_and_a_look_from_outside_survives_a_kill(path, tmp_path):
     """The copy ends SQLite's own locks; who looks into the store then must not delete its journal when it leaves."""
-    program = STEPS + '''
+    program = (
+        STEPS
+        + """
 async def main():
     async with DurableService(sys.argv[1]) as service:
         service.register(waits)
@@ -201,9 +209,13 @@ async def main():
         os.kill(os.getpid(), 9)
 
 asyncio.run(main())
-'''
+"""
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", program, path, tmp_path / "copy"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, path, tmp_path / "copy"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         while process.stdout.readline() != "copied\n":
             pass
@@ -267,7 +279,9 @@ async def test_a_journal_that_belongs_to_the_file_put_there_meanwhile_is_left_al
 
 
 def test_what_only_a_deleted_journal_held_is_saved_into_the_file(path):
-    program = STEPS + '''
+    program = (
+        STEPS
+        + """
 async def main():
     async with DurableService(sys.argv[1]) as service:
         service.register(waits)
@@ -280,7 +294,8 @@ async def main():
         os.kill(os.getpid(), 9)
 
 asyncio.run(main())
-'''
+"""
+    )
     *numbers, refusal = run(program, path, check=False).stdout.splitlines()
     assert "service.db-wal was deleted or moved away while it was in use" in refusal
     with closing(sqlite3.connect(path)) as connection:

@@ -48,6 +48,13 @@ PROGRESS = (
     "active",
 )
 COLUMNS = (*IDENTITY, *OUTCOME, *PROGRESS)
+INTEGERS = (
+    "started_ms",
+    "timeout_seconds",
+    "ended_ms",
+    *(column for column in PROGRESS if column not in {"unseen", "request_id", "token", "pause_reason"}),
+)
+TEXTS = (*(column for column in IDENTITY if column not in {*INTEGERS, "input", "input_digest"}), "request_id", "token")
 
 _NO_INVOCATION: Row = (None, None, None, None)
 _NO_PAUSE: Row = (None, None, None, None)

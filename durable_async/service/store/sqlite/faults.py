@@ -10,12 +10,6 @@ import sqlite3
 
 from durable_async.service.errors import StoreError
 
-
-
-class Superseded(Exception):  # noqa: N818 - what happened to the object
-    """Another object wrote the row of an execution after the one that is to be written now."""
-
-
 REFUSED = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -23,7 +17,7 @@ REFUSED = (
     sqlite3.ProgrammingError,
     OverflowError,
     RecursionError,
-    Superseded,
+    StoreError,
     TypeError,
     ValueError,
 )
@@ -69,6 +63,11 @@ def fault(error: sqlite3.Error, path: str) -> StoreError:
 
 def refusal(error: Exception, path: str) -> StoreError:
     """What ``error``, one of ``REFUSED``, means."""
-    if isinstance(error, Superseded):
-        return StoreError("The execution was written by somebody else meanwhile. Read it again, and repeat the call.")
+    if isinstance(error, StoreError):
+        return error
     return StoreError(f"{path} cannot keep a value of the execution ({type(error).__name__}). Others are kept.")
+
+
+def superseded() -> StoreError:
+    """Of an object that is not, or no longer, the one through which its execution is written."""
+    return StoreError("Somebody else wrote the execution meanwhile. Read it again, and repeat the call.")

@@ -35,14 +35,20 @@ COLUMNS = (
     "request",
     "held",
 )
+TEXTS = ("id", "parent_id", "name", "sub_type", "callback_id")
 _PLAIN = COLUMNS.index("result")  # the columns before are members of the record, as they are
 
+
+INTEGERS = tuple(column for column in COLUMNS[:_PLAIN] if column not in {*TEXTS, "type", "status"})
 
 Taken = tuple[Any, ...]
 """An operation as it was at one moment: its columns up to ``heartbeat_due_ms``, then what must be encoded."""
 
 taken: Callable[[OperationRecord], Taken] = attrgetter(
-    *("type._value_" if name == "type" else "status._value_" if name == "status" else name for name in COLUMNS[:_PLAIN]),
+    *(
+        "type._value_" if name == "type" else "status._value_" if name == "status" else name
+        for name in COLUMNS[:_PLAIN]
+    ),
     *("result", "error", "request", "held"),
 )
 """One call, since every write makes it on the event loop. Plain strings, since SQLite's module binds enums slowly."""

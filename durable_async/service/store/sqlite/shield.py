@@ -60,14 +60,14 @@ class Shield:
         shield.release()
         return None
 
-    def raise_(self) -> None:
+    def cover(self) -> None:
         """Show that the files are in use. To be called when SQLite has opened them."""
         shared_memory = os.open(f"{self._path}-shm", os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self._descriptors.append(shared_memory)
         _lock(self._file, "F_RDLCK", _SHARED_BYTES)
         _lock(shared_memory, "F_RDLCK", _SHARED_MEMORY_BYTE)
 
-    def lower(self) -> None:
+    def uncover(self) -> None:
         """Let SQLite close the files as it does: the last one out deletes the journal."""
         for descriptor, place in zip(self._descriptors, (_SHARED_BYTES, _SHARED_MEMORY_BYTE), strict=False):
             _lock(descriptor, "F_UNLCK", place)

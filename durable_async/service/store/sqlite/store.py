@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
@@ -15,12 +16,15 @@ from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import listing, reading, writing
+from durable_async.service.store.sqlite.faults import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import WriterLock, holder
 from durable_async.service.store.sqlite.residents import Residents, Standing
 from durable_async.service.store.sqlite.shield import Shield
 from durable_async.service.store.sqlite.snapshot import Snapshot, snapshot
 from durable_async.service.store.sqlite.threads import Reader, Writer
+
+_logger = logging.getLogger("durable_async.service")
 
 
 class SqliteStore:
@@ -72,8 +76,8 @@ class SqliteStore:
                 place = Place(self._path, journal=True)
                 self._writer = Writer(connection, self._path, place)
                 undo.push_async_callback(self._writer.aclose)
-                lock.shield.raise_()
-                undo.callback(self._lower, lock.shield, place)
+                lock.shield.cover()
+                undo.callback(self._uncover, lock.shield, place)
             else:
                 place = Place(self._path, journal=False)
             connection = await asyncio.to_thread(open_for_reading, self._path)
@@ -82,9 +86,9 @@ class SqliteStore:
             self._closing = undo.pop_all()
 
     @staticmethod
-    def _lower(shield: Shield, place: Place) -> None:
+    def _uncover(shield: Shield, place: Place) -> None:
         if place.stays():  # or SQLite would delete a journal that belongs to another file
-            shield.lower()
+            shield.uncover()
 
     async def aclose(self) -> None:
         await self._closing.aclose()
@@ -119,7 +123,7 @@ class SqliteStore:
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
         writes, taken, standing = self._writes, snapshot(execution, changes), self._residents.standing(execution)
         if standing is None:
-            raise StoreError("The execution was written by somebody else. Read it again, and repeat the call.")
+            raise superseded()
         before, standing.events = standing.events, taken.event_count
         with_outcome, standing.status = standing.status != taken.status, taken.status
         work = partial(writing.save, taken, standing, before, with_outcome=with_outcome)
@@ -185,7 +189,11 @@ class SqliteStore:
                 del self._loading[execution_id]
         if loaded is None or deleted:
             return self._residents.get(execution_id)
-        return self._residents.admit(loaded.execution, loaded.standing)
+        execution = self._residents.admit(loaded.execution, loaded.standing)
+        if loaded.repaired and execution is loaded.execution:
+            _logger.warning("%s was repaired: its history went on after what was kept of its state", execution.arn)
+            await self.save(execution, Changes(operations={**execution.by_id}))
+        return execution
 
     async def _added_before(self, execution_id: str) -> None:
         """Return when no new execution of that id waits to be written. One that is kept is resident then."""

@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from durable_async.service.errors import StoreError
+from durable_async.service.store.sqlite.damage import is_damage
 from durable_async.service.store.sqlite.faults import REFUSED, fault, refusal
 from durable_async.service.store.sqlite.files import Place
 from durable_async.service.store.sqlite.residents import Standing
@@ -156,6 +157,8 @@ class Writer:
         except REFUSED:
             raise
         except sqlite3.Error as error:
+            if is_damage(error) and len(group) > 1:  # at one place in the file
+                return [self._write_alone(write) for write in group]
             return self._lose(group, fault(error, self._path))
         # After the commit, since nothing is acknowledged before this: what is there now was there when it was written.
         self._displaced = not self._place.stays()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from durable_async.service.store.sqlite import event_row, execution_row, operation_row
-from durable_async.service.store.sqlite.faults import Superseded
+from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing
+from durable_async.service.store.sqlite.faults import superseded
 from durable_async.service.store.sqlite.payloads import Row, Written
 from durable_async.service.store.sqlite.residents import Standing
 from durable_async.service.store.sqlite.snapshot import Snapshot
@@ -47,7 +48,7 @@ _EVENT = _insert("events", *_EVENT_COLUMNS)
 _TWO_EVENTS = f"{_EVENT}, {_places(_EVENT_COLUMNS)}"  # what most writes have
 _PAYLOAD = _insert("payloads", "execution", "digest", "body", verb="INSERT OR IGNORE")
 _DELETE = "DELETE FROM executions WHERE position = ?"  # the rest follows by its foreign keys
-_CLOSED = "SELECT position, id FROM executions WHERE ended_ms < ? ORDER BY ended_ms LIMIT ?"
+_CLOSED = "SELECT position, id FROM executions WHERE ended_ms < ? ORDER BY ended_ms"
 
 
 def add(taken: Snapshot, standing: Standing, connection: sqlite3.Connection) -> str | None:
@@ -75,17 +76,20 @@ def save(
 
     :param events: the row's ``event_count``, if this object was the last to write it
     :param with_outcome: whether the status may have changed since the last write
-    :raises Superseded: another object wrote the row
+    :raises DamagedExecutionError: the place in the file is damaged
+    :raises StoreError: another object wrote the row
     """
     position, written = standing.position, Written()
-    if with_outcome:
-        saved = connection.execute(_SAVE_WITH_OUTCOME, (*_outcome(taken, written), *taken.progress, position, events))
-    else:
-        saved = connection.execute(_SAVE, (*taken.progress, position, events))
-    if saved.rowcount == 1:
-        _save_record(connection, position, taken, written)
-    elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is not None:
-        raise Superseded
+    with naming_for_writing(taken.execution.id):
+        if with_outcome:
+            row = (*_outcome(taken, written), *taken.progress, position, events)
+            saved = connection.execute(_SAVE_WITH_OUTCOME, row)
+        else:
+            saved = connection.execute(_SAVE, (*taken.progress, position, events))
+        if saved.rowcount == 1:
+            _save_record(connection, position, taken, written)
+        elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is not None:
+            raise superseded()
 
 
 def _outcome(taken: Snapshot, written: Written) -> Row:
@@ -105,18 +109,37 @@ def _save_record(connection: sqlite3.Connection, position: int | None, taken: Sn
 
 
 def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:
-    """Return the ids of the deleted."""
-    found = connection.execute(_FIND, (execution_id,)).fetchall()
-    connection.executemany(_DELETE, found)
+    """Return the ids of the deleted.
+
+    :raises DamagedExecutionError: the place in the file is damaged
+    """
+    with naming_for_writing(execution_id):
+        found = connection.execute(_FIND, (execution_id,)).fetchall()
+        connection.executemany(_DELETE, found)
     return [execution_id]
 
 
 def delete_closed(before_ms: int, count: int, connection: sqlite3.Connection) -> list[str]:
-    """Return the ids of the deleted: those of ``count`` that were closed before ``before_ms``, earliest first."""
-    found = connection.execute(_CLOSED, (before_ms, count)).fetchall()
-    connection.executemany(_DELETE, [(position,) for position, _ in found])
+    """Return the ids of the deleted: those of ``count`` that were closed before ``before_ms``, earliest first. What is
+    damaged stays.
+    """
+    deleted: list[str] = []
+    closed = connection.execute(_CLOSED, (before_ms,))
+    while len(deleted) < count and (portion := closed.fetchmany(count - len(deleted))):
+        deleted += [found for position, found in portion if _delete_undamaged(position, connection)]
+    closed.close()
     _vacuum(connection)
-    return [execution_id for _, execution_id in found]
+    return deleted
+
+
+def _delete_undamaged(position: int, connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute(_DELETE, (position,))
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
 
 
 def _vacuum(connection: sqlite3.Connection) -> None:

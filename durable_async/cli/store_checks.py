@@ -9,8 +9,10 @@ from pathlib import Path
 
 from durable_async.cli.findings import Finding, broken, doubtful, well
 from durable_async.service.errors import StoreError
+from durable_async.service.store.sqlite.damage import is_damage
 from durable_async.service.store.sqlite.faults import fault
 from durable_async.service.store.sqlite.files import locate, open_for_reading
+from durable_async.service.store.sqlite.inspection import damaged_executions
 from durable_async.service.store.sqlite.lock import holder
 
 _SHOWN = 5  # executions by name
@@ -40,11 +42,13 @@ def check_store(file: Path) -> Iterator[Finding]:
 def _of(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     yield well("store", f"{path}, version {version}")
-    found = [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
+    found = _integrity(connection)
     if found != ["ok"]:
         yield broken("integrity", "; ".join(found), "stop its service, and restore a backup")
+        yield from _damaged(connection)
         return
     yield well("integrity", "ok")
+    yield from _damaged(connection)
     pid = holder(path)
     yield well("writer", "none" if pid is None else f"process {pid}")
     counts = connection.execute("SELECT status, count(*) FROM executions GROUP BY status ORDER BY status").fetchall()
@@ -56,3 +60,21 @@ def _of(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
         more = f" and {len(quarantined) - _SHOWN} more" if len(quarantined) > _SHOWN else ""
         advice = "their handlers crashed again and again: mend them, then durable-async resume"
         yield doubtful("quarantine", ", ".join(quarantined[:_SHOWN]) + more, advice)
+
+
+def _integrity(connection: sqlite3.Connection) -> list[str]:
+    try:
+        return [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return ["a page of the file cannot be read"]
+
+
+def _damaged(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for damaged in damaged_executions(connection):
+        found = f"{damaged.name}: {damaged.what}"
+        if damaged.repairable:
+            yield doubtful("damaged", found, "start its service, which repairs it when it is used")
+        else:
+            yield broken("damaged", found, "the others go on; restore a backup of the store to have this one back")

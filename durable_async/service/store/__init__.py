@@ -66,6 +66,9 @@ class Store(Protocol):
     it is durable. ``add`` and ``save`` are to be called before anything else changes the execution: what they keep
     must be what ``changes`` led to. What they return is only to wait for.
 
+    ``load`` and ``events`` raise a :class:`~durable_async.service.errors.DamagedExecutionError` of an execution that is
+    kept and cannot be read. What is not damaged is not concerned.
+
     After a write has failed, the object in memory is ahead of what is kept. It is dropped: the next ``load`` gives
     another one, as it was last kept, and saving the old one fails.
 
@@ -82,13 +85,14 @@ class Store(Protocol):
     def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
         """Keep a new execution, as it is at the call.
 
-        :return: None; or, with nothing kept, the execution of the same function that has the name already
+        :return: None; or, with nothing kept, the execution that has the id already, or is of the same function and has
+            the name
         """
         ...
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
         """Keep the execution's own fields, as they are at the call, and what ``changes`` holds. Nothing happens if it
-        was deleted.
+        was deleted. It is compared with what is kept first: nothing is written over what another object wrote.
 
         Also what earlier calls saved of it is durable when this returns, so that with empty changes it is a barrier.
         """

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+from durable_async.service.errors import StoreError
 from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
@@ -29,7 +30,7 @@ class MemoryStore:
 
     def _add(self, execution: Execution, changes: Changes) -> Execution | None:
         key = (execution.function_name, execution.name)
-        if (existing := self._by_name.get(key)) is not None:
+        if (existing := self._by_name.get(key) or self._executions.get(execution.id)) is not None:
             return existing
         self._added += 1
         self._by_name[key] = execution
@@ -40,8 +41,11 @@ class MemoryStore:
         return None
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
-        if execution.id in self._executions:
+        kept = self._executions.get(execution.id)
+        if kept is execution:
             self._events[execution.id].extend(changes.events)
+        elif kept is not None:
+            raise StoreError("Somebody else wrote the execution meanwhile. Read it again, and repeat the call.")
         return _ended(None)
 
     async def barrier(self) -> None:

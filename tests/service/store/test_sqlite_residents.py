@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
+import tempfile
 import threading
 import weakref
+from contextlib import ExitStack, closing, nullcontext, suppress
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 from machine_driver import step
 from store_support import Gate, World, opened
 
 from durable_async.service.errors import StoreError
 from durable_async.service.machine import Changes
+from durable_async.service.store.sqlite import SqliteStore
 
 
 async def in_memory(store, names):
@@ -143,6 +151,89 @@ async def test_a_name_that_is_freed_while_a_start_waits_is_taken(tmp_path):
         assert await starting is None
         await deleting
         assert await store.load("orders-second") is second
+
+
+async def test_an_object_that_another_one_overtook_is_refused_and_read_again(tmp_path):
+    """As another process, or another store, may do that writes to the file."""
+    path = tmp_path / "service.db"
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start("a")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE executions SET event_count = 2")
+            connection.execute(
+                "INSERT INTO events SELECT execution, 2, type, at_ms, operation_id, name, sub_type, "
+                "parent_id, details, payload_member, payload_digest FROM events"
+            )
+            connection.commit()
+        with pytest.raises(StoreError, match="Somebody else wrote the execution"):
+            await world.write(execution, step("SUCCEED", Payload="1"))
+        again = await store.load(execution.id)
+        assert again is not execution
+        assert again.event_count == 2
+        await world.write(again, step("SUCCEED", Payload="1"))
+        with pytest.raises(StoreError, match="An earlier write"):
+            await store.save(execution, Changes())
+
+
+class OneObject(RuleBasedStateMachine):
+    """Starts, loads, saves and deletions of a few identities, in any order and many at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        path = Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "service.db"
+        self.loop = self.stack.enter_context(asyncio.Runner())
+        self.store = SqliteStore(path, durability="normal", resident=1)
+        self.loop.run(self.store.open())
+        self.world = World(self.store)
+
+    @rule(
+        calls=st.lists(
+            st.tuples(st.sampled_from(["add", "load", "save", "delete"]), st.sampled_from("abc")), max_size=8
+        )
+    )
+    def several_at_once(self, calls):
+        self.loop.run(self.call(calls))
+
+    async def call(self, calls):
+        held = {name: await self.store.load(f"orders-{name}") for name in "abc"}
+        self.deleted = {name for what, name in calls if what == "delete"}
+        answers = await asyncio.gather(*(getattr(self, what)(name, held[name]) for what, name in calls))
+        for name in "abc":
+            found = [
+                each for each in await asyncio.gather(*(self.store.load(f"orders-{name}") for _ in range(3))) if each
+            ]
+            assert len({id(each) for each in found}) <= 1
+            if found and name not in self.deleted:
+                given = {id(each) for (_, of), each in zip(calls, answers, strict=True) if of == name and each}
+                assert given <= {id(found[0])}
+                events = await self.store.events(f"orders-{name}", 1, 1000, newest_first=False)
+                assert [event.id for event in events] == [*range(1, found[0].event_count + 1)]
+
+    async def add(self, name, _):
+        execution = self.world.new(name)
+        return await self.store.add(execution, execution.take_changes()) or execution
+
+    async def load(self, name, _):
+        return await self.store.load(f"orders-{name}")
+
+    async def save(self, name, held):
+        if held is not None:
+            with suppress(StoreError) if name in self.deleted else nullcontext():  # another one may be there by now
+                await self.world.write(held, step("SUCCEED", f"s{len(held.operations)}", Payload="1"))
+        return held
+
+    async def delete(self, name, _):
+        await self.store.delete(f"orders-{name}")
+
+    def teardown(self) -> None:
+        self.loop.run(self.store.aclose())
+        self.stack.close()
+
+
+OneObject.TestCase.settings = settings(max_examples=30, stateful_step_count=10, deadline=None)
+TestOneObject = OneObject.TestCase
 
 
 # --- for reading only ---

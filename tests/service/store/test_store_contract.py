@@ -9,6 +9,7 @@ from machine_driver import START_MS, step, wait
 from store_support import World, opened_by_name
 
 from durable_async.service import machine
+from durable_async.service.errors import StoreError
 from durable_async.service.machine import Changes
 from durable_async.service.store import ExecutionQuery, OpenExecution
 
@@ -53,6 +54,32 @@ async def test_a_taken_name_gives_the_one_that_has_it(world):
     assert await world.store.add(second, second.take_changes()) is first
     assert await world.store.load("orders-second") is None
     assert await names(world) == ["a"]
+
+
+async def test_a_taken_id_gives_the_one_that_has_it(world):
+    """Also under another name: two objects for one identity would write over each other."""
+    first = await world.start("a", payload="1")
+    await world.write(first, step("SUCCEED", Payload="1"))
+    events = first.event_count
+    for name in "ab":
+        second = world.new(name, payload="2")
+        second.id = first.id
+        assert await world.store.add(second, second.take_changes()) is first
+        with pytest.raises(StoreError, match="Read it again"):
+            await world.store.save(second, Changes())
+        assert await world.store.load(first.id) is first
+    await world.write(first, step("SUCCEED", "t", Payload="1"))
+    assert await ids(world, first.id, 1, 100) == [*range(1, first.event_count + 1)]
+    assert first.event_count > events
+
+
+async def test_of_two_that_are_added_under_one_id_at_once_one_is_kept(world):
+    first, second = world.new("a"), world.new("b")
+    second.id = first.id
+    adding = [asyncio.ensure_future(world.store.add(each, each.take_changes())) for each in (first, second)]
+    loading = asyncio.ensure_future(world.store.load(first.id))
+    assert await asyncio.gather(*adding) == [None, first]
+    assert await loading is first
 
 
 async def test_functions_may_have_executions_of_the_same_name(world):

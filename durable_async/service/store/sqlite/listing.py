@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from durable_async.service.store import ExecutionQuery, Summary
+from durable_async.service.store.sqlite.damage import is_damage
+from durable_async.service.store.sqlite.payloads import Row
 
 _LAST = 2**63 - 1
 
 _SUMMARIES = "SELECT position, arn, name, function_arn, status, started_ms, ended_ms FROM executions"
+_ONE = f"{_SUMMARIES} WHERE position = ?"
+_POSITIONS = "SELECT position FROM executions WHERE function_name = ? AND position BETWEEN ? AND ?"
+_TYPES = [int, str, str, str, str, int]
 _LATEST_ERA = "SELECT era FROM executions ORDER BY position DESC LIMIT 1"
 _SPAN = """
     SELECT
@@ -60,11 +66,39 @@ def _within(query: ExecutionQuery, span: Span, count: int, connection: sqlite3.C
     """Up to ``count``. Several statuses are asked for one by one, each in its index."""
     found: list[Summary] = []
     for status in query.statuses or (None,):
-        question = statement(query, status)
-        values = (query.function_name, *span, status, query.name, count)
-        found += [Summary(*row) for row in connection.execute(question, [each for each in values if each is not None])]
+        try:
+            values = [query.function_name, *span, status, query.name, count]
+            rows = connection.execute(
+                statement(query, status), [each for each in values if each is not None]
+            ).fetchall()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            rows = None
+        if rows is None or not all(map(_readable, rows)):
+            rows = [*islice(_one_by_one(query, span, status, connection), count)]
+        found += [Summary(*row) for row in rows]
     found.sort(key=lambda summary: summary.position, reverse=not query.oldest_first)
     return found[:count]
+
+
+def _one_by_one(query: ExecutionQuery, span: Span, status: str | None, connection: sqlite3.Connection) -> Iterator[Row]:
+    """The rows that can be read, where some cannot: positions come from an index."""
+    order = "position" if query.oldest_first else "position DESC"
+    for (position,) in connection.execute(f"{_POSITIONS} ORDER BY {order}", (query.function_name, *span)):  # noqa: S608
+        try:
+            row = connection.execute(_ONE, (position,)).fetchone()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            continue
+        if _readable(row) and status in {None, row[4]} and query.name in {None, row[2]}:
+            yield row
+
+
+def _readable(row: Row) -> bool:
+    """Whether each column holds what it should: position, four texts, and two times, of which the last may be none."""
+    return [*map(type, row[:6])] == _TYPES and type(row[6]) in {int, type(None)}
 
 
 def statement(query: ExecutionQuery, status: str | None) -> str:

@@ -152,7 +152,7 @@ class Writer:
         if self._displaced and (displaced := self._place.fault()) is not None:
             return self._lose(group, displaced)
         try:
-            with _transaction(self._connection, "IMMEDIATE"):
+            with _transaction(self._connection):
                 outcomes = [self._perform(write) for write in group]
         except REFUSED:
             raise
@@ -206,8 +206,11 @@ class Reader:
 
     def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            with _transaction(self._connection, "DEFERRED"):
+            self._connection.execute("BEGIN")
+            try:
                 answer = question(self._connection)
+            finally:
+                self._connection.execute("ROLLBACK")  # COMMIT fails after a page that cannot be read
         except sqlite3.Error as error:
             raise fault(error, self._path) from error
         if (displaced := self._place.fault()) is not None:
@@ -216,8 +219,8 @@ class Reader:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str) -> Generator[None]:
-    connection.execute(f"BEGIN {kind}")
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")

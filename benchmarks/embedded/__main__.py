@@ -41,6 +41,8 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
     dbos = python_of(DBOS, options.venvs)
     contenders = [
         ("ours, in memory", sys.executable, "ours", "full", False),
+        ("a bare thread, normal", sys.executable, "floor", "normal", True),
+        ("a bare thread, full", sys.executable, "floor", "full", True),
         ("ours, normal", sys.executable, "ours", "normal", True),
         ("ours, full", sys.executable, "ours", "full", True),
         ("dbos, WAL, normal", dbos, "dbos", "NORMAL", True),

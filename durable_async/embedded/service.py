@@ -53,8 +53,8 @@ class DurableService:
 
     The service belongs to the event loop on which it is entered. One process at a time has the file.
 
-    :param path: of the SQLite file, made if it is not there, for its owner alone; None or ``":memory:"``: nothing outlives
-        the service. SQLite's ``file:`` URIs raise a ``ValueError``
+    :param path: of the SQLite file, made if it is not there, for its owner alone; None or ``":memory:"``: nothing
+        outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
     :param durability: what an answer survives: ``"full"``, the loss of power too; ``"normal"``, the death of the
         process, and not always that of the machine, at less cost
     :param execution_timeout: of the executions of functions registered without one; up to 366 days
@@ -87,8 +87,11 @@ class DurableService:
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
+        store = None
+        if path is not None and fspath(path) != ":memory:":
+            store = SqliteStore(path, durability=durability)
         self.api: DurableApi = DurableApi(
-            store=None if path is None or fspath(path) == ":memory:" else SqliteStore(path, durability=durability),
+            store=store,
             clock=clock,
             region=region,
             account=account,

@@ -18,7 +18,7 @@ from durable_async.lazy import names_from
 if TYPE_CHECKING:
     from durable_async.service.answers import Closed, Started
     from durable_async.service.api import DurableApi
-    from durable_async.service.errors import ApiError, StoreError
+    from durable_async.service.errors import ApiError, DamagedExecutionError, StoreError
     from durable_async.service.functions import (
         Function,
         InvocationFailed,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ApiError",
     "Closed",
+    "DamagedExecutionError",
     "DurableApi",
     "Function",
     "InvocationFailed",
@@ -55,6 +56,7 @@ _LATER = {
     "Limits": "machine",
     "LocalFunction": "functions",
     "Started": "answers",
+    "DamagedExecutionError": "errors",
     "StoreError": "errors",
     "plain_function": "functions",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -131,7 +130,7 @@ async def test_a_hard_link_is_the_same_store(path, tmp_path):
 
 
 @LINUX
-async def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_lock(path):
+def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_lock(path):
     program = (
         STEPS
         + """

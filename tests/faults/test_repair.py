@@ -78,7 +78,7 @@ def change(path: Path, script: str) -> None:
 def kept(path: Path) -> tuple[int, str, int]:
     with closing(sqlite3.connect(path)) as connection:
         count = "SELECT count(*) FROM events"
-        return connection.execute(f"SELECT event_count, status, ({count}) FROM executions").fetchone()  # noqa: S608
+        return connection.execute(f"SELECT event_count, status, ({count}) FROM executions").fetchone()
 
 
 async def test_an_execution_that_had_ended_has_ended_again(path, caplog):

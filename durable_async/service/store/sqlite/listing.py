@@ -85,7 +85,7 @@ def _within(query: ExecutionQuery, span: Span, count: int, connection: sqlite3.C
 def _one_by_one(query: ExecutionQuery, span: Span, status: str | None, connection: sqlite3.Connection) -> Iterator[Row]:
     """The rows that can be read, where some cannot: positions come from an index."""
     order = "position" if query.oldest_first else "position DESC"
-    for (position,) in connection.execute(f"{_POSITIONS} ORDER BY {order}", (query.function_name, *span)):  # noqa: S608
+    for (position,) in connection.execute(f"{_POSITIONS} ORDER BY {order}", (query.function_name, *span)):
         try:
             row = connection.execute(_ONE, (position,)).fetchone()
         except sqlite3.Error as error:

@@ -51,9 +51,7 @@ _FUNCTION_NAMES = """
 
 @attrs.frozen
 class Loaded:
-    """
-    :ivar repaired: the history went on after what the row said, and the execution is as the history says
-    """
+    """:ivar repaired: the history went on after what the row said, and the execution is as the history says"""
 
     execution: Execution
     standing: Standing
@@ -61,9 +59,7 @@ class Loaded:
 
 
 def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
-    """
-    :raises DamagedExecutionError: it is there, and cannot be read
-    """
+    """:raises DamagedExecutionError: it is there, and cannot be read"""
     with naming(execution_id, "its row"):
         found = connection.execute(_EXECUTION, (execution_id,)).fetchone()
         if found is None:
@@ -109,9 +105,7 @@ def _check_order(execution: Execution, operations: Sequence[OperationRecord]) ->
 def events(
     execution_id: str, first: int, count: int, connection: sqlite3.Connection, *, newest_first: bool
 ) -> list[Event]:
-    """
-    :raises DamagedExecutionError: one of them is missing or cannot be read
-    """
+    """:raises DamagedExecutionError: one of them is missing or cannot be read"""
     with naming(execution_id, "its history"):
         found = connection.execute(_POSITION, (execution_id,)).fetchone()
         if found is None:

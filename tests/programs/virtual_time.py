@@ -7,7 +7,6 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
-
 _BUSY_TURNS = 10_000
 """After this many turns that all had something to run, the clock moves on anyway: code that tries again in each turn, as a
 cancelled scope of anyio does with a task that does not end, may be waiting for a timer that time has to reach."""

@@ -44,8 +44,8 @@ def replay_history(
     nothing is written. HISTORY is a file, or - for stdin: what "history --json" prints, or what
     "aws lambda get-durable-execution-history --include-execution-data" does.
 
-    The exit code is 0 if the code replays the history, or goes on after it if the execution is open. It is 1 if the code
-    diverges, ends differently or skips recorded operations.
+    The exit code is 0 if the code replays the history, or goes on after it if the execution is open. It is 1 if the
+    code diverges, ends differently or skips recorded operations.
     """
     if (history is None) == (execution is None):
         raise click.UsageError("give a HISTORY or --execution, one of them")

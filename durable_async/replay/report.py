@@ -140,7 +140,7 @@ class ReplayReport:
         lines += [f"not called any more: {operation}" for operation in self.skipped]
         if self.execution_arn is None and not self.passed:
             lines.append(
-                "the execution's ARN is not known: ctx.uuid() and ctx.random() give other values than in the recorded run"
+                "the ARN is not known, so ctx.uuid() and ctx.random() give other values than in the recorded run"
             )
         return "\n".join(lines)
 

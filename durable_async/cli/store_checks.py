@@ -14,6 +14,7 @@ from durable_async.service.store.sqlite.faults import fault
 from durable_async.service.store.sqlite.files import locate, open_for_reading
 from durable_async.service.store.sqlite.inspection import damaged_executions
 from durable_async.service.store.sqlite.lock import holder
+from durable_async.service.store.sqlite.shield import is_held
 
 _SHOWN = 5  # executions by name
 
@@ -29,8 +30,9 @@ _OPEN = """
 def check_store(file: Path) -> Iterator[Finding]:
     try:
         path = locate(file)
+        writer = _writer(path)
         with closing(open_for_reading(path)) as connection:
-            yield from _of(connection, path)
+            yield from _of(connection, path, writer)
     except StoreError as error:
         sentence, _, advice = error.message.partition(". ")
         yield broken("store", sentence, advice)
@@ -39,7 +41,14 @@ def check_store(file: Path) -> Iterator[Finding]:
         yield broken("store", sentence, advice)
 
 
-def _of(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
+def _writer(path: Path) -> str:
+    pid = holder(path)
+    if pid is not None:
+        return f"process {pid}"
+    return "a process that the lock file does not name" if path.exists() and is_held(path) else "none"
+
+
+def _of(connection: sqlite3.Connection, path: Path, writer: str) -> Iterator[Finding]:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     yield well("store", f"{path}, version {version}")
     found = _integrity(connection)
@@ -49,8 +58,7 @@ def _of(connection: sqlite3.Connection, path: Path) -> Iterator[Finding]:
         return
     yield well("integrity", "ok")
     yield from _damaged(connection)
-    pid = holder(path)
-    yield well("writer", "none" if pid is None else f"process {pid}")
+    yield well("writer", writer)
     counts = connection.execute("SELECT status, count(*) FROM executions GROUP BY status ORDER BY status").fetchall()
     yield well("executions", ", ".join(f"{count} {status}" for status, count in counts) or "none")
     if still_open := connection.execute(_OPEN).fetchall():

@@ -89,6 +89,8 @@ class DurableService:
             raise ValueError(f"retention must be a whole number of days, not {retention}")
         store = None
         if path is not None and fspath(path) != ":memory:":
+            if fspath(path).startswith("file:"):
+                raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability)
         self.api: DurableApi = DurableApi(
             store=store,

@@ -18,6 +18,7 @@ import pytest
 from durable_async import durable_execution
 from durable_async.embedded import DurableService
 from durable_async.service import StoreError
+from durable_async.service.store.sqlite import SqliteStore
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has locks that belong to one descriptor")
 
@@ -93,6 +94,12 @@ except Exception as error:
 else:
     print("opened")
 """
+DOCTOR = """
+import sys
+from durable_async.cli import main
+sys.argv[1:] = ["doctor", "--store", sys.argv[1]]
+main()
+"""
 
 
 # --- one writer ---
@@ -116,6 +123,7 @@ async def test_a_second_process_is_refused_although_the_lock_file_was(path, deed
         if deed == "replaced by a copy":
             lock.write_bytes(content)
         assert "is in use by another process, and only one" in run(SECOND, path).stdout
+        assert "writer      a process that the lock file does not name" in run(DOCTOR, path, check=False).stdout
 
 
 @LINUX
@@ -317,8 +325,16 @@ async def test_memory_is_memory(tmp_path, monkeypatch, memory):
 
 
 def test_a_uri_is_refused():
-    with pytest.raises(ValueError, match=r"file:a\.db\?mode=memory is not the path of a file. Give a plain path"):
+    with pytest.raises(ValueError, match=r"file:a\.db\?mode=memory is a URI. Give the plain path"):
         DurableService("file:a.db?mode=memory")
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:a.db?mode=memory"])
+async def test_a_store_that_needs_a_file_refuses_what_is_none(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"is not the path of a file\. Give a plain path"):
+        await SqliteStore(name).open()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_new_files_are_readable_by_their_owner_alone(path):

@@ -74,8 +74,10 @@ def _identity(path: str) -> tuple[int, int] | None:
 def locate(path: Path) -> Path:
     """The file itself, behind symbolic links. It need not exist.
 
-    :raises StoreError: its directory does not exist, or it was emptied
+    :raises StoreError: it is a name of SQLite's own, its directory does not exist, or it was emptied
     """
+    if str(path) == ":memory:" or str(path).startswith("file:"):
+        raise StoreError(f"{path} is not the path of a file. Give a plain path; without any, executions are in memory.")
     path = path.resolve()
     if not path.parent.is_dir():
         raise StoreError(f"The directory {path.parent} does not exist. Create it, or choose another file.")

@@ -17,22 +17,21 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from weakref import WeakSet
 
-try:
+if sys.platform == "linux":
     import fcntl
-except ImportError:  # Windows
-    _SET_LOCK = None
-else:
-    _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
 
 # Where SQLite's own locks are. These numbers are part of its file format.
 _SHARED_BYTES = (0x40000002, 510)
 _WRITER_BYTE = (0x40000200, 1)  # just behind them, in a page that never holds data
 _SHARED_MEMORY_BYTE = (128, 1)
 
+_FLOCK = "hhqqi4x"  # struct flock: kind, from where, first byte, bytes, process
 _REFUSED = frozenset({errno.EAGAIN, errno.EACCES})
 _UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})  # to the kernel or the file system
 
@@ -78,18 +77,30 @@ class Shield:
             os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody has the store at ``path`` open for writing. False as well where that cannot be found out.
+
+    Not for a process that has the store open itself: looking ends the locks that SQLite has there.
+    """
+    if sys.platform == "linux":
+        with path.open("rb") as file, suppress(OSError):
+            request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *_WRITER_BYTE, 0)
+            answer: bytes = fcntl.fcntl(file, fcntl.F_OFD_GETLK, request)
+            return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+    return False
+
+
 def _lock(descriptor: int, kind: str, place: tuple[int, int]) -> bool:
     """Whether it is ours now, or cannot be had by anybody."""
-    if _SET_LOCK is None:
-        return True
-    request = struct.pack("hhqqi4x", getattr(fcntl, kind), os.SEEK_SET, *place, 0)
-    try:
-        fcntl.fcntl(descriptor, _SET_LOCK, request)
-    except OSError as error:
-        if error.errno in _REFUSED:
-            return False
-        if error.errno not in _UNKNOWN:
-            raise
+    if sys.platform == "linux":
+        request = struct.pack(_FLOCK, getattr(fcntl, kind), os.SEEK_SET, *place, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        except OSError as error:
+            if error.errno in _REFUSED:
+                return False
+            if error.errno not in _UNKNOWN:
+                raise
     return True
 
 

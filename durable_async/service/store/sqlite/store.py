@@ -49,8 +49,6 @@ class SqliteStore:
         read_only: bool = False,
         resident: int = 1000,
     ) -> None:
-        if os.fspath(path) == ":memory:" or os.fspath(path).startswith("file:"):
-            raise ValueError(f"{path} is not the path of a file. Give a plain path, or None for a store in memory")
         self._path = Path(path)
         self._pid = os.getpid()
         self._durability: Durability = durability

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Self
 from weakref import WeakSet
 
+from durable_async.service.store.sqlite.files import make_private
+
 if sys.platform == "linux":
     import fcntl
 
@@ -39,10 +41,9 @@ _UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK
 class Shield:
     """Held from when it is made until ``release``, which must not come before SQLite has closed the files."""
 
-    def __init__(self, file: int, path: Path) -> None:
+    def __init__(self, path: Path, *descriptors: int) -> None:
         self._path = path
-        self._file = file
-        self._descriptors = [file]
+        self._descriptors = [*descriptors]  # of the file, and of the shared memory
         _held.add(self)
 
     @classmethod
@@ -52,24 +53,31 @@ class Shield:
         :return: None if somebody else has it
         :raises OSError: it cannot be opened for writing
         """
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        shield = cls(file, path)
-        if _lock(file, "F_WRLCK", _WRITER_BYTE):
-            return shield
-        shield.release()
-        return None
+        if sys.platform == "linux":
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            shield = cls(path, file)
+            if not _lock(file, fcntl.F_WRLCK, _WRITER_BYTE):
+                shield.release()
+                return None
+        else:  # a descriptor without a lock would only end SQLite's when it is closed
+            make_private(path)
+            shield = cls(path)
+        return shield
 
     def cover(self) -> None:
         """Show that the files are in use. To be called when SQLite has opened them."""
-        shared_memory = os.open(f"{self._path}-shm", os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        self._descriptors.append(shared_memory)
-        _lock(self._file, "F_RDLCK", _SHARED_BYTES)
-        _lock(shared_memory, "F_RDLCK", _SHARED_MEMORY_BYTE)
+        if sys.platform == "linux":
+            self._descriptors.append(os.open(f"{self._path}-shm", os.O_RDONLY | os.O_CLOEXEC))
+            self._lock_both(fcntl.F_RDLCK)
 
     def uncover(self) -> None:
         """Let SQLite close the files as it does: the last one out deletes the journal."""
+        if sys.platform == "linux":
+            self._lock_both(fcntl.F_UNLCK)
+
+    def _lock_both(self, kind: int) -> None:
         for descriptor, place in zip(self._descriptors, (_SHARED_BYTES, _SHARED_MEMORY_BYTE), strict=False):
-            _lock(descriptor, "F_UNLCK", place)
+            _lock(descriptor, kind, place)
 
     def release(self) -> None:
         descriptors, self._descriptors = self._descriptors, []
@@ -83,17 +91,17 @@ def is_held(path: Path) -> bool:
     Not for a process that has the store open itself: looking ends the locks that SQLite has there.
     """
     if sys.platform == "linux":
-        with path.open("rb") as file, suppress(OSError):
+        with suppress(OSError), path.open("rb") as file:
             request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *_WRITER_BYTE, 0)
             answer: bytes = fcntl.fcntl(file, fcntl.F_OFD_GETLK, request)
             return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
     return False
 
 
-def _lock(descriptor: int, kind: str, place: tuple[int, int]) -> bool:
+def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> bool:
     """Whether it is ours now, or cannot be had by anybody."""
     if sys.platform == "linux":
-        request = struct.pack(_FLOCK, getattr(fcntl, kind), os.SEEK_SET, *place, 0)
+        request = struct.pack(_FLOCK, kind, os.SEEK_SET, *place, 0)
         try:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
         except OSError as error:

@@ -59,6 +59,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[_Write[Any] | None] = SimpleQueue()  # None: close
         self._unsettled = 0
+        self._closing = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
         # A program that forgets to close it must be able to end.
         Thread(target=self._work, name="durable-async-writer", daemon=True).start()
@@ -77,6 +78,8 @@ class Writer:
         :param settled: called with the outcome on the event loop, also if nobody waits any more
         :return: resolved when it is durable; with a StoreError when it failed
         """
+        if self._closing:
+            raise StoreError(f"{self._path} is being closed.")
         done: asyncio.Future[T] = self._loop.create_future()
         self._unsettled += 1
         self._waiting.put(_Write(work, done, standing, size, settled))
@@ -90,6 +93,7 @@ class Writer:
 
     async def aclose(self) -> None:
         """Return when everything that was put is durable, and the file is closed."""
+        self._closing = True
         self._waiting.put(None)
         await asyncio.shield(self._closed)
 
@@ -111,8 +115,10 @@ class Writer:
         for group in self._groups():
             self._tell(partial(self._settle, group, self._write(group)))
             del group  # or what was written would stay in memory until the next write
-        self._connection.close()
-        self._tell(partial(self._closed.set_result, None))
+        try:
+            self._connection.close()
+        finally:
+            self._tell(partial(self._closed.set_result, None))
 
     def _tell(self, call: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop was closed before the store, and nobody waits any more
@@ -167,7 +173,8 @@ class Writer:
     def _displace(self, group: Sequence[_Write[Any]]) -> list[Any]:
         """The files are not where they were: refuse, and save what only the journal holds."""
         if self._place.lacks_journal_only:
-            self._connection.execute("PRAGMA wal_checkpoint")
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint")
         fault = self._place.fault() or StoreError(f"{self._path} was away for a moment. Repeat the call.")
         return self._lose(group, fault)
 

@@ -25,7 +25,9 @@ COLUMNS = (
 
 def event_row(event: Event, written: Written) -> Row:
     member, digest = _long_payload(event.details, written)
-    details = {name: value for name, value in event.details.items() if name != member}
+    details: Mapping[str, Any] = event.details
+    if member is not None:
+        details = {name: value for name, value in details.items() if name != member}
     return (
         event.id,
         event.type.value,
@@ -34,7 +36,7 @@ def event_row(event: Event, written: Written) -> Row:
         event.name,
         event.sub_type,
         event.parent_id,
-        compact_json(details),
+        compact_json(details) if details else "{}",
         member,
         digest,
     )

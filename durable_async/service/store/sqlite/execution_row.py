@@ -88,7 +88,7 @@ def progress_row(execution: Execution) -> Row:
     return (
         execution.timeout_ms,
         execution.event_count,
-        compact_json([operation.sequence for operation in execution.unseen.values()]),
+        compact_json([operation.sequence for operation in execution.unseen.values()]) if execution.unseen else "[]",
         execution.invoke_at_ms,
         execution.failures,
         execution.crashes,

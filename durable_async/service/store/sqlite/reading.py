@@ -68,20 +68,19 @@ def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
         check_types(row, execution_row.INTEGERS, execution_row.TEXTS)
         kept = Kept(connection, found[0])
         execution = execution_row.execution_of(row, kept)
-        unseen = json.loads(row["unseen"])
+        unseen: Sequence[int] = json.loads(row["unseen"])
         standing = Standing(row["event_count"], row["status"], found[0])
     with naming(execution_id, "an operation"):
         operations = [_operation(columns, kept) for columns in connection.execute(_OPERATIONS, (found[0],))]
     with naming(execution_id, "its history"):
-        (latest,) = connection.execute(_LATEST_EVENT, (found[0],)).fetchone()
-    if latest is None or latest < execution.event_count:
-        raise damaged(execution_id, f"its row tells of {execution.event_count} events, and the last is {latest or 0}")
-    repaired = latest > execution.event_count
-    if repaired:
+        latest: int = connection.execute(_LATEST_EVENT, (found[0],)).fetchone()[0] or 0
+    if latest < execution.event_count:
+        raise damaged(execution_id, f"its row tells of {execution.event_count} events, and the last is {latest}")
+    if repaired := latest > execution.event_count:
         with naming(execution_id, "its row is older than its history, which"):
-            history = [event_row.event_of(columns, kept) for columns in connection.execute(_UPWARDS, (found[0], 1, -1))]
-            operations = repair(execution, operations, history)
-            unseen = range(len(operations)) if execution.open else []
+            rows = connection.execute(_UPWARDS, (found[0], 1, -1))
+            operations = repair(execution, operations, [event_row.event_of(columns, kept) for columns in rows])
+            unseen = range(len(operations)) if execution.open else ()
     with naming(execution_id, "the order of its operations"):
         _check_order(execution, operations)
         execution.restore(operations, unseen)

@@ -98,7 +98,7 @@ def loads(body: bytes) -> Any:
             _check_surrogates(value)
     except NotReadable:
         raise
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise NotReadable(f"it is not UTF-8: {error.reason}") from None
     except json.JSONDecodeError as error:
         raise NotReadable(f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})") from None
@@ -165,7 +165,7 @@ def _no_constant(name: str) -> Never:
 def _check_depth(value: Any) -> None:
     """Level by level, so that each array and object is looked at once."""
     level = [value]
-    for _ in range(DEPTH + 1):
+    for _ in range(DEPTH):
         level = [member for found in level if isinstance(found, (dict, list)) for member in _members(found)]
         if not level:
             return
@@ -182,8 +182,8 @@ def _check_surrogates(value: Any) -> None:
         level = [member for found in level if isinstance(found, (dict, list)) for member in _members(found, keys=True)]
 
 
-def _members(container: Any, *, keys: bool = False) -> list[Any]:
-    if isinstance(container, list):
-        return cast("list[Any]", container)
-    members = cast("dict[str, Any]", container)
-    return [*members, *members.values()] if keys else [*members.values()]
+def _members(container: object, *, keys: bool = False) -> list[Any]:
+    if isinstance(container, dict):
+        members = cast("dict[str, Any]", container)
+        return [*members, *members.values()] if keys else [*members.values()]
+    return cast("list[Any]", container)

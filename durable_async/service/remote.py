@@ -110,8 +110,7 @@ class RemoteFunction:
                 self._turn,
                 post(self.url, data=body, headers=_headers(request), allow_redirects=False) as response,
             ):
-                body = await _read(response)
-                return await read(partial(_answer, response), body)
+                return await read(partial(_answer, response), await _read(response))
         except (ClientConnectorError, ServerTimeoutError) as error:
             raise failure("Remote.Unreachable", request, str(error)) from None
         except ClientResponseError as error:

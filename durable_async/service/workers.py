@@ -182,8 +182,8 @@ class WorkerPool:
         except AnswerTooLarge as answered:
             raise InvocationFailed(too_large(answered.size)) from None
         except NotReadable as reason:
-            message = f"Unable to marshal response: {reason}"
-            raise InvocationFailed({"ErrorType": "Runtime.MarshalError", "ErrorMessage": message}) from None
+            told = f"Unable to marshal response: {reason}"
+            raise InvocationFailed({"ErrorType": "Runtime.MarshalError", "ErrorMessage": told}) from None
         except OSError as error:  # this machine's trouble, and no crash of the function
             raise failure("ServiceException", request, f"The runtime could not be started: {error}") from error
         if "error" in reply:

@@ -62,7 +62,10 @@ class _Closed(asyncio.Protocol):
 def _without_content(record: logging.LogRecord) -> bool:
     from aiohttp.http_exceptions import HttpProcessingError
 
-    if record.exc_info and isinstance(error := record.exc_info[1], HttpProcessingError):
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ConnectionError):  # the caller went away while it was answered, which is no fault
+        return False
+    if isinstance(error, HttpProcessingError):
         record.msg, record.args = "A connection sent what is not HTTP: %s", (type(error).__name__,)
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from durable_async.service.api import DurableApi
 from durable_async.service.http.access import check_token, is_loopback
 
+_ACCEPTED_AT_ONCE = 16
+_BACKLOG = 128  # connections that wait in the kernel
 _FLUSH_SECONDS = 0.5  # for answers that are being sent
 
 
@@ -67,7 +69,9 @@ async def serve_on(api: DurableApi, listener: socket.socket, *, token: str | Non
     assert runner.server is not None
     accept = connections.Connections(runner.server, answering, connections.most_connections())
     try:
-        accepting = await asyncio.get_running_loop().create_server(accept, sock=listener)
+        # asyncio accepts so many at once before it makes a protocol for the first, and each has a descriptor already.
+        accepting = await asyncio.get_running_loop().create_server(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
+        listener.listen(_BACKLOG)
         try:
             yield url_of(listener)
         finally:

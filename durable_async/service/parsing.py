@@ -24,7 +24,7 @@ from typing import Any, Never, TypeVar, cast
 T = TypeVar("T")
 
 DEPTH = 200  # levels of nested JSON; far below what the interpreter's recursion limit allows
-CONTAINERS = 250_000  # arrays and objects in one text
+CONTAINERS = 100_000  # arrays and objects in one text
 LIGHT = 30_000  # structural characters that the parser in C may read on the event loop
 
 _SLICE_BYTES = 256 * 1024

@@ -18,7 +18,7 @@ import json
 import json.scanner
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Never, TypeVar, cast
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ def _check_depth(value: Any) -> None:
     """Level by level, so that each array and object is looked at once."""
     level = [value]
     for _ in range(DEPTH):
-        level = [member for found in level if isinstance(found, (dict, list)) for member in _members(found)]
+        level = [member for found in level for member in _members(found)]
         if not level:
             return
     if any(isinstance(found, (dict, list)) for found in level):
@@ -179,11 +179,12 @@ def _check_surrogates(value: Any) -> None:
         for found in level:
             if isinstance(found, str):
                 found.encode()
-        level = [member for found in level if isinstance(found, (dict, list)) for member in _members(found, keys=True)]
+        level = [member for found in level for member in _members(found, keys=True)]
 
 
-def _members(container: object, *, keys: bool = False) -> list[Any]:
-    if isinstance(container, dict):
-        members = cast("dict[str, Any]", container)
+def _members(value: object, *, keys: bool = False) -> list[Any]:
+    """Of an array or an object; nothing else has any."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
         return [*members, *members.values()] if keys else [*members.values()]
-    return cast("list[Any]", container)
+    return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []

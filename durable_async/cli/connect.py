@@ -18,6 +18,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.text import one_line
@@ -33,7 +34,7 @@ class Target:
 
     endpoint: str | None = None
     store: Path | None = None
-    token: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
     region: str | None = None
     profile: str | None = None
 
@@ -55,12 +56,7 @@ _OPTIONS = (
         metavar="FILE",
         help="The file of an embedded service that is not running.",
     ),
-    click.option(
-        "--token",
-        envvar="DURABLE_ASYNC_TOKEN",
-        show_envvar=True,
-        help="What the service asks of its callers.",
-    ),
+    options.token(help="What the service asks of its callers."),
     click.option("--region", help="Of AWS. Without one: as every AWS tool finds it."),
     click.option("--profile", help="Of AWS credentials. Without one: as every AWS tool finds it."),
 )
@@ -119,11 +115,11 @@ async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
 
     local = is_local(target.endpoint)
     attempts = _LOCAL_ATTEMPTS if local else _ATTEMPTS
-    options: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": attempts}}
+    settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": attempts}}
     if local:
-        options["proxies"] = {}  # of the environment's proxies none leads back to here
+        settings["proxies"] = {}  # of the environment's proxies none leads back to here
     session = open_session(target)
-    connection = Connection(region_of(target, session), target.endpoint, session, AioConfig(**options))
+    connection = Connection(region_of(target, session), target.endpoint, session, AioConfig(**settings))
     try:
         yield Client(connection, place)
     finally:

@@ -23,7 +23,7 @@ from durable_async.cli.text import dump_json, one_line
 
 @click.command(
     cls=Command,
-    examples=("doctor", "doctor --store orders.db", "doctor --endpoint http://127.0.0.1:8700 --token s3cret"),
+    examples=("doctor", "doctor --store orders.db", "doctor --endpoint http://127.0.0.1:8700 --token-file token.txt"),
 )
 @params.as_json
 @target_options

@@ -18,9 +18,9 @@ from durable_async.cli.help import Command
         "serve --functions orders --in-process",
     ),
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Any but a loopback address needs --token.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any but a loopback address needs a token.")
 @click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--token", envvar="DURABLE_ASYNC_TOKEN", help="Callers must present it, as bearer or access key id.")
+@options.token(help="Callers must present it, as bearer or access key id.")
 @options.repeatable(
     "--functions",
     "MODULE[:MAPPING]",
@@ -40,6 +40,13 @@ from durable_async.cli.help import Command
     help="Invocations of each other server at once. Lambda's emulator takes no more than one.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes at most.  [default: 8]")
+@click.option("--max-invocations", type=click.IntRange(1), help="Replace a worker after so many.  [default: never]")
+@click.option(
+    "--max-memory",
+    type=click.IntRange(1),
+    metavar="MIB",
+    help="Replace a worker that has taken more memory than this.  [default: never]",
+)
 @click.option(
     "--in-process",
     is_flag=True,
@@ -88,6 +95,10 @@ def serve(**values: object) -> None:
     from durable_async.cli.server import Settings, run
 
     settings = Settings(**values)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    if settings.in_process and (settings.workers is not None or settings.log_json is not None):
-        raise click.UsageError("--workers and --log-json are about workers, and with --in-process there are none")
+    of_workers = (settings.workers, settings.log_json, settings.max_invocations, settings.max_memory)
+    if settings.in_process and any(value is not None for value in of_workers):
+        raise click.UsageError(
+            "--workers, --log-json, --max-invocations and --max-memory are about workers, and with --in-process there "
+            "are none"
+        )
     run(settings)

@@ -7,11 +7,12 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import attrs
 import click
@@ -23,6 +24,7 @@ from durable_async.engine.parking import Parking
 from durable_async.service.api import DurableApi
 from durable_async.service.errors import StoreError
 from durable_async.service.http import bind, serve_on, url_of
+from durable_async.service.output import bounded
 from durable_async.service.remote import RemoteFunctions
 from durable_async.service.store.sqlite import SqliteStore
 from durable_async.service.worker_process import Target, look_here
@@ -42,13 +44,15 @@ class Settings:
 
     host: str
     port: int
-    token: str | None
+    token: str | None = attrs.field(repr=False)
     functions: Sequence[Target]
     function: Sequence[Named[Target]]
     remote: Sequence[Named[str]]
     remote_plain: Sequence[Named[str]]
     remote_concurrency: int
     workers: int | None
+    max_invocations: int | None
+    max_memory: int | None
     in_process: bool
     max_concurrency: int | None
     execution_timeout: Sequence[Timeout]
@@ -64,9 +68,14 @@ def run(settings: Settings) -> None:
     :raises click.ClickException: it cannot be served, and why
     """
     level = logging.INFO if settings.in_process else logging.WARNING  # the workers' own goes another way
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with suppress(asyncio.CancelledError):  # by a signal
-        asyncio.run(_run(settings))
+    errors = bounded(sys.stderr)  # which may have no reader, and a log must not stop the service
+    log: Any = errors
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log)
+    try:
+        with suppress(asyncio.CancelledError):  # by a signal
+            asyncio.run(_run(settings))
+    finally:
+        errors.close()
     if threading.active_count() > 1:  # functions of this process, which nothing else can end
         os._exit(0)
 
@@ -130,7 +139,13 @@ async def _workers(stack: AsyncExitStack, settings: Settings, environment: dict[
     sink = None
     if settings.log_json is not None:
         sink = json_lines(stack.enter_context(_appending(settings.log_json)))
-    pool = WorkerPool(environment, most=settings.workers or _WORKERS, sink=sink)
+    pool = WorkerPool(
+        environment,
+        most=settings.workers or _WORKERS,
+        sink=sink,
+        max_invocations=settings.max_invocations,
+        max_memory=settings.max_memory and settings.max_memory * 1024 * 1024,
+    )
     return await stack.enter_async_context(pool)
 
 

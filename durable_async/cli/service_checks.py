@@ -31,7 +31,7 @@ async def check_service(target: Target) -> AsyncIterator[Finding]:
         return
     yield well("region", str(region))
     if not credentials:
-        yield broken("credentials", "none", "set AWS_PROFILE; or give --token, if the service asks for one")
+        yield broken("credentials", "none", "set AWS_PROFILE; or DURABLE_ASYNC_TOKEN, if the service asks for one")
         return
     yield well("credentials", f"found ({credentials.method})")
     yield await _answer(target)
@@ -49,6 +49,8 @@ async def _answer(target: Target) -> Finding:
             return well("service", f"{place} answers")
         if error.status is None:
             return broken("service", error.message, "check its address, and whether it runs")
-        advice = "check --token, or credentials and their rights" if error.status < 500 else "look at its log"
+        advice = (
+            "check DURABLE_ASYNC_TOKEN, or credentials and their rights" if error.status < 500 else "look at its log"
+        )
         return broken("service", f"{place} refuses: {error.message} ({error.code})", advice)
     return well("service", f"{place} answers")

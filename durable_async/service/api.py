@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from durable_async.service import answers, arns, machine
+from durable_async.service import answers, arns, machine, parsing
 from durable_async.service.answers import Closed, Started
 from durable_async.service.errors import (
     AlreadyStartedError,
@@ -32,7 +31,7 @@ from durable_async.wire.operations import CheckpointResult, ErrorObject, Executi
 __all__ = ["Closed", "DurableApi", "Started"]
 
 DAY = 86_400  # seconds
-_EVENT_BYTES = 6 * 1024 * 1024
+EVENT_BYTES = 6 * 1024 * 1024
 
 
 class DurableApi:
@@ -163,7 +162,7 @@ class DurableApi:
             raise InvalidParameterValueError(
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
-        text = _event_text(payload)
+        text, _ = await read_event(payload)
         existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
         if isinstance(existing, Execution) and existing.input != text:
             raise AlreadyStartedError(
@@ -210,21 +209,22 @@ class DurableApi:
         :raises InvocationFailed: it raised, crashed or ran too long
         :raises ApiError: as :meth:`invoke`; ServiceClosed (the service ends before)
         """
-        registered, event = self._plain(function_name, payload, qualifier)
+        registered, event = await self._plain(function_name, payload, qualifier)
         return await self._runner.invoke_plain(registered, event, tenant_id)
 
-    def invoke_event(
+    async def invoke_event(
         self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
     ) -> None:
         """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
-        registered, event = self._plain(function_name, payload, qualifier)
+        registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id)
 
-    def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
+    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
         registered = self._registry.invocable(function_name, qualifier)
         if registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is durable.")
-        return registered, json.loads(_event_text(payload))
+        _, event = await read_event(payload)
+        return registered, event
 
     # --- what a running invocation calls ---
 
@@ -423,16 +423,17 @@ class DurableApi:
         return execution
 
 
-def _event_text(payload: bytes) -> str:
-    if len(payload) > _EVENT_BYTES:
-        raise RequestTooLargeError(
-            f"Request must be smaller than {_EVENT_BYTES} bytes for the InvokeFunction operation"
-        )
+async def read_event(payload: bytes) -> tuple[str, Any]:
+    """The event of an Invoke: its text, and its value. An empty one stands for ``{}``.
+
+    :raises ApiError: RequestTooLarge, before anything is parsed; InvalidRequestContent
+    """
+    if len(payload) > EVENT_BYTES:
+        raise RequestTooLargeError(f"Request must be smaller than {EVENT_BYTES} bytes for the InvokeFunction operation")
     if not payload.strip():
-        return "{}"
+        return "{}", {}
     try:
-        text = payload.decode()
-        json.loads(text)
-    except ValueError as error:
-        raise InvalidRequestContentError(f"Could not parse request body into json: {error}") from None
-    return text
+        return payload.decode(), await parsing.read(parsing.loads, payload)
+    except (UnicodeError, parsing.NotReadable) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
+        raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from io import BytesIO
 from types import TracebackType
-from typing import Any, NoReturn, Self, cast
+from typing import Any, Self, cast
 from urllib.parse import quote, urlsplit
 
 import attrs
@@ -32,9 +33,10 @@ from aiohttp import (
 )
 
 from durable_async.service.functions import InvocationFailed, InvocationRequest, failure, within_deadline
+from durable_async.service.parsing import NotReadable, loads, read
+from durable_async.service.worker_process import ANSWER_BYTES, too_large
 from durable_async.wire.operations import ErrorObject
 
-_ANSWER_BYTES = 6 * 1024 * 1024 + 100  # what the emulator lets through
 _CONNECT_SECONDS = 10.0
 _QUOTED_BYTES = 200  # of an answer that is not understood
 _TENANT_CHARACTERS = "._:/=+-@ "  # besides letters and digits; what Lambda allows
@@ -108,7 +110,7 @@ class RemoteFunction:
                 self._turn,
                 post(self.url, data=body, headers=_headers(request), allow_redirects=False) as response,
             ):
-                return _answer(response, await _read(response))
+                return await read(partial(_answer, response), await _read(response))
         except (ClientConnectorError, ServerTimeoutError) as error:
             raise failure("Remote.Unreachable", request, str(error)) from None
         except ClientResponseError as error:
@@ -143,14 +145,8 @@ async def _read(response: ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > _ANSWER_BYTES:
-            raise InvocationFailed(
-                {
-                    "ErrorType": "Function.ResponseSizeTooLarge",
-                    "ErrorMessage": f"Response payload size exceeded maximum allowed payload size ({_ANSWER_BYTES} "
-                    "bytes).",
-                }
-            )
+        if len(body) > ANSWER_BYTES:
+            raise InvocationFailed(too_large(len(body)))
     return bytes(body)
 
 
@@ -160,8 +156,8 @@ def _answer(response: ClientResponse, body: bytes) -> Any:
     :raises InvocationFailed: it failed, or this is no answer of a Lambda runtime
     """
     try:
-        value = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):  # the latter for what is nested too deep
+        value = loads(body)
+    except NotReadable:
         if body.startswith(_TIMED_OUT):
             raise InvocationFailed({"ErrorType": "Sandbox.Timedout", "ErrorMessage": _quoted(body)}) from None
         raise _unexpected(response, body) from None
@@ -171,10 +167,6 @@ def _answer(response: ClientResponse, body: bytes) -> Any:
     if failed or response.status != 200:
         raise _unexpected(response, body)
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are no JSON
 
 
 def _unexpected(response: ClientResponse, body: bytes) -> InvocationFailed:

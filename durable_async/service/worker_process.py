@@ -15,6 +15,7 @@ import inspect
 import json
 import logging
 import os
+import resource
 import select
 import socket
 import sys
@@ -33,6 +34,9 @@ from durable_async.service.functions import InvocationRequest, LambdaContext, er
 from durable_async.wire.operations import ErrorObject
 
 HEADER_BYTES = 4
+ANSWER_BYTES = 6 * 1024 * 1024 + 100  # of a function's answer; what Lambda lets through
+FRAME_BYTES = ANSWER_BYTES + 1024
+"""Of a reply. The server reads no larger one, and ends the worker that announces it."""
 
 _TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it found its credentials and endpoint
 
@@ -185,15 +189,28 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
         return {"refused": error.args}
 
 
+def too_large(size: int) -> ErrorObject:
+    return ErrorObject(
+        ErrorType="Function.ResponseSizeTooLarge",
+        ErrorMessage=f"Response payload size ({size} bytes) exceeded maximum allowed payload size "
+        f"({ANSWER_BYTES} bytes).",
+    )
+
+
 def encode(reply: dict[str, Any]) -> bytes:
-    """``reply`` as JSON in UTF-8; a result that cannot be that becomes a ``Runtime.MarshalError``."""
+    """``reply`` as JSON in UTF-8; a result that cannot be that, or is too large, becomes an error."""
     try:
-        return _json(reply).encode()
+        encoded = _json(reply).encode()
     except (TypeError, ValueError, RecursionError) as error:
         if "error" in reply:  # a lone surrogate in its text
-            return _json(reply).encode(errors="replace")
-        failure = ErrorObject(ErrorType="Runtime.MarshalError", ErrorMessage=f"Unable to marshal response: {error}")
-        return _json({"error": failure}).encode(errors="replace")
+            encoded = _json(reply).encode(errors="replace")
+        else:
+            message = f"Unable to marshal response: {error}"
+            failure = ErrorObject(ErrorType="Runtime.MarshalError", ErrorMessage=message)
+            encoded = _json({"error": failure}).encode(errors="replace")
+    if len(encoded) <= FRAME_BYTES:
+        return encoded
+    return _json({"error": too_large(len(encoded))}).encode()
 
 
 def _json(value: Any) -> str:
@@ -204,10 +221,16 @@ def serve(channel: socket.socket) -> None:
     """Answer one message after another, until the server closes the channel."""
     with channel, channel.makefile("rb") as received:
         while header := received.read(HEADER_BYTES):
-            reply = encode(answer(json.loads(received.read(int.from_bytes(header, "big")))))
+            reply = encode(answer(json.loads(received.read(int.from_bytes(header, "big")))) | {"memory": _memory()})
             sys.stdout.flush()
             sys.stderr.flush()
             channel.sendall(frame(reply))
+
+
+def _memory() -> int:
+    """The most bytes that this process has had resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _end_with(channel: socket.socket) -> None:

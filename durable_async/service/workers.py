@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -22,7 +23,16 @@ from typing import Any, Self, TextIO, cast
 import attrs
 
 from durable_async.service.functions import InvocationFailed, InvocationRequest, failure, within_deadline
-from durable_async.service.worker_process import HEADER_BYTES, LoadError, Target, frame
+from durable_async.service.output import bounded
+from durable_async.service.parsing import NotReadable, loads, read
+from durable_async.service.worker_process import (
+    FRAME_BYTES,
+    HEADER_BYTES,
+    LoadError,
+    Target,
+    frame,
+    too_large,
+)
 
 __all__ = ["LineSink", "LoadError", "Target", "WorkerFunction", "WorkerPool", "json_lines", "worker_environment"]
 
@@ -33,24 +43,36 @@ _PIPE_BYTES = 1024 * 1024  # the most that a pipe holds on Linux, unless an admi
 
 
 def to_stderr(_function: str | None, line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    """Never waits: see :mod:`output <durable_async.service.output>`."""
+    bounded(sys.stderr).write(f"{line}\n")
 
 
 def json_lines(file: TextIO, clock: Callable[[], float] = time.time) -> LineSink:
     """Append each line of a function to ``file`` as ``{"timestamp": milliseconds, "function": ..., "message": ...}``.
 
-    Lines of no function, such as a module's while it is imported at start, go to standard error.
+    Lines of no function, such as a module's while it is imported at start, go to standard error. Anything but a regular
+    file, such as a pipe, may have no reader, and then lines are dropped.
     """
+    regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode) if _has_descriptor(file) else True
+    output = file if regular else bounded(file)
 
     def write(function: str | None, line: str) -> None:
         if function is None:
             to_stderr(function, line)
             return
         entry = {"timestamp": int(clock() * 1000), "function": function, "message": line}
-        file.write(json.dumps(entry) + "\n")
-        file.flush()  # some microseconds; a reader waits for these lines
+        output.write(json.dumps(entry) + "\n")
+        output.flush()  # some microseconds; a reader waits for these lines
 
     return write
+
+
+def _has_descriptor(file: TextIO) -> bool:
+    try:
+        file.fileno()
+    except OSError:
+        return False
+    return True
 
 
 def worker_environment(
@@ -86,10 +108,23 @@ class WorkerPool:
 
     :param environment: of the workers
     :param sink: takes what they print; None: the server's standard error
+    :param max_invocations: after so many a worker is replaced; None: it may run any number
+    :param max_memory: bytes. A worker that has had more resident memory at any time is replaced after the invocation;
+        None: it may keep any amount
     """
 
-    def __init__(self, environment: Mapping[str, str], *, most: int = 8, sink: LineSink | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        most: int = 8,
+        sink: LineSink | None = None,
+        max_invocations: int | None = None,
+        max_memory: int | None = None,
+    ) -> None:
         self.most = most
+        self._max_invocations = max_invocations or sys.maxsize
+        self._max_memory = max_memory or sys.maxsize
         self._environment = environment
         self._sink = sink or to_stderr
         self._slots = asyncio.Semaphore(most)
@@ -144,6 +179,11 @@ class WorkerPool:
             raise InvocationFailed({"ErrorType": error_type, "ErrorMessage": reason}) from None
         except WorkerExited as exited:
             raise failure("Runtime.ExitError", request, str(exited)) from None
+        except AnswerTooLarge as answered:
+            raise InvocationFailed(too_large(answered.size)) from None
+        except NotReadable as reason:
+            told = f"Unable to marshal response: {reason}"
+            raise InvocationFailed({"ErrorType": "Runtime.MarshalError", "ErrorMessage": told}) from None
         except OSError as error:  # this machine's trouble, and no crash of the function
             raise failure("ServiceException", request, f"The runtime could not be started: {error}") from error
         if "error" in reply:
@@ -158,10 +198,13 @@ class WorkerPool:
                 yield worker
                 worker.loaded.add(module)
             finally:
-                if worker.idle:
+                if worker.idle and not self._used_up(worker):
                     self._idle.append(worker)
                 else:
                     await worker.kill()
+
+    def _used_up(self, worker: _Worker) -> bool:
+        return worker.asked >= self._max_invocations or worker.memory > self._max_memory
 
     async def _take(self, module: str) -> _Worker | None:
         """An idle worker, best one that has the module loaded already."""
@@ -203,11 +246,28 @@ class WorkerExited(Exception):  # noqa: N818 - what happened to it; it is told a
         return f"Runtime exited with error: signal: {(signal.strsignal(-self.status) or '').lower()}"
 
 
+class AnswerTooLarge(Exception):  # noqa: N818 - what happened; it is told as the invocation's failure
+    """A worker announced an answer over the limit, which was not read.
+
+    :ivar size: bytes
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 class _Worker:
-    """One worker process, its control channel and its output."""
+    """One worker process, its control channel and its output.
+
+    :ivar asked: how many questions it has answered
+    :ivar memory: the most bytes that it has had resident, as of its last answer
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, output: _Output) -> None:
         self.loaded: set[str] = set()
+        self.asked = 0
+        self.memory = 0
         self._process = process
         self._channel = channel
         self._output = output
@@ -250,6 +310,8 @@ class _Worker:
 
         :param function: whose the lines are that the worker writes from now on
         :raises WorkerExited: it ended instead
+        :raises AnswerTooLarge: its answer is over the limit. The worker is of no use any more
+        :raises NotReadable: its answer is JSON that is refused. Likewise
         :raises LoadError: there is no such function. The worker is of no use any more: it may have half of it imported,
             and not see it mended
         """
@@ -261,6 +323,8 @@ class _Worker:
             self._output.finish()
             raise WorkerExited(status)
         self._output.finish()
+        self.asked += 1
+        self.memory = answer.get("memory", 0)
         if "refused" in answer:
             raise LoadError(*answer["refused"])
         self._asked = False
@@ -272,7 +336,9 @@ class _Worker:
         try:
             await loop.sock_sendall(self._channel, message)
             size = int.from_bytes(await self._receive(HEADER_BYTES), "big")
-            return cast("dict[str, Any]", json.loads(await self._receive(size)))
+            if size > FRAME_BYTES:
+                raise AnswerTooLarge(size)
+            return cast("dict[str, Any]", await read(loads, bytes(await self._receive(size))))
         except (ConnectionError, EOFError):
             return None
 

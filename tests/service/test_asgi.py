@@ -15,10 +15,9 @@ from http_support import INVOKE, execution_path, served_by_uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from durable_async.service.api import DurableApi
+from durable_async.service.api import EVENT_BYTES, DurableApi
 from durable_async.service.functions import LocalFunction, plain_function
 from durable_async.service.http import asgi_app
-from durable_async.service.http.border import BODY_BYTES
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:durable:$LATEST/durable-execution/name/id"
 ENCODED = execution_path(ARN, "history")
@@ -57,6 +56,7 @@ class Exchange:
             "path": "",
             "query_string": b"",
             "headers": [(b"host", b"localhost")],
+            "client": ("127.0.0.1", 50000),
             **scope,
         }
         self.sent = []
@@ -127,7 +127,7 @@ async def test_a_body_comes_in_pieces(api):
 
 
 async def test_a_body_over_the_limit_is_read_no_further(api):
-    piece = {"type": "http.request", "body": b" " * (BODY_BYTES // 2), "more_body": True}
+    piece = {"type": "http.request", "body": b" " * (EVENT_BYTES // 2), "more_body": True}
     exchange = Exchange(piece, piece, piece, piece, path=INVOKE)
     await exchange.of(asgi_app(api))
     assert exchange.status == 413

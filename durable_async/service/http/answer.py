@@ -49,6 +49,20 @@ class AccessDeniedError(ApiError):
     status: ClassVar[int] = 403
 
 
+class RequestTimeoutError(ApiError):
+    """The request's body did not come in time."""
+
+    code: ClassVar[str] = "RequestTimeoutException"
+    status: ClassVar[int] = 408
+
+
+class BusyError(ApiError):
+    """The service has too much to do at the moment; the same request may succeed later."""
+
+    code: ClassVar[str] = "TooManyRequestsException"
+    status: ClassVar[int] = 429
+
+
 def json_answer(value: Any, status: int = 200) -> Answer:
     return text_answer(json.dumps(value, separators=(",", ":")), status)
 

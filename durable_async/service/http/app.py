@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from durable_async.service.api import DurableApi
 from durable_async.service.errors import ServiceClosedError
+from durable_async.service.http.access import Access
 from durable_async.service.http.answer import Answer, error_answer
-from durable_async.service.http.border import BODY_BYTES, BodyTooLarge, Request, answer
+from durable_async.service.http.border import Border, Request
 
 _SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight
 
 
-def build_app(api: DurableApi, *, token: str | None = None) -> web.Application:
-    """:param token: asked of every caller; None: only names of this machine are served (see ``access``)"""
+def build_app(api: DurableApi, *, token: str | None = None, connections: set[object] | None = None) -> web.Application:
+    """:param connections: gets those that are being answered, for as long as they are
+    :param token: asked of every caller; None: only callers on this machine are served (see ``access``)"""
+    border = Border(api, Access(token))
+    busy: set[object] = set() if connections is None else connections
     answering: set[asyncio.Task[Answer]] = set()
 
     async def handle(request: web.Request) -> web.Response:
-        task = asyncio.create_task(answer(api, _request(request), token=token))
+        task = asyncio.create_task(border.answer(_request(request)))
         answering.add(task)
         task.add_done_callback(answering.discard)
-        return _response(await _or_refused(task))
+        connection = request.protocol
+        busy.add(connection)
+        try:
+            return _response(await _or_refused(task))
+        finally:
+            busy.discard(connection)
 
     async def end(_app: web.Application) -> None:
         """Who waits for an execution is told to come again."""
@@ -31,7 +41,7 @@ def build_app(api: DurableApi, *, token: str | None = None) -> web.Application:
         for task in answering:
             task.cancel()
 
-    app = web.Application(client_max_size=BODY_BYTES)
+    app = web.Application()
     app.router.add_route("*", r"/{path:[\s\S]*}", handle)
     app.on_shutdown.append(end)
     return app
@@ -48,16 +58,28 @@ async def _or_refused(task: asyncio.Task[Answer]) -> Answer:
 
 
 def _request(request: web.Request) -> Request:
-    async def read() -> bytes:
+    async def chunks() -> AsyncIterator[bytes]:
         try:
-            return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise BodyTooLarge from None
+            async for chunk in request.content.iter_any():
+                yield chunk
         except web.RequestPayloadError as error:
             raise ConnectionError from error
 
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Request(request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, headers, read)
+    return Request(
+        request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, headers, _peer(request), chunks
+    )
+
+
+def _peer(request: web.Request) -> str | None:
+    """None: a Unix socket, which has no addresses."""
+    match request.get_extra_info("peername"):
+        case (host, *_):
+            return str(host)  # pyright: ignore[reportUnknownArgumentType]
+        case None:
+            return ""  # gone
+        case _:
+            return None
 
 
 def _response(given: Answer) -> web.Response:

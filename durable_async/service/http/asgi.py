@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote
 
 from durable_async.service.api import DurableApi
-from durable_async.service.http.access import check_token
+from durable_async.service.http.access import Access, check_token
 from durable_async.service.http.answer import Answer
-from durable_async.service.http.border import BODY_BYTES, BodyTooLarge, Request, answer
+from durable_async.service.http.border import Border, Request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,7 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-def asgi_app(api: DurableApi, *, token: str | None = None) -> AsgiApp:
+def asgi_app(api: DurableApi, *, token: str | None = None, authenticated: bool = False) -> AsgiApp:
     """The API as an ASGI 3 application, served by itself or mounted below a path of another one:
 
         app.mount("/durable", asgi_app(service.api, token=token))
@@ -28,17 +28,24 @@ def asgi_app(api: DurableApi, *, token: str | None = None) -> AsgiApp:
     serves; closed, it ends the requests that wait for an execution. A server that waits for requests before it ends an
     application's lifespan needs a limit for that: ``timeout_graceful_shutdown`` of uvicorn.
 
-    :param token: asked of every caller. None: only requests to a name of this machine, such as ``localhost``, are
-        served, so that an application that others reach needs one
-    :raises ValueError: an AWS client could not present the token
+    :param token: asked of every caller. None: only callers on this machine are served, on a loopback address or a Unix
+        socket, which send no header of a proxy and are not web pages
+    :param authenticated: True: nothing is asked of any caller, because the application around this one has decided who
+        they are. False: what ``token`` says
+    :raises ValueError: an AWS client could not present the token, or it is given with ``authenticated=True``
     """
     if token is not None:
         check_token(token)
+        if authenticated:
+            raise ValueError(
+                "a token is asked of callers, and authenticated=True asks nothing of them: give one of both"
+            )
+    border = Border(api, Access(token, authenticated))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _serve(api, token, scope, receive, send)
+                await _serve(border, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -49,11 +56,11 @@ def asgi_app(api: DurableApi, *, token: str | None = None) -> AsgiApp:
     return app
 
 
-async def _serve(api: DurableApi, token: str | None, scope: Message, receive: Receive, send: Send) -> None:
+async def _serve(border: Border, scope: Message, receive: Receive, send: Send) -> None:
     """Answer, unless the caller goes away before."""
     caller = _Caller(receive)
     async with asyncio.TaskGroup() as tasks:
-        answering = tasks.create_task(answer(api, _request(scope, caller), token=token))
+        answering = tasks.create_task(border.answer(_request(scope, caller)))
         leaving = tasks.create_task(caller.left())
         answering.add_done_callback(lambda _: leaving.cancel())
         leaving.add_done_callback(lambda _: answering.cancel())
@@ -69,22 +76,18 @@ class _Caller:
         self._receive = receive
         self._read = asyncio.Event()
 
-    async def read(self) -> bytes:
-        parts: list[bytes] = []
-        size, more = 0, True
+    async def chunks(self) -> AsyncIterator[bytes]:
+        more = True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError
-            parts.append(message.get("body", b""))
-            size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > BODY_BYTES:
-                raise BodyTooLarge
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
         self._read.set()
-        return b"".join(parts)
 
     async def left(self) -> None:
-        """Return when they have gone away. Before the body has come, :meth:`read` is the one to notice."""
+        """Return when they have gone away. Before the body has come, :meth:`chunks` is the one to notice."""
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -95,7 +98,15 @@ def _request(scope: Message, caller: _Caller) -> Request:
         name.decode("latin-1").lower(): value.decode(errors="surrogateescape") for name, value in scope["headers"]
     }
     query = scope.get("query_string", b"").decode("ascii", "surrogateescape")
-    return Request(scope["method"], _path(scope), query, headers, caller.read)
+    return Request(scope["method"], _path(scope), query, headers, _peer(scope), caller.chunks)
+
+
+def _peer(scope: Message) -> str | None:
+    """None: a Unix socket, whose server has a path and no port. A server that tells no address tells nothing good."""
+    client, server = scope.get("client"), scope.get("server")
+    if client is None and server is not None and server[1] is None:
+        return None
+    return str(client[0]) if client else ""
 
 
 def _path(scope: Message) -> str:

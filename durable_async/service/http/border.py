@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import attrs
 
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import ApiError, InvalidParameterValueError, RequestTooLargeError, StoreError
+from durable_async.service.api import EVENT_BYTES, DurableApi
+from durable_async.service.errors import ApiError, InvalidParameterValueError, StoreError
 from durable_async.service.http import calls, shapes
-from durable_async.service.http.access import refusal
+from durable_async.service.http.access import Access
 from durable_async.service.http.answer import AccessDeniedError, Answer, UnknownOperationError, error_answer
+from durable_async.service.http.bodies import Bodies
 from durable_async.service.http.calls import Call
 from durable_async.service.http.invoke import invoke
-from durable_async.service.http.routes import Operation, route
+from durable_async.service.http.routes import Operation, Route, route
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
 BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
-"""Six MiB is the largest payload, six bytes the longest escape of a character of it in JSON; and the rest."""
+"""Of a checkpoint: six MiB is the largest payload, six bytes the longest escape of a character of it in JSON."""
+
+_OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # a callback's answer has 1 MiB, and an error as many; escaped
+_MOST_BYTES = {Operation.INVOKE: EVENT_BYTES, Operation.CHECKPOINT: BODY_BYTES}
 
 CALLS: Mapping[Operation, Callable[[DurableApi, Call], Awaitable[Answer]]] = {
     Operation.INVOKE: invoke,
@@ -38,10 +42,6 @@ CALLS: Mapping[Operation, Callable[[DurableApi, Call], Awaitable[Answer]]] = {
 }
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - what happened, in the shells' terms
-    """A body has more than ``BODY_BYTES``."""
-
-
 @attrs.frozen
 class Request:
     """A request, whatever server it came through.
@@ -49,47 +49,61 @@ class Request:
     :ivar path: as it came, percent-encoded
     :ivar query: likewise, without the question mark
     :ivar headers: names in lower case; bytes of values that are no UTF-8 are surrogates
-    :ivar read: the body, once. It raises BodyTooLarge, or OSError if it ends early
+    :ivar peer: the address of the other end, see :meth:`Access.refusal <durable_async.service.http.access.Access>`
+    :ivar chunks: the body, once. It raises OSError if it ends early
     """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    read: Callable[[], Awaitable[bytes]]
+    peer: str | None
+    chunks: Callable[[], AsyncIterator[bytes]]
 
 
-async def answer(api: DurableApi, request: Request, *, token: str | None) -> Answer:
-    """Do what ``request`` asks for. Raises nothing; what is not the caller's fault is told in the log alone.
+@attrs.frozen
+class Border:
+    """What stands between a server and the API: who may call, what is read, and what an error looks like."""
 
-    :param token: asked of every caller; None: only names of this machine are served (see ``access``)
-    """
-    try:
-        return await _answer(api, request, token)
-    except StoreError as error:
-        logger.error("%s %s failed: %s", request.method, request.path, error)  # noqa: TRY400 - it says all
-        return error_answer(StoreError("The service cannot use its store. Its log says why."))
-    except ApiError as error:
-        return error_answer(error)
-    except Exception:
-        logger.exception("%s %s failed", request.method, request.path)
-        return error_answer(ApiError("The service failed. Its log says why."))
+    api: DurableApi
+    access: Access
+    bodies: Bodies = attrs.field(factory=Bodies)
+
+    async def answer(self, request: Request) -> Answer:
+        """Do what ``request`` asks for. Raises nothing; what is not the caller's fault is told in the log alone.
+
+        The log names the operation and nothing that the caller sent: paths hold callback ids, which are capabilities.
+        """
+        found: Route | None = None
+        try:
+            found = self._admit(request)
+            return await self._call(found, request)
+        except StoreError as error:
+            logger.error("%s failed: %s", _named(found), error)  # noqa: TRY400 - it says all
+            return error_answer(StoreError("The service cannot use its store. Its log says why."))
+        except ApiError as error:
+            return error_answer(error)
+        except Exception:
+            logger.exception("%s failed", _named(found))
+            return error_answer(ApiError("The service failed. Its log says why."))
+
+    def _admit(self, request: Request) -> Route:
+        if reason := self.access.refusal(request.headers, request.peer):
+            raise AccessDeniedError(reason)
+        found = route(request.method, request.path)
+        if found is None:
+            what = f"{request.method[:32]} {request.path[:256]}"
+            raise UnknownOperationError(f"{what} is no operation of this service.")
+        return found
+
+    async def _call(self, found: Route, request: Request) -> Answer:
+        query = shapes.query(request.query)
+        if request.headers.get("content-encoding", "identity").lower() not in {"identity", ""}:
+            raise InvalidParameterValueError("The body has a Content-Encoding; send it without.")
+        most = _MOST_BYTES.get(found.operation, _OTHER_BYTES)
+        body = await self.bodies.read(request.chunks(), request.headers.get("content-length"), most)
+        return await CALLS[found.operation](self.api, Call(found.parameter, request.headers, query, body))
 
 
-async def _answer(api: DurableApi, request: Request, token: str | None) -> Answer:
-    if reason := refusal(request.headers, token):
-        raise AccessDeniedError(reason)
-    found = route(request.method, request.path)
-    if found is None:
-        raise UnknownOperationError(f"{request.method} {request.path[:256]} is no operation of this service.")
-    query = shapes.query(request.query)
-    return await CALLS[found.operation](api, Call(found.parameter, request.headers, query, await _body(request)))
-
-
-async def _body(request: Request) -> bytes:
-    try:
-        return await request.read()
-    except BodyTooLarge:
-        raise RequestTooLargeError(f"A request body may have at most {BODY_BYTES} bytes.") from None
-    except OSError:
-        raise InvalidParameterValueError("The request body could not be read.") from None
+def _named(found: Route | None) -> str:
+    return "A request" if found is None else str(found.operation)

@@ -9,6 +9,7 @@ import attrs
 from durable_async.service.api import DurableApi
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, json_answer
+from durable_async.service.parsing import read
 
 
 @attrs.frozen
@@ -27,7 +28,7 @@ class Call:
 
 
 async def checkpoint(api: DurableApi, call: Call) -> Answer:
-    batch = shapes.checkpoint(call.body)
+    batch = await read(shapes.checkpoint, call.body)
     return json_answer(await api.checkpoint(call.parameter, batch.token, batch.updates, batch.client_token))
 
 
@@ -73,17 +74,17 @@ async def list_executions(api: DurableApi, call: Call) -> Answer:
 
 
 async def stop(api: DurableApi, call: Call) -> Answer:
-    return json_answer(await api.stop(call.parameter, shapes.error_object(call.body)))
+    return json_answer(await api.stop(call.parameter, await read(shapes.error_object, call.body)))
 
 
 async def pause(api: DurableApi, call: Call) -> Answer:
-    asked = shapes.members(call.body)
+    asked = await read(shapes.members, call.body)
     reason, timeout_too = shapes.text(asked, "Reason"), shapes.truth(asked, "ExecutionTimeoutPaused", default=True)
     return json_answer(await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too), status=202)
 
 
 async def resume(api: DurableApi, call: Call) -> Answer:
-    reason = shapes.text(shapes.members(call.body), "Reason")
+    reason = shapes.text(await read(shapes.members, call.body), "Reason")
     return json_answer(await api.resume(call.parameter, reason=reason), status=202)
 
 
@@ -97,7 +98,7 @@ async def callback_succeeded(api: DurableApi, call: Call) -> Answer:
 
 
 async def callback_failed(api: DurableApi, call: Call) -> Answer:
-    await api.callback_failed(call.parameter, shapes.error_object(call.body))
+    await api.callback_failed(call.parameter, await read(shapes.error_object, call.body))
     return json_answer({})
 
 

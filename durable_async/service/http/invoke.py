@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from durable_async.service.answers import Started
-from durable_async.service.api import DurableApi
+from durable_async.service.api import DurableApi, read_event
 from durable_async.service.errors import InvalidParameterValueError
 from durable_async.service.functions import InvocationFailed
-from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
 from durable_async.service.http.calls import Call
 
 
 async def invoke(api: DurableApi, call: Call) -> Answer:
     durable = api.is_durable(call.parameter, _qualifier(call))
-    shapes.check_event(call.body)
     match _header(call, "x-amz-invocation-type"):
         case "DryRun":
+            await read_event(call.body)
             return Answer(204)
         case None | "RequestResponse":
             return await (_run_execution(api, call) if durable else _run_function(api, call))
         case "Event":
-            return await _start_execution(api, call) if durable else _start_function(api, call)
+            return await (_start_execution(api, call) if durable else _start_function(api, call))
         case kind:
             raise InvalidParameterValueError(f"'{kind[:256]}' is no invocation type.")
 
@@ -67,9 +66,9 @@ async def _run_function(api: DurableApi, call: Call) -> Answer:
     return answer.with_headers({"X-Amz-Executed-Version": "$LATEST"})
 
 
-def _start_function(api: DurableApi, call: Call) -> Answer:
+async def _start_function(api: DurableApi, call: Call) -> Answer:
     tenant = _header(call, "x-amz-tenant-id")
-    api.invoke_event(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
+    await api.invoke_event(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
     return Answer(202)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,6 +10,8 @@ from contextlib import asynccontextmanager
 from durable_async.service.api import DurableApi
 from durable_async.service.http.access import check_token, is_loopback
 
+_ACCEPTED_AT_ONCE = 16
+_BACKLOG = 128  # connections that wait in the kernel
 _FLUSH_SECONDS = 0.5  # for answers that are being sent
 
 
@@ -48,14 +51,31 @@ async def serve_on(api: DurableApi, listener: socket.socket, *, token: str | Non
     """
     from aiohttp import web
 
+    from durable_async.service.http import connections
     from durable_async.service.http.app import build_app
 
-    app = build_app(api, token=token)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FLUSH_SECONDS, handler_cancellation=True)
+    answering: set[object] = set()
+    runner = web.AppRunner(
+        build_app(api, token=token, connections=answering),
+        access_log=None,
+        auto_decompress=False,  # a small body could become a large one; the border refuses what is compressed
+        handler_cancellation=True,
+        keepalive_timeout=connections.IDLE_SECONDS,
+        lingering_time=connections.LINGER_SECONDS,
+        logger=connections.logger,
+        shutdown_timeout=_FLUSH_SECONDS,
+    )
     await runner.setup()
+    assert runner.server is not None
+    accept = connections.Connections(runner.server, answering, connections.most_connections())
     try:
-        await web.SockSite(runner, listener).start()
-        yield url_of(listener)
+        # asyncio accepts so many at once before it makes a protocol for the first, and each has a descriptor already.
+        accepting = await asyncio.get_running_loop().create_server(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
+        listener.listen(_BACKLOG)
+        try:
+            yield url_of(listener)
+        finally:
+            accepting.close()
     finally:
         await runner.cleanup()
         listener.close()

@@ -6,42 +6,30 @@ the service's business.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Never, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import attrs
 
-from durable_async.service.errors import InvalidParameterValueError, InvalidRequestContentError
+from durable_async.service import parsing
+from durable_async.service.errors import InvalidParameterValueError
 from durable_async.wire.operations import ErrorObject, OperationUpdate
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
-
-_DEPTH = 200  # levels of nested JSON; far below what the interpreter's recursion limit allows
 
 
 def json_value(body: bytes) -> Any:
-    """The JSON value in ``body``, which can be written as UTF-8 again.
+    """The JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
 
-    :raises InvalidParameterValueError: it is not JSON; it has NaN or half a surrogate pair; it nests too deep
+    :raises InvalidParameterValueError: it is not JSON, or is refused
     """
-    if _too_deep(body):
-        raise InvalidParameterValueError(f"The request body nests deeper than {_DEPTH} levels.")
     try:
-        value = json.loads(body.decode(), parse_constant=_no_constant)
-        if _SURROGATE.search(body):
-            json.dumps(value, ensure_ascii=False).encode()
-    except (UnicodeError, json.JSONDecodeError) as error:
-        raise InvalidParameterValueError(f"Could not parse request body into json: {error}") from None
-    except ValueError:  # of int()
-        raise InvalidParameterValueError("The request body has a number of too many digits.") from None
-    return value
+        return parsing.loads(body)
+    except parsing.NotReadable as error:
+        raise InvalidParameterValueError(f"Could not parse request body into json: {error}.") from None
 
 
 def query(text: str) -> list[tuple[str, str]]:
@@ -53,28 +41,6 @@ def query(text: str) -> list[tuple[str, str]]:
         return parse_qsl(text.encode("ascii").decode(), keep_blank_values=True, errors="strict")
     except ValueError:
         raise InvalidParameterValueError("The query is not UTF-8, percent-encoded.") from None
-
-
-def check_event(body: bytes) -> None:
-    """:raises InvalidRequestContentError: the event of an Invoke is neither empty nor JSON"""
-    try:
-        if body.strip():
-            json_value(body)
-    except InvalidParameterValueError as error:
-        raise InvalidRequestContentError(error.message) from None
-
-
-def _too_deep(body: bytes) -> bool:
-    if body.count(b"[") + body.count(b"{") <= _DEPTH:
-        return False
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKET)
-    for _ in range(_DEPTH):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return bool(brackets)
-
-
-def _no_constant(name: str) -> Never:
-    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
 def members(body: bytes) -> Mapping[str, Any]:

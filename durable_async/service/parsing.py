@@ -1,0 +1,190 @@
+"""Reads JSON that somebody else wrote, without making others wait.
+
+The standard library's parser holds the interpreter's lock until it has read everything: some megabytes of brackets stop
+every thread for seconds. So there are two parsers, and the number of structural characters decides which one runs:
+
+- few of them: the parser in C, on the event loop. What is left are strings, and it reads those at memory speed
+- many: the parser in Python, in a thread, one text at a time. It is slower, and the interpreter can take its lock away
+  between any two values, so the event loop goes on within some milliseconds
+
+Both refuse the same: nesting deeper than ``DEPTH``, more than ``CONTAINERS`` arrays and objects (freeing them is one
+step that nothing can interrupt), half a surrogate pair, NaN, and numbers that ``int`` refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import json.scanner
+import re
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Never, TypeVar, cast
+
+T = TypeVar("T")
+
+DEPTH = 200  # levels of nested JSON; far below what the interpreter's recursion limit allows
+CONTAINERS = 100_000  # arrays and objects in one text
+LIGHT = 30_000  # structural characters that the parser in C may read on the event loop
+
+_SLICE_BYTES = 256 * 1024
+_NOT_STRUCTURAL = bytes(set(range(256)) - set(b"[]{},:"))
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+_one_at_a_time = threading.Lock()  # two threads that parse would make the event loop wait twice as long
+
+
+class NotReadable(ValueError):  # noqa: N818 - what is wrong with a text, as one sentence
+    """The text is not JSON, or is JSON that is refused. Its message never quotes the text."""
+
+
+def is_light(body: bytes | bytearray) -> bool:
+    """Whether ``body`` has so few structural characters that reading it at once stops nobody. Looks at slices, and no
+    further than needed."""
+    found = 0
+    for start in range(0, len(body), _SLICE_BYTES):
+        found += len(body[start : start + _SLICE_BYTES].translate(None, _NOT_STRUCTURAL))
+        if found > LIGHT:
+            return False
+    return True
+
+
+async def read(shape: Callable[[bytes], T], body: bytes) -> T:
+    """``shape(body)``, in a thread if ``body`` is not light. ``shape`` must be pure, and parse with :func:`loads`.
+
+    A cancelled call returns at once; its thread ends with the text.
+    """
+    if is_light(body):
+        return shape(body)
+    # A thread for each: they queue on a lock, and the threads of steps are not used up by them.
+    return await _in_thread(shape, body)
+
+
+async def _in_thread(shape: Callable[[bytes], T], body: bytes) -> T:
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(act: Callable[..., None], value: Any) -> None:
+        if not outcome.done():
+            act(value)
+
+    def work() -> None:
+        try:
+            with _one_at_a_time:
+                value = shape(body)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the text was asked for
+            told: tuple[Callable[..., None], Any] = (outcome.set_exception, error)
+        else:
+            told = (outcome.set_result, value)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, *told)
+
+    threading.Thread(target=work, name="durable-async-json", daemon=True).start()
+    return await outcome
+
+
+def loads(body: bytes) -> Any:
+    """The JSON value in ``body``, which can be written as UTF-8 again.
+
+    :raises NotReadable: ``body`` is not JSON in UTF-8, or is refused
+    """
+    try:
+        text = body.decode()
+        parser = _Light if is_light(body) else _Interruptible
+        value = parser().decode(text)
+        if parser is _Light:
+            _check_depth(value)
+        if _SURROGATE.search(text):
+            _check_surrogates(value)
+    except NotReadable:
+        raise
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise NotReadable(f"it is not UTF-8: {error.reason}") from None
+    except json.JSONDecodeError as error:
+        raise NotReadable(f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})") from None
+    except RecursionError:
+        raise NotReadable(_TOO_DEEP) from None
+    except ValueError:  # of int()
+        raise NotReadable("it has a number of too many digits") from None
+    return value
+
+
+_TOO_DEEP = f"it nests deeper than {DEPTH} levels"
+
+
+class _Light(json.JSONDecoder):
+    def __init__(self) -> None:
+        super().__init__(parse_constant=_no_constant)
+
+
+class _Interruptible(json.JSONDecoder):
+    """The parser in Python, which the interpreter can interrupt between two values."""
+
+    def __init__(self) -> None:
+        # The pattern of its numbers takes the digits of every script.
+        super().__init__(parse_constant=_no_constant, parse_int=_integer, parse_float=_float)
+        self._depth = self._containers = 0
+        members = cast("Any", self)
+        members.parse_array = self._counted(members.parse_array)
+        members.parse_object = self._counted(members.parse_object)
+        members.scan_once = cast("Any", json.scanner).py_make_scanner(self)
+
+    def _counted(self, parse: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            self._containers += 1
+            self._depth += 1
+            if self._depth > DEPTH:
+                raise NotReadable(_TOO_DEEP)
+            if self._containers > CONTAINERS:
+                raise NotReadable(f"it has more than {CONTAINERS} arrays and objects")
+            result = parse(*arguments)
+            self._depth -= 1
+            return result
+
+        return counted
+
+
+def _integer(digits: str) -> int:
+    return int(_ascii(digits))
+
+
+def _float(digits: str) -> float:
+    return float(_ascii(digits))
+
+
+def _ascii(digits: str) -> str:
+    if not digits.isascii():
+        raise NotReadable("it has a digit that JSON does not have")
+    return digits
+
+
+def _no_constant(name: str) -> Never:
+    raise NotReadable(f"{name} is not JSON")
+
+
+def _check_depth(value: Any) -> None:
+    """Level by level, so that each array and object is looked at once."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [member for found in level for member in _members(found)]
+        if not level:
+            return
+    if any(isinstance(found, (dict, list)) for found in level):
+        raise NotReadable(_TOO_DEEP)
+
+
+def _check_surrogates(value: Any) -> None:
+    level = [value]
+    while level:
+        for found in level:
+            if isinstance(found, str):
+                found.encode()
+        level = [member for found in level for member in _members(found, keys=True)]
+
+
+def _members(value: object, *, keys: bool = False) -> list[Any]:
+    """Of an array or an object; nothing else has any."""
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return [*members, *members.values()] if keys else [*members.values()]
+    return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,6 +12,7 @@ import attrs
 import click
 
 from durable_async.cli.exits import MEANINGS, Exit
+from durable_async.cli.streams import drop_output
 
 
 @attrs.frozen
@@ -71,11 +73,25 @@ class Commands(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), meaning) for code, meaning in MEANINGS.items()])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _ended_from_outside():  # it prints the help
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _ended_from_outside():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+
+
+@contextmanager
+def _ended_from_outside() -> Iterator[None]:
+    """Exit as a program does that the same signal ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+    except BrokenPipeError:
+        drop_output()
+        raise click.exceptions.Exit(Exit.PIPE_CLOSED) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,7 +31,7 @@ def json_text(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is None:
         return None
     if value == "-":
-        return _checked(sys.stdin.read(), "stdin is not JSON", ctx, param)
+        return _checked(_stdin(ctx, param), "stdin is not JSON", ctx, param)
     try:
         check_json(value)
     except ValueError as error:
@@ -49,6 +48,13 @@ event: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
     callback=json_text,
     help="The event: JSON, a file of it, or - for stdin.",
 )
+
+
+def _stdin(ctx: click.Context, param: click.Parameter) -> str:
+    try:
+        return click.get_text_stream("stdin", encoding="utf-8", errors="strict").read()
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"stdin is not UTF-8: {error}", ctx, param) from None
 
 
 def check_json(text: str) -> None:

@@ -20,6 +20,7 @@ from durable_async.cli.exits import Exit
 from durable_async.cli.help import Command
 from durable_async.cli.progress import shown
 from durable_async.cli.running import run
+from durable_async.cli.streams import utf8
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, payload_as_json, with_local_times
 from durable_async.cli.verdict import tell
@@ -133,6 +134,6 @@ async def _started(service: DurableService, workflow: Workflow, settings: Settin
     for name, handler in workflow.handlers.items():
         service.register(handler, name=name)
     started = await service.api.invoke(
-        f"{workflow.name}:$LATEST", settings.payload.encode(), execution_name=settings.name
+        f"{workflow.name}:$LATEST", utf8(settings.payload), execution_name=settings.name
     )
     return service.execution(started.execution_arn)

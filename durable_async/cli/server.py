@@ -25,7 +25,7 @@ from durable_async.service.errors import StoreError
 from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.remote import RemoteFunctions
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.worker_process import Target, look_here
+from durable_async.service.worker_process import Target
 from durable_async.service.workers import WorkerPool, json_lines, worker_environment
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
@@ -100,7 +100,6 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         stack.push_async_callback(parking.aclose)
         hosted = Hosted()
         if settings.in_process:
-            look_here()
             await hosted.load(InProcess(api, parking), settings.functions, settings.function)
         else:
             environment = worker_environment(url_of(listener), os.environ, region=region, token=settings.token)

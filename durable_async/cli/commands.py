@@ -32,7 +32,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "serve": Place("serve", "serve", "Serve functions over Lambda's API."),
         },
         "Look": {
-            "list": Place("listing", "list_executions", "List the executions of a function, the newest first."),
+            "list": Place("listing", "list_executions", "List the functions, or the executions of one."),
             "show": Place("show", "show", "Show one execution: its state, input, result and operations."),
             "history": Place("history", "history", "Show what happened to an execution."),
             "replay": Place("replay", "replay_history", "Run today's code against a recorded history."),
@@ -41,7 +41,8 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "stop": Place("control", "stop", "Stop an execution for good."),
             "pause": Place("control", "pause", "Pause an execution."),
             "resume": Place("control", "resume", "Let a paused execution go on."),
-            "callback": Place("callback", "callback", "Answer a callback, by the id that its execution gave out."),
+            "callback": Place("callback", "callback", "Answer a callback that an execution waits for."),
+            "delete": Place("control", "delete", "Delete a closed execution; its name is free then."),
         },
         "Check": {
             "doctor": Place("doctor", "doctor", "Check this machine, a service or a store, and say what to do."),

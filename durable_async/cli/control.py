@@ -1,4 +1,4 @@
-"""``durable-async stop``, ``pause`` and ``resume``: an execution's fate, taken in hand."""
+"""``durable-async stop``, ``pause``, ``resume`` and ``delete``: an execution's fate, taken in hand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from durable_async.cli.text import dump_json, local_time, with_local_times
 @params.as_json
 @target_options
 def stop(target: Target, execution: str, error_type: str | None, error_message: str | None, *, as_json: bool) -> None:
-    """Stop an execution for good. Nothing of it runs afterwards; one that is closed stays as it is."""
+    """Stop an execution for good. One that is closed stays as it is.
+
+    Nothing of its workflow runs afterwards: no compensation, no "finally" and no other clean-up. A step that is running
+    may still end, and what it returns is not recorded.
+    """
     error = params.error_members(error_type, error_message)
     run(_control(target, "StopDurableExecution", execution, "stopped", error, as_json=as_json))
 
@@ -58,6 +62,23 @@ def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on
 def resume(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
     """Let a paused execution go on."""
     run(_control(target, "ResumeDurableExecution", execution, "resumed", {"Reason": reason}, as_json=as_json))
+
+
+@click.command(
+    cls=Command,
+    examples=("delete fulfil/order-1017",),
+)
+@params.execution
+@params.as_json
+@target_options
+def delete(target: Target, execution: str, *, as_json: bool) -> None:
+    """Delete a closed execution and its history. Its name is free then.
+
+    Only the service of this package can do it. AWS Lambda deletes executions by itself, after their retention.
+    """
+    if target.endpoint is None and target.store is None:
+        raise click.UsageError("AWS Lambda has no call for it; for another service give --endpoint or --store")
+    run(_control(target, "DeleteDurableExecution", execution, "deleted", {}, as_json=as_json))
 
 
 async def _control(

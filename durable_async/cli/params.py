@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,7 +53,7 @@ event: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
 
 def _stdin(ctx: click.Context, param: click.Parameter) -> str:
     try:
-        return click.get_text_stream("stdin", encoding="utf-8", errors="strict").read()
+        return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise click.BadParameter(f"stdin is not UTF-8: {error}", ctx, param) from None
 

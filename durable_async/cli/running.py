@@ -28,6 +28,8 @@ def run(command: Coroutine[Any, Any, Exit]) -> None:
 def _call_failed(error: ServiceCallError) -> click.ClickException:
     if error.status is not None and 400 <= error.status < 500:
         return Refused(one_line(f"{error.message} ({error.code})"))
+    if error.status is None and error.code is None:
+        return Unreachable(one_line(f"{error.message}: is it running there? durable-async doctor looks into it"))
     reason = f" ({error.code}, status {error.status})" if error.status else ""
     return Unreachable(one_line(f"{error.message}{reason}"))
 

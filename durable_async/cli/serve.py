@@ -16,6 +16,7 @@ from durable_async.cli.help import Command
         "serve --function fulfil=orders:fulfil --store orders.db",
         "serve --remote fulfil=http://127.0.0.1:9000 --store orders.db",
         "serve --functions orders --in-process",
+        "serve --function fulfil=orders.py:fulfil --store orders.db --execution-timeout 86400",
     ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Any but a loopback address needs --token.")
@@ -50,7 +51,7 @@ from durable_async.cli.help import Command
     "--execution-timeout",
     "[NAME=]SECONDS",
     options.timeout,
-    help="Of the executions of one function, or of all.  [default: 300]",
+    help="Of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
 )
 @click.option(
     "--store",
@@ -87,6 +88,8 @@ def serve(**values: object) -> None:
     """
     from durable_async.cli.server import Settings, run
 
+    if not any(values[kind] for kind in ("functions", "function", "remote", "remote_plain")):
+        raise click.UsageError("there is nothing to serve: give --function NAME=MODULE:ATTRIBUTE, or see --help")
     settings = Settings(**values)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     if settings.in_process and (settings.workers is not None or settings.log_json is not None):
         raise click.UsageError("--workers and --log-json are about workers, and with --in-process there are none")

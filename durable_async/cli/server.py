@@ -30,7 +30,8 @@ from durable_async.service.workers import WorkerPool, json_lines, worker_environ
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_EXECUTION_SECONDS = 300
+_EXECUTION_SECONDS = 366 * 86_400  # as in the embedded service
+_IN_MEMORY_SECONDS = 300  # nobody waits long for what the server takes along
 _WORKERS = 8
 _HOT_EXECUTIONS = 1000  # which wait in memory, with --in-process
 _HOT_SECONDS = 300.0
@@ -107,7 +108,7 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
             await hosted.load(pool, settings.functions, settings.function, most=pool.most)
         remote = await stack.enter_async_context(RemoteFunctions(most=settings.remote_concurrency))
         _add_remote(hosted, settings, remote)
-        timeouts: dict[str | None, int] = {None: _EXECUTION_SECONDS}
+        timeouts: dict[str | None, int] = {None: _IN_MEMORY_SECONDS if store is None else _EXECUTION_SECONDS}
         timeouts |= {timeout.name: timeout.seconds for timeout in settings.execution_timeout}
         hosted.register(api, timeouts)
         listener.listen()  # what goes on from before calls at once, and has its answer when it is served

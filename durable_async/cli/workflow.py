@@ -73,7 +73,9 @@ def _not_found(place: str) -> str:
     module, _, attribute = place.rpartition(".")
     if hasattr(sys.modules.get(module), attribute):
         return f"there is no module {place}; did you mean {module}:{attribute}?"
-    return f"there is no module {place}, here or on the import path; a file is given by its path, as in orders.py:fulfil"
+    return (
+        f"there is no module {place}, here or on the import path; a file is given by its path, as in orders.py:fulfil"
+    )
 
 
 def _only(place: str, handlers: Mapping[str, Handler]) -> str:

@@ -62,10 +62,11 @@ class DurableApi:
         retention_days: int = 14,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         max_concurrency: int | None = None,
+        passive: bool = False,
     ) -> None:
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
         self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days
@@ -308,6 +309,24 @@ class DurableApi:
                 if not execution.open:
                     await self._store.barrier()
                     complete = True
+
+    async def list_functions(self) -> dict[str, Any]:
+        """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
+        Those of executions have a ``DurableConfig``.
+        """
+        kept = {*await self._store.function_names()}
+        registered = {each.name: each for each in self._registry.all()}
+        functions: list[dict[str, Any]] = []
+        for name in sorted(kept | registered.keys()):
+            known = registered.get(name)
+            answer = {"FunctionName": name, "FunctionArn": self._registry.arn(name)}
+            if known is None or known.function.durable:
+                timeout = self._default_execution_timeout if known is None else known.execution_timeout
+                config = {"ExecutionTimeout": timeout, "RetentionPeriodInDays": self._retention_days}
+                functions.append({**answer, "DurableConfig": config})
+            else:
+                functions.append(answer)
+        return {"Functions": functions}
 
     async def list_executions(
         self,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+_STANDARD_LIBRARY = {str(Path(os.__file__).parent), str(Path(os.__file__).parent / "lib-dynload")}
 
 
 def load_module(place: str) -> ModuleType:
@@ -56,10 +59,13 @@ def _is(origin: str | None, file: Path) -> bool:
 def _make_importable(directory: Path, *, last: bool) -> None:
     """Let modules be imported from ``directory``.
 
-    :param last: a file there is named like another module, and must not take that module's place for other code
+    The standard library stays before it: a ``calendar.py`` there would otherwise break whatever uses the real one.
+
+    :param last: a file there is named like an installed module, and must not take its place for other code
     """
     if str(directory) not in sys.path:
-        sys.path.insert(len(sys.path) if last else 0, str(directory))
+        own = [at for at, entry in enumerate(sys.path) if entry in _STANDARD_LIBRARY]
+        sys.path.insert(len(sys.path) if last else max(own, default=-1) + 1, str(directory))
 
 
 def _execute(name: str, file: Path) -> ModuleType:

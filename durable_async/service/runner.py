@@ -61,6 +61,7 @@ class Settings:
     limits: machine.Limits
     retries: machine.InvocationRetryPolicy
     max_concurrency: int | None = None
+    passive: bool = False
 
 
 class Runner:
@@ -85,7 +86,8 @@ class Runner:
         return round(self._settings.clock() * 1000)
 
     def moment(self) -> Moment:
-        return Moment(self.now_ms(), lambda: uuid4().hex, self._settings.limits, self._settings.retries)
+        settings = self._settings
+        return Moment(self.now_ms(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
 
     # --- beginning and end ---
 

@@ -23,6 +23,7 @@ BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
 
 CALLS: Mapping[Operation, Callable[[DurableApi, Call], Awaitable[Answer]]] = {
     Operation.INVOKE: invoke,
+    Operation.LIST_FUNCTIONS: calls.list_functions,
     Operation.CHECKPOINT: calls.checkpoint,
     Operation.GET_STATE: calls.get_state,
     Operation.GET: calls.get,

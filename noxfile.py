@@ -42,7 +42,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The published behaviour cases. Their packages ask for Python 3.14, which only their code needs: it is not used."""
+    """The published behaviour cases. Only the code of their packages, which is not used, needs Python 3.14."""
     session.install("-e", ".[dev]")
     packages = ("aws-durable-execution-conformance-tests", "aws-durable-execution-conformance-tests-otel")
     session.install("--no-deps", "--ignore-requires-python", *packages)

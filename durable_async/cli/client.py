@@ -35,7 +35,7 @@ class Client:
         """The answer, as plain JSON with epoch seconds. Parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
-            return await self._connection.call(operation, **given)
+            answer = await self._connection.call(operation, **given)
         except ServiceCallError as error:
             if error.code == str(error.status):  # whoever answered does not speak the API: it names its errors
                 raise Unreachable(
@@ -43,6 +43,8 @@ class Client:
                     "is it mounted under a path, such as /durable?"
                 ) from None
             raise
+        answer.pop("ResponseMetadata", None)
+        return answer
 
     async def arn(self, reference: str) -> str:
         """The ARN of an execution that is named by it, or as ``FUNCTION/NAME``.

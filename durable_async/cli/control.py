@@ -87,7 +87,6 @@ async def _control(
     async with connected(target, writes=True) as client:
         arn = await client.arn(reference)
         answer = await client.call(operation, DurableExecutionArn=arn, **parameters)
-    answer.pop("ResponseMetadata", None)
     if as_json:
         click.echo(dump_json(with_local_times({"DurableExecutionArn": arn, **answer})))
     elif "StopTimestamp" in answer:

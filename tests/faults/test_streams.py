@@ -86,7 +86,9 @@ def test_a_terminal_that_knows_ascii_alone_gets_ascii(store, command):
 def test_json_on_a_narrow_stream_means_the_same(store):
     narrow = environment(PYTHONUTF8="0", PYTHONIOENCODING="latin-1")
     command = [*COMMAND, "show", "fulfil/text", "--json", "--store", store]
-    told = json.loads(subprocess.run(command, cwd=HERE, env=narrow, capture_output=True, check=True).stdout)
+    told = json.loads(
+        subprocess.run(command, cwd=HERE, env=narrow, capture_output=True, check=True).stdout.decode("latin-1")
+    )
     assert json.loads(told["InputPayload"]) == {"text": TEXT}
     assert "ResponseMetadata" not in told  # what the client notes of HTTP is no part of the execution
 

@@ -188,3 +188,10 @@ def test_workers_see_the_store_as_no_business_of_theirs(tmp_path):
 
 def _children(pid):
     return [word for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()]
+
+
+def test_executions_in_a_store_may_wait_as_long_as_those_of_the_embedded_service(tmp_path):
+    with client_of(tmp_path) as (_, client):
+        arn = start(client, "pay", 1)
+        (started, *_) = client.get_durable_execution_history(DurableExecutionArn=arn)["Events"]
+    assert started["ExecutionStartedDetails"]["ExecutionTimeout"] == 366 * 24 * 60 * 60

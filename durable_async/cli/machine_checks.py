@@ -52,7 +52,7 @@ def _packages() -> Iterator[Finding]:
     there = ", ".join(f"{name} {found}" for name, found in installed.items() if found is not None)
     yield well("packages", there)
     if missing := [name for name in _REQUIRED if installed[name] is None]:
-        yield broken("packages", f"missing: {', '.join(missing)}", "install the package with its extra, as in pip install '.[cli]'")
+        yield broken("packages", f"missing: {', '.join(missing)}", "pip install 'durable-async[cli]'")
     if absent := [f"{name} ({use})" for name, use in _OPTIONAL.items() if installed[name] is None]:
         yield well("packages", f"not installed, and not needed: {', '.join(absent)}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from durable_async.cli.exits import Refused, Unreachable
@@ -160,6 +160,6 @@ class Client:
         return answer[member]
 
 
-def closes(event: dict[str, Any]) -> bool:
+def closes(event: Mapping[str, Any]) -> bool:
     """Whether ``event`` is the last of its execution."""
     return event["EventType"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from types import MappingProxyType
@@ -84,7 +84,7 @@ class Commands(click.Group):
 
 
 @contextmanager
-def _ended_from_outside() -> Iterator[None]:
+def _ended_from_outside() -> Generator[None]:
     """Exit as a program does that the same signal ends."""
     try:
         yield

@@ -67,6 +67,14 @@ from durable_async.cli.help import Command
     help="What the file survives: 'full' the loss of power too, 'normal' the death of the server.",
 )
 @click.option(
+    "--wait-for-lock",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="While another process has the store's file, wait so long for its end.",
+)
+@click.option(
     "--log-json",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",

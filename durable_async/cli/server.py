@@ -55,6 +55,7 @@ class Settings:
     execution_timeout: Sequence[Timeout]
     store: Path | None
     durability: Literal["full", "normal"]
+    wait_for_lock: float
     log_json: Path | None
     grace: float
 
@@ -93,7 +94,7 @@ def _on_signal(act: Callable[[], object]) -> None:
 async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
     """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    store = None if settings.store is None else SqliteStore(settings.store, durability=settings.durability)
+    store = _store(settings)
     api = DurableApi(store=store, region=region, max_concurrency=settings.max_concurrency)
     parking = Parking(_HOT_EXECUTIONS, _HOT_SECONDS)
     async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
@@ -117,6 +118,12 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         stack.push_async_callback(api.aclose, grace=settings.grace)
         stack.callback(parking.drain)
         yield len(hosted), url
+
+
+def _store(settings: Settings) -> SqliteStore | None:
+    if settings.store is None:
+        return None
+    return SqliteStore(settings.store, durability=settings.durability, wait_for_lock=settings.wait_for_lock)
 
 
 def _bound(settings: Settings) -> socket.socket:

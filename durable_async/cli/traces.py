@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -13,7 +13,7 @@ _LOGGER = logging.getLogger("durable_async")
 
 
 @contextmanager
-def traces_at_the_end(stream: TextIO) -> Iterator[None]:
+def traces_at_the_end(stream: TextIO) -> Generator[None]:
     """Write records with a traceback when the block ends, and others as they come."""
     held = _Held(stream)
     _LOGGER.addHandler(held)

@@ -56,6 +56,8 @@ class DurableService:
     :param path: of the SQLite file, made if it is not there; None: nothing outlives the process
     :param durability: what an answer survives: ``"full"``, the loss of power too; ``"normal"``, the death of the
         process, and not always that of the machine, at less cost
+    :param wait_for_lock: how long entering waits while another process has the file, such as the one that a deploy is
+        about to end; zero: it is refused at once
     :param execution_timeout: of the executions of functions registered without one; up to 366 days
     :param retention: how long a closed execution is kept, in whole days
     :param max_concurrency: invocations that may run at once, of all functions; None: any number
@@ -72,6 +74,7 @@ class DurableService:
         path: str | PathLike[str] | None = None,
         *,
         durability: Literal["full", "normal"] = "full",
+        wait_for_lock: timedelta = timedelta(0),
         execution_timeout: timedelta = timedelta(days=366),
         retention: timedelta = timedelta(days=14),
         max_concurrency: int | None = 1000,
@@ -87,7 +90,9 @@ class DurableService:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
         self.api: DurableApi = DurableApi(
-            store=None if path is None else SqliteStore(path, durability=durability),
+            store=None
+            if path is None
+            else SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds()),
             clock=clock,
             region=region,
             account=account,

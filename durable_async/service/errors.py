@@ -83,6 +83,10 @@ class StoreError(ApiError):
     status = 503
 
 
+class StoreInUseError(StoreError):
+    """Another store has the file, and only one at a time may write."""
+
+
 class ServiceClosedError(ApiError):
     """The service ends, and whoever waits for an execution has to come again."""
 

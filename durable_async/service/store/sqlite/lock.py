@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from durable_async.service.errors import StoreError
+from durable_async.service.errors import StoreInUseError
 from durable_async.service.store.sqlite.faults import fault
 
 _BUSY_SECONDS = 0.2  # another one may be writing its process id just now
@@ -29,7 +29,7 @@ class WriterLock:
     def take(cls, path: Path) -> Self:
         """
         :param path: the store's file
-        :raises StoreError: another store, which it names, has the lock
+        :raises StoreInUseError: another store, which it names, has the lock
         """
         lock = _file(path)
         try:
@@ -54,10 +54,12 @@ class WriterLock:
         self._connection.close()
 
 
-def in_use(path: Path) -> StoreError:
+def in_use(path: Path) -> StoreInUseError:
     pid = holder(path)
     by = "another process" if pid is None else f"process {pid}"
-    return StoreError(f"{path} is in use by {by}, and only one at a time may write. Others can open it for reading.")
+    return StoreInUseError(
+        f"{path} is in use by {by}, and only one at a time may write. Others can open it for reading."
+    )
 
 
 def holder(path: Path) -> int | None:

@@ -15,7 +15,8 @@ from durable_async.service.machine import Changes, Execution
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import listing, reading, writing
 from durable_async.service.store.sqlite.files import Durability, locate, open_for_reading, open_for_writing
-from durable_async.service.store.sqlite.lock import WriterLock, holder
+from durable_async.service.store.sqlite.handover import take_when_free
+from durable_async.service.store.sqlite.lock import holder
 from durable_async.service.store.sqlite.residents import Residents
 from durable_async.service.store.sqlite.snapshot import Snapshot, snapshot
 from durable_async.service.store.sqlite.threads import Reader, Writer
@@ -32,6 +33,7 @@ class SqliteStore:
     :param durability: what a write that returned survives: ``full``, a loss of power; ``normal``, the end of the
         process. The package says more
     :param read_only: every ``load`` reads anew, and writes are refused
+    :param wait_for_lock: seconds that ``open`` waits while another store has the file
     :param resident: how many open executions stay in memory though nobody holds them
     """
 
@@ -41,11 +43,13 @@ class SqliteStore:
         *,
         durability: Durability = "full",
         read_only: bool = False,
+        wait_for_lock: float = 0.0,
         resident: int = 1000,
     ) -> None:
         self._path = Path(path)
         self._durability: Durability = durability
         self._read_only = read_only
+        self._wait_for_lock = wait_for_lock
         self._residents = Residents(resident)
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
         self._closing = AsyncExitStack()
@@ -60,7 +64,7 @@ class SqliteStore:
         self._path = locate(self._path)
         async with AsyncExitStack() as undo:
             if not self._read_only:
-                lock = await asyncio.to_thread(WriterLock.take, self._path)
+                lock = await take_when_free(self._path, self._wait_for_lock)
                 undo.callback(lock.release)
                 connection = await asyncio.to_thread(open_for_writing, self._path, self._durability)
                 self._writer = Writer(connection, self._path)

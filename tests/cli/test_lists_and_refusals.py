@@ -38,6 +38,15 @@ def test_a_closed_execution_is_deleted_and_its_name_is_free(service):
     assert service.start("ask", "deleted", '{"another": "payload"}') != arn
 
 
+def test_what_is_not_there_or_taken_is_refused_with_what_to_do(service):
+    unknown = service("start", "nobody")
+    assert "durable-async list and show tell what there is" in unknown.err
+    service.start("ask", "taken")
+    taken = service("start", "ask", "--name", "taken", "--input", '{"another": 1}')
+    assert "give another --name, or the input that it was started with" in taken.err
+    assert (unknown.code, taken.code) == (Exit.REFUSED, Exit.REFUSED)
+
+
 def test_aws_has_no_call_that_deletes():
     ended = durable_async("delete", "fulfil/one", "--region", "us-east-1")
     assert ended.code == Exit.USAGE

@@ -314,19 +314,14 @@ class DurableApi:
         """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
         Those of executions have a ``DurableConfig``.
         """
-        kept = {*await self._store.function_names()}
-        registered = {each.name: each for each in self._registry.all()}
-        functions: list[dict[str, Any]] = []
-        for name in sorted(kept | registered.keys()):
-            known = registered.get(name)
-            answer = {"FunctionName": name, "FunctionArn": self._registry.arn(name)}
-            if known is None or known.function.durable:
-                timeout = self._default_execution_timeout if known is None else known.execution_timeout
-                config = {"ExecutionTimeout": timeout, "RetentionPeriodInDays": self._retention_days}
-                functions.append({**answer, "DurableConfig": config})
-            else:
-                functions.append(answer)
-        return {"Functions": functions}
+        timeouts: dict[str, int | None] = dict.fromkeys(
+            await self._store.function_names(), self._default_execution_timeout
+        )
+        timeouts |= {
+            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
+        }
+        arns_of = {name: self._registry.arn(name) for name in sorted(timeouts)}
+        return answers.functions_answer(arns_of, timeouts, self._retention_days)
 
     async def list_executions(
         self,

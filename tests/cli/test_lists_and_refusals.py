@@ -31,7 +31,7 @@ def test_a_closed_execution_is_deleted_and_its_name_is_free(service):
     assert refused.code == Exit.REFUSED
     assert "RUNNING and cannot be deleted" in refused.err
     service("stop", "ask/deleted")
-    assert service("delete", "ask/deleted").lines == ["deleted"]
+    assert service("delete", "ask/deleted").lines == ["deletion requested"]
     gone = service("show", "ask/deleted")
     assert gone.code == Exit.REFUSED
     assert "durable-async list ask shows those that there are" in gone.err
@@ -45,12 +45,6 @@ def test_what_is_not_there_or_taken_is_refused_with_what_to_do(service):
     taken = service("start", "ask", "--name", "taken", "--input", '{"another": 1}')
     assert "give another --name, or the input that it was started with" in taken.err
     assert (unknown.code, taken.code) == (Exit.REFUSED, Exit.REFUSED)
-
-
-def test_aws_has_no_call_that_deletes():
-    ended = durable_async("delete", "fulfil/one", "--region", "us-east-1")
-    assert ended.code == Exit.USAGE
-    assert "AWS Lambda has no call for it" in ended.err
 
 
 @pytest.mark.parametrize(

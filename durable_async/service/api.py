@@ -48,6 +48,7 @@ class DurableApi:
     :param retries: when an invocation is repeated that raised, crashed or ran too long
     :param retention_days: how long a closed execution is kept
     :param max_concurrency: invocations of functions that may run at once; None: any number
+    :param passive: True: no handler is ever invoked, and what has to run is left to the next service on the store
     """
 
     def __init__(

@@ -54,6 +54,7 @@ class Settings:
     """
     :ivar retention_days: how long a closed execution is kept
     :ivar max_concurrency: invocations that may run at once; None: any number
+    :ivar passive: no handler is invoked
     """
 
     clock: Callable[[], float]  # epoch seconds

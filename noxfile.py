@@ -41,6 +41,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """The published behaviour cases. Only the code of their packages, which is not used, needs Python 3.14."""
+    session.install("-e", ".[dev]")
+    packages = ("aws-durable-execution-conformance-tests", "aws-durable-execution-conformance-tests-otel")
+    session.install("--no-deps", "--ignore-requires-python", *packages)
+    session.run("pytest", "tests/conformance", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Against the raw transport and the peers, which are installed into environments of their own."""
     session.install("-e", ".[dev]")

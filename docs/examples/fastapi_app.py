@@ -1,10 +1,11 @@
 """Durable workflows inside a FastAPI application.
 
-    pip install 'durable-async' fastapi uvicorn
+    pip install . fastapi uvicorn                        # in a clone of the repository
     uvicorn --app-dir docs/examples fastapi_app:app
 
     curl -X PUT localhost:8000/orders/17 -H 'content-type: application/json' -d '{"cents": 4250}'
     curl localhost:8000/orders/17                       # {"status": "RUNNING"}
+    curl -N localhost:8000/orders/17/events &           # what happens to it, as it happens
     curl -X POST localhost:8000/orders/17/approval -d '' # answers the callback that the workflow waits for
     curl localhost:8000/orders/17                       # {"status": "SUCCEEDED", "receipt": "parcel for 42.50"}
 
@@ -14,6 +15,7 @@ callers on this machine; with a token, for others:
     aws lambda list-durable-executions-by-function --function-name fulfil --endpoint-url http://localhost:8000/durable
 """
 
+import json
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
 
 from durable_async import CallbackConfig, DurableContext, ExecutionError, durable_execution
 from durable_async.embedded import DurableService
@@ -88,6 +91,16 @@ async def status(order_id: int) -> dict[str, str]:
         return {"status": status, "receipt": await execution.result()}
     except ExecutionError as failed:
         return {"status": status, "error": failed.message}
+
+
+@app.get("/orders/{order_id}/events")
+async def events(order_id: int) -> StreamingResponse:
+    """Server-sent events, until the order is done."""
+    execution = await service().find(fulfil, f"order-{order_id}")
+    if execution is None:
+        raise HTTPException(404)
+    lines = (f"id: {event['EventId']}\ndata: {json.dumps(event)}\n\n" async for event in execution.events())
+    return StreamingResponse(lines, media_type="text/event-stream")
 
 
 @app.post("/orders/{order_id}/approval", status_code=204)

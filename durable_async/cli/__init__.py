@@ -12,4 +12,7 @@ def main() -> None:
         if error.name != "click":
             raise
         sys.exit("The durable-async command needs click: pip install 'durable-async[cli]'")
+    from durable_async.cli.streams import any_text_can_be_written
+
+    any_text_can_be_written()
     durable_async(prog_name="durable-async")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from durable_async.cli.exits import Refused, Unreachable
 from durable_async.cli.text import one_line
+from durable_async.errors import ServiceCallError
 
 if TYPE_CHECKING:
     from durable_async.transport._aiobotocore import Connection
@@ -33,7 +34,17 @@ class Client:
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer, as plain JSON with epoch seconds. Parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
-        return await self._connection.call(operation, **given)
+        try:
+            answer = await self._connection.call(operation, **given)
+        except ServiceCallError as error:
+            if error.code == str(error.status):  # whoever answered does not speak the API: it names its errors
+                raise Unreachable(
+                    f"there is no durable API at {self.place} (status {error.status}): "
+                    "is it mounted under a path, such as /durable?"
+                ) from None
+            raise
+        answer.pop("ResponseMetadata", None)
+        return answer
 
     async def arn(self, reference: str) -> str:
         """The ARN of an execution that is named by it, or as ``FUNCTION/NAME``.
@@ -52,7 +63,8 @@ class Client:
             case [found]:
                 return str(found["DurableExecutionArn"])
             case []:
-                raise Refused(one_line(f"the function {function} has no execution named {name}"))
+                advice = f"durable-async list {function} shows those that there are"
+                raise Refused(one_line(f"the function {function} has no execution named {name}: {advice}"))
             case _:
                 raise Refused(one_line(f"the function {function} has several executions named {name}: give the ARN"))
 
@@ -60,6 +72,12 @@ class Client:
         answer = await self.call("GetDurableExecution", DurableExecutionArn=arn, IncludeExecutionData=data)
         self._required(answer, "Status")
         return answer
+
+    async def functions(self) -> AsyncGenerator[str]:
+        """The names of the durable functions."""
+        async for item in self._items("ListFunctions", "Functions", None):
+            if "DurableConfig" in item:
+                yield str(item["FunctionName"])
 
     async def executions(self, function: str, limit: int, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
         """Up to ``limit`` executions of ``function``."""
@@ -142,6 +160,6 @@ class Client:
         return answer[member]
 
 
-def closes(event: dict[str, Any]) -> bool:
+def closes(event: Mapping[str, Any]) -> bool:
     """Whether ``event`` is the last of its execution."""
     return event["EventType"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,6 +12,7 @@ import attrs
 import click
 
 from durable_async.cli.exits import MEANINGS, Exit
+from durable_async.cli.streams import drop_output
 
 
 @attrs.frozen
@@ -30,7 +32,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "serve": Place("serve", "serve", "Serve functions over Lambda's API."),
         },
         "Look": {
-            "list": Place("listing", "list_executions", "List the executions of a function, the newest first."),
+            "list": Place("listing", "list_executions", "List the functions, or the executions of one."),
             "show": Place("show", "show", "Show one execution: its state, input, result and operations."),
             "history": Place("history", "history", "Show what happened to an execution."),
             "replay": Place("replay", "replay_history", "Run today's code against a recorded history."),
@@ -39,7 +41,8 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "stop": Place("control", "stop", "Stop an execution for good."),
             "pause": Place("control", "pause", "Pause an execution."),
             "resume": Place("control", "resume", "Let a paused execution go on."),
-            "callback": Place("callback", "callback", "Answer a callback, by the id that its execution gave out."),
+            "callback": Place("callback", "callback", "Answer a callback that an execution waits for."),
+            "delete": Place("control", "delete", "Delete a closed execution; its name is free then."),
         },
         "Check": {
             "doctor": Place("doctor", "doctor", "Check this machine, a service or a store, and say what to do."),
@@ -71,11 +74,25 @@ class Commands(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), meaning) for code, meaning in MEANINGS.items()])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _ended_from_outside():  # it prints the help
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _ended_from_outside():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+
+
+@contextmanager
+def _ended_from_outside() -> Generator[None]:
+    """Exit as a program does that the same signal ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+    except BrokenPipeError:
+        drop_output()
+        raise click.exceptions.Exit(Exit.PIPE_CLOSED) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,6 +28,12 @@ _LOCAL_ATTEMPTS = 2  # what does not listen here now will not in a second
 _LOCAL = "local"  # presented where nobody asks who one is
 
 
+_WHERE = (
+    "Name a running service with --endpoint or DURABLE_ASYNC_ENDPOINT, or the file of one that is not running with "
+    "--store; for AWS Lambda give --region and --profile, or set AWS_REGION and AWS_PROFILE"
+)
+
+
 @attrs.frozen
 class Target:
     """A service as the command line names it. Neither ``endpoint`` nor ``store``: AWS."""
@@ -119,7 +125,11 @@ async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
     if local:
         settings["proxies"] = {}  # of the environment's proxies none leads back to here
     session = open_session(target)
-    connection = Connection(region_of(target, session), target.endpoint, session, AioConfig(**settings))
+    region = region_of(target, session)
+    if region is None or await session.get_credentials() is None:
+        missing = "AWS region" if region is None else "AWS credentials"
+        raise Unreachable(f"no {missing} found. {_WHERE}")
+    connection = Connection(region, target.endpoint, session, AioConfig(**settings))
     try:
         yield Client(connection, place)
     finally:

@@ -1,4 +1,4 @@
-"""``durable-async stop``, ``pause`` and ``resume``: an execution's fate, taken in hand."""
+"""``durable-async stop``, ``pause``, ``resume`` and ``delete``: an execution's fate, taken in hand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from durable_async.cli.text import dump_json, local_time, with_local_times
 @params.as_json
 @target_options
 def stop(target: Target, execution: str, error_type: str | None, error_message: str | None, *, as_json: bool) -> None:
-    """Stop an execution for good. Nothing of it runs afterwards; one that is closed stays as it is."""
+    """Stop an execution for good. One that is closed stays as it is.
+
+    Nothing of its workflow runs afterwards: no compensation, no "finally" and no other clean-up. A step that is running
+    may still end, and what it returns is not recorded.
+    """
     error = params.error_members(error_type, error_message)
     run(_control(target, "StopDurableExecution", execution, "stopped", error, as_json=as_json))
 
@@ -60,13 +64,24 @@ def resume(target: Target, execution: str, reason: str | None, *, as_json: bool)
     run(_control(target, "ResumeDurableExecution", execution, "resumed", {"Reason": reason}, as_json=as_json))
 
 
+@click.command(
+    cls=Command,
+    examples=("delete fulfil/order-1017",),
+)
+@params.execution
+@params.as_json
+@target_options
+def delete(target: Target, execution: str, *, as_json: bool) -> None:
+    """Delete a closed execution and its history. Its name is free then, on AWS a little later."""
+    run(_control(target, "DeleteDurableExecution", execution, "deletion requested", {}, as_json=as_json))
+
+
 async def _control(
     target: Target, operation: str, reference: str, done: str, parameters: dict[str, Any], *, as_json: bool
 ) -> Exit:
     async with connected(target, writes=True) as client:
         arn = await client.arn(reference)
         answer = await client.call(operation, DurableExecutionArn=arn, **parameters)
-    answer.pop("ResponseMetadata", None)
     if as_json:
         click.echo(dump_json(with_local_times({"DurableExecutionArn": arn, **answer})))
     elif "StopTimestamp" in answer:

@@ -19,6 +19,7 @@ class Exit(IntEnum):
     REFUSED = 3
     UNREACHABLE = 4
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
@@ -29,6 +30,7 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         Exit.REFUSED: "The service refused: no such execution, not in this state, not for this caller.",
         Exit.UNREACHABLE: "The service cannot be reached or failed, or its file cannot be opened.",
         Exit.INTERRUPTED: "Ctrl-C.",
+        Exit.PIPE_CLOSED: "The reader of the output ended first, such as head.",
     }
 )
 

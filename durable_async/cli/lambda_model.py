@@ -2,7 +2,7 @@
 
 It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
 looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
-asks for may not know yet: PauseDurableExecution and ResumeDurableExecution.
+asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         operation["name"]: operation
         for operation in (
             _operation("Invoke", "POST", f"/2015-03-31/functions/{_FUNCTION}/invocations", output="Invoked"),
+            _operation("ListFunctions", "GET", "/2015-03-31/functions"),
             _operation(
                 "ListDurableExecutionsByFunction", "GET", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"
             ),
             _operation("GetDurableExecution", "GET", _EXECUTION),
             _operation("GetDurableExecutionHistory", "GET", f"{_EXECUTION}/history"),
+            _operation("DeleteDurableExecution", "DELETE", _EXECUTION),
             _operation("StopDurableExecution", "POST", f"{_EXECUTION}/stop"),
             _operation("PauseDurableExecution", "POST", f"{_EXECUTION}/pause"),
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
@@ -82,6 +84,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             "type": "structure",
             "members": {"DurableExecutionArn": _at("header", "X-Amz-Durable-Execution-Arn")},
         },
+        "ListFunctionsRequest": {"type": "structure", "members": _PAGE},
         "ListDurableExecutionsByFunctionRequest": _request(
             "FunctionName",
             {
@@ -106,6 +109,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
                 **_PAGE,
             },
         ),
+        "DeleteDurableExecutionRequest": _request("DurableExecutionArn", {}),
         # An error object is the whole body, so its members can stand in the request itself.
         "StopDurableExecutionRequest": _request("DurableExecutionArn", _ERROR),
         "PauseDurableExecutionRequest": _request(

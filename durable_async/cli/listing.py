@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,18 +22,21 @@ from durable_async.cli.text import dump_json, duration, local_time, one_line, wi
 STATUSES = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
 
 _COLUMNS = (Column("STATUS"), Column("STARTED"), Column("TOOK"), Column("NAME", cut=True))
+_FUNCTION_COLUMNS = (Column("FUNCTION", cut=True), Column("EXECUTIONS"), Column("BY STATUS", fold=True))
+_COUNTED = 1000  # executions of a function at most: the API can only list them
 
 
 @click.command(
     name="list",
     cls=Command,
     examples=(
+        "list",
         "list fulfil",
         "list fulfil --status FAILED --status TIMED_OUT --since 7d",
         "list fulfil --status RUNNING --json | jq -r .DurableExecutionArn",
     ),
 )
-@click.argument("function", metavar="FUNCTION")
+@click.argument("function", metavar="[FUNCTION]", required=False)
 @click.option(
     "--status",
     "statuses",
@@ -51,7 +55,7 @@ _COLUMNS = (Column("STATUS"), Column("STARTED"), Column("TOOK"), Column("NAME", 
 @target_options
 def list_executions(
     target: Target,
-    function: str,
+    function: str | None,
     *,
     statuses: Sequence[str],
     name: str | None,
@@ -61,7 +65,7 @@ def list_executions(
     oldest_first: bool,
     as_json: bool,
 ) -> None:
-    """List the executions of a function, the newest first.
+    """List the executions of a function, the newest first; without FUNCTION, the functions and how many each has.
 
     On a terminal they are shown by name; in a pipe their ARNs follow, and with --json each is a line of JSON.
     """
@@ -72,7 +76,33 @@ def list_executions(
         "StartedBefore": until,
         "ReverseOrder": oldest_first or None,
     }
-    run(_list(target, function, limit, filters, as_json=as_json))
+    if function is not None:
+        run(_list(target, function, limit, filters, as_json=as_json))
+    elif any(value is not None for value in filters.values()):
+        raise click.UsageError("say of which FUNCTION; durable-async list shows which there are")
+    else:
+        run(_list_functions(target, as_json=as_json))
+
+
+async def _list_functions(target: Target, *, as_json: bool) -> Exit:
+    rows: list[Row] = []
+    async with connected(target) as client:
+        async for function in client.functions():
+            found = Counter([str(item["Status"]) async for item in client.executions(function, _COUNTED)])
+            if as_json:
+                told = {"FunctionName": function, "Executions": found, "Complete": found.total() < _COUNTED}
+                click.echo(dump_json(told))
+            else:
+                rows.append(_function_row(function, found))
+    if rows:
+        print_table(_FUNCTION_COLUMNS, rows, sys.stdout)
+    return Exit.OK
+
+
+def _function_row(function: str, found: Counter[str]) -> Row:
+    more = "+" if found.total() == _COUNTED else ""
+    by_status = ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
+    return one_line(function), f"{found.total()}{more}", by_status
 
 
 async def _list(target: Target, function: str, limit: int, filters: Mapping[str, Any], *, as_json: bool) -> Exit:

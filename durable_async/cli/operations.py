@@ -13,13 +13,15 @@ from durable_async.cli.text import duration, one_line, shorten
 from durable_async.wire.operations import TERMINAL
 
 COLUMNS = (
-    Column("OPERATION"),
-    Column("TYPE"),
+    Column("OPERATION", cut=True),
+    Column("TYPE", dropped=2),
     Column("STATUS"),
-    Column("ATTEMPT"),
+    Column("ATTEMPT", dropped=1),
     Column("TIME"),
     Column("ABOUT", cut=True),
 )
+
+_BATCH_SECONDS = 0.1  # by which the record of a start may be late
 
 _STATUSES: Final = {
     "Started": "STARTED",
@@ -54,16 +56,22 @@ class Operation:
         return self.status not in TERMINAL
 
     def row(self, now: float, width: int | None = None) -> Row:
-        took = duration(max(0.0, (self.ended or now) - self.started))
         has_attempts = self.kind in ("Step", "WaitForCondition")
         return (
             "  " * self.depth + one_line(self.name),
             self.kind,
             self.status,
             str(self.attempts) if has_attempts else "",
-            took,
+            self._took(now),
             shorten(self.about, width),
         )
+
+    def _took(self, now: float) -> str:
+        """Nothing for a body that was quick: its start is recorded with other things, after it really began."""
+        seconds = max(0.0, (self.ended or now) - self.started)
+        if self.kind == "Step" and self.ended is not None and seconds < _BATCH_SECONDS:
+            return ""
+        return duration(seconds)
 
 
 @attrs.define
@@ -93,12 +101,17 @@ class Operations:
         """As a tree is read: an operation, then those in it."""
         waiting = [*reversed(self._children.get(None, []))]
         while waiting:
-            operation_id = waiting.pop()
-            yield self._found[operation_id]
-            waiting.extend(reversed(self._children.get(operation_id, [])))
+            operation = self._found[waiting.pop()]
+            yield operation
+            parts = self._children.get(operation.id, [])
+            waiting.extend(reversed([each for each in parts if not self._is_folded(operation, self._found[each])]))
 
     def __len__(self) -> int:
-        return len(self._found)
+        return sum(1 for _ in self)
+
+    def _is_folded(self, parent: Operation, part: Operation) -> bool:
+        """Whether ``part`` is of the library's making, and goes well."""
+        return parent.kind == "WaitForCallback" and part.status in ("STARTED", "SUCCEEDED")
 
     def _add(self, event: Mapping[str, Any], kind: str) -> Operation:
         parent = self._found.get(event.get("ParentId", ""))

@@ -32,7 +32,7 @@ def json_text(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is None:
         return None
     if value == "-":
-        return _checked(sys.stdin.read(), "stdin is not JSON", ctx, param)
+        return _checked(_stdin(ctx, param), "stdin is not JSON", ctx, param)
     try:
         check_json(value)
     except ValueError as error:
@@ -49,6 +49,13 @@ event: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
     callback=json_text,
     help="The event: JSON, a file of it, or - for stdin.",
 )
+
+
+def _stdin(ctx: click.Context, param: click.Parameter) -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"stdin is not UTF-8: {error}", ctx, param) from None
 
 
 def check_json(text: str) -> None:

@@ -22,7 +22,7 @@ async def serving(file: Path, *, writes: bool) -> AsyncGenerator[tuple[str, str]
     :raises Unreachable: it is no store, or another process writes to it
     """
     token = secrets.token_urlsafe()
-    api = DurableApi(store=SqliteStore(file, read_only=not writes))
+    api = DurableApi(store=SqliteStore(file, read_only=not writes), passive=True)
     try:
         await api.__aenter__()
     except StoreError as error:

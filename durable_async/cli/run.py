@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import AsyncExitStack, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ import attrs
 import click
 
 from durable_async.cli import params
+from durable_async.cli.answering import Answering
 from durable_async.cli.clocks import VirtualClock, while_jumping
 from durable_async.cli.events import print_history
 from durable_async.cli.exits import Exit
 from durable_async.cli.help import Command
 from durable_async.cli.progress import shown
 from durable_async.cli.running import run
+from durable_async.cli.streams import utf8
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, payload_as_json, with_local_times
+from durable_async.cli.traces import traces_at_the_end
 from durable_async.cli.verdict import tell
 from durable_async.cli.workflow import Workflow, load
 from durable_async.embedded import DurableService, ExecutionHandle
@@ -77,6 +80,8 @@ def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
     It runs in this process, and what it does is shown on stderr. MODULE is imported from the current directory and
     the import path, or is a file; its other handlers can be invoked by their names.
 
+    When the workflow waits for a callback, the command that answers it is shown.
+
     With --store, run the same command again after an interruption, with the same --name: it goes on where it was.
     """
     run(_run(load(handler), Settings(timeout=timedelta(seconds=timeout), **values)))
@@ -106,16 +111,20 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, A
         grace=_GRACE if settings.store else timedelta(0),
         clock=clock or time.time,
     ) as service:
-        execution = await _started(service, workflow, settings)
-        watching = _watched(execution, clock or time.time, remains=not settings.history)
-        if clock is not None:
-            watching = while_jumping(watching, service.api, clock, execution.arn)
-        events = await watching
+        with traces_at_the_end(sys.stderr):
+            execution = await _started(service, workflow, settings)
+            if clock is None:
+                async with AsyncExitStack() as stack:
+                    answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
+                    events = await _watched(execution, time.time, answering, remains=not settings.history)
+            else:  # who would answer has no time
+                watching = _watched(execution, clock, None, remains=not settings.history)
+                events = await while_jumping(watching, service.api, clock, execution.arn)
         return await execution.describe(), events
 
 
 async def _watched(
-    execution: ExecutionHandle[Any], clock: Callable[[], float], *, remains: bool
+    execution: ExecutionHandle[Any], clock: Callable[[], float], answering: Answering | None, *, remains: bool
 ) -> list[dict[str, Any]]:
     """The history, once the execution goes on no more."""
     events: list[dict[str, Any]] = []
@@ -123,6 +132,8 @@ async def _watched(
         async for event in execution.events():
             events.append(event)
             progress.take(event)
+            if answering is not None:
+                await answering.take(event)
             # In quarantine: while this process has it, nobody can let it go on.
             if event["EventType"] == "ExecutionPaused" and await execution.status() == "PAUSED":
                 break
@@ -132,7 +143,5 @@ async def _watched(
 async def _started(service: DurableService, workflow: Workflow, settings: Settings) -> ExecutionHandle[Any]:
     for name, handler in workflow.handlers.items():
         service.register(handler, name=name)
-    started = await service.api.invoke(
-        f"{workflow.name}:$LATEST", settings.payload.encode(), execution_name=settings.name
-    )
+    started = await service.api.invoke(f"{workflow.name}:$LATEST", utf8(settings.payload), execution_name=settings.name)
     return service.execution(started.execution_arn)

@@ -13,6 +13,11 @@ from durable_async.cli.text import one_line
 from durable_async.errors import ServiceCallError
 from durable_async.service.errors import ApiError
 
+_HINTS = {
+    "ResourceNotFoundException": "durable-async list and show tell what there is",
+    "DurableExecutionAlreadyStartedException": "give another --name, or the input that it was started with",
+}
+
 
 def run(command: Coroutine[Any, Any, Exit]) -> None:
     """Run a command to its end on an event loop of its own, and leave with its exit code."""
@@ -27,7 +32,10 @@ def run(command: Coroutine[Any, Any, Exit]) -> None:
 
 def _call_failed(error: ServiceCallError) -> click.ClickException:
     if error.status is not None and 400 <= error.status < 500:
-        return Refused(one_line(f"{error.message} ({error.code})"))
+        hint = f"; {_HINTS[error.code]}" if error.code in _HINTS else ""
+        return Refused(one_line(f"{error.message} ({error.code}){hint}"))
+    if error.status is None and error.code is None:
+        return Unreachable(one_line(f"{error.message}: is it running there? durable-async doctor looks into it"))
     reason = f" ({error.code}, status {error.status})" if error.status else ""
     return Unreachable(one_line(f"{error.message}{reason}"))
 

@@ -16,6 +16,7 @@ from durable_async.cli.help import Command
         "serve --function fulfil=orders:fulfil --store orders.db",
         "serve --remote fulfil=http://127.0.0.1:9000 --store orders.db",
         "serve --functions orders --in-process",
+        "serve --function fulfil=orders.py:fulfil --store orders.db --execution-timeout 86400",
     ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Any but a loopback address needs a token.")
@@ -57,7 +58,7 @@ from durable_async.cli.help import Command
     "--execution-timeout",
     "[NAME=]SECONDS",
     options.timeout,
-    help="Of the executions of one function, or of all.  [default: 300]",
+    help="Of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
 )
 @click.option(
     "--store",
@@ -71,6 +72,14 @@ from durable_async.cli.help import Command
     default="full",
     show_default=True,
     help="What the file survives: 'full' the loss of power too, 'normal' the death of the server.",
+)
+@click.option(
+    "--wait-for-lock",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="While another process has the store's file, wait so long for its end.",
 )
 @click.option(
     "--log-json",
@@ -94,6 +103,8 @@ def serve(**values: object) -> None:
     """
     from durable_async.cli.server import Settings, run
 
+    if not any(values[kind] for kind in ("functions", "function", "remote", "remote_plain")):
+        raise click.UsageError("there is nothing to serve: give --function NAME=MODULE:ATTRIBUTE, or see --help")
     settings = Settings(**values)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     of_workers = (settings.workers, settings.log_json, settings.max_invocations, settings.max_memory)
     if settings.in_process and any(value is not None for value in of_workers):

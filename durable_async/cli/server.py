@@ -27,12 +27,13 @@ from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.output import bounded
 from durable_async.service.remote import RemoteFunctions
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.worker_process import Target, look_here
+from durable_async.service.worker_process import Target
 from durable_async.service.workers import WorkerPool, json_lines, worker_environment
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_EXECUTION_SECONDS = 300
+_EXECUTION_SECONDS = 366 * 86_400  # as in the embedded service
+_IN_MEMORY_SECONDS = 300  # nobody waits long for what the server takes along
 _WORKERS = 8
 _HOT_EXECUTIONS = 1000  # which wait in memory, with --in-process
 _HOT_SECONDS = 300.0
@@ -58,6 +59,7 @@ class Settings:
     execution_timeout: Sequence[Timeout]
     store: Path | None
     durability: Literal["full", "normal"]
+    wait_for_lock: float
     log_json: Path | None
     grace: float
 
@@ -101,7 +103,7 @@ def _on_signal(act: Callable[[], object]) -> None:
 async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
     """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    store = None if settings.store is None else SqliteStore(settings.store, durability=settings.durability)
+    store = _store(settings)
     api = DurableApi(store=store, region=region, max_concurrency=settings.max_concurrency)
     parking = Parking(_HOT_EXECUTIONS, _HOT_SECONDS)
     async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
@@ -109,7 +111,6 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         stack.push_async_callback(parking.aclose)
         hosted = Hosted()
         if settings.in_process:
-            look_here()
             await hosted.load(InProcess(api, parking), settings.functions, settings.function)
         else:
             environment = worker_environment(url_of(listener), os.environ, region=region, token=settings.token)
@@ -117,7 +118,7 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
             await hosted.load(pool, settings.functions, settings.function, most=pool.most)
         remote = await stack.enter_async_context(RemoteFunctions(most=settings.remote_concurrency))
         _add_remote(hosted, settings, remote)
-        timeouts: dict[str | None, int] = {None: _EXECUTION_SECONDS}
+        timeouts: dict[str | None, int] = {None: _IN_MEMORY_SECONDS if store is None else _EXECUTION_SECONDS}
         timeouts |= {timeout.name: timeout.seconds for timeout in settings.execution_timeout}
         hosted.register(api, timeouts)
         listener.listen()  # what goes on from before calls at once, and has its answer when it is served
@@ -126,6 +127,12 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         stack.push_async_callback(api.aclose, grace=settings.grace)
         stack.callback(parking.drain)
         yield len(hosted), url
+
+
+def _store(settings: Settings) -> SqliteStore | None:
+    if settings.store is None:
+        return None
+    return SqliteStore(settings.store, durability=settings.durability, wait_for_lock=settings.wait_for_lock)
 
 
 def _bound(settings: Settings) -> socket.socket:

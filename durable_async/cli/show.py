@@ -13,10 +13,11 @@ from durable_async.cli import params
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
 from durable_async.cli.help import Command
+from durable_async.cli.open_callbacks import Callbacks
 from durable_async.cli.operations import COLUMNS, Operations
 from durable_async.cli.running import run
 from durable_async.cli.tables import console, is_terminal, print_table, status_style
-from durable_async.cli.text import dump_json, duration, local_time, one_line, shorten, with_local_times
+from durable_async.cli.text import dump_json, duration, function_name, local_time, one_line, shorten, with_local_times
 
 _WIDTH = 400  # of a payload
 _ABOUT = 80  # of what is said about an operation, in a pipe
@@ -40,7 +41,10 @@ _TIMES = {
 @params.in_full
 @target_options
 def show(target: Target, execution: str, *, as_json: bool, full: bool) -> None:
-    """Show an execution, named by its ARN or as FUNCTION/NAME: state, input, result or error, and operations."""
+    """Show an execution, named by its ARN or as FUNCTION/NAME: state, input, result or error, and operations.
+
+    Callbacks that are open are shown with their whole ids. On a terminal the ARNs are shown with --full.
+    """
     run(_show(target, execution, as_json=as_json, full=full))
 
 
@@ -51,10 +55,13 @@ async def _show(target: Target, reference: str, *, as_json: bool, full: bool) ->
         if as_json:
             click.echo(dump_json(with_local_times(execution)))
             return Exit.OK
-        operations = Operations()
+        operations, callbacks = Operations(), Callbacks()
         async for event in client.events(arn):
             operations.take(event)
-    _print_fields(execution, full=full)
+            callbacks.take(event)
+    _print_fields(_fields(execution, everything=full or not is_terminal(sys.stdout)), full=full)
+    for callback in callbacks.open:
+        click.echo(f"\ncallback {one_line(callback.name)} is open; its id:\n{one_line(callback.id)}")
     if len(operations):
         width = None if full or is_terminal(sys.stdout) else _ABOUT
         click.echo()
@@ -62,8 +69,8 @@ async def _show(target: Target, reference: str, *, as_json: bool, full: bool) ->
     return Exit.OK
 
 
-def _print_fields(execution: Mapping[str, Any], *, full: bool) -> None:
-    fields = [(name, one_line(value) if full else shorten(value, _WIDTH)) for name, value in _fields(execution)]
+def _print_fields(known: Iterator[tuple[str, str]], *, full: bool) -> None:
+    fields = [(name, one_line(value) if full else shorten(value, _WIDTH)) for name, value in known]
     width = max(len(name) for name, _ in fields)
     if not is_terminal(sys.stdout):
         for name, value in fields:
@@ -77,10 +84,12 @@ def _print_fields(execution: Mapping[str, Any], *, full: bool) -> None:
         out.print(shown, soft_wrap=True)
 
 
-def _fields(execution: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "execution", execution["DurableExecutionName"]
-    yield "arn", execution["DurableExecutionArn"]
-    yield "function", execution["FunctionArn"]
+def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple[str, str]]:
+    """:param everything: the ARNs too, which are long and seldom what a person looks for"""
+    yield "execution", f"{function_name(execution['FunctionArn'])}/{execution['DurableExecutionName']}"
+    if everything:
+        yield "arn", execution["DurableExecutionArn"]
+        yield "function", execution["FunctionArn"]
     yield "status", execution["Status"]
     for member, name in _TIMES.items():
         if member in execution:

@@ -12,6 +12,7 @@ from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused
 from durable_async.cli.help import Command
 from durable_async.cli.running import run
+from durable_async.cli.streams import utf8
 from durable_async.cli.text import dump_json, one_line, payload_as_json, with_local_times
 from durable_async.cli.verdict import tell
 
@@ -48,7 +49,7 @@ async def _start(target: Target, function: str, payload: str, name: str | None, 
             Qualifier=None if _is_qualified(function) else "$LATEST",
             InvocationType="Event",
             DurableExecutionName=name or str(uuid4()),  # so that a repeated request starts nothing twice
-            Payload=payload.encode(),
+            Payload=utf8(payload),
         )
         arn = answer.get("DurableExecutionArn")
         if not arn:

@@ -53,12 +53,14 @@ class Column:
     :ivar width: characters that it takes at least
     :ivar cut: on a terminal, where there is no room for it, it is cut
     :ivar fold: on a terminal, where there is no room for it, it goes on in further lines
+    :ivar dropped: on a terminal that is too narrow, it is left out, the lowest number first; 0: never
     """
 
     title: str
     width: int = 0
     cut: bool = False
     fold: bool = False
+    dropped: int = 0
 
     @property
     def gives_way(self) -> bool:
@@ -111,18 +113,46 @@ def rich_table(columns: Sequence[Column], rows: Sequence[Row], width: int, *, ti
 
     shown = [[column.title for column in columns], *rows] if titles else rows
     wanted = [max(column.width, *(cell_len(row[index]) for row in shown)) for index, column in enumerate(columns)]
-    left = width - sum(size + _GAP for size, column in zip(wanted, columns, strict=True) if not column.gives_way)
+    kept = fitting(columns, wanted, width)
+    columns, wanted = [columns[index] for index in kept], [wanted[index] for index in kept]
+    sizes = shared(columns, wanted, width)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=titles, header_style="bold")
-    for column, size in zip(columns, wanted, strict=True):
+    for column, size in zip(columns, sizes, strict=True):
         table.add_column(
             column.title,
             no_wrap=not column.fold,
             overflow="fold" if column.fold else "ellipsis",
-            width=max(_NARROWEST, min(size, left)) if column.gives_way else size,
+            width=size,
         )
     for row in rows:
-        table.add_row(*map(_coloured, row))
+        table.add_row(*(_coloured(row[index]) for index in kept))
     return table
+
+
+def fitting(columns: Sequence[Column], wanted: Sequence[int], width: int) -> Sequence[int]:
+    """The places of the columns that are shown."""
+    kept = [*range(len(columns))]
+    by_rank = sorted((index for index in kept if columns[index].dropped), key=lambda index: columns[index].dropped)
+    for index in by_rank:
+        if sum(_least(columns[each], wanted[each]) + _GAP for each in kept) <= width:
+            break
+        kept.remove(index)
+    return kept
+
+
+def shared(columns: Sequence[Column], wanted: Sequence[int], width: int) -> Sequence[int]:
+    """The width of each column. Those that give way get what the others leave, the first of them first."""
+    left = width - sum(_least(column, size) + _GAP for column, size in zip(columns, wanted, strict=True))
+    sizes: list[int] = []
+    for column, size in zip(columns, wanted, strict=True):
+        more = max(0, min(size - _least(column, size), left))
+        left -= more
+        sizes.append(_least(column, size) + more)
+    return sizes
+
+
+def _least(column: Column, wanted: int) -> int:
+    return min(wanted, _NARROWEST) if column.gives_way else wanted
 
 
 def _line(columns: Sequence[Column], row: Row) -> str:

@@ -88,6 +88,14 @@ def _member(name: str, value: Any) -> Any:
     return with_local_times(value)
 
 
+def function_name(arn: str) -> str:
+    """The name in a function's ARN, without its version."""
+    from durable_async.service.arns import parse_function
+
+    parsed = parse_function(arn)
+    return arn if parsed is None else parsed.name
+
+
 def error_line(error: Mapping[str, Any] | None) -> str:
     """``OrderError: no such order``"""
     if not error:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
-from importlib import import_module
 from operator import attrgetter
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
 
@@ -15,6 +13,7 @@ import attrs
 import click
 
 from durable_async import DurableHandler
+from durable_async.service.modules import load_module
 
 Handler = DurableHandler[Any, Any]
 
@@ -59,18 +58,24 @@ def _name(handler: Handler) -> str:
 
 
 def _module(place: str) -> ModuleType:
-    directory, name = Path.cwd(), place
-    if place.endswith(".py"):
-        file = Path(place).resolve()
-        directory, name = file.parent, file.stem
-    sys.path.insert(0, str(directory))
     try:
-        return import_module(name)
+        return load_module(place)
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
-            raise click.UsageError(f"there is no module {place}, here or on the import path") from None
+        if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
+            raise click.UsageError(_not_found(place)) from None
         traceback.print_exc()  # the only hint at what is wrong in the user's own code
         raise click.UsageError(f"{place} cannot be imported: {type(error).__name__}") from error
+
+
+def _not_found(place: str) -> str:
+    if place.endswith(".py"):
+        return f"there is no file {place}"
+    module, _, attribute = place.rpartition(".")
+    if hasattr(sys.modules.get(module), attribute):
+        return f"there is no module {place}; did you mean {module}:{attribute}?"
+    return (
+        f"there is no module {place}, here or on the import path; a file is given by its path, as in orders.py:fulfil"
+    )
 
 
 def _only(place: str, handlers: Mapping[str, Handler]) -> str:

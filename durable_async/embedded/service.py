@@ -57,6 +57,8 @@ class DurableService:
         outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
     :param durability: what an answer survives: ``"full"``, the loss of power too; ``"normal"``, the death of the
         process, and not always that of the machine, at less cost
+    :param wait_for_lock: how long entering waits while another process has the file, such as the one that a deploy is
+        about to end; zero: it is refused at once
     :param execution_timeout: of the executions of functions registered without one; up to 366 days
     :param retention: how long a closed execution is kept, in whole days
     :param max_concurrency: invocations that may run at once, of all functions; None: any number
@@ -73,6 +75,7 @@ class DurableService:
         path: str | PathLike[str] | None = None,
         *,
         durability: Literal["full", "normal"] = "full",
+        wait_for_lock: timedelta = timedelta(0),
         execution_timeout: timedelta = timedelta(days=366),
         retention: timedelta = timedelta(days=14),
         max_concurrency: int | None = 1000,
@@ -91,7 +94,7 @@ class DurableService:
         if path is not None and fspath(path) != ":memory:":
             if fspath(path).startswith("file:"):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
-            store = SqliteStore(path, durability=durability)
+            store = SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds())
         self.api: DurableApi = DurableApi(
             store=store,
             clock=clock,

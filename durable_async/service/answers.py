@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -35,6 +35,25 @@ class Closed:
     @classmethod
     def of(cls, execution: Execution) -> Closed:
         return cls(str(execution.status), execution.result, execution.error)
+
+
+def functions_answer(
+    arns: Mapping[str, str], timeouts: Mapping[str, int | None], retention_days: int
+) -> dict[str, Any]:
+    """
+    :param arns: of the functions, by name
+    :param timeouts: seconds, of the executions of each; None: it is not durable
+    """
+    functions: list[dict[str, Any]] = []
+    for name, arn in arns.items():
+        function: dict[str, Any] = {"FunctionName": name, "FunctionArn": arn}
+        if timeouts[name] is not None:
+            function["DurableConfig"] = {
+                "ExecutionTimeout": timeouts[name],
+                "RetentionPeriodInDays": retention_days,
+            }
+        functions.append(function)
+    return {"Functions": functions}
 
 
 def page_length(max_items: int) -> int:

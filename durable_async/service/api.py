@@ -47,6 +47,7 @@ class DurableApi:
     :param retries: when an invocation is repeated that raised, crashed or ran too long
     :param retention_days: how long a closed execution is kept
     :param max_concurrency: invocations of functions that may run at once; None: any number
+    :param passive: True: no handler is ever invoked, and what has to run is left to the next service on the store
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class DurableApi:
         retention_days: int = 14,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         max_concurrency: int | None = None,
+        passive: bool = False,
     ) -> None:
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
         self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days
@@ -308,6 +310,19 @@ class DurableApi:
                 if not execution.open:
                     await self._store.barrier()
                     complete = True
+
+    async def list_functions(self) -> dict[str, Any]:
+        """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
+        Those of executions have a ``DurableConfig``.
+        """
+        timeouts: dict[str, int | None] = dict.fromkeys(
+            await self._store.function_names(), self._default_execution_timeout
+        )
+        timeouts |= {
+            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
+        }
+        arns_of = {name: self._registry.arn(name) for name in sorted(timeouts)}
+        return answers.functions_answer(arns_of, timeouts, self._retention_days)
 
     async def list_executions(
         self,

@@ -99,6 +99,10 @@ class DamagedExecutionError(StoreError):
         return type(self), (self.message, self.execution_id)
 
 
+class StoreInUseError(StoreError):
+    """Another store has the file, and only one at a time may write."""
+
+
 class ServiceClosedError(ApiError):
     """The service ends, and whoever waits for an execution has to come again."""
 

@@ -60,6 +60,10 @@ class Registry:
         self._functions[name] = registered
         return registered
 
+    def arn(self, name: str) -> str:
+        """The unqualified ARN of the function ``name``, whether it is registered or not."""
+        return arns.function_arn(self.region, self.account, name)
+
     def all(self) -> Sequence[Registered]:
         return [*self._functions.values()]
 

@@ -54,6 +54,7 @@ class Settings:
     """
     :ivar retention_days: how long a closed execution is kept
     :ivar max_concurrency: invocations that may run at once; None: any number
+    :ivar passive: no handler is invoked
     """
 
     clock: Callable[[], float]  # epoch seconds
@@ -61,6 +62,7 @@ class Settings:
     limits: machine.Limits
     retries: machine.InvocationRetryPolicy
     max_concurrency: int | None = None
+    passive: bool = False
 
 
 class Runner:
@@ -85,7 +87,8 @@ class Runner:
         return round(self._settings.clock() * 1000)
 
     def moment(self) -> Moment:
-        return Moment(self.now_ms(), lambda: uuid4().hex, self._settings.limits, self._settings.retries)
+        settings = self._settings
+        return Moment(self.now_ms(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
 
     # --- beginning and end ---
 

@@ -23,7 +23,6 @@ import threading
 import traceback
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from importlib import import_module
 from io import TextIOWrapper
 from operator import attrgetter
 from typing import Any, cast
@@ -31,6 +30,7 @@ from typing import Any, cast
 import attrs
 
 from durable_async.service.functions import InvocationRequest, LambdaContext, error_object
+from durable_async.service.modules import load_module
 from durable_async.wire.operations import ErrorObject
 
 HEADER_BYTES = 4
@@ -43,7 +43,10 @@ _TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it foun
 
 @attrs.frozen
 class Target:
-    """Where a function is found: an attribute of a module, or the entry ``key`` of a mapping that is one."""
+    """Where a function is found: an attribute of a module, or the entry ``key`` of a mapping that is one.
+
+    :ivar module: its name, or the path of a file that ends in ``.py``
+    """
 
     module: str
     attribute: str
@@ -118,7 +121,7 @@ def find(target: Target) -> Any:
     :raises LoadError: the module cannot be imported, or there is no such thing in it
     """
     try:
-        module = import_module(target.module)
+        module = load_module(target.module)
     except Exception as error:
         if not (isinstance(error, ModuleNotFoundError) and error.name == target.module):
             traceback.print_exc()  # the fault is inside the module: show where
@@ -151,6 +154,14 @@ def is_durable(function: Target) -> bool:
 def _is_durable(target: Target, found: Any) -> bool:
     if not callable(found):
         raise LoadError("Runtime.HandlerNotFound", f"{target} is no function, it is {found!r:.60}")
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError:
+        said = f"{target} cannot be called as function(event, context): give it these two parameters"
+        hint = ", and make it durable with @durable_execution if it is a workflow"
+        raise LoadError("Runtime.HandlerNotFound", said + hint) from None
+    except ValueError:
+        pass  # made in C, without a signature: its calls will tell
     return getattr(found, "durable", False) is True
 
 
@@ -240,18 +251,11 @@ def _end_with(channel: socket.socket) -> None:
     os._exit(1)
 
 
-def look_here() -> None:
-    """Find modules in the current directory, where a script's own would be looked for."""
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself writes it there
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-
-
 def main() -> None:
     fd = int(sys.argv[1])
     os.set_inheritable(fd, False)  # noqa: FBT003 - the functions' own children must not hold it open
     channel = socket.socket(fileno=fd)
     threading.Thread(target=_end_with, args=(channel,), daemon=True, name="durable-async-server-watch").start()
-    look_here()
     sys.stdout, sys.stderr = LineStream(1), LineStream(2)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaJsonFormatter())

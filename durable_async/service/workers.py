@@ -286,6 +286,7 @@ class _Worker:
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
+                    "-P",  # a file of the current directory must not stand for a module of the standard library
                     "-m",
                     "durable_async.service.worker_process",
                     str(theirs.fileno()),

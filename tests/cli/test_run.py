@@ -63,7 +63,7 @@ def test_without_a_result_the_exit_code_says_so(arguments, verdict):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("workflows:nothing", "workflows has no nothing; its handlers: ask, be_killed_once, count, "),
+        ("workflows:nothing", "workflows has no nothing; its handlers: ask, ask_twice, be_killed_once, "),
         ("workflows", "say which handler of workflows: ask, "),
         ("workflows:not_a_handler", "make it one with @durable_execution"),
         ("no_such.module:f", "there is no module no_such.module"),

@@ -1,5 +1,6 @@
 """Workflows that the commands are tried on."""
 
+import asyncio
 import os
 import signal
 from datetime import timedelta
@@ -35,6 +36,18 @@ async def fail(event: dict, ctx: DurableContext) -> None:
 async def ask(event: dict, ctx: DurableContext) -> str:
     answer = await ctx.create_callback(name="approval")
     return await answer.result()
+
+
+async def ask_by_mail(callback_id):
+    pass
+
+
+@durable_execution
+async def ask_twice(event: dict, ctx: DurableContext) -> list[str]:
+    async def branch(name):
+        return await ctx.wait_for_callback(ask_by_mail, name=name)
+
+    return list(await asyncio.gather(branch("buyer"), branch("seller")))
 
 
 @durable_execution
@@ -96,4 +109,4 @@ def plain(event, context):
 
 not_a_handler = 5
 
-HANDLERS = {handler.__name__: handler for handler in (fulfil, fail, ask, count)} | {"plain": plain}
+HANDLERS = {handler.__name__: handler for handler in (fulfil, fail, ask, ask_twice, count)} | {"plain": plain}

@@ -13,11 +13,14 @@ from pathlib import Path
 from .case import load_cases
 from .report import Row, table
 from .runner import Outcome, Runner, connect
+from .sources import NONE_THERE, folders
 from .suites import SKIPPED_SUITES
 
 
 def main() -> int:
-    cases = load_cases()
+    cases = load_cases(folders())
+    if not cases:
+        sys.exit(NONE_THERE)
     suites = list(dict.fromkeys(case.suite for case in cases))
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description="Run the behaviour cases.")
     parser.add_argument("url", help="of the service, such as http://127.0.0.1:8080")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 import yaml
 
-CASES = Path(__file__).parent / "cases"
 ABSENT: Any = object()  # an expected result that is not given: any will do; null is an expectation
 
 _GENERATED = re.compile(r"\$\{GEN_STR:(\d+)\}")
@@ -68,11 +67,15 @@ class Case:
         return f"{self.suite}/{self.id}"
 
 
-def load_cases(folder: Path = CASES) -> list[Case]:
-    """All cases below a folder, ``<suite>/<id>.yaml``, suite by suite and in the order of their numbers."""
-    return [
-        parse_case(path.parent.name, path.stem, _read(path)) for path in sorted(folder.glob("*/*.yaml"), key=_order)
-    ]
+def load_cases(folders: Iterable[Path]) -> list[Case]:
+    """All cases below some folders, ``<suite>/<id>.yaml``, suite by suite and in the order of their numbers.
+
+    Of a case that is in several of them, the one in the first folder counts.
+    """
+    found: dict[tuple[str, str], Path] = {}
+    for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
+        found.setdefault((path.parent.name, path.stem), path)
+    return [parse_case(*key, _read(path)) for key, path in sorted(found.items(), key=lambda each: _order(each[1]))]
 
 
 def parse_case(suite: str, case_id: str, content: Mapping[str, Any]) -> Case:

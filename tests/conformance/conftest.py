@@ -3,6 +3,7 @@
 import pytest
 
 from .report import Row, table
+from .sources import sources
 
 _TEST = "test_cases.py::test_case["
 
@@ -16,6 +17,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if rows:
         terminalreporter.section("behaviour cases")
+        terminalreporter.line(f"{'; '.join(map(str, sources()))}. The first source of a case counts.")
         for line in table(rows):
             terminalreporter.line(line)
 

@@ -81,3 +81,21 @@ def test_an_order_lives_through_the_death_of_its_server(server):
     server.end(signal.SIGTERM)
     server.start()
     server.until("/orders/17", {"status": "SUCCEEDED", "receipt": "parcel for 42.50"})
+
+
+def test_what_happens_to_an_order_is_streamed_as_server_sent_events(server):
+    server.call("PUT", "/orders/17", {"cents": 4250})
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/orders/17/events")
+    response = connection.getresponse()
+    assert response.getheader("content-type").startswith("text/event-stream")
+    kinds = []
+    while line := response.readline().decode():
+        if line.startswith("data: "):
+            kinds.append(json.loads(line.removeprefix("data: "))["EventType"])
+            if kinds[-1] == "CallbackStarted":
+                server.call("POST", "/orders/17/approval")
+    connection.close()
+    assert kinds[0] == "ExecutionStarted"
+    assert kinds[-1] == "ExecutionSucceeded"
+    assert server.call("GET", "/orders/18/events")[0] == 404

@@ -16,6 +16,10 @@ COUNTER = SimpleNamespace(value=0)
 logger = logging.getLogger("orders")
 
 
+def takes_one(event):
+    return event
+
+
 def echo(event, context):
     return event
 

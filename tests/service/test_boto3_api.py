@@ -12,6 +12,16 @@ from durable_async.service.http.answer import error_answer
 from durable_async.service.http.border import CALLS
 from durable_async.service.http.routes import Operation
 
+# --- ListFunctions ---
+
+
+def test_all_functions_are_listed_and_durable_ones_have_their_configuration(client):
+    functions = {function["FunctionName"]: function for function in client.list_functions()["Functions"]}
+    assert functions["durable"]["DurableConfig"] == {"ExecutionTimeout": 366 * 86_400, "RetentionPeriodInDays": 14}
+    assert functions["durable"]["FunctionArn"] == "arn:aws:lambda:us-east-1:000000000000:function:durable"
+    assert "DurableConfig" not in functions["plain"]
+
+
 # --- Invoke ---
 
 

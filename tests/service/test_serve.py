@@ -171,6 +171,9 @@ def test_with_a_token_its_functions_may_call_and_strangers_may_not(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([], "there is nothing to serve: give --function NAME=MODULE:ATTRIBUTE"),
+        (["--function", "f=functions_for_serve:takes_one"], "cannot be called as function(event, context)"),
+        (["--in-process", "--function", "f=functions_for_serve:takes_one"], "cannot be called as function(event, con"),
         (["--functions", "no_such_module"], "Unable to import module 'no_such_module'"),
         (["--functions", "functions_for_serve:NOTHING"], "There is no functions_for_serve:NOTHING"),
         (["--functions", "functions_for_serve:MIXED"], "['bad'] is no function"),
@@ -182,19 +185,19 @@ def test_with_a_token_its_functions_may_call_and_strangers_may_not(tmp_path):
         (["--function", "functions_for_serve:echo"], "NAME=MODULE:ATTRIBUTE"),
         (["--functions", ":HANDLERS"], "MODULE[:MAPPING]"),
         (["--execution-timeout", "0"], "[NAME=]SECONDS"),
-        (["--execution-timeout", "f=5"], "'f', which is no function"),
-        (["--host", "0.0.0.0"], "set a token"),
-        (["--host", "192.0.2.1", "--token", "t"], "cannot listen on 192.0.2.1"),
-        (["--token", "a b"], "a token is"),
-        (["--log-json", "/no/such/folder/log"], "cannot write the log"),
+        (["--execution-timeout", "f=5", *FUNCTIONS], "'f', which is no function"),
+        (["--host", "0.0.0.0", *FUNCTIONS], "set a token"),
+        (["--host", "192.0.2.1", "--token", "t", *FUNCTIONS], "cannot listen on 192.0.2.1"),
+        (["--token", "a b", *FUNCTIONS], "a token is"),
+        (["--log-json", "/no/such/folder/log", *FUNCTIONS], "cannot write the log"),
         (["--remote", "f"], "NAME=URL"),
         (["--remote", "f=localhost:9000"], "'localhost:9000' is no URL of a server"),
         (
             ["--remote", "1-1=http://h:1", *FUNCTIONS],
             "'1-1' is given twice: functions_for_serve:HANDLERS['1-1'] and http",
         ),
-        (["--in-process", "--workers", "2"], "there are none"),
-        (["--in-process", "--log-json", "file"], "there are none"),
+        (["--in-process", "--workers", "2", *FUNCTIONS], "there are none"),
+        (["--in-process", "--log-json", "file", *FUNCTIONS], "there are none"),
         (["--in-process", "--function", "f=functions_for_serve:durable"], "needs a worker"),
         (["--in-process", "--functions", "functions_for_serve:MIXED"], "['bad'] is no function"),
         (["--in-process", "--function", "f=module_that_raises:f"], "ValueError: wrong configuration"),
@@ -211,7 +214,7 @@ def test_what_it_cannot_serve_ends_it_with_a_reason(arguments, message):
 
 def test_a_port_in_use_ends_it_with_a_reason(server):
     port = server.url.rpartition(":")[2]
-    other = ended("--port", port)
+    other = ended("--port", port, *FUNCTIONS)
     assert other.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in other.stderr
 

@@ -150,7 +150,7 @@ def test_a_function_that_is_not_served_any_more_is_named_and_its_executions_wait
 
 def test_a_store_that_another_server_has_is_refused(tmp_path):
     with client_of(tmp_path) as (server, _):
-        other = ended("--store", "orders.db", folder=tmp_path, PYTHONPATH=PATH)
+        other = ended(*WORKFLOWS, "--store", "orders.db", folder=tmp_path, PYTHONPATH=PATH)
         pid = server.process.pid
     assert other.returncode == Exit.UNREACHABLE
     assert other.stderr.count("\n") == 1
@@ -161,7 +161,7 @@ def test_a_store_that_another_server_has_is_refused(tmp_path):
 def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path, content):
     file = tmp_path / "orders.db"
     file.write_bytes(content)
-    server = ended("--store", "orders.db", folder=tmp_path, PYTHONPATH=PATH)
+    server = ended(*WORKFLOWS, "--store", "orders.db", folder=tmp_path, PYTHONPATH=PATH)
     assert server.returncode == Exit.UNREACHABLE
     assert server.stderr.startswith("Error: ")
     assert server.stderr.count("\n") == 1
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path, content):
 
 
 def test_a_store_in_a_folder_that_is_not_there_is_refused(tmp_path):
-    server = ended("--store", "no/such/orders.db", folder=tmp_path, PYTHONPATH=PATH)
+    server = ended(*WORKFLOWS, "--store", "no/such/orders.db", folder=tmp_path, PYTHONPATH=PATH)
     assert (server.returncode, server.stderr.count("\n")) == (Exit.UNREACHABLE, 1)
     assert "does not exist" in server.stderr
 
@@ -188,3 +188,10 @@ def test_workers_see_the_store_as_no_business_of_theirs(tmp_path):
 
 def _children(pid):
     return [word for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()]
+
+
+def test_executions_in_a_store_may_wait_as_long_as_those_of_the_embedded_service(tmp_path):
+    with client_of(tmp_path) as (_, client):
+        arn = start(client, "pay", 1)
+        (started, *_) = client.get_durable_execution_history(DurableExecutionArn=arn)["Events"]
+    assert started["ExecutionStartedDetails"]["ExecutionTimeout"] == 366 * 24 * 60 * 60

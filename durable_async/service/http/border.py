@@ -27,6 +27,7 @@ _MOST_BYTES = {Operation.INVOKE: EVENT_BYTES, Operation.CHECKPOINT: BODY_BYTES}
 
 CALLS: Mapping[Operation, Callable[[DurableApi, Call], Awaitable[Answer]]] = {
     Operation.INVOKE: invoke,
+    Operation.LIST_FUNCTIONS: calls.list_functions,
     Operation.CHECKPOINT: calls.checkpoint,
     Operation.GET_STATE: calls.get_state,
     Operation.GET: calls.get,

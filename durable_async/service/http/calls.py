@@ -56,6 +56,10 @@ async def get_history(api: DurableApi, call: Call) -> Answer:
     )
 
 
+async def list_functions(api: DurableApi, _call: Call) -> Answer:
+    return json_answer(await api.list_functions())
+
+
 async def list_executions(api: DurableApi, call: Call) -> Answer:
     query = dict(call.query)
     return json_answer(

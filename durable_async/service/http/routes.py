@@ -1,7 +1,7 @@
 """Which operation a request names.
 
-Each path has one parameter, an ARN, an id or a function's name, between a known beginning and a known end. Clients
-encode its slashes; if a proxy has decoded them, it is the parameter all the same.
+Each path but that of ``ListFunctions`` has one parameter, an ARN, an id or a function's name, between a known beginning
+and a known end. Clients encode its slashes; if a proxy has decoded them, it is the parameter all the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import attrs
 
 class Operation(StrEnum):
     INVOKE = "Invoke"
+    LIST_FUNCTIONS = "ListFunctions"
     CHECKPOINT = "CheckpointDurableExecution"
     GET_STATE = "GetDurableExecutionState"
     GET = "GetDurableExecution"
@@ -58,6 +59,8 @@ _PATH = re.compile(rf"/([^/]+/[^/]+)/(.+?)(?:/({_VERBS}))?/?")
 
 def route(method: str, path: str) -> Route | None:
     """:param path: as it came, percent-encoded, without the query"""
+    if (method, path.rstrip("/")) == ("GET", "/2015-03-31/functions"):
+        return Route(Operation.LIST_FUNCTIONS, "")
     found = _PATH.fullmatch(path)
     operation = found and _TABLE.get((method, found[1], found[3]))
     if not (found and operation):

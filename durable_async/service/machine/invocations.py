@@ -31,8 +31,11 @@ _LOST: ErrorObject = {
 
 def begin_invocation(execution: Execution, at: Moment) -> None:
     """Invoke the handler now. Everything that changes until it is told is told to it."""
-    execution.deferred = False
     execution.invoke_at_ms = None
+    if at.passive:
+        execution.deferred = True
+        return
+    execution.deferred = False
     request_id, token = at.mint(), at.mint()
     execution.invocation = Invocation(request_id, at.now_ms, token, waiting=execution.crashes >= _SUSPICIOUS)
     execution.changes.effects.append(InvokeHandler(request_id))

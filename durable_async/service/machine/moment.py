@@ -15,9 +15,13 @@ Mint = Callable[[], str]
 
 @attrs.frozen
 class Moment:
-    """When a command happens (epoch milliseconds), and under which rules."""
+    """When a command happens (epoch milliseconds), and under which rules.
+
+    :ivar passive: nothing can be invoked here: what has to run is left to the next service on the store
+    """
 
     now_ms: int
     mint: Mint
     limits: Limits = attrs.Factory(Limits)
     retries: InvocationRetryPolicy = attrs.Factory(InvocationRetryPolicy)
+    passive: bool = False

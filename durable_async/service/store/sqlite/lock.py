@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from durable_async.service.errors import StoreError
+from durable_async.service.errors import StoreInUseError
 from durable_async.service.store.sqlite.faults import fault, unopened
 from durable_async.service.store.sqlite.files import make_private
 from durable_async.service.store.sqlite.shield import Shield
@@ -33,7 +33,7 @@ class WriterLock:
     def take(cls, path: Path) -> Self:
         """
         :param path: the store's file, which is made if it is not there
-        :raises StoreError: another store, which it names, has the lock
+        :raises StoreInUseError: another store, which it names, has the lock
         """
         connection = _announce(path)
         try:
@@ -74,9 +74,11 @@ def _announce(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _in_use(path: Path, pid: int | None) -> StoreError:
+def _in_use(path: Path, pid: int | None) -> StoreInUseError:
     by = "another process" if pid is None else f"process {pid}"
-    return StoreError(f"{path} is in use by {by}, and only one at a time may write. Others can open it for reading.")
+    return StoreInUseError(
+        f"{path} is in use by {by}, and only one at a time may write. Others can open it for reading."
+    )
 
 
 def holder(path: Path) -> int | None:

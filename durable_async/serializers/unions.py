@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import attrs
 from cattrs import Converter
 
+from durable_async.serializers.equality import is_same
 from durable_async.serializers.hooks import Read, UnexpectedError, Write, misfit
 from durable_async.serializers.json_tree import Kinds, flaw, is_object, kind_of, type_name
 from durable_async.serializers.kinds import bare, class_of, is_union, kinds
@@ -119,9 +120,9 @@ class _Union:
             return False
         try:
             back = self.read(tree, self.declared)
+            return is_same(value, back)
         except Exception:  # noqa: BLE001 - as above; then it does not
             return False
-        return type(back) is type(value) and bool(back == value)
 
 
 def _rank(declared: Any) -> tuple[bool, str]:

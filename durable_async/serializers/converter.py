@@ -212,10 +212,15 @@ def _with_digits(tree: Any) -> Any:
     return {key: _with_digits(item) for key, item in tree.items()} if is_object(tree) else tree
 
 
-# --- enums whose values JSON does not have; cattrs does the others ---
+# --- enums: cattrs reads those whose values JSON has ---
 
 
 def _register_enums(converter: Converter) -> None:
+    def write_enum(declared: Any) -> Write:
+        return lambda member: (
+            converter.unstructure(member.value) if isinstance(member, Enum) else misfit(converter, member, declared)
+        )
+
     def read_enum(declared: Any) -> Read:
         members = {encode(converter.unstructure(member.value)): member for member in declared}
 
@@ -227,11 +232,13 @@ def _register_enums(converter: Converter) -> None:
 
         return read
 
-    converter.register_unstructure_hook_func(_is_rich_enum, lambda member: converter.unstructure(member.value))
+    converter.register_unstructure_hook_factory(_is_enum, write_enum)
     converter.register_structure_hook_factory(_is_rich_enum, read_enum)
 
 
+def _is_enum(declared: Any) -> bool:
+    return isinstance(declared, type) and issubclass(declared, Enum)
+
+
 def _is_rich_enum(declared: Any) -> bool:
-    if not (isinstance(declared, type) and issubclass(declared, Enum)):
-        return False
-    return any(type(member.value) not in SCALARS for member in declared)
+    return _is_enum(declared) and any(type(member.value) not in SCALARS for member in declared)

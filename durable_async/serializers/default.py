@@ -51,7 +51,9 @@ class JsonSerializer:
 
     def deserialize(self, text: str, context: SerializerContext) -> Any:
         """:raises SerializationError: the text is no JSON, or not what the type is read from"""
-        decoder = self._decode if context.type is NO_TYPE else _decoder(context.type, self._decode)
+        declared = context.type
+        as_it_is = declared is NO_TYPE or (isinstance(declared, type) and declared in _PLAIN_BUT_FLOAT)
+        decoder = self._decode if as_it_is else _decoder(declared, self._decode)
         try:
             tree = decoder(text)
         except (ValueError, RecursionError) as error:
@@ -65,7 +67,13 @@ class JsonSerializer:
         """
         tree = _tree(value, context)
         text = _encoded(tree, context)
-        return text, _checked(value, tree, decode(text), context)
+        try:
+            recorded = decode(text)
+        except RecursionError as error:  # at a depth that could just be written
+            raise SerializationError(context.operation, _ENDLESS) from error
+        if not _is_to_be_read(value, tree, context.type):
+            return text, recorded
+        return text, _checked(value, tree, recorded, context)
 
 
 class ForeignJson(JsonSerializer):
@@ -135,7 +143,7 @@ def structure(tree: Any, context: SerializerContext) -> Any:
     :raises SerializationError: they are not what the type is read from
     """
     declared = context.type
-    if declared is NO_TYPE or (declared is kind_of(tree) and declared in _PLAIN):
+    if declared is NO_TYPE or (declared is type(tree) and declared in _PLAIN):
         return tree
     try:
         return _converter().structure(tree, declared)
@@ -161,6 +169,7 @@ def unstructure(value: Any, context: SerializerContext) -> Any:
 
 
 _PLAIN: frozenset[Any] = frozenset((*SCALARS, list, dict))  # read as they are, and written so
+_PLAIN_BUT_FLOAT: frozenset[Any] = _PLAIN - {float}
 _ENDLESS = "$: the value contains itself, or is nested too deeply"
 
 
@@ -170,12 +179,12 @@ def _is_untyped(declared: Any) -> bool:
 
 def _is_to_be_read(value: Any, tree: Any, declared: Any) -> bool:
     """Whether reading may give something else than the value, or nothing. A value of exactly its type is itself."""
-    return tree is not value or (declared is not NO_TYPE and declared is not kind_of(value))
+    return tree is not value or (declared is not NO_TYPE and declared is not type(value))
 
 
-def _stays_plain(declared: Any) -> bool:
-    """Whether plain JSON of this type is written and read as it is."""
-    if declared is NO_TYPE:
+def _stays_plain(value: Any, declared: Any) -> bool:
+    """Whether a value that is plain JSON is written and read as it is, by its type."""
+    if declared is NO_TYPE or (declared is type(value) and declared in _PLAIN):
         return True
     from durable_async.serializers.kinds import comes_back_plain  # imports what many programs do without
 
@@ -183,6 +192,8 @@ def _stays_plain(declared: Any) -> bool:
 
 
 def _decoder(declared: Any, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
+    if declared is float:
+        return decode_finite
     from durable_async.serializers.kinds import may_hold_decimal
 
     return decode_exact if may_hold_decimal(declared) else otherwise
@@ -195,7 +206,7 @@ def _tree(value: Any, context: SerializerContext) -> Any:
     """
     declared = context.type
     try:
-        if is_plain(value) and _stays_plain(declared):
+        if is_plain(value) and _stays_plain(value, declared):
             return value
         tree = _converter().unstructure(value, None if _is_untyped(declared) else declared)
         found = None if is_plain(tree) else flaw(tree)
@@ -215,8 +226,6 @@ def _checked(value: Any, tree: Any, recorded: Any, context: SerializerContext) -
     :raises SerializationError: it is not the value
     """
     declared = context.type
-    if tree is value and declared is NO_TYPE:
-        return recorded
     from durable_async.serializers.equality import difference, object_difference
 
     try:
@@ -224,7 +233,7 @@ def _checked(value: Any, tree: Any, recorded: Any, context: SerializerContext) -
             back, found = recorded, object_difference(value, _written_and_read)
         else:
             back = _converter().structure(recorded, declared)
-            found = None if tree is value and _stays_plain(declared) else difference(value, back)
+            found = None if tree is value and _stays_plain(value, declared) else difference(value, back)
     except RecursionError as error:
         raise SerializationError(context.operation, _ENDLESS) from error
     except Exception as error:

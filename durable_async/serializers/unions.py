@@ -93,7 +93,7 @@ class _Union:
     def _takers(self, kind: type[Any]) -> Iterator[_Member]:
         exact = [member for member in self.members if kind in member.kinds]
         yield from sorted(exact, key=lambda member: bare(member.declared) is not kind) if kind is not str else exact
-        if kind in (int, float):  # a number without a fraction may come either way
+        if kind in (int, float, bool):  # a number without a fraction may come either way, and a bool is an int
             yield from (member for member in self.members if kind not in member.kinds and member.kinds & {int, float})
 
     def write(self, value: Any) -> Any:

@@ -109,7 +109,9 @@ class Comparison:
         return None if self.stand_ins and type(value) in SCALARS else _differs(value, back)
 
     def decimal(self, value: Decimal, back: Any) -> Difference:
-        same = isinstance(back, Decimal) and (value.is_nan() == back.is_nan()) and (value.is_nan() or value == back)
+        if not isinstance(back, Decimal):
+            return _differs(value, back)
+        same = str(value) == str(back) if value.is_nan() or back.is_nan() else value == back
         return None if same else _differs(value, back)
 
     def moment(self, value: datetime | time, back: Any) -> Difference:

@@ -85,7 +85,7 @@ class Comparison:
     stand_ins: bool
 
     def difference(self, value: Any, back: Any) -> Difference:
-        kind: type[Any] = type(value)
+        kind: Any = type(value)
         if value is back or (kind in SCALARS and type(back) is kind and value == back):
             return None
         if value is _ABSENT or back is _ABSENT:
@@ -195,7 +195,8 @@ class Comparison:
     def fields(self, value: Any, back: Any) -> Difference:
         if type(back) is not type(value):
             return _differs(value, back)
-        names = _field_names(type(value))
+        kind: Any = type(value)
+        names = _field_names(kind)
         for name, given in names.items():
             found = self.difference(getattr(value, name, _ABSENT), getattr(back, name, _ABSENT))
             if found is not None and not given:
@@ -243,7 +244,8 @@ class Comparison:
         )
 
     def other(self, value: Any, back: Any) -> Difference:
-        if type(value).__eq__ is object.__eq__:  # compares identities
+        kind: Any = type(value)
+        if kind.__eq__ is object.__eq__:  # compares identities
             if type(back) is not type(value):
                 return _differs(value, back)
             return self.difference(getattr(value, "__dict__", None), getattr(back, "__dict__", None))
@@ -255,7 +257,7 @@ class Comparison:
 
 
 @cache
-def _comparison(kind: type[Any]) -> Compare:
+def _comparison(kind: Any) -> Compare:
     """How values of a class are compared: decided once per class."""
     if has_fields(kind):
         return Comparison.fields
@@ -310,7 +312,7 @@ def _wall_clock(value: datetime | time) -> datetime | time:
 
 
 @cache
-def _field_names(kind: type[Any]) -> dict[str, bool]:
+def _field_names(kind: Any) -> dict[str, bool]:
     """The fields, and whether ``__init__`` takes them."""
     fields: Iterable[Any] = attrs.fields(kind) if attrs.has(kind) else dataclass_fields(kind)
     return {field.name: field.init for field in fields}

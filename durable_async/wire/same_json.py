@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal, InvalidOperation
-from typing import Any, cast
+from typing import Any
 
 
 def is_same_json(text: str, other: str) -> bool:
@@ -31,13 +31,15 @@ def _number(digits: str) -> object:
 _read = json.JSONDecoder(parse_float=_number).decode
 
 
-def _is_same(value: object, other: object) -> bool:
-    if isinstance(value, dict) and isinstance(other, dict):
-        members, others = cast("dict[str, Any]", value), cast("dict[str, Any]", other)
-        return members.keys() == others.keys() and all(_is_same(item, others[key]) for key, item in members.items())
-    if isinstance(value, list) and isinstance(other, list):
-        items, counterparts = cast("list[Any]", value), cast("list[Any]", other)
-        return len(items) == len(counterparts) and all(map(_is_same, items, counterparts))
-    if isinstance(value, bool) or isinstance(other, bool):  # which are ints to Python
-        return value is other
-    return value == other
+def _is_same(value: Any, other: Any) -> bool:
+    if type(value) is not type(other):  # of numbers; a bool is none
+        return not isinstance(value, bool) and not isinstance(other, bool) and bool(value == other)
+    match value:
+        case dict():
+            members: dict[str, Any] = value
+            return members.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in members.items())
+        case list():
+            items: list[Any] = value
+            return len(items) == len(other) and all(map(_is_same, items, other))
+        case _:
+            return bool(value == other)

@@ -15,7 +15,7 @@ The functions return None, or the rest of the path and a reason, such as ``.item
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields as dataclass_fields
 from datetime import date, datetime, time
@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from durable_async.serializers.json_tree import SCALARS, class_name, is_plain, member_path
+from durable_async.serializers.json_tree import SCALARS, class_name, is_plain, kind_of, member_path
 from durable_async.serializers.kinds import class_of, has_fields, is_model, is_namedtuple
 
 Difference: TypeAlias = str | None
@@ -46,7 +46,7 @@ def difference(value: Any, back: Any) -> Difference:
 
 def is_same(value: Any, back: Any) -> bool:
     """Whether they are equal and of the same types: also of plain JSON, which may not stand for another type here."""
-    return type(back) is type(value) and Comparison(stand_ins=False).difference(value, back) is None
+    return kind_of(back) is kind_of(value) and Comparison(stand_ins=False).difference(value, back) is None
 
 
 def object_difference(value: Any, written_and_read: Callable[[Any], Any]) -> Difference:
@@ -61,13 +61,13 @@ def object_difference(value: Any, written_and_read: Callable[[Any], Any]) -> Dif
 
 
 def _object_difference(value: Any, written_and_read: Callable[[Any], Any]) -> Difference:
-    kind: type[Any] = type(value)
+    kind = kind_of(value)
     if has_fields(kind) or is_model(kind):
         return Comparison(stand_ins=True).difference(value, written_and_read(value))
     items: Iterable[tuple[str, Any]] = ()
-    if isinstance(value, Mapping):
+    if _is_a(value, Mapping):
         items = ((member_path(key), item) for key, item in value.items())
-    elif isinstance(value, (list, tuple, deque, AbstractSet)):
+    elif _is_a(value, (list, tuple, deque, AbstractSet)):
         items = ((f"[{i}]", item) for i, item in enumerate(value))
     for step, item in items:
         if (found := _object_difference(item, written_and_read)) is not None:
@@ -85,8 +85,8 @@ class Comparison:
     stand_ins: bool
 
     def difference(self, value: Any, back: Any) -> Difference:
-        kind: Any = type(value)
-        if value is back or (kind in SCALARS and type(back) is kind and value == back):
+        kind: Any = kind_of(value)
+        if value is back or (kind in SCALARS and kind_of(back) is kind and value == back):
             return None
         if value is _ABSENT or back is _ABSENT:
             return ": is not there both before and after it was written"
@@ -95,27 +95,27 @@ class Comparison:
     # --- scalars ---
 
     def number(self, value: Any, back: Any) -> Difference:
-        if not isinstance(back, (int, float)) or isinstance(back, Enum):
+        if not _is_a(back, (int, float)) or _is_a(back, Enum):
             return self._stand_in(value, back)
-        same = _builtin(value) == _builtin(back) and (self.stand_ins or isinstance(value, type(back)))
+        same = _builtin(value) == _builtin(back) and (self.stand_ins or _is_a(value, kind_of(back)))
         return None if same else _differs(value, back)
 
     def text(self, value: Any, back: Any) -> Difference:
-        if not isinstance(back, str) or isinstance(back, Enum):
+        if not _is_a(back, str) or _is_a(back, Enum):
             return self._stand_in(value, back)
         return None if str.__eq__(value, back) else _differs(value, back)
 
     def _stand_in(self, value: Any, back: Any) -> Difference:
-        return None if self.stand_ins and type(value) in SCALARS else _differs(value, back)
+        return None if self.stand_ins and kind_of(value) in SCALARS else _differs(value, back)
 
     def decimal(self, value: Decimal, back: Any) -> Difference:
-        if not isinstance(back, Decimal):
+        if not _is_a(back, Decimal):
             return _differs(value, back)
         same = str(value) == str(back) if value.is_nan() or back.is_nan() else value == back
         return None if same else _differs(value, back)
 
     def moment(self, value: datetime | time, back: Any) -> Difference:
-        if not isinstance(back, datetime if isinstance(value, datetime) else time):
+        if not _is_a(back, datetime if _is_a(value, datetime) else time):
             return _differs(value, back)
         if (value.tzinfo is None) != (back.tzinfo is None):
             return (
@@ -126,24 +126,24 @@ class Comparison:
         return None if same else _differs(value, back)
 
     def day(self, value: date, back: Any) -> Difference:
-        same = isinstance(back, date) and not isinstance(back, datetime) and value == back
+        same = _is_a(back, date) and not _is_a(back, datetime) and value == back
         return None if same else _differs(value, back)
 
     def enum(self, value: Enum, back: Any) -> Difference:
-        if isinstance(back, Enum):
-            return None if type(back) is type(value) and back.value == value.value else _differs(value, back)
-        if isinstance(value, str):
+        if _is_a(back, Enum):
+            return None if kind_of(back) is kind_of(value) and back.value == value.value else _differs(value, back)
+        if _is_a(value, str):
             return self.text(value, back)
-        return self.number(value, back) if isinstance(value, (int, float)) else _differs(value, back)
+        return self.number(value, back) if _is_a(value, (int, float)) else _differs(value, back)
 
     # --- containers ---
 
     def mapping(self, value: Mapping[Any, Any], back: Any) -> Difference:
-        if not isinstance(back, Mapping):
+        if not _is_a(back, Mapping):
             return self._object_in_place_of(value, back)
         if len(back) != len(value):
             return _counts(value, back)
-        if _factory(value) is not _factory(back) and isinstance(back, defaultdict):
+        if _factory(value) is not _factory(back) and _is_a(back, defaultdict):
             return ": a defaultdict would come back with another default_factory. Return a dict of it"
         for key, item in value.items():
             if (found := self.difference(item, back.get(key, _ABSENT))) is not None:
@@ -151,28 +151,28 @@ class Comparison:
         return None
 
     def _object_in_place_of(self, value: Mapping[Any, Any], back: Any) -> Difference:
-        if type(value) is not dict or not self.stand_ins:
+        if kind_of(value) is not dict or not self.stand_ins:
             return _differs(value, back)
         if is_plain(value):
             return None
         for key, item in value.items():
-            read = getattr(back, key, _ABSENT) if isinstance(key, str) else _ABSENT
+            read = getattr(back, key, _ABSENT) if _is_a(key, str) else _ABSENT
             if read is not _ABSENT and (found := self.difference(item, read)) is not None:
                 return member_path(key) + found
         return None
 
-    def sequence(self, value: Sequence[Any], back: Any) -> Difference:
-        list_for_another = type(value) is list and self.stand_ins
-        if isinstance(back, AbstractSet) and list_for_another and is_plain(value):
+    def sequence(self, value: Any, back: Any) -> Difference:
+        list_for_another = kind_of(value) is list and self.stand_ins
+        if _is_a(back, AbstractSet) and list_for_another and is_plain(value):
             return None
-        base = next(base for base in (tuple, list, deque) if isinstance(value, base))
-        if not isinstance(back, base) and not (list_for_another and isinstance(back, (tuple, deque))):
+        base = next(base for base in (tuple, list, deque) if _is_a(value, base))
+        if not _is_a(back, base) and not (list_for_another and _is_a(back, (tuple, deque))):
             return _differs(value, back)
-        if is_namedtuple(type(back)) and type(back) is not type(value) and not list_for_another:
+        if is_namedtuple(kind_of(back)) and kind_of(back) is not kind_of(value) and not list_for_another:
             return _differs(value, back)
         if len(back) != len(value):
             return _counts(value, back)
-        if isinstance(value, deque) and isinstance(back, deque) and value.maxlen != back.maxlen:
+        if _is_a(value, deque) and _is_a(back, deque) and value.maxlen != back.maxlen:
             return ": a deque would come back without its maxlen. Return a list of it"
         for index, (item, other) in enumerate(zip(value, back, strict=True)):
             if (found := self.difference(item, other)) is not None:
@@ -180,7 +180,7 @@ class Comparison:
         return None
 
     def set(self, value: AbstractSet[Any], back: Any) -> Difference:
-        if not isinstance(back, AbstractSet):
+        if not _is_a(back, AbstractSet):
             return _differs(value, back)
         mates = {item: item for item in back}
         if len(mates) != len(value):
@@ -193,9 +193,9 @@ class Comparison:
     # --- what has fields ---
 
     def fields(self, value: Any, back: Any) -> Difference:
-        if type(back) is not type(value):
+        if kind_of(back) is not kind_of(value):
             return _differs(value, back)
-        kind: Any = type(value)
+        kind: Any = kind_of(value)
         names = _field_names(kind)
         for name, given in names.items():
             found = self.difference(getattr(value, name, _ABSENT), getattr(back, name, _ABSENT))
@@ -212,7 +212,7 @@ class Comparison:
         """Attributes that are no fields come back if ``__init__`` makes them; those of a ``cached_property`` may go."""
         kept: dict[str, Any] = getattr(value, "__dict__", {})
         for name in [name for name in kept if name not in known]:
-            if isinstance(getattr(type(value), name, None), cached_property):
+            if _is_a(getattr(kind_of(value), name, None), cached_property):
                 continue
             again = getattr(back, name, _ABSENT)
             if again is _ABSENT or (is_plain(kept[name]) and self.difference(kept[name], again) is not None):
@@ -220,9 +220,10 @@ class Comparison:
         return None
 
     def model(self, value: Any, back: Any) -> Difference:
-        if type(back) is not type(value):
+        if kind_of(back) is not kind_of(value):
             return _differs(value, back)
-        for name, field in type(value).model_fields.items():
+        kind: Any = kind_of(value)
+        for name, field in kind.model_fields.items():
             found = self.difference(getattr(value, name, _ABSENT), getattr(back, name, _ABSENT))
             if found is not None and field.exclude:
                 return f".{name}: an excluded field (exclude=True) is not written. Give it another value, or include it"
@@ -236,7 +237,7 @@ class Comparison:
     # --- anything else ---
 
     def secret(self, value: Any, back: Any) -> Difference:
-        if type(back) is type(value) and value.get_secret_value() == back.get_secret_value():
+        if kind_of(back) is kind_of(value) and value.get_secret_value() == back.get_secret_value():
             return None
         return (
             f": a {class_name(value)} is written as asterisks. Keep the secret elsewhere, or give the field a "
@@ -244,9 +245,9 @@ class Comparison:
         )
 
     def other(self, value: Any, back: Any) -> Difference:
-        kind: Any = type(value)
+        kind: Any = kind_of(value)
         if kind.__eq__ is object.__eq__:  # compares identities
-            if type(back) is not type(value):
+            if kind_of(back) is not kind_of(value):
                 return _differs(value, back)
             return self.difference(getattr(value, "__dict__", None), getattr(back, "__dict__", None))
         try:
@@ -285,8 +286,13 @@ _BY_BASE: tuple[tuple[type[Any], Compare], ...] = (
 )
 
 
+def _is_a(value: object, kind: Any) -> bool:
+    """``isinstance``, which for a checker would make the items of a container unknown."""
+    return isinstance(value, kind)
+
+
 def _differs(value: Any, back: Any) -> str:
-    if type(value) is type(back):
+    if kind_of(value) is kind_of(back):
         return f": a {class_name(value)} would come back with another value"
     return (
         f": a {class_name(value)} would come back as a {class_name(back)}. Declare the type that it is, or a union of "
@@ -294,9 +300,9 @@ def _differs(value: Any, back: Any) -> str:
     )
 
 
-def _factory(value: Mapping[Any, Any]) -> Any:
+def _factory(value: Any) -> Any:
     """What makes the missing values of a ``defaultdict``."""
-    return class_of(value.default_factory) if isinstance(value, defaultdict) else None
+    return class_of(value.default_factory) if _is_a(value, defaultdict) else None
 
 
 def _counts(value: Any, back: Any) -> str:
@@ -304,7 +310,7 @@ def _counts(value: Any, back: Any) -> str:
 
 
 def _builtin(number: float) -> float:
-    return int(number) if isinstance(number, int) else float(number)
+    return int(number) if _is_a(number, int) else float(number)
 
 
 def _wall_clock(value: datetime | time) -> datetime | time:

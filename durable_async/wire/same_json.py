@@ -32,14 +32,15 @@ _read = json.JSONDecoder(parse_float=_number).decode
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    if type(value) is not type(other):  # of numbers; a bool is none
-        return not isinstance(value, bool) and not isinstance(other, bool) and bool(value == other)
-    match value:
-        case dict():
-            members: dict[str, Any] = value
-            return members.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in members.items())
-        case list():
-            items: list[Any] = value
-            return len(items) == len(other) and all(map(_is_same, items, other))
-        case _:
-            return bool(value == other)
+    kind = _kind(value)
+    if kind is not _kind(other):  # of numbers; a bool is none
+        return bool not in (kind, _kind(other)) and bool(value == other)
+    if kind is dict:
+        return value.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in value.items())
+    if kind is list:
+        return len(value) == len(other) and all(map(_is_same, value, other))
+    return bool(value == other)
+
+
+def _kind(value: object) -> type[object]:
+    return type(value)

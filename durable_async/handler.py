@@ -18,7 +18,7 @@ from durable_async.context import DurableContext, bind
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
 from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
-from durable_async.errors import NotDurableError, SerializationError
+from durable_async.errors import NotDurableError
 from durable_async.serializers import (
     JsonSerializer,
     Serializer,
@@ -27,8 +27,8 @@ from durable_async.serializers import (
     parameter_type,
     return_type,
     serialize,
-    structure,
 )
+from durable_async.serializers.default import FOREIGN_JSON
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.envelope import Envelope, Output, read_envelope
@@ -194,7 +194,7 @@ class DurableHandler(Generic[EventT, ResultT]):
     async def _answer(self, payload: str | None, context: DurableContext) -> str:
         bind(context)
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
-        event = structure(_json(payload), where)
+        event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
         result = await self.workflow(event, context)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
@@ -208,15 +208,6 @@ def _checked(sources: Iterable[PluginSource]) -> tuple[PluginSource, ...]:
         for source in sources:
             check_source(source)
     return sources
-
-
-def _json(payload: str | None) -> Any:
-    if payload is None or not payload.strip():
-        return {}
-    try:
-        return json.loads(payload)
-    except ValueError as error:
-        raise SerializationError("the execution's input", f"not JSON: {error}") from None
 
 
 @overload

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -163,7 +165,7 @@ def test_the_json_serializer_never_begins_like_an_envelope(value):
 async def test_stages_can_be_added_to_a_running_execution():
     shelf = Shelf()
     compressed = Compressed(threshold=0)
-    encrypted = Encrypted(compressed, AES)
+    encrypted = Encrypted(compressed, AES, accept_plain=True)
     offloaded = Offloaded(encrypted, shelf, 0)
     value = {"name": "x" * 500}
     for before in (JsonSerializer(), compressed, encrypted, Offloaded(JsonSerializer(), shelf, 0), offloaded):
@@ -171,9 +173,9 @@ async def test_stages_can_be_added_to_a_running_execution():
         assert await offloaded.deserialize(text, HERE) == value
 
 
-async def test_a_stage_that_insists_on_encryption_refuses_what_is_not():
-    strict = Encrypted(JsonSerializer(), AES, accept_plain=False)
-    with pytest.raises(SerializationError, match="not encrypted"):
+async def test_plain_text_in_place_of_ciphertext_is_refused():
+    strict = Encrypted(JsonSerializer(), AES)
+    with pytest.raises(SerializationError, match=r"not encrypted.*accept_plain=True"):
         await strict.deserialize('"forged"', HERE)
     assert await strict.deserialize(await strict.serialize(1, HERE), HERE) == 1
 
@@ -803,3 +805,47 @@ async def test_a_storage_that_is_out_while_a_result_is_read_ends_the_invocation_
         assert await finished(world, workflow) == 1000
     assert len(bodies) == 1
     assert world.invocations == 4
+
+
+# --- more than was asked for ---
+
+
+async def test_a_short_text_does_not_take_all_memory():
+    answer = _bomb(500 * 1024 * 1024)
+    assert len(answer) < 849 * 1024
+    tracemalloc.start()
+    try:
+        with pytest.raises(SerializationError) as refused:
+            await Offloaded(Encrypted(Compressed(), AES, accept_plain=True), Shelf()).deserialize(answer, HERE)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    size = len(base64.b64decode(json.loads(answer)["data"]))
+    assert f"charge: {size} bytes of compressed data hold more than the {16 * 1024 * 1024} bytes" in str(refused.value)
+
+
+def _bomb(size: int) -> str:
+    packed, chunk = zlib.compressobj(9), b"1" * (1024 * 1024)
+    data = b"".join(packed.compress(chunk) for _ in range(size // len(chunk))) + packed.flush()
+    return f'{{"$durable_async":"zlib","data":"{base64.b64encode(data).decode()}"}}'
+
+
+async def test_what_would_not_be_read_is_refused_when_it_is_written():
+    stage = Compressed(threshold=0, limit=1000)
+    assert await stage.deserialize(await stage.serialize("x" * 998, HERE), HERE) == "x" * 998
+    with pytest.raises(SerializationError, match=r"charge: 1001 bytes are more than the 1000 bytes .* limit=\.\.\."):
+        await stage.serialize("x" * 999, HERE)
+    text = await attrs.evolve(stage, limit=2000).serialize("x" * 999, HERE)
+    with pytest.raises(SerializationError, match="hold more than the 1000 bytes"):
+        await stage.deserialize(text, HERE)
+
+
+@pytest.mark.parametrize("limit", [-1, "1", 1.5, True])
+def test_a_limit_is_a_number_of_bytes(limit):
+    with pytest.raises((TypeError, ValueError), match="limit must"):
+        Compressed(limit=limit)
+
+
+def test_accept_plain_is_a_bool():
+    with pytest.raises(TypeError, match="accept_plain"):
+        Encrypted(JsonSerializer(), AES, accept_plain="no")

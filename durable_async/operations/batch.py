@@ -23,7 +23,7 @@ from durable_async.operations.batch_contexts import Contexts, Items
 from durable_async.operations.batch_payload import ResultWriter, write_summary
 from durable_async.operations.batch_replay import read, rebuilt
 from durable_async.operations.batch_rules import completion_reason
-from durable_async.operations.values import read_back, recorded, written
+from durable_async.operations.values import recorded, round_trip, written
 from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
@@ -211,8 +211,8 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
         if config.serializer is None:
             payload = run.writer.finish(result.items, result.completion_reason)
         else:
-            payload = await written(call, config.serializer, result, described)
-            result = _checked(await read_back(call, config.serializer, payload, described), described)
+            payload, back = await round_trip(call, config.serializer, result, described)
+            result = _checked(back, described)
             payload = payload if utf8_size(payload) <= CONTEXT_RESULT_BYTES else None
         text = _summary(call, result, config) if payload is None else payload
     except Exception as error:  # noqa: BLE001 - whatever the user's functions for the batch raise fails it

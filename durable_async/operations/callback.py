@@ -22,6 +22,7 @@ from durable_async.errors import (
 )
 from durable_async.operations.values import recorded
 from durable_async.serializers import NO_TYPE, Serializer, SerializerContext
+from durable_async.serializers.default import FOREIGN_JSON
 from durable_async.wire.operations import TERMINAL, Action, CallbackDetails, CallbackOptions, Operation, OperationStatus
 
 T_co = TypeVar("T_co", covariant=True)
@@ -94,7 +95,7 @@ async def read_answer(call: Call, text: str | None, serializer: Serializer | Non
     """What the text says. Who answers may know nothing of JSON, so it is only read as such on demand."""
     if text is None or (serializer is None and described.type is NO_TYPE):
         return text
-    return await recorded(call, serializer, text, described)
+    return await recorded(call, serializer or FOREIGN_JSON, text, described)
 
 
 def _asked_here(call: Call) -> Call:

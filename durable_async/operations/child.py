@@ -11,7 +11,7 @@ from durable_async.config import ChildConfig
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel
-from durable_async.operations.values import read_back, recorded, written
+from durable_async.operations.values import recorded, round_trip
 from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
@@ -117,8 +117,8 @@ async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], 
 
 async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
     """What a replay will read, on the first run too."""
-    payload = await written(call, config.serializer, value, described)
-    return Ended(await read_back(call, config.serializer, payload, described), payload)
+    payload, back = await round_trip(call, config.serializer, value, described)
+    return Ended(back, payload)
 
 
 def _summary(call: Call, value: Any, config: ChildConfig) -> str:

@@ -15,7 +15,7 @@ from durable_async.engine.call import Call
 from durable_async.errors import WaitForConditionError
 from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
-from durable_async.operations.values import read_back, recorded, written
+from durable_async.operations.values import recorded, round_trip
 from durable_async.serializers import SerializerContext
 from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategyLike, decide
 from durable_async.wire.operations import Action, Operation, StepDetails, StepOptions
@@ -48,11 +48,13 @@ async def run_condition(
                 try:
                     before = last_state(record, attempt)
                     if before is None:  # the first check gets what has been through text too
-                        before = await written(call, serializer, initial_state, described)
-                    state = await recorded(call, serializer, before, described)
+                        _, state = await round_trip(call, serializer, initial_state, described)
+                    else:
+                        state = await recorded(call, serializer, before, described)
                     state = await run_attempt(call, partial(check, state), attempt)
-                    payload = call.sized(await written(call, serializer, state, described))
-                    decision = decide(strategy, await read_back(call, serializer, payload, described), attempt)
+                    payload, state = await round_trip(call, serializer, state, described)
+                    call.sized(payload)
+                    decision = decide(strategy, state, attempt)
                 except Exception as error:  # noqa: BLE001 - whatever is raised here is the condition's failure
                     await call.commit(Action.FAIL, Error=call.error_object(error))
                 else:

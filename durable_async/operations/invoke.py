@@ -9,6 +9,7 @@ from durable_async.engine.call import Call
 from durable_async.errors import InvokeError, InvokeFailedError, InvokeStoppedError, InvokeTimeoutError
 from durable_async.operations.values import recorded, written
 from durable_async.serializers import SerializerContext
+from durable_async.serializers.default import FOREIGN_JSON
 from durable_async.wire.operations import (
     TERMINAL,
     Action,
@@ -28,7 +29,7 @@ async def run_invoke(
         record = await call.look() or record
     details: ChainedInvokeDetails = record.get("ChainedInvokeDetails") or {}
     if record["Status"] == OperationStatus.SUCCEEDED:
-        return await recorded(call, config.result_serializer, details.get("Result"), described)
+        return await recorded(call, config.result_serializer or FOREIGN_JSON, details.get("Result"), described)
     kind, message = _failure(record["Status"])
     raise call.failure(kind, {"ErrorMessage": f"{function_name} {message}", **(details.get("Error") or {})})
 

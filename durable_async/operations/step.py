@@ -18,7 +18,7 @@ from durable_async.errors import (
 )
 from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
-from durable_async.operations.values import read_back, recorded, written
+from durable_async.operations.values import recorded, round_trip
 from durable_async.retry import RetryDecision, decide
 from durable_async.serializers import SerializerContext
 from durable_async.wire.operations import Action, Operation
@@ -47,8 +47,8 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
                     call.post(Action.START)
                 try:
                     value = await run_attempt(call, body, attempt, config.timeout)
-                    payload = call.sized(await written(call, config.serializer, value, described))
-                    result = await read_back(call, config.serializer, payload, described)
+                    payload, result = await round_trip(call, config.serializer, value, described)
+                    call.sized(payload)
                 except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
                     await _end_failed(call, record, error, attempt, config)
                 else:

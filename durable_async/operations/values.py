@@ -11,6 +11,7 @@ from typing import Any
 from durable_async.engine.call import Call
 from durable_async.errors import StorageUnavailableError
 from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+from durable_async.serializers import default as serializers
 
 
 async def written(call: Call, serializer: Serializer | None, value: Any, described: SerializerContext) -> str:
@@ -22,10 +23,15 @@ async def written(call: Call, serializer: Serializer | None, value: Any, describ
         return await serialize(serializer, value, described)
 
 
-async def read_back(call: Call, serializer: Serializer | None, text: str, described: SerializerContext) -> Any:
-    """What every replay will make of a text that is about to be recorded."""
+async def round_trip(
+    call: Call, serializer: Serializer | None, value: Any, described: SerializerContext
+) -> tuple[str, Any]:
+    """The text to record, and what every replay will read from it.
+
+    :raises SerializationError: the value cannot be written, or its text not read
+    """
     with call.running():
-        return await deserialize(serializer, text, described)
+        return await serializers.round_trip(serializer, value, described)
 
 
 async def recorded(call: Call, serializer: Serializer | None, text: str | None, described: SerializerContext) -> Any:

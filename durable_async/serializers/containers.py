@@ -13,6 +13,7 @@ import attrs
 from cattrs import Converter
 from cattrs.errors import IterableValidationError, IterableValidationNote
 
+from durable_async.serializers.equality import is_same
 from durable_async.serializers.hooks import Read, UnexpectedError, Write, misfit
 from durable_async.serializers.json_tree import Misfit, class_name, decode, encode, is_object, type_name
 from durable_async.serializers.json_tree import is_array as is_list
@@ -160,7 +161,7 @@ def _write_key(converter: Converter, key_type: Any) -> Write:
         tree = write(key)
         with suppress(Exception):  # a type's own hooks may raise anything; then it does not come back
             text = tree if isinstance(tree, str) else encode(tree)
-            if read(text, key_type) == key:
+            if is_same(key, read(text, key_type)):
                 return text
         return Misfit(class_name(key), key_type)
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from math import isinf
 from pathlib import PurePath
 from typing import Any, TypeVar, is_typeddict
 from uuid import UUID
@@ -27,8 +28,8 @@ from cattrs import Converter
 from durable_async.serializers.containers import register_containers
 from durable_async.serializers.hooks import Read, UnexpectedError, Write, misfit
 from durable_async.serializers.iso_duration import format_duration, parse_duration
-from durable_async.serializers.json_tree import SCALARS, encode, is_object, type_name
-from durable_async.serializers.kinds import class_of, has_fields, is_model
+from durable_async.serializers.json_tree import SCALARS, LongNumber, encode, is_array, is_object, type_name
+from durable_async.serializers.kinds import class_of, has_fields, is_model, may_hold_decimal
 from durable_async.serializers.unions import register_unions
 
 
@@ -70,12 +71,17 @@ def _read_scalar(tree: Any, declared: Any) -> Any:
 
 def _read_int(tree: Any, declared: Any) -> Any:
     if isinstance(tree, float) and tree.is_integer():  # as languages with one kind of number may write it
-        tree = int(tree)
+        tree = int(Decimal(tree.digits) if isinstance(tree, LongNumber) else tree)
     return _read_scalar(tree, declared)
 
 
 def _read_float(tree: Any, declared: Any) -> Any:
-    return float(tree) if type(tree) is int else _read_scalar(tree, declared)
+    if type(tree) in (int, LongNumber):
+        tree = float(tree)
+    number = _read_scalar(tree, declared)
+    if isinf(number):
+        raise ValueError("a number that a float cannot hold")
+    return number
 
 
 def _is_none(declared: Any) -> bool:
@@ -125,9 +131,9 @@ def _base64(value: bytes | bytearray) -> str:
 
 def _read_decimal(tree: Any, declared: Any) -> Any:
     """From digits, or from a number as another language may have written it."""
-    if type(tree) not in (str, int, float):
+    if type(tree) not in (str, int, float, LongNumber):
         raise UnexpectedError(declared, tree)
-    return _decimal(declared, str(tree))
+    return _decimal(declared, tree.digits if isinstance(tree, LongNumber) else str(tree))
 
 
 def _decimal(cls: Any, text: str) -> Any:
@@ -165,7 +171,7 @@ def _register_classes(converter: Converter) -> None:
     converter.register_unstructure_hook_factory(is_typeddict, write_typeddict)
     converter.register_structure_hook_factory(is_typeddict, read_typeddict)
     converter.register_unstructure_hook_factory(is_model, write_model)
-    converter.register_structure_hook_func(is_model, lambda tree, cls: cls.model_validate_json(encode(tree)))
+    converter.register_structure_hook_func(is_model, _read_model)
 
 
 def _untyped(converter: Converter) -> Any:
@@ -189,13 +195,32 @@ def _from_object(declared: Any, read: Read) -> Read:
 
 
 def _dump_model(model: Any) -> Any:
-    return model.model_dump(mode="json", by_alias=True, round_trip=True)
+    return model.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)  # it is compared anyway
 
 
-# --- enums whose values JSON does not have; cattrs does the others ---
+def _read_model(tree: Any, cls: Any) -> Any:
+    """From text, for pydantic reads Python values by other rules."""
+    return cls.model_validate_json(encode(_with_digits(tree) if may_hold_decimal(cls) else tree))
+
+
+def _with_digits(tree: Any) -> Any:
+    """A number that a float cannot hold becomes text, which pydantic reads as a Decimal; of numbers it reads floats."""
+    if isinstance(tree, LongNumber):
+        return tree.digits
+    if is_array(tree):
+        return [_with_digits(item) for item in tree]
+    return {key: _with_digits(item) for key, item in tree.items()} if is_object(tree) else tree
+
+
+# --- enums: cattrs reads those whose values JSON has ---
 
 
 def _register_enums(converter: Converter) -> None:
+    def write_enum(declared: Any) -> Write:
+        return lambda member: (
+            converter.unstructure(member.value) if isinstance(member, Enum) else misfit(converter, member, declared)
+        )
+
     def read_enum(declared: Any) -> Read:
         members = {encode(converter.unstructure(member.value)): member for member in declared}
 
@@ -207,11 +232,13 @@ def _register_enums(converter: Converter) -> None:
 
         return read
 
-    converter.register_unstructure_hook_func(_is_rich_enum, lambda member: converter.unstructure(member.value))
+    converter.register_unstructure_hook_factory(_is_enum, write_enum)
     converter.register_structure_hook_factory(_is_rich_enum, read_enum)
 
 
+def _is_enum(declared: Any) -> bool:
+    return isinstance(declared, type) and issubclass(declared, Enum)
+
+
 def _is_rich_enum(declared: Any) -> bool:
-    if not (isinstance(declared, type) and issubclass(declared, Enum)):
-        return False
-    return any(type(member.value) not in SCALARS for member in declared)
+    return _is_enum(declared) and any(type(member.value) not in SCALARS for member in declared)

@@ -38,13 +38,14 @@ class Encrypted:
     Ciphertext is bound to its execution and operation: copied into the record of another, it does not decrypt. A cipher
     with a random nonce, as :class:`AesGcm` is, gives another text each time: this stage's text is not deterministic.
 
-    :ivar accept_plain: read what is not encrypted too, as was recorded before this stage was added. Who can write
-        to the record can then put plain text in it. Turn it off when the executions from before have ended
+    :ivar accept_plain: True: read what is not encrypted too, for a migration: text that was recorded before this stage
+        was added. Whoever can write to the record can then put plain text in it, so set it back to False when the
+        executions from before have ended. False: refuse such text
     """
 
     inner: Serializer = attrs.field(validator=follows(Serializer))
     cipher: Cipher = attrs.field(validator=follows(Cipher))
-    accept_plain: bool = attrs.field(default=True, kw_only=True)
+    accept_plain: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
 
     async def serialize(self, value: Any, context: SerializerContext) -> str:
         """:raises SerializationError: ``inner`` cannot write the value, or the cipher failed"""
@@ -65,7 +66,11 @@ class Encrypted:
             data = _ENVELOPE.bytes_of(_ENVELOPE.read(text, context)["data"], context)
             text = _ENVELOPE.text_of(await self._decrypted(data, context), context)
         elif not self.accept_plain:
-            raise SerializationError(context.operation, "what is recorded is not encrypted, and that is not accepted")
+            raise SerializationError(
+                context.operation,
+                "what is recorded is not encrypted. If it was recorded before Encrypted was added, use "
+                "Encrypted(..., accept_plain=True) until the executions from before have ended",
+            )
         return await deserialize(self.inner, text, context)
 
     async def _decrypted(self, encrypted: bytes, context: SerializerContext) -> bytes:

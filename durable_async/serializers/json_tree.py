@@ -43,14 +43,47 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
+class LongNumber(float):
+    """A JSON number of more digits than a float can hold. Only types that hold a ``Decimal`` are read from it."""
+
+    digits: str
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{clipped(digits)} is a number that a float cannot hold. Read it as a Decimal")
+    return number
+
+
+def _exact(digits: str) -> float:
+    number = float(digits)
+    if repr(number) == digits or _holds_all(number, digits):
+        return number
+    long = LongNumber(number)
+    long.digits = digits
+    return long
+
+
+def _holds_all(number: float, digits: str) -> bool:
+    from decimal import Decimal, InvalidOperation  # not on import: few programs read such numbers
+
+    try:
+        return Decimal(repr(number)) == Decimal(digits)
+    except InvalidOperation:  # an exponent that even a Decimal cannot have
+        return False
+
+
 encode: Callable[[Any], str] = json.JSONEncoder(
     allow_nan=False, check_circular=False
 ).encode  # a cycle is a RecursionError
-decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse).decode
+decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse).decode  # what encode wrote
+decode_finite: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
+decode_exact: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse, parse_float=_exact).decode
 
 
 def kind_of(tree: object) -> type[Any]:
-    return type(tree)
+    return float if type(tree) is LongNumber else type(tree)
 
 
 def class_name(value: object) -> str:
@@ -100,7 +133,7 @@ def flaw(tree: object, path: str = "$") -> str | None:
                     f"{path}: a key is of type {class_name(key)} and would come back as a str. Declare the "
                     "type, such as dict[int, str], or use keys of type str"
                 )
-            if found := flaw(item, f"{path}{_member(key)}"):
+            if found := flaw(item, f"{path}{member_path(key)}"):
                 return found
         return None
     if isinstance(tree, Misfit):
@@ -119,8 +152,9 @@ def type_name(declared: Any) -> str:
     return declared.__qualname__ if isinstance(declared, type) and not hasattr(declared, "__args__") else str(declared)
 
 
-def _member(key: str) -> str:
-    return f".{key}" if key.isidentifier() and len(key) <= 60 else f"[{clipped(key)}]"
+def member_path(key: object) -> str:
+    """A member of an object, as paths name it."""
+    return f".{key}" if isinstance(key, str) and key.isidentifier() and len(key) <= 60 else f"[{clipped(key)}]"
 
 
 def clipped(value: object, length: int = 60) -> str:

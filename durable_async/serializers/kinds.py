@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from pathlib import PurePath
-from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
 
 import attrs
@@ -22,6 +23,7 @@ _NONE: Kinds = frozenset((type(None),))
 _OBJECT: Kinds = frozenset((dict,))
 _ARRAY: Kinds = frozenset((list,))
 _TEXT: Kinds = frozenset((str,))
+_PLAIN: frozenset[Any] = frozenset((None, type(None), bool, int, str, list, dict, Any, object))
 
 
 def kinds(declared: Any) -> Kinds:
@@ -52,6 +54,74 @@ def _class_kinds(cls: type[Any]) -> Kinds:
         if issubclass(cls, scalar):
             return frozenset((scalar,))
     return _ARRAY if issubclass(cls, Collection) or cls is Iterable else _ANYTHING
+
+
+# --- what is decided once per type ---
+
+
+def comes_back_plain(declared: Any) -> bool:
+    """Whether plain JSON of this type is written as it is, and read as what it was.
+
+    Not of a ``float``, where an int of more digits than it can hold may stand.
+    """
+    return _asked_once(_comes_back_plain, declared, otherwise=False)
+
+
+def may_hold_decimal(declared: Any) -> bool:
+    """Whether a ``Decimal`` may be in values of this type, so that all digits of a number count."""
+    return _asked_once(_may_hold_decimal, declared, otherwise=True)
+
+
+def _asked_once(question: Callable[[Any], bool], declared: Any, *, otherwise: bool) -> bool:
+    try:
+        return question(declared)
+    except TypeError:  # not hashable, as Annotated[int, []] is: ask again each time what is always right
+        return otherwise
+
+
+@cache
+def _comes_back_plain(declared: Any) -> bool:
+    declared = bare(declared)
+    if declared in _PLAIN:
+        return True
+    arguments = get_args(declared)
+    if is_union(declared):
+        arguments = tuple(each for each in arguments if each is not type(None))
+        return len(arguments) == 1 and _comes_back_plain(arguments[0])
+    cls = class_of(declared)
+    if cls is dict:
+        return bare(arguments[0]) is str and _comes_back_plain(arguments[1])
+    return cls is list and _comes_back_plain(arguments[0])
+
+
+@cache
+def _may_hold_decimal(declared: Any) -> bool:
+    return _mentions_decimal(declared, set())
+
+
+def _mentions_decimal(declared: Any, seen: set[Any]) -> bool:
+    declared = bare(declared)
+    if declared in seen:
+        return False
+    seen.add(declared)
+    cls = class_of(declared)
+    inner = [*get_args(declared)]
+    if isinstance(cls, type):
+        if issubclass(cls, Decimal):
+            return True
+        try:
+            inner += _field_types(cls)
+        except NameError:  # imported for type checkers only
+            return True
+    return cls is not Literal and any(_mentions_decimal(each, seen) for each in inner)
+
+
+def _field_types(cls: Any) -> Iterable[Any]:
+    if is_model(cls):
+        return [field.annotation for field in cls.model_fields.values()]
+    if has_fields(cls) or is_typeddict(cls) or is_namedtuple(cls):
+        return get_type_hints(cls, include_extras=True).values()
+    return ()
 
 
 def bare(declared: Any) -> Any:

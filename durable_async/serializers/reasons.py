@@ -26,8 +26,12 @@ def _sentence(error: BaseException, declared: Any) -> str:
     details: Any = getattr(error, "errors", None)
     if callable(details):  # pydantic's; its own text would hold the input
         found: Any = details(include_input=False)
-        return _clipped("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found))
+        return _clipped("; ".join(": ".join(filter(None, (_place(each["loc"]), each["msg"]))) for each in found))
     return _clipped(str(error)) or f"{type(error).__name__} for {type_name(declared)}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location))
 
 
 def _clipped(text: str, length: int = 120) -> str:

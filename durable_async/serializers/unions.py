@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import attrs
 from cattrs import Converter
 
+from durable_async.serializers.equality import is_same
 from durable_async.serializers.hooks import Read, UnexpectedError, Write, misfit
 from durable_async.serializers.json_tree import Kinds, flaw, is_object, kind_of, type_name
 from durable_async.serializers.kinds import bare, class_of, is_union, kinds
@@ -92,7 +93,7 @@ class _Union:
     def _takers(self, kind: type[Any]) -> Iterator[_Member]:
         exact = [member for member in self.members if kind in member.kinds]
         yield from sorted(exact, key=lambda member: bare(member.declared) is not kind) if kind is not str else exact
-        if kind in (int, float):  # a number without a fraction may come either way
+        if kind in (int, float, bool):  # a number without a fraction may come either way, and a bool is an int
             yield from (member for member in self.members if kind not in member.kinds and member.kinds & {int, float})
 
     def write(self, value: Any) -> Any:
@@ -119,9 +120,9 @@ class _Union:
             return False
         try:
             back = self.read(tree, self.declared)
+            return is_same(value, back)
         except Exception:  # noqa: BLE001 - as above; then it does not
             return False
-        return type(back) is type(value) and bool(back == value)
 
 
 def _rank(declared: Any) -> tuple[bool, str]:

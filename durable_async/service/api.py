@@ -27,6 +27,7 @@ from durable_async.service.runner import Runner, Settings
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
 from durable_async.wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
+from durable_async.wire.same_json import is_same_json
 
 __all__ = ["Closed", "DurableApi", "Started"]
 
@@ -153,7 +154,8 @@ class DurableApi:
     ) -> Started:
         """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
 
-        :param payload: the event, JSON; empty stands for ``{}``
+        :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
+            whatever order its keys are; an execution keeps the text that it was started with
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -166,7 +168,7 @@ class DurableApi:
             )
         text, _ = await read_event(payload)
         existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
-        if isinstance(existing, Execution) and existing.input != text:
+        if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
             )

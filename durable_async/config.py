@@ -25,11 +25,17 @@ class StepSemantics(StrEnum):
     effects that must not happen twice; costs one more call to the service before the body runs."""
 
 
-def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+def check_strategy(what: str, value: object) -> None:
+    """:raises TypeError: ``value`` cannot be asked about retries"""
     if isinstance(value, type):
-        raise TypeError(f"retry_strategy must be a strategy, not the class {value.__qualname__}: call it")
-    if not (value is None or isinstance(value, SupportsShouldRetry) or callable(value)):
-        raise TypeError(f"retry_strategy must be a RetryStrategy or a function (error, attempt), not {value!r}")
+        raise TypeError(f"{what} must be a strategy, not the class {value.__qualname__}: call it")
+    if not (isinstance(value, SupportsShouldRetry) or callable(value)):
+        raise TypeError(f"{what} must be a RetryStrategy or a function (error, attempt), not {value!r}")
+
+
+def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+    if value is not None:
+        check_strategy("retry_strategy", value)
 
 
 def check_serializer(_: object, __: attrs.Attribute[Serializer | None], value: object) -> None:
@@ -46,10 +52,9 @@ def _timeout(_: object, __: attrs.Attribute[timedelta | None], value: timedelta 
 class StepConfig:
     """How a step is attempted and recorded.
 
-    A step without a retry strategy is attempted once: its first error is its last. The official SDKs disagree here.
-    Those for Python, JavaScript and Java retry such a step 5 times, that for .NET does not; and the published
-    behaviour cases call a step without a strategy one with "no retry configured". Where they disagree, a side
-    effect is not repeated that nobody asked to repeat. ``RetryStrategy.default()`` is what the other three do.
+    A step without a retry strategy is attempted once: its first error is recorded as its failure, so that no side
+    effect is repeated unless somebody asked for it. ``@durable_execution(step=StepConfig(...))`` says for a whole
+    handler how steps are done that are called without a config.
 
     :ivar retry_strategy: asked after each failed attempt. None, the default, allows no further one
     :ivar serializer: writes and reads the step's result; JSON without one

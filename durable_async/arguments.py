@@ -72,6 +72,20 @@ def check_context_function(func: Any, parameters: tuple[str, ...], call: str) ->
         _check_order(func, parameters, call)
 
 
+def check_plain_function(func: Any, call: str) -> None:
+    """Refuse what is no function of ``(event, context)``, or looks like a workflow that was not decorated.
+
+    :raises TypeError: with a sentence that shows what to write
+    """
+    check_function(func, 2, call)
+    annotations = getattr(target_of(func).callable, "__annotations__", None) or {}
+    if any(_is_context("", annotations.get(name, "")) for name in parameters_of(func)):
+        raise TypeError(
+            f"{call} got {name_of_callable(func)}, which takes a {_CONTEXT} and is no durable handler: put "
+            "@durable_execution above it"
+        )
+
+
 def check_config(config: ConfigT | None, default: ConfigT, hint: str = "") -> ConfigT:
     """The config given, or ``default`` for None.
 

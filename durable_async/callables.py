@@ -73,9 +73,10 @@ def why_not_called(func: Any, count: int) -> str | None:
         fits, or nothing is known about the parameters
     """
     target = target_of(func)
-    if target.function is None:
+    function = target.function
+    if function is None:
         return _why_not_bound(func, count)
-    code = target.function.__code__
+    code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     given = target.bound + count
     takes_any = code.co_flags & inspect.CO_VARARGS
@@ -84,10 +85,10 @@ def why_not_called(func: Any, count: int) -> str | None:
         return f"gets {twice[0]!r} twice: as a positional argument, and as a keyword of functools.partial"
     if given > len(names) and not takes_any:
         return f"takes {_arguments(len(names) - target.bound)}, and {_are_given(count)}"
-    missing = _missing(target, code, given)
+    missing = _missing(function, target.keywords, given)
     positional = [name for name in missing if name in names]
     if positional:
-        least = len(names) - target.bound - len(target.function.__defaults__ or ())
+        least = len(names) - target.bound - len(function.__defaults__ or ())
         return f"takes {_arguments(max(least, count + len(positional)))}, and {_are_given(count)}"
     return f"needs the keyword argument {missing[0]!r}: bind it with functools.partial" if missing else None
 
@@ -136,14 +137,13 @@ def _why_not_bound(func: Any, count: int) -> str | None:
     return None
 
 
-def _missing(target: Target, code: CodeType, given: int) -> list[str]:
-    function = target.function
-    assert function is not None
+def _missing(function: FunctionType, keywords: Mapping[str, object], given: int) -> list[str]:
+    code = function.__code__
     required = code.co_varnames[given : max(given, code.co_argcount - len(function.__defaults__ or ()))]
     only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     defaults = function.__kwdefaults__ or {}
     required += tuple(name for name in only if name not in defaults)
-    return [name for name in required if name not in target.keywords]
+    return [name for name in required if name not in keywords]
 
 
 def _arguments(count: int) -> str:

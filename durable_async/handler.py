@@ -43,8 +43,8 @@ from durable_async.wire.operations import Action, OperationType, OperationUpdate
 
 if TYPE_CHECKING:
     from durable_async.engine.parking import Parking
-    from durable_async.engine.threads import Threads
     from durable_async.plugins import PluginSource
+    from durable_async.threads import Threads
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -80,7 +80,8 @@ class DurableHandler(Generic[EventT, ResultT]):
         self._stay = stay.total_seconds()
         self._plugins = _checked(plugins)
         self._clock = clock
-        update_wrapper(self, workflow)
+        update_wrapper(self, workflow if hasattr(workflow, "__name__") else target_of(workflow).callable)
+        self.__wrapped__ = workflow
         if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             from durable_async.transport.aws import preload
 

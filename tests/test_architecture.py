@@ -20,15 +20,16 @@ KNOWS = {
     "plugins": set(),
     "step_context": {"logs"},
     "lazy": set(),
+    "threads": set(),
     "callables": set(),
     "arguments": {"callables", "serializers"},
-    "serializers": {"callables", "errors", "lazy", "wire"},
+    "serializers": {"callables", "errors", "lazy", "threads", "wire"},
     "config": {"backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
     "transport.base": {"errors", "wire"},
     "transport.aws": {"errors", "transport._aiobotocore", "transport.base", "wire"},
-    "engine": {"errors", "step_context", "transport.base", "wire", "plugins"},
+    "engine": {"errors", "step_context", "threads", "transport.base", "wire", "plugins"},
     "operations": {
         "arguments",
         "batch_config",
@@ -44,7 +45,7 @@ KNOWS = {
         "wire",
         "plugins",
     },
-    "service": {"errors", "lazy", "wire"},
+    "service": {"callables", "errors", "lazy", "threads", "wire"},
 }
 
 

@@ -74,8 +74,8 @@ class Steps(Handle):
             check_function(func, len(args), "ctx.step")
         if config is None:
             config = self._step_config
-        elif not isinstance(config, StepConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
-            check_config(config, self._step_config, "config=StepConfig(retry_strategy=...)")
+        elif type(config) is not StepConfig:
+            config = check_config(config, self._step_config, "config=StepConfig(retry_strategy=...)")
         call = self._call(OperationType.STEP, SubType.STEP, name_of(name, func), key)
         call.coroutine = run_step(call, partial(func, *args), config, described(call, func, returns))
         return call.coroutine

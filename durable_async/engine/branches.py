@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 
 from durable_async.engine.as_completed import place_in_as_completed
-from durable_async.engine.unstarted import Unstarted, settle_unstarted
+from durable_async.engine.unstarted import Coro, Unstarted, settle_unstarted
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
@@ -32,11 +32,15 @@ Task = asyncio.Task[Any]
 
 @attrs.define(eq=False)
 class Workflow:
-    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going."""
+    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
+
+    :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
+    """
 
     execution_arn: str
     on_change: Callable[[], None]
     tasks: set[Task] = attrs.field(factory=set[Task])
+    unawaited: list[Coro] = attrs.field(factory=list[Coro])
 
     def adopt(self, task: Task) -> None:
         self.tasks.add(task)
@@ -213,7 +217,7 @@ class entered_scope:  # noqa: N801 - as above
         if self._outer is not None:
             self._outer.latest = max(self._outer.latest, self._inner.latest)
         if self._scope.unstarted:
-            settle_unstarted(self._scope.unstarted, self._inner.workflow.tasks, returned=kind is None)
+            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
 
 
 class root_scope:  # noqa: N801 - as above
@@ -230,7 +234,7 @@ class root_scope:  # noqa: N801 - as above
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """:raises ContextMisuseError: the workflow returned, and an operation that it called was never awaited"""
         if unstarted := self._branch.scope.unstarted:
-            settle_unstarted(unstarted, self._branch.workflow.tasks, returned=kind is None)
+            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
 
 
 def calling_branch(workflow: Workflow) -> Branch:

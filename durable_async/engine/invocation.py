@@ -37,9 +37,10 @@ from durable_async.engine.outcomes import (
 from durable_async.engine.record import Record
 from durable_async.engine.suspension import Activity
 from durable_async.engine.task_factory import start_task, task_branches
-from durable_async.engine.threads import Threads, threads_of
 from durable_async.engine.timers import Timers
+from durable_async.engine.unstarted import close_unstarted
 from durable_async.errors import NonDeterminismError
+from durable_async.threads import Threads, threads_of
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
@@ -361,6 +362,7 @@ class Invocation:
             )
             _abandoned.add(task)
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
+        close_unstarted(self.workflow.unawaited)
 
     async def _heard(self, recorded: asyncio.Future[None]) -> bool:
         """Wait for a checkpoint, or for the end of the talk with the service, whichever comes first."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine
 from pathlib import Path
 from types import CodeType
 from typing import Any, Protocol
@@ -23,6 +23,17 @@ from durable_async.errors import ContextMisuseError
 _NAMED = 5  # in one message
 
 Task = asyncio.Task[Any]
+Coro = Coroutine[Any, Any, Any]
+
+
+class _Workflow(Protocol):
+    """
+    :ivar tasks: those that have not ended
+    :ivar unawaited: operations that a task may still begin
+    """
+
+    tasks: set[Task]
+    unawaited: list[Coro]
 
 
 class _Branch(Protocol):
@@ -32,7 +43,7 @@ class _Branch(Protocol):
 class Unstarted(Protocol):
     """What is to be known of such a call."""
 
-    coroutine: Coroutine[Any, Any, Any] | None
+    coroutine: Coro | None
 
     @property
     def branch(self) -> _Branch: ...
@@ -42,24 +53,28 @@ class Unstarted(Protocol):
     def instruction(self) -> int: ...
 
 
-def settle_unstarted(calls: dict[Unstarted, None], tasks: Iterable[Task], *, returned: bool) -> None:
+def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, returned: bool) -> None:
     """Close the operations of a context that has ended.
 
-    :param tasks: of the workflow, those that have not ended
     :raises ContextMisuseError: the context returned, and one of them was never awaited
     """
     left = [*calls]
     calls.clear()
-    waiting = [task for task in tasks if _has_not_begun(task)]
-    handed_on = [value for task in waiting for value in _given_to(task)]
+    handed_on = [value for task in workflow.tasks if _has_not_begun(task) for value in _given_to(task)]
     forgotten = [call for call in left if not _is_held(call, handed_on)]
-    starting = {id(task.get_coro()) for task in waiting}
     for call in left:
-        if call.coroutine is not None and id(call.coroutine) not in starting:
-            call.coroutine.close()
-            call.coroutine = None
+        if call.coroutine is not None and call not in forgotten:
+            workflow.unawaited.append(call.coroutine)
+    close_unstarted([call.coroutine for call in forgotten if call.coroutine is not None])
     if returned and forgotten:
         raise ContextMisuseError(_sentence(forgotten))
+
+
+def close_unstarted(coroutines: list[Coro]) -> None:
+    """Close those that have not begun. Of one that has, its task is to see the end."""
+    for coroutine in coroutines:
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
 
 
 def _has_not_begun(task: Task) -> bool:

@@ -9,11 +9,11 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from durable_async.engine.parking import Parking
-from durable_async.engine.threads import Threads
 from durable_async.errors import ServiceCallError
 from durable_async.service.api import DurableApi
 from durable_async.service.errors import ApiError
 from durable_async.service.functions import InvocationRequest, LambdaContext, LocalFunction
+from durable_async.threads import Threads
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 

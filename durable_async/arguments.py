@@ -68,8 +68,7 @@ def check_context_function(func: Any, parameters: tuple[str, ...], call: str) ->
             raise TypeError(_wrong_parameters(func, reason, call, shown))
         if not _makes_awaitable(func):
             raise TypeError(f"{call} got {name_of_callable(func)}, which is not a coroutine function: write '{shown}'")
-    if getattr(func, "__annotations__", True):
-        _check_order(func, parameters, call)
+    _check_order(func, parameters, call)
 
 
 def check_plain_function(func: Any, call: str) -> None:

@@ -58,6 +58,15 @@ def target_of(func: Any) -> Target:
     return Target(func, bound, keywords)
 
 
+def described_by(func: Any) -> Target:
+    """The same below decorators too: the function whose parameters those of ``func`` are said to be."""
+    target = target_of(func)
+    while (wrapped := getattr(target.callable, "__wrapped__", None)) is not None:
+        below = target_of(wrapped)
+        target = Target(below.callable, target.bound + below.bound, {**below.keywords, **target.keywords})
+    return target
+
+
 def accepts_plainly(func: object, count: int) -> bool:
     """Whether ``func`` is a function of exactly ``count`` parameters that is no generator. False says nothing."""
     if type(func) is not FunctionType:
@@ -95,8 +104,8 @@ def why_not_called(func: Any, count: int) -> str | None:
 
 def parameters_of(func: Any) -> list[str]:
     """The names of the positional parameters that a call of ``func`` still fills, as far as they are known."""
-    target = target_of(func)
-    code = getattr(inspect.unwrap(target.callable), "__code__", None)
+    target = described_by(func)
+    code = getattr(target.callable, "__code__", None)
     if not isinstance(code, CodeType):
         return []
     names = code.co_varnames[: code.co_argcount]

@@ -61,7 +61,7 @@ def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, retur
     left = [*calls]
     calls.clear()
     handed_on = [value for task in workflow.tasks if _has_not_begun(task) for value in _given_to(task)]
-    forgotten = [call for call in left if not _is_held(call, handed_on)]
+    forgotten = [call for call in left if not (_is_closed(call) or _is_held(call, handed_on))]
     for call in left:
         if call.coroutine is not None and call not in forgotten:
             workflow.unawaited.append(call.coroutine)
@@ -75,6 +75,11 @@ def close_unstarted(coroutines: list[Coro]) -> None:
     for coroutine in coroutines:
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
             coroutine.close()
+
+
+def _is_closed(call: Unstarted) -> bool:
+    """Whether somebody said that it is not to begin."""
+    return call.coroutine is not None and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CLOSED
 
 
 def _has_not_begun(task: Task) -> bool:

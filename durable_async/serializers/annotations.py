@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Never, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
-from durable_async.callables import is_coroutine_function, parameters_of, target_of
+from durable_async.callables import described_by, is_coroutine_function, parameters_of, target_of
 from durable_async.serializers.base import NO_TYPE
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -52,7 +52,7 @@ def returns_awaitable(func: Callable[..., Any]) -> bool:
 def parameter_type(func: Callable[..., Any]) -> Any:
     """The type of the first argument that a call of ``func`` fills, under the same rules."""
     names = parameters_of(func)
-    return _annotation(target_of(func).callable, names[0]) if names else NO_TYPE
+    return _annotation(_annotated(func), names[0]) if names else NO_TYPE
 
 
 def resolve_locals(func: Callable[..., Any], namespace: Mapping[str, Any]) -> None:
@@ -60,9 +60,15 @@ def resolve_locals(func: Callable[..., Any], namespace: Mapping[str, Any]) -> No
 
     What is not found here is looked for again when it is needed, since a module may define it later.
     """
-    function = target_of(func).callable
+    function = _annotated(func)
     for name in [*parameters_of(func)[:1], "return"]:
         _annotation(function, name, namespace)
+
+
+def _annotated(func: Callable[..., Any]) -> Any:
+    """The function that has the annotations: below a decorator, if that has taken none over."""
+    function = target_of(func).callable
+    return function if getattr(function, "__annotations__", None) else described_by(func).callable
 
 
 def is_awaitable_type(declared: Any) -> bool:

@@ -77,7 +77,7 @@ def check_plain_function(func: Any, call: str) -> None:
     :raises TypeError: with a sentence that shows what to write
     """
     check_function(func, 2, call)
-    annotations = getattr(target_of(func).callable, "__annotations__", None) or {}
+    annotations: dict[str, Any] = getattr(target_of(func).callable, "__annotations__", None) or {}
     if any(_is_context("", annotations.get(name, "")) for name in parameters_of(func)):
         raise TypeError(
             f"{call} got {name_of_callable(func)}, which takes a {_CONTEXT} and is no durable handler: put "
@@ -177,7 +177,7 @@ def _wrong_parameters(func: Any, reason: str, call: str, shown: str) -> str:
 
 
 def _makes_awaitable(func: Callable[..., Any]) -> bool:
-    function = target_of(func).function
+    function = target_of(func).function()
     if function is None or function.__name__ == "<lambda>" or is_coroutine_function(func):
         return True
     return is_coroutine_function(inspect.unwrap(function)) or returns_awaitable(func)
@@ -189,7 +189,7 @@ def _check_order(func: Any, parameters: tuple[str, ...], call: str) -> None:
     place = parameters.index("ctx")
     if len(names) <= place or len(parameters) < 2:
         return
-    annotations = getattr(target_of(func).callable, "__annotations__", None) or {}
+    annotations: dict[str, Any] = getattr(target_of(func).callable, "__annotations__", None) or {}
     marked = [_is_context(name, annotations.get(name)) for name in names[: len(parameters)]]
     other = names[place] in annotations or names[place] in ("event", "item")
     if any(marked) and not marked[place] and other:

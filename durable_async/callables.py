@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -30,27 +30,26 @@ class Target:
     bound: int = 0
     keywords: Mapping[str, object] = attrs.field(factory=dict[str, object])
 
-    @property
     def function(self) -> FunctionType | None:
         """The Python function at the bottom. None for a class, a builtin, or a function compiled by another tool."""
-        return self.callable if isinstance(self.callable, FunctionType) else None
+        return self.callable if type(self.callable) is FunctionType else None
 
 
 def target_of(func: Any) -> Target:
     """Follow ``func`` down to the function that a call of it runs."""
     bound = 0
     keywords: dict[str, object] = {}
-    while not isinstance(func, FunctionType | type):
-        if isinstance(func, partial):
-            below: partial[Any] = func
+    while not issubclass(kind := cast("type[Any]", type(func)), FunctionType | type):  # a mock says it is what it mocks
+        if issubclass(kind, partial):
+            below = cast("partial[Any]", func)
             bound += len(below.args)
             keywords = {**below.keywords, **keywords}
             func = below.func
-        elif isinstance(func, MethodType):
+        elif issubclass(kind, MethodType):
             bound += 1
             func = func.__func__
         else:
-            call: Any = getattr(type(func), "__call__", None)  # noqa: B004 - not whether, but what
+            call: Any = getattr(kind, "__call__", None)  # noqa: B004 - not whether, but what
             if not isinstance(call, FunctionType):
                 break
             bound += 1
@@ -82,7 +81,7 @@ def why_not_called(func: Any, count: int) -> str | None:
         fits, or nothing is known about the parameters
     """
     target = target_of(func)
-    function = target.function
+    function = target.function()
     if function is None:
         return _why_not_bound(func, count)
     code = function.__code__
@@ -119,7 +118,7 @@ def is_coroutine_function(func: Any) -> bool:
 
 def is_generator_function(func: Any) -> bool:
     """Whether the function has ``yield`` in it, so that a call runs nothing and returns no value."""
-    function = target_of(func).function
+    function = target_of(func).function()
     return function is not None and bool(function.__code__.co_flags & _GENERATOR)
 
 

@@ -145,7 +145,9 @@ def _named(branches: Iterable[BranchLike[ContextT, T]], call: str) -> list[Named
         raise TypeError(f"{call} takes a list of functions: {call}([first, second])")
     named: list[NamedBranch[ContextT, T]] = []
     for index, branch in enumerate(branches):
-        name, func = branch if isinstance(branch, tuple) else (f"parallel-branch-{index}", branch)
+        if not callable(branch) and type(branch) is not tuple:
+            check_context_function(branch, ("ctx",), call)
+        name, func = (f"parallel-branch-{index}", branch) if callable(branch) else branch
         check_context_function(func, ("ctx",), call)
         named.append((checked_name(name), func))
     return named

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterable
 from pathlib import Path
 from types import CodeType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from durable_async.errors import ContextMisuseError
 
@@ -93,7 +93,7 @@ def _given_to(task: Task) -> list[object]:
     assert inspect.iscoroutine(coroutine)
     values: list[object] = [coroutine]
     for value in inspect.getcoroutinelocals(coroutine).values():
-        values.extend(value if isinstance(value, tuple | list) else [value])
+        values.extend(cast("Iterable[object]", value) if isinstance(value, tuple | list) else [value])
     return values
 
 

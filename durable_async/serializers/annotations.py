@@ -45,7 +45,7 @@ def return_type(func: Callable[..., Any]) -> Any:
 
 def returns_awaitable(func: Callable[..., Any]) -> bool:
     """Whether ``func`` is annotated to return what has to be awaited, such as a coroutine or a future."""
-    function = target_of(func).function
+    function = target_of(func).function()
     return function is not None and is_awaitable_type(_annotation(function, "return"))
 
 

@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import AsyncMock, Mock, create_autospec
 
 import attrs
 import pytest
@@ -264,13 +264,16 @@ async def test_every_kind_of_callable_that_fits_runs():
             await ctx.step(int, "10"),
             await ctx.step(Mock(return_value=11), 1, 2),
             await ctx.step(AsyncMock(return_value=12), 1),
+            await ctx.step(AsyncMock(spec=charge_async, return_value=14), 1),
+            await ctx.step(create_autospec(charge, return_value=15), 1),
+            await ctx.run_in_child_context(AsyncMock(return_value=16)),
             await ctx.step(in_the_loop),
             await ctx.step(a_future),
             await ctx.run_in_child_context(decorated(branch)),
             (await ctx.map(functools.partial(lambda n, ctx, item: plain_async(ctx, n + item), 1), [1])).results(),
         ]
 
-    assert await succeeds(workflow) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, [1, 2], 3, 1, [2]]
+    assert await succeeds(workflow) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, [1, 2], 3, 1, [2]]
 
 
 @pytest.mark.parametrize(

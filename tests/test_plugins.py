@@ -33,6 +33,7 @@ from durable_async.plugins import (
     UserFunctionOutcome,
 )
 from durable_async.service import Limits
+from tests.ids import stable
 
 from .world import Clock, Crash, World
 
@@ -847,7 +848,7 @@ async def greeting(event, ctx):
     return "hello"
 
 
-@pytest.mark.parametrize("source", [object(), object, "a name", None], ids=repr)
+@pytest.mark.parametrize("source", [object(), object, "a name", None], ids=stable)
 def test_what_is_no_plugin_is_refused_where_it_is_registered(source):
     with pytest.raises(TypeError, match="derived from DurablePlugin"):
         durable_execution(plugins=[source])(greeting)

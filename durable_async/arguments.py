@@ -85,6 +85,19 @@ def check_plain_function(func: Any, call: str) -> None:
         )
 
 
+def check_decider(func: Any, parameters: tuple[str, ...], what: str) -> None:
+    """Refuse a function that is to answer at once and cannot.
+
+    :param what: names it, such as ``item_namer``
+    :raises TypeError: it is a coroutine function, or cannot be called with ``parameters``
+    """
+    if is_coroutine_function(func):
+        raise TypeError(f"{what} must be a plain function, not 'async def': it has to answer at once")
+    if (reason := why_not_called(func, len(parameters))) is not None:
+        name = name_of_callable(func)
+        raise TypeError(f"{what} must be a function of ({', '.join(parameters)}), and {name} {reason}")
+
+
 def check_config(config: ConfigT | None, default: ConfigT, hint: str = "") -> ConfigT:
     """The config given, or ``default`` for None.
 

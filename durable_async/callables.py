@@ -35,11 +35,14 @@ class Target:
         return self.callable if type(self.callable) is FunctionType else None
 
 
-def target_of(func: Any) -> Target:
+def target_of(func: object) -> Target:
     """Follow ``func`` down to the function that a call of it runs."""
     bound = 0
     keywords: dict[str, object] = {}
-    while not issubclass(kind := cast("type[Any]", type(func)), FunctionType | type):  # a mock says it is what it mocks
+    while True:
+        kind = type(func)  # isinstance would believe a mock that says it is what it mocks
+        if issubclass(kind, FunctionType | type):
+            break
         if issubclass(kind, partial):
             below = cast("partial[Any]", func)
             bound += len(below.args)
@@ -47,7 +50,7 @@ def target_of(func: Any) -> Target:
             func = below.func
         elif issubclass(kind, MethodType):
             bound += 1
-            func = func.__func__
+            func = cast("MethodType", func).__func__
         else:
             call: Any = getattr(kind, "__call__", None)  # noqa: B004 - not whether, but what
             if not isinstance(call, FunctionType):

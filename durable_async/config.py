@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from durable_async.arguments import check_decider
 from durable_async.backoff import positive, whole_seconds
 from durable_async.retry import StrategyLike, SupportsShouldRetry
 from durable_async.serializers import Serializer
@@ -31,11 +32,26 @@ def check_strategy(what: str, value: object) -> None:
         raise TypeError(f"{what} must be a strategy, not the class {value.__qualname__}: call it")
     if not (isinstance(value, SupportsShouldRetry) or callable(value)):
         raise TypeError(f"{what} must be a RetryStrategy or a function (error, attempt), not {value!r}")
+    if not isinstance(value, SupportsShouldRetry):
+        check_decider(value, ("error", "attempt"), what)
 
 
 def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
     if value is not None:
         check_strategy("retry_strategy", value)
+
+
+def optional_function(*parameters: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """A validator: None, or a plain function of ``parameters``."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None:
+            return
+        if not callable(value):
+            raise TypeError(f"{attribute.name} must be a function of ({', '.join(parameters)}), not {value!r}")
+        check_decider(value, parameters, attribute.name)
+
+    return check
 
 
 def check_serializer(_: object, __: attrs.Attribute[Serializer | None], value: object) -> None:
@@ -79,9 +95,7 @@ class ChildConfig:
     """
 
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-    summary: Callable[[Any], str] | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
-    )
+    summary: Callable[[Any], str] | None = attrs.field(default=None, validator=optional_function("result"))
 
 
 def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:

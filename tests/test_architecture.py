@@ -24,7 +24,7 @@ KNOWS = {
     "callables": set(),
     "arguments": {"callables", "serializers"},
     "serializers": {"callables", "errors", "lazy", "threads", "wire"},
-    "config": {"backoff", "retry", "serializers", "wire"},
+    "config": {"arguments", "backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
     "transport.base": {"errors", "wire"},

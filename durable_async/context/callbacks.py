@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 import attrs
 
-from durable_async.arguments import check_config, check_function
+from durable_async.arguments import check_config, check_decider, check_function
 from durable_async.config import CallbackConfig, InvokeConfig, WaitForCallbackConfig, WaitForConditionConfig
 from durable_async.context.contexts import Contexts
 from durable_async.context.handle import checked_name, described, name_of
@@ -231,3 +231,5 @@ class Callbacks(Contexts):
 def _check_strategy(strategy: object) -> None:
     if isinstance(strategy, type) or not (isinstance(strategy, WaitStrategy) or callable(strategy)):
         raise TypeError(f"strategy must be a WaitStrategy or a function (state, attempt), not {strategy!r}")
+    if not isinstance(strategy, WaitStrategy):
+        check_decider(strategy, ("state", "attempt"), "strategy")

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from durable_async import (
     CallbackConfig,
     ChildConfig,
+    CompletionConfig,
     DurableContext,
     MapConfig,
     ParallelConfig,
@@ -208,6 +209,40 @@ CONFIGS = [
 
 async def plain_async(ctx, item):
     return item
+
+
+async def decides(one, two=None):
+    return None
+
+
+DECIDERS = [
+    (lambda: StepConfig(retry_strategy=decides), "retry_strategy must be a plain function, not 'async def'"),
+    (
+        lambda: StepConfig(retry_strategy=lambda error: None),
+        "retry_strategy must be a function of (error, attempt), and <lambda> takes 1 argument",
+    ),
+    (lambda: CompletionConfig(custom=decides), "custom must be a plain function"),
+    (lambda: CompletionConfig(custom=lambda: None), "custom must be a function of (progress)"),
+    (lambda: CompletionConfig(custom=5), "custom must be a function of (progress), not 5"),
+    (lambda: MapConfig(item_namer=lambda item: "x"), "item_namer must be a function of (item, index)"),
+    (lambda: MapConfig(summary=decides), "summary must be a plain function"),
+    (lambda: ChildConfig(summary=lambda: "x"), "summary must be a function of (result)"),
+]
+
+
+@pytest.mark.parametrize(("make", "text"), DECIDERS, ids=[text for _, text in DECIDERS])
+def test_a_function_that_cannot_decide_is_refused_by_the_config(make, text):
+    with pytest.raises(TypeError) as refused:
+        make()
+    assert text in str(refused.value)
+    assert StepConfig(retry_strategy=lambda error, attempt, more=1: None) and ChildConfig(summary=str)
+
+
+async def test_a_wait_strategy_that_cannot_decide_is_refused_at_the_call():
+    assert "strategy must be a function of (state, attempt)" in await raised(
+        lambda ctx: ctx.wait_for_condition(charge, 1, lambda state: None)
+    )
+    assert "strategy must be a plain function" in await raised(lambda ctx: ctx.wait_for_condition(charge, 1, decides))
 
 
 @pytest.mark.parametrize(("use", "text"), CONFIGS, ids=[text for _, text in CONFIGS])

@@ -9,7 +9,7 @@ from typing import Any, Self
 import attrs
 
 from durable_async.batch_result import BatchResult, BatchStatus
-from durable_async.config import check_serializer
+from durable_async.config import check_serializer, optional_function
 from durable_async.serializers import Serializer
 
 
@@ -62,9 +62,6 @@ def _percentage(_: object, attribute: attrs.Attribute[float | None], value: obje
         raise ValueError(f"{attribute.name} must be from 0 to 100, not {value}")
 
 
-_CALLABLE = attrs.validators.optional(attrs.validators.is_callable())
-
-
 @attrs.frozen(kw_only=True)
 class CompletionConfig:
     """When a batch ends before all of its items have.
@@ -83,7 +80,9 @@ class CompletionConfig:
     min_successful: int | None = attrs.field(default=None, validator=_whole(1))
     tolerated_failures: int | None = attrs.field(default=None, validator=_whole(0))
     tolerated_failure_percentage: float | None = attrs.field(default=None, validator=_percentage)
-    custom: Callable[[BatchProgress], BatchStatus | None] | None = attrs.field(default=None, validator=_CALLABLE)
+    custom: Callable[[BatchProgress], BatchStatus | None] | None = attrs.field(
+        default=None, validator=optional_function("progress")
+    )
 
     def __attrs_post_init__(self) -> None:
         criteria = (self.min_successful, self.tolerated_failures, self.tolerated_failure_percentage)
@@ -129,7 +128,7 @@ class BatchConfig:
     nesting: NestingType = attrs.field(default=NestingType.NESTED, converter=NestingType)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     item_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-    summary: Callable[[BatchResult[Any]], str] | None = attrs.field(default=None, validator=_CALLABLE)
+    summary: Callable[[BatchResult[Any]], str] | None = attrs.field(default=None, validator=optional_function("result"))
 
 
 @attrs.frozen(kw_only=True)
@@ -145,4 +144,6 @@ class MapConfig(BatchConfig):
         replay, and names are compared; without one, an item is ``map-item-<index>``
     """
 
-    item_namer: Callable[[Any, int], str] | None = attrs.field(default=None, validator=_CALLABLE)
+    item_namer: Callable[[Any, int], str] | None = attrs.field(
+        default=None, validator=optional_function("item", "index")
+    )

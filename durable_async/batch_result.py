@@ -99,8 +99,18 @@ class BatchResult(Generic[T]):
     def started_count(self) -> int:
         return len(self.started)
 
-    def results(self) -> list[T]:
-        """What the items that succeeded returned, in order."""
+    def results(self, *, partial: bool = False) -> list[T]:
+        """What the items returned, in order.
+
+        :param partial: False: raise if the batch or an item of it failed. True: leave the items out that failed
+        :raises BatchCompletionError: an item failed, or the custom completion ended the batch as failed. Its ``errors``
+            are those of the items, and the first of them is its cause
+        """
+        if not partial:
+            errors = tuple(self.errors())
+            if errors or self.completion_reason is CompletionReason.CUSTOM_COMPLETION_FAILED:
+                cause = errors[0] if errors else None
+                raise BatchCompletionError(self.success_count, self.total_count, errors) from cause
         return [cast("T", item.result) for item in self.succeeded]
 
     def errors(self) -> list[ChildContextError]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from durable_async.arguments import check_decider
 from durable_async.backoff import positive, whole_seconds
 from durable_async.retry import StrategyLike, SupportsShouldRetry
 from durable_async.serializers import Serializer
@@ -25,11 +26,32 @@ class StepSemantics(StrEnum):
     effects that must not happen twice; costs one more call to the service before the body runs."""
 
 
-def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+def check_strategy(what: str, value: object) -> None:
+    """:raises TypeError: ``value`` cannot be asked about retries"""
     if isinstance(value, type):
-        raise TypeError(f"retry_strategy must be a strategy, not the class {value.__qualname__}: call it")
-    if not (value is None or isinstance(value, SupportsShouldRetry) or callable(value)):
-        raise TypeError(f"retry_strategy must be a RetryStrategy or a function (error, attempt), not {value!r}")
+        raise TypeError(f"{what} must be a strategy, not the class {value.__qualname__}: call it")
+    if not (isinstance(value, SupportsShouldRetry) or callable(value)):
+        raise TypeError(f"{what} must be a RetryStrategy or a function (error, attempt), not {value!r}")
+    if not isinstance(value, SupportsShouldRetry):
+        check_decider(value, ("error", "attempt"), what)
+
+
+def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+    if value is not None:
+        check_strategy("retry_strategy", value)
+
+
+def optional_function(*parameters: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """A validator: None, or a plain function of ``parameters``."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None:
+            return
+        if not callable(value):
+            raise TypeError(f"{attribute.name} must be a function of ({', '.join(parameters)}), not {value!r}")
+        check_decider(value, parameters, attribute.name)
+
+    return check
 
 
 def check_serializer(_: object, __: attrs.Attribute[Serializer | None], value: object) -> None:
@@ -46,10 +68,9 @@ def _timeout(_: object, __: attrs.Attribute[timedelta | None], value: timedelta 
 class StepConfig:
     """How a step is attempted and recorded.
 
-    A step without a retry strategy is attempted once: its first error is its last. The official SDKs disagree here.
-    Those for Python, JavaScript and Java retry such a step 5 times, that for .NET does not; and the published
-    behaviour cases call a step without a strategy one with "no retry configured". Where they disagree, a side
-    effect is not repeated that nobody asked to repeat. ``RetryStrategy.default()`` is what the other three do.
+    A step without a retry strategy is attempted once: its first error is recorded as its failure, so that no side
+    effect is repeated unless somebody asked for it. ``@durable_execution(step=StepConfig(...))`` says for a whole
+    handler how steps are done that are called without a config.
 
     :ivar retry_strategy: asked after each failed attempt. None, the default, allows no further one
     :ivar serializer: writes and reads the step's result; JSON without one
@@ -74,9 +95,7 @@ class ChildConfig:
     """
 
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-    summary: Callable[[Any], str] | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
-    )
+    summary: Callable[[Any], str] | None = attrs.field(default=None, validator=optional_function("result"))
 
 
 def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:

@@ -49,16 +49,25 @@ class ChildContextError(OperationError):
 
 @attrs.define(slots=False)
 class BatchCompletionError(DurableError):
-    """A batch ended as failed by its custom completion, and no item of it failed. Raised by
-    :meth:`BatchResult.throw_if_error <durable_async.BatchResult.throw_if_error>`."""
+    """A batch ended with failed items, or its custom completion ended it as failed. Raised by
+    :meth:`BatchResult.results <durable_async.BatchResult.results>`, and in the second case by
+    :meth:`BatchResult.throw_if_error <durable_async.BatchResult.throw_if_error>` too."""
 
     succeeded: int
     total: int  # items that were started
+    errors: tuple[ChildContextError, ...] = ()
 
     def __str__(self) -> str:
+        if not self.errors:
+            return (
+                f"the custom completion ended the batch as failed: {self.succeeded} of {self.total} started items "
+                "succeeded and none failed"
+            )
+        first = self.errors[0]
         return (
-            f"the batch was ended as failed by its custom completion, with {self.succeeded} of {self.total} started "
-            "items succeeded and none failed"
+            f"{len(self.errors)} of {self.total} started items of the batch failed, the first of them with "
+            f"{first.error_type or 'an error'}: {first.message}. For the results of the others, call "
+            "results(partial=True)"
         )
 
 
@@ -262,7 +271,8 @@ class NonDeterminismError(DurableError):
 
 class ContextMisuseError(DurableError):
     """A durable operation was called where none can be: in a step's body, in a task or thread that is no part of the
-    workflow, on another execution's context, or twice with one key. The message says which, and what to do."""
+    workflow, on another execution's context, or twice with one key. Or an operation was called and never awaited, or a
+    function that needs the event loop ran in a thread. The message says which, and what to do."""
 
 
 class NotDurableError(DurableError):

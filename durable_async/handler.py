@@ -8,13 +8,18 @@ import copy
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
-from functools import cache, update_wrapper
+from functools import cache, cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from durable_async.arguments import awaitable, check_config, check_context_function
+from durable_async.callables import target_of
+from durable_async.config import StepConfig
 from durable_async.context import DurableContext, bind
+from durable_async.engine.branches import root_scope
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
 from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
@@ -25,6 +30,7 @@ from durable_async.serializers import (
     SerializerContext,
     deserialize,
     parameter_type,
+    resolve_locals,
     return_type,
     serialize,
 )
@@ -38,11 +44,14 @@ from durable_async.wire.operations import Action, OperationType, OperationUpdate
 if TYPE_CHECKING:
     from durable_async.engine.parking import Parking
     from durable_async.plugins import PluginSource
+    from durable_async.threads import Threads
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
+
+_DEFAULT_STEP = StepConfig()
 
 
 class DurableHandler(Generic[EventT, ResultT]):
@@ -59,22 +68,40 @@ class DurableHandler(Generic[EventT, ResultT]):
         workflow: Callable[[EventT, DurableContext], Awaitable[ResultT]],
         *,
         serializer: Serializer | None = None,
+        step: StepConfig | None = None,
         stay: timedelta = timedelta(0),
         plugins: Iterable[PluginSource] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_context_function(workflow, ("event", "ctx"), "@durable_execution")
         self.workflow = workflow
-        self._event_type = parameter_type(workflow)
-        self._result_type = return_type(workflow)
         self._serializer = serializer
+        self._step_config = check_config(step, _DEFAULT_STEP, "step=StepConfig(retry_strategy=...)")
         self._stay = stay.total_seconds()
         self._plugins = _checked(plugins)
         self._clock = clock
-        update_wrapper(self, workflow)
+        update_wrapper(self, workflow if hasattr(workflow, "__name__") else target_of(workflow).callable)
+        self.__wrapped__ = workflow
         if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             from durable_async.transport.aws import preload
 
             preload()  # in the init phase, which the first invocation does not wait for
+
+    def __repr__(self) -> str:
+        return f"<DurableHandler {self._name}>"
+
+    @property
+    def _name(self) -> str:
+        workflow = target_of(self.workflow).callable
+        return f"{workflow.__module__}.{getattr(workflow, '__qualname__', type(workflow).__qualname__)}"
+
+    @cached_property
+    def _event_type(self) -> Any:
+        return parameter_type(self.workflow)  # not before it is needed: the module may define the class later
+
+    @cached_property
+    def _result_type(self) -> Any:
+        return return_type(self.workflow)
 
     def on_clock(self, clock: Callable[[], float]) -> DurableHandler[EventT, ResultT]:
         """The same handler on another clock, as for a test that jumps over waits.
@@ -125,6 +152,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         client: DurableServiceClient | None = None,
         lambda_context: Any = None,
         parking: Parking | None = None,
+        threads: Threads | None = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
 
@@ -132,6 +160,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         :param client: how to reach that service; without one, Lambda's endpoint in the environment, through a client
             that is kept for this loop
         :param parking: where the workflow stays in memory when it suspends, and goes on from. Not with plugins
+        :param threads: in which sync steps run; None: 64 for all handlers on this event loop
         :return: ``{"Status": "SUCCEEDED" | "FAILED" | "PENDING", ...}``, as plain JSON values
         :raises NotDurableError: the event is no envelope
         :raises ServiceCallError: the service did not answer; the invocation is to be repeated, as Lambda does
@@ -141,10 +170,11 @@ class DurableHandler(Generic[EventT, ResultT]):
             raise NotDurableError
         client = client or _aws_client()
         if parking is None:
-            return await self._answered(self._invocation(envelope, client, lambda_context), envelope)
+            return await self._answered(self._invocation(envelope, client, lambda_context, threads=threads), envelope)
         invocation = await parking.take(envelope)
         if invocation is None:
-            invocation = self._invocation(envelope, client, lambda_context, may_park=parking.is_open)
+            options = {"may_park": parking.is_open, "threads": threads}
+            invocation = self._invocation(envelope, client, lambda_context, **options)
         else:
             invocation.resume(envelope, client, lambda_context)
         with parking.running(invocation):
@@ -180,7 +210,7 @@ class DurableHandler(Generic[EventT, ResultT]):
 
     async def outcome(self, invocation: Invocation) -> Outcome:
         """Run the workflow in an invocation, whoever made that. If the workflow returned: the text to answer with."""
-        outcome = await invocation.run(lambda payload: self._answer(payload, DurableContext(invocation)))
+        outcome = await invocation.run(lambda payload: self._answer(payload, invocation))
         if not isinstance(outcome, Returned) or utf8_size(json.dumps(outcome.value)) <= RESPONSE_BYTES:
             return outcome
         last = OperationUpdate(
@@ -191,11 +221,13 @@ class DurableHandler(Generic[EventT, ResultT]):
         )
         return await invocation.write_last(last) or Returned("")
 
-    async def _answer(self, payload: str | None, context: DurableContext) -> str:
+    async def _answer(self, payload: str | None, invocation: Invocation) -> str:
+        context = DurableContext(invocation, self._step_config)
         bind(context)
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
         event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
-        result = await self.workflow(event, context)
+        with root_scope(invocation.workflow):
+            result = await awaitable(self.workflow(event, context), "the workflow")
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
 
@@ -216,36 +248,47 @@ def durable_execution(
 ) -> DurableHandler[EventT, ResultT]: ...
 @overload
 def durable_execution(
-    *, serializer: Serializer | None = None, stay: timedelta = ..., plugins: Iterable[PluginSource] = ...
+    *,
+    serializer: Serializer | None = None,
+    step: StepConfig | None = None,
+    stay: timedelta = ...,
+    plugins: Iterable[PluginSource] = ...,
 ) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
     workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
     /,
     *,
     serializer: Serializer | None = None,
+    step: StepConfig | None = None,
     stay: timedelta = timedelta(0),
     plugins: Iterable[PluginSource] = (),
 ) -> Any:
     """Make a durable handler of ``async def workflow(event, ctx)``.
 
     The event is read as the type of the first parameter's annotation: an attrs class, a dataclass, a TypedDict, a
-    plain ``dict``. With ``from __future__ import annotations`` too, as long as the type can be found.
+    plain ``dict``. With ``from __future__ import annotations`` too; if the name cannot be found, a warning is logged at
+    the first use, and the event is plain JSON.
 
     :param serializer: writes the workflow's result; JSON without one
+    :param step: how those steps are done that are called without a config; None: ``StepConfig()``, which attempts once
     :param stay: when nothing can progress and a timer is due within this time, wait for it instead of ending the
         invocation. Zero, the default, always ends it
     :param plugins: told what happens, in this order: objects derived from
         :class:`~durable_async.plugins.DurablePlugin`, each for all invocations, or what makes one for each, such as
         its class
-    :raises TypeError: something among ``plugins`` is neither
+    :raises TypeError: ``workflow`` is no coroutine function of an event and a context, ``step`` is no StepConfig, or
+        something among ``plugins`` is neither
     """
 
     def make(
-        workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]],
+        workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]], callers: int = 1
     ) -> DurableHandler[EventT, ResultT]:
-        return DurableHandler(workflow, serializer=serializer, stay=stay, plugins=plugins)
+        handler = DurableHandler(workflow, serializer=serializer, step=step, stay=stay, plugins=plugins)
+        frame = sys._getframe(callers)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        resolve_locals(workflow, frame.f_locals)
+        return handler
 
-    return make if workflow is None else make(workflow)
+    return make if workflow is None else make(workflow, 2)
 
 
 _runner: tuple[int, asyncio.Runner] | None = None

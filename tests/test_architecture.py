@@ -20,16 +20,21 @@ KNOWS = {
     "plugins": set(),
     "step_context": {"logs"},
     "lazy": set(),
-    "serializers": {"errors", "lazy", "wire"},
-    "config": {"backoff", "retry", "serializers", "wire"},
+    "threads": set(),
+    "callables": set(),
+    "arguments": {"callables", "serializers"},
+    "serializers": {"callables", "errors", "lazy", "threads", "wire"},
+    "config": {"arguments", "backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
     "transport.base": {"errors", "wire"},
     "transport.aws": {"errors", "transport._aiobotocore", "transport.base", "wire"},
-    "engine": {"errors", "step_context", "transport.base", "wire", "plugins"},
+    "engine": {"errors", "step_context", "threads", "transport.base", "wire", "plugins"},
     "operations": {
+        "arguments",
         "batch_config",
         "batch_result",
+        "callables",
         "config",
         "engine",
         "errors",
@@ -40,7 +45,7 @@ KNOWS = {
         "wire",
         "plugins",
     },
-    "service": {"errors", "lazy", "wire"},
+    "service": {"callables", "errors", "lazy", "threads", "wire"},
 }
 
 

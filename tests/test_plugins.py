@@ -844,10 +844,14 @@ async def test_a_class_serves_one_invocation_and_an_object_all():
     assert counts == [(True, 1), (False, 1), (True, 2), (False, 1)]
 
 
+async def greeting(event, ctx):
+    return "hello"
+
+
 @pytest.mark.parametrize("source", [object(), object, "a name", None], ids=stable)
 def test_what_is_no_plugin_is_refused_where_it_is_registered(source):
     with pytest.raises(TypeError, match="derived from DurablePlugin"):
-        durable_execution(plugins=[source])(work)
+        durable_execution(plugins=[source])(greeting)
 
 
 def test_a_hook_that_is_a_coroutine_function_is_refused():
@@ -856,7 +860,7 @@ def test_a_hook_that_is_a_coroutine_function_is_refused():
 
     for source in (Async, Async()):
         with pytest.raises(TypeError, match=r"Async\.on_operation_end must be a plain function"):
-            durable_execution(plugins=[source])(work)
+            durable_execution(plugins=[source])(greeting)
 
 
 # --- concurrency ---

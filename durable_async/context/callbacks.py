@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 import attrs
 
+from durable_async.arguments import check_config, check_decider, check_function
 from durable_async.config import CallbackConfig, InvokeConfig, WaitForCallbackConfig, WaitForConditionConfig
 from durable_async.context.contexts import Contexts
 from durable_async.context.handle import checked_name, described, name_of
@@ -31,18 +32,23 @@ _DEFAULT_CONDITION = WaitForConditionConfig()
 class Callbacks(Contexts):
     @overload
     def create_callback(
-        self, *, name: str | None = None, key: str | None = None, config: CallbackConfig = ..., returns: type[T]
+        self, *, name: str | None = None, key: str | None = None, config: CallbackConfig | None = ..., returns: type[T]
     ) -> Coroutine[Any, Any, Callback[T]]: ...
     @overload
     def create_callback(
-        self, *, name: str | None = None, key: str | None = None, config: CallbackConfig = ..., returns: Any = ...
+        self,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: CallbackConfig | None = ...,
+        returns: Any = ...,
     ) -> Coroutine[Any, Any, Callback[Any]]: ...
     def create_callback(
         self,
         *,
         name: str | None = None,
         key: str | None = None,
-        config: CallbackConfig = _DEFAULT_CALLBACK,
+        config: CallbackConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Callback[Any]]:
         """Get an id from the service that the outside world can answer to, and later await the answer:
@@ -51,8 +57,10 @@ class Callbacks(Contexts):
         :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
             answer is its text, whatever that is
         """
+        config = check_config(config, _DEFAULT_CALLBACK)
         call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
-        return create_callback(call, config, described(call, None, returns))
+        call.coroutine = create_callback(call, config, described(call, None, returns))
+        return call.coroutine
 
     @overload
     def wait_for_callback(
@@ -62,7 +70,7 @@ class Callbacks(Contexts):
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig = ...,
+        config: WaitForCallbackConfig | None = ...,
         returns: type[T],
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -73,7 +81,7 @@ class Callbacks(Contexts):
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig = ...,
+        config: WaitForCallbackConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def wait_for_callback(
@@ -83,23 +91,30 @@ class Callbacks(Contexts):
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig = _DEFAULT_WAIT_FOR_CALLBACK,
+        config: WaitForCallbackConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
 
-        The submitter is run as a step; what it returns is of no account. ``name``, ``key`` and ``returns`` are those
+        The submitter is run as a step; what it returns is of no account. Without a retry strategy in ``config`` it is
+        attempted as the handler's steps are that have no config. ``name``, ``key`` and ``returns`` are those
         of :meth:`create_callback`; without a name, it is the submitter's own.
 
         :param timeout: takes the place of the one in ``config``
+        :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is no WaitForCallbackConfig
         :raises CallbackFailedError: the answer was a failure
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
         :raises CallbackSubmitterError: the submitter failed, and its retry strategy allows no further attempt
         """
+        check_function(submitter, 1, "ctx.wait_for_callback")
+        config = check_config(config, _DEFAULT_WAIT_FOR_CALLBACK)
         if timeout is not None:
             config = attrs.evolve(config, timeout=timeout)
         call = self._call(OperationType.CONTEXT, SubType.WAIT_FOR_CALLBACK, name_of(name, submitter), key)
-        return run_wait_for_callback(call, self._call, submitter, config, described(call, None, returns))
+        call.coroutine = run_wait_for_callback(
+            call, self._call, submitter, config, described(call, None, returns), step_config=self._step_config
+        )
+        return call.coroutine
 
     @overload
     def invoke(
@@ -109,7 +124,7 @@ class Callbacks(Contexts):
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig = ...,
+        config: InvokeConfig | None = ...,
         returns: type[T],
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -120,7 +135,7 @@ class Callbacks(Contexts):
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig = ...,
+        config: InvokeConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def invoke(
@@ -130,7 +145,7 @@ class Callbacks(Contexts):
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig = _DEFAULT_INVOKE,
+        config: InvokeConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Run another function, durable or not, and wait for its result. ``name`` and ``key`` are those of
@@ -150,8 +165,10 @@ class Callbacks(Contexts):
             raise TypeError(f"function_name must be the name or ARN of a function, not {function_name!r}")
         if not function_name:
             raise ValueError("function_name must not be empty")
+        config = check_config(config, _DEFAULT_INVOKE)
         call = self._call(OperationType.CHAINED_INVOKE, SubType.CHAINED_INVOKE, checked_name(name), key)
-        return run_invoke(call, function_name, payload, config, described(call, None, returns))
+        call.coroutine = run_invoke(call, function_name, payload, config, described(call, None, returns))
+        return call.coroutine
 
     @overload
     def wait_for_condition(
@@ -162,7 +179,7 @@ class Callbacks(Contexts):
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig = ...,
+        config: WaitForConditionConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, StateT]: ...
     @overload
@@ -174,7 +191,7 @@ class Callbacks(Contexts):
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig = ...,
+        config: WaitForConditionConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, StateT]: ...
     def wait_for_condition(
@@ -185,7 +202,7 @@ class Callbacks(Contexts):
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig = _DEFAULT_CONDITION,
+        config: WaitForConditionConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Check a state until ``strategy`` is content with it, and return it.
@@ -198,15 +215,21 @@ class Callbacks(Contexts):
         :param initial_state: what the first check gets
         :param strategy: a :class:`~durable_async.WaitStrategy` or a function ``(state, attempt) -> WaitDecision``
         :param returns: the type to read states as; without it, the return annotation of ``check``
+        :raises TypeError: ``check`` cannot be called with a state, or ``config`` is no WaitForConditionConfig
         :raises WaitForConditionError: the strategy allows no further check, or a check raised, which is final
         """
+        check_function(check, 1, "ctx.wait_for_condition")
         _check_strategy(strategy)
+        config = check_config(config, _DEFAULT_CONDITION)
         call = self._call(OperationType.STEP, SubType.WAIT_FOR_CONDITION, name_of(name, check), key)
-        return run_condition(
+        call.coroutine = run_condition(
             call, check, initial_state, strategy, config=config, described=described(call, check, returns)
         )
+        return call.coroutine
 
 
 def _check_strategy(strategy: object) -> None:
     if isinstance(strategy, type) or not (isinstance(strategy, WaitStrategy) or callable(strategy)):
         raise TypeError(f"strategy must be a WaitStrategy or a function (state, attempt), not {strategy!r}")
+    if not isinstance(strategy, WaitStrategy):
+        check_decider(strategy, ("state", "attempt"), "strategy")

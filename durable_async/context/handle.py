@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +10,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from durable_async.config import StepConfig
 from durable_async.engine.branches import Branch, calling_branch, current
 from durable_async.engine.call import Call
 from durable_async.engine.invocation import Invocation
@@ -21,8 +23,9 @@ from durable_async.wire.operations import OperationType, SubType
 class Handle:
     """:ivar logger: adds the execution to its records, and is silent while the calling context replays"""
 
-    def __init__(self, invocation: Invocation) -> None:
+    def __init__(self, invocation: Invocation, step_config: StepConfig) -> None:
         self._invocation = invocation
+        self._step_config = step_config
         self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
 
     @property
@@ -60,10 +63,14 @@ class Handle:
         return calling_branch(self._invocation.workflow)
 
     def _call(self, kind: OperationType, subtype: SubType, name: str | None, key: str | None = None) -> Call:
+        """To be called by the public method itself: the caller's line is taken two frames up."""
         if self._invocation.decided():  # the call will be refused when it is awaited, wherever it comes from
             return Call(self._invocation, Branch(self._invocation.workflow), "", kind, subtype, name)
         branch = self._branch()
-        return Call(self._invocation, branch, branch.claim(key), kind, subtype, name)
+        frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        call = Call(self._invocation, branch, branch.claim(key), kind, subtype, name, None, frame.f_code, frame.f_lasti)
+        branch.scope.unstarted[call] = None
+        return call
 
     def _log_fields(self) -> dict[str, object]:
         fields: dict[str, object] = {"executionArn": self.execution_arn}

@@ -12,6 +12,8 @@ from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
 
 import attrs
 
+from durable_async.arguments import check_plain_function
+from durable_async.callables import name_of_callable
 from durable_async.embedded.execution import ExecutionHandle
 from durable_async.engine.parking import Parking
 from durable_async.handler import DurableHandler
@@ -21,6 +23,7 @@ from durable_async.service.api import DurableApi
 from durable_async.service.functions import plain_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.store.sqlite import SqliteStore
+from durable_async.threads import DEFAULT_THREADS, Threads
 from durable_async.transport.local import local_function
 from durable_async.wire.operations import ErrorObject
 
@@ -64,6 +67,8 @@ class DurableService:
     :param max_concurrency: invocations that may run at once, of all functions; None: any number
     :param hot_executions: how many suspended executions stay in memory, so that they go on without being replayed;
         the least recently used are the first to go; 0: none
+    :param threads: sync steps, and other sync functions, that may run at once; no more than half of them for one
+        execution. They are no others' threads: what else the program sends to threads does not wait for them
     :param hot_idle: how long a suspended execution stays there
     :param grace: how long leaving waits for steps that are running
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
@@ -81,6 +86,7 @@ class DurableService:
         max_concurrency: int | None = 1000,
         hot_executions: int = 1000,
         hot_idle: timedelta = timedelta(minutes=5),
+        threads: int = DEFAULT_THREADS,
         grace: timedelta = timedelta(seconds=10),
         retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
@@ -107,6 +113,8 @@ class DurableService:
             max_concurrency=max_concurrency,
         )
         self._parking = Parking(hot_executions, hot_idle.total_seconds())
+        self._threads = Threads(threads)
+        self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
         self._names: dict[DurableHandler[Any, Any], str] = {}
@@ -114,6 +122,7 @@ class DurableService:
     async def __aenter__(self) -> Self:
         """:raises ApiError: status 503: the file cannot be used, or another process has it; the message says which"""
         await self.api.__aenter__()
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -136,20 +145,23 @@ class DurableService:
         :param function: a durable handler; or a function of ``(event, context)``, for others to invoke
         :param execution_timeout: of each execution; None: the service's
         :param max_concurrency: invocations of it that may run at once; None: any number
+        :raises TypeError: the function is neither
         :raises ValueError: the name is taken, or is no function name
         """
+        if not _is_durable(function):
+            check_plain_function(function, "register")
         name = name or str(getattr(function, "__name__", ""))
         timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
         if _is_durable(function):
             self.api.register(
                 name,
-                local_function(function.on_clock(self._clock), self.api, parking=self._parking),
+                local_function(function.on_clock(self._clock), self.api, parking=self._parking, threads=self._threads),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
             )
             self._names.setdefault(function, name)
         else:
-            self.api.register(name, plain_function(function), max_concurrency=max_concurrency)
+            self.api.register(name, plain_function(function, self._threads), max_concurrency=max_concurrency)
 
     # --- executions ---
 
@@ -169,16 +181,18 @@ class DurableService:
         :param function: a registered handler, or the name of one
         :param event: of the type that the handler's first parameter declares
         :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
+        :raises RuntimeError: the service was not entered
+        :raises TypeError: the function is no durable handler
         :raises LookupError: the handler is not registered
         :raises SerializationError: the event cannot be written
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
             event; others as :meth:`DurableApi.invoke <durable_async.service.DurableApi.invoke>`
         """
+        qualified = f"{self._name_of(function)}:{arns.LATEST}"
         if isinstance(function, str):
             text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
         else:
             text = function.encode_event(event)
-        qualified = f"{self._name_of(function)}:{arns.LATEST}"
         started = await self.api.invoke(qualified, text.encode("utf-8", "surrogatepass"), execution_name=name)
         return self._handle(function, started.execution_arn)
 
@@ -238,7 +252,7 @@ class DurableService:
         if not isinstance(result, bytes):
             text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
             result = text.encode("utf-8", "surrogatepass")
-        await self.api.callback_succeeded(callback_id, result)
+        await self._running().callback_succeeded(callback_id, result)
 
     async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
         """Fail a callback; the workflow that waits for it gets a ``CallbackFailedError``.
@@ -248,20 +262,30 @@ class DurableService:
         """
         if isinstance(error, BaseException):
             error = {"ErrorType": type(error).__name__, "ErrorMessage": str(error)}
-        await self.api.callback_failed(callback_id, error)
+        await self._running().callback_failed(callback_id, error)
 
     async def heartbeat_callback(self, callback_id: str) -> None:
         """Say that somebody still works on it: its heartbeat timeout begins anew.
 
         :raises ApiError: as :meth:`succeed_callback`
         """
-        await self.api.callback_heartbeat(callback_id)
+        await self._running().callback_heartbeat(callback_id)
 
     # ---
 
+    def _running(self) -> DurableApi:
+        if not self._entered:
+            raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
+        return self.api
+
     def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+        self._running()
         if isinstance(function, str):
             return function
+        if not _is_durable(function):
+            raise TypeError(
+                f"{name_of_callable(function)} is no durable handler: put @durable_execution above it, and register it"
+            )
         name = self._names.get(function)
         if name is None:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")

@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 
 from durable_async.engine.as_completed import place_in_as_completed
+from durable_async.engine.unstarted import Coro, Unstarted, settle_unstarted
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
@@ -31,11 +32,15 @@ Task = asyncio.Task[Any]
 
 @attrs.define(eq=False)
 class Workflow:
-    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going."""
+    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
+
+    :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
+    """
 
     execution_arn: str
     on_change: Callable[[], None]
     tasks: set[Task] = attrs.field(factory=set[Task])
+    unawaited: list[Coro] = attrs.field(factory=list[Coro])
 
     def adopt(self, task: Task) -> None:
         self.tasks.add(task)
@@ -55,6 +60,7 @@ class Scope:
     :ivar closed: nothing in it may run or write any more
     :ivar expired: what is not recorded as ended in it by now never will be
     :ivar tasks: those that run in it and have not ended
+    :ivar unstarted: the operations that were called in it and have not begun, in order
     """
 
     id: str | None = None
@@ -62,6 +68,7 @@ class Scope:
     closed: bool = False
     expired: bool = False
     tasks: set[Task] = attrs.field(factory=set[Task], init=False)
+    unstarted: dict[Unstarted, None] = attrs.field(factory=dict[Unstarted, None], init=False)
 
     def adopt(self, task: Task) -> None:
         self.tasks.add(task)
@@ -203,11 +210,31 @@ class entered_scope:  # noqa: N801 - as above
     def __enter__(self) -> None:
         self._entered.__enter__()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """:raises ContextMisuseError: the context returned, and an operation that it called was never awaited"""
         self._entered.__exit__()
         self._scope.close()
         if self._outer is not None:
             self._outer.latest = max(self._outer.latest, self._inner.latest)
+        if self._scope.unstarted:
+            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
+
+
+class root_scope:  # noqa: N801 - as above
+    """``with root_scope(workflow):`` the workflow's function runs in it, in the context around all others."""
+
+    __slots__ = ("_branch",)
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._branch = calling_branch(workflow)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """:raises ContextMisuseError: the workflow returned, and an operation that it called was never awaited"""
+        if unstarted := self._branch.scope.unstarted:
+            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
 
 
 def calling_branch(workflow: Workflow) -> Branch:

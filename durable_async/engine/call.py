@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
-from typing import NoReturn, TypeVar, Unpack
+from types import CodeType
+from typing import Any, NoReturn, TypeVar, Unpack
 
 import attrs
 
@@ -41,12 +43,20 @@ class BlockExpired(asyncio.CancelledError):
 
 @attrs.define(eq=False)
 class Call:
+    """
+    :ivar coroutine: does the operation, and has not begun; None afterwards
+    :ivar caller: the code that called the operation, with the offset of the instruction in it
+    """
+
     invocation: Invocation
     branch: Branch
     id: str
     kind: OperationType
     subtype: SubType
     name: str | None
+    coroutine: Coroutine[Any, Any, Any] | None = None
+    caller: CodeType | None = None
+    instruction: int = 0
 
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
@@ -59,6 +69,8 @@ class Call:
         :raises asyncio.CancelledError: the invocation is ending
         """
         invocation = self.invocation
+        self.coroutine = None
+        self.branch.scope.unstarted.pop(self, None)
         if invocation.admission is not None and not invocation.decided():
             await invocation.admitted()
         if invocation.decided() or self.branch.scope.is_closed():

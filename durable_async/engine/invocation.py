@@ -38,7 +38,9 @@ from durable_async.engine.record import Record
 from durable_async.engine.suspension import Activity
 from durable_async.engine.task_factory import start_task, task_branches
 from durable_async.engine.timers import Timers
+from durable_async.engine.unstarted import close_unstarted
 from durable_async.errors import NonDeterminismError
+from durable_async.threads import Threads, threads_of
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
@@ -46,7 +48,6 @@ from durable_async.wire.timestamps import seconds
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
-THREADS = 32  # at once for one workflow; anyio has 40 for a loop, so that some are left for the others
 GRACE = 5.0  # seconds that the workflow's ``finally`` blocks may take when it is cancelled
 
 _abandoned: set[Task] = set()
@@ -60,10 +61,11 @@ class Invocation:
 
     :param stay: seconds; a timer that is due within them is waited for in place
     :param clock: the time in epoch seconds, which recorded timers are compared with
+    :param threads: those of the service that runs it; None: those of the event loop
     :param may_park: asked when nothing can progress: whether the workflow may stay in memory
     :ivar is_parked: the workflow is in memory, and no invocation runs
     :ivar admission: what an operation that is called now has to wait for; None: nothing
-    :ivar threads: entered for each body that runs in a thread
+    :ivar threads: in which sync bodies run
     :ivar plugins: None if there are none. With some it is never parked: their hooks tell of invocations
     :ivar frontier: None if the workflow may go beyond what is on record, as it does but for a replay of a history
     """
@@ -80,16 +82,17 @@ class Invocation:
         clock: Callable[[], float] = time.time,
         may_park: Callable[[], bool] = lambda: False,
         lambda_context: Any = None,
+        threads: Threads | None = None,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
         self.lambda_context: Any = lambda_context
         self.clock = clock
         self.is_parked: bool = False
         self.admission: asyncio.Future[None] | None = None
-        self.threads: asyncio.Semaphore = asyncio.Semaphore(THREADS)
         self._stay = stay
         self._may_park = may_park
         self._loop = asyncio.get_running_loop()
+        self.threads: Threads = threads or threads_of(self._loop)
         self._branches: task_branches | None = None
         self._main: Task | None = None
         self._answerable: asyncio.Future[None] = self._loop.create_future()
@@ -359,6 +362,7 @@ class Invocation:
             )
             _abandoned.add(task)
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
+        close_unstarted(self.workflow.unawaited)
 
     async def _heard(self, recorded: asyncio.Future[None]) -> bool:
         """Wait for a checkpoint, or for the end of the talk with the service, whichever comes first."""

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from durable_async.callables import is_coroutine_function
 from durable_async.engine.branches import entered
 from durable_async.engine.call import Call
-from durable_async.errors import StepTimeoutError
+from durable_async.errors import ContextMisuseError, StepTimeoutError
+from durable_async.serializers import returns_awaitable
 from durable_async.step_context import StepContext
 from durable_async.wire.operations import Action
+
+_NO_LOOP = re.compile(
+    "no running event loop|There is no current event loop in thread|Not currently running on any async"
+)
+"""What asyncio and anyio say to code that needs the running loop."""
 
 
 async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
@@ -47,14 +55,20 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
 
 
 async def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
-    """Run a coroutine function on the loop and any other in a worker thread.
+    """Run a function that makes an awaitable on the loop, and any other in a worker thread.
 
     :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
+    :raises ContextMisuseError: a function that needs the loop ran in a thread, since nothing told so beforehand
     """
-    if inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(getattr(body, "__call__", None)):  # noqa: B004
+    if is_coroutine_function(body) or returns_awaitable(body):
         return await body()
-    from anyio import to_thread
-
-    async with call.invocation.threads:
-        value = await to_thread.run_sync(body, abandon_on_cancel=abandon)
+    try:
+        value = await call.invocation.threads.run(call.invocation.execution_arn, body, abandon=abandon)
+    except RuntimeError as error:
+        if _NO_LOOP.match(str(error)) is None:
+            raise
+        raise ContextMisuseError(
+            f"the body of {call} is no 'async def', so it ran in a worker thread, and what it called needs the event "
+            "loop. Write an 'async def' that awaits it: async def both(): return await asyncio.gather(one(), two())"
+        ) from error
     return await value if inspect.isawaitable(value) else value

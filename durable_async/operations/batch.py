@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, TypeGuard
 
 from durable_async.batch_config import BatchConfig, BatchProgress
@@ -28,6 +29,8 @@ from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
 from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus
+
+logger: logging.Logger = logging.getLogger("durable_async")
 
 
 async def run_batch(call: Call, items: Items, config: BatchConfig, described: SerializerContext) -> BatchResult[Any]:
@@ -220,7 +223,24 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
         await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
     await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": payload is None})
+    if result.status is BatchStatus.FAILED:
+        _warn(call, result)
     return result
+
+
+def _warn(call: Call, result: BatchResult[Any]) -> None:
+    """Once for each batch: a replay does not come here."""
+    errors = result.errors()
+    first = f", the first with {errors[0].error_type}" if errors else ""
+    logger.warning(
+        "%s: %s ended FAILED (%s): %d of %d started items failed%s",
+        call.invocation.execution_arn,
+        call,
+        result.completion_reason,
+        len(errors),
+        result.total_count,
+        first,
+    )
 
 
 def _summary(call: Call, result: BatchResult[Any], config: BatchConfig) -> str:

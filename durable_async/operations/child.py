@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from durable_async.arguments import awaitable
 from durable_async.config import ChildConfig
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
@@ -110,9 +111,9 @@ async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
     with entered_scope(call.branch.workflow, scope, call.id):
         if (plugins := call.invocation.plugins) is None:
-            return await body()
+            return await awaitable(body(), "the function of a context")
         with plugins.user_function(call, recorded=on_record):
-            return await body()
+            return await awaitable(body(), "the function of a context")
 
 
 async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:

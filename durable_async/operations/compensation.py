@@ -13,6 +13,8 @@ from typing import Any, Self, TypeVarTuple
 
 import attrs
 
+from durable_async.arguments import check_function
+
 Ts = TypeVarTuple("Ts")
 Undo = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -33,11 +35,19 @@ class Compensations:
     _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
 
     def add(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
-        """If the block fails, run ``ctx.step(func, *args, **options)``."""
+        """If the block fails, run ``ctx.step(func, *args, **options)``.
+
+        :raises TypeError: ``func`` cannot be called with ``args``
+        """
+        check_function(func, len(args), "add")
         self._compensations.append(partial(self._step, func, *args, **options))
 
     def add_cleanup(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
-        """When the block ends, run ``ctx.step(func, *args, **options)``."""
+        """When the block ends, run ``ctx.step(func, *args, **options)``.
+
+        :raises TypeError: ``func`` cannot be called with ``args``
+        """
+        check_function(func, len(args), "add_cleanup")
         self._cleanups.append(partial(self._step, func, *args, **options))
 
     async def __aenter__(self) -> Self:

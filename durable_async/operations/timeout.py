@@ -18,7 +18,7 @@ from durable_async.config import duration_seconds
 from durable_async.engine.branches import Branch, Scope, calling_branch, entered_scope
 from durable_async.engine.call import BlockExpired, Call
 from durable_async.engine.task_factory import start_task
-from durable_async.errors import DurableTimeoutError
+from durable_async.errors import ContextMisuseError, DurableTimeoutError
 from durable_async.wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
 from durable_async.wire.timestamps import seconds
 
@@ -67,7 +67,11 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         seen = self._as_seen(error)
-        self._entered.__exit__(type(seen) if seen else None, seen, trace)
+        forgotten: ContextMisuseError | None = None
+        try:
+            self._entered.__exit__(type(seen) if seen else None, seen, trace)
+        except ContextMisuseError as misuse:
+            error = forgotten = misuse
         if self._watch is not None:
             self._watch.cancel()
         if self._cancelled is not None:
@@ -80,6 +84,8 @@ class Deadline:
             self._call.come_by(self._decided)
         if self._scope.expired and (error is None or self._is_own(error)):
             raise DurableTimeoutError(self._call.name, self._timeout) from error
+        if forgotten is not None:
+            raise forgotten
 
     def _observe(self) -> None:
         if (plugins := self._call.invocation.plugins) is not None:

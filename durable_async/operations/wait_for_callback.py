@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+import attrs
+
 from durable_async.config import StepConfig, WaitForCallbackConfig
 from durable_async.engine.call import Call
 from durable_async.engine.error_objects import error_type
@@ -52,8 +54,12 @@ async def run_wait_for_callback(
     submitter: Callable[[str], Any],
     config: WaitForCallbackConfig,
     described: SerializerContext,
+    *,
+    step_config: StepConfig,
 ) -> Any:
-    """:raises CallbackError: no answer came, or it was a failure; built from the record, on the first run too"""
+    """
+    :param step_config: how the submitter is attempted, as far as ``config`` does not say
+    :raises CallbackError: no answer came, or it was a failure; built from the record, on the first run too"""
     record = await call.look()
     if record is None:
         call.post(Action.START)
@@ -62,8 +68,11 @@ async def run_wait_for_callback(
         if record["Status"] != OperationStatus.SUCCEEDED:
             raise _failure(call, details.get("Error") or {})
         return await read_answer(call, details.get("Result"), config.serializer, described)
+    attempts = attrs.evolve(
+        step_config, retry_strategy=config.retry_strategy or step_config.retry_strategy, serializer=_Nothing()
+    )
     try:
-        text = await in_context(call, partial(_answer, call, new_call, submitter, config))
+        text = await in_context(call, partial(_answer, call, new_call, submitter, attempts, config))
     except CallbackError as error:
         kind = error_type(type(error))
         recorded = call.error_object(error, named=f"{kind}: {error.error_type}" if error.error_type else kind)
@@ -77,12 +86,11 @@ async def run_wait_for_callback(
 
 
 async def _answer(
-    call: Call, new_call: NewCall, submitter: Callable[[str], Any], config: WaitForCallbackConfig
+    call: Call, new_call: NewCall, submitter: Callable[[str], Any], attempts: StepConfig, config: WaitForCallbackConfig
 ) -> str | None:
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
     callback_id = await callback_id_of(callback, config)
     step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
-    attempts = StepConfig(retry_strategy=config.retry_strategy, serializer=_Nothing())
     described = SerializerContext(step.invocation.execution_arn, step.id, step.name)
     try:
         await run_step(step, partial(submitter, callback_id), attempts, described)

@@ -7,7 +7,7 @@ when they are first asked for: most workflows do without.
 from typing import TYPE_CHECKING
 
 from durable_async.lazy import names_from
-from durable_async.serializers.annotations import parameter_type, return_type
+from durable_async.serializers.annotations import parameter_type, resolve_locals, return_type, returns_awaitable
 from durable_async.serializers.base import NO_TYPE, Serializer, SerializerContext
 from durable_async.serializers.default import JsonSerializer, deserialize, serialize, structure, unstructure
 
@@ -34,7 +34,9 @@ __all__ = [
     "Storage",
     "deserialize",
     "parameter_type",
+    "resolve_locals",
     "return_type",
+    "returns_awaitable",
     "serialize",
     "storage_folder",
     "structure",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
+
+from durable_async.threads import threads_of
+
+T = TypeVar("T")
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199})*")
 
@@ -30,20 +38,19 @@ class FileStorage:
     async def put(self, key: str, data: bytes) -> str:
         """:raises ValueError: the key is not segments of ``A-Z a-z 0-9 _ - .``, none of which begins with a dot
         :raises OSError: the file system refused"""
-        from anyio import to_thread
-
-        await to_thread.run_sync(_write, self._path(key), data)
+        await self._in_thread(partial(_write, self._path(key), data))
         return key
 
     async def get(self, reference: str) -> bytes:
         """:raises LookupError: there is no such file; :raises ValueError: as for ``put``
         :raises OSError: the file system refused"""
-        from anyio import to_thread
-
         try:
-            return await to_thread.run_sync(self._path(reference).read_bytes)
+            return await self._in_thread(self._path(reference).read_bytes)
         except FileNotFoundError:
             raise LookupError(reference) from None
+
+    async def _in_thread(self, func: Callable[[], T]) -> T:
+        return await threads_of(asyncio.get_running_loop()).run(str(self.folder), func)
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

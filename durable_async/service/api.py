@@ -161,7 +161,9 @@ class DurableApi:
         """
         registered = self._registry.invocable(function_name, qualifier)
         if not registered.function.durable:
-            raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
+            raise InvalidParameterValueError(
+                f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
+            )
         if execution_name is not None and not arns.is_execution_name(execution_name):
             raise InvalidParameterValueError(
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."

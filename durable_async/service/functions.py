@@ -14,10 +14,13 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
 
+from durable_async.callables import is_coroutine_function
+from durable_async.threads import Threads, threads_of
 from durable_async.wire.operations import ErrorObject
 
 
@@ -154,15 +157,19 @@ class LocalFunction:
             raise InvocationFailed(error_object(error)) from error
 
 
-def plain_function(function: Callable[[Any, Any], Any]) -> LocalFunction:
-    """An ordinary, not durable function of ``(event, context)``. If it is sync it runs in a worker thread."""
-    from anyio import to_thread
+def plain_function(function: Callable[[Any, Any], Any], threads: Threads | None = None) -> LocalFunction:
+    """An ordinary, not durable function of ``(event, context)``. If it is sync it runs in a worker thread.
+
+    :param threads: from which it takes that; None: those of the event loop
+    """
 
     async def call(event: Any, request: InvocationRequest) -> Any:
         context = LambdaContext.of(request)
-        if inspect.iscoroutinefunction(function):
+        if is_coroutine_function(function):
             return _as_json(await function(event, context))
-        return _as_json(await to_thread.run_sync(function, event, context))
+        pool = threads or threads_of(asyncio.get_running_loop())
+        value = await pool.run(request.function_arn, partial(function, event, context))
+        return _as_json(await value if inspect.isawaitable(value) else value)
 
     return LocalFunction(call, durable=False)
 

@@ -13,6 +13,7 @@ from durable_async.errors import ServiceCallError
 from durable_async.service.api import DurableApi
 from durable_async.service.errors import ApiError
 from durable_async.service.functions import InvocationRequest, LambdaContext, LocalFunction
+from durable_async.threads import Threads
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 
@@ -51,18 +52,30 @@ class DurableHandler(Protocol):
     """What this room needs of a handler made by the SDK."""
 
     async def run(
-        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None, parking: Parking | None = None
+        self,
+        event: Any,
+        /,
+        *,
+        client: DurableServiceClient,
+        lambda_context: Any = None,
+        parking: Parking | None = None,
+        threads: Threads | None = None,
     ) -> Mapping[str, object]: ...
 
 
-def local_function(handler: DurableHandler, service: DurableApi, *, parking: Parking | None = None) -> LocalFunction:
+def local_function(
+    handler: DurableHandler, service: DurableApi, *, parking: Parking | None = None, threads: Threads | None = None
+) -> LocalFunction:
     """A durable function of this process, to be registered with ``service``. An exception is a failed invocation.
 
     :param parking: where its executions stay in memory while they wait; None: nowhere
+    :param threads: in which its sync steps run; None: those of the event loop
     """
     run = partial(handler.run, client=LocalClient(service))
     if parking is not None:
         run = partial(run, parking=parking)
+    if threads is not None:
+        run = partial(run, threads=threads)
 
     async def call(event: Any, request: InvocationRequest) -> Any:
         return await run(event, lambda_context=LambdaContext.of(request))

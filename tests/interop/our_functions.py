@@ -152,7 +152,7 @@ async def mapped(event: dict[str, Any], ctx: DurableContext) -> dict[str, list[A
     config = MapConfig(max_concurrency=2, completion=CompletionConfig(tolerated_failures=1))
     batch = await ctx.map(root, event["numbers"], name="roots", config=config)
     await ctx.wait(SECOND)
-    return {"succeeded": batch.results(), "failed": [item.index for item in batch.failed]}
+    return {"succeeded": batch.results(partial=True), "failed": [item.index for item in batch.failed]}
 
 
 @durable_execution

@@ -1,0 +1,121 @@
+"""Operations that were called and have not begun.
+
+A call takes an identity at once, and its coroutine does nothing until it is awaited. When a context returns, a call
+that nobody awaited is a mistake that would otherwise end as a success. When a context raises or is suspended it is
+none: what was called early may have been meant for later.
+
+- what a task that goes on, or has not had its first turn, was given is that task's: it is cancelled with the task. Else
+  an execution would fail or not as the loop happened to turn, and a replay would decide otherwise
+- whatever did not begin is closed, so that Python does not warn of a coroutine that was never awaited
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Collection, Coroutine, Iterable
+from pathlib import Path
+from types import CodeType
+from typing import Any, Protocol, cast
+
+from durable_async.errors import ContextMisuseError
+
+_NAMED = 5  # in one message
+
+Task = asyncio.Task[Any]
+Coro = Coroutine[Any, Any, Any]
+
+
+class _Workflow(Protocol):
+    """
+    :ivar tasks: those that have not ended
+    :ivar unawaited: operations that a task may still begin
+    """
+
+    tasks: set[Task]
+    unawaited: list[Coro]
+
+
+class _Branch(Protocol):
+    task: Task | None
+
+
+class Unstarted(Protocol):
+    """What is to be known of such a call."""
+
+    coroutine: Coro | None
+
+    @property
+    def branch(self) -> _Branch: ...
+    @property
+    def caller(self) -> CodeType | None: ...
+    @property
+    def instruction(self) -> int: ...
+
+
+def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, returned: bool) -> None:
+    """Close the operations of a context that has ended.
+
+    :raises ContextMisuseError: the context returned, and one of them was never awaited
+    """
+    left = [*calls]
+    calls.clear()
+    handed_on = [value for task in workflow.tasks if _has_not_begun(task) for value in _given_to(task)]
+    forgotten = [call for call in left if not (_is_closed(call) or _is_held(call, handed_on))]
+    for call in left:
+        if call.coroutine is not None and call not in forgotten:
+            workflow.unawaited.append(call.coroutine)
+    close_unstarted([call.coroutine for call in forgotten if call.coroutine is not None])
+    if returned and forgotten:
+        raise ContextMisuseError(_sentence(forgotten))
+
+
+def close_unstarted(coroutines: list[Coro]) -> None:
+    """Close those that have not begun. Of one that has, its task is to see the end."""
+    for coroutine in coroutines:
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
+
+
+def _is_closed(call: Unstarted) -> bool:
+    """Whether somebody said that it is not to begin."""
+    return call.coroutine is not None and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CLOSED
+
+
+def _has_not_begun(task: Task) -> bool:
+    coroutine = task.get_coro()
+    return inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+
+
+def _given_to(task: Task) -> list[object]:
+    """The coroutine of the task, and what this was called with."""
+    coroutine = task.get_coro()
+    assert inspect.iscoroutine(coroutine)
+    values: list[object] = [coroutine]
+    for value in inspect.getcoroutinelocals(coroutine).values():
+        values.extend(cast("Iterable[object]", value) if isinstance(value, tuple | list) else [value])
+    return values
+
+
+def _is_held(call: Unstarted, handed_on: Collection[object]) -> bool:
+    task = call.branch.task
+    goes_on = task is not None and not task.done() and task is not asyncio.current_task()
+    return goes_on or (call.coroutine is not None and any(call.coroutine is value for value in handed_on))
+
+
+def _sentence(calls: list[Unstarted]) -> str:
+    named = ", ".join(f"{call} ({_place(call)})" for call in calls[:_NAMED])
+    more = f" and {len(calls) - _NAMED} more" if len(calls) > _NAMED else ""
+    verb = "were" if len(calls) > 1 else "was"
+    return (
+        f"{named}{more} {verb} called and never awaited, so nothing of it was done. Write 'await' before the call "
+        "('async with' before ctx.timeout), or give it to asyncio.gather or a task group"
+    )
+
+
+def _place(call: Unstarted) -> str:
+    code = call.caller
+    if code is None:
+        return "unknown place"
+    lines = (line for start, end, line in code.co_lines() if start <= call.instruction < end)
+    return f"{Path(code.co_filename).name}:{next(lines, None) or code.co_firstlineno}"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from durable_async.context import DurableContext, bind
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
-from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async.engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.errors import NotDurableError, SerializationError
 from durable_async.serializers import (
     JsonSerializer,
@@ -175,12 +175,12 @@ class DurableHandler(Generic[EventT, ResultT]):
                 return Output(Status="FAILED", Error=error_object(error, of="the execution"))
             case Suspended() | Superseded():
                 return Output(Status="PENDING")
-            case Broken(error):
+            case Broken(error) | Exited(error):
                 raise error
 
     async def outcome(self, invocation: Invocation) -> Outcome:
         """Run the workflow in an invocation, whoever made that. If the workflow returned: the text to answer with."""
-        outcome = await invocation.run(lambda payload: self._answer(payload, DurableContext(invocation)))
+        outcome = await invocation.run(lambda payload: self._answer(payload, invocation))
         if not isinstance(outcome, Returned) or utf8_size(json.dumps(outcome.value)) <= RESPONSE_BYTES:
             return outcome
         last = OperationUpdate(
@@ -191,11 +191,15 @@ class DurableHandler(Generic[EventT, ResultT]):
         )
         return await invocation.write_last(last) or Returned("")
 
-    async def _answer(self, payload: str | None, context: DurableContext) -> str:
+    async def _answer(self, payload: str | None, invocation: Invocation) -> str:
+        context = DurableContext(invocation)
         bind(context)
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
         event = structure(_json(payload), where)
-        result = await self.workflow(event, context)
+        try:
+            result = await self.workflow(event, context)
+        except (SystemExit, KeyboardInterrupt) as error:
+            await invocation.exit(error)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
 

@@ -31,19 +31,32 @@ Task = asyncio.Task[Any]
 
 @attrs.define(eq=False)
 class Workflow:
-    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going."""
+    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
+
+    :ivar exited: the SystemExit or KeyboardInterrupt with which one of them ends the program
+    """
 
     execution_arn: str
     on_change: Callable[[], None]
-    tasks: set[Task] = attrs.field(factory=set[Task])
+    tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
+    exited: BaseException | None = None
 
-    def adopt(self, task: Task) -> None:
-        self.tasks.add(task)
+    def adopt(self, task: Task, branch: Branch) -> None:
+        self.tasks[task] = branch
         task.add_done_callback(self._forget)
         self.on_change()
 
+    def release(self, task: Task) -> None:
+        """The task is none of the workflow's: it goes on when the workflow ends."""
+        branch = self.tasks.pop(task)
+        branch.scope.tasks.discard(task)
+
     def _forget(self, task: Task) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
+        # Not by a call, after which asyncio would take the error for one that somebody has seen.
+        error: BaseException | None = getattr(task, "_exception", None)
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            self.exited = error
         self.on_change()
 
 
@@ -164,9 +177,9 @@ def current() -> Branch | StepContext | None:
     return _current.get()
 
 
-def put_in(context: Context, branch: Branch | None) -> None:
-    """Make ``branch`` the current one of ``context``, which nothing runs in yet."""
-    context.run(_current.set, branch)
+def put_in(context: Context, place: Branch | StepContext | None) -> None:
+    """Make ``place`` the current one of ``context``, which nothing runs in yet."""
+    context.run(_current.set, place)
 
 
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much

@@ -17,16 +17,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from types import CoroutineType
 from typing import Any, NoReturn, Self
 
 from durable_async.engine.branches import Branch, Task, Workflow, entered
 from durable_async.engine.flusher import Flusher
+from durable_async.engine.isolation import driven_by
 from durable_async.engine.observer import Frontier, Observer
 from durable_async.engine.outcomes import (
     Broken,
     Ending,
+    Exited,
     Failed,
     Outcome,
     Superseded,
@@ -98,6 +100,7 @@ class Invocation:
         self._silence: Ending | None = None  # what the end of the talk with the service means, once it has ended
         self._mismatch: NonDeterminismError | None = None
         self._refused: set[Task] = set()
+        self._cancelling = 0  # the workflow's task, when it was parked
         self._stuck: set[Task] = set()
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
         self._next_marker = envelope.next_marker
@@ -154,6 +157,8 @@ class Invocation:
             await self._wind_down()
             if main.done() and not main.cancelled():
                 main.exception()  # it ended just before, and nobody is going to hear how
+            if self.workflow.exited is not None:
+                return Exited(self.workflow.exited)
             raise
         if self._ending is not None:
             self._report_ignored(main)
@@ -188,6 +193,13 @@ class Invocation:
         self._let_go()
         if self._main is not None:
             self._report_ignored(self._main)
+        if self.workflow.exited is not None:
+            raise self.workflow.exited
+
+    def is_intact(self) -> bool:
+        """Whether the parked workflow may go on: False if its task was cancelled since, as at the end of a program."""
+        main = self._main
+        return main is None or not (main.cancelled() or main.cancelling() > self._cancelling)
 
     def drain(self) -> None:
         """Let no further operation start, and suspend as soon as those that run have ended."""
@@ -249,6 +261,13 @@ class Invocation:
         self._end(Broken(error))
         await self.refuse()
 
+    async def exit(self, error: BaseException) -> NoReturn:
+        """End the invocation, and with its answer the program. A SystemExit that left a task would stop the event loop
+        before anything can be cleaned up or recorded."""
+        self.workflow.exited = error
+        self._end(Exited(error))
+        raise asyncio.CancelledError
+
     def mismatch(self, error: NonDeterminismError) -> NonDeterminismError:
         """The execution fails with ``error``, even if the workflow catches it."""
         self._mismatch = error
@@ -272,7 +291,7 @@ class Invocation:
             self.timers.add(operation_id, due)
         await change
 
-    async def gone(self, tasks: set[Task]) -> None:
+    async def gone(self, tasks: Set[Task]) -> None:
         """Wait until tasks that were cancelled have left the set that they leave when they end; but no longer than they
         may take to clean up, and not for those that are stuck."""
         deadline = self._loop.time() + GRACE
@@ -312,6 +331,7 @@ class Invocation:
 
     def _park(self) -> None:
         self.is_parked = True
+        self._cancelling = self._main.cancelling() if self._main else 0
         self.admission = self._loop.create_future()
         self.timers.rest()
         self.record.forget_ended()
@@ -329,6 +349,8 @@ class Invocation:
         return answered
 
     def _verdict(self, returned: Outcome | None) -> Outcome:
+        if self.workflow.exited is not None:
+            return Exited(self.workflow.exited)
         if isinstance(self._silence, Superseded):  # then nobody wants to hear what the workflow returned
             return self._silence
         if self._mismatch is not None and not isinstance(self._ending, Broken):
@@ -349,7 +371,12 @@ class Invocation:
         """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up."""
         for task in self.workflow.tasks:
             task.cancel()
-        await self.gone(self.workflow.tasks)
+        try:
+            await self.gone(self.workflow.tasks.keys())
+        finally:
+            self._abandon()
+
+    def _abandon(self) -> None:
         for task in self.workflow.tasks:
             logger.warning(
                 "%s: abandoned a task that did not end when it was cancelled, at %s. Code that catches CancelledError "
@@ -379,7 +406,7 @@ def _place(task: Task) -> str:
     coro: Any = task.get_coro()
     while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
         places.append(f"{coro.__qualname__} ({coro.cr_code.co_filename}:{coro.cr_frame.f_lineno})")
-        coro = coro.cr_await
+        coro = driven_by(coro.cr_await)
     return " > ".join(places)
 
 

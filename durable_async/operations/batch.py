@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import Any, TypeGuard
 
 from durable_async.batch_config import BatchConfig, BatchProgress
@@ -224,7 +225,7 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
 
 
 def _summary(call: Call, result: BatchResult[Any], config: BatchConfig) -> str:
-    text = None if config.summary is None else config.summary(result)
+    text = None if config.summary is None else copy_context().run(config.summary, result)
     return call.sized(write_summary(f"{call.subtype}Result", result, text))
 
 

@@ -7,6 +7,7 @@ rules hold for it, those of one that is attempted at least once. A check that ra
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import Any, assert_never
 
@@ -52,7 +53,8 @@ async def run_condition(
                     state = await recorded(call, serializer, before, described)
                     state = await run_attempt(call, partial(check, state), attempt)
                     payload = call.sized(await written(call, serializer, state, described))
-                    decision = decide(strategy, await read_back(call, serializer, payload, described), attempt)
+                    read = await read_back(call, serializer, payload, described)
+                    decision = copy_context().run(decide, strategy, read, attempt)
                 except Exception as error:  # noqa: BLE001 - whatever is raised here is the condition's failure
                     await call.commit(Action.FAIL, Error=call.error_object(error))
                 else:

@@ -102,6 +102,8 @@ class Branch:
 
     :ivar prefix: what the ids of its operations derive from; empty in the root context
     :ivar task: the one task that may call in it; None until a task that starts eagerly makes its first call
+    :ivar creator: the branch whose code started the task; None if the engine did, or if it is no task's own
+    :ivar is_durable: it has made a durable call, or a task that it started has
     """
 
     workflow: Workflow
@@ -109,6 +111,8 @@ class Branch:
     prefix: str = ""
     task: Task | None = None
     latest: float = 0.0  # epoch seconds: the last end of an operation that this branch has come by
+    creator: Branch | None = None
+    is_durable: bool = False
     _calls: int = 0
     _tasks: int = 0
     _values: int = 0
@@ -118,6 +122,8 @@ class Branch:
 
     def claim(self, key: str | None) -> str:
         """The id of the next operation, or of the one called ``key``."""
+        if not self.is_durable:
+            self._become_durable()
         if key is None:
             self._calls += 1
             return operation_id(self.prefix, self._calls)
@@ -130,6 +136,19 @@ class Branch:
             )
         self._keys.add(key)
         return keyed_operation_id(self.prefix, key)
+
+    def _become_durable(self) -> None:
+        branch: Branch | None = self
+        while branch is not None and not branch.is_durable:
+            branch.is_durable = True
+            branch = branch.creator
+
+    def is_within(self, other: Branch) -> bool:
+        """Whether it is ``other``, or the branch of a task that was started in it."""
+        branch: Branch | None = self
+        while branch is not None and branch is not other:
+            branch = branch.creator
+        return branch is other
 
     def claim_value(self) -> str:
         """The position of the next value that is derived and not recorded."""
@@ -156,7 +175,7 @@ class Branch:
                 self._given, self._given_from = given, self._tasks + 1
                 self._tasks += len(given)
             number = self._given_from + place
-        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), latest=self.latest)
+        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self, latest=self.latest)
 
     def is_calling(self) -> bool:
         """Whether the running code is this branch's own task."""

@@ -18,12 +18,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Set
-from types import CoroutineType
 from typing import Any, NoReturn, Self
 
+from durable_async.engine.background import release_background_tasks, standing_in
 from durable_async.engine.branches import Branch, Task, Workflow, entered
 from durable_async.engine.flusher import Flusher
-from durable_async.engine.isolation import driven_by
 from durable_async.engine.observer import Frontier, Observer
 from durable_async.engine.outcomes import (
     Broken,
@@ -31,6 +30,7 @@ from durable_async.engine.outcomes import (
     Exited,
     Failed,
     Outcome,
+    Returned,
     Superseded,
     Suspended,
     of_flusher,
@@ -40,7 +40,7 @@ from durable_async.engine.record import Record
 from durable_async.engine.suspension import Activity
 from durable_async.engine.task_factory import start_task, task_branches
 from durable_async.engine.timers import Timers
-from durable_async.errors import NonDeterminismError
+from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import OperationUpdate
@@ -149,7 +149,9 @@ class Invocation:
             if self.is_parked:
                 return Suspended()
             returned = of_workflow(main) if self._ending is None else None
-            await self._wind_down()
+            misuse = await self._wind_down()
+            if misuse is not None and isinstance(returned, Returned):
+                returned = Failed(misuse)
             if isinstance(self._ending, Suspended) and (drained := self.flusher.drained()):
                 await self._heard(drained)
         except asyncio.CancelledError:
@@ -321,7 +323,9 @@ class Invocation:
         due = self.timers.next_due()
         if due is not None and due <= self.clock() + self._stay and self.admission is None:
             return
-        if not (self._may_park() and self.record.whole is None and self.plugins is None and self._mismatch is None):
+        if (misuse := release_background_tasks(self.workflow)) is not None:
+            self._end(Failed(misuse))
+        elif not (self._may_park() and self.record.whole is None and self.plugins is None and self._mismatch is None):
             self._end(Suspended())
         elif (drained := self.flusher.drained()) is not None:
             self.activity.begin()
@@ -367,14 +371,19 @@ class Invocation:
             self._branches.__exit__()
             self._branches = None
 
-    async def _wind_down(self) -> None:
-        """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up."""
+    async def _wind_down(self) -> ContextMisuseError | None:
+        """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up.
+
+        :return: what is wrong with a task that is left to go on
+        """
+        misuse = release_background_tasks(self.workflow)
         for task in self.workflow.tasks:
             task.cancel()
         try:
             await self.gone(self.workflow.tasks.keys())
         finally:
             self._abandon()
+        return misuse
 
     def _abandon(self) -> None:
         for task in self.workflow.tasks:
@@ -401,13 +410,9 @@ class Invocation:
 
 
 def _place(task: Task) -> str:
-    """The chain of coroutines that a task stands in, outermost first."""
-    places: list[str] = []
-    coro: Any = task.get_coro()
-    while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
-        places.append(f"{coro.__qualname__} ({coro.cr_code.co_filename}:{coro.cr_frame.f_lineno})")
-        coro = driven_by(coro.cr_await)
-    return " > ".join(places)
+    return " > ".join(
+        f"{coro.__qualname__} ({coro.cr_code.co_filename}:{frame.f_lineno})" for coro, frame in standing_in(task)
+    )
 
 
 def _current_task() -> Task | None:

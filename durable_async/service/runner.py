@@ -206,6 +206,7 @@ class Runner:
         self._check_open()
         execution = machine.start(new, self.moment())
         changes = execution.take_changes()
+        self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
         # As in commit: what is stored must also be set in motion.
         return await asyncio.shield(self._spawn(self._perform_if(added, execution, changes)))
@@ -213,7 +214,13 @@ class Runner:
     async def _perform_if(
         self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
     ) -> Execution | None:
-        if (existing := await added) is not None:
+        try:
+            existing = await added
+        except StoreError:
+            self._forget_invocation(execution, changes)
+            raise
+        if existing is not None:
+            self._forget_invocation(execution, changes)
             return existing
         self._arm(execution)
         self._perform(execution, changes)
@@ -236,6 +243,7 @@ class Runner:
         """Store what was done to ``execution``, then do what it asks for."""
         changes = execution.take_changes()
         self._arm(execution)
+        self._note_invocation(execution, changes)
         saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
         if changes.effects:
             # A caller that goes away while it waits must not take along what the execution has to do.
@@ -244,8 +252,21 @@ class Runner:
             await self._known_when(saved, execution, changes)
 
     async def _perform_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
-        await self._known_when(saved, execution, changes)
+        try:
+            await self._known_when(saved, execution, changes)
+        except StoreError:
+            self._forget_invocation(execution, changes)
+            raise
         self._perform(execution, changes)
+
+    def _note_invocation(self, execution: Execution, changes: Changes) -> None:
+        """As soon as it may be stored: whatever then keeps it from running is not the execution's failure."""
+        if (request_id := changes.invoked()) is not None:
+            self._invocations[execution.id] = request_id
+
+    def _forget_invocation(self, execution: Execution, changes: Changes) -> None:
+        if self._invocations.get(execution.id) == changes.invoked():
+            self._invocations.pop(execution.id, None)
 
     async def _known_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
         try:
@@ -341,7 +362,6 @@ class Runner:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler(request_id):
-                    self._invocations[execution.id] = request_id
                     self._begin(execution.function_name, partial(self._run, execution, request_id))
                 case machine.StartChained():
                     self._begin(effect.target.name, partial(self._chain, execution.id, effect))
@@ -381,7 +401,7 @@ class Runner:
                 request = self.invoker.request(registered, request_id, execution.tenant_id)
                 try:
                     end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
-                except SystemExit:
+                except (SystemExit, KeyboardInterrupt):
                     await self._exit(
                         execution_id,
                         lambda execution, at: machine.invocation_failed(
@@ -399,7 +419,7 @@ class Runner:
         if chained.child is None:
             try:
                 outcome = await self.invoker.target_outcome(registered, chained, execution_id)
-            except SystemExit:
+            except (SystemExit, KeyboardInterrupt):
                 outcome = ChainedOutcome("FAILED", error=machine.EXITED)
                 await self._exit(execution_id, _chained_end(parent, outcome))
                 return
@@ -408,14 +428,15 @@ class Runner:
             await self._start_child(parent, registered, chained, chained.child)
 
     async def _exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
-        """End the program, as a function of this process asked for. First record what this means to an execution: the
-        program's next start must know who ended it.
+        """End the program, as a function of this process asked for. First record what a SystemExit means to an
+        execution, for the program's next start must know who ended it. A KeyboardInterrupt is nobody's deed.
 
-        :raises SystemExit: always, unless the program is ending already
+        :raises BaseException: the one that is handled, unless the program is ending already
         """
         exiting = sys.exception()
-        with suppress(StoreError):
-            await own_tasks.finish(self._once(execution_id, decide))
+        if isinstance(exiting, SystemExit):
+            with suppress(StoreError):
+                await own_tasks.finish(self._once(execution_id, decide))
         task = asyncio.current_task()
         if exiting is not None and task is not None and not task.cancelling():
             raise exiting

@@ -8,6 +8,7 @@ import copy
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
@@ -48,8 +49,9 @@ ResultT = TypeVar("ResultT")
 class DurableHandler(Generic[EventT, ResultT]):
     """A workflow as a function that a durable service invokes. Made by :func:`durable_execution`.
 
-    Called, it is a Lambda handler: it runs each invocation to its end on an event loop that it keeps, with a client
-    that it keeps. Embedded in an asyncio program, ``await handler.run(...)`` does the same on the running loop.
+    Called, it is a Lambda handler: it runs each invocation to its end on an event loop that the thread keeps, with a
+    client that the process keeps. Embedded in an asyncio program, ``await handler.run(...)`` does the same on the
+    running loop.
     """
 
     durable = True
@@ -86,7 +88,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         return handler
 
     def __call__(self, event: Any, lambda_context: Any = None) -> Output:
-        """Handle one invocation on this process's own event loop. This is what the Lambda runtime calls.
+        """Handle one invocation on an event loop that this thread keeps. This is what the Lambda runtime calls.
 
         :raises RuntimeError: called while an event loop runs in this thread; await :meth:`run` there
         """
@@ -99,7 +101,7 @@ class DurableHandler(Generic[EventT, ResultT]):
                 "a durable handler was called where an event loop runs, which it would block; "
                 "use 'await handler.run(event)' there"
             )
-        return _process_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
+        return _own_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
 
     def encode_event(self, event: EventT) -> str:
         """The JSON text with which an execution of this handler is started.
@@ -261,15 +263,36 @@ def durable_execution(
     return make if workflow is None else make(workflow)
 
 
-_runner: tuple[int, asyncio.Runner] | None = None
+class _OwnLoop:
+    """An event loop that a thread keeps, for the client's connections belong to it."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.runner = asyncio.Runner()
+        self._ends_with_the_process = threading.current_thread() is threading.main_thread()
+
+    def close(self) -> None:
+        if _aws_client.cache_info().currsize:
+            self.runner.run(_aws_client().aclose())
+        self.runner.close()
+
+    def __del__(self) -> None:
+        if not self._ends_with_the_process and self.pid == os.getpid():
+            self.close()
 
 
-def _process_runner() -> asyncio.Runner:
-    """The event loop of this process: kept, for the client's connections belong to it. A fork gets its own."""
-    global _runner  # noqa: PLW0603 - one per process is the point
-    if _runner is None or _runner[0] != os.getpid():
-        _runner = (os.getpid(), asyncio.Runner())
-    return _runner[1]
+class _Kept(threading.local):
+    loop: _OwnLoop | None = None
+
+
+_kept = _Kept()
+
+
+def _own_runner() -> asyncio.Runner:
+    """Of this thread: two that call handlers at once do not wait for each other. A fork gets its own."""
+    if _kept.loop is None or _kept.loop.pid != os.getpid():
+        _kept.loop = _OwnLoop()
+    return _kept.loop.runner
 
 
 @cache

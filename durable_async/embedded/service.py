@@ -117,9 +117,9 @@ class DurableService:
         """
         if self._pid != os.getpid():
             raise ServiceClosedError(
-                f"This service runs in process {self._pid}, and not in process {os.getpid()}, which was forked from it. "
-                "Use the service in the process that entered it, and ask it from others over HTTP; or start processes "
-                "by the method 'spawn', and let each enter a service of its own, with a file of its own."
+                f"This service runs in process {self._pid}, and process {os.getpid()} was forked from it. Use "
+                "the service in the process that entered it, and ask it from others over HTTP; or start processes by "
+                "the method 'spawn', and let each enter a service of its own, with a file of its own."
             )
         return self._api
 

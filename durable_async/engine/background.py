@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
 from typing import Any
 
@@ -108,10 +109,8 @@ def _reaches(value: object, keeper: object, depth: int) -> bool:
 def _attributes(value: object) -> Iterator[object]:
     if isinstance(value, (type, ModuleType, asyncio.Future)):
         return
-    try:
+    with suppress(TypeError):  # it has none
         yield from [*vars(value).values()]
-    except TypeError:
-        pass
     for kind in type(value).__mro__:
         slots: Iterable[str] = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

@@ -17,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import Callable, Coroutine
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Self
 
 from durable_async.engine.background import release_background_tasks, standing_in
@@ -293,7 +294,7 @@ class Invocation:
             self.timers.add(operation_id, due)
         await change
 
-    async def gone(self, tasks: Set[Task]) -> None:
+    async def gone(self, tasks: AbstractSet[Task]) -> None:
         """Wait until tasks that were cancelled have left the set that they leave when they end; but no longer than they
         may take to clean up, and not for those that are stuck."""
         deadline = self._loop.time() + GRACE

@@ -19,7 +19,7 @@ def start(work: Coroutine[Any, Any, T], context: Context | None = None) -> async
 
     :param context: the task runs in a copy of it; None: in an empty one
     """
-    # Run where the caller's variables are not set, rather than handed over as an argument: a task factory looks at them.
+    # Made where the caller's variables are not set: a task factory looks at those, whatever context the task gets.
     context = Context() if context is None else context.copy()
     return context.run(asyncio.get_running_loop().create_task, work)
 

@@ -280,7 +280,6 @@ class Runner:
 
     async def _insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """Run a command that nobody else would repeat."""
-
         await self._patiently(lambda: self._once(execution_id, decide))
 
     async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:

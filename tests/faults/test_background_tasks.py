@@ -10,8 +10,7 @@ import pytest
 
 from durable_async import durable_execution
 from durable_async.engine.parking import Parking
-
-from ..world import World
+from tests.world import World
 
 HOUR = timedelta(hours=1)
 
@@ -200,7 +199,7 @@ async def a_worker_that_has_had_no_work_yet(ctx):
 @allowed
 async def a_worker_that_nobody_keeps_and_nobody_cancels(ctx):
     queue, results = asyncio.Queue(), []
-    asyncio.create_task(worker(ctx, queue, results))  # noqa: RUF006
+    asyncio.create_task(worker(ctx, queue, results))
     await ctx.wait(HOUR)
     queue.put_nowait(1)
     await queue.join()

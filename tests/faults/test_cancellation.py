@@ -8,8 +8,7 @@ import pytest
 from durable_async import durable_execution
 from durable_async.embedded import DurableService
 from durable_async.engine.parking import Parking
-
-from ..world import World
+from tests.world import World
 
 HOUR = timedelta(hours=1)
 

@@ -21,8 +21,7 @@ from durable_async import (
 from durable_async.embedded import DurableService
 from durable_async.engine.parking import Parking
 from durable_async.service import ApiError
-
-from ..world import World
+from tests.world import World
 
 HOUR = timedelta(hours=1)
 tenant = ContextVar("tenant", default="nobody")

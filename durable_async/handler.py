@@ -39,6 +39,7 @@ from durable_async.wire.operations import Action, OperationType, OperationUpdate
 if TYPE_CHECKING:
     from durable_async.engine.parking import Parking
     from durable_async.plugins import PluginSource
+    from durable_async.transport.aws import AwsClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -296,7 +297,7 @@ def _own_runner() -> asyncio.Runner:
 
 
 @cache
-def _aws_client() -> DurableServiceClient:
+def _aws_client() -> AwsClient:
     """The client of this process. It keeps connections for each event loop that uses it."""
     from durable_async.transport.aws import AwsClient
 

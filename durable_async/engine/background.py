@@ -62,6 +62,7 @@ def _candidates(workflow: Workflow) -> list[tuple[Task, Branch]]:
 def _keeper(task: Task) -> object | None:
     """What the task's code belongs to and what keeps the task: an object or a module's dict."""
     for _, frame in standing_in(task):
+        value: object
         for value in frame.f_locals.values():
             if _refers(_attributes(value), task):
                 return value

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from durable_async.engine.branches import Branch, Task, Workflow
 from durable_async.engine.isolation import driven_by
@@ -125,20 +125,23 @@ def _refers(values: Iterable[object], task: Task) -> bool:
     for value in values:
         if value is task:
             return True
-        items: Iterable[object] = ()
-        if isinstance(value, _CONTAINERS) and len(value) <= _MOST_ITEMS:
-            items = value
-        elif isinstance(value, dict) and len(value) <= _MOST_ITEMS:
-            items = [*value, *value.values()]
-        if any(item is task for item in items):
-            return True
+        if isinstance(value, (*_CONTAINERS, dict)):
+            items = cast("Collection[object]", value)
+            if len(items) <= _MOST_ITEMS and any(item is task for item in items):
+                return True
+        if isinstance(value, dict):
+            held = cast("dict[object, object]", value)
+            if len(held) <= _MOST_ITEMS and any(item is task for item in held.values()):
+                return True
     return False
 
 
 def _error(task: Task, keeper: object) -> ContextMisuseError:
     place = next((f" at {coro.cr_code.co_filename}:{coro.cr_code.co_firstlineno}" for coro, _ in standing_in(task)), "")
     name = getattr(task.get_coro(), "__qualname__", "")
-    kept = keeper.get("__name__", "a module") if isinstance(keeper, dict) else f"a {type(keeper).__qualname__}"
+    kept = f"a {type(keeper).__qualname__}"
+    if isinstance(keeper, dict):
+        kept = f"the module {cast('dict[str, object]', keeper).get('__name__')}"
     return ContextMisuseError(
         f"the workflow's code started the background task {task.get_name()!r} of {name}{place}, which {kept} keeps for "
         "longer than the workflow. A replay would not start it again, and number the workflow's own tasks otherwise. "

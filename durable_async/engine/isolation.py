@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -43,7 +43,8 @@ def isolated(body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     """Call ``body`` and await what it returns. It sees the caller's context variables, and sets only its own."""
     context = copy_context()
     work = context.run(body)
-    return driven(work if isinstance(work, Coroutine) else _awaited(work), context)
+    coro = cast("Coroutine[Any, Any, T]", work) if isinstance(work, Coroutine) else _awaited(work)
+    return driven(coro, context)
 
 
 async def _awaited(work: Awaitable[T]) -> T:
@@ -53,5 +54,6 @@ async def _awaited(work: Awaitable[T]) -> T:
 def driven_by(awaited: object) -> object:
     """The coroutine that ``driven`` drives, if it is that which is awaited; anything else is returned as it is."""
     if isinstance(awaited, types.GeneratorType) and awaited.gi_code is driven.__code__ and awaited.gi_frame:
-        return awaited.gi_frame.f_locals["work"]
-    return awaited
+        work: object = awaited.gi_frame.f_locals["work"]
+        return work
+    return cast("object", awaited)

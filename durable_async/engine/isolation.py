@@ -53,7 +53,8 @@ async def _awaited(work: Awaitable[T]) -> T:
 
 def driven_by(awaited: object) -> object:
     """The coroutine that ``driven`` drives, if it is that which is awaited; anything else is returned as it is."""
-    if isinstance(awaited, types.GeneratorType) and awaited.gi_code is driven.__code__ and awaited.gi_frame:
-        work: object = awaited.gi_frame.f_locals["work"]
+    frame: Any = getattr(awaited, "gi_frame", None)
+    if frame is not None and frame.f_code is driven.__code__:
+        work: object = frame.f_locals["work"]
         return work
-    return cast("object", awaited)
+    return awaited

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
@@ -22,7 +23,7 @@ from durable_async.context import DurableContext, bind
 from durable_async.engine.branches import root_scope
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
-from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async.engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.errors import NotDurableError
 from durable_async.serializers import (
     JsonSerializer,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from durable_async.engine.parking import Parking
     from durable_async.plugins import PluginSource
     from durable_async.threads import Threads
+    from durable_async.transport.aws import AwsClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -57,8 +59,9 @@ _DEFAULT_STEP = StepConfig()
 class DurableHandler(Generic[EventT, ResultT]):
     """A workflow as a function that a durable service invokes. Made by :func:`durable_execution`.
 
-    Called, it is a Lambda handler: it runs each invocation to its end on an event loop that it keeps, with a client
-    that it keeps. Embedded in an asyncio program, ``await handler.run(...)`` does the same on the running loop.
+    Called, it is a Lambda handler: it runs each invocation to its end on an event loop that the thread keeps, with a
+    client that the process keeps. Embedded in an asyncio program, ``await handler.run(...)`` does the same on the
+    running loop.
     """
 
     durable = True
@@ -113,7 +116,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         return handler
 
     def __call__(self, event: Any, lambda_context: Any = None) -> Output:
-        """Handle one invocation on this process's own event loop. This is what the Lambda runtime calls.
+        """Handle one invocation on an event loop that this thread keeps. This is what the Lambda runtime calls.
 
         :raises RuntimeError: called while an event loop runs in this thread; await :meth:`run` there
         """
@@ -126,7 +129,7 @@ class DurableHandler(Generic[EventT, ResultT]):
                 "a durable handler was called where an event loop runs, which it would block; "
                 "use 'await handler.run(event)' there"
             )
-        return _process_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
+        return _own_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
 
     def encode_event(self, event: EventT) -> str:
         """The JSON text with which an execution of this handler is started.
@@ -205,7 +208,7 @@ class DurableHandler(Generic[EventT, ResultT]):
                 return Output(Status="FAILED", Error=error_object(error, of="the execution"))
             case Suspended() | Superseded():
                 return Output(Status="PENDING")
-            case Broken(error):
+            case Broken(error) | Exited(error):
                 raise error
 
     async def outcome(self, invocation: Invocation) -> Outcome:
@@ -226,8 +229,11 @@ class DurableHandler(Generic[EventT, ResultT]):
         bind(context)
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
         event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
-        with root_scope(invocation.workflow):
-            result = await awaitable(self.workflow(event, context), "the workflow")
+        try:
+            with root_scope(invocation.workflow):
+                result = await awaitable(self.workflow(event, context), "the workflow")
+        except (SystemExit, KeyboardInterrupt) as error:
+            await invocation.exit(error)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
 
@@ -291,19 +297,40 @@ def durable_execution(
     return make if workflow is None else make(workflow, 2)
 
 
-_runner: tuple[int, asyncio.Runner] | None = None
+class _OwnLoop:
+    """An event loop that a thread keeps, for the client's connections belong to it."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.runner = asyncio.Runner()
+        self._ends_with_the_process = threading.current_thread() is threading.main_thread()
+
+    def close(self) -> None:
+        if _aws_client.cache_info().currsize:
+            self.runner.run(_aws_client().aclose())
+        self.runner.close()
+
+    def __del__(self) -> None:
+        if not self._ends_with_the_process and self.pid == os.getpid():
+            self.close()
 
 
-def _process_runner() -> asyncio.Runner:
-    """The event loop of this process: kept, for the client's connections belong to it. A fork gets its own."""
-    global _runner  # noqa: PLW0603 - one per process is the point
-    if _runner is None or _runner[0] != os.getpid():
-        _runner = (os.getpid(), asyncio.Runner())
-    return _runner[1]
+class _Kept(threading.local):
+    loop: _OwnLoop | None = None
+
+
+_kept = _Kept()
+
+
+def _own_runner() -> asyncio.Runner:
+    """Of this thread: two that call handlers at once do not wait for each other. A fork gets its own."""
+    if _kept.loop is None or _kept.loop.pid != os.getpid():
+        _kept.loop = _OwnLoop()
+    return _kept.loop.runner
 
 
 @cache
-def _aws_client() -> DurableServiceClient:
+def _aws_client() -> AwsClient:
     """The client of this process. It keeps connections for each event loop that uses it."""
     from durable_async.transport.aws import AwsClient
 

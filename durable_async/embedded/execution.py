@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -29,6 +29,13 @@ _ERRORS: dict[str, tuple[type[ExecutionError], str]] = {
 }
 
 
+class HasApi(Protocol):
+    """The service of an execution."""
+
+    @property
+    def api(self) -> DurableApi: ...
+
+
 @attrs.frozen
 class ExecutionHandle(Generic[ResultT]):
     """An execution, by its ARN. Holding one keeps nothing alive, and dropping it ends nothing.
@@ -38,7 +45,7 @@ class ExecutionHandle(Generic[ResultT]):
     """
 
     arn: str
-    _api: DurableApi
+    _service: HasApi
     _decode: Callable[[str, str], Awaitable[ResultT]]
 
     @property
@@ -55,25 +62,25 @@ class ExecutionHandle(Generic[ResultT]):
         :raises ExecutionError: it ended without a result: failed, timed out or was stopped
         """
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            closed = await self._api.wait(self.arn)
+            closed = await self._service.api.wait(self.arn)
         if closed.status != "SUCCEEDED":
             raise _error(self.arn, closed)
         return await self._decode(self.arn, closed.result or "null")
 
     async def status(self) -> str:
         """RUNNING, PAUSING, PAUSED, SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
-        return str((await self._api.get_execution(self.arn, include_data=False))["Status"])
+        return str((await self._service.api.get_execution(self.arn, include_data=False))["Status"])
 
     async def describe(self) -> dict[str, Any]:
         """Everything that ``GetDurableExecution`` answers, in its member names and epoch seconds."""
-        return await self._api.get_execution(self.arn)
+        return await self._service.api.get_execution(self.arn)
 
     async def history(self) -> list[dict[str, Any]]:
         """The events until now, in the shape of ``GetDurableExecutionHistory``."""
         events: list[dict[str, Any]] = []
         marker: str | None = ""
         while marker is not None:
-            page = await self._api.get_history(self.arn, marker=marker, max_items=1000)
+            page = await self._service.api.get_history(self.arn, marker=marker, max_items=1000)
             events += page["Events"]
             marker = page.get("NextMarker")
         return events
@@ -83,35 +90,35 @@ class ExecutionHandle(Generic[ResultT]):
 
         :param after: the ``EventId`` of the last event already seen
         """
-        return self._api.events(self.arn, after=after)
+        return self._service.api.events(self.arn, after=after)
 
     async def stop(self, error: ErrorObject | None = None) -> None:
         """Close the execution as STOPPED. One that is closed stays as it is.
 
         :param error: what those who wait for it are told
         """
-        await self._api.stop(self.arn, error)
+        await self._service.api.stop(self.arn, error)
 
     async def pause(self, reason: str | None = None) -> None:
         """Let nothing be invoked until :meth:`resume`.
 
         :raises ApiError: ``ResourceConflictException``: it is closed, or paused already
         """
-        await self._api.pause(self.arn, reason=reason)
+        await self._service.api.pause(self.arn, reason=reason)
 
     async def resume(self, reason: str | None = None) -> None:
         """Go on after a pause, or after a quarantine.
 
         :raises ApiError: ``ResourceConflictException``: it is not paused
         """
-        await self._api.resume(self.arn, reason=reason)
+        await self._service.api.resume(self.arn, reason=reason)
 
     async def delete(self) -> None:
         """Forget a closed execution; its name is free.
 
         :raises ApiError: ``ResourceConflictException``: it is not closed
         """
-        await self._api.delete(self.arn)
+        await self._service.api.delete(self.arn)
 
 
 def _error(arn: str, closed: Closed) -> ExecutionError:

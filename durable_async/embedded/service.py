@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
@@ -15,11 +18,13 @@ import attrs
 from durable_async.arguments import check_plain_function
 from durable_async.callables import name_of_callable
 from durable_async.embedded.execution import ExecutionHandle
+from durable_async.engine.branches import entered
 from durable_async.engine.parking import Parking
 from durable_async.handler import DurableHandler
 from durable_async.serializers import JsonSerializer, SerializerContext
-from durable_async.service import arns
+from durable_async.service import arns, own_tasks
 from durable_async.service.api import DurableApi
+from durable_async.service.errors import ServiceClosedError
 from durable_async.service.functions import plain_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.store.sqlite import SqliteStore
@@ -70,7 +75,8 @@ class DurableService:
     :param threads: sync steps, and other sync functions, that may run at once; no more than half of them for one
         execution. They are no others' threads: what else the program sends to threads does not wait for them
     :param hot_idle: how long a suspended execution stays there
-    :param grace: how long leaving waits for steps that are running
+    :param grace: how long leaving waits for steps that are running. What does not end when it is cancelled then is
+        abandoned at most 7 seconds later. A cancellation while it leaves cuts ``grace`` short; a second one, the rest
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
     :param clock: epoch seconds. With another clock than the wall's, call ``api.fire_due`` after moving it
     """
@@ -101,7 +107,7 @@ class DurableService:
             if fspath(path).startswith("file:"):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds())
-        self.api: DurableApi = DurableApi(
+        self._api = DurableApi(
             store=store,
             clock=clock,
             region=region,
@@ -112,6 +118,7 @@ class DurableService:
             limits=limits,
             max_concurrency=max_concurrency,
         )
+        self._pid = os.getpid()
         self._parking = Parking(hot_executions, hot_idle.total_seconds())
         self._threads = Threads(threads)
         self._entered = False
@@ -119,18 +126,48 @@ class DurableService:
         self._clock = clock
         self._names: dict[DurableHandler[Any, Any], str] = {}
 
+    @property
+    def api(self) -> DurableApi:
+        """Lambda's operations as methods, with names, bytes and JSON.
+
+        :raises ApiError: status 503: this process was forked from the one that runs the service
+        """
+        if self._pid != os.getpid():
+            raise ServiceClosedError(
+                f"This service runs in process {self._pid}, and process {os.getpid()} was forked from it. Use "
+                "the service in the process that entered it, and ask it from others over HTTP; or start processes by "
+                "the method 'spawn', and let each enter a service of its own, with a file of its own."
+            )
+        return self._api
+
     async def __aenter__(self) -> Self:
-        """:raises ApiError: status 503: the file cannot be used, or another process has it; the message says which"""
-        await self.api.__aenter__()
+        """All that this service runs sees the context variables that are set now, whoever calls it later.
+
+        :raises ApiError: status 503: the file cannot be used, or another process has it; the message says which
+        """
+        self._pid = os.getpid()
+        with entered(None):  # of all variables but the durable identity of a workflow that enters it
+            context = copy_context()
+        try:
+            await own_tasks.finish(self.api.__aenter__(), context=context)
+        except asyncio.CancelledError:
+            await own_tasks.finish(self.api.aclose())
+            raise
         self._entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._pid == os.getpid():  # a forked process leaves it to the one that entered
+            await own_tasks.finish(self._leave(), hurry=True)
+
+    async def _leave(self) -> None:
         self._parking.drain()
-        await self.api.aclose(grace=self._grace)
-        await self._parking.aclose()
+        try:
+            await self.api.aclose(grace=self._grace)
+        finally:
+            await self._parking.aclose()
 
     def register(
         self,
@@ -208,7 +245,7 @@ class DurableService:
 
     def execution(self, arn: str) -> ExecutionHandle[Any]:
         """The execution with this ARN. Its result comes as plain JSON values."""
-        return ExecutionHandle(arn, self.api, _as_json)
+        return ExecutionHandle(arn, self, _as_json)
 
     async def executions(
         self,
@@ -292,7 +329,7 @@ class DurableService:
         return name
 
     def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
-        return ExecutionHandle(arn, self.api, _as_json if isinstance(function, str) else function.decode_result)
+        return ExecutionHandle(arn, self, _as_json if isinstance(function, str) else function.decode_result)
 
 
 def _is_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:

@@ -35,20 +35,31 @@ class Workflow:
     """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
 
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
+    :ivar exited: the SystemExit or KeyboardInterrupt with which one of them ends the program
     """
 
     execution_arn: str
     on_change: Callable[[], None]
-    tasks: set[Task] = attrs.field(factory=set[Task])
+    tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro] = attrs.field(factory=list[Coro])
+    exited: BaseException | None = None
 
-    def adopt(self, task: Task) -> None:
-        self.tasks.add(task)
+    def adopt(self, task: Task, branch: Branch) -> None:
+        self.tasks[task] = branch
         task.add_done_callback(self._forget)
         self.on_change()
 
+    def release(self, task: Task) -> None:
+        """The task is none of the workflow's: it goes on when the workflow ends."""
+        branch = self.tasks.pop(task)
+        branch.scope.tasks.discard(task)
+
     def _forget(self, task: Task) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
+        # Not by a call, after which asyncio would take the error for one that somebody has seen.
+        error: BaseException | None = getattr(task, "_exception", None)
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            self.exited = error
         self.on_change()
 
 
@@ -96,6 +107,8 @@ class Branch:
 
     :ivar prefix: what the ids of its operations derive from; empty in the root context
     :ivar task: the one task that may call in it; None until a task that starts eagerly makes its first call
+    :ivar creator: the branch whose code started the task; None if the engine did, or if it is no task's own
+    :ivar is_durable: it has made a durable call, or a task that it started has
     """
 
     workflow: Workflow
@@ -103,6 +116,8 @@ class Branch:
     prefix: str = ""
     task: Task | None = None
     latest: float = 0.0  # epoch seconds: the last end of an operation that this branch has come by
+    creator: Branch | None = None
+    is_durable: bool = False
     _calls: int = 0
     _tasks: int = 0
     _values: int = 0
@@ -112,6 +127,8 @@ class Branch:
 
     def claim(self, key: str | None) -> str:
         """The id of the next operation, or of the one called ``key``."""
+        if not self.is_durable:
+            self._become_durable()
         if key is None:
             self._calls += 1
             return operation_id(self.prefix, self._calls)
@@ -124,6 +141,19 @@ class Branch:
             )
         self._keys.add(key)
         return keyed_operation_id(self.prefix, key)
+
+    def _become_durable(self) -> None:
+        branch: Branch | None = self
+        while branch is not None and not branch.is_durable:
+            branch.is_durable = True
+            branch = branch.creator
+
+    def is_within(self, other: Branch) -> bool:
+        """Whether it is ``other``, or the branch of a task that was started in it."""
+        branch: Branch | None = self
+        while branch is not None and branch is not other:
+            branch = branch.creator
+        return branch is other
 
     def claim_value(self) -> str:
         """The position of the next value that is derived and not recorded."""
@@ -150,7 +180,7 @@ class Branch:
                 self._given, self._given_from = given, self._tasks + 1
                 self._tasks += len(given)
             number = self._given_from + place
-        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), latest=self.latest)
+        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self, latest=self.latest)
 
     def is_calling(self) -> bool:
         """Whether the running code is this branch's own task."""
@@ -171,9 +201,9 @@ def current() -> Branch | StepContext | None:
     return _current.get()
 
 
-def put_in(context: Context, branch: Branch | None) -> None:
-    """Make ``branch`` the current one of ``context``, which nothing runs in yet."""
-    context.run(_current.set, branch)
+def put_in(context: Context, place: Branch | StepContext | None) -> None:
+    """Make ``place`` the current one of ``context``, which nothing runs in yet."""
+    context.run(_current.set, place)
 
 
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much

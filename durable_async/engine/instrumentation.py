@@ -17,7 +17,7 @@ from typing import Any
 from durable_async.engine.branches import entered
 from durable_async.engine.invocation import Invocation
 from durable_async.engine.observer import ObservedCall
-from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async.engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
 from durable_async.engine.plugin_sources import listeners
 from durable_async.plugins import (
@@ -275,7 +275,7 @@ def _of_outcome(outcome: Outcome) -> dict[str, Any]:
             return {"status": InvocationStatus.FAILED, "error": error}
         case Suspended() | Superseded():
             return {"status": InvocationStatus.PENDING}
-        case Broken(error):
+        case Broken(error) | Exited(error):
             return {"status": InvocationStatus.RETRY, "error": error}
 
 

@@ -18,17 +18,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from types import CoroutineType
+from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Self
 
+from durable_async.engine.background import release_background_tasks, standing_in
 from durable_async.engine.branches import Branch, Task, Workflow, entered
 from durable_async.engine.flusher import Flusher
 from durable_async.engine.observer import Frontier, Observer
 from durable_async.engine.outcomes import (
     Broken,
     Ending,
+    Exited,
     Failed,
     Outcome,
+    Returned,
     Superseded,
     Suspended,
     of_flusher,
@@ -39,7 +42,7 @@ from durable_async.engine.suspension import Activity
 from durable_async.engine.task_factory import start_task, task_branches
 from durable_async.engine.timers import Timers
 from durable_async.engine.unstarted import close_unstarted
-from durable_async.errors import NonDeterminismError
+from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.threads import Threads, threads_of
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
@@ -101,6 +104,7 @@ class Invocation:
         self._silence: Ending | None = None  # what the end of the talk with the service means, once it has ended
         self._mismatch: NonDeterminismError | None = None
         self._refused: set[Task] = set()
+        self._cancelling = 0  # the workflow's task, when it was parked
         self._stuck: set[Task] = set()
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
         self._next_marker = envelope.next_marker
@@ -149,7 +153,9 @@ class Invocation:
             if self.is_parked:
                 return Suspended()
             returned = of_workflow(main) if self._ending is None else None
-            await self._wind_down()
+            misuse = await self._wind_down()
+            if misuse is not None and isinstance(returned, Returned):
+                returned = Failed(misuse)
             if isinstance(self._ending, Suspended) and (drained := self.flusher.drained()):
                 await self._heard(drained)
         except asyncio.CancelledError:
@@ -157,6 +163,8 @@ class Invocation:
             await self._wind_down()
             if main.done() and not main.cancelled():
                 main.exception()  # it ended just before, and nobody is going to hear how
+            if self.workflow.exited is not None:
+                return Exited(self.workflow.exited)
             raise
         if self._ending is not None:
             self._report_ignored(main)
@@ -191,6 +199,13 @@ class Invocation:
         self._let_go()
         if self._main is not None:
             self._report_ignored(self._main)
+        if self.workflow.exited is not None:
+            raise self.workflow.exited
+
+    def is_intact(self) -> bool:
+        """Whether the parked workflow may go on: False if its task was cancelled since, as at the end of a program."""
+        main = self._main
+        return main is None or not (main.cancelled() or main.cancelling() > self._cancelling)
 
     def drain(self) -> None:
         """Let no further operation start, and suspend as soon as those that run have ended."""
@@ -252,6 +267,13 @@ class Invocation:
         self._end(Broken(error))
         await self.refuse()
 
+    async def exit(self, error: BaseException) -> NoReturn:
+        """End the invocation, and with its answer the program. A SystemExit that left a task would stop the event loop
+        before anything can be cleaned up or recorded."""
+        self.workflow.exited = error
+        self._end(Exited(error))
+        raise asyncio.CancelledError
+
     def mismatch(self, error: NonDeterminismError) -> NonDeterminismError:
         """The execution fails with ``error``, even if the workflow catches it."""
         self._mismatch = error
@@ -275,7 +297,7 @@ class Invocation:
             self.timers.add(operation_id, due)
         await change
 
-    async def gone(self, tasks: set[Task]) -> None:
+    async def gone(self, tasks: AbstractSet[Task]) -> None:
         """Wait until tasks that were cancelled have left the set that they leave when they end; but no longer than they
         may take to clean up, and not for those that are stuck."""
         deadline = self._loop.time() + GRACE
@@ -305,7 +327,9 @@ class Invocation:
         due = self.timers.next_due()
         if due is not None and due <= self.clock() + self._stay and self.admission is None:
             return
-        if not (self._may_park() and self.record.whole is None and self.plugins is None and self._mismatch is None):
+        if (misuse := release_background_tasks(self.workflow)) is not None:
+            self._end(Failed(misuse))
+        elif not (self._may_park() and self.record.whole is None and self.plugins is None and self._mismatch is None):
             self._end(Suspended())
         elif (drained := self.flusher.drained()) is not None:
             self.activity.begin()
@@ -315,6 +339,7 @@ class Invocation:
 
     def _park(self) -> None:
         self.is_parked = True
+        self._cancelling = self._main.cancelling() if self._main else 0
         self.admission = self._loop.create_future()
         self.timers.rest()
         self.record.forget_ended()
@@ -332,6 +357,8 @@ class Invocation:
         return answered
 
     def _verdict(self, returned: Outcome | None) -> Outcome:
+        if self.workflow.exited is not None:
+            return Exited(self.workflow.exited)
         if isinstance(self._silence, Superseded):  # then nobody wants to hear what the workflow returned
             return self._silence
         if self._mismatch is not None and not isinstance(self._ending, Broken):
@@ -348,11 +375,21 @@ class Invocation:
             self._branches.__exit__()
             self._branches = None
 
-    async def _wind_down(self) -> None:
-        """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up."""
+    async def _wind_down(self) -> ContextMisuseError | None:
+        """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up.
+
+        :return: what is wrong with a task that is left to go on
+        """
+        misuse = release_background_tasks(self.workflow)
         for task in self.workflow.tasks:
             task.cancel()
-        await self.gone(self.workflow.tasks)
+        try:
+            await self.gone(self.workflow.tasks.keys())
+        finally:
+            self._abandon()
+        return misuse
+
+    def _abandon(self) -> None:
         for task in self.workflow.tasks:
             logger.warning(
                 "%s: abandoned a task that did not end when it was cancelled, at %s. Code that catches CancelledError "
@@ -378,13 +415,9 @@ class Invocation:
 
 
 def _place(task: Task) -> str:
-    """The chain of coroutines that a task stands in, outermost first."""
-    places: list[str] = []
-    coro: Any = task.get_coro()
-    while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
-        places.append(f"{coro.__qualname__} ({coro.cr_code.co_filename}:{coro.cr_frame.f_lineno})")
-        coro = coro.cr_await
-    return " > ".join(places)
+    return " > ".join(
+        f"{coro.__qualname__} ({coro.cr_code.co_filename}:{frame.f_lineno})" for coro, frame in standing_in(task)
+    )
 
 
 def _current_task() -> Task | None:

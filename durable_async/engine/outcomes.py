@@ -43,12 +43,23 @@ class Broken:
     error: BaseException
 
 
-Outcome = Returned | Failed | Suspended | Superseded | Broken
-Ending = Failed | Suspended | Superseded | Broken
+@attrs.frozen
+class Exited:
+    """The workflow's code asked for the end of the program."""
+
+    error: BaseException
+
+
+Outcome = Returned | Failed | Suspended | Superseded | Broken | Exited
+Ending = Failed | Suspended | Superseded | Broken | Exited
 
 
 def of_workflow(ended: asyncio.Task[Any]) -> Outcome:
-    """What the end of the workflow's task means."""
+    """What the end of the workflow's task means. A cancellation that somebody asked for decides nothing: only what
+    the workflow raised itself, as when it awaits a task that it has cancelled, is its own end."""
+    if ended.cancelled() and ended.cancelling():
+        reason = "the workflow's task was cancelled, and not by its suspension; the invocation is repeated"
+        return Broken(RuntimeError(reason))
     if ended.cancelled():
         return Failed(asyncio.CancelledError("the workflow cancelled itself"))
     error = ended.exception()

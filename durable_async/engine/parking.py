@@ -47,7 +47,8 @@ class Parking:
 
         The answer holds until the event loop's next turn.
         """
-        return execution_arn in self._parked
+        place = self._parked.get(execution_arn)
+        return place is not None and place.invocation.is_intact()
 
     def forget(self, execution_arn: str) -> None:
         """Evict an execution that nobody will go on with."""
@@ -87,10 +88,10 @@ class Parking:
         :raises RuntimeError: it would have to be replayed, and the envelope does not hold the record
         """
         place = self._parked.pop(envelope.execution_arn, None)
-        if place is not None and envelope.next_marker is None:
+        if place is not None and envelope.next_marker is None and place.invocation.is_intact():
             return place.invocation
         if place is not None:
-            self._evict(place.invocation)  # nothing has changed in more than a page: it is told everything
+            self._evict(place.invocation)  # it was cancelled from outside, or what changed fills more than a page
         if not any(operation["Type"] == OperationType.EXECUTION for operation in envelope.operations):
             raise RuntimeError(f"{envelope.execution_arn} was to go on from memory, and is not there")
         if (leaving := self._leaving.get(envelope.execution_arn)) is not None:

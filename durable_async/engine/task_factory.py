@@ -101,7 +101,7 @@ def _start(branch: Branch | None, make: Make, options: dict[str, Any]) -> Task:
         task = make(**options)
     if branch is not None:
         branch.task = task
-        branch.workflow.adopt(task)
+        branch.workflow.adopt(task, branch)
         branch.scope.adopt(task)
     return task
 

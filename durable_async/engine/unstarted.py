@@ -32,8 +32,10 @@ class _Workflow(Protocol):
     :ivar unawaited: operations that a task may still begin
     """
 
-    tasks: set[Task]
     unawaited: list[Coro]
+
+    @property
+    def tasks(self) -> Collection[Task]: ...
 
 
 class _Branch(Protocol):

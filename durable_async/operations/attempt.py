@@ -6,12 +6,14 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Any
 
 from durable_async.callables import is_coroutine_function
-from durable_async.engine.branches import entered
+from durable_async.engine.branches import put_in
 from durable_async.engine.call import Call
+from durable_async.engine.isolation import driven
 from durable_async.errors import ContextMisuseError, StepTimeoutError
 from durable_async.serializers import returns_awaitable
 from durable_async.step_context import StepContext
@@ -24,7 +26,8 @@ _NO_LOOP = re.compile(
 
 
 async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
-    """What ``body`` returns. It is not cut short by a suspension, and can ask for its ``current_step``.
+    """What ``body`` returns. It is not cut short by a suspension, and can ask for its ``current_step``. It sees the
+    workflow's context variables, and what it sets in them ends with it.
 
     :param attempt: 1-based
     :raises StepTimeoutError: it took longer than ``timeout``
@@ -35,18 +38,22 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     cancelling = task.cancelling() if task is not None else 0  # a TaskGroup that failed may have left it above zero
     here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
     plugins = call.invocation.plugins
-    with call.running() if plugins is None else plugins.attempt(call, attempt), entered(here):
+    with call.running() if plugins is None else plugins.attempt(call, attempt):
+        context = copy_context()
+        put_in(context, here)
         try:
             if timeout is None:
-                return await _run(call, body, abandon=False)
+                return await driven(_run(call, body, abandon=False), context)
             deadline = asyncio.timeout(timeout.total_seconds())
             try:
                 async with deadline:
-                    return await _run(call, body, abandon=True)
+                    return await driven(_run(call, body, abandon=True), context)
             except TimeoutError:
                 if deadline.expired():
                     raise StepTimeoutError(call.name, timeout) from None
                 raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            await call.invocation.exit(error)
         except asyncio.CancelledError as error:
             if task is None or task.cancelling() > cancelling:
                 raise

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import copy_context
 from typing import Any, TypeGuard
 
 from durable_async.batch_config import BatchConfig, BatchProgress
@@ -244,7 +245,7 @@ def _warn(call: Call, result: BatchResult[Any]) -> None:
 
 
 def _summary(call: Call, result: BatchResult[Any], config: BatchConfig) -> str:
-    text = None if config.summary is None else config.summary(result)
+    text = None if config.summary is None else copy_context().run(config.summary, result)
     return call.sized(write_summary(f"{call.subtype}Result", result, text))
 
 

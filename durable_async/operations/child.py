@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from durable_async.arguments import awaitable
 from durable_async.config import ChildConfig
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
+from durable_async.engine.isolation import isolated
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel
 from durable_async.operations.values import recorded, round_trip
 from durable_async.serializers import SerializerContext
@@ -99,7 +101,8 @@ def flat(call: Call) -> OperationLabel:
 
 
 async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
-    """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more."""
+    """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
+    what it set in context variables is gone."""
     return await _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
 
 
@@ -111,9 +114,9 @@ async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
     with entered_scope(call.branch.workflow, scope, call.id):
         if (plugins := call.invocation.plugins) is None:
-            return await awaitable(body(), "the function of a context")
+            return await isolated(lambda: awaitable(body(), "the function of a context"))
         with plugins.user_function(call, recorded=on_record):
-            return await awaitable(body(), "the function of a context")
+            return await isolated(lambda: awaitable(body(), "the function of a context"))
 
 
 async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
@@ -123,4 +126,4 @@ async def _through(call: Call, value: Any, config: ChildConfig, described: Seria
 
 
 def _summary(call: Call, value: Any, config: ChildConfig) -> str:
-    return call.sized(config.summary(value)) if config.summary else ""
+    return call.sized(copy_context().run(config.summary, value)) if config.summary else ""

@@ -7,6 +7,7 @@ rules hold for it, those of one that is attempted at least once. A check that ra
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import Any, assert_never
 
@@ -54,7 +55,7 @@ async def run_condition(
                     state = await run_attempt(call, partial(check, state), attempt)
                     payload, state = await round_trip(call, serializer, state, described)
                     call.sized(payload)
-                    decision = decide(strategy, state, attempt)
+                    decision = copy_context().run(decide, strategy, state, attempt)
                 except Exception as error:  # noqa: BLE001 - whatever is raised here is the condition's failure
                     await call.commit(Action.FAIL, Error=call.error_object(error))
                 else:

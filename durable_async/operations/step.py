@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Any
 
@@ -63,7 +64,7 @@ async def _end_failed(call: Call, record: Operation | None, error: Exception, at
         decision = (
             RetryDecision.do_not_retry()
             if isinstance(error, _HOPELESS)
-            else decide(config.retry_strategy, error, attempt, elapsed)
+            else copy_context().run(decide, config.retry_strategy, error, attempt, elapsed)
         )
     except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be asked again
         error, decision = broken, RetryDecision.do_not_retry()

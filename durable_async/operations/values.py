@@ -1,14 +1,16 @@
 """Values on their way to the record and back, through the serializer of their operation.
 
 A serializer of the user's own may have something to wait for, such as a file store. A suspension does not cut that
-short.
+short, and what it sets in context variables goes no further: a replay only reads.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from durable_async.engine.call import Call
+from durable_async.engine.isolation import isolated
 from durable_async.errors import StorageUnavailableError
 from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
 from durable_async.serializers import default as serializers
@@ -20,7 +22,9 @@ async def written(call: Call, serializer: Serializer | None, value: Any, describ
     :raises SerializationError: the value cannot be written
     """
     with call.running():
-        return await serialize(serializer, value, described)
+        if serializer is None:
+            return await serialize(None, value, described)
+        return await isolated(partial(serialize, serializer, value, described))
 
 
 async def round_trip(
@@ -31,7 +35,9 @@ async def round_trip(
     :raises SerializationError: the value cannot be written, or its text not read
     """
     with call.running():
-        return await serializers.round_trip(serializer, value, described)
+        if serializer is None:
+            return await serializers.round_trip(None, value, described)
+        return await isolated(partial(serializers.round_trip, serializer, value, described))
 
 
 async def recorded(call: Call, serializer: Serializer | None, text: str | None, described: SerializerContext) -> Any:
@@ -47,6 +53,6 @@ async def recorded(call: Call, serializer: Serializer | None, text: str | None, 
         return await deserialize(None, text, described)
     try:
         with call.running():
-            return await deserialize(serializer, text, described)
+            return await isolated(partial(deserialize, serializer, text, described))
     except StorageUnavailableError as error:
         await call.invocation.give_up(error)

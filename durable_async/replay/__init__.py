@@ -19,7 +19,7 @@ from typing import Any, assert_never
 
 from durable_async.engine.error_objects import error_object
 from durable_async.engine.invocation import Invocation
-from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async.engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.errors import HistoryError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay.report import (
@@ -107,7 +107,7 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
             now = Closed("SUCCEEDED", text if large_result is None else large_result)
         case Suspended() | Superseded():
             now = None
-        case Broken(error):
+        case Broken(error) | Exited(error):
             raise error
         case _:
             assert_never(outcome)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from durable_async.service import answers, arns, machine, parsing
+from durable_async.service import answers, arns, machine, own_tasks, parsing
 from durable_async.service.answers import Closed, Started
 from durable_async.service.errors import (
     AlreadyStartedError,
@@ -83,10 +83,14 @@ class DurableApi:
         await self.aclose()
 
     async def aclose(self, *, grace: float = 0.0) -> None:
-        """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them and wait until they
-        are gone. Executions stay in the store as they are, and the next service goes on with them.
+        """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them, and wait up to 7
+        seconds more until they are gone. Executions stay in the store as they are, and the next service goes on with
+        them.
+
+        Done whole, even in an anyio scope that is cancelled. A cancellation cuts ``grace`` short, a second one the
+        rest; it is raised afterwards.
         """
-        await self._runner.aclose(grace)
+        await own_tasks.finish(self._runner.aclose(grace), hurry=True)
 
     # --- time ---
 

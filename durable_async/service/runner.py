@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import attrs
 
-from durable_async.service import machine
+from durable_async.service import machine, own_tasks
 from durable_async.service.errors import ApiError, ServiceClosedError, StoreError
 from durable_async.service.functions import InvocationFailed
 from durable_async.service.invoking import Invoker, invocation_end
@@ -46,7 +49,12 @@ _SWEEP_COUNT = 100  # deleted at once
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
 _STORE_SECONDS = 2.0  # until a store that failed is tried again
 _PROBATION_SECONDS = 60.0  # the longest that one suspicious invocation keeps the others waiting
-_TOLD = (ApiError, InvocationFailed)  # of a task: to whoever waits for it
+_CLEAN_UP_SECONDS = 6.0  # for what is cancelled: a little more than an invocation gives its workflow's clean-ups
+_LAST_SECONDS = 0.5  # for what is cancelled a second time
+_TOLD = (ApiError, InvocationFailed, SystemExit, KeyboardInterrupt)  # of a task: to whoever waits, or to the program
+
+_abandoned: set[asyncio.Task[Any]] = set()
+"""Kept: collecting a task that did not end would run its code once more."""
 
 
 @attrs.frozen
@@ -81,6 +89,7 @@ class Runner:
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
+        self._context = Context()
         self.draining: bool = False
 
     def now_ms(self) -> int:
@@ -95,8 +104,11 @@ class Runner:
     async def open(self) -> None:
         """Learn what an earlier service left open. It is taken up function by function, as they are registered.
 
+        All that this service runs sees the context variables of who opens it, and of nobody who calls it later.
+
         :raises StoreError: the store cannot be used
         """
+        self._context = copy_context()
         await self._store.open()
         try:
             names = await self._store.function_names()
@@ -135,18 +147,38 @@ class Runner:
 
     async def aclose(self, grace: float) -> None:
         """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service
-        repeats. Those who wait for an execution get an error.
+        repeats. What then goes on for 7 seconds more is abandoned. Those who wait for an execution get an error.
+
+        Cancelling this cuts short what is waited for: once, ``grace``; once more, the clean-ups.
         """
         self.draining = True
         self._alarm.close()
         self._sweeper.close()
-        if self._tasks and grace > 0:
-            await asyncio.wait(self._tasks, timeout=grace)
-        while self._tasks:
+        for seconds in (grace, _CLEAN_UP_SECONDS, _LAST_SECONDS):
+            await self._ended(seconds)
             for task in self._tasks:
                 task.cancel()
-            await asyncio.wait(self._tasks)
+        await self._ended(_LAST_SECONDS)
+        self._abandon()
         self.listeners.close()
+        await own_tasks.finish(self._close())
+
+    async def _ended(self, seconds: float) -> None:
+        """Wait for what runs, no longer than that, and not when this is cancelled."""
+        time = asyncio.get_running_loop().time
+        until = time() + seconds
+        with suppress(asyncio.CancelledError):
+            while self._tasks and (left := until - time()) > 0:
+                await asyncio.wait(self._tasks, timeout=left)
+
+    def _abandon(self) -> None:
+        for task in self._tasks:
+            logger.warning("Abandoned a function that goes on although it was cancelled: %r", task)
+            _abandoned.add(task)
+            asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
+        self._tasks.clear()
+
+    async def _close(self) -> None:
         interrupted, self._invocations = self._invocations, {}
         try:
             await asyncio.gather(*(self._interrupt(*invocation) for invocation in interrupted.items()))
@@ -177,6 +209,7 @@ class Runner:
         self._check_open()
         execution = machine.start(new, self.moment())
         changes = execution.take_changes()
+        self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
         # As in commit: what is stored must also be set in motion.
         return await asyncio.shield(self._spawn(self._perform_if(added, execution, changes)))
@@ -184,7 +217,13 @@ class Runner:
     async def _perform_if(
         self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
     ) -> Execution | None:
-        if (existing := await added) is not None:
+        try:
+            existing = await added
+        except StoreError:
+            self._forget_invocation(execution, changes)
+            raise
+        if existing is not None:
+            self._forget_invocation(execution, changes)
             return existing
         self._arm(execution)
         self._perform(execution, changes)
@@ -207,6 +246,7 @@ class Runner:
         """Store what was done to ``execution``, then do what it asks for."""
         changes = execution.take_changes()
         self._arm(execution)
+        self._note_invocation(execution, changes)
         saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
         if changes.effects:
             # A caller that goes away while it waits must not take along what the execution has to do.
@@ -215,8 +255,21 @@ class Runner:
             await self._known_when(saved, execution, changes)
 
     async def _perform_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
-        await self._known_when(saved, execution, changes)
+        try:
+            await self._known_when(saved, execution, changes)
+        except StoreError:
+            self._forget_invocation(execution, changes)
+            raise
         self._perform(execution, changes)
+
+    def _note_invocation(self, execution: Execution, changes: Changes) -> None:
+        """As soon as it may be stored: whatever then keeps it from running is not the execution's failure."""
+        if (request_id := changes.invoked()) is not None:
+            self._invocations[execution.id] = request_id
+
+    def _forget_invocation(self, execution: Execution, changes: Changes) -> None:
+        if self._invocations.get(execution.id) == changes.invoked():
+            self._invocations.pop(execution.id, None)
 
     async def _known_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
         try:
@@ -230,13 +283,12 @@ class Runner:
 
     async def _insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """Run a command that nobody else would repeat."""
+        await self._patiently(lambda: self._once(execution_id, decide))
 
-        async def command() -> None:
-            execution = await self._store.load(execution_id)
-            if execution is not None:
-                await self.command(execution, partial(decide, execution))
-
-        await self._patiently(command)
+    async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+        execution = await self._store.load(execution_id)
+        if execution is not None:
+            await self.command(execution, partial(decide, execution))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a call for as long as the store fails."""
@@ -312,7 +364,6 @@ class Runner:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler(request_id):
-                    self._invocations[execution.id] = request_id
                     self._begin(execution.function_name, partial(self._run, execution, request_id))
                 case machine.StartChained():
                     self._begin(effect.target.name, partial(self._chain, execution.id, effect))
@@ -350,7 +401,16 @@ class Runner:
             event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
                 request = self.invoker.request(registered, request_id, execution.tenant_id)
-                end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
+                try:
+                    end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
+                except (SystemExit, KeyboardInterrupt):
+                    await self._exit(
+                        execution_id,
+                        lambda execution, at: machine.invocation_failed(
+                            execution, request_id, machine.EXITED, at, ending=True
+                        ),
+                    )
+                    return
                 await self._insist(execution_id, end)
         if self._invocations.get(execution_id) == request_id:
             del self._invocations[execution_id]
@@ -359,9 +419,29 @@ class Runner:
         registered = self._registry[chained.target.name]
         parent = Parent(execution_id, chained.operation_id)
         if chained.child is None:
-            await self._chained_ended(parent, await self.invoker.target_outcome(registered, chained, execution_id))
+            try:
+                outcome = await self.invoker.target_outcome(registered, chained, execution_id)
+            except (SystemExit, KeyboardInterrupt):
+                outcome = ChainedOutcome("FAILED", error=machine.EXITED)
+                await self._exit(execution_id, _chained_end(parent, outcome))
+                return
+            await self._chained_ended(parent, outcome)
         else:
             await self._start_child(parent, registered, chained, chained.child)
+
+    async def _exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+        """End the program, as a function of this process asked for. First record what a SystemExit means to an
+        execution, for the program's next start must know who ended it. A KeyboardInterrupt is nobody's deed.
+
+        :raises BaseException: the one that is handled, unless the program is ending already
+        """
+        exiting = sys.exception()
+        if isinstance(exiting, SystemExit):
+            with suppress(StoreError):
+                await own_tasks.finish(self._once(execution_id, decide))
+        task = asyncio.current_task()
+        if exiting is not None and task is not None and not task.cancelling():
+            raise exiting
 
     async def invoke_plain(self, registered: Registered, event: Any, tenant_id: str | None) -> Any:
         """Cancelling this leaves the function running.
@@ -424,13 +504,10 @@ class Runner:
             self._spawn(self._chained_ended(execution.parent, _outcome(execution)))
 
     async def _chained_ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
-        await self._insist(
-            parent.execution_id,
-            lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at),
-        )
+        await self._insist(parent.execution_id, _chained_end(parent, outcome))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
+        task = own_tasks.start(work, self._context)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return task
@@ -439,6 +516,10 @@ class Runner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, _TOLD):
             logger.error("The service failed at its own work.", exc_info=error)
+
+
+def _chained_end(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
+    return lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at)
 
 
 def _turn(execution: Execution) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from contextvars import Context
 
 
 class Alarm:
@@ -21,6 +22,7 @@ class Alarm:
         self._heap: list[tuple[int, str]] = []  # holds entries of the past, too; _due says which are good
         self._handle: asyncio.TimerHandle | None = None
         self._handle_due: int | None = None
+        self._context = Context()  # or a timer would keep, and ring in, the context of who set it
 
     def set(self, key: str, due_ms: int | None) -> None:
         """Give ``key`` a new due time, or none."""
@@ -61,7 +63,7 @@ class Alarm:
         self._handle_due = due
         if due is not None:
             delay = max(0, due - self._clock()) / 1000
-            self._handle = asyncio.get_running_loop().call_later(delay, self._strike)
+            self._handle = asyncio.get_running_loop().call_later(delay, self._strike, context=self._context)
 
     def _strike(self) -> None:
         due, self._handle_due = self._handle_due, None

@@ -20,8 +20,8 @@ from .remote import RemoteWorld
 class Runtime:
     """Lambda's, as far as it matters: one thread, in which one invocation after another is run."""
 
-    def __init__(self):
-        self._thread = ThreadPoolExecutor(1)
+    def __init__(self, threads=1):
+        self._thread = ThreadPoolExecutor(threads)
 
     def function(self, durable_handler):
         async def invoke(envelope, request):
@@ -40,9 +40,7 @@ class Runtime:
 
 
 def _forget():
-    if handler._runner is not None:
-        handler._runner[1].close()
-    handler._runner = None
+    handler._kept.loop = None  # which closes it
     handler._aws_client.cache_clear()
 
 
@@ -105,6 +103,26 @@ async def test_two_handlers_of_one_process_share_them_too(monkeypatch):
             assert (await world.finish(arn)).result == "1"
     assert len(loops) == 2 and len(set(loops)) == 1
     assert len({passed.connection for passed in relay.passed}) == 1
+
+
+async def test_threads_that_call_handlers_at_once_each_have_a_loop_of_their_own(monkeypatch):
+    loops = []
+    together = threading.Barrier(4)
+
+    @durable_execution
+    async def workflow(event, ctx):
+        loops.append(asyncio.get_running_loop())
+        await ctx.step(together.wait, 20)
+        return event
+
+    async with lambda_world(monkeypatch) as (world, _, _runtime):
+        runtime = Runtime(threads=4)
+        deploy(world, runtime, workflow)
+        executions = [await start(world, n) for n in range(4)]
+        assert [(await world.finish(arn)).result for arn in executions] == ["0", "1", "2", "3"]
+        runtime._thread.shutdown()
+    assert len(set(loops)) == 4
+    assert all(loop.is_closed() for loop in loops)
 
 
 async def test_a_connection_that_died_while_the_process_was_frozen_is_replaced(monkeypatch):

@@ -22,6 +22,7 @@ from durable_async.service.machine.effects import (
 )
 from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, Parent
 from durable_async.service.machine.invocations import (
+    EXITED,
     begun,
     invocation_answered,
     invocation_failed,
@@ -44,6 +45,7 @@ from durable_async.service.machine.progress import (
 from durable_async.service.machine.retries import InvocationRetryPolicy
 
 __all__ = [
+    "EXITED",
     "ChainedOutcome",
     "Changes",
     "Checkpoint",

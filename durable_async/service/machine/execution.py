@@ -22,7 +22,7 @@ import attrs
 
 from durable_async.service.errors import InvalidParameterValueError
 from durable_async.service.history import Event, EventType
-from durable_async.service.machine.effects import Effect, ExecutionClosed
+from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.wire.operations import CheckpointResult, ErrorObject, OperationStatus
 
@@ -92,6 +92,10 @@ class Changes:
     events: list[Event] = attrs.Factory(list[Event])
     operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     effects: list[Effect] = attrs.Factory(list[Effect])
+
+    def invoked(self) -> str | None:
+        """The request id of the invocation that is to begin, if one is."""
+        return next((effect.request_id for effect in self.effects if isinstance(effect, InvokeHandler)), None)
 
 
 @attrs.define(eq=False)

@@ -23,6 +23,10 @@ from durable_async.wire.operations import ErrorObject
 _IDLE_ANSWERS = 3
 _LONGEST_MS = DELAY_SECONDS * 1000  # from start to end, pauses included
 _SUSPICIOUS = 2  # crashes in a row; one may have been somebody else's
+EXITED: ErrorObject = {
+    "ErrorType": "Runtime.ExitError",
+    "ErrorMessage": "The function ended the program: it raised SystemExit.",
+}
 _LOST: ErrorObject = {
     "ErrorType": "Runtime.ExitError",
     "ErrorMessage": "The service ended during the invocation.",
@@ -99,8 +103,13 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
             assert_never(answer)
 
 
-def invocation_failed(execution: Execution, request_id: str, error: ErrorObject, at: Moment) -> None:
-    """The handler raised, crashed or ran too long. Ignored if the invocation is not the current one."""
+def invocation_failed(
+    execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, ending: bool = False
+) -> None:
+    """The handler raised, crashed or ran too long. Ignored if the invocation is not the current one.
+
+    :param ending: True: the service ends, and the next one repeats the invocation; False: this one does
+    """
     if not _complete(execution, request_id, error, at.now_ms) or not execution.open:
         return
     execution.failures += 1
@@ -112,7 +121,7 @@ def invocation_failed(execution: Execution, request_id: str, error: ErrorObject,
     deliver_held(execution, at.now_ms)
     if execution.crashes == at.retries.quarantine_after:
         _quarantine(execution, error, at.now_ms)
-    elif _pausing(execution, at.now_ms):
+    elif _pausing(execution, at.now_ms) or (delay == 0 and ending):
         execution.deferred = True
     elif delay == 0:
         begin_invocation(execution, at)

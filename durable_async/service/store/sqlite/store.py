@@ -11,6 +11,7 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 
+from durable_async.service import own_tasks
 from durable_async.service.errors import StoreError
 from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
@@ -175,7 +176,7 @@ class SqliteStore:
             return resident
         loading = self._loading.get(execution_id)
         if loading is None:
-            loading = self._loading[execution_id] = asyncio.create_task(self._load(execution_id))
+            loading = self._loading[execution_id] = own_tasks.start(self._load(execution_id))
         return await asyncio.shield(loading)  # others may wait for it, too
 
     async def _load(self, execution_id: str) -> Execution | None:

@@ -1,0 +1,60 @@
+"""Code whose end is recorded runs in a copy of the context variables, as in a task of its own.
+
+On a replay such code does not run, so what it set would be missing then. A task would do, at the price of a task; here
+the running task drives the code's coroutine in another context.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+@types.coroutine
+def driven(work: Coroutine[Any, Any, T], context: Context) -> Generator[Any, Any, T]:
+    """Await ``work``, which runs in ``context``."""
+    resume: Any = work.send
+    argument: Any = None
+    try:
+        while True:
+            try:
+                awaited = context.run(resume, argument)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                argument = yield awaited
+                resume = work.send
+            except GeneratorExit:
+                context.run(work.close)
+                raise
+            # Handed on outside of this block: in it, the error would be the context of whatever the work raises.
+            except BaseException as error:  # noqa: BLE001
+                resume, argument = work.throw, error
+    finally:
+        argument = None  # an error holds this frame, which must not hold the error
+
+
+def isolated(body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+    """Call ``body`` and await what it returns. It sees the caller's context variables, and sets only its own."""
+    context = copy_context()
+    work = context.run(body)
+    coro = cast("Coroutine[Any, Any, T]", work) if isinstance(work, Coroutine) else _awaited(work)
+    return driven(coro, context)
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
+
+
+def driven_by(awaited: object) -> object:
+    """The coroutine that ``driven`` drives, if it is that which is awaited; anything else is returned as it is."""
+    frame: Any = getattr(awaited, "gi_frame", None)
+    if frame is not None and frame.f_code is driven.__code__:
+        work: object = frame.f_locals["work"]
+        return work
+    return awaited

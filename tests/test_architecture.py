@@ -14,7 +14,8 @@ KNOWS = {
     "wire": set(),
     "errors": set(),
     "backoff": {"wire"},
-    "retry": {"backoff", "errors", "wire"},
+    "raised": {"errors"},
+    "retry": {"backoff", "errors", "raised", "wire"},
     "wait_strategy": {"backoff", "wire"},
     "logs": set(),
     "plugins": set(),
@@ -26,7 +27,7 @@ KNOWS = {
     "batch_config": {"batch_result", "config", "serializers"},
     "transport.base": {"errors", "wire"},
     "transport.aws": {"errors", "transport._aiobotocore", "transport.base", "wire"},
-    "engine": {"errors", "step_context", "transport.base", "wire", "plugins"},
+    "engine": {"errors", "raised", "step_context", "transport.base", "wire", "plugins"},
     "operations": {
         "batch_config",
         "batch_result",
@@ -39,8 +40,9 @@ KNOWS = {
         "wait_strategy",
         "wire",
         "plugins",
+        "raised",
     },
-    "service": {"errors", "lazy", "wire"},
+    "service": {"errors", "lazy", "raised", "wire"},
 }
 
 

@@ -15,6 +15,7 @@ from durable_async.errors import (
     ExecutionStoppedError,
     ExecutionTimedOutError,
 )
+from durable_async.raised import place_of
 from durable_async.service import arns
 from durable_async.service.answers import Closed
 from durable_async.service.api import DurableApi
@@ -117,10 +118,12 @@ class ExecutionHandle(Generic[ResultT]):
 def _error(arn: str, closed: Closed) -> ExecutionError:
     kind, otherwise = _ERRORS[closed.status]
     error: ErrorObject = closed.error or {}
+    stack_trace = tuple(error.get("StackTrace") or ())
     return kind(
         error.get("ErrorMessage") or otherwise,
         arn,
         error.get("ErrorType"),
         error.get("ErrorData"),
-        tuple(error.get("StackTrace") or ()),
+        stack_trace,
+        *place_of(stack_trace),
     )

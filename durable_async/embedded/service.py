@@ -15,6 +15,7 @@ import attrs
 from durable_async.embedded.execution import ExecutionHandle
 from durable_async.engine.parking import Parking
 from durable_async.handler import DurableHandler
+from durable_async.raised import message_of
 from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import arns
 from durable_async.service.api import DurableApi
@@ -238,7 +239,7 @@ class DurableService:
         :raises ApiError: as :meth:`succeed_callback`
         """
         if isinstance(error, BaseException):
-            error = {"ErrorType": type(error).__name__, "ErrorMessage": str(error)}
+            error = {"ErrorType": type(error).__name__, "ErrorMessage": message_of(error)}
         await self.api.callback_failed(callback_id, error)
 
     async def heartbeat_callback(self, callback_id: str) -> None:

@@ -70,7 +70,7 @@ async def callback_id_of(call: Call, config: CallbackConfig) -> str:
 async def settled(call: Call) -> Operation:
     """The callback when it has ended, however it did."""
     while (record := await call.look()) is None or record["Status"] not in TERMINAL:
-        await call.park(None)
+        await call.park(record)
     return record
 
 

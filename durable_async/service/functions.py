@@ -11,13 +11,13 @@ import asyncio
 import inspect
 import json
 import time
-import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import attrs
 
+from durable_async.raised import message_of, trace_of
 from durable_async.wire.operations import ErrorObject
 
 
@@ -180,6 +180,6 @@ def error_object(error: BaseException) -> ErrorObject:
     """How Lambda reports an exception that left a handler: the bare class name, the text and the stack."""
     return {
         "ErrorType": type(error).__name__,
-        "ErrorMessage": str(error),
-        "StackTrace": traceback.format_tb(error.__traceback__),
+        "ErrorMessage": message_of(error),
+        "StackTrace": trace_of(error),
     }

@@ -30,9 +30,12 @@ def type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def text_of(error: BaseException) -> str:
-    """Return ``str(error)``. If that raises, return a sentence that says so."""
-    return _text(error)
+def text_of(value: object) -> str:
+    """Return ``str(value)``, of an exception or of what is in one. If that raises, return a sentence that says so."""
+    try:
+        return str.__str__(str(value))  # a plain str, also if __str__ returned an instance of a subclass
+    except Exception as broken:  # noqa: BLE001 - the user's method
+        return f"(str() of this {type_name(type(value))} raised {type_name(type(broken))})"
 
 
 def message_of(error: BaseException) -> str:
@@ -169,11 +172,4 @@ def _package(names: dict[str, Any]) -> str:
 
 def _notes(error: BaseException) -> list[str]:
     notes: object = getattr(error, "__notes__", None)
-    return [_text(note)[:_HEADLINE] for note in notes[:_ERRORS]] if isinstance(notes, (list, tuple)) else []
-
-
-def _text(value: object) -> str:
-    try:
-        return str.__str__(str(value))  # a plain str, also if __str__ returned an instance of a subclass
-    except Exception as broken:  # noqa: BLE001 - the user's method
-        return f"(str() of this {type_name(type(value))} raised {type_name(type(broken))})"
+    return [text_of(note)[:_HEADLINE] for note in notes[:_ERRORS]] if isinstance(notes, (list, tuple)) else []

@@ -36,7 +36,7 @@ def _operation_error(error: BaseException) -> ErrorObject:
     kind, message, data = (getattr(error, name, None) for name in ("error_type", "message", "data"))
     recorded = ErrorObject(
         ErrorType=kind if isinstance(kind, str) else type_name(type(error)),
-        ErrorMessage=message if isinstance(message, str) else text_of(error),
+        ErrorMessage=text_of(error if message is None else message),
     )
     if isinstance(data, str):
         recorded["ErrorData"] = data

@@ -188,7 +188,7 @@ async def test_a_callback_can_be_failed_and_a_plain_function_fail_with_anything(
             service.register(function)
         waiting = await service.start(workflow, {})
         await service.fail_callback(await ids.get(), Mute())
-        with pytest.raises(ExecutionFailedError, match="Mute: .*raised TypeError"):
+        with pytest.raises(ExecutionFailedError, match=r"Mute: .*raised TypeError"):
             await waiting.result()
         with pytest.raises(ExecutionFailedError, match="raised TypeError"):
             await (await service.start(calls, {})).result()
@@ -391,7 +391,7 @@ def test_the_error_of_an_operation_as_a_cause_is_told_with_its_place_and_trace()
 def test_frames_of_the_package_are_told_if_there_are_no_others():
     def no_frame_of_ours():
         namespace = {"__name__": "durable_async.engine"}
-        exec("def f():\n    raise AssertionError('a bug')", namespace)  # noqa: S102
+        exec("def f():\n    raise AssertionError('a bug')", namespace)
         return namespace["f"]
 
     with pytest.raises(AssertionError) as caught:

@@ -21,7 +21,7 @@ KNOWS = {
     "plugins": set(),
     "step_context": {"logs"},
     "lazy": set(),
-    "serializers": {"errors", "lazy", "wire"},
+    "serializers": {"errors", "lazy", "raised", "wire"},
     "config": {"backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},

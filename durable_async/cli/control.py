@@ -27,7 +27,8 @@ from durable_async.cli.text import dump_json, local_time, with_local_times
 @params.as_json
 @target_options
 def stop(target: Target, execution: str, error_type: str | None, error_message: str | None, *, as_json: bool) -> None:
-    """Stop an execution for good. Nothing of it runs afterwards; one that is closed stays as it is."""
+    """Stop an execution for good. Nothing of it runs afterwards, no compensation and no clean-up either; what it has
+    done stays done. One that is closed stays as it is."""
     error = params.error_members(error_type, error_message)
     run(_control(target, "StopDurableExecution", execution, "stopped", error, as_json=as_json))
 

@@ -107,20 +107,20 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, A
         clock=clock or time.time,
     ) as service:
         execution = await _started(service, workflow, settings)
-        watching = _watched(execution, clock or time.time, remains=not settings.history)
+        watching = _watched(service, execution, clock or time.time, remains=not settings.history)
         if clock is not None:
             watching = while_jumping(watching, service.api, clock, execution.arn)
         events = await watching
-        return await execution.describe(), events
+        return await service.api.get_execution(execution.arn), events
 
 
 async def _watched(
-    execution: ExecutionHandle[Any], clock: Callable[[], float], *, remains: bool
+    service: DurableService, execution: ExecutionHandle[Any], clock: Callable[[], float], *, remains: bool
 ) -> list[dict[str, Any]]:
     """The history, once the execution goes on no more."""
     events: list[dict[str, Any]] = []
     async with shown(sys.stderr, clock, remains=remains) as progress:
-        async for event in execution.events():
+        async for event in service.api.events(execution.arn):
             events.append(event)
             progress.take(event)
             # In quarantine: while this process has it, nobody can let it go on.

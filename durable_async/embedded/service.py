@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
 import attrs
 
 from durable_async.embedded.execution import ExecutionHandle
+from durable_async.embedded.shapes import Status
 from durable_async.engine.parking import Parking
 from durable_async.handler import DurableHandler
 from durable_async.raised import message_of
@@ -41,7 +42,7 @@ class ExecutionSummary:
 
     arn: str
     name: str
-    status: str
+    status: Status
     started: datetime
     ended: datetime | None
 

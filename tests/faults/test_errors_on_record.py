@@ -5,6 +5,7 @@ import json
 import traceback
 from datetime import timedelta
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from durable_async import (
     ContextMisuseError,
     ExecutionFailedError,
+    NonDeterminismError,
     NonRetryableError,
     RetryAfterError,
     RetryDecision,
@@ -22,6 +24,7 @@ from durable_async import (
 )
 from durable_async.embedded import DurableService
 from durable_async.engine.error_objects import error_object
+from durable_async.errors import OperationLabel
 from durable_async.raised import leaves, place_of, trace_of
 from durable_async.service.functions import plain_function
 from durable_async.wire.limits import ERROR_BYTES
@@ -471,3 +474,54 @@ async def test_a_context_that_failed_since_a_step_in_it_did_names_the_type_of_th
     async with World() as world:
         closed = await world.run(workflow)
     assert json.loads(closed.result) == [f"{HERE}.OutOfStock"]
+
+
+# --- what the messages say ---
+
+
+def test_a_mismatch_tells_first_what_was_expected_then_what_was_asked_for_then_what_to_do():
+    error = NonDeterminismError(
+        "1f2e", OperationLabel("STEP", "Step", "quote north"), OperationLabel("STEP", "Step", "audit")
+    )
+    text = str(error)
+    places = [
+        text.index(part) for part in ("Step 'quote north'", "operation 1f2e", "Step 'audit'", "publish a version")
+    ]
+    assert places == sorted(places) and text.startswith("expected Step 'quote north'")
+    assert "register the changed workflow under another name" in text
+
+
+async def test_an_answer_that_does_not_fit_names_its_callback_the_place_and_what_to_do():
+    @durable_execution
+    async def workflow(event, ctx):
+        callback = await ctx.create_callback(returns=dict[str, int], name="approval")
+        ids.put_nowait(callback.callback_id)
+        return await callback.result()
+
+    ids = asyncio.Queue()
+    async with DurableService() as service:
+        service.register(workflow)
+        execution = await service.start(workflow, {})
+        await service.succeed_callback(await ids.get(), {"cents": "HUNTER2"})
+        with pytest.raises(ExecutionFailedError) as caught:
+            await execution.result()
+    assert "the answer to Callback 'approval': cannot be read as" in caught.value.message
+    assert "cents" in caught.value.message and "make another callback" in caught.value.message
+
+
+class Confirmed(pydantic.BaseModel):
+    code: str = pydantic.Field(max_length=3)
+
+
+async def test_what_a_caller_sent_is_not_logged_when_it_cannot_be_read(caplog):
+    @durable_execution
+    async def workflow(event: Confirmed, ctx):
+        pass
+
+    caplog.set_level("INFO")
+    async with DurableService() as service:
+        service.register(workflow)
+        with pytest.raises(ExecutionFailedError) as caught:
+            await (await service.start("workflow", {"code": "HUNTER2"})).result()
+    assert "at most 3 characters" in caught.value.message and "SerializationError" in caplog.text
+    assert "HUNTER2" not in caplog.text and "HUNTER2" not in "".join(caught.value.stack_trace)

@@ -33,6 +33,7 @@ from durable_async.errors import (
     ExecutionFailedError,
     ExecutionStoppedError,
     ExecutionTimedOutError,
+    HistoryError,
     InvokeError,
     InvokeFailedError,
     InvokeStoppedError,
@@ -53,6 +54,9 @@ from durable_async.errors import (
 )
 from durable_async.handler import DurableHandler, durable_execution
 from durable_async.operations.callback import Callback
+from durable_async.operations.compensation import Compensations
+from durable_async.operations.group import BranchHandle, DurableTaskGroup
+from durable_async.operations.timeout import Deadline
 from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
 from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
@@ -64,6 +68,7 @@ __all__ = [
     "BatchProgress",
     "BatchResult",
     "BatchStatus",
+    "BranchHandle",
     "Callback",
     "CallbackConfig",
     "CallbackError",
@@ -72,17 +77,21 @@ __all__ = [
     "CallbackTimeoutError",
     "ChildConfig",
     "ChildContextError",
+    "Compensations",
     "CompletionConfig",
     "CompletionReason",
     "ContextMisuseError",
+    "Deadline",
     "DurableContext",
     "DurableError",
     "DurableHandler",
+    "DurableTaskGroup",
     "DurableTimeoutError",
     "ExecutionError",
     "ExecutionFailedError",
     "ExecutionStoppedError",
     "ExecutionTimedOutError",
+    "HistoryError",
     "InvokeConfig",
     "InvokeError",
     "InvokeFailedError",

@@ -23,7 +23,8 @@ class OperationError(DurableError):
     """An operation ended in failure. Its fields are the recorded ones.
 
     ``error_type`` names the class of the exception that the operation's body raised, with its module (builtins
-    without). ``str(error)`` is its message.
+    without); if that was the error of an operation inside it, the class that this one names. ``str(error)`` is its
+    message.
     """
 
     message: str
@@ -263,9 +264,11 @@ class NonDeterminismError(DurableError):
 
     def __str__(self) -> str:
         return (
-            f"the workflow asks for {self.requested}, but operation {self.operation_id} of this execution is "
-            f"{self.recorded}. The workflow changed while it was running, or it is not deterministic: let running "
-            "executions finish on the old code (publish a new function version), or stop them"
+            f"expected {self.recorded}, which is on record as operation {self.operation_id}, but the workflow now asks "
+            f"for {self.requested}. The workflow was changed while this execution was running, or it does not do the "
+            "same on each run. Let executions that are running end with the code that they began with, and start new "
+            "ones with the new code: on AWS Lambda publish a version for each change, elsewhere register the changed "
+            "workflow under another name. Check a change with 'durable-async replay' before you deploy it"
         )
 
 
@@ -313,7 +316,10 @@ class ServiceCallError(DurableError):
 class ExecutionError(DurableError):
     """An execution ended without a result. Raised as one of the three below, to whoever asked for it.
 
-    ``error_type`` is that of what the workflow raised, or None; ``data`` and ``stack_trace`` are what was recorded.
+    ``error_type`` names the class of what the workflow raised, with its module (builtins without). If it raised the
+    error of an operation, that is the class of what the operation's body raised, and ``operation_id`` and
+    ``operation_name`` say which operation; of operations in each other, the innermost. Each of the three may be None.
+    ``data`` and ``stack_trace`` are what was recorded.
     """
 
     message: str
@@ -321,10 +327,14 @@ class ExecutionError(DurableError):
     error_type: str | None = None
     data: str | None = None
     stack_trace: tuple[str, ...] = ()
+    operation_id: str | None = None
+    operation_name: str | None = None
 
     def __str__(self) -> str:
-        cause = f"{self.error_type}: {self.message}" if self.error_type else self.message
-        return f"{self.execution_arn}: {cause}"
+        kind = f"{self.error_type}: " if self.error_type else ""
+        operation = self.operation_name or (self.operation_id and self.operation_id[:8])
+        place = f"operation {operation!r}: " if operation else ""
+        return f"{_execution(self.execution_arn)}: {place}{kind}{self.message}"
 
 
 @attrs.define(slots=False)
@@ -340,6 +350,13 @@ class ExecutionTimedOutError(ExecutionError):
 @attrs.define(slots=False)
 class ExecutionStoppedError(ExecutionError):
     """Somebody stopped the execution."""
+
+
+def _execution(arn: str) -> str:
+    """An execution in a few words: ``function/name``."""
+    function, _, rest = arn.partition("/durable-execution/")
+    parts = function.split(":")
+    return f"{parts[6]}/{rest.split('/')[0]}" if rest and len(parts) > 6 else arn
 
 
 # --- a recorded history is not what it has to be ---

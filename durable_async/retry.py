@@ -21,6 +21,7 @@ import attrs
 
 from durable_async.backoff import Backoff, JitterStrategy, Uniform, checked_attempts, positive, whole_seconds
 from durable_async.errors import NonRetryableError, RetryAfterError
+from durable_async.raised import holds, is_a, is_group, leaves, text_of
 from durable_async.wire.limits import DELAY_SECONDS
 
 __all__ = ["JitterStrategy", "RetryDecision", "RetryStrategy", "StrategyLike", "SupportsShouldRetry", "decide"]
@@ -70,9 +71,10 @@ class RetryStrategy(ABC):
 
     What these have in common: ``max_attempts`` counts the first attempt too. With ``retry_on`` (exception types;
     subclasses count) or ``retry_on_message`` (regular expressions, searched for in ``str(error)``), only errors that
-    match one entry of either are retried; an empty tuple matches nothing. ``total_timeout`` is measured from the
-    start of the first attempt: a retry that would begin later than that is not made. A
-    :class:`~durable_async.NonRetryableError` ends the step whatever the filters say. A
+    match one entry of either are retried; an empty tuple matches nothing. An exception group, as a task group raises
+    it, is retried if it matches itself or if each error in it does; causes are not looked at. ``total_timeout`` is
+    measured from the start of the first attempt: a retry that would begin later than that is not made. A
+    :class:`~durable_async.NonRetryableError` ends the step whatever the filters say, in a group too. A
     :class:`~durable_async.RetryAfterError` asks to be retried, so it is, whatever the filters say, while attempts
     and time remain, and not before its delay, even if that is longer than ``max_delay``. ``uniform`` is the jitter's
     source. Arguments that make no sense raise :class:`ValueError` at once.
@@ -238,25 +240,32 @@ class _Limited(RetryStrategy):
         if attempt >= self.max_attempts or not self._retryable(error):
             return RetryDecision.do_not_retry()
         delay = self.backoff.delay(attempt)
-        if isinstance(error, RetryAfterError):
-            delay = max(delay, _asked_for(error))
+        for leaf in leaves(error):
+            if is_a(leaf, RetryAfterError):
+                delay = max(delay, _asked_for(leaf))
         if self.total_timeout is not None and elapsed + delay > self.total_timeout:
             return RetryDecision.do_not_retry()
         return RetryDecision.retry_after(delay)
 
     def _retryable(self, error: Exception) -> bool:
-        if isinstance(error, NonRetryableError):
+        if holds(error, NonRetryableError):
             return False
-        if isinstance(error, RetryAfterError) or (self.retry_on is None and self.retry_on_message is None):
+        return self._matches(error) or (is_group(error) and all(self._matches(leaf) for leaf in leaves(error)))
+
+    def _matches(self, error: BaseException) -> bool:
+        if is_a(error, RetryAfterError) or (self.retry_on is None and self.retry_on_message is None):
             return True
-        if self.retry_on is not None and isinstance(error, self.retry_on):
+        if self.retry_on is not None and is_a(error, self.retry_on):
             return True
-        return self.retry_on_message is not None and any(each.search(str(error)) for each in self.retry_on_message)
+        if self.retry_on_message is None:
+            return False
+        text = text_of(error)
+        return any(each.search(text) for each in self.retry_on_message)
 
 
-def _asked_for(error: RetryAfterError) -> timedelta:
-    delay: object = error.delay
-    if not isinstance(delay, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _asked_for(error: BaseException) -> timedelta:
+    delay: object = getattr(error, "delay", None)
+    if not isinstance(delay, timedelta):
         raise TypeError(f"the delay of a {type(error).__qualname__} must be a datetime.timedelta, not {delay!r}")
     return delay
 

@@ -14,7 +14,8 @@ KNOWS = {
     "wire": set(),
     "errors": set(),
     "backoff": {"wire"},
-    "retry": {"backoff", "errors", "wire"},
+    "raised": {"errors"},
+    "retry": {"backoff", "errors", "raised", "wire"},
     "wait_strategy": {"backoff", "wire"},
     "logs": set(),
     "plugins": set(),
@@ -23,13 +24,13 @@ KNOWS = {
     "threads": set(),
     "callables": set(),
     "arguments": {"callables", "serializers"},
-    "serializers": {"callables", "errors", "lazy", "threads", "wire"},
+    "serializers": {"callables", "errors", "lazy", "raised", "threads", "wire"},
     "config": {"arguments", "backoff", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
     "transport.base": {"errors", "wire"},
     "transport.aws": {"errors", "transport._aiobotocore", "transport.base", "wire"},
-    "engine": {"errors", "step_context", "threads", "transport.base", "wire", "plugins"},
+    "engine": {"errors", "raised", "step_context", "threads", "transport.base", "wire", "plugins"},
     "operations": {
         "arguments",
         "batch_config",
@@ -44,8 +45,9 @@ KNOWS = {
         "wait_strategy",
         "wire",
         "plugins",
+        "raised",
     },
-    "service": {"callables", "errors", "lazy", "threads", "wire"},
+    "service": {"callables", "errors", "lazy", "raised", "threads", "wire"},
 }
 
 

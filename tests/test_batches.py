@@ -396,7 +396,7 @@ async def test_without_a_summary_the_records_of_the_items_say_it_all(monkeypatch
 
 
 async def test_without_a_summary_and_records_of_items_nothing_is_guessed(monkeypatch):
-    with pytest.raises(AssertionError, match="does not say which of its items had ended"):
+    with pytest.raises(AssertionError, match="its record does not say"):
         await old_summary(monkeypatch, FLAT)
 
 

@@ -94,7 +94,7 @@ async def test_a_childs_error_is_recorded_once_and_the_same_on_a_replay():
         await world.run(workflow)
     first, replayed = seen
     assert first.args == replayed.args
-    assert (first.error_type, first.message) == ("durable_async.errors.StepError", "division by zero")
+    assert (first.error_type, first.message) == ("ZeroDivisionError", "division by zero")
     assert first.stack_trace
 
 
@@ -635,6 +635,6 @@ async def test_derived_values_belong_to_the_workflow():
 
     async with World() as world:
         closed = await world.run(workflow)
-    assert closed.error["ErrorType"] == "durable_async.errors.StepError"
+    assert closed.error["ErrorType"] == "durable_async.errors.ContextMisuseError"
     assert "inside the body of step" in closed.error["ErrorMessage"]
     assert issubclass(ContextMisuseError, Exception)

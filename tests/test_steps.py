@@ -104,7 +104,7 @@ async def test_without_a_strategy_the_first_error_is_the_last():
     async with World() as world:
         closed = await world.run(workflow)
     assert closed.status == "FAILED"
-    assert closed.error["ErrorType"] == "durable_async.errors.StepError"
+    assert closed.error["ErrorType"] == "ZeroDivisionError"
     assert closed.error["ErrorMessage"] == "division by zero"
     assert world.calls == [["START divide", "FAIL divide"]]
 

@@ -116,20 +116,25 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, A
             if clock is None:
                 async with AsyncExitStack() as stack:
                     answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
-                    events = await _watched(execution, time.time, answering, remains=not settings.history)
+                    events = await _watched(service, execution, time.time, answering, remains=not settings.history)
             else:  # who would answer has no time
-                watching = _watched(execution, clock, None, remains=not settings.history)
+                watching = _watched(service, execution, clock, None, remains=not settings.history)
                 events = await while_jumping(watching, service.api, clock, execution.arn)
-        return await execution.describe(), events
+        return await service.api.get_execution(execution.arn), events
 
 
 async def _watched(
-    execution: ExecutionHandle[Any], clock: Callable[[], float], answering: Answering | None, *, remains: bool
+    service: DurableService,
+    execution: ExecutionHandle[Any],
+    clock: Callable[[], float],
+    answering: Answering | None,
+    *,
+    remains: bool,
 ) -> list[dict[str, Any]]:
     """The history, once the execution goes on no more."""
     events: list[dict[str, Any]] = []
     async with shown(sys.stderr, clock, remains=remains) as progress:
-        async for event in execution.events():
+        async for event in service.api.events(execution.arn):
             events.append(event)
             progress.take(event)
             if answering is not None:

@@ -91,7 +91,7 @@ class Contexts(Steps):
 
     def task_group(self) -> DurableTaskGroup[Self]:
         """``async with ctx.task_group() as group:`` and ``group.start_soon(func, *args, name=...)`` in it, which runs
-        ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.operations.group.DurableTaskGroup`."""
+        ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.DurableTaskGroup`."""
         return DurableTaskGroup(self.run_in_child_context)
 
     def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> Deadline:
@@ -108,5 +108,5 @@ class Contexts(Steps):
 
     def compensations(self) -> Compensations:
         """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
-        fails. See :class:`~durable_async.operations.compensation.Compensations`."""
+        fails. See :class:`~durable_async.Compensations`."""
         return Compensations(self.step)

@@ -10,5 +10,6 @@
 
 from durable_async.embedded.execution import ExecutionHandle
 from durable_async.embedded.service import DurableService, ExecutionSummary
+from durable_async.embedded.shapes import ExecutionDescription, HistoryEvent, Status
 
-__all__ = ["DurableService", "ExecutionHandle", "ExecutionSummary"]
+__all__ = ["DurableService", "ExecutionDescription", "ExecutionHandle", "ExecutionSummary", "HistoryEvent", "Status"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import attrs
 
+from durable_async.embedded.shapes import ExecutionDescription, HistoryEvent, Status
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
     ExecutionStoppedError,
     ExecutionTimedOutError,
 )
+from durable_async.raised import place_of
 from durable_async.service import arns
 from durable_async.service.answers import Closed
 from durable_async.service.api import DurableApi
@@ -67,17 +69,18 @@ class ExecutionHandle(Generic[ResultT]):
             raise _error(self.arn, closed)
         return await self._decode(self.arn, closed.result or "null")
 
-    async def status(self) -> str:
+    async def status(self) -> Status:
         """RUNNING, PAUSING, PAUSED, SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
-        return str((await self._service.api.get_execution(self.arn, include_data=False))["Status"])
+        status: Status = (await self._service.api.get_execution(self.arn, include_data=False))["Status"]
+        return status
 
-    async def describe(self) -> dict[str, Any]:
-        """Everything that ``GetDurableExecution`` answers, in its member names and epoch seconds."""
-        return await self._service.api.get_execution(self.arn)
+    async def describe(self) -> ExecutionDescription:
+        """Return everything that ``GetDurableExecution`` answers, in its member names and epoch seconds."""
+        return cast("ExecutionDescription", await self._service.api.get_execution(self.arn))
 
-    async def history(self) -> list[dict[str, Any]]:
-        """The events until now, in the shape of ``GetDurableExecutionHistory``."""
-        events: list[dict[str, Any]] = []
+    async def history(self) -> list[HistoryEvent]:
+        """Return the events until now, in the shape of ``GetDurableExecutionHistory``."""
+        events: list[HistoryEvent] = []
         marker: str | None = ""
         while marker is not None:
             page = await self._service.api.get_history(self.arn, marker=marker, max_items=1000)
@@ -85,15 +88,17 @@ class ExecutionHandle(Generic[ResultT]):
             marker = page.get("NextMarker")
         return events
 
-    def events(self, *, after: int = 0) -> AsyncGenerator[dict[str, Any]]:
+    def events(self, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
         """The events as they come, beginning with those there were, until the execution is closed.
 
         :param after: the ``EventId`` of the last event already seen
         """
-        return self._service.api.events(self.arn, after=after)
+        return cast("AsyncGenerator[HistoryEvent]", self._service.api.events(self.arn, after=after))
 
     async def stop(self, error: ErrorObject | None = None) -> None:
-        """Close the execution as STOPPED. One that is closed stays as it is.
+        """Close the execution as STOPPED, and run nothing of it afterwards: no compensation and no clean-up either.
+
+        One that is closed stays as it is.
 
         :param error: what those who wait for it are told
         """
@@ -124,10 +129,12 @@ class ExecutionHandle(Generic[ResultT]):
 def _error(arn: str, closed: Closed) -> ExecutionError:
     kind, otherwise = _ERRORS[closed.status]
     error: ErrorObject = closed.error or {}
+    stack_trace = tuple(error.get("StackTrace") or ())
     return kind(
         error.get("ErrorMessage") or otherwise,
         arn,
         error.get("ErrorType"),
         error.get("ErrorData"),
-        tuple(error.get("StackTrace") or ()),
+        stack_trace,
+        *place_of(stack_trace),
     )

@@ -18,9 +18,11 @@ import attrs
 from durable_async.arguments import check_plain_function
 from durable_async.callables import name_of_callable
 from durable_async.embedded.execution import ExecutionHandle
+from durable_async.embedded.shapes import Status
 from durable_async.engine.branches import entered
 from durable_async.engine.parking import Parking
 from durable_async.handler import DurableHandler
+from durable_async.raised import message_of
 from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import arns, own_tasks
 from durable_async.service.api import DurableApi
@@ -48,7 +50,7 @@ class ExecutionSummary:
 
     arn: str
     name: str
-    status: str
+    status: Status
     started: datetime
     ended: datetime | None
 
@@ -298,7 +300,7 @@ class DurableService:
         :raises ApiError: as :meth:`succeed_callback`
         """
         if isinstance(error, BaseException):
-            error = {"ErrorType": type(error).__name__, "ErrorMessage": str(error)}
+            error = {"ErrorType": type(error).__name__, "ErrorMessage": message_of(error)}
         await self._running().callback_failed(callback_id, error)
 
     async def heartbeat_callback(self, callback_id: str) -> None:

@@ -71,15 +71,16 @@ class Call:
         invocation = self.invocation
         self.coroutine = None
         self.branch.scope.unstarted.pop(self, None)
-        if invocation.admission is not None and not invocation.decided():
-            await invocation.admitted()
-        if invocation.decided() or self.branch.scope.is_closed():
-            await invocation.refuse()
-        operation = invocation.record.get(self.id)
-        if operation is None and (whole := invocation.record.whole) is not None:
+        while True:  # after each wait all of it is asked once more
+            if invocation.admission is not None and not invocation.decided():
+                await invocation.admitted()
+            if invocation.decided() or self.branch.scope.is_closed():
+                await invocation.refuse()
+            operation = invocation.record.get(self.id)
+            if operation is not None or (whole := invocation.record.whole) is None:
+                break
             with invocation.activity:
                 await asyncio.shield(whole)
-            operation = invocation.record.get(self.id)
         if operation is not None:
             self._compare(operation)
             if invocation.plugins is not None:
@@ -138,11 +139,14 @@ class Call:
         """Wait for the end of the invocation: what would happen now is not on record."""
         frontier(self, action)
         while True:
-            await self.park(None)
+            await self.park(self.invocation.record.get(self.id))
 
-    async def park(self, due: float | None) -> None:
-        """Wait until the service says something new; ``due`` (epoch seconds) is when it should."""
-        await self.invocation.parked(self.id, due)
+    async def park(self, seen: Operation | None, due: float | None = None) -> None:
+        """Wait until the record says something else about this operation than ``seen``, which the caller has read.
+
+        :param due: when the service should have something new, in epoch seconds; None if only the outside world knows
+        """
+        await self.invocation.parked(self.id, seen, due)
 
     def running(self) -> AbstractContextManager[None]:
         """Entered while something of this call runs that must not be cut short by a suspension."""

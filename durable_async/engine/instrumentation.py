@@ -83,7 +83,7 @@ class Instrumentation:
         """The workflow asks for an operation that is on record."""
         operation_id, status = operation["Id"], operation["Status"]
         if status in TERMINAL:
-            if operation_id in self._unread and not operation.get("ContextDetails", {}).get("ReplayChildren"):
+            if operation_id in self._unread and not (operation.get("ContextDetails") or {}).get("ReplayChildren"):
                 self._tell_end(self._unread.pop(operation_id))
         elif status != OperationStatus.READY and operation_id not in self._replayed:
             self._replayed[operation_id] = True
@@ -178,7 +178,7 @@ class Instrumentation:
             "request_id": self._request_id,
             "is_first_invocation": self._is_first,
             "execution_start_time": moment(execution.get("StartTimestamp")) if execution else None,
-            "execution_input": execution.get("ExecutionDetails", {}).get("InputPayload") if execution else None,
+            "execution_input": (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None,
             "operations": self._operations,
         }
 

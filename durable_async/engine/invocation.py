@@ -46,7 +46,7 @@ from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.threads import Threads, threads_of
 from durable_async.transport.base import DurableServiceClient
 from durable_async.wire.envelope import Envelope
-from durable_async.wire.operations import OperationUpdate
+from durable_async.wire.operations import Operation, OperationUpdate
 from durable_async.wire.timestamps import seconds
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -145,7 +145,7 @@ class Invocation:
             if self.record.execution() is None and not await self.loaded():
                 return self._silence or Suspended()
             execution = self.record.execution()
-            payload = execution.get("ExecutionDetails", {}).get("InputPayload") if execution else None
+            payload = (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None
             main = self._main = start_task(self._loop, Branch(self.workflow), workflow(payload))
             main.add_done_callback(self._on_main_done)
         try:
@@ -279,21 +279,22 @@ class Invocation:
         self._mismatch = error
         return error
 
-    async def parked(self, operation_id: str, due: float | None) -> None:
-        """Wait until the service says something new about the operation. The workflow cannot go on without it.
+    async def parked(self, operation_id: str, seen: Operation | None, due: float | None) -> None:
+        """Wait until the record says something else about the operation. The workflow cannot go on without it.
 
+        :param seen: the operation as the caller has read it
         :param due: when its timer should come due, in epoch seconds; None if it has none
         """
         self.activity.park()
         try:
-            await self.watched(operation_id, due)
+            await self.watched(operation_id, seen, due)
         finally:
             self.activity.resume()
 
-    async def watched(self, operation_id: str, due: float | None) -> None:
+    async def watched(self, operation_id: str, seen: Operation | None, due: float | None) -> None:
         """The same, for an operation that nobody waits for: it does not make the workflow suspend."""
-        change = self.record.change(operation_id)
-        if due is not None:
+        change = self.record.change(operation_id, seen)
+        if due is not None and not change.done():
             self.timers.add(operation_id, due)
         await change
 

@@ -2,7 +2,8 @@
 
 - raw: an operation stays the dict that arrived, until a call asks for it
 - replaced whole: the service sends whole operations, so a newer one takes the place of the older
-- whoever waits for a change of an operation is woken by the next state that names it
+- whoever waits for a change of an operation says which state it has seen, and is woken by any other: what comes between
+  the look and the wait is not lost
 """
 
 from __future__ import annotations
@@ -94,9 +95,17 @@ class Record:
         """Whether the context has recorded ends that this invocation has not come by yet."""
         return self._whole is not None or bool(self._unvisited.get(parent_id))
 
-    def change(self, operation_id: str) -> asyncio.Future[None]:
-        """Done when the service next says something about the operation. Each waiter has its own, and may cancel it."""
+    def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
+        """Return a future that is done when the operation is another than ``seen``, which may be so already.
+
+        Each waiter has its own, and may cancel it.
+
+        :param seen: what the waiter has decided on: between its look and this call the service may have said more
+        """
         change: asyncio.Future[None] = self._loop.create_future()
+        if self._operations.get(operation_id) != seen:
+            change.set_result(None)
+            return change
         self._changes[operation_id] = [*self._awaited(operation_id), change]
         return change
 

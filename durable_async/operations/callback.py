@@ -18,6 +18,7 @@ from durable_async.errors import (
     CallbackFailedError,
     CallbackTimeoutError,
     ContextMisuseError,
+    SerializationError,
     ServiceCallError,
 )
 from durable_async.operations.values import recorded
@@ -71,7 +72,7 @@ async def callback_id_of(call: Call, config: CallbackConfig) -> str:
 async def settled(call: Call) -> Operation:
     """The callback when it has ended, however it did."""
     while (record := await call.look()) is None or record["Status"] not in TERMINAL:
-        await call.park(None)
+        await call.park(record)
     return record
 
 
@@ -95,7 +96,14 @@ async def read_answer(call: Call, text: str | None, serializer: Serializer | Non
     """What the text says. Who answers may know nothing of JSON, so it is only read as such on demand."""
     if text is None or (serializer is None and described.type is NO_TYPE):
         return text
-    return await recorded(call, serializer or FOREIGN_JSON, text, described)
+    try:
+        return await recorded(call, serializer or FOREIGN_JSON, text, described)
+    except SerializationError as error:
+        raise SerializationError(
+            f"the answer to {call}",
+            f"{error.reason}. It is on record, and no other answer is taken: to ask once more, catch this error and "
+            "make another callback",
+        ) from None
 
 
 def _asked_here(call: Call) -> Call:

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVarTuple
 import attrs
 
 from durable_async.arguments import check_function
+from durable_async.errors import ContextMisuseError
 
 Ts = TypeVarTuple("Ts")
 Undo = Callable[[], Coroutine[Any, Any, Any]]
@@ -33,6 +34,7 @@ class Compensations:
     _step: Callable[..., Coroutine[Any, Any, Any]]
     _compensations: list[Undo] = attrs.field(factory=list[Undo], init=False)
     _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
+    _was_entered: bool = attrs.field(default=False, init=False)
 
     def add(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
         """If the block fails, run ``ctx.step(func, *args, **options)``.
@@ -51,6 +53,12 @@ class Compensations:
         self._cleanups.append(partial(self._step, func, *args, **options))
 
     async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise ContextMisuseError(
+                "a scope of compensations was entered twice, which would undo the first block's work once more. What "
+                "ctx.compensations() returns serves one 'async with' block: call ctx.compensations() for each"
+            )
+        self._was_entered = True
         return self
 
     async def __aexit__(

@@ -42,7 +42,7 @@ async def run_condition(
             case Raise(error):
                 raise call.failure(WaitForConditionError, error)
             case Park(until):
-                await call.park(until)
+                await call.park(record, until)
             case Run(attempt, start):
                 if start is Start.POSTED:
                     call.post(Action.START)

@@ -16,7 +16,7 @@ ContextT = TypeVar("ContextT")
 
 @attrs.frozen(eq=False)
 class BranchHandle(Generic[T]):
-    """A branch of a task group."""
+    """A branch of a task group, as ``group.start_soon`` returns it."""
 
     _task: asyncio.Task[T]
 

@@ -25,7 +25,7 @@ async def run_invoke(
 ) -> Any:
     record = await call.look() or await _start(call, function_name, payload, config)
     while record["Status"] not in TERMINAL:  # a target that cannot be invoked has failed already
-        await call.park(None)
+        await call.park(record)
         record = await call.look() or record
     details: ChainedInvokeDetails = record.get("ChainedInvokeDetails") or {}
     if record["Status"] == OperationStatus.SUCCEEDED:

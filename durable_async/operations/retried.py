@@ -9,6 +9,7 @@ from typing import Any
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
 from durable_async.errors import ContextMisuseError, NonDeterminismError
+from durable_async.raised import holds
 from durable_async.retry import StrategyLike, decide
 from durable_async.wire.ids import operation_id
 
@@ -32,9 +33,9 @@ async def run_retried(
         try:
             with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
                 return await body()
-        except (NonDeterminismError, ContextMisuseError):
-            raise
         except Exception as error:
+            if holds(error, (NonDeterminismError, ContextMisuseError)):
+                raise
             decision = decide(strategy, error, attempt, now() - started)
             if not decision.should_retry:
                 raise

@@ -20,9 +20,10 @@ from durable_async.errors import (
 from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async.operations.values import recorded, round_trip
+from durable_async.raised import holds
 from durable_async.retry import RetryDecision, decide
 from durable_async.serializers import SerializerContext
-from durable_async.wire.operations import Action, Operation
+from durable_async.wire.operations import Action
 from durable_async.wire.timestamps import seconds
 
 _HOPELESS = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
@@ -38,9 +39,9 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
             case Raise(error):
                 raise call.failure(StepError, error)
             case Park(until):
-                await call.park(until)
+                await call.park(record, until)
             case Interrupted(attempt):
-                await _end_failed(call, record, StepInterruptedError(call.id, call.name, attempt), attempt, config)
+                await _end_failed(call, StepInterruptedError(call.id, call.name, attempt), attempt, config)
             case Run(attempt, start):
                 if start is Start.COMMITTED:
                     await call.commit(Action.START)
@@ -51,19 +52,20 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
                     payload, result = await round_trip(call, config.serializer, value, described)
                     call.sized(payload)
                 except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
-                    await _end_failed(call, record, error, attempt, config)
+                    await _end_failed(call, error, attempt, config)
                 else:
                     await call.commit(Action.SUCCEED, Payload=payload)
                     return result
 
 
-async def _end_failed(call: Call, record: Operation | None, error: Exception, attempt: int, config: StepConfig) -> None:
+async def _end_failed(call: Call, error: Exception, attempt: int, config: StepConfig) -> None:
+    record = call.invocation.record.get(call.id)  # read after the attempt: when the first one began, nothing was there
     started = record.get("StartTimestamp") if record else None
     elapsed = timedelta(seconds=max(0.0, call.invocation.clock() - seconds(started))) if started else timedelta(0)
     try:
         decision = (
             RetryDecision.do_not_retry()
-            if isinstance(error, _HOPELESS)
+            if holds(error, _HOPELESS)
             else copy_context().run(decide, config.retry_strategy, error, attempt, elapsed)
         )
     except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be asked again

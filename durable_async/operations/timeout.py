@@ -19,8 +19,8 @@ from durable_async.engine.branches import Branch, Scope, calling_branch, entered
 from durable_async.engine.call import BlockExpired, Call
 from durable_async.engine.task_factory import start_task
 from durable_async.errors import ContextMisuseError, DurableTimeoutError
+from durable_async.operations.wait import scheduled_end
 from durable_async.wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
-from durable_async.wire.timestamps import seconds
 
 
 @attrs.define(eq=False)
@@ -30,11 +30,15 @@ class Deadline:
     _call: Call
     _timeout: timedelta
     _scope: Scope = attrs.field(init=False)
+    _was_entered: bool = attrs.field(default=False, init=False)
     _decided: Operation | None = attrs.field(default=None, init=False)
     _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     _cancelling: int = attrs.field(default=0, init=False)  # at the entry, or before the deadline cancelled
     _watch: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._scope = Scope(self._call.id, self._call.branch.scope)
 
     def expired(self) -> bool:
         """Whether the deadline has passed."""
@@ -42,7 +46,12 @@ class Deadline:
 
     async def __aenter__(self) -> Self:
         call = self._call
-        self._scope = Scope(call.id, call.branch.scope)
+        if self._was_entered:
+            raise ContextMisuseError(
+                f"the deadline {call.name or '(unnamed)'} was entered twice. What ctx.timeout() returns serves one "
+                "'async with' block: call ctx.timeout() for each"
+            )
+        self._was_entered = True
         self._cancelling = _cancelling()
         record = await call.enter()
         self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
@@ -120,13 +129,12 @@ class Deadline:
         assert owner is not None
         loop = asyncio.get_running_loop()
         branch = Branch(self._call.branch.workflow, self._call.branch.scope)
-        self._watch = start_task(loop, branch, self._expire(timer, record, owner))
+        self._watch = start_task(loop, branch, self._expire(timer, owner))
 
-    async def _expire(self, timer: Call, record: Operation, owner: asyncio.Task[object]) -> None:
-        while record["Status"] not in TERMINAL:
-            due = record.get("WaitDetails", {}).get("ScheduledEndTimestamp")
-            await timer.invocation.watched(timer.id, None if due is None else seconds(due))
-            record = timer.invocation.record.get(timer.id) or record
+    async def _expire(self, timer: Call, owner: asyncio.Task[object]) -> None:
+        invocation = timer.invocation
+        while (record := invocation.record.get(timer.id)) is not None and record["Status"] not in TERMINAL:
+            await invocation.watched(timer.id, record, scheduled_end(record))
         self._scope.expired = True
         self._scope.cancel_tasks()
         self._cancelled, self._cancelling = owner, owner.cancelling()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from durable_async.engine.call import Call
-from durable_async.wire.operations import TERMINAL, Action
+from durable_async.wire.operations import TERMINAL, Action, Operation, WaitDetails
 from durable_async.wire.timestamps import seconds as epoch_seconds
 
 
@@ -12,6 +12,12 @@ async def run_wait(call: Call, seconds: int) -> None:
     if record is None:
         record = await call.commit(Action.START, WaitOptions={"WaitSeconds": seconds})
     while record is None or record["Status"] not in TERMINAL:
-        due = record.get("WaitDetails", {}).get("ScheduledEndTimestamp") if record else None
-        await call.park(None if due is None else epoch_seconds(due))
+        await call.park(record, scheduled_end(record))
         record = await call.look()
+
+
+def scheduled_end(record: Operation | None) -> float | None:
+    """Return when the service will end a wait, in epoch seconds; None if the record does not say."""
+    details: WaitDetails = (record.get("WaitDetails") or {}) if record else {}
+    due = details.get("ScheduledEndTimestamp")
+    return None if due is None else epoch_seconds(due)

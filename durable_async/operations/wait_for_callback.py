@@ -15,7 +15,6 @@ import attrs
 
 from durable_async.config import StepConfig, WaitForCallbackConfig
 from durable_async.engine.call import Call
-from durable_async.engine.error_objects import error_type
 from durable_async.errors import (
     CallbackError,
     CallbackFailedError,
@@ -26,6 +25,7 @@ from durable_async.errors import (
 from durable_async.operations.callback import answer_of, callback_id_of, read_answer, settled
 from durable_async.operations.child import in_context
 from durable_async.operations.step import run_step
+from durable_async.raised import type_name
 from durable_async.serializers import SerializerContext
 from durable_async.wire.limits import NAME_LENGTH
 from durable_async.wire.operations import (
@@ -39,7 +39,7 @@ from durable_async.wire.operations import (
     UpdateDetails,
 )
 
-_KINDS = {error_type(kind): kind for kind in (CallbackFailedError, CallbackTimeoutError, CallbackSubmitterError)}
+_KINDS = {type_name(kind): kind for kind in (CallbackFailedError, CallbackTimeoutError, CallbackSubmitterError)}
 
 
 class NewCall(Protocol):
@@ -74,7 +74,8 @@ async def run_wait_for_callback(
     try:
         text = await in_context(call, partial(_answer, call, new_call, submitter, attempts, config))
     except CallbackError as error:
-        kind = error_type(type(error))
+        kind = type_name(type(error))
+        error.operation_id = None  # the inner operation: whoever asks for the place is told of the whole
         recorded = call.error_object(error, named=f"{kind}: {error.error_type}" if error.error_type else kind)
         await call.commit(Action.FAIL, Error=recorded)
         raise _failure(call, recorded) from None

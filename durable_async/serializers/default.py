@@ -147,12 +147,13 @@ def structure(tree: Any, context: SerializerContext) -> Any:
         return tree
     try:
         return _converter().structure(tree, declared)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a converter or a class of the user's raises
         from durable_async.serializers.reasons import reason
 
+        # Without the cause: its text may hold the value, and whoever logs this error would log that.
         raise SerializationError(
             context.operation, f"cannot be read as {type_name(declared)}: {reason(error)}"
-        ) from error
+        ) from None
 
 
 def unstructure(value: Any, context: SerializerContext) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.v import transform_error
 
+from durable_async.raised import text_of
 from durable_async.serializers.json_tree import type_name
 
 _SHOWN = 3
@@ -27,7 +28,7 @@ def _sentence(error: BaseException, declared: Any) -> str:
     if callable(details):  # pydantic's; its own text would hold the input
         found: Any = details(include_input=False)
         return _clipped("; ".join(": ".join(filter(None, (_place(each["loc"]), each["msg"]))) for each in found))
-    return _clipped(str(error)) or f"{type(error).__name__} for {type_name(declared)}"
+    return _clipped(text_of(error)) or f"{type(error).__name__} for {type_name(declared)}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

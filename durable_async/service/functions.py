@@ -11,7 +11,6 @@ import asyncio
 import inspect
 import json
 import time
-import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import attrs
 
 from durable_async.callables import is_coroutine_function
+from durable_async.raised import message_of, trace_of
 from durable_async.threads import Threads, threads_of
 from durable_async.wire.operations import ErrorObject
 
@@ -187,6 +187,6 @@ def error_object(error: BaseException) -> ErrorObject:
     """How Lambda reports an exception that left a handler: the bare class name, the text and the stack."""
     return {
         "ErrorType": type(error).__name__,
-        "ErrorMessage": str(error),
-        "StackTrace": traceback.format_tb(error.__traceback__),
+        "ErrorMessage": message_of(error),
+        "StackTrace": trace_of(error),
     }

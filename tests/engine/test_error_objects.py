@@ -36,7 +36,7 @@ def test_the_stack_trace_is_recorded():
 def test_an_operations_error_keeps_what_was_recorded():
     error = StepError("boom", "ValueError", "data", ("line 1", "line 2"))
     assert error_object(error, of="the execution") == {
-        "ErrorType": "durable_async.errors.StepError",
+        "ErrorType": "ValueError",
         "ErrorMessage": "boom",
         "ErrorData": "data",
         "StackTrace": ["line 1", "line 2"],

@@ -118,7 +118,7 @@ async def test_a_failure(emulator):
     closed = await emulator.caller.closed(await emulator.start("failing", {}))
     assert closed.status == "FAILED"
     assert (closed.error["ErrorType"], closed.error["ErrorMessage"]) == (
-        "durable_async.errors.StepError",
+        "durable_async.errors.NonRetryableError",
         "no such card",
     )
     assert closed.types == ["ExecutionStarted", "StepStarted", "StepFailed", "InvocationCompleted", "ExecutionFailed"]

@@ -102,7 +102,7 @@ def test_every_execution_ends_and_fails_only_where_a_strategy_gave_up(aftermath)
         (event,) = given_up
         assert error_of(event)["ErrorType"] == INTERRUPTED
         assert execution.status == "FAILED"
-        assert execution.error["ErrorType"] == "durable_async.errors.StepError"
+        assert execution.error["ErrorType"] == INTERRUPTED
         assert execution.error["ErrorMessage"] == error_of(event)["ErrorMessage"]
         assert f"attempt {ATTEMPTS} of step {event['Name']} was interrupted" in execution.error["ErrorMessage"]
 

@@ -244,7 +244,7 @@ async def test_retries_that_are_exhausted():
     ]
     (failed,) = details(events, "ExecutionFailed")
     assert failed["Error"]["Payload"] == closed.error == world.outputs[-1]["Error"]
-    assert closed.error["ErrorType"] == "durable_async.errors.StepError"
+    assert closed.error["ErrorType"] == "ConnectionError"
     assert closed.error["ErrorMessage"] == "no line 3"
     assert "in charge" in closed.error["StackTrace"][-1]
 

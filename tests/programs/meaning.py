@@ -25,7 +25,7 @@ from durable_async import (
     StepError,
     WaitForConditionError,
 )
-from durable_async.engine.error_objects import error_type
+from durable_async.raised import type_name
 
 from .program import (
     Answer,
@@ -81,7 +81,7 @@ def meaning(program: Program) -> Returned | Failed:
     try:
         return Returned(block_value(program.body, ""))
     except Exception as error:
-        return Failed(error_type(type(error)), str(error))
+        return Failed(type_name(type(error)), str(error))
 
 
 def fails(block: Block) -> bool:
@@ -128,7 +128,7 @@ def _value(statement: Statement, place: str) -> Any:
             return _condition(statement, place)
         case Invoke():
             if statement.fails:
-                kind = error_type(Broken) if statement.durable else Broken.__name__
+                kind = type_name(Broken) if statement.durable else Broken.__name__
                 raise InvokeFailedError(f"{place} is broken", kind)
             return place
         case Child() | Race():
@@ -161,7 +161,7 @@ def _settled(evaluate: Callable[[], Any]) -> Any:
 
 
 def _recorded(kind: type[OperationError], error: Exception) -> OperationError:
-    return kind(str(error), error_type(type(error)))
+    return kind(str(error), type_name(type(error)))
 
 
 def _in_context(evaluate: Callable[[], Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import timedelta
@@ -25,6 +24,7 @@ from durable_async.cli.text import dump_json, payload_as_json, with_local_times
 from durable_async.cli.verdict import tell
 from durable_async.cli.workflow import Workflow, load
 from durable_async.embedded import DurableService, ExecutionHandle
+from durable_async.service.clock import steady_time
 from durable_async.service.machine import InvocationRetryPolicy
 
 _MOST_FAILURES = 20  # of a handler that raises, in a row
@@ -104,10 +104,10 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, A
         execution_timeout=settings.timeout,
         retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
         grace=_GRACE if settings.store else timedelta(0),
-        clock=clock or time.time,
+        clock=clock or steady_time,
     ) as service:
         execution = await _started(service, workflow, settings)
-        watching = _watched(execution, clock or time.time, remains=not settings.history)
+        watching = _watched(execution, clock or steady_time, remains=not settings.history)
         if clock is not None:
             watching = while_jumping(watching, service.api, clock, execution.arn)
         events = await watching

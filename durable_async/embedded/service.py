@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -18,6 +17,7 @@ from durable_async.handler import DurableHandler
 from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import arns
 from durable_async.service.api import DurableApi
+from durable_async.service.clock import steady_time
 from durable_async.service.functions import plain_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.store.sqlite import SqliteStore
@@ -64,7 +64,8 @@ class DurableService:
     :param hot_idle: how long a suspended execution stays there
     :param grace: how long leaving waits for steps that are running
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
-    :param clock: epoch seconds. With another clock than the wall's, call ``api.fire_due`` after moving it
+    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
+        runs. With another one, call ``api.fire_due`` after moving it
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class DurableService:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         region: str = "us-east-1",
         account: str = "000000000000",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 from durable_async.service import answers, arns, machine
 from durable_async.service.answers import Closed, Started
+from durable_async.service.clock import steady_time
 from durable_async.service.errors import (
     AlreadyStartedError,
     InvalidParameterValueError,
@@ -43,7 +43,8 @@ class DurableApi:
     an unknown one as ResourceNotFound. Dict answers have the API's member names and epoch seconds.
 
     :param store: where executions are kept; None: in memory. The service closes it
-    :param clock: epoch seconds. With another clock than the wall's, call :meth:`fire_due` after moving it
+    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
+        runs. With another one, call :meth:`fire_due` after moving it
     :param default_execution_timeout: seconds, for functions registered without one
     :param retries: when an invocation is repeated that raised, crashed or ran too long
     :param retention_days: how long a closed execution is kept
@@ -54,7 +55,7 @@ class DurableApi:
         self,
         *,
         store: Store | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
         region: str = "us-east-1",
         account: str = "000000000000",
         default_execution_timeout: int = 366 * DAY,
@@ -188,7 +189,7 @@ class DurableApi:
             tenant_id=tenant_id,
         )
         existing = await self._runner.start(new)
-        if existing is not None and self._runner.expired(existing):
+        if existing is not None and self._runner.retention.is_over(existing):
             await self._runner.delete(existing)
             existing = await self._runner.start(new)
         return existing or new
@@ -386,7 +387,7 @@ class DurableApi:
         if reference is None:
             raise InvalidParameterValueError(f"Invalid durable execution ARN '{arn}'")
         execution = await self._store.load(reference.id)
-        if execution is None or execution.arn != arn or self._runner.expired(execution):
+        if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError(f"Durable execution not found: {arn}")
         return execution
 
@@ -418,7 +419,7 @@ class DurableApi:
         if place is None:
             raise InvalidParameterValueError("Invalid callback id")
         execution = await self._store.load(place[0])
-        if execution is None or self._runner.expired(execution):
+        if execution is None or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError("Callback not found")
         return execution
 

@@ -83,6 +83,22 @@ class StoreError(ApiError):
     status = 503
 
 
+class DamagedExecutionError(StoreError):
+    """What the service keeps of one execution cannot be read, although the rest of the store can.
+
+    Repeating the call does not help: restore the store from a backup, or delete the execution.
+
+    :ivar execution_id: of the execution that is damaged
+    """
+
+    def __init__(self, message: str, execution_id: str) -> None:
+        super().__init__(message)
+        self.execution_id = execution_id
+
+    def __reduce__(self) -> tuple[type[DamagedExecutionError], tuple[str, str]]:
+        return type(self), (self.message, self.execution_id)
+
+
 class ServiceClosedError(ApiError):
     """The service ends, and whoever waits for an execution has to come again."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import time
 import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from durable_async.service.clock import steady_time
 from durable_async.wire.operations import ErrorObject
 
 
@@ -63,7 +63,7 @@ async def within_deadline(request: InvocationRequest) -> AsyncGenerator[None]:
 
     :raises InvocationFailed: ``Sandbox.Timedout``; it came
     """
-    patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - time.time()
+    patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - steady_time()
     timeout = asyncio.timeout(patience)
     try:
         async with timeout:
@@ -134,7 +134,7 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the deadline; 900,000, Lambda's longest timeout, if there is none."""
-        return 900_000 if self.deadline_ms is None else max(0, self.deadline_ms - int(time.time() * 1000))
+        return 900_000 if self.deadline_ms is None else max(0, self.deadline_ms - int(steady_time() * 1000))
 
 
 @attrs.frozen

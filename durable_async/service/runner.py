@@ -3,7 +3,8 @@
 - a command runs without awaiting, so no two interleave and no lock is needed;
 - what a command changed is stored first, and only then done and answered;
 - what could not be stored has not happened: the store drops the execution, and the next command finds it as it was;
-- one task per running function, and one timer for everything.
+- one task per running function, and one timer for everything;
+- an execution that cannot be read is set aside, and keeps no other waiting.
 """
 
 from __future__ import annotations
@@ -18,34 +19,34 @@ from uuid import uuid4
 import attrs
 
 from durable_async.service import machine
-from durable_async.service.errors import ApiError, ServiceClosedError, StoreError
+from durable_async.service.chaining import ChainedInvokes
+from durable_async.service.errors import ApiError, DamagedExecutionError, ServiceClosedError, StoreError
 from durable_async.service.functions import InvocationFailed
-from durable_async.service.invoking import Invoker, invocation_end
+from durable_async.service.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
 from durable_async.service.listeners import Listeners
 from durable_async.service.machine import (
-    ChainedOutcome,
     Changes,
     Execution,
     ExecutionStatus,
+    Interrupted,
     Moment,
     NewExecution,
-    Parent,
 )
 from durable_async.service.registry import Registered, Registry
+from durable_async.service.retention import Retention
+from durable_async.service.slots import Place
 from durable_async.service.store import OpenExecution, Store
 from durable_async.service.timers import Alarm
-from durable_async.wire.operations import ErrorObject
+from durable_async.service.trial import Trial
 
 T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_DAY_MS = 24 * 60 * 60 * 1000
 _SWEEP_MS = 60 * 60 * 1000  # between two looks for executions whose retention is over
-_SWEEP_COUNT = 100  # deleted at once
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
 _STORE_SECONDS = 2.0  # until a store that failed is tried again
-_PROBATION_SECONDS = 60.0  # the longest that one suspicious invocation keeps the others waiting
+_TRIAL_SECONDS = 60.0  # the longest that a group of suspects keeps the next one waiting
 _TOLD = (ApiError, InvocationFailed)  # of a task: to whoever waits for it
 
 
@@ -74,11 +75,16 @@ class Runner:
         self._sweeper = Alarm(self.now_ms, lambda: self._spawn(self._sweep()))
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
-        self._probation = asyncio.Lock()
+        self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
+        self._chained = ChainedInvokes(registry, store, self.invoker, self)
+        self._trial = Trial({}, None)
+        self._culprit: str | None = None  # the only one that is likely to have ended the service before this one
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
+        self._running: dict[str, RunningInvocation] = {}  # by execution
+        self._set_aside: set[str] = set()  # executions that cannot be read
         self.draining: bool = False
 
     def now_ms(self) -> int:
@@ -101,9 +107,18 @@ class Runner:
         except BaseException:
             await self._store.aclose()
             raise
+        self._suspect([found for executions in self._left.values() for found in executions])
         self._sweeper.set("", self.now_ms() + _SWEEP_MS)
         for registered in self._registry.all():
             self._take_up(registered.name)
+
+    def _suspect(self, left: list[OpenExecution]) -> None:
+        """Find out what may have ended the service before this one."""
+        ran = [found for found in left if found.request_id is not None and not found.waiting]
+        self._culprit = machine.culprit(Interrupted(found.id, found.crashes) for found in ran)
+        crashes = {found.id: found.crashes for found in left} | {found.id: found.crashes + 1 for found in ran}
+        suspects = {execution_id: count for execution_id, count in crashes.items() if machine.is_suspect(count)}
+        self._trial = Trial(suspects, self._settings.retries.quarantine_after)
 
     def registered(self, registered: Registered) -> None:
         """A function is there: what waits for it goes on."""
@@ -115,20 +130,19 @@ class Runner:
         return {name: len(executions) for name, executions in self._left.items() if executions}
 
     def _take_up(self, name: str) -> None:
-        begun = {*self._invocations}  # by what came from outside before the function did
         for found in self._left.pop(name, ()):
-            if found.active and found.id not in begun:
-                self._spawn(self._insist(found.id, self._continue))
+            if found.active:
+                self._spawn(self.insist(found.id, partial(self._continue, found)))
             else:
-                self._alarm.set(found.id, found.due_ms)
+                self._alarm.set_unless_known(found.id, found.due_ms)
         for work in self._unregistered.pop(name, ()):
             self._spawn(work())
 
-    def _continue(self, execution: Execution, at: Moment) -> None:
+    def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
             if invoke.request is not None and invoke.held is None:
-                self._begin(invoke.request.target.name, partial(self._chain, execution.id, invoke.request))
-        machine.taken_up(execution, at)
+                self._chained.ask(execution.id, invoke.request)
+        machine.taken_up(execution, found.request_id, at, alone=found.id == self._culprit)
 
     async def aclose(self, grace: float) -> None:
         """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service
@@ -219,30 +233,41 @@ class Runner:
         try:
             await saved
         except StoreError:
-            if not self.draining:  # what was due is due still
-                self._alarm.set(execution.id, self.now_ms() + round(_STORE_SECONDS * 1000))
+            self._arm_again(execution.id)
             raise
         if changes.events:
             self.listeners.notify(execution.id)
 
-    async def _insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """Run a command that nobody else would repeat."""
+        await self.patiently(partial(self._once, execution_id, decide))
 
-        async def command() -> None:
-            execution = await self._store.load(execution_id)
-            if execution is not None:
-                await self.command(execution, partial(decide, execution))
+    async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+        execution = await self._store.load(execution_id)
+        if execution is not None:
+            await self.command(execution, partial(decide, execution))
 
-        await self._patiently(command)
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Repeat a call for as long as the store fails.
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call for as long as the store fails."""
+        :return: None if an execution has to be set aside
+        """
         while True:
             try:
                 return await call()
+            except DamagedExecutionError as damaged:
+                self._put_aside(damaged)
+                return None
             except StoreError as error:
                 logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
                 await asyncio.sleep(_STORE_SECONDS)
+
+    def _put_aside(self, damaged: DamagedExecutionError) -> None:
+        """Trying again does not help: leave the execution to whoever reads the log."""
+        self._alarm.set(damaged.execution_id, None)
+        if damaged.execution_id not in self._set_aside:
+            self._set_aside.add(damaged.execution_id)
+            logger.error("An execution is set aside until the service is started again: %s", damaged.message)
 
     # --- time ---
 
@@ -255,18 +280,27 @@ class Runner:
         due = self._alarm.pop_due()
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
-            await asyncio.gather(*(self._insist(execution_id, machine.fire_due) for execution_id in portion))
+            await asyncio.wait([self._spawn(self._fire(execution_id)) for execution_id in portion])
         if self._sweeper.pop_due():
             await self._sweep()
 
-    async def _sweep(self) -> None:
-        """Delete the executions whose retention is over, in small portions."""
+    async def _fire(self, execution_id: str) -> None:
+        """Try it once, so that the next portion need not wait for an execution whose store fails."""
         try:
-            deleted = _SWEEP_COUNT
-            while deleted == _SWEEP_COUNT:
-                deleted = await self._store.delete_closed(self._kept_from_ms(), _SWEEP_COUNT)
+            await self._once(execution_id, machine.fire_due)
+        except DamagedExecutionError as damaged:
+            self._put_aside(damaged)
         except StoreError as error:
-            logger.warning("Executions whose retention is over could not be deleted: %s", error.message)
+            logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
+            self._arm_again(execution_id)
+
+    def _arm_again(self, execution_id: str) -> None:
+        """The store failed, and what was due is due still."""
+        if not self.draining:
+            self._alarm.set(execution_id, self.now_ms() + round(_STORE_SECONDS * 1000))
+
+    async def _sweep(self) -> None:
+        await self.retention.sweep()
         if not self.draining:
             self._sweeper.set("", self.now_ms() + _SWEEP_MS)
 
@@ -278,14 +312,6 @@ class Runner:
         """Return when no function runs."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-
-    def expired(self, execution: Execution) -> bool:
-        """Whether its retention is over."""
-        return execution.ended_ms is not None and execution.ended_ms < self._kept_from_ms()
-
-    def _kept_from_ms(self) -> int:
-        """The retention of executions that ended before this is over."""
-        return self.now_ms() - self._settings.retention_days * _DAY_MS + 1
 
     async def delete(self, execution: Execution) -> None:
         self._alarm.set(execution.id, None)
@@ -310,15 +336,15 @@ class Runner:
             match effect:
                 case machine.InvokeHandler(request_id):
                     self._invocations[execution.id] = request_id
-                    self._begin(execution.function_name, partial(self._run, execution, request_id))
+                    self.begin(execution.function_name, partial(self._run, execution, request_id))
                 case machine.StartChained():
-                    self._begin(effect.target.name, partial(self._chain, execution.id, effect))
+                    self._chained.ask(execution.id, effect)
                 case machine.Quarantined(reason):
                     logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
 
-    def _begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something with a function, now or when it is registered."""
         if self._registry.get(function) is None:
             self._unregistered.setdefault(function, []).append(work)
@@ -328,37 +354,34 @@ class Runner:
     async def _run(self, execution: Execution, request_id: str) -> None:
         """One invocation of an execution's handler."""
         registered = self._registry[execution.function_name]
-        async with self.invoker.slots.taken(registered.name, _turn(execution)):
-            if execution.invocation is None or not execution.invocation.waiting:
-                await self._converse(registered, execution.id, request_id)
-                return
-            # If it ends the service once more, nobody else shall be suspected.
-            async with self._probation:
-                await self._insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
-                conversation = self._spawn(self._converse(registered, execution.id, request_id))
-                await asyncio.wait([conversation], timeout=_PROBATION_SECONDS)
-            await conversation
+        conversation = partial(self._take_place, registered, execution, request_id)
+        if not self._trial.concerns(execution.id) or not _is_waiting(execution, request_id):
+            await conversation()
+            return
+        async with self._trial.turn(execution.id):
+            watched = self._spawn(conversation())
+            await asyncio.wait([watched], timeout=_TRIAL_SECONDS)
+        await watched
 
-    async def _converse(self, registered: Registered, execution_id: str, request_id: str) -> None:
-        execution = await self._patiently(lambda: self._store.load(execution_id))
+    async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:
+        async with self.invoker.slots.taken(registered.name, _turn(execution)) as place:
+            if _is_waiting(execution, request_id):
+                await self.insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
+            await self._converse(registered, execution.id, request_id, place)
+
+    async def _converse(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
+        execution = await self.patiently(lambda: self._store.load(execution_id))
         if execution is not None:
             memory = registered.function.memory
             whole = memory is None or not memory.keeps(execution.arn)
             event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
                 request = self.invoker.request(registered, request_id, execution.tenant_id)
-                end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
-                await self._insist(execution_id, end)
+                with RunningInvocation.of_this_task(place).among(self._running, execution_id):
+                    end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
+                await self.insist(execution_id, end)
         if self._invocations.get(execution_id) == request_id:
             del self._invocations[execution_id]
-
-    async def _chain(self, execution_id: str, chained: machine.StartChained) -> None:
-        registered = self._registry[chained.target.name]
-        parent = Parent(execution_id, chained.operation_id)
-        if chained.child is None:
-            await self._chained_ended(parent, await self.invoker.target_outcome(registered, chained, execution_id))
-        else:
-            await self._start_child(parent, registered, chained, chained.child)
 
     async def invoke_plain(self, registered: Registered, event: Any, tenant_id: str | None) -> Any:
         """Cancelling this leaves the function running.
@@ -389,42 +412,27 @@ class Runner:
         except InvocationFailed as failed:
             logger.warning("the asynchronous invocation of %s failed: %s", registered.name, failed)
 
-    async def _start_child(
-        self, parent: Parent, registered: Registered, chained: machine.StartChained, child: machine.Child
-    ) -> None:
-        new = NewExecution(
-            id=child.id,
-            arn=child.arn,
-            name=child.name,
-            function_name=registered.name,
-            function_arn=registered.arn,
-            version=chained.target.version,
-            input=chained.payload,
-            timeout_seconds=registered.execution_timeout,
-            tenant_id=chained.tenant_id,
-            parent=parent,
-        )
-        try:
-            existing = await self._patiently(lambda: self.start(new))
-        except ServiceClosedError:
-            return  # the next service asks again
-        if existing is not None and not existing.open:  # an earlier service ended before it could tell
-            await self._chained_ended(parent, _outcome(existing))
-
     def _announce(self, execution: Execution) -> None:
         """The execution is closed: tell those who wait for it, the chained invoke that started it, and its function."""
+        if execution.status in (ExecutionStatus.STOPPED, ExecutionStatus.TIMED_OUT):
+            self._abandon(execution.id)
         self.listeners.announce(execution)
         registered = self._registry.get(execution.function_name)
         if registered is not None and registered.function.memory is not None:
             registered.function.memory.forget(execution.arn)
         if execution.parent is not None:
-            self._spawn(self._chained_ended(execution.parent, _outcome(execution)))
+            self._spawn(self._chained.ended(execution.parent, outcome_of(execution)))
 
-    async def _chained_ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
-        await self._insist(
-            parent.execution_id,
-            lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at),
-        )
+    def _abandon(self, execution_id: str) -> None:
+        """End the invocation of an execution that was closed from outside. Nobody waits until it has ended."""
+        if (running := self._running.get(execution_id)) is not None:
+            running.abandon()
+        if (request_id := self._invocations.pop(execution_id, None)) is not None:
+            self._spawn(
+                self.insist(
+                    execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
+                )
+            )
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -443,11 +451,7 @@ def _turn(execution: Execution) -> str:
     return execution.id if execution.parent is None else execution.parent.execution_id
 
 
-def _outcome(child: Execution) -> ChainedOutcome:
-    error: ErrorObject | None = child.error
-    if child.status is ExecutionStatus.TIMED_OUT:
-        error = {
-            "ErrorType": "ChainedInvoke.Timeout",
-            "ErrorMessage": f"CHAINED_INVOKE timed out after {child.timeout_seconds} seconds.",
-        }
-    return ChainedOutcome(str(child.status), child.result, error)
+def _is_waiting(execution: Execution, request_id: str) -> bool:
+    """Whether the invocation is a suspect's, which is not begun before its turn."""
+    invocation = execution.invocation
+    return invocation is not None and invocation.request_id == request_id and invocation.waiting

@@ -42,6 +42,7 @@ from durable_async.service.machine.progress import (
     fire_due,
 )
 from durable_async.service.machine.retries import InvocationRetryPolicy
+from durable_async.service.machine.suspects import Interrupted, culprit, group_size, is_suspect
 
 __all__ = [
     "ChainedOutcome",
@@ -52,6 +53,7 @@ __all__ = [
     "Execution",
     "ExecutionClosed",
     "ExecutionStatus",
+    "Interrupted",
     "InvocationRetryPolicy",
     "InvokeHandler",
     "Limits",
@@ -71,10 +73,13 @@ __all__ = [
     "callback_succeeded",
     "chained_invoke_ended",
     "checkpoint",
+    "culprit",
     "fire_due",
+    "group_size",
     "invocation_answered",
     "invocation_failed",
     "invocation_interrupted",
+    "is_suspect",
     "pause",
     "resume",
     "start",

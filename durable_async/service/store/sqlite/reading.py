@@ -18,7 +18,7 @@ _EVENTS = f"SELECT {', '.join(event_row.COLUMNS)} FROM events WHERE execution = 
 _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
 _OPEN = """
-    SELECT id, due_ms, active FROM executions
+    SELECT id, due_ms, active, request_id, waiting, crashes FROM executions
     WHERE function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')
 """
 # From each name to the next, so that it costs no more for many executions.
@@ -60,8 +60,8 @@ def events(
 
 def open_executions(function_name: str, connection: sqlite3.Connection) -> list[OpenExecution]:
     return [
-        OpenExecution(execution_id, due_ms, bool(active))
-        for execution_id, due_ms, active in connection.execute(_OPEN, (function_name,))
+        OpenExecution(execution_id, due_ms, bool(active), request_id, bool(waiting), crashes)
+        for execution_id, due_ms, active, request_id, waiting, crashes in connection.execute(_OPEN, (function_name,))
     ]
 
 

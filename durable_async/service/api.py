@@ -258,10 +258,17 @@ class DurableApi:
     # --- what operators call ---
 
     async def get_execution(self, arn: str, *, include_data: bool = True) -> dict[str, Any]:
-        execution = await self._execution(arn)
-        answer = answers.execution_answer(execution, self._retention_days, include_data=include_data)
-        await self._store.barrier()
-        return answer
+        async def answer() -> dict[str, Any]:
+            execution = await self._execution(arn)
+            return answers.execution_answer(execution, self._retention_days, include_data=include_data)
+
+        now = await answer()
+        while True:
+            before = now
+            await self._store.barrier()
+            now = await answer()
+            if now == before:  # or something could not be stored, and has not happened
+                return now
 
     async def get_history(
         self,
@@ -308,7 +315,8 @@ class DurableApi:
                     execution = await self._execution(arn)
                 if not execution.open:
                     await self._store.barrier()
-                    complete = True
+                    execution = await self._execution(arn)
+                    complete = not execution.open  # or its end could not be stored, and has not happened
 
     async def list_executions(
         self,

@@ -323,11 +323,14 @@ class Runner:
 
         :raises ServiceClosedError: the service ends before
         """
-        if execution.open:
-            self._check_open()
-            return await self.listeners.closed(execution.id)
-        await self._store.barrier()
-        return execution
+        while not execution.open:
+            await self._store.barrier()
+            kept = await self._store.load(execution.id)
+            if kept is None or not kept.open:
+                return execution
+            execution = kept  # its end could not be stored, and has not happened
+        self._check_open()
+        return await self.listeners.closed(execution.id)
 
     # --- effects ---
 
@@ -355,7 +358,7 @@ class Runner:
         """One invocation of an execution's handler."""
         registered = self._registry[execution.function_name]
         conversation = partial(self._take_place, registered, execution, request_id)
-        if not self._trial.concerns(execution.id) or not _is_waiting(execution, request_id):
+        if not self._trial.concerns(execution.id) or not machine.is_waiting(execution, request_id):
             await conversation()
             return
         async with self._trial.turn(execution.id):
@@ -365,7 +368,7 @@ class Runner:
 
     async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:
         async with self.invoker.slots.taken(registered.name, _turn(execution)) as place:
-            if _is_waiting(execution, request_id):
+            if machine.is_waiting(execution, request_id):
                 await self.insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
             await self._converse(registered, execution.id, request_id, place)
 
@@ -449,9 +452,3 @@ class Runner:
 def _turn(execution: Execution) -> str:
     """Under which turn an execution waits to be invoked: all that one execution started have one in common."""
     return execution.id if execution.parent is None else execution.parent.execution_id
-
-
-def _is_waiting(execution: Execution, request_id: str) -> bool:
-    """Whether the invocation is a suspect's, which is not begun before its turn."""
-    invocation = execution.invocation
-    return invocation is not None and invocation.request_id == request_id and invocation.waiting

@@ -78,3 +78,54 @@ async def test_a_kill_while_chained_children_exist_leaves_parents_and_children_w
         children = [each.status async for each in service.executions(child)]
     assert children == ["SUCCEEDED"] * FAMILIES
     assert disagreeing(left) == []
+
+
+class Plain:
+    """A function that hangs in the first life."""
+
+    hangs = True
+    calls = 0
+
+    async def __call__(self, event, context):
+        self.calls += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        return event
+
+
+async def test_a_call_that_comes_before_the_function_is_registered_leaves_nothing_unasked(tmp_path):
+    file = tmp_path / "w.db"
+    ids = []
+
+    async def keep(callback_id):
+        ids.append(callback_id)
+
+    @durable_execution
+    async def both(event: int, ctx: DurableContext) -> list[object]:
+        asked = ctx.wait_for_callback(keep, returns=str)
+        return [*await asyncio.gather(asked, ctx.invoke("plain", event, returns=int))]
+
+    async def register(service, plain):
+        async def call(event, context):
+            return await plain(event, context)
+
+        service.register(both)
+        service.register(call, name="plain")
+
+    plain = Plain()
+    async with DurableService(file, grace=timedelta(0)) as service:
+        await register(service, plain)
+        execution = await service.start(both, 5, name="x")
+        while not (ids and plain.calls and "CallbackStarted" in str(await execution.history())):
+            await asyncio.sleep(0.01)
+        while (await execution.history())[-1]["EventType"] != "InvocationCompleted":
+            await asyncio.sleep(0.01)
+        left = crash_image(file, "left")
+    again = Plain()
+    again.hangs = False
+    async with DurableService(left) as service:
+        await service.succeed_callback(ids[0], "yes")
+        await register(service, again)
+        async with asyncio.timeout(20):
+            assert await (await service.find(both, "x")).result() == ["yes", 5]
+    assert again.calls == 1

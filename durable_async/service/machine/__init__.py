@@ -26,6 +26,7 @@ from durable_async.service.machine.invocations import (
     invocation_answered,
     invocation_failed,
     invocation_interrupted,
+    is_waiting,
     taken_up,
     tell,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "invocation_failed",
     "invocation_interrupted",
     "is_suspect",
+    "is_waiting",
     "pause",
     "resume",
     "start",

@@ -56,8 +56,14 @@ def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) 
     return news(execution, invocation.token, changed)
 
 
+def is_waiting(execution: Execution, request_id: str) -> bool:
+    """Whether the invocation is the current one and a suspect's, which is not begun before its turn."""
+    invocation = execution.invocation
+    return invocation is not None and invocation.request_id == request_id and invocation.waiting
+
+
 def begun(execution: Execution, request_id: str) -> None:
-    """An invocation that was ``waiting`` is begun now. A crash from now on is its own."""
+    """An invocation that was ``waiting`` is begun now. It shares in a crash from now on."""
     if execution.invocation is not None and execution.invocation.request_id == request_id:
         execution.invocation.waiting = False
 

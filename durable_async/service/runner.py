@@ -46,7 +46,6 @@ logger: logging.Logger = logging.getLogger("durable_async.service")
 _SWEEP_MS = 60 * 60 * 1000  # between two looks for executions whose retention is over
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
 _STORE_SECONDS = 2.0  # until a store that failed is tried again
-_TRIAL_SECONDS = 60.0  # the longest that a group of suspects keeps the next one waiting
 _TOLD = (ApiError, InvocationFailed)  # of a task: to whoever waits for it
 
 
@@ -132,11 +131,18 @@ class Runner:
     def _take_up(self, name: str) -> None:
         for found in self._left.pop(name, ()):
             if found.active:
-                self._spawn(self.insist(found.id, partial(self._continue, found)))
+                self._trial.expect(found.id)
+                self._spawn(self._resume(found))
             else:
                 self._alarm.set_unless_known(found.id, found.due_ms)
         for work in self._unregistered.pop(name, ()):
             self._spawn(work())
+
+    async def _resume(self, found: OpenExecution) -> None:
+        try:
+            await self.insist(found.id, partial(self._continue, found))
+        finally:  # the invocation that this led to, if any, is in the line in the loop's next turn
+            asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
 
     def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
@@ -363,7 +369,7 @@ class Runner:
             return
         async with self._trial.turn(execution.id):
             watched = self._spawn(conversation())
-            await asyncio.wait([watched], timeout=_TRIAL_SECONDS)
+            await asyncio.wait([watched], timeout=self._trial.seconds(execution.id))
         await watched
 
     async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:

@@ -10,15 +10,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
-import attrs
-
-from durable_async.service.machine import group_size
-
-
-@attrs.define(eq=False)
-class _Waiting:
-    crashes: int
-    admitted: asyncio.Future[None]
+from durable_async.service.machine import group_order, group_size, trial_seconds
 
 
 class Trial:
@@ -32,39 +24,53 @@ class Trial:
         self._suspects = {**suspects}
         self._alike = Counter(self._suspects.values())
         self._quarantine_after = quarantine_after
-        self._line: list[_Waiting] = []
-        self._crashes = 0  # of each in the group that runs
-        self._running = 0
+        self._expected: set[str] = set()
+        self._line: dict[str, asyncio.Future[None]] = {}
+        self._running: set[str] = set()  # the group
+        self._crashes = 0  # of each in the group
         self._room = 0
 
     def concerns(self, execution_id: str) -> bool:
         """Whether the execution was a suspect when the service started."""
         return execution_id in self._suspects
 
+    def expect(self, execution_id: str) -> None:
+        """If this is a suspect, form no group before ``settled`` says that it is in the line, or will not come."""
+        if self.concerns(execution_id):
+            self._expected.add(execution_id)
+
+    def settled(self, execution_id: str) -> None:
+        self._expected.discard(execution_id)
+        self._admit()
+
+    def seconds(self, execution_id: str) -> float:
+        """The longest that this suspect keeps the next group waiting."""
+        return trial_seconds(self._suspects[execution_id])
+
     @asynccontextmanager
     async def turn(self, execution_id: str) -> AsyncGenerator[None]:
         """Entered while an invocation of a suspect is watched. Waits until its group's turn has come."""
-        waiting = _Waiting(self._suspects[execution_id], asyncio.get_running_loop().create_future())
-        self._line.append(waiting)
+        admitted = self._line[execution_id] = asyncio.get_running_loop().create_future()
         self._admit()
         try:
-            await waiting.admitted
+            await admitted
             yield
         finally:
-            if waiting in self._line:
-                self._line.remove(waiting)
-            else:
-                self._running -= 1
+            self._line.pop(execution_id, None)
+            self._running.discard(execution_id)
             self._admit()
 
     def _admit(self) -> None:
         """Let in whoever still belongs to the group that runs; when none runs, the next group."""
-        if self._running == 0 and self._line:
-            self._crashes = min(waiting.crashes for waiting in self._line)
+        if self._expected or not self._line:
+            return
+        if not self._running:
+            self._crashes = min(self._suspects[each] for each in self._line)
             self._room = group_size(self._alike[self._crashes], self._crashes, self._quarantine_after)
-        for waiting in [waiting for waiting in self._line if waiting.crashes == self._crashes][: self._room]:
-            self._line.remove(waiting)
-            self._room -= 1
-            self._running += 1
-            if not waiting.admitted.done():
-                waiting.admitted.set_result(None)
+        alike = [each for each in self._line if self._suspects[each] == self._crashes]
+        for each in group_order(alike, self._crashes)[: self._room]:
+            admitted = self._line.pop(each)
+            if not admitted.done():
+                self._room -= 1
+                self._running.add(each)
+                admitted.set_result(None)

@@ -118,10 +118,19 @@ def test_after_two_real_kills_all_run_at_once(tmp_path):
 class Suspects:
     """Suspects that run until the test ends them."""
 
-    def __init__(self, crashes, quarantine_after=10):
-        self.trial = Trial(crashes, quarantine_after)
+    def __init__(self, crashes, late=()):
+        self.trial = Trial(crashes, quarantine_after=10)
         self.running = []
-        self.tasks = {name: asyncio.create_task(self.run(name)) for name in crashes}
+        self.tasks = {}
+        for name in crashes:
+            self.trial.expect(name)
+        for name in crashes:
+            if name not in late:
+                self.come(name)
+
+    def come(self, name):
+        self.tasks[name] = asyncio.create_task(self.run(name))
+        asyncio.get_running_loop().call_soon(self.trial.settled, name)
 
     async def run(self, name):
         async with self.trial.turn(name):
@@ -145,23 +154,32 @@ async def turn():
 async def test_the_next_half_runs_when_the_first_has_ended():
     suspects = Suspects(dict.fromkeys("abcde", 3))
     await turn()
-    assert suspects.running == ["a", "b", "c"]
-    await suspects.end("a", "b")
+    assert suspects.running == ["e", "d", "c"]
+    await suspects.end("e", "d")
     assert suspects.running == ["c"]
     await suspects.end("c")
-    assert suspects.running == ["d", "e"]
-    await suspects.end("d", "e")
+    assert suspects.running == ["b", "a"]
+    await suspects.end("b", "a")
 
 
-async def test_those_in_fewer_crashes_are_cleared_first():
-    suspects = Suspects({"first": 4, "a": 4, "b": 3, "c": 3})
+async def test_those_in_fewer_crashes_are_cleared_first_when_all_have_come():
+    suspects = Suspects({"a": 4, "b": 4, "c": 3, "late": 3}, late=["late"])
     await turn()
-    assert suspects.running == ["first"]  # it came when no other was known to come
-    await suspects.end("first")
-    assert suspects.running == ["b"]
+    assert suspects.running == []
+    suspects.come("late")
+    await turn()
+    assert suspects.running == ["late"]
+    for ended, next_ in (("late", ["c"]), ("c", ["a"]), ("a", ["b"])):
+        await suspects.end(ended)
+        assert suspects.running == next_
     await suspects.end("b")
-    assert suspects.running == ["c"]
-    await suspects.end("c")
+
+
+async def test_one_that_does_not_come_keeps_no_other_waiting():
+    suspects = Suspects({"a": 4, "gone": 3}, late=["gone"])
+    await turn()
+    suspects.trial.settled("gone")
+    await turn()
     assert suspects.running == ["a"]
     await suspects.end("a")
 
@@ -170,7 +188,7 @@ async def test_who_is_cancelled_in_the_line_keeps_no_other_waiting():
     suspects = Suspects(dict.fromkeys("abc", 9))
     await turn()
     await suspects.end("b")
-    assert suspects.running == ["a"]
-    await suspects.end("a")
     assert suspects.running == ["c"]
     await suspects.end("c")
+    assert suspects.running == ["a"]
+    await suspects.end("a")

@@ -43,7 +43,14 @@ from durable_async.service.machine.progress import (
     fire_due,
 )
 from durable_async.service.machine.retries import InvocationRetryPolicy
-from durable_async.service.machine.suspects import Interrupted, culprit, group_size, is_suspect
+from durable_async.service.machine.suspects import (
+    Interrupted,
+    culprit,
+    group_order,
+    group_size,
+    is_suspect,
+    trial_seconds,
+)
 
 __all__ = [
     "ChainedOutcome",
@@ -76,6 +83,7 @@ __all__ = [
     "checkpoint",
     "culprit",
     "fire_due",
+    "group_order",
     "group_size",
     "invocation_answered",
     "invocation_failed",
@@ -89,4 +97,5 @@ __all__ = [
     "stop",
     "taken_up",
     "tell",
+    "trial_seconds",
 ]

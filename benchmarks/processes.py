@@ -86,6 +86,7 @@ def _environment(service: Service | None) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.upper().startswith(("AWS_", "HTTP"))}
     ours |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
     ours |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)  # or this package is compiled at each start, and the installed peers not
     ours |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     if service is not None:
         ours["AWS_ENDPOINT_URL_LAMBDA"] = service.url

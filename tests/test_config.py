@@ -11,6 +11,7 @@ from durable_async.config import StepConfig, StepSemantics, duration_seconds
 from durable_async.retry import RetryDecision, RetryStrategy, decide
 from durable_async.serializers import JsonSerializer
 from durable_async.wire.limits import DELAY_SECONDS
+from tests.ids import stable
 
 
 class OfMine:
@@ -36,7 +37,7 @@ def test_a_step_without_a_config_is_attempted_once():
         {"serializer": JsonSerializer()},
         {"timeout": timedelta(milliseconds=1)},
     ],
-    ids=str,
+    ids=stable,
 )
 def test_what_a_step_may_be_configured_with(options):
     config = StepConfig(**options)
@@ -55,7 +56,7 @@ def test_what_a_step_may_be_configured_with(options):
         ({"timeout": timedelta(seconds=-1)}, ValueError, "timeout"),
         ({"timeout": 30}, TypeError, r"timeout must be a datetime\.timedelta, not 30"),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_what_it_may_not(options, error, message):
     with pytest.raises(error, match=message):
@@ -77,7 +78,7 @@ def test_a_config_is_a_frozen_value():
         (timedelta(hours=1), 3600),
         (timedelta(seconds=DELAY_SECONDS), DELAY_SECONDS),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_duration_is_whole_seconds_rounded_up(duration, seconds):
     assert duration_seconds(duration, what="the wait") == seconds
@@ -92,7 +93,7 @@ def test_a_duration_is_whole_seconds_rounded_up(duration, seconds):
         (30, TypeError, r"the wait must be a datetime\.timedelta, not 30"),
         (None, TypeError, "the wait"),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_durations_that_cannot_be_waited_for(duration, error, message):
     with pytest.raises(error, match=message):

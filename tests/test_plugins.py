@@ -33,6 +33,7 @@ from durable_async.plugins import (
     UserFunctionOutcome,
 )
 from durable_async.service import Limits
+from tests.ids import stable
 
 from .world import Clock, Crash, World
 
@@ -843,7 +844,7 @@ async def test_a_class_serves_one_invocation_and_an_object_all():
     assert counts == [(True, 1), (False, 1), (True, 2), (False, 1)]
 
 
-@pytest.mark.parametrize("source", [object(), object, "a name", None], ids=repr)
+@pytest.mark.parametrize("source", [object(), object, "a name", None], ids=stable)
 def test_what_is_no_plugin_is_refused_where_it_is_registered(source):
     with pytest.raises(TypeError, match="derived from DurablePlugin"):
         durable_execution(plugins=[source])(work)

@@ -31,12 +31,12 @@ from durable_async import (
 from durable_async.errors import HistoryError, OperationLabel
 from durable_async.replay import (
     Continues,
-    Deed,
     Diverges,
     EndsDifferently,
-    Omits,
+    NextAction,
     ReplayReport,
     Replays,
+    Skips,
     replay,
 )
 from durable_async.service.answers import Closed
@@ -175,7 +175,7 @@ async def test_the_same_code_replays_and_nothing_runs(workflow):
     ran: list[int] = []
     report = await replayed(partial(workflow, ran=ran), recording)
     assert report.finding == Replays(), report
-    assert report.passed and report.omitted == report.ahead == ()
+    assert report.passed and report.skipped == report.next_operations == ()
     assert ran == []
 
 
@@ -186,8 +186,8 @@ async def test_the_history_up_to_any_event_is_gone_on_with(workflow):
     for count in range(1, len(events)):
         report = await replayed(partial(workflow, ran=ran), (arn, events[:count]))
         assert isinstance(report.finding, Continues), f"{events[count - 1]}\n{report}"
-        assert report.omitted == ()
-        assert report.ahead or report.finding.ends or report.finding.waits_for
+        assert report.skipped == ()
+        assert report.next_operations or report.finding.ends or report.finding.waits_for
     assert ran == []
 
 
@@ -267,7 +267,7 @@ async def test_a_renamed_step_diverges():
         where=f"test_replay.py:{line}",
     )
     assert str(report).startswith(
-        f"diverges: test_replay.py:{line}: the code asks for Step 'pay', on record is Step 'charge'\n"
+        f"diverges: test_replay.py:{line}: the code calls Step 'pay', but Step 'charge' is recorded in its place\n"
     )
 
 
@@ -305,7 +305,7 @@ async def test_a_further_step_does_not_end_as_it_did():
 
     report = await replayed(further, await recorded(original))
     assert report.finding == EndsDifferently(Closed("SUCCEEDED", '"done"'), None)
-    assert [str(ahead) for ahead in report.ahead] == ["begins Step 'ship'"]
+    assert [str(each) for each in report.next_operations] == ["starts Step 'ship'"]
 
 
 async def test_a_step_that_is_gone_is_omitted():
@@ -314,8 +314,8 @@ async def test_a_step_that_is_gone_is_omitted():
         return "done"
 
     report = await replayed(shorter, await recorded(original))
-    assert report.finding == Omits()
-    assert [str(operation) for operation in report.omitted] == ["Step 'charge'"]
+    assert report.finding == Skips()
+    assert [str(operation) for operation in report.skipped] == ["Step 'charge'"]
     assert "not called any more: Step 'charge'" in str(report)
     assert not report.passed
 
@@ -330,8 +330,8 @@ async def test_a_step_that_is_gone_from_an_open_execution_is_omitted():
         return "done"
 
     report = await replayed(shorter, await recorded(waits, until=0))
-    assert report.finding == Omits()
-    assert [str(operation) for operation in report.omitted] == ["Step 'charge'", "Wait 'a day'"]
+    assert report.finding == Skips()
+    assert [str(operation) for operation in report.skipped] == ["Step 'charge'", "Wait 'a day'"]
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ async def test_an_open_execution_waits():
     report = await replayed(waits, await recorded(waits, until=0))
     assert report.finding.ends is None
     assert [str(each) for each in report.finding.waits_for] == ["Callback 'approval'", "Wait 'a day'"]
-    assert report.ahead == ()
+    assert report.next_operations == ()
     assert report.passed
 
 
@@ -403,7 +403,7 @@ async def test_what_begins_in_a_context_that_begins_is_left_out():
 
     arn, events = await recorded(original)
     report = await replayed(longer, (arn, events[:5]))
-    assert [str(ahead) for ahead in report.ahead] == ["begins RunInChildContext 'new'"]
+    assert [str(each) for each in report.next_operations] == ["starts RunInChildContext 'new'"]
 
 
 @pytest.mark.parametrize("semantics", StepSemantics)
@@ -414,8 +414,8 @@ async def test_an_attempt_that_was_interrupted_is_not_made(semantics):
     arn, events = await recorded(interrupted)
     ran: list[int] = []
     report = await replayed(partial(interrupted, ran=ran), (arn, events[:2]))
-    deed = Deed.ENDS if semantics is StepSemantics.AT_MOST_ONCE_PER_RETRY else Deed.ATTEMPTS
-    assert [ahead.deed for ahead in report.ahead] == [deed]
+    action = NextAction.ENDS if semantics is StepSemantics.AT_MOST_ONCE_PER_RETRY else NextAction.ATTEMPTS
+    assert [each.action for each in report.next_operations] == [action]
     assert ran == []
 
 
@@ -542,8 +542,8 @@ async def test_as_json():
     }
     shown = (await replayed(original, (arn, events[:2]))).as_json()
     assert shown["Finding"] == "Continues"
-    [ahead] = shown["Ahead"]
-    assert (ahead["Deed"], ahead["Name"], ahead["Within"]) == ("attempts", "reserve", [])
+    [following] = shown["NextOperations"]
+    assert (following["Action"], following["Name"], following["Within"]) == ("attempts", "reserve", [])
 
 
 # --- any program ---
@@ -669,7 +669,7 @@ def test_a_program_with_another_end_does_not_replay(program, seed, longer):
         await run.report()
         report = await run.replayed(other)
         assert isinstance(report.finding, EndsDifferently), f"{report}\n{program}"
-        assert (report.finding.now is None) == longer == bool(report.ahead)
+        assert (report.finding.now is None) == longer == bool(report.next_operations)
         assert run.wrong == []
 
     on_virtual_time(check())

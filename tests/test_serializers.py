@@ -37,6 +37,7 @@ from durable_async.serializers import (
 )
 from durable_async.serializers.converter import make_converter
 from durable_async.serializers.iso_duration import format_duration, parse_duration
+from tests.ids import stable
 
 JSON = JsonSerializer()
 ID = UUID(int=5)
@@ -223,7 +224,7 @@ ROUND_TRIPS = [
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "text"), ROUND_TRIPS, ids=lambda each: None if each is None else str(each)[:50]
+    ("value", "kind", "text"), ROUND_TRIPS, ids=lambda each: None if each is None else stable(each)
 )
 def test_a_value_comes_back_as_the_type_it_was(value, kind, text):
     recorded = written(value, kind)
@@ -252,9 +253,9 @@ def test_a_value_comes_back_as_the_type_it_was(value, kind, text):
         ({"a": (ID,)}, {"a": [str(ID)]}),
         ({Word.YES: 1}, {"yes": 1}),
     ],
-    ids=str,
+    ids=stable,
 )
-@pytest.mark.parametrize("kind", [NO_TYPE, Any, object], ids=str)
+@pytest.mark.parametrize("kind", [NO_TYPE, Any, object], ids=stable)
 def test_without_a_type_plain_json_comes_back(value, back, kind):
     assert read(written(value, kind), kind) == back
 
@@ -273,7 +274,7 @@ def test_objects_may_hold_what_a_type_has_no_field_for():
         ('"2024-05-06T10:00:00Z"', datetime, datetime(2024, 5, 6, 10, tzinfo=UTC)),
         ('"P1W"', timedelta, timedelta(weeks=1)),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_other_languages_may_write_it_otherwise(text, kind, value):
     back = read(text, kind)
@@ -320,7 +321,7 @@ for _ in range(100_000):
         (CYCLE, list[Any], "$: the value contains itself"),
         (DEEP, NO_TYPE, "$: the value contains itself, or is nested too deeply"),
     ],
-    ids=lambda each: str(each)[:40] if isinstance(each, str) else "",
+    ids=lambda each: stable(each) if isinstance(each, str) else "",
 )
 def test_what_would_not_come_back_is_refused_with_its_place(value, kind, reason):
     with pytest.raises(SerializationError) as refused:
@@ -369,7 +370,7 @@ def test_what_would_not_come_back_is_refused_with_its_place(value, kind, reason)
         ("5", Socket, "$: nothing is known about how to read Socket"),
         (json.dumps(["x"] * 9), list[int], "; and 6 more"),
     ],
-    ids=lambda each: str(each)[:40],
+    ids=stable,
 )
 def test_what_cannot_be_read_is_refused_with_its_place(text, kind, reason):
     with pytest.raises(SerializationError) as refused:
@@ -626,7 +627,7 @@ async def test_a_serializer_that_fails_is_named():
         ("x", str, "x"),
         (None, Card | None, None),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_an_event_is_read_as_its_annotation(tree, kind, value):
     assert structure(tree, asked(kind)) == value
@@ -757,7 +758,7 @@ def decorated(func):
         (lambda: 1, NO_TYPE),
         (len, NO_TYPE),
     ],
-    ids=lambda each: getattr(each, "__qualname__", str(each))[:50],
+    ids=lambda each: getattr(each, "__qualname__", stable(each))[:50],
 )
 def test_the_type_of_a_result(func, kind):
     assert return_type(func) == kind
@@ -780,7 +781,7 @@ def handler(event: Order, ctx: "Missing") -> None: ...  # noqa: F821
         (decorated(handler), Order),
         (len, NO_TYPE),
     ],
-    ids=lambda each: getattr(each, "__qualname__", str(each))[:50],
+    ids=lambda each: getattr(each, "__qualname__", stable(each))[:50],
 )
 def test_the_type_of_an_event(func, kind):
     assert parameter_type(func) == kind

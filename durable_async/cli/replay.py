@@ -38,14 +38,14 @@ from durable_async.replay import ReplayReport, replay
 def replay_history(
     target: Target, handler: str, *, history: Any, execution: str | None, arn: str | None, as_json: bool
 ) -> None:
-    """Run today's code against a recorded history, and say whether it still does what that says.
+    """Run today's code against a recorded history, and report whether it still does the same.
 
-    Every operation on record is served from the record. Where the record ends the code stops: no step's body runs, and
+    Recorded operations are answered from the record, and the code stops where the record ends. No step's body runs and
     nothing is written. HISTORY is a file, or - for stdin: what "history --json" prints, or what
     "aws lambda get-durable-execution-history --include-execution-data" does.
 
-    The exit code is 0 if the code replays the history or, if that is of an open execution, goes on after it; 1 if it
-    diverges, ends differently or omits what is on record.
+    The exit code is 0 if the code replays the history, or goes on after it if the execution is open. It is 1 if the
+    code diverges, ends differently or skips recorded operations.
     """
     if (history is None) == (execution is None):
         raise click.UsageError("give a HISTORY or --execution, one of them")

@@ -1,11 +1,11 @@
-"""Running the code of today against a history of yesterday, with no side effects.
+"""Run today's code against a recorded history, without side effects.
 
     report = await replay(fulfil, json.loads(Path("order-1017.json").read_text()))
     assert report.passed, report
 
-Every operation that is on record is served from the record, and where the record ends the code stops: no body of a step
-or condition runs, nothing is written, no function is invoked, no plugin is told. The workflow's own code runs, and so
-do serializers: one that keeps payloads elsewhere reads them there, and may store one again.
+Recorded operations are answered from the record, and the code stops where the record ends. No body of a step or
+condition runs, nothing is written, no function is invoked and no plugin is called. The workflow's own code runs, and so
+do serializers: a serializer that keeps payloads elsewhere reads them there, and may store one again.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from durable_async.engine.outcomes import Broken, Failed, Outcome, Returned, Sup
 from durable_async.errors import HistoryError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay.report import (
-    Ahead,
     Continues,
-    Deed,
     Diverges,
     EndsDifferently,
     Finding,
-    Omits,
+    NextAction,
+    NextOperation,
     PlacedOperation,
     ReplayReport,
     Replays,
+    Skips,
 )
 from durable_async.replay.route import Route
 from durable_async.service.answers import Closed
@@ -42,17 +42,17 @@ from durable_async.wire.envelope import Envelope
 from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
 
 __all__ = [
-    "Ahead",
     "Closed",
     "Continues",
-    "Deed",
     "Diverges",
     "EndsDifferently",
     "Finding",
-    "Omits",
+    "NextAction",
+    "NextOperation",
     "PlacedOperation",
     "ReplayReport",
     "Replays",
+    "Skips",
     "replay",
 ]
 
@@ -62,14 +62,14 @@ _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__)
 async def replay(
     handler: DurableHandler[Any, Any], history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
 ) -> ReplayReport:
-    """Whether ``handler`` does what the history says.
+    """Check that ``handler`` still does what the history says.
 
-    :param history: what ``GetDurableExecutionHistory`` answers with ``IncludeExecutionData``, as JSON values: one
-        answer, a list of answers, or a list of events; also as printed by ``aws lambda get-durable-execution-history``.
-        It may be of an execution that is open
-    :param execution_arn: a history does not name it, and ``ctx.uuid`` and ``ctx.random`` derive from it
+    :param history: the answer of ``GetDurableExecutionHistory`` with ``IncludeExecutionData``, as JSON values: one
+        answer, a list of answers, or a list of events. The output of ``aws lambda get-durable-execution-history`` works
+        too. The execution may still be open
+    :param execution_arn: ``ctx.uuid`` and ``ctx.random`` derive from it, and a history does not contain it
     :param lambda_context: what the workflow gets as ``ctx.lambda_context``
-    :raises HistoryError: the history is incomplete, without its data, of another execution, or none
+    :raises HistoryError: ``history`` is not a history, is incomplete, has no data, or is of another execution
     :raises StorageUnavailableError: a payload is kept elsewhere, and cannot be read there
     """
     exported = read_history(history)
@@ -90,8 +90,8 @@ async def replay(
         execution_arn=arn,
         recorded=len(execution.operations) - 1,
         reached=len(route.reached_ids),
-        ahead=route.ahead(),
-        omitted=() if isinstance(finding, Diverges) else route.omitted(),  # from there on nothing was called
+        next_operations=route.next_operations(),
+        skipped=() if isinstance(finding, Diverges) else route.skipped(),  # from there on nothing was called
     )
 
 
@@ -114,13 +114,13 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
     ended = Closed(str(execution.status), execution.result, execution.error) if execution.answered else None
     if ended is not None and (now is None or not _same(ended, now)):
         return EndsDifferently(ended, now)
-    if route.omitted():
-        return Omits()
+    if route.skipped():
+        return Skips()
     return Replays() if ended is not None else Continues(now, route.waits_for())
 
 
 def _same(recorded: Closed, now: Closed) -> bool:
-    """But for stack traces, and for how JSON is spaced."""
+    """Compare two ends, without stack traces and without the spacing of JSON."""
     before, after = recorded.error or {}, now.error or {}
     return (
         recorded.status == now.status
@@ -137,7 +137,7 @@ def _value(text: str | None) -> str | None:
 
 
 def _where(error: BaseException) -> str | None:
-    """The innermost line of the traceback that is neither ours nor asyncio's."""
+    """The innermost line of the traceback that is outside this package and asyncio."""
     lines = [
         f"{Path(frame.f_code.co_filename).name}:{line}"
         for frame, line in walk_tb(error.__traceback__)
@@ -147,8 +147,8 @@ def _where(error: BaseException) -> str | None:
 
 
 class _Silent:
-    """A service that takes what is written and says nothing. Nothing that matters is written: only STARTs that nobody
-    waits for, and a result that is too large for the answer."""
+    """A service that accepts checkpoints and changes nothing. It gets STARTs that nothing awaits, and results too large
+    for the answer."""
 
     result: str | None = None
 

@@ -1,4 +1,4 @@
-"""What a replay of a recorded history found."""
+"""The result of replaying a recorded history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from durable_async.service.answers import Closed
 
 @attrs.frozen
 class PlacedOperation:
-    """:ivar within: the contexts around it, the innermost first"""
+    """An operation and where it is.
+
+    :ivar within: the contexts around it, the innermost first
+    """
 
     operation_id: str
     label: OperationLabel
@@ -23,35 +26,39 @@ class PlacedOperation:
         return " in ".join(str(label) for label in (self.label, *self.within))
 
 
-class Deed(StrEnum):
-    BEGINS = "begins"
+class NextAction(StrEnum):
+    """What the code would do with an operation."""
+
+    STARTS = "starts"
     ATTEMPTS = "attempts"
     ENDS = "ends"
 
 
 @attrs.frozen
-class Ahead:
-    """What the code would do next that is not on record: begin an operation, attempt one that is on record as begun, or
-    end one."""
+class NextOperation:
+    """What the code would do next that is not on record.
 
-    deed: Deed
+    :ivar action: start the operation, attempt one that is recorded as started, or end one
+    """
+
+    action: NextAction
     operation: PlacedOperation
 
     def __str__(self) -> str:
-        return f"{self.deed} {self.operation}"
+        return f"{self.action} {self.operation}"
 
 
 @attrs.frozen
 class Replays:
-    """The same operations, the same end."""
+    """The code calls the same operations and ends in the same way."""
 
 
 @attrs.frozen
 class Continues:
-    """The workflow had not ended, and goes on from where it stood.
+    """The workflow had not ended, and the code goes on from where it stood.
 
-    :ivar ends: how, if all it still does is end
-    :ivar waits_for: what it came by that time, a callback or another function has to end
+    :ivar ends: how the workflow ends, if ending is all that it still does; else None
+    :ivar waits_for: the operations that only time, a callback or another function can end
     """
 
     ends: Closed | None
@@ -60,11 +67,12 @@ class Continues:
 
 @attrs.frozen
 class Diverges:
-    """The code asks for another operation than the one on record in its place.
+    """The code calls another operation than the one that is recorded in its place.
 
-    :ivar recorded: what is there, ``within`` which contexts, the innermost first
-    :ivar requested: what was called
-    :ivar where: the line of the workflow that called it, ``orders.py:41``; None if no line of it was found
+    :ivar recorded: the recorded operation
+    :ivar requested: the operation that the code calls
+    :ivar within: the contexts around the recorded operation, the innermost first
+    :ivar where: the line of the workflow that calls it, such as ``orders.py:41``; None if none was found
     """
 
     operation_id: str
@@ -76,9 +84,10 @@ class Diverges:
 
 @attrs.frozen
 class EndsDifferently:
-    """
+    """The workflow had ended, and the code ends in another way or not at all.
+
     :ivar recorded: how the workflow ended
-    :ivar now: how it ends with this code; None: it does not, what it does instead is in ``ReplayReport.ahead``
+    :ivar now: how it ends with this code. None if it does not end: ``ReplayReport.next_operations`` says what it does
     """
 
     recorded: Closed
@@ -86,54 +95,57 @@ class EndsDifferently:
 
 
 @attrs.frozen
-class Omits:
-    """The code does not call operations any more that are on record, and goes on, or ends, as if it did. Which these
-    are is in ``ReplayReport.omitted``.
+class Skips:
+    """The code no longer calls some recorded operations, and otherwise goes on or ends as before.
+    ``ReplayReport.skipped`` lists them.
 
-    Where a failure cancels other branches, or the code takes the first that is done, those others may get less far in
-    a replay than they did; that is no change of the code.
+    Where a failure cancels other branches, or the code takes the first that is done, the others may get less far in a
+    replay than they did. Their operations are listed too, although the code has not changed.
     """
 
 
-Finding = Replays | Continues | Diverges | EndsDifferently | Omits
+Finding = Replays | Continues | Diverges | EndsDifferently | Skips
 
 
 @attrs.frozen
 class ReplayReport:
-    """
-    :ivar execution_arn: None if neither the history nor the caller named it. Then what the workflow derives by
-        ``ctx.uuid`` and ``ctx.random`` is not what it was
-    :ivar recorded: how many operations are on record
-    :ivar reached: how many of them the code came by. What stands in contexts that have ended, it does not enter
-    :ivar ahead: what the code would do next that is not on record
-    :ivar omitted: what is on record and the code should have come by, and did not
+    """What a replay found.
+
+    :ivar execution_arn: None if neither the history nor the caller named it. ``ctx.uuid`` and ``ctx.random`` then give
+        other values than they did
+    :ivar recorded: the number of recorded operations
+    :ivar reached: how many of them the code called. A replay does not enter contexts that have ended
+    :ivar next_operations: what the code would do next that is not on record
+    :ivar skipped: recorded operations that the code should have called and did not
     """
 
     finding: Finding
     execution_arn: str | None
     recorded: int
     reached: int
-    ahead: tuple[Ahead, ...] = ()
-    omitted: tuple[PlacedOperation, ...] = ()
+    next_operations: tuple[NextOperation, ...] = ()
+    skipped: tuple[PlacedOperation, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether the code does what the history says, as far as that goes."""
+        """True if the code does what the history says, as far as the history goes."""
         return isinstance(self.finding, Replays | Continues)
 
     def __str__(self) -> str:
-        """Some lines for people, the first of which is the finding."""
-        lines = [_sentence(self.finding), f"on record: {self.recorded} operations, come by: {self.reached}"]
-        lines += [f"next: it {ahead}" for ahead in self.ahead]
+        """Return lines for people. The first one is the finding."""
+        lines = [_sentence(self.finding), f"on record: {self.recorded} operations, reached: {self.reached}"]
+        lines += [f"next: it {each}" for each in self.next_operations]
         if isinstance(self.finding, Continues):
             lines += [f"waiting: {operation}" for operation in self.finding.waits_for]
-        lines += [f"not called any more: {operation}" for operation in self.omitted]
+        lines += [f"not called any more: {operation}" for operation in self.skipped]
         if self.execution_arn is None and not self.passed:
-            lines.append("the execution's ARN is not known, so ctx.uuid() and ctx.random() give other values than then")
+            lines.append(
+                "the ARN is not known, so ctx.uuid() and ctx.random() give other values than in the recorded run"
+            )
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs, in the manner of the API. Members that say nothing are left out."""
+        """Return the report as plain JSON values, named in the style of Lambda's API, without empty members."""
         members = {
             "Finding": type(self.finding).__name__,
             "Passed": self.passed,
@@ -141,8 +153,10 @@ class ReplayReport:
             "RecordedOperations": self.recorded,
             "ReachedOperations": self.reached,
             **_members(self.finding),
-            "Ahead": [{"Deed": str(each.deed), **_operation(each.operation)} for each in self.ahead],
-            "Omitted": [_operation(each) for each in self.omitted],
+            "NextOperations": [
+                {"Action": str(each.action), **_operation(each.operation)} for each in self.next_operations
+            ],
+            "Skipped": [_operation(each) for each in self.skipped],
         }
         return {name: value for name, value in members.items() if value not in (None, [])}
 
@@ -156,11 +170,11 @@ def _sentence(finding: Finding) -> str:
         case Diverges(_, recorded, requested, within, where):
             place = f"{where}: " if where else ""
             on_record = " in ".join(map(str, (recorded, *within)))
-            return f"diverges: {place}the code asks for {requested}, on record is {on_record}"
+            return f"diverges: {place}the code calls {requested}, but {on_record} is recorded in its place"
         case EndsDifferently(recorded, now):
-            return f"ends differently: on record is {_end_line(recorded)}, now it {_end_now(now)}"
-        case Omits():
-            return "omits: operations on record are not called any more"
+            return f"ends differently: {_end_line(recorded)} is recorded, now it {_end_now(now)}"
+        case Skips():
+            return "skips: the code no longer calls some recorded operations"
         case _:
             assert_never(finding)
 
@@ -178,7 +192,7 @@ def _end_line(end: Closed) -> str:
 
 def _members(finding: Finding) -> dict[str, Any]:
     match finding:
-        case Replays() | Omits():
+        case Replays() | Skips():
             return {}
         case Continues(ends, waits_for):
             return {"Now": _end(ends), "WaitsFor": [_operation(each) for each in waits_for]}

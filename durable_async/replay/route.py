@@ -1,4 +1,4 @@
-"""Which operations a workflow comes by in a replay: those on record, those beyond, and those it should have."""
+"""Which operations a workflow reaches in a replay, which it would start next, and which it should have reached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from durable_async.engine.branches import Scope
 from durable_async.engine.observer import ObservedCall
 from durable_async.errors import OperationLabel
-from durable_async.replay.report import Ahead, Deed, PlacedOperation
+from durable_async.replay.report import NextAction, NextOperation, PlacedOperation
 from durable_async.service.derive import DerivedExecution
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.wire.ids import operation_id
@@ -21,15 +21,17 @@ _BATCHES = {SubType.MAP, SubType.PARALLEL}
 
 @attrs.define(eq=False)
 class Route:
-    """Notes where a workflow comes along. Implements ``engine.observer.Observer``.
+    """Notes the operations that a workflow reaches. Implements ``engine.observer.Observer``.
 
-    :ivar reached_ids: of the operations on record that it came by
+    :ivar reached_ids: the ids of the recorded operations among them
     """
 
     execution: DerivedExecution
     reached_ids: set[str] = attrs.field(factory=set[str], init=False)
     _recorded: dict[str, OperationRecord] = attrs.field(init=False)
-    _stops: dict[str, tuple[Deed, ObservedCall]] = attrs.field(factory=dict[str, tuple[Deed, ObservedCall]], init=False)
+    _stops: dict[str, tuple[NextAction, ObservedCall]] = attrs.field(
+        factory=dict[str, tuple[NextAction, ObservedCall]], init=False
+    )
 
     def __attrs_post_init__(self) -> None:
         self._recorded = {operation.id: operation for operation in self.execution.operations}
@@ -43,10 +45,10 @@ class Route:
         self.reached_ids.add(operation["Id"])
 
     def stopped(self, call: ObservedCall, action: Action) -> None:
-        """``call`` has come to the end of the record."""
-        begins = Deed.ATTEMPTS if call.id in self._recorded else Deed.BEGINS
-        deed = begins if action is Action.START else Deed.ENDS
-        self._stops.setdefault(call.id, (deed, call))
+        """``call`` has reached the end of the record."""
+        starts = NextAction.ATTEMPTS if call.id in self._recorded else NextAction.STARTS
+        next_action = starts if action is Action.START else NextAction.ENDS
+        self._stops.setdefault(call.id, (next_action, call))
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
         raise AssertionError(f"attempt {attempt} of {call.id} is beyond the record")
@@ -61,34 +63,34 @@ class Route:
         del call, function_name
         return None
 
-    # --- what is to be told of it ---
+    # --- for the report ---
 
-    def ahead(self) -> tuple[Ahead, ...]:
-        """What the workflow would do next. What it would do in a context that it would begin is left out."""
+    def next_operations(self) -> tuple[NextOperation, ...]:
+        """What the workflow would do next, except inside contexts that it would start itself."""
         return tuple(
-            Ahead(deed, PlacedOperation(call.id, _label_of(call), self._around(call)))
-            for deed, call in self._stops.values()
-            if not any(self._begins(context_id) for context_id in _scopes(call))
+            NextOperation(action, PlacedOperation(call.id, _label_of(call), self._around(call)))
+            for action, call in self._stops.values()
+            if not any(self._starts(context_id) for context_id in _scopes(call))
         )
 
     def waits_for(self) -> tuple[PlacedOperation, ...]:
-        """What the workflow came by that only time or the world outside can end."""
+        """The reached operations that only time or the outside world can end."""
         return tuple(
             self._placed(operation)
             for operation in self.execution.operations
             if operation.awaited and operation.id in self.reached_ids
         )
 
-    def omitted(self) -> tuple[PlacedOperation, ...]:
-        """What the workflow should have come by and did not: what is on record and no ended context hides."""
+    def skipped(self) -> tuple[PlacedOperation, ...]:
+        """The recorded operations that the workflow did not reach and that no ended context hides."""
         hidden = {self.execution.id: False}
-        omitted: list[PlacedOperation] = []
+        skipped: list[PlacedOperation] = []
         for operation in self.execution.operations[1:]:
             around = self._recorded.get(operation.parent_id or self.execution.id)
             hidden[operation.id] = around is None or hidden[around.id] or self._is_hidden(operation, around)
             if not hidden[operation.id] and operation.id not in self.reached_ids:
-                omitted.append(self._placed(operation))
-        return tuple(omitted)
+                skipped.append(self._placed(operation))
+        return tuple(skipped)
 
     def within(self, recorded_id: str) -> tuple[OperationLabel, ...]:
         """The contexts around an operation on record, the innermost first."""
@@ -103,11 +105,11 @@ class Route:
         left_behind = operation.end_ms is None or operation.end_ms > around.end_ms
         return left_behind or not around.replay_children or _is_deadline(operation, around)
 
-    def _begins(self, context_id: str) -> bool:
-        return context_id in self._stops and self._stops[context_id][0] is Deed.BEGINS
+    def _starts(self, context_id: str) -> bool:
+        return context_id in self._stops and self._stops[context_id][0] is NextAction.STARTS
 
     def _ends(self, context_id: str) -> bool:
-        return context_id in self._stops and self._stops[context_id][0] is Deed.ENDS
+        return context_id in self._stops and self._stops[context_id][0] is NextAction.ENDS
 
     def _placed(self, operation: OperationRecord) -> PlacedOperation:
         return PlacedOperation(operation.id, _label(operation), self.within(operation.id))

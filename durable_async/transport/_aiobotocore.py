@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
-from aiobotocore.session import get_session  # type: ignore[import-untyped]
+from aiobotocore.hooks import AioHierarchicalEmitter  # type: ignore[import-untyped]
+from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 from botocore import xform_name  # type: ignore[import-untyped]
 from botocore.exceptions import (  # type: ignore[import-untyped]
     BotoCoreError,
@@ -110,10 +111,20 @@ class Connection:
             await self._life.aclose()
 
 
+class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
+    """Registers handlers without looking at their signatures.
+
+    A session registers 120 of botocore's own. To inspect each takes longer than to make the client.
+    """
+
+    def _verify_accept_kwargs(self, func: object) -> bool:  # noqa: ARG002 - botocore names it
+        return True
+
+
 @cache
 def shared_session() -> Any:
     """The process's own session: it holds the credentials, and what was read from disk."""
-    session = cast("Any", get_session())
+    session = cast("Any", AioSession(event_hooks=_Emitter()))
     loader = LambdaLoader(session.get_component("data_loader"))
     loader.warm_up()
     session.register_component("data_loader", loader)

@@ -24,7 +24,7 @@ def test_of_a_store(recorded):
     store, _ = recorded
     ended = durable_async("replay", "workflows:fulfil", "--execution", "fulfil/order-1017", "--store", store)
     assert ended.code == 0, ended.err
-    assert ended.lines == ["replays: the same operations, the same end", "on record: 7 operations, come by: 3"]
+    assert ended.lines == ["replays: the same operations, the same end", "on record: 7 operations, reached: 3"]
     assert "doubling" not in ended.out + ended.err
 
 
@@ -49,7 +49,7 @@ def test_of_a_service(service):
     ended = service("replay", "workflows:ask", "--execution", arn)
     assert (ended.code, ended.lines) == (
         0,
-        ["continues", "on record: 1 operations, come by: 1", "waiting: Callback 'approval'"],
+        ["continues", "on record: 1 operations, reached: 1", "waiting: Callback 'approval'"],
     )
 
 
@@ -57,7 +57,7 @@ def test_other_code_exits_with_1(recorded):
     ended = durable_async("replay", "workflows:ask", "-", stdin=recorded[1])
     assert ended.code == 1
     assert ended.lines[0].startswith("diverges: workflows.py:")
-    assert "the code asks for Callback 'approval', on record is Map 'each'" in ended.lines[0]
+    assert "the code calls Callback 'approval', but Map 'each' is recorded in its place" in ended.lines[0]
 
 
 def test_json(recorded):

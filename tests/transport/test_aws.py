@@ -1,6 +1,7 @@
 """The AWS transport against a real HTTP server, and its trims against aiobotocore as it comes."""
 
 import asyncio
+import gc
 import os
 import random
 import subprocess
@@ -630,3 +631,25 @@ def test_preloading_twice_reads_once():
     session = shared_session()
     preload()
     assert shared_session() is session
+
+
+def test_the_shared_session_has_the_handlers_of_a_stock_one(stock_session):
+    def handlers(session):
+        return [
+            (event, handler)
+            for event in ("before-call.lambda.Invoke", "before-parameter-build.lambda", "needs-retry.lambda", "getattr")
+            for handler in session.get_component("event_emitter")._emitter._handlers.prefix_search(event)
+        ]
+
+    assert handlers(shared_session()) == handlers(stock_session) != []
+
+
+def test_loading_aiobotocore_leaves_the_garbage_collector_as_it_was():
+    preload()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        preload()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -28,7 +29,6 @@ from durable_async.service.machine import (
     Changes,
     Execution,
     ExecutionStatus,
-    Interrupted,
     Moment,
     NewExecution,
 )
@@ -77,7 +77,6 @@ class Runner:
         self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
         self._chained = ChainedInvokes(registry, store, self.invoker, self)
         self._trial = Trial({}, None)
-        self._culprit: str | None = None  # the only one that is likely to have ended the service before this one
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
@@ -106,18 +105,11 @@ class Runner:
         except BaseException:
             await self._store.aclose()
             raise
-        self._suspect([found for executions in self._left.values() for found in executions])
+        left = chain.from_iterable(self._left.values())
+        self._trial = Trial.after(left, self._settings.retries.quarantine_after)
         self._sweeper.set("", self.now_ms() + _SWEEP_MS)
         for registered in self._registry.all():
             self._take_up(registered.name)
-
-    def _suspect(self, left: list[OpenExecution]) -> None:
-        """Find out what may have ended the service before this one."""
-        ran = [found for found in left if found.request_id is not None and not found.waiting]
-        self._culprit = machine.culprit(Interrupted(found.id, found.crashes) for found in ran)
-        crashes = {found.id: found.crashes for found in left} | {found.id: found.crashes + 1 for found in ran}
-        suspects = {execution_id: count for execution_id, count in crashes.items() if machine.is_suspect(count)}
-        self._trial = Trial(suspects, self._settings.retries.quarantine_after)
 
     def registered(self, registered: Registered) -> None:
         """A function is there: what waits for it goes on."""
@@ -148,7 +140,7 @@ class Runner:
         for invoke in execution.asked.values():
             if invoke.request is not None and invoke.held is None:
                 self._chained.ask(execution.id, invoke.request)
-        machine.taken_up(execution, found.request_id, at, alone=found.id == self._culprit)
+        machine.taken_up(execution, found.request_id, at, alone=found.id == self._trial.culprit)
 
     async def aclose(self, grace: float) -> None:
         """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from durable_async.service.machine import group_order, group_size, trial_seconds
+from durable_async.service.machine import Interrupted, culprit, group_order, group_size, is_suspect, trial_seconds
+from durable_async.service.store import OpenExecution
 
 
 class Trial:
@@ -18,9 +19,11 @@ class Trial:
 
     :param suspects: by execution id, in how many crashes in a row each was when the service started
     :param quarantine_after: of the retry policy
+    :ivar culprit: the only execution that is likely to have ended the earlier service, if there is one
     """
 
-    def __init__(self, suspects: Mapping[str, int], quarantine_after: int | None) -> None:
+    def __init__(self, suspects: Mapping[str, int], quarantine_after: int | None, blamed: str | None = None) -> None:
+        self.culprit: str | None = blamed
         self._suspects = {**suspects}
         self._alike = Counter(self._suspects.values())
         self._quarantine_after = quarantine_after
@@ -29,6 +32,19 @@ class Trial:
         self._running: set[str] = set()  # the group
         self._crashes = 0  # of each in the group
         self._room = 0
+
+    @classmethod
+    def after(cls, left: Iterable[OpenExecution], quarantine_after: int | None) -> Trial:
+        """For a service that starts with what an earlier one left, which may have been ended by it."""
+        crashes: dict[str, int] = {}
+        ran: list[Interrupted] = []
+        for found in left:
+            running = found.request_id is not None and not found.waiting
+            crashes[found.id] = found.crashes + running
+            if running:
+                ran.append(Interrupted(found.id, found.crashes))
+        suspects = {execution_id: count for execution_id, count in crashes.items() if is_suspect(count)}
+        return cls(suspects, quarantine_after, culprit(ran))
 
     def concerns(self, execution_id: str) -> bool:
         """Whether the execution was a suspect when the service started."""

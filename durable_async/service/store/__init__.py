@@ -58,9 +58,9 @@ class OpenExecution:
     id: str
     due_ms: int | None
     active: bool
-    request_id: str | None
-    waiting: bool
-    crashes: int
+    request_id: str | None = None
+    waiting: bool = False
+    crashes: int = 0
 
 
 class Store(Protocol):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import attrs
 
 from durable_async.service.api import DurableApi
+from durable_async.service.clock import steady_time
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class VirtualClock:
     _ahead: float = attrs.field(init=False, default=0.0)
 
     def __call__(self) -> float:
-        return time.time() + self._ahead
+        return steady_time() + self._ahead
 
     def jump_to(self, seconds: float) -> None:
         """Never back."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, redirect_stdout
 from datetime import timedelta
@@ -28,6 +27,7 @@ from durable_async.cli.traces import traces_at_the_end
 from durable_async.cli.verdict import tell
 from durable_async.cli.workflow import Workflow, load
 from durable_async.embedded import DurableService, ExecutionHandle
+from durable_async.service.clock import steady_time
 from durable_async.service.machine import InvocationRetryPolicy
 
 _MOST_FAILURES = 20  # of a handler that raises, in a row
@@ -109,14 +109,14 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, A
         execution_timeout=settings.timeout,
         retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
         grace=_GRACE if settings.store else timedelta(0),
-        clock=clock or time.time,
+        clock=clock or steady_time,
     ) as service:
         with traces_at_the_end(sys.stderr):
             execution = await _started(service, workflow, settings)
             if clock is None:
                 async with AsyncExitStack() as stack:
                     answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
-                    events = await _watched(service, execution, time.time, answering, remains=not settings.history)
+                    events = await _watched(service, execution, steady_time, answering, remains=not settings.history)
             else:  # who would answer has no time
                 watching = _watched(service, execution, clock, None, remains=not settings.history)
                 events = await while_jumping(watching, service.api, clock, execution.arn)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from durable_async.raised import message_of
 from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import arns, own_tasks
 from durable_async.service.api import DurableApi
+from durable_async.service.clock import steady_time
 from durable_async.service.errors import ServiceClosedError
 from durable_async.service.functions import plain_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
@@ -80,7 +80,8 @@ class DurableService:
     :param grace: how long leaving waits for steps that are running. What does not end when it is cancelled then is
         abandoned at most 7 seconds later. A cancellation while it leaves cuts ``grace`` short; a second one, the rest
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
-    :param clock: epoch seconds. With another clock than the wall's, call ``api.fire_due`` after moving it
+    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
+        runs. With another one, call ``api.fire_due`` after moving it
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class DurableService:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         region: str = "us-east-1",
         account: str = "000000000000",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")

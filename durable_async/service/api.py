@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +9,7 @@ from uuid import uuid4
 
 from durable_async.service import answers, arns, machine, own_tasks, parsing
 from durable_async.service.answers import Closed, Started
+from durable_async.service.clock import steady_time
 from durable_async.service.errors import (
     AlreadyStartedError,
     InvalidParameterValueError,
@@ -43,7 +43,8 @@ class DurableApi:
     an unknown one as ResourceNotFound. Dict answers have the API's member names and epoch seconds.
 
     :param store: where executions are kept; None: in memory. The service closes it
-    :param clock: epoch seconds. With another clock than the wall's, call :meth:`fire_due` after moving it
+    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
+        runs. With another one, call :meth:`fire_due` after moving it
     :param default_execution_timeout: seconds, for functions registered without one
     :param retries: when an invocation is repeated that raised, crashed or ran too long
     :param retention_days: how long a closed execution is kept
@@ -55,7 +56,7 @@ class DurableApi:
         self,
         *,
         store: Store | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
         region: str = "us-east-1",
         account: str = "000000000000",
         default_execution_timeout: int = 366 * DAY,
@@ -197,7 +198,7 @@ class DurableApi:
             tenant_id=tenant_id,
         )
         existing = await self._runner.start(new)
-        if existing is not None and self._runner.expired(existing):
+        if existing is not None and self._runner.retention.is_over(existing):
             await self._runner.delete(existing)
             existing = await self._runner.start(new)
         return existing or new
@@ -267,10 +268,17 @@ class DurableApi:
     # --- what operators call ---
 
     async def get_execution(self, arn: str, *, include_data: bool = True) -> dict[str, Any]:
-        execution = await self._execution(arn)
-        answer = answers.execution_answer(execution, self._retention_days, include_data=include_data)
-        await self._store.barrier()
-        return answer
+        async def answer() -> dict[str, Any]:
+            execution = await self._execution(arn)
+            return answers.execution_answer(execution, self._retention_days, include_data=include_data)
+
+        now = await answer()
+        while True:
+            before = now
+            await self._store.barrier()
+            now = await answer()
+            if now == before:  # or something could not be stored, and has not happened
+                return now
 
     async def get_history(
         self,
@@ -317,7 +325,8 @@ class DurableApi:
                     execution = await self._execution(arn)
                 if not execution.open:
                     await self._store.barrier()
-                    complete = True
+                    execution = await self._execution(arn)
+                    complete = not execution.open  # or its end could not be stored, and has not happened
 
     async def list_functions(self) -> dict[str, Any]:
         """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
@@ -409,7 +418,7 @@ class DurableApi:
         if reference is None:
             raise InvalidParameterValueError(f"Invalid durable execution ARN '{arn}'")
         execution = await self._store.load(reference.id)
-        if execution is None or execution.arn != arn or self._runner.expired(execution):
+        if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError(f"Durable execution not found: {arn}")
         return execution
 
@@ -441,7 +450,7 @@ class DurableApi:
         if place is None:
             raise InvalidParameterValueError("Invalid callback id")
         execution = await self._store.load(place[0])
-        if execution is None or self._runner.expired(execution):
+        if execution is None or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError("Callback not found")
         return execution
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +19,7 @@ import attrs
 
 from durable_async.callables import is_coroutine_function
 from durable_async.raised import message_of, trace_of
+from durable_async.service.clock import steady_time
 from durable_async.threads import Threads, threads_of
 from durable_async.wire.operations import ErrorObject
 
@@ -66,7 +66,7 @@ async def within_deadline(request: InvocationRequest) -> AsyncGenerator[None]:
 
     :raises InvocationFailed: ``Sandbox.Timedout``; it came
     """
-    patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - time.time()
+    patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - steady_time()
     timeout = asyncio.timeout(patience)
     try:
         async with timeout:
@@ -137,7 +137,7 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the deadline; 900,000, Lambda's longest timeout, if there is none."""
-        return 900_000 if self.deadline_ms is None else max(0, self.deadline_ms - int(time.time() * 1000))
+        return 900_000 if self.deadline_ms is None else max(0, self.deadline_ms - int(steady_time() * 1000))
 
 
 @attrs.frozen

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 from uuid import uuid4
 
+import attrs
+
 from durable_async.service import machine
 from durable_async.service.functions import Function, InvocationFailed, InvocationRequest
-from durable_async.service.machine import ChainedOutcome, Execution, Moment
+from durable_async.service.machine import ChainedOutcome, Execution, ExecutionStatus, Moment
 from durable_async.service.registry import Registered
-from durable_async.service.slots import Slots
+from durable_async.service.slots import Place, Slots
+from durable_async.wire.operations import ErrorObject
 
 
 class Invoker:
@@ -56,6 +61,36 @@ class Invoker:
         return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))
 
 
+@attrs.frozen(eq=False)
+class RunningInvocation:
+    """A function's call that goes on in ``task`` and holds ``place``."""
+
+    task: asyncio.Task[Any]
+    place: Place
+
+    @classmethod
+    def of_this_task(cls, place: Place) -> RunningInvocation:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("An invocation runs in a task.")
+        return cls(task, place)
+
+    @contextmanager
+    def among(self, running: dict[str, RunningInvocation], execution_id: str) -> Generator[None]:
+        """Entered while the call goes on: it is found in ``running``."""
+        running[execution_id] = self
+        try:
+            yield
+        finally:
+            if running.get(execution_id) is self:
+                del running[execution_id]
+
+    def abandon(self) -> None:
+        """Cancel the call, and give its place back at once: the call may take its time to end."""
+        self.task.cancel()
+        self.place.give_back()
+
+
 async def invocation_end(
     function: Function, event: Any, request: InvocationRequest, *, interrupted: Callable[[], bool]
 ) -> Callable[[Execution, Moment], None]:
@@ -76,3 +111,14 @@ async def invocation_end(
 
 def _is_pending(output: object) -> bool:
     return isinstance(output, Mapping) and cast("Mapping[str, object]", output).get("Status") == "PENDING"
+
+
+def outcome_of(child: Execution) -> ChainedOutcome:
+    """How a chained invoke ended whose execution is closed."""
+    error: ErrorObject | None = child.error
+    if child.status is ExecutionStatus.TIMED_OUT:
+        error = {
+            "ErrorType": "ChainedInvoke.Timeout",
+            "ErrorMessage": f"CHAINED_INVOKE timed out after {child.timeout_seconds} seconds.",
+        }
+    return ChainedOutcome(str(child.status), child.result, error)

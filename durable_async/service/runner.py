@@ -3,7 +3,8 @@
 - a command runs without awaiting, so no two interleave and no lock is needed;
 - what a command changed is stored first, and only then done and answered;
 - what could not be stored has not happened: the store drops the execution, and the next command finds it as it was;
-- one task per running function, and one timer for everything.
+- one task per running function, and one timer for everything;
+- an execution that cannot be read is set aside, and keeps no other waiting.
 """
 
 from __future__ import annotations
@@ -15,40 +16,39 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import attrs
 
 from durable_async.service import machine, own_tasks
-from durable_async.service.errors import ApiError, ServiceClosedError, StoreError
+from durable_async.service.chaining import ChainedInvokes
+from durable_async.service.errors import ApiError, DamagedExecutionError, ServiceClosedError, StoreError
 from durable_async.service.functions import InvocationFailed
-from durable_async.service.invoking import Invoker, invocation_end
+from durable_async.service.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
 from durable_async.service.listeners import Listeners
 from durable_async.service.machine import (
-    ChainedOutcome,
     Changes,
     Execution,
     ExecutionStatus,
     Moment,
     NewExecution,
-    Parent,
 )
 from durable_async.service.registry import Registered, Registry
+from durable_async.service.retention import Retention
+from durable_async.service.slots import Place
 from durable_async.service.store import OpenExecution, Store
 from durable_async.service.timers import Alarm
-from durable_async.wire.operations import ErrorObject
+from durable_async.service.trial import Trial
 
 T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_DAY_MS = 24 * 60 * 60 * 1000
 _SWEEP_MS = 60 * 60 * 1000  # between two looks for executions whose retention is over
-_SWEEP_COUNT = 100  # deleted at once
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
 _STORE_SECONDS = 2.0  # until a store that failed is tried again
-_PROBATION_SECONDS = 60.0  # the longest that one suspicious invocation keeps the others waiting
 _CLEAN_UP_SECONDS = 6.0  # for what is cancelled: a little more than an invocation gives its workflow's clean-ups
 _LAST_SECONDS = 0.5  # for what is cancelled a second time
 _TOLD = (ApiError, InvocationFailed, SystemExit, KeyboardInterrupt)  # of a task: to whoever waits, or to the program
@@ -84,12 +84,16 @@ class Runner:
         self._sweeper = Alarm(self.now_ms, lambda: self._spawn(self._sweep()))
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
-        self._probation = asyncio.Lock()
+        self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
+        self._chained = ChainedInvokes(registry, store, self.invoker, self)
+        self._trial = Trial({}, None)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
         self._context = Context()
+        self._running: dict[str, RunningInvocation] = {}  # by execution
+        self._set_aside: set[str] = set()  # executions that cannot be read
         self.draining: bool = False
 
     def now_ms(self) -> int:
@@ -116,6 +120,8 @@ class Runner:
         except BaseException:
             await self._store.aclose()
             raise
+        left = chain.from_iterable(self._left.values())
+        self._trial = Trial.after(left, self._settings.retries.quarantine_after)
         self._sweeper.set("", self.now_ms() + _SWEEP_MS)
         for registered in self._registry.all():
             self._take_up(registered.name)
@@ -130,20 +136,26 @@ class Runner:
         return {name: len(executions) for name, executions in self._left.items() if executions}
 
     def _take_up(self, name: str) -> None:
-        begun = {*self._invocations}  # by what came from outside before the function did
         for found in self._left.pop(name, ()):
-            if found.active and found.id not in begun:
-                self._spawn(self._insist(found.id, self._continue))
+            if found.active:
+                self._trial.expect(found.id)
+                self._spawn(self._resume(found))
             else:
-                self._alarm.set(found.id, found.due_ms)
+                self._alarm.set_unless_known(found.id, found.due_ms)
         for work in self._unregistered.pop(name, ()):
             self._spawn(work())
 
-    def _continue(self, execution: Execution, at: Moment) -> None:
+    async def _resume(self, found: OpenExecution) -> None:
+        try:
+            await self.insist(found.id, partial(self._continue, found))
+        finally:  # the invocation that this led to, if any, is in the line in the loop's next turn
+            asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
+
+    def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
             if invoke.request is not None and invoke.held is None:
-                self._begin(invoke.request.target.name, partial(self._chain, execution.id, invoke.request))
-        machine.taken_up(execution, at)
+                self._chained.ask(execution.id, invoke.request)
+        machine.taken_up(execution, found.request_id, at, alone=found.id == self._trial.culprit)
 
     async def aclose(self, grace: float) -> None:
         """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service
@@ -159,7 +171,7 @@ class Runner:
             for task in self._tasks:
                 task.cancel()
         await self._ended(_LAST_SECONDS)
-        self._abandon()
+        self._abandon_functions()
         self.listeners.close()
         await own_tasks.finish(self._close())
 
@@ -171,7 +183,7 @@ class Runner:
             while self._tasks and (left := until - time()) > 0:
                 await asyncio.wait(self._tasks, timeout=left)
 
-    def _abandon(self) -> None:
+    def _abandon_functions(self) -> None:
         for task in self._tasks:
             logger.warning("Abandoned a function that goes on although it was cancelled: %r", task)
             _abandoned.add(task)
@@ -275,29 +287,41 @@ class Runner:
         try:
             await saved
         except StoreError:
-            if not self.draining:  # what was due is due still
-                self._alarm.set(execution.id, self.now_ms() + round(_STORE_SECONDS * 1000))
+            self._arm_again(execution.id)
             raise
         if changes.events:
             self.listeners.notify(execution.id)
 
-    async def _insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """Run a command that nobody else would repeat."""
-        await self._patiently(lambda: self._once(execution_id, decide))
+        await self.patiently(partial(self._once, execution_id, decide))
 
     async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         execution = await self._store.load(execution_id)
         if execution is not None:
             await self.command(execution, partial(decide, execution))
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call for as long as the store fails."""
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Repeat a call for as long as the store fails.
+
+        :return: None if an execution has to be set aside
+        """
         while True:
             try:
                 return await call()
+            except DamagedExecutionError as damaged:
+                self._put_aside(damaged)
+                return None
             except StoreError as error:
                 logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
                 await asyncio.sleep(_STORE_SECONDS)
+
+    def _put_aside(self, damaged: DamagedExecutionError) -> None:
+        """Trying again does not help: leave the execution to whoever reads the log."""
+        self._alarm.set(damaged.execution_id, None)
+        if damaged.execution_id not in self._set_aside:
+            self._set_aside.add(damaged.execution_id)
+            logger.error("An execution is set aside until the service is started again: %s", damaged.message)
 
     # --- time ---
 
@@ -310,18 +334,27 @@ class Runner:
         due = self._alarm.pop_due()
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
-            await asyncio.gather(*(self._insist(execution_id, machine.fire_due) for execution_id in portion))
+            await asyncio.wait([self._spawn(self._fire(execution_id)) for execution_id in portion])
         if self._sweeper.pop_due():
             await self._sweep()
 
-    async def _sweep(self) -> None:
-        """Delete the executions whose retention is over, in small portions."""
+    async def _fire(self, execution_id: str) -> None:
+        """Try it once, so that the next portion need not wait for an execution whose store fails."""
         try:
-            deleted = _SWEEP_COUNT
-            while deleted == _SWEEP_COUNT:
-                deleted = await self._store.delete_closed(self._kept_from_ms(), _SWEEP_COUNT)
+            await self._once(execution_id, machine.fire_due)
+        except DamagedExecutionError as damaged:
+            self._put_aside(damaged)
         except StoreError as error:
-            logger.warning("Executions whose retention is over could not be deleted: %s", error.message)
+            logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
+            self._arm_again(execution_id)
+
+    def _arm_again(self, execution_id: str) -> None:
+        """The store failed, and what was due is due still."""
+        if not self.draining:
+            self._alarm.set(execution_id, self.now_ms() + round(_STORE_SECONDS * 1000))
+
+    async def _sweep(self) -> None:
+        await self.retention.sweep()
         if not self.draining:
             self._sweeper.set("", self.now_ms() + _SWEEP_MS)
 
@@ -334,14 +367,6 @@ class Runner:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def expired(self, execution: Execution) -> bool:
-        """Whether its retention is over."""
-        return execution.ended_ms is not None and execution.ended_ms < self._kept_from_ms()
-
-    def _kept_from_ms(self) -> int:
-        """The retention of executions that ended before this is over."""
-        return self.now_ms() - self._settings.retention_days * _DAY_MS + 1
-
     async def delete(self, execution: Execution) -> None:
         self._alarm.set(execution.id, None)
         await self._store.delete(execution.id)
@@ -352,11 +377,14 @@ class Runner:
 
         :raises ServiceClosedError: the service ends before
         """
-        if execution.open:
-            self._check_open()
-            return await self.listeners.closed(execution.id)
-        await self._store.barrier()
-        return execution
+        while not execution.open:
+            await self._store.barrier()
+            kept = await self._store.load(execution.id)
+            if kept is None or not kept.open:
+                return execution
+            execution = kept  # its end could not be stored, and has not happened
+        self._check_open()
+        return await self.listeners.closed(execution.id)
 
     # --- effects ---
 
@@ -364,15 +392,15 @@ class Runner:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler(request_id):
-                    self._begin(execution.function_name, partial(self._run, execution, request_id))
+                    self.begin(execution.function_name, partial(self._run, execution, request_id))
                 case machine.StartChained():
-                    self._begin(effect.target.name, partial(self._chain, execution.id, effect))
+                    self._chained.ask(execution.id, effect)
                 case machine.Quarantined(reason):
                     logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
 
-    def _begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something with a function, now or when it is registered."""
         if self._registry.get(function) is None:
             self._unregistered.setdefault(function, []).append(work)
@@ -382,56 +410,49 @@ class Runner:
     async def _run(self, execution: Execution, request_id: str) -> None:
         """One invocation of an execution's handler."""
         registered = self._registry[execution.function_name]
-        async with self.invoker.slots.taken(registered.name, _turn(execution)):
-            if execution.invocation is None or not execution.invocation.waiting:
-                await self._converse(registered, execution.id, request_id)
-                return
-            # If it ends the service once more, nobody else shall be suspected.
-            async with self._probation:
-                await self._insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
-                conversation = self._spawn(self._converse(registered, execution.id, request_id))
-                await asyncio.wait([conversation], timeout=_PROBATION_SECONDS)
-            await conversation
+        conversation = partial(self._take_place, registered, execution, request_id)
+        if not self._trial.concerns(execution.id) or not machine.is_waiting(execution, request_id):
+            await conversation()
+            return
+        async with self._trial.turn(execution.id):
+            watched = self._spawn(conversation())
+            await asyncio.wait([watched], timeout=self._trial.seconds(execution.id))
+        await watched
 
-    async def _converse(self, registered: Registered, execution_id: str, request_id: str) -> None:
-        execution = await self._patiently(lambda: self._store.load(execution_id))
+    async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:
+        async with self.invoker.slots.taken(registered.name, _turn(execution)) as place:
+            if machine.is_waiting(execution, request_id):
+                await self.insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
+            await self._converse(registered, execution.id, request_id, place)
+
+    async def _converse(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
+        execution = await self.patiently(lambda: self._store.load(execution_id))
         if execution is not None:
             memory = registered.function.memory
             whole = memory is None or not memory.keeps(execution.arn)
             event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
                 request = self.invoker.request(registered, request_id, execution.tenant_id)
-                try:
-                    end = await invocation_end(registered.function, event, request, interrupted=lambda: self.draining)
-                except (SystemExit, KeyboardInterrupt):
-                    await self._exit(
-                        execution_id,
-                        lambda execution, at: machine.invocation_failed(
-                            execution, request_id, machine.EXITED, at, ending=True
-                        ),
-                    )
-                    return
-                await self._insist(execution_id, end)
+                with RunningInvocation.of_this_task(place).among(self._running, execution_id):
+                    try:
+                        end = await invocation_end(
+                            registered.function, event, request, interrupted=lambda: self.draining
+                        )
+                    except (SystemExit, KeyboardInterrupt):
+                        await self.exit(
+                            execution_id,
+                            lambda execution, at: machine.invocation_failed(
+                                execution, request_id, machine.EXITED, at, ending=True
+                            ),
+                        )
+                        return
+                await self.insist(execution_id, end)
         if self._invocations.get(execution_id) == request_id:
             del self._invocations[execution_id]
 
-    async def _chain(self, execution_id: str, chained: machine.StartChained) -> None:
-        registered = self._registry[chained.target.name]
-        parent = Parent(execution_id, chained.operation_id)
-        if chained.child is None:
-            try:
-                outcome = await self.invoker.target_outcome(registered, chained, execution_id)
-            except (SystemExit, KeyboardInterrupt):
-                outcome = ChainedOutcome("FAILED", error=machine.EXITED)
-                await self._exit(execution_id, _chained_end(parent, outcome))
-                return
-            await self._chained_ended(parent, outcome)
-        else:
-            await self._start_child(parent, registered, chained, chained.child)
-
-    async def _exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+    async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """End the program, as a function of this process asked for. First record what a SystemExit means to an
-        execution, for the program's next start must know who ended it. A KeyboardInterrupt is nobody's deed.
+        execution, for the program's next start must know who ended it. A KeyboardInterrupt is charged to nobody.
 
         :raises BaseException: the one that is handled, unless the program is ending already
         """
@@ -472,39 +493,27 @@ class Runner:
         except InvocationFailed as failed:
             logger.warning("the asynchronous invocation of %s failed: %s", registered.name, failed)
 
-    async def _start_child(
-        self, parent: Parent, registered: Registered, chained: machine.StartChained, child: machine.Child
-    ) -> None:
-        new = NewExecution(
-            id=child.id,
-            arn=child.arn,
-            name=child.name,
-            function_name=registered.name,
-            function_arn=registered.arn,
-            version=chained.target.version,
-            input=chained.payload,
-            timeout_seconds=registered.execution_timeout,
-            tenant_id=chained.tenant_id,
-            parent=parent,
-        )
-        try:
-            existing = await self._patiently(lambda: self.start(new))
-        except ServiceClosedError:
-            return  # the next service asks again
-        if existing is not None and not existing.open:  # an earlier service ended before it could tell
-            await self._chained_ended(parent, _outcome(existing))
-
     def _announce(self, execution: Execution) -> None:
         """The execution is closed: tell those who wait for it, the chained invoke that started it, and its function."""
+        if execution.status in (ExecutionStatus.STOPPED, ExecutionStatus.TIMED_OUT):
+            self._abandon_invocation(execution.id)
         self.listeners.announce(execution)
         registered = self._registry.get(execution.function_name)
         if registered is not None and registered.function.memory is not None:
             registered.function.memory.forget(execution.arn)
         if execution.parent is not None:
-            self._spawn(self._chained_ended(execution.parent, _outcome(execution)))
+            self._spawn(self._chained.ended(execution.parent, outcome_of(execution)))
 
-    async def _chained_ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
-        await self._insist(parent.execution_id, _chained_end(parent, outcome))
+    def _abandon_invocation(self, execution_id: str) -> None:
+        """End the invocation of an execution that was closed from outside. Nobody waits until it has ended."""
+        if (running := self._running.get(execution_id)) is not None:
+            running.abandon()
+        if (request_id := self._invocations.pop(execution_id, None)) is not None:
+            self._spawn(
+                self.insist(
+                    execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
+                )
+            )
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = own_tasks.start(work, self._context)
@@ -518,20 +527,6 @@ class Runner:
             logger.error("The service failed at its own work.", exc_info=error)
 
 
-def _chained_end(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
-    return lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at)
-
-
 def _turn(execution: Execution) -> str:
     """Under which turn an execution waits to be invoked: all that one execution started have one in common."""
     return execution.id if execution.parent is None else execution.parent.execution_id
-
-
-def _outcome(child: Execution) -> ChainedOutcome:
-    error: ErrorObject | None = child.error
-    if child.status is ExecutionStatus.TIMED_OUT:
-        error = {
-            "ErrorType": "ChainedInvoke.Timeout",
-            "ErrorMessage": f"CHAINED_INVOKE timed out after {child.timeout_seconds} seconds.",
-        }
-    return ChainedOutcome(str(child.status), child.result, error)

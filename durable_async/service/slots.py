@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 
 Waiter = asyncio.Future[None]
+
+
+@attrs.define(eq=False)
+class Place:
+    """What a running invocation has of the limits."""
+
+    _give_back: Callable[[], None]
+    _taken: bool = True
+
+    def give_back(self) -> None:
+        """Let another invocation run instead, whether or not this one has ended. A second call does nothing."""
+        if self._taken:
+            self._taken = False
+            self._give_back()
 
 
 @attrs.define(eq=False)
@@ -54,19 +69,18 @@ class Slots:
         self._queues[function] = _Queue(most)
 
     @asynccontextmanager
-    async def taken(self, function: str, turn: str) -> AsyncGenerator[None]:
+    async def taken(self, function: str, turn: str) -> AsyncGenerator[Place]:
         """Entered for as long as an invocation of ``function`` runs. Waits until it may."""
         queue = self._queues[function]
         if self._is_free() and queue.is_free() and not queue.turns:
             self._take(queue)
         else:
             await self._wait(queue, turn)
+        place = Place(partial(self._free, queue))
         try:
-            yield
+            yield place
         finally:
-            queue.running -= 1
-            self._running -= 1
-            self._hand_on()
+            place.give_back()
 
     async def _wait(self, queue: _Queue, turn: str) -> None:
         waiter: Waiter = asyncio.get_running_loop().create_future()
@@ -75,9 +89,7 @@ class Slots:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():  # it was served and cancelled in the same moment
-                queue.running -= 1
-                self._running -= 1
-                self._hand_on()
+                self._free(queue)
             raise
 
     def _is_free(self) -> bool:
@@ -86,6 +98,11 @@ class Slots:
     def _take(self, queue: _Queue) -> None:
         queue.running += 1
         self._running += 1
+
+    def _free(self, queue: _Queue) -> None:
+        queue.running -= 1
+        self._running -= 1
+        self._hand_on()
 
     def _hand_on(self) -> None:
         """Serve those who may run now."""

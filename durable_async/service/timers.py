@@ -7,12 +7,15 @@ import heapq
 from collections.abc import Callable
 from contextvars import Context
 
+_LOOK_SECONDS = 60.0  # the longest sleep, because ``clock`` may be put forward meanwhile
+
 
 class Alarm:
     """Calls ``ring`` when the earliest of its due times has come.
 
     Each key has one due time. Times are epoch milliseconds by ``clock``, which may be another clock than the loop's:
-    if it has not come that far when the loop's timer fires, the timer is set again.
+    if it has not come that far when the loop's timer fires, the timer is set again. If ``clock`` jumps ahead, what is
+    due then is noticed within a minute.
     """
 
     def __init__(self, clock: Callable[[], int], ring: Callable[[], object]) -> None:
@@ -34,6 +37,11 @@ class Alarm:
             self._due[key] = due_ms
             heapq.heappush(self._heap, (due_ms, key))
         self._wind()
+
+    def set_unless_known(self, key: str, due_ms: int | None) -> None:
+        """Give ``key`` a due time, unless it has one: that one is newer."""
+        if key not in self._due:
+            self.set(key, due_ms)
 
     def next_due_ms(self) -> int | None:
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
@@ -62,7 +70,7 @@ class Alarm:
         self._handle = None
         self._handle_due = due
         if due is not None:
-            delay = max(0, due - self._clock()) / 1000
+            delay = min(max(0, due - self._clock()) / 1000, _LOOK_SECONDS)
             self._handle = asyncio.get_running_loop().call_later(delay, self._strike, context=self._context)
 
     def _strike(self) -> None:

@@ -476,7 +476,9 @@ EQUAL = [
 ]
 
 
-@pytest.mark.parametrize(("value", "kind"), EQUAL, ids=lambda each: re.sub(r"\W+", " ", re.sub(r" at 0x[0-9a-f]+", "", str(each)))[:50])
+@pytest.mark.parametrize(
+    ("value", "kind"), EQUAL, ids=lambda each: re.sub(r"\W+", " ", re.sub(r" at 0x[0-9a-f]+", "", str(each)))[:50]
+)
 def test_a_value_comes_back_equal(value, kind):
     kind = type(value) if kind is None else kind
     back = JSON.deserialize(JSON.serialize(value, at(kind)), at(kind))
@@ -566,7 +568,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("value", "kind", "reason"), REFUSED, ids=lambda each: re.sub(r"\W+", " ", re.sub(r" at 0x[0-9a-f]+", "", str(each)))[:50])
+@pytest.mark.parametrize(
+    ("value", "kind", "reason"),
+    REFUSED,
+    ids=lambda each: re.sub(r"\W+", " ", re.sub(r" at 0x[0-9a-f]+", "", str(each)))[:50],
+)
 async def test_what_would_come_back_as_something_else_is_refused_with_its_place(value, kind, reason):
     with pytest.raises(SerializationError) as refused:
         JSON.serialize(value, at(kind))

@@ -21,6 +21,7 @@ SOON = RetryStrategy.fixed(delay=timedelta(seconds=1), max_attempts=1000)
 ONCE = StepConfig(semantics=StepSemantics.AT_MOST_ONCE_PER_RETRY, retry_strategy=SOON)
 PATIENT = StepConfig(retry_strategy=SOON)
 ITEMS = 5
+CHILDREN = 2
 
 _, _FILE, _FOLDER, _COUNT, _DURABILITY = [*sys.argv, "", "", "0", "full"][:5]
 
@@ -61,8 +62,20 @@ async def double(ctx: DurableContext, item: int) -> int:
     return await ctx.step(work, 2 * item, name=f"double-{item}")
 
 
+async def grow(ctx: DurableContext, item: int) -> int:
+    return await ctx.invoke("child:$LATEST", item, name=f"child-{item}", returns=int)
+
+
+@durable_execution
+async def child(number: int, ctx: DurableContext) -> int:
+    before = await ctx.step(work, number, name="before")
+    await ctx.wait(timedelta(seconds=1), name="child-pause")
+    return await ctx.step(work, before + 1, name="after", config=ONCE)
+
+
 @durable_execution
 async def workflow(number: int, ctx: DurableContext) -> list[Any]:
+    grown = await ctx.map(grow, range(CHILDREN), name="grown")
     plain = await ctx.step(work, number, name="plain")
     charged = await ctx.step(work, number + 1, name="charge", config=ONCE)
     await ctx.wait(timedelta(seconds=1), name="pause")
@@ -70,11 +83,12 @@ async def workflow(number: int, ctx: DurableContext) -> list[Any]:
     doubled = await ctx.map(double, range(ITEMS), name="doubled")
     answer = await ctx.wait_for_callback(ask, name="asked", returns=str)
     last = await ctx.step(work, number + 2, name="last", config=ONCE)
-    return [plain, charged, failed, doubled.results(), answer, last]
+    return [grown.results(), plain, charged, failed, doubled.results(), answer, last]
 
 
 def expected(number: int) -> list[Any]:
-    return [number, number + 1, number % 3, [2 * item for item in range(ITEMS)], "yes", number + 2]
+    grown = [item + 1 for item in range(CHILDREN)]
+    return [grown, number, number + 1, number % 3, [2 * item for item in range(ITEMS)], "yes", number + 2]
 
 
 async def answer_letters(service: DurableService) -> None:
@@ -97,6 +111,7 @@ async def main() -> None:
     Path(_FOLDER, "letters").mkdir(exist_ok=True)
     async with DurableService(_FILE, durability=_DURABILITY) as service:  # type: ignore[arg-type]
         service.register(workflow)
+        service.register(child)
         world = asyncio.create_task(answer_letters(service))
         print("open", flush=True)
         executions = [await service.start(workflow, number, name=f"n-{number}") for number in range(int(_COUNT))]

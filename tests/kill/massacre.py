@@ -116,6 +116,7 @@ class Aftermath:
     executions: dict[str, Execution]
     lines: list[Line]
     interrupted: list[Attempt]
+    parcels: list[str]  # their statuses
 
 
 def massacre(journal_file: Path, kills: int) -> Aftermath:
@@ -139,7 +140,8 @@ def massacre(journal_file: Path, kills: int) -> Aftermath:
             assert time.monotonic() < deadline, f"these hang: {running}"
             time.sleep(0.2)
         journal.catch_up()
-        return Aftermath({arn: _read(client, arn) for arn in started.arns}, journal.lines, journal.interrupted(killed))
+        executions = {arn: _read(client, arn) for arn in started.arns}
+        return Aftermath(executions, journal.lines, journal.interrupted(killed), _statuses(client, "parcel"))
 
 
 @attrs.define
@@ -194,6 +196,11 @@ def _serving(journal: Path) -> Iterator[Any]:
     finally:
         process.kill()
         process.communicate()
+
+
+def _statuses(client: Any, function: str) -> list[str]:
+    pages = client.get_paginator("list_durable_executions_by_function").paginate(FunctionName=function)
+    return [each["Status"] for page in pages for each in page["DurableExecutions"]]
 
 
 def _read(client: Any, arn: str) -> Execution:

@@ -20,14 +20,18 @@ import pytest
 
 from durable_async.embedded import DurableService
 
-from .embedded import ITEMS, expected, workflow
+from .embedded import CHILDREN, ITEMS, child, expected, workflow
 from .massacre import PATIENCE, ROOT, Line
 
 KILLS = int(os.environ.get("DURABLE_ASYNC_PROCESS_KILLS", "8"))
 EXECUTIONS = int(os.environ.get("DURABLE_ASYNC_EXECUTIONS", "40"))
 ANY_MOMENT = 0.3  # of the kills
 STEPS = ["plain", "charge", "flaky", "last", *(f"double-{n}" for n in range(ITEMS))]
-ONCE = ("charge", "last")
+ONCE = ("charge", "last", "after")
+MISTAKEN = """
+    SELECT id, event_count, (SELECT count(*) FROM events WHERE execution = position) AS counted FROM executions
+    WHERE event_count <> counted
+"""  # executions whose record does not agree with itself
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +44,8 @@ class Aftermath:
     lines: list[Line]
     killed: list[int]
     integrity: str
+    children: list[str]
+    mistaken: list[tuple]
 
 
 @pytest.fixture(scope="module", params=["full", "normal"])
@@ -52,9 +58,10 @@ def aftermath(request, tmp_path_factory):
     assert finished.returncode == 0
     with sqlite3.connect(file) as connection:
         integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        mistaken = connection.execute(MISTAKEN).fetchall()
     connection.close()
     lines = [Line.read(text) for text in (folder / "journal").read_text().splitlines()]
-    return Aftermath(**asyncio.run(looked_at(file)), lines=lines, killed=killed, integrity=integrity)
+    return Aftermath(**asyncio.run(looked_at(file)), lines=lines, killed=killed, integrity=integrity, mistaken=mistaken)
 
 
 def start(file, folder, durability):
@@ -91,10 +98,12 @@ def wait_for_a_body(journal, process):
 async def looked_at(file):
     async with DurableService(file) as service:
         service.register(workflow)
+        service.register(child)
         found = [await service.find(workflow, f"n-{number}") for number in range(EXECUTIONS)]
         return {
             "histories": {each.name: await each.history() for each in found},
             "statuses": {each.name: await each.status() for each in found},
+            "children": [each.status async for each in service.executions(child)],
             "results": {each.name: await each.result() for each in found},
         }
 
@@ -102,6 +111,14 @@ async def looked_at(file):
 def test_every_execution_ends_with_the_right_result(aftermath):
     assert set(aftermath.statuses.values()) == {"SUCCEEDED"}
     assert aftermath.results == {f"n-{number}": expected(number) for number in range(EXECUTIONS)}
+
+
+def test_every_chained_child_is_one_execution_and_ends(aftermath):
+    assert aftermath.children == ["SUCCEEDED"] * CHILDREN * EXECUTIONS
+
+
+def test_every_record_agrees_with_itself(aftermath):
+    assert aftermath.mistaken == []
 
 
 def test_the_kills_hit_something(aftermath):

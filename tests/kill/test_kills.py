@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from .massacre import massacre
-from .workflows import ATTEMPTS, STEPS
+from .workflows import ATTEMPTS, PARCELS, STEPS
 
 KILLS = int(os.environ.get("DURABLE_ASYNC_KILLS", "100"))
 INTERRUPTED = "durable_async.errors.StepInterruptedError"
@@ -124,6 +124,10 @@ def test_at_least_once_every_step_is_recorded_once_with_a_result_that_one_of_its
             before = number
 
 
+def test_every_chained_invoke_is_one_execution_and_ends(aftermath):
+    assert aftermath.parcels == ["SUCCEEDED"] * PARCELS * len(aftermath.executions)
+
+
 def test_the_result_is_made_of_what_is_on_record(aftermath):
     for execution in aftermath.executions.values():
         if execution.status == "SUCCEEDED":
@@ -135,6 +139,7 @@ def test_the_result_is_made_of_what_is_on_record(aftermath):
             assert execution.result == {
                 "drawn": [results[name][1] for name in DRAWS],
                 "charged": [results[name] for name in CHARGES],
+                "packed": [*range(PARCELS)],
             }
 
 

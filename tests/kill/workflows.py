@@ -11,6 +11,7 @@ from durable_async import RetryStrategy, StepConfig, StepSemantics, current_step
 
 STEPS = 4  # of each kind in one execution
 ATTEMPTS = 3
+PARCELS = 2  # executions that an order invokes, one after the other
 
 ONCE = StepConfig(
     semantics=StepSemantics.AT_MOST_ONCE_PER_RETRY,
@@ -52,10 +53,22 @@ async def charge():
     return current_step().attempt
 
 
+async def pack(number):
+    note("begin")
+    await a_while()
+    note("end")
+    return number
+
+
+@durable_execution
+async def parcel(event, ctx):
+    return await ctx.step(pack, event)
+
+
 @durable_execution
 async def order(event, ctx):
-    """Two strands side by side, so that one kill hits a step of each kind. A charge that fails for good fails it all,
-    but not before the other strand is done."""
+    """Three strands side by side, so that one kill hits a step of each kind. A charge that fails for good fails it all,
+    but not before the other strands are done."""
 
     async def drawing():
         drawn = [None]
@@ -68,11 +81,14 @@ async def order(event, ctx):
     async def charging():
         return [await ctx.step(charge, name=f"charge-{n}", config=ONCE) for n in range(STEPS)]
 
-    drawn, charged = await asyncio.gather(drawing(), charging(), return_exceptions=True)
-    for each in (drawn, charged):
+    async def packing():
+        return [await ctx.invoke("parcel:$LATEST", n, name=f"parcel-{n}", returns=int) for n in range(PARCELS)]
+
+    drawn, charged, packed = await asyncio.gather(drawing(), charging(), packing(), return_exceptions=True)
+    for each in (drawn, charged, packed):
         if isinstance(each, BaseException):
             raise each
-    return {"drawn": drawn, "charged": charged}
+    return {"drawn": drawn, "charged": charged, "packed": packed}
 
 
-HANDLERS = {"order": order}
+HANDLERS = {"order": order, "parcel": parcel}

@@ -402,10 +402,11 @@ class Executions(RuleBasedStateMachine):
         assert not self.execution.open
 
     @something_happened_since("the_service_restarts")
-    @rule(killed=st.booleans())
-    def the_service_restarts(self, killed):
+    @rule(killed=st.booleans(), alone=st.booleans())
+    def the_service_restarts(self, killed, alone):
         """
         :param killed: it could not end its invocations itself
+        :param alone: no other execution can have ended it
         """
         self.latest["the_service_restarts"] = len(self.events)
         if self.running and not killed:
@@ -414,7 +415,8 @@ class Executions(RuleBasedStateMachine):
         self.execution = restored(self.execution)
         self.absorb()
         if self.execution.open:
-            machine.taken_up(self.execution, self.at)
+            left = self.execution.invocation
+            machine.taken_up(self.execution, None if left is None else left.request_id, self.at, alone=alone)
             self.absorb()
         elif self.running:  # nobody is going to hear how it ends
             self.execution.invocation = None

@@ -105,8 +105,10 @@ def test_nothing_is_invoked_while_it_is_in_quarantine():
 # --- a service that starts ---
 
 
-def take_up(driver):
-    machine.taken_up(driver.execution, driver.at)
+def take_up(driver, *, alone=True):
+    invocation = driver.execution.invocation
+    left = None if invocation is None else invocation.request_id
+    machine.taken_up(driver.execution, left, driver.at, alone=alone)
     driver._absorb()
 
 
@@ -120,16 +122,42 @@ def test_an_invocation_lost_with_its_service_counts_as_a_crash():
 
 
 def test_one_that_only_waited_its_turn_is_not_suspected():
-    driver = quarantining(4)
-    driver.crash()
-    driver.crash()
+    driver = quarantining(5)
+    for _ in range(3):
+        driver.crash()
     assert driver.execution.invocation.waiting
     take_up(driver)
     take_up(driver)
-    assert driver.execution.crashes == 2
+    assert driver.execution.crashes == 3
     machine.begun(driver.execution, driver.invocations[-1].request_id)
     take_up(driver)
-    assert driver.execution.crashes == 3
+    assert driver.execution.crashes == 4
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+def test_what_was_in_two_crashes_need_not_wait(crashes):
+    driver = quarantining(10)
+    for _ in range(crashes):
+        take_up(driver, alone=False)
+    assert not driver.execution.invocation.waiting
+
+
+def test_crashes_that_others_shared_count_and_lead_to_no_quarantine():
+    driver = quarantining(2)
+    for crashes in range(1, 4):
+        take_up(driver, alone=False)
+        assert (driver.status, driver.execution.crashes) == ("RUNNING", crashes)
+        machine.begun(driver.execution, driver.invocations[-1].request_id)
+    driver.advance(60)
+    machine.begun(driver.execution, driver.invocations[-1].request_id)
+    take_up(driver, alone=True)
+    assert driver.status == "PAUSED"
+
+
+def test_an_invocation_that_the_service_has_begun_itself_is_not_taken_for_one_that_was_left():
+    driver = quarantining(2)
+    machine.taken_up(driver.execution, "left before", driver.at, alone=True)
+    assert (driver.execution.crashes, len(driver.invocations)) == (0, 1)
 
 
 def test_an_interrupted_invocation_is_repeated_and_nobody_s_failure():

@@ -306,6 +306,7 @@ def test_a_worker_loads_nothing_of_the_service_that_it_does_not_need():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {each for each in loaded if each.startswith("durable_async.service")} == {
         "durable_async.service",
+        "durable_async.service.clock",
         "durable_async.service.functions",
         "durable_async.service.worker_process",
     }

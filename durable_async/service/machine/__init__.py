@@ -27,6 +27,7 @@ from durable_async.service.machine.invocations import (
     invocation_answered,
     invocation_failed,
     invocation_interrupted,
+    is_waiting,
     taken_up,
     tell,
 )
@@ -43,6 +44,14 @@ from durable_async.service.machine.progress import (
     fire_due,
 )
 from durable_async.service.machine.retries import InvocationRetryPolicy
+from durable_async.service.machine.suspects import (
+    Interrupted,
+    culprit,
+    group_order,
+    group_size,
+    is_suspect,
+    trial_seconds,
+)
 
 __all__ = [
     "EXITED",
@@ -54,6 +63,7 @@ __all__ = [
     "Execution",
     "ExecutionClosed",
     "ExecutionStatus",
+    "Interrupted",
     "InvocationRetryPolicy",
     "InvokeHandler",
     "Limits",
@@ -73,10 +83,15 @@ __all__ = [
     "callback_succeeded",
     "chained_invoke_ended",
     "checkpoint",
+    "culprit",
     "fire_due",
+    "group_order",
+    "group_size",
     "invocation_answered",
     "invocation_failed",
     "invocation_interrupted",
+    "is_suspect",
+    "is_waiting",
     "pause",
     "resume",
     "start",
@@ -84,4 +99,5 @@ __all__ = [
     "stop",
     "taken_up",
     "tell",
+    "trial_seconds",
 ]

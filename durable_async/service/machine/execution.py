@@ -67,7 +67,7 @@ class Invocation:
     """The handler's run that goes on now.
 
     :ivar token: accepted by the next checkpoint, while the execution is open; None: this invocation may write no more
-    :ivar waiting: it was not begun yet: those that crashed before are begun one at a time
+    :ivar waiting: it was not begun yet: what crashed several times is begun when its group's turn has come
     """
 
     request_id: str
@@ -294,7 +294,7 @@ class Execution:
     ) -> None:
         """Give the execution its final status. Open operations keep theirs, and their timers are forgotten (7.6).
 
-        A running invocation is not interrupted; its token stops working.
+        A running invocation's token stops working. Whether the invocation goes on is the shell's part.
         """
         self.status = status
         self.ended_ms = now_ms

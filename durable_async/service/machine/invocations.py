@@ -17,12 +17,12 @@ from durable_async.service.machine.moment import Moment
 from durable_async.service.machine.outputs import Failed, Pending, Succeeded, invalid_answer, read_output
 from durable_async.service.machine.pages import envelope, news
 from durable_async.service.machine.retries import is_crash
+from durable_async.service.machine.suspects import is_suspect
 from durable_async.wire.limits import DELAY_SECONDS
 from durable_async.wire.operations import ErrorObject
 
 _IDLE_ANSWERS = 3
 _LONGEST_MS = DELAY_SECONDS * 1000  # from start to end, pauses included
-_SUSPICIOUS = 2  # crashes in a row; one may have been somebody else's
 EXITED: ErrorObject = {
     "ErrorType": "Runtime.ExitError",
     "ErrorMessage": "The function ended the program: it raised SystemExit.",
@@ -41,7 +41,7 @@ def begin_invocation(execution: Execution, at: Moment) -> None:
         return
     execution.deferred = False
     request_id, token = at.mint(), at.mint()
-    execution.invocation = Invocation(request_id, at.now_ms, token, waiting=execution.crashes >= _SUSPICIOUS)
+    execution.invocation = Invocation(request_id, at.now_ms, token, waiting=is_suspect(execution.crashes))
     execution.changes.effects.append(InvokeHandler(request_id))
 
 
@@ -51,10 +51,10 @@ def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) 
     Not stored: who is told this dies with the service, and the next one is told everything.
 
     :param whole: False: the handler has the execution in memory as it last saw it, and needs what changed since
-    :return: None if the invocation is not the current one any more
+    :return: None if the invocation is not the current one any more, or the execution was closed before it began
     """
     invocation = execution.invocation
-    if invocation is None or invocation.request_id != request_id or invocation.token is None:
+    if invocation is None or invocation.request_id != request_id or invocation.token is None or not execution.open:
         return None
     changed = sorted(execution.unseen.values(), key=lambda operation: operation.sequence)
     execution.unseen.clear()
@@ -63,8 +63,14 @@ def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) 
     return news(execution, invocation.token, changed)
 
 
+def is_waiting(execution: Execution, request_id: str) -> bool:
+    """Whether the invocation is the current one and a suspect's, which is not begun before its turn."""
+    invocation = execution.invocation
+    return invocation is not None and invocation.request_id == request_id and invocation.waiting
+
+
 def begun(execution: Execution, request_id: str) -> None:
-    """An invocation that was ``waiting`` is begun now. A crash from now on is its own."""
+    """An invocation that was ``waiting`` is begun now. It shares in a crash from now on."""
     if execution.invocation is not None and execution.invocation.request_id == request_id:
         execution.invocation.waiting = False
 
@@ -110,6 +116,13 @@ def invocation_failed(
 
     :param ending: True: the service ends, and the next one repeats the invocation; False: this one does
     """
+    _failed(execution, request_id, error, at, alone=True, ending=ending)
+
+
+def _failed(
+    execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, alone: bool, ending: bool = False
+) -> None:
+    """:param alone: whether nothing else can have caused the failure"""
     if not _complete(execution, request_id, error, at.now_ms) or not execution.open:
         return
     execution.failures += 1
@@ -119,7 +132,7 @@ def invocation_failed(
         execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
         return
     deliver_held(execution, at.now_ms)
-    if execution.crashes == at.retries.quarantine_after:
+    if alone and at.retries.quarantine_after is not None and execution.crashes >= at.retries.quarantine_after:
         _quarantine(execution, error, at.now_ms)
     elif _pausing(execution, at.now_ms) or (delay == 0 and ending):
         execution.deferred = True
@@ -130,7 +143,8 @@ def invocation_failed(
 
 
 def invocation_interrupted(execution: Execution, request_id: str, at: Moment) -> None:
-    """The service ended the invocation for its own reasons: it is to be repeated, and was nobody's failure.
+    """The service ended the invocation for its own reasons, and this was nobody's failure. It is repeated, unless the
+    execution is closed.
 
     Ignored if the invocation is not the current one.
     """
@@ -141,19 +155,25 @@ def invocation_interrupted(execution: Execution, request_id: str, at: Moment) ->
     execution.deferred = True
 
 
-def taken_up(execution: Execution, at: Moment) -> None:
+def taken_up(execution: Execution, left_request_id: str | None, at: Moment, *, alone: bool) -> None:
     """A service starts, and finds the execution as an earlier one left it: what ran then runs again.
 
-    An invocation that was running when that one ended may be what ended it.
+    An invocation that was running when that one ended may be what ended it. One that this service has begun meanwhile,
+    because a call from outside came first, is left alone.
+
+    :param left_request_id: of the invocation that the earlier service left; None: it left none
+    :param alone: whether no other execution is as likely to have ended that service
     """
     invocation = execution.invocation
     if invocation is None:
         invoke_if_wanted(execution, at)
+    elif invocation.request_id != left_request_id:
+        return
     elif invocation.waiting:
         invocation_interrupted(execution, invocation.request_id, at)
         invoke_if_wanted(execution, at)
     else:
-        invocation_failed(execution, invocation.request_id, _LOST, at)
+        _failed(execution, invocation.request_id, _LOST, at, alone=alone)
 
 
 def _quarantine(execution: Execution, error: ErrorObject, now_ms: int) -> None:

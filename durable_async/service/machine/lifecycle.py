@@ -68,7 +68,7 @@ def start(new: NewExecution, at: Moment) -> Execution:
 
 
 def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
-    """Close the execution as STOPPED. A running invocation learns it at its next checkpoint.
+    """Close the execution as STOPPED. A running invocation may write no more, and is to be ended.
 
     :param error: None: a message says that a user asked for it
     :raises InvalidParameterValueError: the error is too large

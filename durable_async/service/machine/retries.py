@@ -22,8 +22,10 @@ class InvocationRetryPolicy:
 
     :ivar most_failures: after so many failures in a row the execution fails with the last error; None: it is tried
         until the execution's timeout, since a failed execution cannot be mended and a broken deployment can
-    :ivar quarantine_after: after so many crashes in a row the execution is paused, until somebody who mended its
-        handler resumes it. A handler that cannot be imported counts as crashing. None: never. AWS has no such thing
+    :ivar quarantine_after: after so many crashes in a row the execution is paused, until somebody who corrected its
+        handler resumes it. A crash that other executions shared counts, but only one that leaves no other execution as
+        likely a cause leads to quarantine. A handler that cannot be imported counts as crashing. None: never. AWS has
+        no such thing
     """
 
     immediate: int = 3

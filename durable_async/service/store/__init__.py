@@ -50,11 +50,17 @@ class OpenExecution:
     :ivar due_ms: when the machine has something to do, as ``Execution.next_due_ms``
     :ivar active: an invocation of its handler was running when it was last saved, is wanted now, or a chained invoke
         may not have been asked for
+    :ivar request_id: of the invocation that it had when it was last saved; None: it had none
+    :ivar waiting: that invocation was not begun yet
+    :ivar crashes: in a row, before that invocation
     """
 
     id: str
     due_ms: int | None
     active: bool
+    request_id: str | None = None
+    waiting: bool = False
+    crashes: int = 0
 
 
 class Store(Protocol):

@@ -59,7 +59,7 @@ class MemoryStore:
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
         of_function = self._by_function.get(function_name, {}).values()
-        return [OpenExecution(each.id, each.next_due_ms(), each.active) for each in of_function if each.open]
+        return [_open_execution(each) for each in of_function if each.open]
 
     async def function_names(self) -> Sequence[str]:
         return [name for name, executions in self._by_function.items() if executions]
@@ -104,6 +104,18 @@ def _ended(answer: T) -> Awaitable[T]:
     ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     ended.set_result(answer)
     return ended
+
+
+def _open_execution(execution: Execution) -> OpenExecution:
+    invocation = execution.invocation
+    return OpenExecution(
+        execution.id,
+        execution.next_due_ms(),
+        execution.active,
+        None if invocation is None else invocation.request_id,
+        waiting=invocation is not None and invocation.waiting,
+        crashes=execution.crashes,
+    )
 
 
 def _matches(execution: Execution, position: int, query: ExecutionQuery) -> bool:

@@ -231,6 +231,8 @@ async def test_a_list_of_nothing(world):
 async def test_open_executions_say_when_they_have_something_to_do(world):
     await world.close(await world.start("closed"))
     running = await world.start("running")
+    running.crashes, running.invocation.waiting = 3, True
+    await world.save(running)
     waiting = await world.start("waiting")
     await world.write(waiting, wait(2))
     machine.invocation_answered(waiting, waiting.invocation.request_id, {"Status": "PENDING"}, world.at)
@@ -241,7 +243,12 @@ async def test_open_executions_say_when_they_have_something_to_do(world):
     await world.start("other", function="refunds")
     found = {each.id: each for each in await world.store.open_executions("orders")}
     assert found == {
-        each.id: OpenExecution(each.id, each.next_due_ms(), each is not waiting) for each in (running, waiting, paused)
+        each.id: OpenExecution(each.id, each.next_due_ms(), each is not waiting, request_id, waits, crashes)
+        for each, request_id, waits, crashes in (
+            (running, running.invocation.request_id, True, 3),
+            (waiting, None, False, 0),
+            (paused, paused.invocation.request_id, False, 0),
+        )
     }
     assert found[waiting.id].due_ms == START_MS + 2000
 

@@ -27,9 +27,9 @@ _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
 _LATEST_EVENT = "SELECT max(id) FROM events WHERE execution = ?"
 _IS_OPEN = "function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')"
-_OPEN = f"SELECT id, due_ms, active FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
+_OPEN = f"SELECT id, due_ms, active, request_id, waiting, crashes FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
 _OPEN_POSITIONS = f"SELECT position FROM executions WHERE {_IS_OPEN}"  # noqa: S608
-_OPEN_ONE = "SELECT id, due_ms, active FROM executions WHERE position = ?"
+_OPEN_ONE = "SELECT id, due_ms, active, request_id, waiting, crashes FROM executions WHERE position = ?"
 _ID = "SELECT id FROM executions INDEXED BY sqlite_autoindex_executions_1 WHERE position = ?"  # never from the row
 # Between each status and the next, so that it costs no more for many executions.
 _STATUSES = ("", *sorted(ExecutionStatus), "\U0010ffff")
@@ -127,12 +127,14 @@ def open_executions(function_name: str, connection: sqlite3.Connection) -> list[
         if not is_damage(error):
             raise
         rows = _open_one_by_one(function_name, connection)
-    rows += [(execution_id, None, 1) for (execution_id,) in connection.execute(_NO_STATUS, (function_name,))]
+    rows += [
+        (execution_id, None, 1, None, 0, 0) for (execution_id,) in connection.execute(_NO_STATUS, (function_name,))
+    ]
     return [
-        OpenExecution(execution_id, due_ms, bool(active))
-        if due_ms is None or type(due_ms) is int
+        OpenExecution(execution_id, due_ms, bool(active), request_id, bool(waiting), crashes)
+        if (due_ms is None or type(due_ms) is int) and type(crashes) is int
         else OpenExecution(execution_id, None, active=True)
-        for execution_id, due_ms, active in rows
+        for execution_id, due_ms, active, request_id, waiting, crashes in rows
     ]
 
 
@@ -144,7 +146,7 @@ def _open_one_by_one(function_name: str, connection: sqlite3.Connection) -> list
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-            rows += [(execution_id, None, 1) for execution_id in id_of(position, connection)]
+            rows += [(execution_id, None, 1, None, 0, 0) for execution_id in id_of(position, connection)]
     return rows
 
 

@@ -1,0 +1,92 @@
+"""Runs the executions that may have ended an earlier service's process in groups, so that the cause is found.
+
+What the rules are, ``machine.suspects`` says. Executions that are no suspects never wait here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+from durable_async.service.machine import Interrupted, culprit, group_order, group_size, is_suspect, trial_seconds
+from durable_async.service.store import OpenExecution
+
+
+class Trial:
+    """Admits one group of suspects at a time. Those with the fewest crashes go first: they end, and are cleared.
+
+    :param suspects: by execution id, in how many crashes in a row each was when the service started
+    :param quarantine_after: of the retry policy
+    :ivar culprit: the only execution that is likely to have ended the earlier service, if there is one
+    """
+
+    def __init__(self, suspects: Mapping[str, int], quarantine_after: int | None, blamed: str | None = None) -> None:
+        self.culprit: str | None = blamed
+        self._suspects = {**suspects}
+        self._alike = Counter(self._suspects.values())
+        self._quarantine_after = quarantine_after
+        self._expected: set[str] = set()
+        self._line: dict[str, asyncio.Future[None]] = {}
+        self._running: set[str] = set()  # the group
+        self._crashes = 0  # of each in the group
+        self._room = 0
+
+    @classmethod
+    def after(cls, left: Iterable[OpenExecution], quarantine_after: int | None) -> Trial:
+        """For a service that starts with what an earlier one left, which may have been ended by it."""
+        crashes: dict[str, int] = {}
+        ran: list[Interrupted] = []
+        for found in left:
+            running = found.request_id is not None and not found.waiting
+            crashes[found.id] = found.crashes + running
+            if running:
+                ran.append(Interrupted(found.id, found.crashes))
+        suspects = {execution_id: count for execution_id, count in crashes.items() if is_suspect(count)}
+        return cls(suspects, quarantine_after, culprit(ran))
+
+    def concerns(self, execution_id: str) -> bool:
+        """Whether the execution was a suspect when the service started."""
+        return execution_id in self._suspects
+
+    def expect(self, execution_id: str) -> None:
+        """If this is a suspect, form no group before ``settled`` says that it is in the line, or will not come."""
+        if self.concerns(execution_id):
+            self._expected.add(execution_id)
+
+    def settled(self, execution_id: str) -> None:
+        self._expected.discard(execution_id)
+        self._admit()
+
+    def seconds(self, execution_id: str) -> float:
+        """The longest that this suspect keeps the next group waiting."""
+        return trial_seconds(self._suspects[execution_id])
+
+    @asynccontextmanager
+    async def turn(self, execution_id: str) -> AsyncGenerator[None]:
+        """Entered while an invocation of a suspect is watched. Waits until its group's turn has come."""
+        admitted = self._line[execution_id] = asyncio.get_running_loop().create_future()
+        self._admit()
+        try:
+            await admitted
+            yield
+        finally:
+            self._line.pop(execution_id, None)
+            self._running.discard(execution_id)
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let in whoever still belongs to the group that runs; when none runs, the next group."""
+        if self._expected or not self._line:
+            return
+        if not self._running:
+            self._crashes = min(self._suspects[each] for each in self._line)
+            self._room = group_size(self._alike[self._crashes], self._crashes, self._quarantine_after)
+        alike = [each for each in self._line if self._suspects[each] == self._crashes]
+        for each in group_order(alike, self._crashes)[: self._room]:
+            admitted = self._line.pop(each)
+            if not admitted.done():
+                self._room -= 1
+                self._running.add(each)
+                admitted.set_result(None)

@@ -1,0 +1,54 @@
+"""An end that could not be stored has not happened, and nobody is told of it."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from durable_async import DurableContext, durable_execution
+from durable_async.embedded import DurableService
+from durable_async.service.errors import StoreError
+from durable_async.service.store.sqlite import SqliteStore
+
+
+@durable_execution
+async def workflow(event: None, ctx: DurableContext) -> str:
+    return await ctx.wait_for_callback(forget, returns=str)
+
+
+async def forget(_callback_id):
+    pass
+
+
+async def end_of(events):
+    async for event in events:
+        last = event["EventType"]
+    return last
+
+
+async def test_a_stop_that_could_not_be_stored_is_told_to_nobody(tmp_path):
+    file = tmp_path / "w.db"
+    async with DurableService(file) as service:
+        service.register(workflow)
+        execution = await service.start(workflow, None)
+        await service.api.idle()
+        store = service.api._store
+        assert isinstance(store, SqliteStore)
+        store._writer._connection.execute("PRAGMA busy_timeout = 300")
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # as a program does that holds the file for too long
+        stopping = asyncio.ensure_future(execution.stop())
+        await asyncio.sleep(0)
+        result = asyncio.ensure_future(service.api.wait(execution.arn))
+        events = asyncio.ensure_future(end_of(service.api.events(execution.arn)))
+        described = asyncio.ensure_future(service.api.get_execution(execution.arn))
+        with pytest.raises(StoreError):
+            await stopping
+        assert (await described)["Status"] == "RUNNING"
+        assert not result.done()
+        assert not events.done()
+        other.execute("ROLLBACK")
+        other.close()
+        await execution.stop()
+        assert (await result).status == "STOPPED"
+        assert await events == "ExecutionStopped"

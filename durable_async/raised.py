@@ -124,7 +124,7 @@ def _recorded(error: BaseException) -> Iterator[str]:
     if operation_id is not None:
         named = f"'{name}', " if name is not None else ""
         yield f"{type(error).__name__}: operation {named}id {operation_id}\n"
-    lines: object = getattr(error, "stack_trace", ())
+    lines: Any = getattr(error, "stack_trace", ())
     if isinstance(lines, (list, tuple)):
         yield from (line for line in lines if isinstance(line, str))
 
@@ -171,5 +171,5 @@ def _package(names: dict[str, Any]) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes: object = getattr(error, "__notes__", None)
+    notes: Any = getattr(error, "__notes__", None)
     return [text_of(note)[:_HEADLINE] for note in notes[:_ERRORS]] if isinstance(notes, (list, tuple)) else []

@@ -117,8 +117,8 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
     A session registers 120 of botocore's own. To inspect each takes longer than to make the client.
     """
 
-    def _verify_accept_kwargs(self, func: object) -> bool:  # noqa: ARG002 - botocore names it
-        return True
+    def _verify_accept_kwargs(self, func: object) -> None:
+        """Does nothing."""
 
 
 @cache

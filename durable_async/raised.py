@@ -126,7 +126,7 @@ def _recorded(error: BaseException) -> Iterator[str]:
         yield f"{type(error).__name__}: operation {named}id {operation_id}\n"
     lines: Any = getattr(error, "stack_trace", ())
     if isinstance(lines, (list, tuple)):
-        yield from (line for line in lines if isinstance(line, str))
+        yield from (line for line in cast("Sequence[object]", lines) if isinstance(line, str))
 
 
 def _traced(error: BaseException) -> Iterator[str]:
@@ -172,4 +172,8 @@ def _package(names: dict[str, Any]) -> str:
 
 def _notes(error: BaseException) -> list[str]:
     notes: Any = getattr(error, "__notes__", None)
-    return [text_of(note)[:_HEADLINE] for note in notes[:_ERRORS]] if isinstance(notes, (list, tuple)) else []
+    return (
+        [text_of(note)[:_HEADLINE] for note in cast("Sequence[object]", notes)[:_ERRORS]]
+        if isinstance(notes, (list, tuple))
+        else []
+    )

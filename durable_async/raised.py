@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeGuard, cast
 
 from durable_async.errors import OperationError
 
@@ -171,9 +171,7 @@ def _package(names: dict[str, Any]) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes: Any = getattr(error, "__notes__", None)
-    return (
-        [text_of(note)[:_HEADLINE] for note in cast("Sequence[object]", notes)[:_ERRORS]]
-        if isinstance(notes, (list, tuple))
-        else []
-    )
+    notes: object = getattr(error, "__notes__", None)
+    if not isinstance(notes, (list, tuple)):
+        return []
+    return [text_of(note)[:_HEADLINE] for note in cast("Sequence[object]", notes)[:_ERRORS]]

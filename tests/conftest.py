@@ -15,3 +15,11 @@ def nothing_is_abandoned():
     left = [repr(task) for task in invocation._abandoned]
     invocation._abandoned.clear()
     assert not left
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What a test logs may be no Unicode text, which processes that share out the tests cannot tell each other."""
+    report = yield
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    return report

@@ -5,12 +5,12 @@
 
     curl -X PUT localhost:8000/orders/17 -H 'content-type: application/json' -d '{"cents": 4250}'
     curl localhost:8000/orders/17                       # {"status": "RUNNING"}
-    curl -N localhost:8000/orders/17/events &           # what happens to it, as it happens
+    curl -N localhost:8000/orders/17/events &           # prints the events of the order while they happen
     curl -X POST localhost:8000/orders/17/approval -d '' # answers the callback that the workflow waits for
     curl localhost:8000/orders/17                       # {"status": "SUCCEEDED", "receipt": "parcel for 42.50"}
 
-Kill the server at any point and start it again: each order goes on where it was. Lambda's API is at ``/durable``, for
-callers on this machine; with a token, for others:
+Kill the server at any point and start it again: each order continues where it stopped. The application also serves
+Lambda's API under ``/durable``. Without a token it answers only callers on this machine:
 
     aws lambda list-durable-executions-by-function --function-name fulfil --endpoint-url http://localhost:8000/durable
 """
@@ -38,7 +38,7 @@ class Order:
 
 
 async def reserve(order: Order) -> None:
-    """Would ask the stock system."""
+    """A real application would call the stock system here."""
 
 
 async def ship(order: Order) -> str:
@@ -74,7 +74,7 @@ def service() -> DurableService:
 async def place(order_id: int, body: dict[str, int]) -> dict[str, str]:
     try:
         execution = await service().start(fulfil, Order(order_id, body["cents"]), name=f"order-{order_id}")
-    except ApiError as refused:  # the same order with another content
+    except ApiError as refused:  # the name is taken by an order with other content
         raise HTTPException(refused.status, refused.message) from None
     return {"execution": execution.arn}
 
@@ -95,7 +95,7 @@ async def status(order_id: int) -> dict[str, str]:
 
 @app.get("/orders/{order_id}/events")
 async def events(order_id: int) -> StreamingResponse:
-    """Server-sent events, until the order is done."""
+    """Stream the history as server-sent events until the execution is closed."""
     execution = await service().find(fulfil, f"order-{order_id}")
     if execution is None:
         raise HTTPException(404)
@@ -109,8 +109,8 @@ async def approve(order_id: int) -> None:
     history = [] if execution is None else await execution.history()
     asked = [event["CallbackStartedDetails"] for event in history if event["EventType"] == "CallbackStarted"]
     if not asked:
-        raise HTTPException(404, "nobody asked for an approval")
+        raise HTTPException(404, "no approval is open for this order")
     try:
         await service().succeed_callback(asked[0]["CallbackId"])
-    except ApiError as refused:  # it was given already, or too late
+    except ApiError as refused:  # it was answered already, or has timed out
         raise HTTPException(409, refused.message) from None

@@ -1,4 +1,4 @@
-"""An order, from reservation to parcel: a step that must not run twice, one that is retried, two at once, and a wait.
+"""An order, from reservation to parcel: an at-most-once step, a retried step, two concurrent steps and a wait.
 
 durable-async run docs/examples/order.py:fulfil --input docs/examples/order.json --history
 """
@@ -26,7 +26,7 @@ class Order:
 
 
 class CarrierBusyError(Exception):
-    """Passes."""
+    """The carrier can be asked again later."""
 
 
 async def reserve(items: list[str]) -> int:
@@ -34,7 +34,7 @@ async def reserve(items: list[str]) -> int:
 
 
 async def charge(cents: int) -> str:
-    # The payment service would get current_step().idempotency_key.
+    # A real charge would send current_step().idempotency_key to the payment service.
     return f"paid {cents / 100:.2f}"
 
 

@@ -1,6 +1,7 @@
-"""Run a workflow to its end at once: in memory, on a clock that jumps over what would be waited for.
+"""Run a workflow to its end in memory, on a virtual clock that skips all waits.
 
-The documentation's examples use it, and so can a test of yours. ``run`` works on one handler, with no network.
+The examples in the documentation use this module, and your tests can use it too. ``run`` takes one handler and needs no
+network.
 """
 
 import json
@@ -19,12 +20,12 @@ DAY = 86_400  # seconds
 
 @attrs.frozen
 class Run:
-    """How an execution went.
+    """What a finished execution did.
 
-    :ivar result: the workflow's, read from JSON; None unless it succeeded
-    :ivar error: the error object on record; None unless it failed
-    :ivar events: the history: type and name of each event
-    :ivar took: by the virtual clock
+    :ivar result: the workflow's result, read from JSON; None unless it succeeded
+    :ivar error: the recorded error object; None unless the execution failed
+    :ivar events: type and name of each event of the history
+    :ivar took: the duration by the virtual clock
     """
 
     status: str
@@ -47,7 +48,10 @@ class Clock:
 
 
 async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
-    """:param event: a JSON value; None stands for ``{}``"""
+    """Run ``handler`` until its execution is closed.
+
+    :param event: a JSON value; None means ``{}``
+    """
     clock = Clock()
     began = clock()
     async with DurableApi(clock=clock, default_execution_timeout=366 * DAY) as service:
@@ -57,7 +61,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
         arn = started.execution_arn
         while not await _closed(service, arn):
             due = service.next_due()
-            assert due is not None, "the execution waits for something that is no timer"
+            assert due is not None, "the execution waits for something other than a timer"
             clock.now = max(clock.now, due)
             await service.fire_due()
         closed = await service.wait(arn)
@@ -72,7 +76,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
 
 
 async def _closed(service: DurableApi, arn: str) -> bool:
-    await service.idle()  # until no function runs: only time can change anything then
+    await service.idle()  # returns when no function runs: from then on only the clock can change anything
     execution = await service.get_execution(arn)
     return execution["Status"] != "RUNNING"
 

@@ -140,6 +140,7 @@ async def succeed_at_the_third_attempt():
     return "third"
 
 
+# Without this strategy the step would be attempted once: see DEPARTURES.
 @durable_execution(step=StepConfig(retry_strategy=RetryStrategy.default()))
 async def default_retries(event, ctx: DurableContext):
     return await ctx.step(succeed_at_the_third_attempt)

@@ -46,21 +46,19 @@ async def two_steps(event, ctx: DurableContext):
     return await ctx.run_in_child_context(child, event, name="child")
 
 
+async def failing_child(ctx: DurableContext):
+    await ctx.step(fail, config=FAILS_AT_ONCE)
+
+
 @durable_execution
 async def failing_step(event, ctx: DurableContext):
-    async def child(ctx: DurableContext):
-        await ctx.step(fail, config=FAILS_AT_ONCE)
-
-    await ctx.run_in_child_context(child, name="child")
+    await ctx.run_in_child_context(failing_child, name="child")
 
 
 @durable_execution
 async def caught_failure(event, ctx: DurableContext):
-    async def child(ctx: DurableContext):
-        await ctx.step(fail, config=FAILS_AT_ONCE)
-
     try:
-        await ctx.run_in_child_context(child, name="child")
+        await ctx.run_in_child_context(failing_child, name="child")
     except ChildContextError:
         return await ctx.step(same, event)
 

@@ -14,7 +14,7 @@ from durable_async import (
 )
 
 from .common import A_SECOND, fail, same
-from .projection import projection
+from .projection import COUNTS, STATUS_AND_COUNTS, projection
 
 ONE_AT_A_TIME = MapConfig(max_concurrency=1)
 
@@ -95,13 +95,6 @@ async def rethrown(event, ctx: DurableContext):
     config = MapConfig(max_concurrency=1, completion=CompletionConfig(tolerated_failures=0))
     batch = await ctx.map(failing, ["i0", "i1"], name="throwing", config=config)
     batch.throw_if_error()
-
-
-@durable_execution
-async def percentage_exceeded(event, ctx: DurableContext):
-    config = MapConfig(max_concurrency=1, completion=CompletionConfig(tolerated_failure_percentage=25))
-    batch = await ctx.map(failing, ["i0", "i1", "i2", "i3"], name="tolerated-pct", config=config)
-    return projection(batch, "completionReason", "successCount", "failureCount", "totalCount")
 
 
 @durable_execution
@@ -206,9 +199,6 @@ async def batch_serializer_on_replay(event, ctx: DurableContext):
     return batch.results()
 
 
-COUNTS = ("completionReason", "successCount", "failureCount", "totalCount")
-STATUS_AND_COUNTS = ("status", *COUNTS)
-
 HANDLERS = {
     "9-1": basic,
     "9-2": without_a_name,
@@ -239,7 +229,12 @@ HANDLERS = {
         name="tolerated-exceeded",
         completion=CompletionConfig(tolerated_failures=1),
     ),
-    "9-10": percentage_exceeded,
+    "9-10": facts_of(
+        ["fail"] * 4,
+        *COUNTS,
+        name="tolerated-pct",
+        completion=CompletionConfig(tolerated_failure_percentage=25),
+    ),
     "9-11": concurrent,
     "9-12": flat,
     "9-13": named_items,

@@ -13,7 +13,7 @@ from durable_async import (
 )
 
 from .common import fail, same
-from .projection import projection
+from .projection import COUNTS, STATUS_AND_COUNTS, projection
 
 ONE_AT_A_TIME = ParallelConfig(max_concurrency=1)
 
@@ -96,8 +96,6 @@ async def no_concurrency(event, ctx: DurableContext):
     await ctx.parallel([returning("r0"), returning("r1")], name="bad-concurrency", config=config)
 
 
-COUNTS = ("completionReason", "successCount", "failureCount", "totalCount")
-STATUS_AND_COUNTS = ("status", *COUNTS)
 ONE_OF_THREE_FAILS = [returning("r0"), failing, returning("r2")]
 
 HANDLERS = {

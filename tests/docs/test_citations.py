@@ -12,7 +12,7 @@ HEADINGS = set(re.findall(r"^## (.+)$", (DOCS / "reference" / "protocol.md").rea
 
 
 def citations(text):
-    return [heading for found in CITED.findall(text) for heading in re.findall(r'"([^"]+)"', found)]
+    return [" ".join(heading.split()) for found in CITED.findall(text) for heading in re.findall(r'"([^"]+)"', found)]
 
 
 def test_every_cited_section_exists():

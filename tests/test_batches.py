@@ -501,7 +501,7 @@ async def test_failed_by_its_custom_completion_without_a_failed_item():
         lambda: CompletionConfig(tolerated_failures=-1),
         lambda: CompletionConfig(tolerated_failure_percentage=100.1),
         lambda: CompletionConfig(tolerated_failure_percentage=float("nan")),
-        lambda: CompletionConfig(custom=same, min_successful=1),
+        lambda: CompletionConfig(custom=bool, min_successful=1),
         lambda: ParallelConfig(nesting="DEEP"),
     ],
 )
@@ -944,7 +944,7 @@ async def test_a_large_flat_batch_is_no_nested_one():
     async with World() as world:
         closed = await world.run(workflow)
     assert closed.error["ErrorType"] == "durable_async.errors.NonDeterminismError"
-    assert "is flat MapIteration 'map-item-0'" in closed.error["ErrorMessage"]
+    assert "expected flat MapIteration 'map-item-0'" in closed.error["ErrorMessage"]
 
 
 async def test_fewer_items_than_on_record():

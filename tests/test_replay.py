@@ -478,7 +478,7 @@ async def test_the_values_that_derive_from_the_arn_need_it():
     assert (await replay(handler, {"DurableExecutionArn": arn, "Events": events})).finding == Replays()
     unknown = await replay(handler, events)
     assert isinstance(unknown.finding, EndsDifferently)
-    assert "the execution's ARN is not known" in str(unknown)
+    assert "the ARN is not known" in str(unknown)
     with pytest.raises(HistoryError, match="not of"):
         await replay(handler, events, execution_arn=f"{arn}0")
 

@@ -192,8 +192,8 @@ asyncio.run(main())
     sentence, parent = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, path], stdout=subprocess.PIPE, text=True, check=True, timeout=30
     ).stdout.splitlines()
-    assert f"was opened by process {parent}, and this process is a fork of it" in sentence
-    assert "Use the service in the process that opened it" in sentence
+    assert f"runs in process {parent}, and process" in sentence
+    assert "Use the service in the process that entered it" in sentence
 
 
 # --- what was acknowledged ---

@@ -317,6 +317,7 @@ class Executions(RuleBasedStateMachine):
     @rule(kind=failures)
     def it_fails(self, kind):
         self.latest["it_fails"] = len(self.events) + 1
+        self.withheld = False  # it is repeated as a failed one, after a delay
         machine.invocation_failed(self.execution, self.running, {"ErrorType": kind}, self.at)
         self.absorb()
 

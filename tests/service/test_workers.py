@@ -308,6 +308,7 @@ def test_a_worker_loads_nothing_of_the_service_that_it_does_not_need():
         "durable_async.service",
         "durable_async.service.clock",
         "durable_async.service.functions",
+        "durable_async.service.modules",
         "durable_async.service.worker_process",
     }
     assert not {"aiohttp", "anyio", "botocore", "sqlite3"} & {*loaded}

@@ -152,7 +152,7 @@ class DurableService:
         with entered(None):  # of all variables but the durable identity of a workflow that enters it
             context = copy_context()
         try:
-            await own_tasks.finish(self.api.__aenter__(), context=context)
+            await own_tasks.finish(self.api.__aenter__(), context=context, hurry=True)
         except asyncio.CancelledError:
             await own_tasks.finish(self.api.aclose())
             raise

@@ -23,8 +23,10 @@ class Verdict(Enum):
 
 
 def verdict(error: ServiceCallError) -> Verdict:
-    """Rules of section 5.8 of the wire's reference, and two of ours: stale credentials are renewed by the next
-    invocation, and a request that timed out at the service may be repeated there too."""
+    """Say what a failed call means. Source: protocol.md, "Failures of calls".
+
+    Two rules are ours: the next invocation renews stale credentials, and a request that timed out at the service may
+    be repeated."""
     code, status = error.code or "", error.status
     if code in _THROTTLED or status == 429:
         return Verdict.WAIT

@@ -1,8 +1,8 @@
 """The plugins of one invocation, and what they have been told of it.
 
-When each hook is called is laid down in the plugin section of the service's reference. All calls come from the event
-loop: starts and user functions from the operation's own task; changes and ends from the flusher's, before it wakes
-whoever waits for them.
+Source of the order in which hooks are called: protocol.md, "Plugin hooks". All calls come from the event loop: starts
+and user functions from the operation's own task; changes and ends from the flusher's, before it wakes whoever waits
+for them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Pure: no I/O, no clock, no event loop. Each decision about a step's life is made here and nowhere else, and nothing
 here knows whether it is a first run or a replay: the record says it all.
 
-The rows are those of the step section of the service's reference. Two need a word. A step that is STARTED is run
+The rows are those of protocol.md, "Steps". Two need a word. A step that is STARTED is run
 again without a second START, for the service refuses one. A PENDING step waits even if its time has passed by our
 clock: the service's clock decides, and tells by making the step READY.
 """

@@ -1,4 +1,7 @@
-"""What the service tells about executions, in the API's member names and epoch seconds (sections 3.4 to 3.6)."""
+"""What the service tells about executions, in the API's member names and epoch seconds.
+
+Source: protocol.md, "API" and "Timestamps".
+"""
 
 from __future__ import annotations
 

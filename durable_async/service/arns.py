@@ -1,6 +1,6 @@
 """Names of functions and executions: building and reading ARNs.
 
-Source: the patterns of the ``lambda`` service model (sections 3.1 and 7.8 of the protocol reference).
+Source: the patterns of the ``lambda`` service model (protocol.md, "Limits of values" and "Names and ARNs").
 """
 
 from __future__ import annotations

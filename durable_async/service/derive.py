@@ -11,7 +11,7 @@ where its service is not at hand. What a history does not hold:
 - that a pause was requested and is not effective; how a pause moved the timeout;
 - what is the invocation's: whether one runs, its token, what the handler has seen, when a failed one is tried again.
 
-Source: section 8 of the protocol reference; the transitions are those of ``machine.updates`` and ``machine.progress``.
+Source: protocol.md, "History"; the transitions are those of ``machine.updates`` and ``machine.progress``.
 """
 
 from __future__ import annotations

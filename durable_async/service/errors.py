@@ -1,7 +1,7 @@
 """What the service's API refuses with. Each class is one error of the service model: its code and its HTTP status.
 
-Source: section 3.0 of the protocol reference. In an answer the code travels in the header ``x-amzn-ErrorType``, and the
-text in a member whose case differs by error; that is the HTTP layer's business.
+Source: protocol.md, "Errors of the API". The HTTP layer puts the code into the header ``x-amzn-ErrorType`` and the text
+into a member whose case differs by error.
 """
 
 from __future__ import annotations

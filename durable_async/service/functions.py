@@ -1,8 +1,8 @@
 """The functions that the service invokes, wherever they run.
 
 The service knows a function by this protocol alone: an event in, a JSON value out, or :class:`InvocationFailed`. A
-durable function gets an invocation envelope as its event and answers with a status (sections 2.1 and 2.4 of the
-protocol reference); any other gets its caller's event.
+durable function gets an invocation envelope as its event and answers with a status (protocol.md, "Envelope" and
+"Answer of the handler"). Any other function gets its caller's event.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ An event is kept as it happened: payloads bare, times in epoch milliseconds. ``r
 without the execution's data. Which command writes which event is the machine's business; the constructors here say
 what each one holds.
 
-Source: section 8 of the protocol reference.
+Source: protocol.md, "History".
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ is one of them, and a request's user is another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -48,3 +48,18 @@ async def finish(work: Coroutine[Any, Any, T], *, context: Context | None = None
             raise failed
         raise cancelled
     return task.result()
+
+
+async def in_thread(call: Callable[[], T], *, undo: Callable[[T], object]) -> T:
+    """Run ``call``, which opens something, in a thread. A thread cannot be stopped: a cancellation waits for its end.
+
+    :param undo: called with what was opened if this is cancelled meanwhile
+    """
+    opening = asyncio.create_task(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            undo(opening.result())
+        raise

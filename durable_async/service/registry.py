@@ -1,7 +1,7 @@
 """The functions that a service knows, and how callers may name them.
 
-There is one version of each function here, ``$LATEST``; every alias and version number names it. Source: sections 3.10
-and 7.5 of the protocol reference.
+There is one version of each function here, ``$LATEST``; every alias and version number names it. Source:
+protocol.md, "Names and ARNs" and "Chained invokes".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What an invocation of a durable function gets, and what it answers.
 
-Source: sections 2.1 and 2.4 of the wire's reference; the shapes are those that Lambda sends and takes.
+Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are those that Lambda sends and takes.
 """
 
 from __future__ import annotations

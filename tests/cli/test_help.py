@@ -55,7 +55,7 @@ def test_each_option_stands_in_the_reference(name):
 @pytest.mark.parametrize("name", OURS)
 def test_each_has_examples_that_parse(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for file in ("order.json", "orders.db"):
+    for file in ("order.json", "orders.db", "token.txt"):
         (tmp_path / file).write_text("{}")
     assert ALL[name].examples
     for example in ALL[name].examples:

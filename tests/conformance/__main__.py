@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .case import load_cases
-from .report import Row, table
+from .report import Row, closing_lines
 from .runner import Outcome, Runner, connect
-from .sources import NONE_THERE, folders
-from .suites import SKIPPED_SUITES
+from .sources import NONE_THERE, folders, sources
+from .suites import DEPARTURES, SKIPPED_SUITES
 
 
 def main() -> int:
@@ -41,12 +41,13 @@ def main() -> int:
     for outcome in outcomes:
         if not outcome.conforms:
             print(outcome.report(), end="\n\n")
-    print(*table(map(_row, outcomes)), sep="\n")
+    print(*closing_lines(sources(), map(_row, outcomes)), sep="\n")
     return 0 if all(outcome.conforms for outcome in outcomes) else 1
 
 
 def _row(outcome: Outcome) -> Row:
-    note = f"{' and '.join(outcome.not_compared)} not compared" if outcome.not_compared else ""
+    not_compared = f"{' and '.join(outcome.not_compared)} not compared" if outcome.not_compared else ""
+    note = "; ".join(filter(None, [not_compared, DEPARTURES.get(outcome.case.id, "")]))
     return Row(outcome.case.suite, "passed" if outcome.conforms else "failed", note)
 
 

@@ -205,7 +205,7 @@ async def test_a_plain_function_that_swallows_its_cancellation_is_abandoned(tmp_
     async with asyncio.timeout(20):
         async with DurableService(tmp_path / "x.db", grace=timedelta(0)) as service:
             service.api.register("plain", LocalFunction(stubborn, durable=False))
-            service.api.invoke_event("plain", b"{}")
+            await service.api.invoke_event("plain", b"{}")
             await asyncio.sleep(0.01)
     assert threads() == []
     assert "Abandoned a function" in caplog.text

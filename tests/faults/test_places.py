@@ -54,6 +54,12 @@ class Hanging:
         self.thread_free.set()
 
 
+async def recorded(execution, event_type):
+    async with asyncio.timeout(10):
+        while event_type not in [event["EventType"] for event in await execution.history()]:
+            await asyncio.sleep(0.005)
+
+
 async def stop(api, arn, _clock):
     await api.stop(arn)
 
@@ -81,6 +87,7 @@ async def test_the_place_of_a_closed_execution_is_free_though_its_step_hangs(end
         service.register(workflow, max_concurrency=1 if limit == "function" else None, execution_timeout=timeout)
         stuck = await service.start(workflow, None)
         await hanging.begun.wait()
+        await recorded(stuck, "StepStarted")  # nothing more is sent, so that no answer tells the workflow of its end
         await end(service.api, stuck.arn, clock)
         other = await service.start(workflow, "served")
         async with asyncio.timeout(10):

@@ -1,7 +1,7 @@
 """The Lambda API over HTTP: paths, shapes and headers to calls of the service. It knows no rule.
 
 :func:`serve` listens, with aiohttp; :func:`asgi_app` is for servers and applications that do so already. Source:
-section 3 of the protocol reference; what botocore's ``lambda`` model sends and reads.
+protocol.md, "API", and what botocore's ``lambda`` model sends and reads.
 """
 
 from durable_async.service.http.asgi import asgi_app

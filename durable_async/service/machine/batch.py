@@ -1,8 +1,8 @@
 """May a batch of updates be recorded? All of it, or none.
 
 Nothing here changes anything; what is accepted is applied by ``updates``. Checks run in the order of the official
-emulator: execution updates, then parents and repeated ids, then each update by itself (section 5.4 of the protocol
-reference, whose messages these are). Not refused, as there: updates below a context that has ended.
+emulator, whose messages these are: execution updates, then parents and repeated ids, then each update by itself.
+As there, updates below a context that has ended are not refused. Source: protocol.md, "Batch rules".
 """
 
 from __future__ import annotations

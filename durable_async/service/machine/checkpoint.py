@@ -1,4 +1,7 @@
-"""The checkpoint command: a batch of updates in, the token's next link and what changed out (section 5)."""
+"""The checkpoint command: a batch of updates in, the token's next link and what changed out.
+
+Source: protocol.md, "Checkpoints".
+"""
 
 from __future__ import annotations
 

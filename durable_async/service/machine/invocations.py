@@ -1,7 +1,8 @@
-"""When the handler runs, and what its end means (sections 2.4, 7.2 and 7.4 of the protocol reference).
+"""When the handler runs, and what its end means.
 
 One invocation at a time. A change during an invocation leads to another one only if the handler ended without having
-seen it; what a checkpoint's answer showed is seen.
+seen it; what a checkpoint's answer showed is seen. Source: protocol.md, "Answer of the handler", "Invoking the
+handler" and "Failed invocations".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One operation of an execution, as the service keeps it, and the two encodings in which it shows it.
 
-An envelope carries epoch milliseconds, an API answer epoch seconds (section 2.2 of the protocol reference). Everything
-else is the same.
+An envelope carries epoch milliseconds, an API answer epoch seconds. Everything else is the same. Source: protocol.md,
+"Timestamps".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 from durable_async.service.machine.effects import ChainedOutcome, StartChained
 from durable_async.wire.operations import ErrorObject, Operation, OperationStatus, OperationType
 
-# What an open operation must be to justify that the handler waits for it (section 2.4).
+# What an open operation must be to justify that the handler waits for it. Source: protocol.md, "Answer of the handler".
 _AWAITED = {
     OperationType.STEP: OperationStatus.PENDING,
     OperationType.WAIT: OperationStatus.STARTED,

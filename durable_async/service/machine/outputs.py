@@ -1,4 +1,7 @@
-"""What a handler's answer says (section 2.4 of the protocol reference). An invalid one is a failure that says why."""
+"""What a handler's answer says. An invalid one is a failure that says why.
+
+Source: protocol.md, "Answer of the handler".
+"""
 
 from __future__ import annotations
 

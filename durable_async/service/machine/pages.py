@@ -1,4 +1,6 @@
-"""What the handler is given of the record: the envelope's first page, and further pages (sections 2.1 and 3.3).
+"""What the handler is given of the record: the envelope's first page, and further pages.
+
+Source: protocol.md, "Envelope" and "Pages".
 
 Operations come in the order in which they began. What stands below a completed context is left out, unless that
 context was completed with ``ReplayChildren``. A page ends after a number of operations or of bytes, whichever is first,

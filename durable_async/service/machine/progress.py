@@ -1,7 +1,7 @@
 """What happens to operations without the handler: timers, callbacks, the ends of chained invokes.
 
-Each completes the operation, writes its event, and then has the handler invoked, unless that runs already (sections
-4.5, 7.2 and 7.5 of the protocol reference). On a closed execution nothing happens any more.
+Each ends the operation, writes its event, and then has the handler invoked, unless it runs already. On a closed
+execution nothing happens. Source: protocol.md, "Effects of updates", "Invoking the handler" and "Chained invokes".
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class InvocationRetryPolicy:
     """How often, and after how long, an invocation is repeated that gave no answer.
 
     A crash is repeated at once, ``immediate`` times; after that, and for whatever a handler raises or when it runs too
-    long, the delay grows from ``first_delay_ms`` by ``rate`` up to ``longest_delay_ms``. Any answer starts the count
-    anew. Source: section 7.4 of the protocol reference; what AWS does in figures is not published.
+    long, the delay grows from ``first_delay_ms`` by ``rate`` up to ``longest_delay_ms``. Any answer resets the
+    count. AWS does not publish its figures. Source: protocol.md, "Failed invocations".
 
     :ivar most_failures: after so many failures in a row the execution fails with the last error; None: it is tried
         until the execution's timeout, since a failed execution cannot be mended and a broken deployment can

@@ -1,7 +1,7 @@
 """The service model's constraints on the members of an update: patterns, lengths, ranges, JSON types.
 
-They hold for every update by itself, before any rule that looks at the execution. Source: section 3.1 of the protocol
-reference; the wording of the refusals is that of Lambda's own model validation.
+They hold for every update by itself, before any rule that looks at the execution. The wording of the
+refusals is that of Lambda's own model validation. Source: protocol.md, "Limits of values".
 """
 
 from __future__ import annotations

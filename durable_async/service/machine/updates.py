@@ -1,5 +1,6 @@
-"""What an accepted update does to its operation, and the event that tells it (sections 4.5 and 8.2 of the protocol
-reference). ``batch`` has checked it; nothing here can be refused.
+"""What an accepted update does to its operation, and the event that tells it.
+
+``batch`` has checked it; nothing here can be refused. Source: protocol.md, "Effects of updates" and "History".
 """
 
 from __future__ import annotations

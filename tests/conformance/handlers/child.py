@@ -4,7 +4,16 @@ import os
 import tempfile
 from pathlib import Path
 
-from durable_async import ChildConfig, DurableContext, SerializerContext, StepConfig, StepSemantics, durable_execution
+from durable_async import (
+    ChildConfig,
+    ChildContextError,
+    DurableContext,
+    SerializerContext,
+    StepConfig,
+    StepSemantics,
+    current_step,
+    durable_execution,
+)
 
 from .common import A_SECOND, FAILS_AT_ONCE, TWO_ATTEMPTS, fail, same
 
@@ -30,11 +39,50 @@ async def named(event, ctx: DurableContext):
 
 
 @durable_execution
-async def failing_step(event, ctx: DurableContext):
-    async def child(ctx: DurableContext):
-        await ctx.step(fail, config=FAILS_AT_ONCE)
+async def two_steps(event, ctx: DurableContext):
+    async def child(ctx: DurableContext, value):
+        return await ctx.step(same, await ctx.step(same, value))
 
-    await ctx.run_in_child_context(child, name="child")
+    return await ctx.run_in_child_context(child, event, name="child")
+
+
+async def failing_child(ctx: DurableContext):
+    await ctx.step(fail, config=FAILS_AT_ONCE)
+
+
+@durable_execution
+async def failing_step(event, ctx: DurableContext):
+    await ctx.run_in_child_context(failing_child, name="child")
+
+
+@durable_execution
+async def caught_failure(event, ctx: DurableContext):
+    try:
+        await ctx.run_in_child_context(failing_child, name="child")
+    except ChildContextError:
+        return await ctx.step(same, event)
+
+
+@durable_execution
+async def nested(event, ctx: DurableContext):
+    async def outer(ctx: DurableContext, value):
+        value = await ctx.step(same, value)
+        return await ctx.run_in_child_context(one_step, value, name="inner")
+
+    return await ctx.run_in_child_context(outer, event, name="outer")
+
+
+@durable_execution
+async def retried_step(event, ctx: DurableContext):
+    async def fail_once(value):
+        if current_step().attempt == 1:
+            raise ConnectionError("the first attempt fails")
+        return value
+
+    async def child(ctx: DurableContext, value):
+        return await ctx.step(fail_once, value, config=StepConfig(retry_strategy=TWO_ATTEMPTS))
+
+    return await ctx.run_in_child_context(child, event, name="child")
 
 
 @durable_execution
@@ -43,6 +91,13 @@ async def exhausted_step(event, ctx: DurableContext):
         await ctx.step(fail, config=StepConfig(retry_strategy=TWO_ATTEMPTS))
 
     await ctx.run_in_child_context(child, name="child")
+
+
+@durable_execution
+async def then_wait(event, ctx: DurableContext):
+    result = await ctx.run_in_child_context(one_step, event, name="child")
+    await ctx.wait(A_SECOND)
+    return result
 
 
 @durable_execution
@@ -85,6 +140,15 @@ async def interrupted(event, ctx: DurableContext):
         return await ctx.step(crash_once, value, config=StepConfig(semantics=semantics))
 
     return await ctx.run_in_child_context(child, event)
+
+
+@durable_execution
+async def wait_then_step_outside(event, ctx: DurableContext):
+    async def child(ctx: DurableContext, value):
+        await ctx.wait(A_SECOND)
+        return value
+
+    return await ctx.step(same, await ctx.run_in_child_context(child, event, name="child"))
 
 
 class UppercaseText:
@@ -140,11 +204,17 @@ async def operations_inside_and_after(event, ctx: DurableContext):
 HANDLERS = {
     "3-1": basic,
     "3-2": named,
+    "3-3": two_steps,
     "3-4": failing_step,
+    "3-5": caught_failure,
+    "3-6": nested,
+    "3-7": retried_step,
     "3-8": exhausted_step,
+    "3-9": then_wait,
     "3-10": with_step_and_wait,
     "3-11": large_result,
     "3-12": interrupted,
+    "3-13": wait_then_step_outside,
     "3-14": custom_serializer,
     "3-15": failing_body,
     "3-16": null_result,

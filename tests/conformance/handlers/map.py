@@ -14,7 +14,7 @@ from durable_async import (
 )
 
 from .common import A_SECOND, fail, same
-from .projection import projection
+from .projection import COUNTS, STATUS_AND_COUNTS, projection
 
 ONE_AT_A_TIME = MapConfig(max_concurrency=1)
 
@@ -55,6 +55,15 @@ async def basic(event, ctx: DurableContext):
 
 
 @durable_execution
+async def without_a_name(event, ctx: DurableContext):
+    async def double(ctx: DurableContext, item):
+        return 2 * item
+
+    batch = await ctx.map(double, event, config=ONE_AT_A_TIME)
+    return batch.results()
+
+
+@durable_execution
 async def item_and_index(event, ctx: DurableContext):
     async def add_index(ctx: DurableContext, indexed):
         index, item = indexed
@@ -70,18 +79,22 @@ async def no_items(event, ctx: DurableContext):
     return batch.results()
 
 
+def facts_of(items, *keys: str, name: str, completion: CompletionConfig):
+    """A handler that returns what became of a map with a completion rule; the items ``"fail"`` fail."""
+
+    @durable_execution
+    async def mapped(event, ctx: DurableContext):
+        config = MapConfig(max_concurrency=1, completion=completion)
+        return projection(await ctx.map(failing_on_demand, items, name=name, config=config), *keys)
+
+    return mapped
+
+
 @durable_execution
 async def rethrown(event, ctx: DurableContext):
     config = MapConfig(max_concurrency=1, completion=CompletionConfig(tolerated_failures=0))
     batch = await ctx.map(failing, ["i0", "i1"], name="throwing", config=config)
     batch.throw_if_error()
-
-
-@durable_execution
-async def percentage_exceeded(event, ctx: DurableContext):
-    config = MapConfig(max_concurrency=1, completion=CompletionConfig(tolerated_failure_percentage=25))
-    batch = await ctx.map(failing, ["i0", "i1", "i2", "i3"], name="tolerated-pct", config=config)
-    return projection(batch, "completionReason", "successCount", "failureCount", "totalCount")
 
 
 @durable_execution
@@ -94,6 +107,16 @@ async def concurrent(event, ctx: DurableContext):
 async def flat(event, ctx: DurableContext):
     config = MapConfig(max_concurrency=1, nesting=NestingType.FLAT)
     batch = await ctx.map(stepped, ["fa", "fb"], name="flat", config=config)
+    return batch.results()
+
+
+@durable_execution
+async def named_items(event, ctx: DurableContext):
+    async def times_ten(ctx: DurableContext, item):
+        return 10 * item
+
+    config = MapConfig(max_concurrency=1, item_namer=lambda item, index: f"item-{item}")
+    batch = await ctx.map(times_ten, event, name="named-items", config=config)
     return batch.results()
 
 
@@ -111,6 +134,17 @@ class WrappingSerializer:
 async def item_serializer(event, ctx: DurableContext):
     config = MapConfig(max_concurrency=1, item_serializer=WrappingSerializer())
     batch = await ctx.map(uppercased, ["x", "y"], name="serdes", config=config)
+    return batch.results()
+
+
+@durable_execution
+async def wait_in_an_item(event, ctx: DurableContext):
+    async def wait_for_the_second(ctx: DurableContext, item):
+        if item == "r1":
+            await ctx.wait(A_SECOND)
+        return await ctx.step(same, item)
+
+    batch = await ctx.map(wait_for_the_second, ["r0", "r1"], name="suspend", config=ONE_AT_A_TIME)
     return batch.results()
 
 
@@ -167,13 +201,45 @@ async def batch_serializer_on_replay(event, ctx: DurableContext):
 
 HANDLERS = {
     "9-1": basic,
+    "9-2": without_a_name,
     "9-3": item_and_index,
     "9-4": no_items,
+    "9-5": facts_of(
+        ["ok", "fail", "ok"],
+        *STATUS_AND_COUNTS,
+        name="failfast",
+        completion=CompletionConfig(tolerated_failures=0),
+    ),
     "9-6": rethrown,
-    "9-10": percentage_exceeded,
+    "9-7": facts_of(
+        ["r0", "r1", "r2", "r3"],
+        *("completionReason", "successCount", "totalCount"),
+        name="min-successful",
+        completion=CompletionConfig(min_successful=2),
+    ),
+    "9-8": facts_of(
+        ["ok", "fail", "ok"],
+        *STATUS_AND_COUNTS,
+        name="tolerated",
+        completion=CompletionConfig(tolerated_failures=1),
+    ),
+    "9-9": facts_of(
+        ["fail", "fail", "ok"],
+        *COUNTS,
+        name="tolerated-exceeded",
+        completion=CompletionConfig(tolerated_failures=1),
+    ),
+    "9-10": facts_of(
+        ["fail"] * 4,
+        *COUNTS,
+        name="tolerated-pct",
+        completion=CompletionConfig(tolerated_failure_percentage=25),
+    ),
     "9-11": concurrent,
     "9-12": flat,
+    "9-13": named_items,
     "9-14": item_serializer,
+    "9-15": wait_in_an_item,
     "9-16": large_aggregate,
     "9-17": then_wait,
     "9-18": failure_then_wait,

@@ -19,7 +19,7 @@ from durable_async.plugins import (
     OperationInfo,
 )
 
-from .common import TWO_ATTEMPTS, fail, same
+from .common import FAILS_AT_ONCE, TWO_ATTEMPTS, fail, same
 
 TWO_SECONDS = timedelta(seconds=2)
 NAMES = {
@@ -92,10 +92,20 @@ class Attempts(Printing):
         self.emit("attempt-end", n=info.attempt, outcome=info.outcome, op=info.operation_id)
 
 
-class AttemptsAndStepEnds(Attempts):
+class StepEnds(Printing):
     def on_operation_end(self, info):
         if info.operation_type == "STEP":
             self.emit("operation-end", op=info.operation_id, status=info.status)
+
+
+class StepLifecycle(StepEnds):
+    def on_operation_start(self, info):
+        if info.operation_type == "STEP":
+            self.emit("operation-start", op=info.operation_id)
+
+
+class AttemptsAndStepEnds(Attempts, StepEnds):
+    """Prints both."""
 
 
 class Faulty(Printing):
@@ -258,6 +268,11 @@ async def retries_exhausted(event, ctx: DurableContext):
     await ctx.step(fail, config=StepConfig(retry_strategy=TWO_ATTEMPTS))
 
 
+@durable_execution(plugins=[InvocationLifecycle])
+async def failing_step(event, ctx: DurableContext):
+    await ctx.step(fail, config=FAILS_AT_ONCE)
+
+
 @durable_execution(plugins=[NamedWaits])
 async def waits_in_parallel(event, ctx: DurableContext):
     async def short(ctx: DurableContext):
@@ -295,10 +310,12 @@ async def contexts(event, ctx: DurableContext):
 
 HANDLERS = {
     "10-1": greeting(InvocationLifecycle),
+    "10-2": greeting(StepLifecycle),
     "10-3": succeeding_at_the_second_attempt(Attempts, name="unreliable_func", result="Operation succeeded"),
     "10-4": greeting(Faulty),
     "10-5": greeting(PluginA, PluginB),
     "10-6": waiting(InvocationLifecycle),
+    "10-7": failing_step,
     "10-8": greeting(StepChanges),
     "10-9": waiting(UpdatedWaits),
     "10-10": waiting(WaitOperations),

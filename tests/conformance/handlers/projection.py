@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from durable_async import BatchResult
 
+COUNTS = ("completionReason", "successCount", "failureCount", "totalCount")
+STATUS_AND_COUNTS = ("status", *COUNTS)
+
 
 def projection(batch: BatchResult, *keys: str) -> Mapping[str, object]:
     """The named facts of a batch, as JSON values."""

@@ -2,10 +2,13 @@
 
 import json
 import os
+from datetime import timedelta
 
 from durable_async import (
     DurableContext,
+    JitterStrategy,
     RetryDecision,
+    RetryStrategy,
     SerializerContext,
     StepConfig,
     StepError,
@@ -94,6 +97,16 @@ async def replay_skips_a_success(event, ctx: DurableContext):
 
 
 @durable_execution
+async def step_and_wait(event, ctx: DurableContext):
+    async def compute():
+        return "computed"
+
+    value = await ctx.step(compute)
+    await ctx.wait(timedelta(seconds=2))
+    return value
+
+
+@durable_execution
 async def replay_raises_a_failure_again(event, ctx: DurableContext):
     async def fail_aloud():
         current_step().logger.info("step executed")
@@ -115,8 +128,44 @@ async def retried_step(event, ctx: DurableContext):
     return await ctx.step(unreliable, config=StepConfig(retry_strategy=TWO_ATTEMPTS))
 
 
+@durable_execution
+async def exhausted_retries(event, ctx: DurableContext):
+    strategy = RetryStrategy.fixed(delay=A_SECOND, max_attempts=4)
+    await ctx.step(fail, config=StepConfig(retry_strategy=strategy))
+
+
+async def succeed_at_the_third_attempt():
+    if current_step().attempt < 3:
+        raise ConnectionError("the first two attempts fail")
+    return "third"
+
+
+# Without this strategy the step would be attempted once: see DEPARTURES.
+@durable_execution(step=StepConfig(retry_strategy=RetryStrategy.default()))
+async def default_retries(event, ctx: DurableContext):
+    return await ctx.step(succeed_at_the_third_attempt)
+
+
+@durable_execution
+async def growing_delays(event, ctx: DurableContext):
+    strategy = RetryStrategy.exponential(
+        max_attempts=5, initial_delay=timedelta(seconds=2), backoff_rate=3, jitter=JitterStrategy.NONE
+    )
+    return await ctx.step(succeed_at_the_third_attempt, config=StepConfig(retry_strategy=strategy))
+
+
 class TransientError(Exception):
     pass
+
+
+@durable_execution
+async def error_that_is_retried(event, ctx: DurableContext):
+    async def fail_once():
+        if current_step().attempt == 1:
+            raise TransientError("to be retried")
+
+    strategy = RetryStrategy.fixed(delay=A_SECOND, max_attempts=2, retry_on=TransientError)
+    await ctx.step(fail_once, config=StepConfig(retry_strategy=strategy))
 
 
 @durable_execution
@@ -154,6 +203,20 @@ async def interrupted_step_with_retry(event, ctx: DurableContext):
     return await ctx.step(crash_once, event, config=config)
 
 
+@durable_execution
+async def failing_step(event, ctx: DurableContext):
+    await ctx.step(fail, config=FAILS_AT_ONCE)
+
+
+@durable_execution
+async def caught_error(event, ctx: DurableContext):
+    try:
+        value = await ctx.step(fail, config=FAILS_AT_ONCE)
+    except StepError:
+        value = "fallback_result"
+    return await ctx.step(same, value)
+
+
 HANDLERS = {
     "1-1": one_step,
     "1-2": named_step,
@@ -162,10 +225,17 @@ HANDLERS = {
     "1-5": null_result,
     "1-6": custom_serializer,
     "1-7": step_logger,
+    "1-8": step_and_wait,
     "1-9": replay_skips_a_success,
     "1-10": replay_raises_a_failure_again,
     "1-11": retried_step,
+    "1-12": exhausted_retries,
+    "1-13": default_retries,
+    "1-14": growing_delays,
+    "1-15": error_that_is_retried,
     "1-16": error_that_is_not_retried,
     "1-17": interrupted_step,
     "1-18": interrupted_step_with_retry,
+    "1-19": failing_step,
+    "1-20": caught_error,
 }

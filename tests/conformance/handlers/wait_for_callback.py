@@ -3,9 +3,18 @@
 import json
 from datetime import timedelta
 
-from durable_async import DurableContext, SerializerContext, WaitForCallbackConfig, durable_execution
+from durable_async import (
+    CallbackFailedError,
+    CallbackTimeoutError,
+    DurableContext,
+    SerializerContext,
+    WaitForCallbackConfig,
+    durable_execution,
+)
 
 from .common import A_SECOND, TWO_ATTEMPTS, same
+
+THREE_SECONDS_TIMEOUT = WaitForCallbackConfig(timeout=timedelta(seconds=3))
 
 
 async def submit(callback_id):
@@ -24,6 +33,27 @@ async def basic(event, ctx: DurableContext):
 @durable_execution
 async def static_name(event, ctx: DurableContext):
     return await ctx.wait_for_callback(submit, name="approval")
+
+
+@durable_execution
+async def anonymous_submitter(event, ctx: DurableContext):
+    return await ctx.wait_for_callback(lambda callback_id: None)
+
+
+@durable_execution
+async def caught_failure(event, ctx: DurableContext):
+    try:
+        return await ctx.wait_for_callback(submit, name=event)
+    except CallbackFailedError:
+        return "recovered"
+
+
+@durable_execution
+async def caught_timeout(event, ctx: DurableContext):
+    try:
+        return await ctx.wait_for_callback(submit, name=event, config=THREE_SECONDS_TIMEOUT)
+    except CallbackTimeoutError:
+        return "timed-out-handled"
 
 
 def configured(config: WaitForCallbackConfig):
@@ -81,7 +111,10 @@ async def json_result(event, ctx: DurableContext):
 HANDLERS = {
     "7-1": basic,
     "7-2": static_name,
-    "7-5": configured(WaitForCallbackConfig(timeout=timedelta(seconds=3))),
+    "7-3": anonymous_submitter,
+    "7-4": basic,
+    "7-5": configured(THREE_SECONDS_TIMEOUT),
+    "7-6": caught_failure,
     "7-7": exhausted_submitter,
     "7-8": in_child_context,
     "7-9": two_in_sequence,
@@ -89,4 +122,6 @@ HANDLERS = {
     "7-11": json_result,
     "7-12": configured(WaitForCallbackConfig(heartbeat_timeout=timedelta(seconds=5))),
     "7-13": configured(WaitForCallbackConfig(heartbeat_timeout=timedelta(seconds=10))),
+    "7-14": caught_timeout,
+    "7-15": basic,
 }

@@ -1,17 +1,19 @@
 """Suite ``wait_for_condition``: a state that is checked until a wait strategy is content with it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from durable_async import (
     DurableContext,
     SerializerContext,
     WaitForConditionConfig,
+    WaitForConditionError,
     WaitStrategy,
     durable_execution,
 )
 
-from .common import A_SECOND
+from .common import A_SECOND, fail
 
 
 async def increment(state: int) -> int:
@@ -45,8 +47,37 @@ async def named(event, ctx: DurableContext):
 
 
 @durable_execution
+async def initial_state(event, ctx: DurableContext):
+    return await ctx.wait_for_condition(increment, 5, every_second_below(event))
+
+
+@durable_execution
+async def every_two_seconds(event, ctx: DurableContext):
+    strategy = WaitStrategy.fixed(lambda state: state < event, delay=timedelta(seconds=2))
+    return await ctx.wait_for_condition(increment, 0, strategy)
+
+
+@durable_execution
 async def exhausted(event, ctx: DurableContext):
     return await ctx.wait_for_condition(increment, 0, every_second_while(lambda state: True, max_attempts=3))
+
+
+async def failing_check(state: int) -> int:
+    await fail()
+    return state
+
+
+@durable_execution
+async def failing(event, ctx: DurableContext):
+    return await ctx.wait_for_condition(failing_check, 0, every_second_below(1))
+
+
+@durable_execution
+async def caught_failure(event, ctx: DurableContext):
+    try:
+        return await ctx.wait_for_condition(failing_check, 0, every_second_below(1))
+    except WaitForConditionError:
+        return "recovered"
 
 
 @durable_execution
@@ -57,6 +88,14 @@ async def object_state(event, ctx: DurableContext):
 
     strategy = every_second_while(lambda state: state["status"] == "PENDING")
     return await ctx.wait_for_condition(check, {"status": "PENDING", "attempts": 0}, strategy)
+
+
+@durable_execution
+async def null_state(event, ctx: DurableContext):
+    async def check(state):
+        return None
+
+    return await ctx.wait_for_condition(check, None, every_second_while(lambda state: False))
 
 
 class HexSerializer:
@@ -96,8 +135,13 @@ HANDLERS = {
     "6-1": polls_until_threshold,
     "6-2": met_at_once,
     "6-3": named,
+    "6-4": initial_state,
+    "6-5": every_two_seconds,
     "6-6": exhausted,
+    "6-7": failing,
+    "6-8": caught_failure,
     "6-9": object_state,
+    "6-10": null_state,
     "6-11": custom_serializer,
     "6-12": then_a_step,
     "6-13": two_in_sequence,

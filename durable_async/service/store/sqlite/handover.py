@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
+from durable_async.service import own_tasks
 from durable_async.service.errors import StoreInUseError
 from durable_async.service.store.sqlite.lock import WriterLock
 
@@ -25,7 +27,7 @@ async def take_when_free(path: Path, seconds: float) -> WriterLock:
     until, told = loop.time() + seconds, False
     while True:
         try:
-            return await asyncio.to_thread(WriterLock.take, path)
+            return await own_tasks.in_thread(partial(WriterLock.take, path), undo=WriterLock.release)
         except StoreInUseError as error:
             left = until - loop.time()
             if left <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -75,7 +76,9 @@ class SqliteStore:
             if not self._read_only:
                 lock = await take_when_free(self._path, self._wait_for_lock)
                 undo.callback(lock.release)
-                connection = await asyncio.to_thread(open_for_writing, self._path, self._durability)
+                connection = await own_tasks.in_thread(
+                    partial(open_for_writing, self._path, self._durability), undo=sqlite3.Connection.close
+                )
                 place = Place(self._path, journal=True)
                 self._writer = Writer(connection, self._path, place)
                 undo.push_async_callback(self._writer.aclose)
@@ -83,7 +86,7 @@ class SqliteStore:
                 undo.callback(self._uncover, lock.shield, place)
             else:
                 place = Place(self._path, journal=False)
-            connection = await asyncio.to_thread(open_for_reading, self._path)
+            connection = await own_tasks.in_thread(partial(open_for_reading, self._path), undo=sqlite3.Connection.close)
             self._reader = Reader(connection, self._path, place)
             undo.push_async_callback(self._reader.aclose)
             self._closing = undo.pop_all()

@@ -62,7 +62,8 @@ class Writer:
         self._closing = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
         # A program that forgets to close it must be able to end.
-        Thread(target=self._work, name="durable-async-writer", daemon=True).start()
+        self._thread = Thread(target=self._work, name="durable-async-writer", daemon=True)
+        self._thread.start()
 
     def put(
         self,
@@ -96,6 +97,7 @@ class Writer:
         self._closing = True
         self._waiting.put(None)
         await asyncio.shield(self._closed)
+        self._thread.join()  # to say so was the last thing that it did
 
     def _settle(self, group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
         self._unsettled -= len(group)

@@ -77,6 +77,8 @@ class DurableContext:
     All operations raise :class:`~durable_async.NonDeterminismError` if another operation is recorded in their place,
     :class:`~durable_async.ContextMisuseError` if called where none can be called, and ``asyncio.CancelledError`` while
     the invocation is suspending: let that pass.
+
+    :ivar logger: adds the execution to its records, and is silent while the calling context replays
     """
 
     def __init__(self, invocation: Invocation, step_config: StepConfig) -> None:
@@ -180,7 +182,10 @@ class DurableContext:
         """Go on after ``duration``, during which no process has to live.
 
         :param duration: more than zero and at most 366 days; rounded up to whole seconds
-        :raises ValueError: the duration is out of bounds; :raises TypeError: it is no ``timedelta``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :raises TypeError: the duration is no ``timedelta``
+        :raises ValueError: the duration is out of bounds
         """
         seconds = duration_seconds(duration, what="the duration of a wait")
         call = self._call(OperationType.WAIT, SubType.WAIT, checked_name(name), key)
@@ -200,8 +205,12 @@ class DurableContext:
         """Run ``func(ctx, *args)`` with operations of its own, and record its result as one.
 
         Once it has ended, a replay does not enter it again, and what it left behind in tasks can write no more.
-        ``name``, ``key`` and ``returns`` are those of :meth:`step`.
 
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``func``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``ChildConfig()``
+        :param returns: the type to read the result as; without it, the return annotation of ``func``
         :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, or ``config`` is no ChildConfig
         :raises ChildContextError: ``func`` raised
         """
@@ -231,7 +240,14 @@ class DurableContext:
         Between attempts the service keeps the delay. Each attempt has operations of its own. On a replay the strategy
         is asked anew about the recorded failures, so it must decide alike.
 
-        :raises TypeError: as :meth:`run_in_child_context`, or ``strategy`` is none
+        :param strategy: a :class:`~durable_async.RetryStrategy` or a function ``(error, attempt) -> RetryDecision``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``func``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: of the child context; None: ``ChildConfig()``
+        :param returns: the type to read the result as; without it, the return annotation of ``func``
+        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, ``config`` is no ChildConfig, or
+            ``strategy`` is no strategy
         :raises ChildContextError: the last attempt allowed has failed
         """
         from durable_async.operation_config import ChildConfig
@@ -265,6 +281,10 @@ class DurableContext:
         raises :class:`~durable_async.DurableTimeoutError`; on a replay too. Deadlines nest.
 
         :param delay: more than zero and at most 366 days; rounded up to whole seconds
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :raises TypeError: ``delay`` is no ``timedelta``
+        :raises ValueError: ``delay`` is out of bounds
         """
         from durable_async.operations.timeout import Deadline
 
@@ -301,8 +321,11 @@ class DurableContext:
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Callback[Any]]:
         """Get an id from the service that the outside world can answer to, and later await the answer:
-        ``await callback.result()``. ``name`` and ``key`` are those of :meth:`step`.
+        ``await callback.result()``.
 
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: its timeouts and its serializer; None: ``CallbackConfig()``, which has neither
         :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
             answer is its text, whatever that is
         """
@@ -349,10 +372,15 @@ class DurableContext:
         """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
 
         The submitter is run as a step; what it returns is of no account. Without a retry strategy in ``config`` it is
-        attempted as the handler's steps are that have no config. ``name``, ``key`` and ``returns`` are those
-        of :meth:`create_callback`; without a name, it is the submitter's own.
+        attempted as the handler's steps are that have no config.
 
         :param timeout: takes the place of the one in ``config``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``submitter``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``WaitForCallbackConfig()``
+        :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
+            answer is its text, whatever that is
         :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is no WaitForCallbackConfig
         :raises CallbackFailedError: the answer was a failure
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
@@ -403,12 +431,14 @@ class DurableContext:
         config: InvokeConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
-        """Run another function, durable or not, and wait for its result. ``name`` and ``key`` are those of
-        :meth:`step`.
+        """Run another function, durable or not, and wait for its result.
 
         :param function_name: a name or an ARN in this account and Region. A durable function needs a qualifier:
             ``"ship:$LATEST"``
         :param payload: the function's event
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``InvokeConfig()``
         :param returns: the type to read the result as; without it, plain JSON
         :raises InvokeFailedError: the function failed, or there is none of this name
         :raises InvokeTimeoutError: its execution ran into its timeout
@@ -468,10 +498,14 @@ class DurableContext:
         ``check(state)`` returns the next state, which is recorded, and the strategy is asked about it: whether to
         stop, and if not, how long the service waits before the next check. As the body of a step, a check runs on the
         event loop or in a worker thread, can ask for its :func:`~durable_async.current_step`, and is repeated if it
-        was interrupted. ``name`` and ``key`` are those of :meth:`step`.
+        was interrupted.
 
         :param initial_state: what the first check gets
         :param strategy: a :class:`~durable_async.WaitStrategy` or a function ``(state, attempt) -> WaitDecision``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``check``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``WaitForConditionConfig()``
         :param returns: the type to read states as; without it, the return annotation of ``check``
         :raises TypeError: ``check`` cannot be called with a state, or ``config`` is no WaitForConditionConfig
         :raises WaitForConditionError: the strategy allows no further check, or a check raised, which is final
@@ -505,10 +539,14 @@ class DurableContext:
         batch has ended, a replay enters none of its items again.
 
         The failure of an item raises nothing here: :meth:`~durable_async.BatchResult.results` of the batch raises it,
-        and a batch that ends as failed is logged as a warning. ``name``, ``key`` and ``returns``, the type of one
-        item's result, are those of :meth:`step`.
+        and a batch that ends as failed is logged as a warning.
 
         :param items: read at once, in an order that is the same on every replay
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``func``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``MapConfig()``
+        :param returns: the type to read one item's result as; without it, the return annotation of ``func``
         :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
         :raises TypeError: ``func`` is no coroutine function of ``(ctx, item)``, or ``config`` is no MapConfig
         :raises ValueError: fewer items are given than have to succeed
@@ -545,9 +583,17 @@ class DurableContext:
         key: str | None = None,
         config: ParallelConfig | None = None,
     ) -> Coroutine[Any, Any, BatchResult[T]]:
-        """Run each ``branch(ctx)``, as a child context of its own. The rest is as with :meth:`map`.
+        """Run each ``branch(ctx)``, as a child context of its own.
+
+        Branches are started in order; ``config`` says how many may be in flight, and when the batch ends early. By
+        default the first failure ends it. Branches that still run then are cancelled and can write no more. Once the
+        batch has ended, a replay enters none of its branches again. The failure of a branch raises nothing here:
+        :meth:`~durable_async.BatchResult.results` of the batch raises it.
 
         :param branches: functions, or pairs of a name for the history and a function
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``ParallelConfig()``
         :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
         :raises TypeError: a branch is no coroutine function of ``(ctx)``, or ``config`` is no ParallelConfig
         :raises ValueError: fewer branches are given than have to succeed
@@ -566,10 +612,12 @@ class DurableContext:
     def race(
         self, *branches: BranchLike[Self, T], name: str | None = None, key: str | None = None
     ) -> Coroutine[Any, Any, T]:
-        """Run each ``branch(ctx)`` as :meth:`parallel` does, until the first has ended, well or not.
+        """Run each ``branch(ctx)``, as a child context of its own, until the first has succeeded or failed.
 
         The others are cancelled and can write no more. A replay has the same winner.
 
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :return: what the first one returned
         :raises ChildContextError: the first one failed
         :raises TypeError: a branch is no coroutine function of ``(ctx)``

@@ -7,17 +7,9 @@ What is exported here is public, and so are the modules ``embedded``, ``plugins`
 ``service`` and ``transport``; ``engine``, ``operations`` and ``wire`` are not.
 """
 
-from durable_async.batch_config import BatchProgress, CompletionConfig, MapConfig, NestingType, ParallelConfig
-from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
-from durable_async.config import (
-    CallbackConfig,
-    ChildConfig,
-    InvokeConfig,
-    StepConfig,
-    StepSemantics,
-    WaitForCallbackConfig,
-    WaitForConditionConfig,
-)
+from typing import TYPE_CHECKING
+
+from durable_async.config import StepConfig, StepSemantics
 from durable_async.context import DurableContext, current_context, current_step
 from durable_async.errors import (
     BatchCompletionError,
@@ -53,14 +45,26 @@ from durable_async.errors import (
     WaitForConditionError,
 )
 from durable_async.handler import DurableHandler, durable_execution
-from durable_async.operations.callback import Callback
-from durable_async.operations.compensation import Compensations
-from durable_async.operations.group import BranchHandle, DurableTaskGroup
-from durable_async.operations.timeout import Deadline
-from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
+from durable_async.lazy import names_from
 from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
-from durable_async.wait_strategy import WaitDecision, WaitStrategy
+
+if TYPE_CHECKING:
+    from durable_async.batch_config import BatchProgress, CompletionConfig, MapConfig, NestingType, ParallelConfig
+    from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
+    from durable_async.operation_config import (
+        CallbackConfig,
+        ChildConfig,
+        InvokeConfig,
+        WaitForCallbackConfig,
+        WaitForConditionConfig,
+    )
+    from durable_async.operations.callback import Callback
+    from durable_async.operations.compensation import Compensations
+    from durable_async.operations.group import BranchHandle, DurableTaskGroup
+    from durable_async.operations.timeout import Deadline
+    from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
+    from durable_async.wait_strategy import WaitDecision, WaitStrategy
 
 __all__ = [
     "BatchCompletionError",
@@ -129,3 +133,36 @@ __all__ = [
     "current_step",
     "durable_execution",
 ]
+
+_LATER = {
+    "BatchItem": "batch_result",
+    "BatchProgress": "batch_config",
+    "BatchResult": "batch_result",
+    "BatchStatus": "batch_result",
+    "BranchHandle": "operations.group",
+    "Callback": "operations.callback",
+    "CallbackConfig": "operation_config",
+    "ChildConfig": "operation_config",
+    "Compensations": "operations.compensation",
+    "CompletionConfig": "batch_config",
+    "CompletionReason": "batch_result",
+    "Deadline": "operations.timeout",
+    "DurableTaskGroup": "operations.group",
+    "InvokeConfig": "operation_config",
+    "JitterStrategy": "retry",
+    "MapConfig": "batch_config",
+    "NestingType": "batch_config",
+    "ParallelConfig": "batch_config",
+    "RetryDecision": "retry",
+    "RetryStrategy": "retry",
+    "WaitDecision": "wait_strategy",
+    "WaitForCallbackConfig": "operation_config",
+    "WaitForConditionConfig": "operation_config",
+    "WaitStrategy": "wait_strategy",
+}
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+    __getattr__ = names_from(__name__, _LATER)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

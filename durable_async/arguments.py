@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from durable_async.callables import (
     why_not_called,
 )
 from durable_async.serializers import returns_awaitable
+from durable_async.wire.limits import NAME_LENGTH
 
 T = TypeVar("T")
 ConfigT = TypeVar("ConfigT")
@@ -125,6 +127,28 @@ def check_keywords(keywords: Mapping[str, object], func: Any, call: str) -> None
             f"{call} takes no keyword argument {name!r}. One for the function is bound with functools.partial: "
             f"{call}(partial({name_of_callable(func)}, {name}=...))"
         )
+
+
+def name_of(name: str | None, func: Callable[..., Any]) -> str | None:
+    """The name given, or the function's own."""
+    if name is not None:
+        return checked_name(name)
+    while isinstance(func, partial):
+        func = func.func
+    own: object = getattr(func, "__name__", None)
+    if not isinstance(own, str) or own == "<lambda>":
+        return None
+    return own if own.isascii() else own.encode("ascii", "backslashreplace").decode()
+
+
+def checked_name(name: str | None) -> str | None:
+    """:raises ValueError: the service would refuse the name"""
+    if name and not (len(name) <= NAME_LENGTH and name.isascii() and name.isprintable()):
+        raise ValueError(
+            f"the name {name!r} of an operation is not printable ASCII of at most {NAME_LENGTH} characters, which is "
+            "all that the durable service takes"
+        )
+    return name or None
 
 
 def awaitable(given: Awaitable[T], what: str) -> Awaitable[T]:

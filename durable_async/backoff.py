@@ -19,13 +19,10 @@ from typing import TypeAlias, assert_never
 
 import attrs
 
-from durable_async.wire.limits import DELAY_SECONDS
+from durable_async.durations import checked_timedelta, positive, whole_seconds
 
 Uniform: TypeAlias = Callable[[float, float], float]
 """``uniform(low, high)``: a number of seconds between the two, as :func:`random.uniform` draws it."""
-
-_SECOND = timedelta(seconds=1)
-_LONGEST = timedelta(seconds=DELAY_SECONDS)
 
 
 class JitterStrategy(StrEnum):
@@ -108,7 +105,7 @@ class Backoff:
         jitter: JitterStrategy,
         uniform: Uniform = random.uniform,
     ) -> Backoff:
-        if _timedelta("increment", increment) < timedelta(0):
+        if checked_timedelta("increment", increment) < timedelta(0):
             raise ValueError(f"increment must not be negative, as {increment} is")
         initial, cap = _bounds(initial_delay, max_delay)
         return cls(initial, cap, Linear(increment.total_seconds()), JitterStrategy(jitter), uniform)
@@ -126,27 +123,7 @@ class Backoff:
         """
         base = min(self.growth.base(self.initial, attempt - 1), self.cap)
         delay = timedelta(seconds=whole_seconds(timedelta(seconds=self.jitter.apply(base, self.uniform))))
-        return max(_SECOND, min(delay, timedelta(seconds=math.floor(self.cap))))
-
-
-def whole_seconds(duration: timedelta) -> int:
-    """A duration in the service's unit, rounded up: never less than was asked for."""
-    return -(-duration // _SECOND)
-
-
-def positive(name: str, duration: timedelta) -> timedelta:
-    """The duration that was passed as ``name``, if the service can wait for it.
-
-    :raises TypeError: it is no ``timedelta``
-    :raises ValueError: it is zero, negative, or longer than 366 days
-    """
-    if _timedelta(name, duration) <= timedelta(0):
-        raise ValueError(f"{name} must be longer than zero, not {duration}")
-    if duration > _LONGEST:
-        raise ValueError(
-            f"{name} must be at most {_LONGEST.days} days, which is the longest the service waits, not {duration}"
-        )
-    return duration
+        return max(timedelta(seconds=1), min(delay, timedelta(seconds=math.floor(self.cap))))
 
 
 def checked_attempts(value: int) -> int:
@@ -160,9 +137,3 @@ def _bounds(initial_delay: timedelta, max_delay: timedelta) -> tuple[float, floa
     if positive("initial_delay", initial_delay) > positive("max_delay", max_delay):
         raise ValueError(f"initial_delay ({initial_delay}) must not be longer than max_delay ({max_delay})")
     return initial_delay.total_seconds(), max_delay.total_seconds()
-
-
-def _timedelta(name: str, value: object) -> timedelta:
-    if not isinstance(value, timedelta):
-        raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}")
-    return value

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from durable_async.arguments import check_decider
-from durable_async.backoff import positive, whole_seconds
-from durable_async.retry import StrategyLike, SupportsShouldRetry
+from durable_async.durations import positive, whole_seconds
 from durable_async.serializers import Serializer
-from durable_async.wire.limits import CALLBACK_TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from durable_async.retry import StrategyLike
 
 
 class StepSemantics(StrEnum):
@@ -28,6 +29,8 @@ class StepSemantics(StrEnum):
 
 def check_strategy(what: str, value: object) -> None:
     """:raises TypeError: ``value`` cannot be asked about retries"""
+    from durable_async.retry import SupportsShouldRetry
+
     if isinstance(value, type):
         raise TypeError(f"{what} must be a strategy, not the class {value.__qualname__}: call it")
     if not (isinstance(value, SupportsShouldRetry) or callable(value)):
@@ -36,7 +39,7 @@ def check_strategy(what: str, value: object) -> None:
         check_decider(value, ("error", "attempt"), what)
 
 
-def _strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+def optional_strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
     if value is not None:
         check_strategy("retry_strategy", value)
 
@@ -79,103 +82,10 @@ class StepConfig:
     :raises ValueError: ``semantics`` is none of the two, or ``timeout`` is not longer than zero
     """
 
-    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=_strategy)
+    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
     semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)
-
-
-@attrs.frozen(kw_only=True)
-class ChildConfig:
-    """How a child context is recorded.
-
-    :ivar serializer: writes and reads its result; JSON without one
-    :ivar summary: what to record in place of a result over 256 KiB, for people to read. Such a result is not recorded:
-        a replay makes it anew from the recorded operations of the context
-    """
-
-    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-    summary: Callable[[Any], str] | None = attrs.field(default=None, validator=optional_function("result"))
-
-
-def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
-    if value is None:
-        return
-    if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"{attribute.name} must be a datetime.timedelta, not {value!r}")
-    if not timedelta(0) < value <= timedelta(seconds=CALLBACK_TIMEOUT_SECONDS):
-        raise ValueError(
-            f"{attribute.name} must be longer than zero and at most {CALLBACK_TIMEOUT_SECONDS} seconds, not {value}"
-        )
-
-
-@attrs.frozen(kw_only=True)
-class CallbackConfig:
-    """How long a callback is waited for, and how its answer is read. The service counts whole seconds.
-
-    :ivar timeout: from the creation of the callback, up to 99,999,999 seconds (more than 3 years). No limit without one
-    :ivar heartbeat_timeout: from its creation and from each heartbeat to the next. No limit without one
-    :ivar serializer: reads the text that was sent. Without one it comes as it is, or is read as JSON if ``returns=``
-        says as what
-    :raises TypeError: a value is of the wrong type
-    :raises ValueError: a time is out of bounds
-    """
-
-    timeout: timedelta | None = attrs.field(default=None, validator=_callback_timeout)
-    heartbeat_timeout: timedelta | None = attrs.field(default=None, validator=_callback_timeout)
-    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-
-    @property
-    def timeout_seconds(self) -> int | None:
-        """As the service takes it: rounded up."""
-        return None if self.timeout is None else whole_seconds(self.timeout)
-
-    @property
-    def heartbeat_timeout_seconds(self) -> int | None:
-        """As the service takes it: rounded up."""
-        return None if self.heartbeat_timeout is None else whole_seconds(self.heartbeat_timeout)
-
-
-@attrs.frozen(kw_only=True)
-class WaitForCallbackConfig(CallbackConfig):
-    """The same, and how the function is attempted that hands out the callback's id.
-
-    :ivar retry_strategy: as in :class:`StepConfig`
-    """
-
-    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=_strategy)
-
-
-@attrs.frozen(kw_only=True)
-class InvokeConfig:
-    """How another function is invoked.
-
-    There is no timeout: the service has none for an invoke, and the function has its own. To wait no longer than so
-    long, put the invoke in a block under ``ctx.timeout``; what was invoked then goes on.
-
-    :ivar tenant_id: for a function with tenant isolation: 1 to 256 letters, digits, spaces and characters of
-        ``._:/=+-@``
-    :ivar payload_serializer: writes the payload; JSON without one
-    :ivar result_serializer: reads the result; JSON without one
-    :raises TypeError: a value is of the wrong type
-    :raises ValueError: the service would refuse the tenant
-    """
-
-    tenant_id: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}"))
-    )
-    payload_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-    result_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-
-
-@attrs.frozen(kw_only=True)
-class WaitForConditionConfig:
-    """How the state of a condition is recorded.
-
-    :ivar serializer: writes and reads it; JSON without one
-    """
-
-    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
 
 
 def duration_seconds(value: timedelta, *, what: str) -> int:

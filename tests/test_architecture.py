@@ -13,19 +13,21 @@ PACKAGE = Path(__file__).parent.parent / "durable_async"
 KNOWS = {
     "wire": set(),
     "errors": set(),
-    "backoff": {"wire"},
+    "durations": {"wire"},
+    "backoff": {"durations", "wire"},
     "raised": {"errors"},
-    "retry": {"backoff", "errors", "raised", "wire"},
-    "wait_strategy": {"backoff", "wire"},
+    "retry": {"backoff", "durations", "errors", "raised", "wire"},
+    "wait_strategy": {"backoff", "durations", "wire"},
     "logs": set(),
     "plugins": set(),
     "step_context": {"logs"},
     "lazy": set(),
     "threads": set(),
     "callables": set(),
-    "arguments": {"callables", "serializers"},
+    "arguments": {"callables", "serializers", "wire"},
     "serializers": {"callables", "errors", "lazy", "raised", "threads", "wire"},
-    "config": {"arguments", "backoff", "retry", "serializers", "wire"},
+    "config": {"arguments", "durations", "retry", "serializers", "wire"},
+    "operation_config": {"config", "durations", "retry", "serializers", "wire"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
     "transport.base": {"errors", "wire"},
@@ -39,6 +41,7 @@ KNOWS = {
         "config",
         "engine",
         "errors",
+        "operation_config",
         "retry",
         "serializers",
         "step_context",
@@ -94,6 +97,36 @@ def test_the_import_is_light(unwanted):
     assert "durable_async.handler" in loaded
     assert unwanted not in loaded
     assert "durable_async.service" not in loaded
+
+
+@pytest.mark.parametrize(
+    "unwanted",
+    [
+        "backoff",
+        "batch_config",
+        "batch_result",
+        "operation_config",
+        "operations.batch",
+        "operations.callback",
+        "operations.child",
+        "operations.compensation",
+        "operations.condition",
+        "operations.group",
+        "operations.invoke",
+        "operations.retried",
+        "operations.timeout",
+        "plugins",
+        "retry",
+        "wait_strategy",
+    ],
+)
+def test_the_import_leaves_out_what_a_simple_step_does_not_use(unwanted):
+    assert f"durable_async.{unwanted}" not in _loaded_by("import durable_async")
+
+
+def test_names_that_are_imported_late_are_listed_and_found_like_the_others():
+    code = "import durable_async as d; assert {*d.__all__} <= {*dir(d)}; [getattr(d, name) for name in d.__all__]"
+    assert "durable_async.batch_config" in _loaded_by(code)
 
 
 def test_the_public_names_are_those_that_are_documented_as_such():

@@ -20,34 +20,38 @@ class Returned:
 
 
 @attrs.frozen
-class Failed:
-    """The execution fails with ``error``: the workflow raised it, or what it asks for can never succeed."""
-
+class _Caused:
     error: BaseException
 
 
-@attrs.frozen
+class Failed(_Caused):
+    """The execution fails with ``error``: the workflow raised it, or what it asks for can never succeed."""
+
+    __slots__ = ()
+
+
+class Broken(_Caused):
+    """The service could not be reached or did not answer: the invocation has to be repeated."""
+
+    __slots__ = ()
+
+
+class Exited(_Caused):
+    """The workflow's code asked for the end of the program."""
+
+    __slots__ = ()
+
+
 class Suspended:
     """Nothing can progress until the service invokes again."""
 
+    __slots__ = ()
 
-@attrs.frozen
+
 class Superseded:
     """The invocation may not write any more; what it answers is ignored or means no more than "not finished"."""
 
-
-@attrs.frozen
-class Broken:
-    """The service could not be reached or did not answer: the invocation has to be repeated."""
-
-    error: BaseException
-
-
-@attrs.frozen
-class Exited:
-    """The workflow's code asked for the end of the program."""
-
-    error: BaseException
+    __slots__ = ()
 
 
 Outcome = Returned | Failed | Suspended | Superseded | Broken | Exited

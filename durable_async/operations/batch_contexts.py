@@ -10,10 +10,10 @@ import attrs
 
 from durable_async.batch_config import BatchConfig, NestingType
 from durable_async.batch_result import BatchItem, BatchStatus
-from durable_async.config import ChildConfig
 from durable_async.engine.branches import Branch, Scope, current
 from durable_async.engine.call import Call
 from durable_async.errors import ChildContextError
+from durable_async.operation_config import ChildConfig
 from durable_async.operations.child import end_of_child, end_of_virtual_child
 from durable_async.serializers import SerializerContext
 from durable_async.serializers.json_tree import encode

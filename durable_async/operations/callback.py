@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from durable_async.config import CallbackConfig
 from durable_async.engine.branches import calling_branch
 from durable_async.engine.call import Call
 from durable_async.errors import (
@@ -21,6 +20,7 @@ from durable_async.errors import (
     SerializationError,
     ServiceCallError,
 )
+from durable_async.operation_config import CallbackConfig
 from durable_async.operations.values import recorded
 from durable_async.serializers import NO_TYPE, Serializer, SerializerContext
 from durable_async.serializers.default import FOREIGN_JSON

@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 
 from durable_async.arguments import awaitable
-from durable_async.config import ChildConfig
 from durable_async.engine.branches import Scope, entered_scope
 from durable_async.engine.call import Call
 from durable_async.engine.isolation import isolated
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel
+from durable_async.operation_config import ChildConfig
 from durable_async.operations.values import recorded, round_trip
 from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size

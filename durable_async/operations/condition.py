@@ -11,15 +11,25 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, assert_never
 
-from durable_async.config import StepSemantics, WaitForConditionConfig
+from durable_async.arguments import check_decider
+from durable_async.config import StepSemantics
 from durable_async.engine.call import Call
 from durable_async.errors import WaitForConditionError
+from durable_async.operation_config import WaitForConditionConfig
 from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async.operations.values import recorded, round_trip
 from durable_async.serializers import SerializerContext
-from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategyLike, decide
+from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategy, WaitStrategyLike, decide
 from durable_async.wire.operations import Action, Operation, StepDetails, StepOptions
+
+
+def check_wait_strategy(strategy: object) -> None:
+    """:raises TypeError: ``strategy`` cannot be asked about a state"""
+    if isinstance(strategy, type) or not (isinstance(strategy, WaitStrategy) or callable(strategy)):
+        raise TypeError(f"strategy must be a WaitStrategy or a function (state, attempt), not {strategy!r}")
+    if not isinstance(strategy, WaitStrategy):
+        check_decider(strategy, ("state", "attempt"), "strategy")
 
 
 async def run_condition(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from durable_async.config import InvokeConfig
 from durable_async.engine.call import Call
 from durable_async.errors import InvokeError, InvokeFailedError, InvokeStoppedError, InvokeTimeoutError
+from durable_async.operation_config import InvokeConfig
 from durable_async.operations.values import recorded, written
 from durable_async.serializers import SerializerContext
 from durable_async.serializers.default import FOREIGN_JSON

@@ -21,7 +21,6 @@ from durable_async.operations.attempt import run_attempt
 from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async.operations.values import recorded, round_trip
 from durable_async.raised import holds
-from durable_async.retry import RetryDecision, decide
 from durable_async.serializers import SerializerContext
 from durable_async.wire.operations import Action
 from durable_async.wire.timestamps import seconds
@@ -59,6 +58,8 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
 
 
 async def _end_failed(call: Call, error: Exception, attempt: int, config: StepConfig) -> None:
+    from durable_async.retry import RetryDecision, decide  # most invocations see no failed attempt
+
     record = call.invocation.record.get(call.id)  # read after the attempt: when the first one began, nothing was there
     started = record.get("StartTimestamp") if record else None
     elapsed = timedelta(seconds=max(0.0, call.invocation.clock() - seconds(started))) if started else timedelta(0)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from durable_async.config import StepConfig, WaitForCallbackConfig
+from durable_async.config import StepConfig
 from durable_async.engine.call import Call
 from durable_async.errors import (
     CallbackError,
@@ -22,6 +22,7 @@ from durable_async.errors import (
     CallbackTimeoutError,
     StepError,
 )
+from durable_async.operation_config import WaitForCallbackConfig
 from durable_async.operations.callback import answer_of, callback_id_of, read_answer, settled
 from durable_async.operations.child import in_context
 from durable_async.operations.step import run_step

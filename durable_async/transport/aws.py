@@ -11,6 +11,8 @@ import gc
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from threading import Thread
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,14 @@ def preload() -> None:
     Takes some tenths of a second and touches no network. May be called in any thread, and more than once.
     """
     with _garbage_collected_later():
-        _aiobotocore().shared_session()
+        # aiohttp makes an SSL context when it is imported. That releases the GIL, so botocore is imported meanwhile.
+        # Neither of the two imports the other, and aiobotocore's own import waits for aiohttp's to end.
+        aiohttp = Thread(target=import_module, args=("aiohttp",))
+        aiohttp.start()
+        try:
+            _aiobotocore().shared_session()
+        finally:
+            aiohttp.join()
 
 
 @contextmanager

@@ -1,0 +1,709 @@
+"""The context that a workflow gets: every durable operation is a method of it.
+
+Only what a step and a wait need is imported with this module. Each other method imports its operation when it is
+called, so that a cold start does not pay for operations that the workflow never uses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, Never, Self, TypeAlias, TypeVar, TypeVarTuple, overload
+from uuid import UUID
+
+import attrs
+
+from durable_async.arguments import (
+    check_config,
+    check_context_function,
+    check_function,
+    check_keywords,
+    checked_name,
+    name_of,
+)
+from durable_async.callables import accepts_plainly
+from durable_async.config import StepConfig, check_strategy, duration_seconds
+from durable_async.engine.branches import Branch, calling_branch, current
+from durable_async.engine.call import Call
+from durable_async.engine.invocation import Invocation
+from durable_async.logs import DurableLogger
+from durable_async.operations.step import run_step
+from durable_async.operations.wait import run_wait
+from durable_async.serializers import NO_TYPE, SerializerContext, return_type
+from durable_async.step_context import StepContext
+from durable_async.wire.operations import OperationType, SubType
+
+if TYPE_CHECKING:
+    from durable_async.batch_config import MapConfig, ParallelConfig
+    from durable_async.batch_result import BatchResult
+    from durable_async.operation_config import (
+        CallbackConfig,
+        ChildConfig,
+        InvokeConfig,
+        WaitForCallbackConfig,
+        WaitForConditionConfig,
+    )
+    from durable_async.operations.batch_arguments import NamedBranch
+    from durable_async.operations.batch_contexts import Items
+    from durable_async.operations.callback import Callback
+    from durable_async.operations.compensation import Compensations
+    from durable_async.operations.group import DurableTaskGroup
+    from durable_async.operations.timeout import Deadline
+    from durable_async.retry import StrategyLike
+    from durable_async.wait_strategy import WaitStrategyLike
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+ItemT = TypeVar("ItemT")
+StateT = TypeVar("StateT")
+ContextT = TypeVar("ContextT")
+
+BranchLike: TypeAlias = Callable[[ContextT], Awaitable[T]] | tuple[str, Callable[[ContextT], Awaitable[T]]]
+"""``branch(ctx)``, or its name and that."""
+
+
+class DurableContext:
+    """The handle through which a workflow calls durable operations.
+
+    A call belongs to the branch of the code that makes it: the workflow's own coroutine, a child context, or the
+    asyncio task in which it stands, whichever handle it is made through. The operation takes its identity when it is
+    called, not when it is awaited, so ``asyncio.gather(ctx.step(a), ctx.step(b))`` replays right whatever finishes
+    first.
+
+    All operations raise :class:`~durable_async.NonDeterminismError` if another operation is recorded in their place,
+    :class:`~durable_async.ContextMisuseError` if called where none can be called, and ``asyncio.CancelledError`` while
+    the invocation is suspending: let that pass.
+
+    :ivar logger: adds the execution to its records, and is silent while the calling context replays
+    """
+
+    def __init__(self, invocation: Invocation, step_config: StepConfig) -> None:
+        self._invocation = invocation
+        self._step_config = step_config
+        self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
+
+    @property
+    def execution_arn(self) -> str:
+        """Identifies the execution. Opaque: not every service gives an ARN in Amazon's form."""
+        return self._invocation.execution_arn
+
+    @property
+    def lambda_context(self) -> Any:
+        """The context object that the Lambda runtime gives to the invocation; None elsewhere."""
+        return self._invocation.lambda_context
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the calling context has finished operations on record that the workflow has not come by yet."""
+        return self._invocation.record.is_replaying(self._branch().scope.id)
+
+    def now(self) -> datetime:
+        """The time of the last recorded end of an operation that the calling branch has come by, or of the
+        execution's start. The same on every replay; aware, in UTC. Costs no operation."""
+        latest = self._branch().latest or self._invocation.started_at()
+        return datetime.fromtimestamp(round(latest, 3), UTC)
+
+    def uuid(self) -> UUID:
+        """A UUID (version 4 in form) derived from the execution and the position of the call. The same on every
+        replay. Costs no operation."""
+        return UUID(int=self.random().getrandbits(128), version=4)
+
+    def random(self) -> Random:
+        """A generator seeded from the execution and the position of the call. The same on every replay, and not for
+        secrets. Costs no operation."""
+        return Random(f"{self.execution_arn}\n{self._branch().claim_value()}")  # noqa: S311 - documented
+
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], Awaitable[T]],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], T],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, T]: ...
+    def step(
+        self,
+        func: Callable[[*Ts], Any],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = None,
+        returns: Any = NO_TYPE,
+        **keywords: Never,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run ``func(*args)`` once and record its result.
+
+        A coroutine function runs on the event loop, and so does a function that is annotated to return an awaitable.
+        Any other function runs in a worker thread. What is returned has been through the record: it is what a replay
+        returns. The body can ask :func:`~durable_async.current_step` for its
+        attempt, logger and idempotency key; durable operations cannot be called in it.
+
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the function's own name
+        :param key: an identity by meaning rather than by position, such as an order number: unique among the calls
+            of one context or task. A call with a key finds its record after the code around it was reordered
+        :param config: None: the handler's own, ``@durable_execution(step=...)``
+        :param returns: the type to read the result as; without it, the return annotation of ``func``
+        :raises TypeError: ``func`` cannot be called with ``args``, or ``config`` is no StepConfig
+        :raises StepError: the step failed, and its retry strategy allows no further attempt
+        :raises SerializationError: the recorded result cannot be read as the type asked for
+        """
+        if keywords:
+            check_keywords(keywords, func, "ctx.step")
+        if not accepts_plainly(func, len(args)):
+            check_function(func, len(args), "ctx.step")
+        if config is None:
+            config = self._step_config
+        elif type(config) is not StepConfig:
+            config = check_config(config, self._step_config, "config=StepConfig(retry_strategy=...)")
+        call = self._call(OperationType.STEP, SubType.STEP, name_of(name, func), key)
+        call.coroutine = run_step(call, partial(func, *args), config, _described(call, func, returns))
+        return call.coroutine
+
+    def wait(
+        self, duration: timedelta, *, name: str | None = None, key: str | None = None
+    ) -> Coroutine[Any, Any, None]:
+        """Go on after ``duration``, during which no process has to live.
+
+        :param duration: more than zero and at most 366 days; rounded up to whole seconds
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :raises TypeError: the duration is no ``timedelta``
+        :raises ValueError: the duration is out of bounds
+        """
+        seconds = duration_seconds(duration, what="the duration of a wait")
+        call = self._call(OperationType.WAIT, SubType.WAIT, checked_name(name), key)
+        call.coroutine = run_wait(call, seconds)
+        return call.coroutine
+
+    def run_in_child_context(
+        self,
+        func: Callable[[Self, *Ts], Awaitable[T]],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: ChildConfig | None = None,
+        returns: Any = NO_TYPE,
+        **keywords: Never,
+    ) -> Coroutine[Any, Any, T]:
+        """Run ``func(ctx, *args)`` with operations of its own, and record its result as one.
+
+        Once it has ended, a replay does not enter it again, and what it left behind in tasks can write no more.
+
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``func``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``ChildConfig()``
+        :param returns: the type to read the result as; without it, the return annotation of ``func``
+        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, or ``config`` is no ChildConfig
+        :raises ChildContextError: ``func`` raised
+        """
+        from durable_async.operation_config import ChildConfig
+        from durable_async.operations.child import run_child
+
+        check_keywords(keywords, func, "ctx.run_in_child_context")
+        check_context_function(func, _parameters(args), "ctx.run_in_child_context")
+        config = check_config(config, ChildConfig())
+        call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
+        call.coroutine = run_child(call, partial(func, self, *args), config, _described(call, func, returns))
+        return call.coroutine
+
+    def with_retry(
+        self,
+        func: Callable[[Self, *Ts], Awaitable[T]],
+        *args: *Ts,
+        strategy: StrategyLike,
+        name: str | None = None,
+        key: str | None = None,
+        config: ChildConfig | None = None,
+        returns: Any = NO_TYPE,
+        **keywords: Never,
+    ) -> Coroutine[Any, Any, T]:
+        """Run ``func(ctx, *args)``, a block of operations, in a child context, and again as ``strategy`` says.
+
+        Between attempts the service keeps the delay. Each attempt has operations of its own. On a replay the strategy
+        is asked anew about the recorded failures, so it must decide alike.
+
+        :param strategy: a :class:`~durable_async.RetryStrategy` or a function ``(error, attempt) -> RetryDecision``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``func``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: of the child context; None: ``ChildConfig()``
+        :param returns: the type to read the result as; without it, the return annotation of ``func``
+        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, ``config`` is no ChildConfig, or
+            ``strategy`` is no strategy
+        :raises ChildContextError: the last attempt allowed has failed
+        """
+        from durable_async.operation_config import ChildConfig
+        from durable_async.operations.child import run_child
+        from durable_async.operations.retried import run_retried
+
+        check_keywords(keywords, func, "ctx.with_retry")
+        check_context_function(func, _parameters(args), "ctx.with_retry")
+        config = check_config(config, ChildConfig())
+        check_strategy("strategy", strategy)
+        call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
+
+        def wait(delay: timedelta, wait_name: str | None) -> Coroutine[Any, Any, None]:
+            return self.wait(delay, name=wait_name)
+
+        body = partial(run_retried, call, partial(func, self, *args), strategy, self.now, wait)
+        call.coroutine = run_child(call, body, config, _described(call, func, returns))
+        return call.coroutine
+
+    def task_group(self) -> DurableTaskGroup[Self]:
+        """``async with ctx.task_group() as group:`` and ``group.start_soon(func, *args, name=...)`` in it, which runs
+        ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.DurableTaskGroup`."""
+        from durable_async.operations.group import DurableTaskGroup
+
+        return DurableTaskGroup(self.run_in_child_context)
+
+    def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> Deadline:
+        """``async with ctx.timeout(delay):`` puts a deadline on a block that survives suspension.
+
+        When it comes, what runs or waits in the block is cancelled, nothing in it can write any more, and the block
+        raises :class:`~durable_async.DurableTimeoutError`; on a replay too. Deadlines nest.
+
+        :param delay: more than zero and at most 366 days; rounded up to whole seconds
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :raises TypeError: ``delay`` is no ``timedelta``
+        :raises ValueError: ``delay`` is out of bounds
+        """
+        from durable_async.operations.timeout import Deadline
+
+        duration_seconds(delay, what="the timeout of a block")
+        call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, checked_name(name), key)
+        return Deadline(call, delay)
+
+    def compensations(self) -> Compensations:
+        """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
+        fails. See :class:`~durable_async.Compensations`."""
+        from durable_async.operations.compensation import Compensations
+
+        return Compensations(self.step)
+
+    @overload
+    def create_callback(
+        self, *, name: str | None = None, key: str | None = None, config: CallbackConfig | None = ..., returns: type[T]
+    ) -> Coroutine[Any, Any, Callback[T]]: ...
+    @overload
+    def create_callback(
+        self,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: CallbackConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, Callback[Any]]: ...
+    def create_callback(
+        self,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: CallbackConfig | None = None,
+        returns: Any = NO_TYPE,
+    ) -> Coroutine[Any, Any, Callback[Any]]:
+        """Get an id from the service that the outside world can answer to, and later await the answer:
+        ``await callback.result()``.
+
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: its timeouts and its serializer; None: ``CallbackConfig()``, which has neither
+        :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
+            answer is its text, whatever that is
+        """
+        from durable_async.operation_config import CallbackConfig
+        from durable_async.operations.callback import create_callback
+
+        config = check_config(config, CallbackConfig())
+        call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
+        call.coroutine = create_callback(call, config, _described(call, None, returns))
+        return call.coroutine
+
+    @overload
+    def wait_for_callback(
+        self,
+        submitter: Callable[[str], Any],
+        *,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+        key: str | None = None,
+        config: WaitForCallbackConfig | None = ...,
+        returns: type[T],
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submitter: Callable[[str], Any],
+        *,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+        key: str | None = None,
+        config: WaitForCallbackConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, Any]: ...
+    def wait_for_callback(
+        self,
+        submitter: Callable[[str], Any],
+        *,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+        key: str | None = None,
+        config: WaitForCallbackConfig | None = None,
+        returns: Any = NO_TYPE,
+    ) -> Coroutine[Any, Any, Any]:
+        """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
+
+        The submitter is run as a step; what it returns is of no account. Without a retry strategy in ``config`` it is
+        attempted as the handler's steps are that have no config.
+
+        :param timeout: takes the place of the one in ``config``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``submitter``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``WaitForCallbackConfig()``
+        :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
+            answer is its text, whatever that is
+        :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is no WaitForCallbackConfig
+        :raises CallbackFailedError: the answer was a failure
+        :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
+        :raises CallbackSubmitterError: the submitter failed, and its retry strategy allows no further attempt
+        """
+        from durable_async.operation_config import WaitForCallbackConfig
+        from durable_async.operations.wait_for_callback import run_wait_for_callback
+
+        check_function(submitter, 1, "ctx.wait_for_callback")
+        config = check_config(config, WaitForCallbackConfig())
+        if timeout is not None:
+            config = attrs.evolve(config, timeout=timeout)
+        call = self._call(OperationType.CONTEXT, SubType.WAIT_FOR_CALLBACK, name_of(name, submitter), key)
+        call.coroutine = run_wait_for_callback(
+            call, self._call, submitter, config, _described(call, None, returns), step_config=self._step_config
+        )
+        return call.coroutine
+
+    @overload
+    def invoke(
+        self,
+        function_name: str,
+        payload: object = None,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: InvokeConfig | None = ...,
+        returns: type[T],
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def invoke(
+        self,
+        function_name: str,
+        payload: object = None,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: InvokeConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, Any]: ...
+    def invoke(
+        self,
+        function_name: str,
+        payload: object = None,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: InvokeConfig | None = None,
+        returns: Any = NO_TYPE,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run another function, durable or not, and wait for its result.
+
+        :param function_name: a name or an ARN in this account and Region. A durable function needs a qualifier:
+            ``"ship:$LATEST"``
+        :param payload: the function's event
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``InvokeConfig()``
+        :param returns: the type to read the result as; without it, plain JSON
+        :raises InvokeFailedError: the function failed, or there is none of this name
+        :raises InvokeTimeoutError: its execution ran into its timeout
+        :raises InvokeStoppedError: its execution was stopped
+        :raises PayloadTooLargeError: the payload is larger than the service accepts
+        :raises SerializationError: the payload cannot be written, or the result not be read as the type asked for
+        """
+        from durable_async.operation_config import InvokeConfig
+        from durable_async.operations.invoke import run_invoke
+
+        if not isinstance(function_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"function_name must be the name or ARN of a function, not {function_name!r}")
+        if not function_name:
+            raise ValueError("function_name must not be empty")
+        config = check_config(config, InvokeConfig())
+        call = self._call(OperationType.CHAINED_INVOKE, SubType.CHAINED_INVOKE, checked_name(name), key)
+        call.coroutine = run_invoke(call, function_name, payload, config, _described(call, None, returns))
+        return call.coroutine
+
+    @overload
+    def wait_for_condition(
+        self,
+        check: Callable[[StateT], Awaitable[StateT]],
+        initial_state: StateT,
+        strategy: WaitStrategyLike[StateT],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: WaitForConditionConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, StateT]: ...
+    @overload
+    def wait_for_condition(
+        self,
+        check: Callable[[StateT], StateT],
+        initial_state: StateT,
+        strategy: WaitStrategyLike[StateT],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: WaitForConditionConfig | None = ...,
+        returns: Any = ...,
+    ) -> Coroutine[Any, Any, StateT]: ...
+    def wait_for_condition(
+        self,
+        check: Callable[[Any], Any],
+        initial_state: Any,
+        strategy: WaitStrategyLike[Any],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: WaitForConditionConfig | None = None,
+        returns: Any = NO_TYPE,
+    ) -> Coroutine[Any, Any, Any]:
+        """Check a state until ``strategy`` is content with it, and return it.
+
+        ``check(state)`` returns the next state, which is recorded, and the strategy is asked about it: whether to
+        stop, and if not, how long the service waits before the next check. As the body of a step, a check runs on the
+        event loop or in a worker thread, can ask for its :func:`~durable_async.current_step`, and is repeated if it
+        was interrupted.
+
+        :param initial_state: what the first check gets
+        :param strategy: a :class:`~durable_async.WaitStrategy` or a function ``(state, attempt) -> WaitDecision``
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``check``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``WaitForConditionConfig()``
+        :param returns: the type to read states as; without it, the return annotation of ``check``
+        :raises TypeError: ``check`` cannot be called with a state, or ``config`` is no WaitForConditionConfig
+        :raises WaitForConditionError: the strategy allows no further check, or a check raised, which is final
+        """
+        from durable_async.operation_config import WaitForConditionConfig
+        from durable_async.operations.condition import check_wait_strategy, run_condition
+
+        check_function(check, 1, "ctx.wait_for_condition")
+        check_wait_strategy(strategy)
+        config = check_config(config, WaitForConditionConfig())
+        call = self._call(OperationType.STEP, SubType.WAIT_FOR_CONDITION, name_of(name, check), key)
+        call.coroutine = run_condition(
+            call, check, initial_state, strategy, config=config, described=_described(call, check, returns)
+        )
+        return call.coroutine
+
+    def map(
+        self,
+        func: Callable[[Self, ItemT], Awaitable[T]],
+        items: Iterable[ItemT],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: MapConfig | None = None,
+        returns: Any = NO_TYPE,
+    ) -> Coroutine[Any, Any, BatchResult[T]]:
+        """Run ``func(ctx, item)`` for each item, as a child context of its own each.
+
+        Items are started in order; ``config`` says how many may be in flight, and when the batch ends early. It does
+        with the first failure, unless told otherwise. What then still runs is cancelled and can write no more. Once a
+        batch has ended, a replay enters none of its items again.
+
+        The failure of an item raises nothing here: :meth:`~durable_async.BatchResult.results` of the batch raises it,
+        and a batch that ends as failed is logged as a warning.
+
+        :param items: read at once, in an order that is the same on every replay
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
+            one, the name of ``func``
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``MapConfig()``
+        :param returns: the type to read one item's result as; without it, the return annotation of ``func``
+        :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
+        :raises TypeError: ``func`` is no coroutine function of ``(ctx, item)``, or ``config`` is no MapConfig
+        :raises ValueError: fewer items are given than have to succeed
+        """
+        from durable_async.batch_config import MapConfig
+        from durable_async.operations.batch import run_batch
+        from durable_async.operations.batch_arguments import batch_type, check_enough
+        from durable_async.operations.batch_contexts import Items
+
+        check_context_function(func, ("ctx", "item"), "ctx.map")
+        config = check_config(config, MapConfig())
+        given = tuple(items)
+        check_enough(config, len(given))
+        names: list[str | None] | None = None
+        if config.item_namer is not None:
+            names = [checked_name(config.item_namer(item, index)) for index, item in enumerate(given)]
+        item_type = return_type(func) if returns is NO_TYPE else returns
+        contexts = Items(
+            len(given),
+            SubType.MAP_ITERATION,
+            body=lambda index: func(self, given[index]),
+            name=lambda index: f"map-item-{index}" if names is None else names[index],
+            type=lambda _: item_type,
+        )
+        call = self._call(OperationType.CONTEXT, SubType.MAP, name_of(name, func), key)
+        call.coroutine = run_batch(call, contexts, config, _described(call, None, batch_type(item_type)))
+        return call.coroutine
+
+    def parallel(
+        self,
+        branches: Iterable[BranchLike[Self, T]],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: ParallelConfig | None = None,
+    ) -> Coroutine[Any, Any, BatchResult[T]]:
+        """Run each ``branch(ctx)``, as a child context of its own.
+
+        Branches are started in order; ``config`` says how many may be in flight, and when the batch ends early. By
+        default the first failure ends it. Branches that still run then are cancelled and can write no more. Once the
+        batch has ended, a replay enters none of its branches again. The failure of a branch raises nothing here:
+        :meth:`~durable_async.BatchResult.results` of the batch raises it.
+
+        :param branches: functions, or pairs of a name for the history and a function
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :param config: None: ``ParallelConfig()``
+        :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
+        :raises TypeError: a branch is no coroutine function of ``(ctx)``, or ``config`` is no ParallelConfig
+        :raises ValueError: fewer branches are given than have to succeed
+        """
+        from durable_async.batch_config import ParallelConfig
+        from durable_async.operations.batch import run_batch
+        from durable_async.operations.batch_arguments import check_enough, common_type, named_branches
+
+        config = check_config(config, ParallelConfig())
+        named = named_branches(branches, "ctx.parallel")
+        check_enough(config, len(named))
+        call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
+        call.coroutine = run_batch(call, self._branches(named), config, _described(call, None, common_type(named)))
+        return call.coroutine
+
+    def race(
+        self, *branches: BranchLike[Self, T], name: str | None = None, key: str | None = None
+    ) -> Coroutine[Any, Any, T]:
+        """Run each ``branch(ctx)``, as a child context of its own, until the first has succeeded or failed.
+
+        The others are cancelled and can write no more. A replay has the same winner.
+
+        :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
+        :param key: an identity by meaning rather than by position, unique among the calls of one context or task
+        :return: what the first one returned
+        :raises ChildContextError: the first one failed
+        :raises TypeError: a branch is no coroutine function of ``(ctx)``
+        :raises ValueError: there are no branches
+        """
+        from durable_async.operations.batch_arguments import common_type, named_branches
+        from durable_async.operations.race import run_race
+
+        if not branches:
+            raise ValueError("a race needs branches")
+        named = named_branches(branches, "ctx.race")
+        call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
+        call.coroutine = run_race(call, self._branches(named), _described(call, None, common_type(named)))
+        return call.coroutine
+
+    def _branch(self) -> Branch:
+        return calling_branch(self._invocation.workflow)
+
+    def _call(self, kind: OperationType, subtype: SubType, name: str | None, key: str | None = None) -> Call:
+        """To be called by the public method itself: the caller's line is taken two frames up."""
+        if self._invocation.decided():  # the call will be refused when it is awaited, wherever it comes from
+            return Call(self._invocation, Branch(self._invocation.workflow), "", kind, subtype, name)
+        branch = self._branch()
+        frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        call = Call(self._invocation, branch, branch.claim(key), kind, subtype, name, None, frame.f_code, frame.f_lasti)
+        branch.scope.unstarted[call] = None
+        return call
+
+    def _log_fields(self) -> dict[str, object]:
+        fields: dict[str, object] = {"executionArn": self.execution_arn}
+        here = current()
+        parent_id = here.scope.id if isinstance(here, Branch) else None
+        if parent_id is not None:
+            fields["parentId"] = parent_id
+        return fields
+
+    def _is_silent(self) -> bool:
+        here = current()
+        return isinstance(here, Branch) and self._invocation.record.is_replaying(here.scope.id)
+
+    def _branches(self, named: Sequence[NamedBranch[Self, T]]) -> Items:
+        from durable_async.operations.batch_contexts import Items
+
+        return Items(
+            len(named),
+            SubType.PARALLEL_BRANCH,
+            body=lambda index: named[index][1](self),
+            name=lambda index: named[index][0],
+            type=lambda index: return_type(named[index][1]),
+        )
+
+
+def _described(call: Call, func: Callable[..., Any] | None, returns: Any = NO_TYPE) -> SerializerContext:
+    """Whose value it is, and what it is to be read as: ``returns``, or what ``func`` is annotated to return."""
+    if returns is NO_TYPE and func is not None:
+        returns = return_type(func)
+    return SerializerContext(call.invocation.execution_arn, call.id, call.name, returns)
+
+
+def _parameters(args: tuple[object, ...]) -> tuple[str, ...]:
+    """What a function is to take that gets a context and ``args``, for the message to the one who wrote another."""
+    return ("ctx", "value") if len(args) == 1 else ("ctx", *(f"value{number}" for number in range(1, len(args) + 1)))
+
+
+_context: ContextVar[DurableContext | None] = ContextVar("durable_async_context", default=None)
+
+
+def bind(context: DurableContext) -> None:
+    """Make ``context`` the current one of the running task and of those that it starts."""
+    _context.set(context)
+
+
+def current_context() -> DurableContext | None:
+    """The context of the running workflow, so that a library can attach itself; None outside one, and in the body of a
+    step, where no durable operation can be called."""
+    return _context.get() if isinstance(current(), Branch) else None
+
+
+def current_step() -> StepContext:
+    """The running attempt, for the body of a step. In its worker thread too.
+
+    :raises RuntimeError: no step's body is running here
+    """
+    here = current()
+    if not isinstance(here, StepContext):
+        raise RuntimeError(  # noqa: TRY004 - the place is wrong, not a type
+            "current_step() was called outside the body of a step"
+        )
+    return here

@@ -1,0 +1,113 @@
+"""How the operations other than steps and batches are to be done.
+
+They stand apart from ``config``, which every invocation needs, so that a cold start does not build them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from durable_async.config import check_serializer, optional_function, optional_strategy
+from durable_async.durations import whole_seconds
+from durable_async.serializers import Serializer
+from durable_async.wire.limits import CALLBACK_TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from durable_async.retry import StrategyLike
+
+
+@attrs.frozen(kw_only=True)
+class ChildConfig:
+    """How a child context is recorded.
+
+    :ivar serializer: writes and reads its result; JSON without one
+    :ivar summary: what to record in place of a result over 256 KiB, for people to read. Such a result is not recorded:
+        a replay makes it anew from the recorded operations of the context
+    """
+
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+    summary: Callable[[Any], str] | None = attrs.field(default=None, validator=optional_function("result"))
+
+
+def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{attribute.name} must be a datetime.timedelta, not {value!r}")
+    if not timedelta(0) < value <= timedelta(seconds=CALLBACK_TIMEOUT_SECONDS):
+        raise ValueError(
+            f"{attribute.name} must be longer than zero and at most {CALLBACK_TIMEOUT_SECONDS} seconds, not {value}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class CallbackConfig:
+    """How long a callback is waited for, and how its answer is read. The service counts whole seconds.
+
+    :ivar timeout: from the creation of the callback, up to 99,999,999 seconds (more than 3 years). No limit without one
+    :ivar heartbeat_timeout: from its creation and from each heartbeat to the next. No limit without one
+    :ivar serializer: reads the text that was sent. Without one it comes as it is, or is read as JSON if ``returns=``
+        says as what
+    :raises TypeError: a value is of the wrong type
+    :raises ValueError: a time is out of bounds
+    """
+
+    timeout: timedelta | None = attrs.field(default=None, validator=_callback_timeout)
+    heartbeat_timeout: timedelta | None = attrs.field(default=None, validator=_callback_timeout)
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+
+    @property
+    def timeout_seconds(self) -> int | None:
+        """As the service takes it: rounded up."""
+        return None if self.timeout is None else whole_seconds(self.timeout)
+
+    @property
+    def heartbeat_timeout_seconds(self) -> int | None:
+        """As the service takes it: rounded up."""
+        return None if self.heartbeat_timeout is None else whole_seconds(self.heartbeat_timeout)
+
+
+@attrs.frozen(kw_only=True)
+class WaitForCallbackConfig(CallbackConfig):
+    """The same, and how the function is attempted that hands out the callback's id.
+
+    :ivar retry_strategy: as in :class:`~durable_async.StepConfig`
+    """
+
+    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
+
+
+@attrs.frozen(kw_only=True)
+class InvokeConfig:
+    """How another function is invoked.
+
+    There is no timeout: the service has none for an invoke, and the function has its own. To wait no longer than so
+    long, put the invoke in a block under ``ctx.timeout``; what was invoked then goes on.
+
+    :ivar tenant_id: for a function with tenant isolation: 1 to 256 letters, digits, spaces and characters of
+        ``._:/=+-@``
+    :ivar payload_serializer: writes the payload; JSON without one
+    :ivar result_serializer: reads the result; JSON without one
+    :raises TypeError: a value is of the wrong type
+    :raises ValueError: the service would refuse the tenant
+    """
+
+    tenant_id: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}"))
+    )
+    payload_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+    result_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+
+
+@attrs.frozen(kw_only=True)
+class WaitForConditionConfig:
+    """How the state of a condition is recorded.
+
+    :ivar serializer: writes and reads it; JSON without one
+    """
+
+    serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)

@@ -7,7 +7,7 @@ import pytest
 
 from .pages import DOCS, PAGES, README, ROOT, anchors, blocks, links, title
 
-PYTEST = "-m pytest"
+PYTEST = "-m pytest -n auto"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)

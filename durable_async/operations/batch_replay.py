@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, assert_never
 
 from durable_async.batch_config import BatchProgress, NestingType
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
 from durable_async.engine.branches import entered
 from durable_async.engine.call import Call
+from durable_async.engine.isolation import isolated
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel, SerializationError
 from durable_async.operations import values
 from durable_async.operations.batch_contexts import Contexts
@@ -85,7 +87,7 @@ async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
 
 async def _run_again(contexts: Contexts, index: int, call: Call) -> BatchItem[Any]:
     with entered(call.branch):  # as in the task that it had: the time in it is not that of the items before
-        return (await contexts.run(index, call))[0]
+        return (await isolated(partial(contexts.run, index, call)))[0]
 
 
 def _inferred(contexts: Contexts, items: Sequence[BatchItem[Any]]) -> CompletionReason:

@@ -18,7 +18,11 @@ from durable_async.operations.values import recorded, round_trip
 from durable_async.serializers import SerializerContext
 from durable_async.wire.codec import utf8_size
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
-from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus
+from durable_async.wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus, SubType
+
+_FUNCTION = "the function of a context"
+_ISOLATED = (SubType.MAP_ITERATION, SubType.PARALLEL_BRANCH)
+"""The items of a batch, which runs each of them in context variables of its own, most of them in a task."""
 
 
 @attrs.frozen
@@ -114,9 +118,15 @@ async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
     with entered_scope(call.branch.workflow, scope, call.id):
         if (plugins := call.invocation.plugins) is None:
-            return await isolated(lambda: awaitable(body(), "the function of a context"))
+            return await _called(call, body)
         with plugins.user_function(call, recorded=on_record):
-            return await isolated(lambda: awaitable(body(), "the function of a context"))
+            return await _called(call, body)
+
+
+def _called(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+    if call.subtype in _ISOLATED:
+        return awaitable(body(), _FUNCTION)
+    return isolated(lambda: awaitable(body(), _FUNCTION))
 
 
 async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:

@@ -91,7 +91,7 @@ def uvicorn_url():
 @pytest.mark.parametrize("columns", [30, 40, 60, 80])
 def test_no_screen_is_too_narrow_for_a_status(service, columns):
     arn = service.start("ask_twice", f"narrow-{columns}")
-    service.until(arn, "CallbackStarted")
+    service.until(arn, "InvocationCompleted")
     _, written = on_a_terminal("show", arn, "--endpoint", service.url, columns=columns)
     table = visible(written)
     title = next(at for at, line in enumerate(table) if line.startswith("OPERATION"))

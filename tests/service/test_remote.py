@@ -54,7 +54,7 @@ class Emulator:
 async def listening(emulator, port=0):
     app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_post(PATH, emulator.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeGuard, cast
 
 from durable_async.errors import OperationError
 
@@ -124,9 +124,7 @@ def _recorded(error: BaseException) -> Iterator[str]:
     if operation_id is not None:
         named = f"'{name}', " if name is not None else ""
         yield f"{type(error).__name__}: operation {named}id {operation_id}\n"
-    lines: object = getattr(error, "stack_trace", ())
-    if isinstance(lines, (list, tuple)):
-        yield from (line for line in lines if isinstance(line, str))
+    yield from (line for line in _entries(error, "stack_trace") if isinstance(line, str))
 
 
 def _traced(error: BaseException) -> Iterator[str]:
@@ -171,5 +169,10 @@ def _package(names: dict[str, Any]) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes: object = getattr(error, "__notes__", None)
-    return [text_of(note)[:_HEADLINE] for note in notes[:_ERRORS]] if isinstance(notes, (list, tuple)) else []
+    return [text_of(note)[:_HEADLINE] for note in _entries(error, "__notes__")[:_ERRORS]]
+
+
+def _entries(error: BaseException, attribute: str) -> Sequence[object]:
+    """What an attribute holds that should be a list or tuple and that a user may have set to anything."""
+    held: object = getattr(error, attribute, None)
+    return cast("Sequence[object]", held) if isinstance(held, (list, tuple)) else ()

@@ -944,7 +944,7 @@ async def test_a_large_flat_batch_is_no_nested_one():
     async with World() as world:
         closed = await world.run(workflow)
     assert closed.error["ErrorType"] == "durable_async.errors.NonDeterminismError"
-    assert "is flat MapIteration 'map-item-0'" in closed.error["ErrorMessage"]
+    assert "expected flat MapIteration 'map-item-0'" in closed.error["ErrorMessage"]
 
 
 async def test_fewer_items_than_on_record():

@@ -675,7 +675,7 @@ async def test_without_offloading_it_is_refused():
 
     async with World() as world:
         ended = await world.run(workflow)
-    assert ended.error["ErrorType"].endswith("StepError") and "2097154 bytes" in ended.error["ErrorMessage"]
+    assert ended.error["ErrorType"].endswith("PayloadTooLargeError") and "2097154 bytes" in ended.error["ErrorMessage"]
 
 
 async def test_a_step_whose_result_could_not_be_stored_is_retried(tmp_path):

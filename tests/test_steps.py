@@ -430,7 +430,7 @@ async def test_another_type_is_told_from_a_record_that_has_no_subtype():
     async with World() as world:
         output = await workflow.run(envelope, client=LocalClient(world.service))
     assert output["Status"] == "FAILED"
-    assert "is WAIT 'print'" in output["Error"]["ErrorMessage"]
+    assert "expected WAIT 'print'" in output["Error"]["ErrorMessage"]
 
 
 async def test_a_result_over_the_limit_is_one_error_before_anything_is_sent():

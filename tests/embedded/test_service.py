@@ -120,7 +120,7 @@ async def test_a_failure_says_what_the_workflow_raised(service):
     assert failed.value.message == "no money"
     assert failed.value.error_type.endswith("NonRetryableError")
     assert failed.value.execution_arn == execution.arn
-    assert str(failed.value).startswith(execution.arn)
+    assert str(failed.value).startswith(f"declines/{execution.name}: ")
 
 
 async def test_stopping_ends_it_for_those_who_wait(service):

@@ -49,7 +49,7 @@ def test_time_passes_unless_it_is_skipped():
 @pytest.mark.parametrize(
     ("arguments", "verdict"),
     [
-        (["workflows:fail", "--skip-time"], "FAILED after 1s: StepError: no such \\x1b[31morder\\n\\u202e"),
+        (["workflows:fail", "--skip-time"], "FAILED after 1s: LookupError: no such \\x1b[31morder\\n\\u202e"),
         (["workflows:fulfil", "--skip-time", "--timeout", "1", "--input", '{"seconds": 5}'], "TIMED_OUT after 1s"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

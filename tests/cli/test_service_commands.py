@@ -29,7 +29,7 @@ def failed(service, done):
     assert ended.code == Exit.FAILED
     assert ended.out == ""
     arn, verdict = ended.err.splitlines()
-    assert re.fullmatch(r"FAILED after [12]\.?\d?s: StepError: no such \\x1b\[31morder\\n\\u202e", verdict)
+    assert re.fullmatch(r"FAILED after [12]\.?\d?s: LookupError: no such \\x1b\[31morder\\n\\u202e", verdict)
     return arn
 
 

@@ -124,9 +124,7 @@ def _recorded(error: BaseException) -> Iterator[str]:
     if operation_id is not None:
         named = f"'{name}', " if name is not None else ""
         yield f"{type(error).__name__}: operation {named}id {operation_id}\n"
-    lines: Any = getattr(error, "stack_trace", ())
-    if isinstance(lines, (list, tuple)):
-        yield from (line for line in cast("Sequence[object]", lines) if isinstance(line, str))
+    yield from (line for line in _entries(error, "stack_trace") if isinstance(line, str))
 
 
 def _traced(error: BaseException) -> Iterator[str]:
@@ -171,7 +169,10 @@ def _package(names: dict[str, Any]) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes: object = getattr(error, "__notes__", None)
-    if not isinstance(notes, (list, tuple)):
-        return []
-    return [text_of(note)[:_HEADLINE] for note in cast("Sequence[object]", notes)[:_ERRORS]]
+    return [text_of(note)[:_HEADLINE] for note in _entries(error, "__notes__")[:_ERRORS]]
+
+
+def _entries(error: BaseException, attribute: str) -> Sequence[object]:
+    """What an attribute holds that should be a list or tuple and that a user may have set to anything."""
+    held: object = getattr(error, attribute, None)
+    return cast("Sequence[object]", held) if isinstance(held, (list, tuple)) else ()

@@ -155,7 +155,7 @@ async def test_an_answer_that_cannot_be_read_says_so_on_every_run(desk, answer):
     async with World() as world:
         await answered(world, workflow, lambda: world.service.callback_succeeded(desk.ids[0], answer))
     first, replayed = seen
-    assert first == replayed and first.startswith("the answer to ") and "'ask'" in first
+    assert first == replayed and first.startswith("the answer to ") and "'ask': " in first
 
 
 def fields(error):

@@ -25,7 +25,7 @@ from durable_async import (
     StepError,
     WaitForConditionError,
 )
-from durable_async.raised import type_name
+from durable_async.raised import message_of, type_name
 
 from .program import (
     Answer,
@@ -81,7 +81,7 @@ def meaning(program: Program) -> Returned | Failed:
     try:
         return Returned(block_value(program.body, ""))
     except Exception as error:
-        return Failed(type_name(type(error)), str(error))
+        return Failed(_type(error), message_of(error))
 
 
 def fails(block: Block) -> bool:
@@ -161,7 +161,13 @@ def _settled(evaluate: Callable[[], Any]) -> Any:
 
 
 def _recorded(kind: type[OperationError], error: Exception) -> OperationError:
-    return kind(str(error), type_name(type(error)))
+    return kind(message_of(error), _type(error))
+
+
+def _type(error: Exception) -> str:
+    """What is recorded as the type: of an operation's error that of what its body raised."""
+    raised = error.error_type if isinstance(error, OperationError) else None
+    return raised or type_name(type(error))
 
 
 def _in_context(evaluate: Callable[[], Any]) -> Any:

@@ -28,5 +28,5 @@ class SteadyClock:
         return passed
 
 
-steady_time = SteadyClock()
+steady_time: SteadyClock = SteadyClock()
 """The process's own."""

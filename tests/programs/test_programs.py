@@ -63,7 +63,9 @@ def no_warnings(program: Program) -> Iterator[None]:
         yield
         gc.collect()
         expected = FAILURES if any_workflow_fails(program) else ()
-        logged = [record.getMessage() for record in records if record.msg not in expected and record.msg != BATCH_FAILED]
+        logged = [
+            record.getMessage() for record in records if record.msg not in expected and record.msg != BATCH_FAILED
+        ]
         assert logged == [], program
     finally:
         for logger in loggers:

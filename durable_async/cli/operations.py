@@ -17,8 +17,8 @@ COLUMNS = (
     Column("TYPE", dropped=2),
     Column("STATUS"),
     Column("ATTEMPT", dropped=1),
-    Column("TIME"),
-    Column("ABOUT", cut=True),
+    Column("TIME", dropped=3),
+    Column("ABOUT", cut=True, dropped=4),
 )
 
 _BATCH_SECONDS = 0.1  # by which the record of a start may be late

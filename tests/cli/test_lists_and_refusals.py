@@ -95,7 +95,7 @@ def test_no_screen_is_too_narrow_for_a_status(service, columns):
     _, written = on_a_terminal("show", arn, "--endpoint", service.url, columns=columns)
     table = visible(written)
     title = next(at for at, line in enumerate(table) if line.startswith("OPERATION"))
-    assert all("STARTED" in line for line in table[title + 1 :] if line)
+    assert all("STARTED" in line for line in table[title + 1 :] if line), "\n".join(table[title:])
 
 
 def test_columns_are_dropped_by_their_rank_and_the_rest_is_shared():

@@ -14,7 +14,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -28,13 +28,8 @@ from durable_async.service.errors import ApiError, DamagedExecutionError, Servic
 from durable_async.service.functions import InvocationFailed
 from durable_async.service.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
 from durable_async.service.listeners import Listeners
-from durable_async.service.machine import (
-    Changes,
-    Execution,
-    ExecutionStatus,
-    Moment,
-    NewExecution,
-)
+from durable_async.service.machine import Changes, Execution, ExecutionStatus, Moment, NewExecution
+from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.registry import Registered, Registry
 from durable_async.service.retention import Retention
 from durable_async.service.slots import Place
@@ -49,12 +44,7 @@ logger: logging.Logger = logging.getLogger("durable_async.service")
 _SWEEP_MS = 60 * 60 * 1000  # between two looks for executions whose retention is over
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
 _STORE_SECONDS = 2.0  # until a store that failed is tried again
-_CLEAN_UP_SECONDS = 6.0  # for what is cancelled: a little more than an invocation gives its workflow's clean-ups
-_LAST_SECONDS = 0.5  # for what is cancelled a second time
 _TOLD = (ApiError, InvocationFailed, SystemExit, KeyboardInterrupt)  # of a task: to whoever waits, or to the program
-
-_abandoned: set[asyncio.Task[Any]] = set()
-"""Kept: collecting a task that did not end would run its code once more."""
 
 
 @attrs.frozen
@@ -80,18 +70,17 @@ class Runner:
         self._registry = registry
         self._store = store
         self._settings = settings
-        self._alarm = Alarm(self.now_ms, lambda: self._spawn(self.fire_due()))
-        self._sweeper = Alarm(self.now_ms, lambda: self._spawn(self._sweep()))
+        self._alarm = Alarm(self.now_ms, lambda: self._tasks.start(self.fire_due()))
+        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep()))
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
         self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
         self._chained = ChainedInvokes(registry, store, self.invoker, self)
         self._trial = Trial({}, None)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = OwnTasks(_TOLD)
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
-        self._context = Context()
         self._running: dict[str, RunningInvocation] = {}  # by execution
         self._set_aside: set[str] = set()  # executions that cannot be read
         self.draining: bool = False
@@ -112,7 +101,7 @@ class Runner:
 
         :raises StoreError: the store cannot be used
         """
-        self._context = copy_context()
+        self._tasks.context = copy_context()
         await self._store.open()
         try:
             names = await self._store.function_names()
@@ -139,11 +128,11 @@ class Runner:
         for found in self._left.pop(name, ()):
             if found.active:
                 self._trial.expect(found.id)
-                self._spawn(self._resume(found))
+                self._tasks.start(self._resume(found))
             else:
                 self._alarm.set_unless_known(found.id, found.due_ms)
         for work in self._unregistered.pop(name, ()):
-            self._spawn(work())
+            self._tasks.start(work())
 
     async def _resume(self, found: OpenExecution) -> None:
         try:
@@ -166,29 +155,9 @@ class Runner:
         self.draining = True
         self._alarm.close()
         self._sweeper.close()
-        for seconds in (grace, _CLEAN_UP_SECONDS, _LAST_SECONDS):
-            await self._ended(seconds)
-            for task in self._tasks:
-                task.cancel()
-        await self._ended(_LAST_SECONDS)
-        self._abandon_functions()
+        await self._tasks.end(grace)
         self.listeners.close()
         await own_tasks.finish(self._close())
-
-    async def _ended(self, seconds: float) -> None:
-        """Wait for what runs, no longer than that, and not when this is cancelled."""
-        time = asyncio.get_running_loop().time
-        until = time() + seconds
-        with suppress(asyncio.CancelledError):
-            while self._tasks and (left := until - time()) > 0:
-                await asyncio.wait(self._tasks, timeout=left)
-
-    def _abandon_functions(self) -> None:
-        for task in self._tasks:
-            logger.warning("Abandoned a function that goes on although it was cancelled: %r", task)
-            _abandoned.add(task)
-            asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
-        self._tasks.clear()
 
     async def _close(self) -> None:
         interrupted, self._invocations = self._invocations, {}
@@ -224,7 +193,7 @@ class Runner:
         self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
         # As in commit: what is stored must also be set in motion.
-        return await asyncio.shield(self._spawn(self._perform_if(added, execution, changes)))
+        return await asyncio.shield(self._tasks.start(self._perform_if(added, execution, changes)))
 
     async def _perform_if(
         self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
@@ -262,7 +231,7 @@ class Runner:
         saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
         if changes.effects:
             # A caller that goes away while it waits must not take along what the execution has to do.
-            await asyncio.shield(self._spawn(self._perform_when(saved, execution, changes)))
+            await asyncio.shield(self._tasks.start(self._perform_when(saved, execution, changes)))
         else:
             await self._known_when(saved, execution, changes)
 
@@ -313,7 +282,7 @@ class Runner:
                 self._put_aside(damaged)
                 return None
             except StoreError as error:
-                logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
+                _warn_of_store(error)
                 await asyncio.sleep(_STORE_SECONDS)
 
     def _put_aside(self, damaged: DamagedExecutionError) -> None:
@@ -334,7 +303,7 @@ class Runner:
         due = self._alarm.pop_due()
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
-            await asyncio.wait([self._spawn(self._fire(execution_id)) for execution_id in portion])
+            await asyncio.wait([self._tasks.start(self._fire(execution_id)) for execution_id in portion])
         if self._sweeper.pop_due():
             await self._sweep()
 
@@ -345,7 +314,7 @@ class Runner:
         except DamagedExecutionError as damaged:
             self._put_aside(damaged)
         except StoreError as error:
-            logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
+            _warn_of_store(error)
             self._arm_again(execution_id)
 
     def _arm_again(self, execution_id: str) -> None:
@@ -364,8 +333,7 @@ class Runner:
 
     async def idle(self) -> None:
         """Return when no function runs."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.idle()
 
     async def delete(self, execution: Execution) -> None:
         self._alarm.set(execution.id, None)
@@ -405,7 +373,7 @@ class Runner:
         if self._registry.get(function) is None:
             self._unregistered.setdefault(function, []).append(work)
         elif not self.draining:
-            self._spawn(work())
+            self._tasks.start(work())
 
     async def _run(self, execution: Execution, request_id: str) -> None:
         """One invocation of an execution's handler."""
@@ -415,7 +383,7 @@ class Runner:
             await conversation()
             return
         async with self._trial.turn(execution.id):
-            watched = self._spawn(conversation())
+            watched = self._tasks.start(conversation())
             await asyncio.wait([watched], timeout=self._trial.seconds(execution.id))
         await watched
 
@@ -471,7 +439,7 @@ class Runner:
         :raises ServiceClosedError: the service ends before
         """
         self._check_open()
-        invocation = self._spawn(self.invoker.plain(registered, event, tenant_id))
+        invocation = self._tasks.start(self.invoker.plain(registered, event, tenant_id))
         try:
             return await asyncio.shield(invocation)
         except asyncio.CancelledError:
@@ -485,7 +453,7 @@ class Runner:
         :raises ServiceClosedError: nothing is invoked any more
         """
         self._check_open()
-        self._spawn(self._unattended(registered, event, tenant_id))
+        self._tasks.start(self._unattended(registered, event, tenant_id))
 
     async def _unattended(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
         try:
@@ -502,29 +470,22 @@ class Runner:
         if registered is not None and registered.function.memory is not None:
             registered.function.memory.forget(execution.arn)
         if execution.parent is not None:
-            self._spawn(self._chained.ended(execution.parent, outcome_of(execution)))
+            self._tasks.start(self._chained.ended(execution.parent, outcome_of(execution)))
 
     def _abandon_invocation(self, execution_id: str) -> None:
         """End the invocation of an execution that was closed from outside. Nobody waits until it has ended."""
         if (running := self._running.get(execution_id)) is not None:
             running.abandon()
         if (request_id := self._invocations.pop(execution_id, None)) is not None:
-            self._spawn(
+            self._tasks.start(
                 self.insist(
                     execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
                 )
             )
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = own_tasks.start(work, self._context)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, _TOLD):
-            logger.error("The service failed at its own work.", exc_info=error)
+def _warn_of_store(error: StoreError) -> None:
+    logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
 
 
 def _turn(execution: Execution) -> str:

@@ -97,10 +97,11 @@ class Service:
 
 
 @contextmanager
-def serving(*arguments):
+def serve(*arguments, cwd=HERE, command=COMMAND):
+    """``durable-async serve`` with these arguments. Yields the URL."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--functions", "workflows", "--workers", "2", *arguments],
-        cwd=HERE,
+        [*command, "serve", "--port", "0", *arguments],
+        cwd=cwd,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -109,18 +110,24 @@ def serving(*arguments):
     try:
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found, process.communicate(timeout=20)
+        yield found[0]
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@contextmanager
+def serving(*arguments):
+    with serve("--functions", "workflows", "--workers", "2", *arguments) as url:
         client = boto3.client(
             "lambda",
-            endpoint_url=found[0],
+            endpoint_url=url,
             region_name="us-east-1",
             aws_access_key_id="any",
             aws_secret_access_key="any",
         )
-        yield Service(found[0], client)
+        yield Service(url, client)
         client.close()
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
 
 
 def on_a_terminal(*arguments, columns=100, **variables):

@@ -16,7 +16,7 @@ import pytest
 from durable_async import durable_execution
 from durable_async.embedded import DurableService
 from durable_async.engine import invocation
-from durable_async.service import ApiError, runner
+from durable_async.service import ApiError, own_tasks
 from durable_async.service.functions import LocalFunction
 
 from .ending import CRASHES
@@ -161,8 +161,8 @@ async def test_what_runs_is_given_the_grace_to_end(tmp_path):
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(invocation, "GRACE", 0.05)
-    monkeypatch.setattr(runner, "_CLEAN_UP_SECONDS", 0.1)
-    monkeypatch.setattr(runner, "_LAST_SECONDS", 0.05)
+    monkeypatch.setattr(own_tasks, "_CLEAN_UP_SECONDS", 0.1)
+    monkeypatch.setattr(own_tasks, "_LAST_SECONDS", 0.05)
 
 
 def stubborn_until(released):

@@ -1,14 +1,12 @@
 """A workflow's file is loaded as that file, whatever it and its neighbours are called; also by a server's workers."""
 
 import json
-import re
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 
-from tests.cli.command import environment
+from tests.cli.command import environment, serve
 
 # Without the current directory before everything else, as where the command is installed.
 COMMAND = [sys.executable, "-P", "-m", "durable_async.cli"]
@@ -78,15 +76,21 @@ def test_a_module_of_the_directory_hides_no_module_of_the_standard_library(folde
 def test_two_files_of_one_name_are_two_modules(folder):
     (folder / "more").mkdir()
     (folder / "more" / "orders.py").write_text(WORKFLOW.replace("packed.item", "packed.item.upper()"))
-    with serving(
-        "--in-process", "--function", "a=orders.py:main", "--function", "b=more/orders.py:main", cwd=folder
+    with serve(
+        "--in-process",
+        "--function",
+        "a=orders.py:main",
+        "--function",
+        "b=more/orders.py:main",
+        cwd=folder,
+        command=COMMAND,
     ) as url:
         assert started(url, "a", folder) == {"item": "lamp 7"}
         assert started(url, "b", folder) == {"item": "LAMP 7"}
 
 
 def test_a_server_and_its_workers_load_files_too(folder):
-    with serving("--function", "f=queue.py:main", "--function", "g=orders:main", cwd=folder) as url:
+    with serve("--function", "f=queue.py:main", "--function", "g=orders:main", cwd=folder, command=COMMAND) as url:
         assert started(url, "f", folder) == {"item": "lamp 7"}
         assert started(url, "g", folder) == {"item": "lamp 7"}
 
@@ -111,25 +115,6 @@ def test_a_place_that_is_none_is_refused_with_what_to_write(place, message, fold
     code, out, err = durable_async("run", place, cwd=folder)
     assert (code, out) == (2, "")
     assert message in err
-
-
-@contextmanager
-def serving(*arguments, cwd):
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", *arguments],
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found, process.communicate(timeout=20)
-        yield found[0]
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
 
 
 def started(url, function, cwd):

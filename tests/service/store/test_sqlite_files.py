@@ -159,7 +159,7 @@ async def test_a_missing_file_is_not_made_by_a_reader(path):
 # --- permissions: in a process of nobody's, since root may do everything ---
 
 PROGRAM = """
-import asyncio, os, sys, urllib.parse  # what is needed later may be out of its reach
+import anyio._backends._asyncio, asyncio, os, sys, urllib.parse  # what is needed later may be out of its reach
 from durable_async.service.store.sqlite import SqliteStore
 from durable_async.service.errors import StoreError
 

@@ -72,6 +72,15 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def soak_properties(session: nox.Session) -> None:
+    """The property tests with ten times as many examples as in the normal suite, or as many as
+    DURABLE_ASYNC_PROPERTY_RUNS says."""
+    session.install("-e", ".[dev]")
+    runs = {"DURABLE_ASYNC_PROPERTY_RUNS": session.env.get("DURABLE_ASYNC_PROPERTY_RUNS") or "10"}
+    session.run("pytest", "-n", "auto", "-m", "hypothesis", *session.posargs, env=runs)
+
+
+@nox.session
 def interop(session: nox.Session) -> None:
     """The official SDK on our service, ours on the official emulator and on ministack: each in an environment of its
     own, kept in DURABLE_ASYNC_INTEROP_VENVS or the user's cache."""

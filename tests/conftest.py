@@ -1,6 +1,12 @@
 import pytest
+from hypothesis import settings
 
 from durable_async.engine import invocation
+
+from .property_runs import examples
+
+settings.register_profile("scaled", max_examples=examples(100))
+settings.load_profile("scaled")
 
 
 @pytest.fixture(scope="session")

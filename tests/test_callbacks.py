@@ -24,6 +24,7 @@ from durable_async import (
     durable_execution,
 )
 from durable_async.wire.limits import ERROR_BYTES, PAYLOAD_BYTES
+from tests.property_runs import examples
 
 from .world import World
 
@@ -111,7 +112,7 @@ async def test_the_answer_is_read_as_asked_for_and_alike_on_a_replay(desk, answe
     assert len(desk.ids) == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), way=st.sampled_from(WAYS))
 async def test_any_text_comes_back_as_it_was_sent(text, way):
     desk, seen = Desk(way), []

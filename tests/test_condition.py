@@ -22,6 +22,7 @@ from durable_async import (
 )
 from durable_async.operations.condition import last_state
 from durable_async.wire.limits import PAYLOAD_BYTES
+from tests.property_runs import examples
 
 from .world import World
 
@@ -171,7 +172,7 @@ async def test_nobody_can_change_a_state_behind_the_records_back():
     assert result == {"checks": 2} and initial == {"checks": 0}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     states=st.lists(
         st.recursive(

@@ -23,6 +23,7 @@ from durable_async import (
 from durable_async.service.functions import plain_function
 from durable_async.transport.local import local_function
 from durable_async.wire.limits import PAYLOAD_BYTES
+from tests.property_runs import examples
 
 from .world import World
 
@@ -113,7 +114,7 @@ async def test_payload_and_result_are_written_and_read_as_values_of_their_types(
     assert type(seen) is type(result)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     payload=st.recursive(
         st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),

@@ -41,6 +41,7 @@ from durable_async.replay import (
 )
 from durable_async.service.answers import Closed
 from durable_async.wire.limits import CONTEXT_RESULT_BYTES
+from tests.property_runs import examples
 
 from .programs.execution import Conditions, Run, races
 from .programs.generation import programs
@@ -600,7 +601,7 @@ def on_virtual_time(coroutine):
         return runner.run(coroutine)
 
 
-EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
+EXAMPLES = settings(max_examples=examples(40), deadline=None, suppress_health_check=[*HealthCheck])
 no_noise = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
 

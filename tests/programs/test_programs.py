@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
+from tests.property_runs import examples
 
 from .execution import Conditions, Report, execute
 from .generation import programs
@@ -37,7 +38,7 @@ from .program import (
 )
 from .virtual_time import VirtualTimeLoop
 
-PROGRAMS = int(os.environ.get("DURABLE_ASYNC_PROGRAMS", "120"))
+PROGRAMS = examples(120)
 INTERRUPTED = 8  # runs of each
 
 

@@ -36,6 +36,7 @@ from durable_async.service.machine import (
 from durable_async.service.machine.batch import RULES
 from durable_async.service.machine.callback_ids import make_callback_id
 from durable_async.wire.operations import TERMINAL, OperationType
+from tests.property_runs import examples
 
 T = TypeVar("T")
 
@@ -552,5 +553,5 @@ def restored(execution: Execution) -> Execution:
     return again
 
 
-Executions.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+Executions.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=50, deadline=None)
 TestExecutions = Executions.TestCase

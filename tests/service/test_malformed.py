@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from durable_async.service.http.border import BODY_BYTES
+from tests.property_runs import examples
 
 LIST_FUNCTIONS = re.compile(r"/2015-03-31/functions/?([?#]|$)")
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def callback_path(callback_id, verb):
@@ -264,7 +265,7 @@ WRONG = [5, -1, 0, 1.5, True, "", "\x00", "é" * 300, "x" * 2000, [], [5], {}, {
 REFUSED = {"Id": "z", "Type": "WAIT", "Action": "CANCEL"}  # of nothing: it makes the whole batch a refused one
 
 
-@settings(SETTINGS, max_examples=300)
+@settings(SETTINGS, max_examples=examples(300))
 @given(
     st.sampled_from(["EXECUTION", "CONTEXT", "STEP", "WAIT", "CALLBACK", "CHAINED_INVOKE", "OTHER"]),
     st.sampled_from(["START", "SUCCEED", "FAIL", "RETRY", "CANCEL", "OTHER"]),

@@ -21,6 +21,7 @@ from store_support import Gate, World, opened
 from durable_async.service.errors import StoreError
 from durable_async.service.machine import Changes
 from durable_async.service.store.sqlite import SqliteStore
+from tests.property_runs import examples
 
 
 async def in_memory(store, names):
@@ -232,7 +233,7 @@ class OneObject(RuleBasedStateMachine):
         self.stack.close()
 
 
-OneObject.TestCase.settings = settings(max_examples=30, stateful_step_count=10, deadline=None)
+OneObject.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=10, deadline=None)
 TestOneObject = OneObject.TestCase
 
 

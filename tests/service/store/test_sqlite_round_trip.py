@@ -18,6 +18,7 @@ from durable_async.service import machine
 from durable_async.service.history import Event, EventType
 from durable_async.service.machine import ChainedOutcome, Changes, Parent
 from durable_async.service.store.sqlite import SqliteStore, payloads
+from tests.property_runs import examples
 
 
 class KeptExecutions(Executions):
@@ -75,7 +76,7 @@ class KeptExecutions(Executions):
             self.stack.close()
 
 
-KeptExecutions.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+KeptExecutions.TestCase.settings = settings(max_examples=examples(25), stateful_step_count=30, deadline=None)
 TestKeptExecutions = KeptExecutions.TestCase
 
 
@@ -125,7 +126,7 @@ TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(payload=TEXTS, message=TEXTS)
 def test_any_text_comes_back(payload, message):
     """Lone surrogates, too: JSON may hold them."""

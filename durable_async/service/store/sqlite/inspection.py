@@ -12,7 +12,7 @@ from durable_async.service.store.sqlite import reading
 from durable_async.service.store.sqlite.damage import is_damage
 
 # From an index, which may be readable where the rows are not.
-_POSITIONS = "SELECT position FROM executions INDEXED BY executions_of_function"
+_FIRST_POSITIONS = "SELECT position FROM executions INDEXED BY executions_of_function"
 _NAME = "SELECT id, function_name || '/' || name FROM executions WHERE position = ?"
 
 
@@ -35,7 +35,7 @@ def damaged_executions(connection: sqlite3.Connection) -> Iterator[Damaged]:
 
     :raises sqlite3.Error: not even their index can be read
     """
-    for (position,) in connection.execute(_POSITIONS):
+    for (position,) in connection.execute(_FIRST_POSITIONS):
         execution_id, name = _named(position, connection)
         try:
             loaded = reading.load(execution_id, connection)

@@ -10,9 +10,9 @@ import asyncio
 import sys
 import time
 
-from durable_async.service.api import DurableApi
-from durable_async.service.functions import LocalFunction
+from durable_async.service.functions.base import InProcessFunction
 from durable_async.service.http import serve
+from durable_async.service.runtime.api import LambdaApi
 
 SIZE = 6 * 1024 * 1024 - 1024
 PATHS = {
@@ -43,8 +43,8 @@ async def main() -> None:
     async def function(_event: object, _request: object) -> object:
         return {"Status": "SUCCEEDED"}
 
-    async with DurableApi() as api:
-        api.register("f", LocalFunction(function, durable=True))
+    async with LambdaApi() as api:
+        api.register("f", InProcessFunction(function, durable=True))
         async with serve(api) as url:
             for operation, path in PATHS.items():
                 for name in BODIES:

@@ -23,12 +23,12 @@ from uuid import uuid4
 
 import attrs
 
+from durable_async._wire.operations import ErrorObject
 from durable_async.service import machine
 from durable_async.service.machine import Checkpoint, Execution, Moment, NewExecution, Target
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.wire.operations import ErrorObject
 
 START_MS = 1_700_000_000_000
 AT_ONCE = 100  # executions

@@ -29,8 +29,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from durable_async._wire.ids import operation_id
 from durable_async.transport.aws import AwsClient
-from durable_async.wire.ids import operation_id
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:floor:$LATEST/durable-execution/name/1"
 TOKEN = "dG9rZW4="

@@ -9,6 +9,7 @@ What is exported here is public, and so are the modules ``embedded``, ``plugins`
 
 from typing import TYPE_CHECKING
 
+from durable_async._lazy import names_from
 from durable_async.config import StepConfig, StepSemantics
 from durable_async.context import DurableContext, current_context, current_step
 from durable_async.errors import (
@@ -45,11 +46,14 @@ from durable_async.errors import (
     WaitForConditionError,
 )
 from durable_async.handler import DurableHandler, durable_execution
-from durable_async.lazy import names_from
 from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
+    from durable_async._operations.callback import Callback
+    from durable_async._operations.compensation import Compensations
+    from durable_async._operations.group import BranchHandle, DurableTaskGroup
+    from durable_async._operations.timeout import Deadline
     from durable_async.batch_config import BatchProgress, CompletionConfig, MapConfig, NestingType, ParallelConfig
     from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
     from durable_async.operation_config import (
@@ -59,10 +63,6 @@ if TYPE_CHECKING:
         WaitForCallbackConfig,
         WaitForConditionConfig,
     )
-    from durable_async.operations.callback import Callback
-    from durable_async.operations.compensation import Compensations
-    from durable_async.operations.group import BranchHandle, DurableTaskGroup
-    from durable_async.operations.timeout import Deadline
     from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
     from durable_async.wait_strategy import WaitDecision, WaitStrategy
 
@@ -139,15 +139,15 @@ _LATER = {
     "BatchProgress": "batch_config",
     "BatchResult": "batch_result",
     "BatchStatus": "batch_result",
-    "BranchHandle": "operations.group",
-    "Callback": "operations.callback",
+    "BranchHandle": "_operations.group",
+    "Callback": "_operations.callback",
     "CallbackConfig": "operation_config",
     "ChildConfig": "operation_config",
-    "Compensations": "operations.compensation",
+    "Compensations": "_operations.compensation",
     "CompletionConfig": "batch_config",
     "CompletionReason": "batch_result",
-    "Deadline": "operations.timeout",
-    "DurableTaskGroup": "operations.group",
+    "Deadline": "_operations.timeout",
+    "DurableTaskGroup": "_operations.group",
     "InvokeConfig": "operation_config",
     "JitterStrategy": "retry",
     "MapConfig": "batch_config",

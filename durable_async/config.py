@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from durable_async.arguments import check_decider
-from durable_async.durations import positive, whole_seconds
+from durable_async._arguments import check_decider
+from durable_async._durations import positive, whole_seconds
 from durable_async.serializers import Serializer
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import attrs
 
-from durable_async.arguments import (
+from durable_async._arguments import (
     check_config,
     check_context_function,
     check_function,
@@ -25,19 +25,25 @@ from durable_async.arguments import (
     checked_name,
     name_of,
 )
-from durable_async.callables import accepts_plainly
+from durable_async._callables import accepts_plainly
+from durable_async._engine.branches import Branch, calling_branch, current
+from durable_async._engine.call import Call
+from durable_async._engine.invocation import Invocation
+from durable_async._operations.step import run_step
+from durable_async._operations.wait import run_wait
+from durable_async._wire.operations import OperationType, SubType
 from durable_async.config import StepConfig, check_strategy, duration_seconds
-from durable_async.engine.branches import Branch, calling_branch, current
-from durable_async.engine.call import Call
-from durable_async.engine.invocation import Invocation
 from durable_async.logs import DurableLogger
-from durable_async.operations.step import run_step
-from durable_async.operations.wait import run_wait
 from durable_async.serializers import NO_TYPE, SerializerContext, return_type
 from durable_async.step_context import StepContext
-from durable_async.wire.operations import OperationType, SubType
 
 if TYPE_CHECKING:
+    from durable_async._operations.batch import NamedBranch
+    from durable_async._operations.batch_contexts import Items
+    from durable_async._operations.callback import Callback
+    from durable_async._operations.compensation import Compensations
+    from durable_async._operations.group import DurableTaskGroup
+    from durable_async._operations.timeout import Deadline
     from durable_async.batch_config import MapConfig, ParallelConfig
     from durable_async.batch_result import BatchResult
     from durable_async.operation_config import (
@@ -47,12 +53,6 @@ if TYPE_CHECKING:
         WaitForCallbackConfig,
         WaitForConditionConfig,
     )
-    from durable_async.operations.batch_arguments import NamedBranch
-    from durable_async.operations.batch_contexts import Items
-    from durable_async.operations.callback import Callback
-    from durable_async.operations.compensation import Compensations
-    from durable_async.operations.group import DurableTaskGroup
-    from durable_async.operations.timeout import Deadline
     from durable_async.retry import StrategyLike
     from durable_async.wait_strategy import WaitStrategyLike
 
@@ -214,8 +214,8 @@ class DurableContext:
         :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, or ``config`` is no ChildConfig
         :raises ChildContextError: ``func`` raised
         """
+        from durable_async._operations.child import run_child
         from durable_async.operation_config import ChildConfig
-        from durable_async.operations.child import run_child
 
         check_keywords(keywords, func, "ctx.run_in_child_context")
         check_context_function(func, _parameters(args), "ctx.run_in_child_context")
@@ -250,9 +250,9 @@ class DurableContext:
             ``strategy`` is no strategy
         :raises ChildContextError: the last attempt allowed has failed
         """
+        from durable_async._operations.child import run_child
+        from durable_async._operations.retried import run_retried
         from durable_async.operation_config import ChildConfig
-        from durable_async.operations.child import run_child
-        from durable_async.operations.retried import run_retried
 
         check_keywords(keywords, func, "ctx.with_retry")
         check_context_function(func, _parameters(args), "ctx.with_retry")
@@ -270,7 +270,7 @@ class DurableContext:
     def task_group(self) -> DurableTaskGroup[Self]:
         """``async with ctx.task_group() as group:`` and ``group.start_soon(func, *args, name=...)`` in it, which runs
         ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.DurableTaskGroup`."""
-        from durable_async.operations.group import DurableTaskGroup
+        from durable_async._operations.group import DurableTaskGroup
 
         return DurableTaskGroup(self.run_in_child_context)
 
@@ -286,7 +286,7 @@ class DurableContext:
         :raises TypeError: ``delay`` is no ``timedelta``
         :raises ValueError: ``delay`` is out of bounds
         """
-        from durable_async.operations.timeout import Deadline
+        from durable_async._operations.timeout import Deadline
 
         duration_seconds(delay, what="the timeout of a block")
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, checked_name(name), key)
@@ -295,7 +295,7 @@ class DurableContext:
     def compensations(self) -> Compensations:
         """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
         fails. See :class:`~durable_async.Compensations`."""
-        from durable_async.operations.compensation import Compensations
+        from durable_async._operations.compensation import Compensations
 
         return Compensations(self.step)
 
@@ -329,8 +329,8 @@ class DurableContext:
         :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
             answer is its text, whatever that is
         """
+        from durable_async._operations.callback import create_callback
         from durable_async.operation_config import CallbackConfig
-        from durable_async.operations.callback import create_callback
 
         config = check_config(config, CallbackConfig())
         call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
@@ -386,8 +386,8 @@ class DurableContext:
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
         :raises CallbackSubmitterError: the submitter failed, and its retry strategy allows no further attempt
         """
+        from durable_async._operations.wait_for_callback import run_wait_for_callback
         from durable_async.operation_config import WaitForCallbackConfig
-        from durable_async.operations.wait_for_callback import run_wait_for_callback
 
         check_function(submitter, 1, "ctx.wait_for_callback")
         config = check_config(config, WaitForCallbackConfig())
@@ -446,8 +446,8 @@ class DurableContext:
         :raises PayloadTooLargeError: the payload is larger than the service accepts
         :raises SerializationError: the payload cannot be written, or the result not be read as the type asked for
         """
+        from durable_async._operations.invoke import run_invoke
         from durable_async.operation_config import InvokeConfig
-        from durable_async.operations.invoke import run_invoke
 
         if not isinstance(function_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"function_name must be the name or ARN of a function, not {function_name!r}")
@@ -510,8 +510,8 @@ class DurableContext:
         :raises TypeError: ``check`` cannot be called with a state, or ``config`` is no WaitForConditionConfig
         :raises WaitForConditionError: the strategy allows no further check, or a check raised, which is final
         """
+        from durable_async._operations.condition import check_wait_strategy, run_condition
         from durable_async.operation_config import WaitForConditionConfig
-        from durable_async.operations.condition import check_wait_strategy, run_condition
 
         check_function(check, 1, "ctx.wait_for_condition")
         check_wait_strategy(strategy)
@@ -551,10 +551,9 @@ class DurableContext:
         :raises TypeError: ``func`` is no coroutine function of ``(ctx, item)``, or ``config`` is no MapConfig
         :raises ValueError: fewer items are given than have to succeed
         """
+        from durable_async._operations.batch import batch_type, check_enough, run_batch
+        from durable_async._operations.batch_contexts import Items
         from durable_async.batch_config import MapConfig
-        from durable_async.operations.batch import run_batch
-        from durable_async.operations.batch_arguments import batch_type, check_enough
-        from durable_async.operations.batch_contexts import Items
 
         check_context_function(func, ("ctx", "item"), "ctx.map")
         config = check_config(config, MapConfig())
@@ -598,9 +597,8 @@ class DurableContext:
         :raises TypeError: a branch is no coroutine function of ``(ctx)``, or ``config`` is no ParallelConfig
         :raises ValueError: fewer branches are given than have to succeed
         """
+        from durable_async._operations.batch import check_enough, common_type, named_branches, run_batch
         from durable_async.batch_config import ParallelConfig
-        from durable_async.operations.batch import run_batch
-        from durable_async.operations.batch_arguments import check_enough, common_type, named_branches
 
         config = check_config(config, ParallelConfig())
         named = named_branches(branches, "ctx.parallel")
@@ -623,8 +621,8 @@ class DurableContext:
         :raises TypeError: a branch is no coroutine function of ``(ctx)``
         :raises ValueError: there are no branches
         """
-        from durable_async.operations.batch_arguments import common_type, named_branches
-        from durable_async.operations.race import run_race
+        from durable_async._operations.batch import common_type, named_branches
+        from durable_async._operations.race import run_race
 
         if not branches:
             raise ValueError("a race needs branches")
@@ -659,7 +657,7 @@ class DurableContext:
         return isinstance(here, Branch) and self._invocation.record.is_replaying(here.scope.id)
 
     def _branches(self, named: Sequence[NamedBranch[Self, T]]) -> Items:
-        from durable_async.operations.batch_contexts import Items
+        from durable_async._operations.batch_contexts import Items
 
         return Items(
             len(named),

@@ -16,14 +16,18 @@ from datetime import timedelta
 from functools import cache, cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from durable_async.arguments import awaitable, check_config, check_context_function
-from durable_async.callables import target_of
+from durable_async._arguments import awaitable, check_config, check_context_function
+from durable_async._callables import target_of
+from durable_async._engine.branches import root_scope
+from durable_async._engine.error_objects import error_object
+from durable_async._engine.invocation import Invocation
+from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._wire.envelope import Envelope, Output, read_envelope
+from durable_async._wire.limits import RESPONSE_BYTES
+from durable_async._wire.operations import Action, OperationType, OperationUpdate
+from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext, bind
-from durable_async.engine.branches import root_scope
-from durable_async.engine.error_objects import error_object
-from durable_async.engine.invocation import Invocation
-from durable_async.engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async.errors import NotDurableError
 from durable_async.serializers import (
     JsonSerializer,
@@ -35,17 +39,13 @@ from durable_async.serializers import (
     return_type,
     serialize,
 )
-from durable_async.serializers.default import FOREIGN_JSON
+from durable_async.serializers._json.serializer import FOREIGN_JSON
 from durable_async.transport.base import DurableServiceClient
-from durable_async.wire.codec import utf8_size
-from durable_async.wire.envelope import Envelope, Output, read_envelope
-from durable_async.wire.limits import RESPONSE_BYTES
-from durable_async.wire.operations import Action, OperationType, OperationUpdate
 
 if TYPE_CHECKING:
-    from durable_async.engine.parking import Parking
+    from durable_async._threads import Threads
+    from durable_async.embedded.cache import ExecutionCache
     from durable_async.plugins import PluginSource
-    from durable_async.threads import Threads
     from durable_async.transport.aws import AwsClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -72,7 +72,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         *,
         serializer: Serializer | None = None,
         step: StepConfig | None = None,
-        stay: timedelta = timedelta(0),
+        max_inline_wait: timedelta = timedelta(0),
         plugins: Iterable[PluginSource] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -80,7 +80,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         self.workflow = workflow
         self._serializer = serializer
         self._step_config = check_config(step, _DEFAULT_STEP, "step=StepConfig(retry_strategy=...)")
-        self._stay = stay.total_seconds()
+        self._max_inline_wait = max_inline_wait.total_seconds()
         self._plugins = _checked(plugins)
         self._clock = clock
         update_wrapper(self, workflow if hasattr(workflow, "__name__") else target_of(workflow).callable)
@@ -154,7 +154,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         *,
         client: DurableServiceClient | None = None,
         lambda_context: Any = None,
-        parking: Parking | None = None,
+        cache: ExecutionCache | None = None,
         threads: Threads | None = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
@@ -162,7 +162,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         :param event: the envelope that a durable service sends, as plain JSON values
         :param client: how to reach that service; without one, Lambda's endpoint in the environment, through a client
             that is kept for this loop
-        :param parking: where the workflow stays in memory when it suspends, and goes on from. Not with plugins
+        :param cache: where the workflow stays in memory when it suspends, and goes on from. Not with plugins
         :param threads: in which sync steps run; None: 64 for all handlers on this event loop
         :return: ``{"Status": "SUCCEEDED" | "FAILED" | "PENDING", ...}``, as plain JSON values
         :raises NotDurableError: the event is no envelope
@@ -172,28 +172,33 @@ class DurableHandler(Generic[EventT, ResultT]):
         if envelope is None:
             raise NotDurableError
         client = client or _aws_client()
-        if parking is None:
+        if cache is None:
             return await self._answered(self._invocation(envelope, client, lambda_context, threads=threads), envelope)
-        invocation = await parking.take(envelope)
+        invocation = await cache.take(envelope)
         if invocation is None:
-            options = {"may_park": parking.is_open, "threads": threads}
+            options = {"may_park": cache.is_open, "threads": threads}
             invocation = self._invocation(envelope, client, lambda_context, **options)
         else:
             invocation.resume(envelope, client, lambda_context)
-        with parking.running(invocation):
+        with cache.running(invocation):
             return await self._answered(invocation, envelope)
 
     def _invocation(
         self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any, **options: Any
     ) -> Invocation:
         return Invocation(
-            envelope, client, stay=self._stay, clock=self._clock, lambda_context=lambda_context, **options
+            envelope,
+            client,
+            max_inline_wait=self._max_inline_wait,
+            clock=self._clock,
+            lambda_context=lambda_context,
+            **options,
         )
 
     async def _answered(self, invocation: Invocation, envelope: Envelope) -> Output:
         async with invocation:
             if self._plugins:
-                from durable_async.engine.instrumentation import Instrumentation
+                from durable_async._engine.instrumentation import Instrumentation
 
                 request_id: str | None = getattr(invocation.lambda_context, "aws_request_id", None)
                 plugins = Instrumentation(self._plugins, invocation, request_id, envelope.updated_ids)
@@ -241,7 +246,7 @@ class DurableHandler(Generic[EventT, ResultT]):
 def _checked(sources: Iterable[PluginSource]) -> tuple[PluginSource, ...]:
     sources = tuple(sources)
     if sources:
-        from durable_async.engine.plugin_sources import check_source
+        from durable_async._engine.plugin_sources import check_source
 
         for source in sources:
             check_source(source)
@@ -257,7 +262,7 @@ def durable_execution(
     *,
     serializer: Serializer | None = None,
     step: StepConfig | None = None,
-    stay: timedelta = ...,
+    max_inline_wait: timedelta = ...,
     plugins: Iterable[PluginSource] = ...,
 ) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
@@ -266,7 +271,7 @@ def durable_execution(
     *,
     serializer: Serializer | None = None,
     step: StepConfig | None = None,
-    stay: timedelta = timedelta(0),
+    max_inline_wait: timedelta = timedelta(0),
     plugins: Iterable[PluginSource] = (),
 ) -> Any:
     """Make a durable handler of ``async def workflow(event, ctx)``.
@@ -277,8 +282,8 @@ def durable_execution(
 
     :param serializer: writes the workflow's result; JSON without one
     :param step: how those steps are done that are called without a config; None: ``StepConfig()``, which attempts once
-    :param stay: when nothing can progress and a timer is due within this time, wait for it instead of ending the
-        invocation. Zero, the default, always ends it
+    :param max_inline_wait: when nothing can progress and a timer is due within this time, wait for it
+        instead of ending the invocation. Zero, the default, always ends it
     :param plugins: told what happens, in this order: objects derived from
         :class:`~durable_async.plugins.DurablePlugin`, each for all invocations, or what makes one for each, such as
         its class
@@ -289,7 +294,9 @@ def durable_execution(
     def make(
         workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]], callers: int = 1
     ) -> DurableHandler[EventT, ResultT]:
-        handler = DurableHandler(workflow, serializer=serializer, step=step, stay=stay, plugins=plugins)
+        handler = DurableHandler(
+            workflow, serializer=serializer, step=step, max_inline_wait=max_inline_wait, plugins=plugins
+        )
         frame = sys._getframe(callers)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
         resolve_locals(workflow, frame.f_locals)
         return handler

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from durable_async._durations import whole_seconds
+from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS
 from durable_async.config import check_serializer, optional_function, optional_strategy
-from durable_async.durations import whole_seconds
 from durable_async.serializers import Serializer
-from durable_async.wire.limits import CALLBACK_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from durable_async.retry import StrategyLike

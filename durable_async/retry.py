@@ -19,11 +19,11 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from durable_async.backoff import Backoff, JitterStrategy, Uniform, checked_attempts
-from durable_async.durations import positive, whole_seconds
+from durable_async._backoff import Backoff, JitterStrategy, Uniform, checked_attempts
+from durable_async._durations import positive, whole_seconds
+from durable_async._raised import holds, is_a, is_group, leaves, text_of
+from durable_async._wire.limits import DELAY_SECONDS
 from durable_async.errors import NonRetryableError, RetryAfterError
-from durable_async.raised import holds, is_a, is_group, leaves, text_of
-from durable_async.wire.limits import DELAY_SECONDS
 
 __all__ = ["JitterStrategy", "RetryDecision", "RetryStrategy", "StrategyLike", "SupportsShouldRetry", "decide"]
 

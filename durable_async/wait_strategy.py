@@ -14,9 +14,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
-from durable_async.backoff import Backoff, JitterStrategy, Uniform, checked_attempts
-from durable_async.durations import whole_seconds
-from durable_async.wire.limits import DELAY_SECONDS
+from durable_async._backoff import Backoff, JitterStrategy, Uniform, checked_attempts
+from durable_async._durations import whole_seconds
+from durable_async._wire.limits import DELAY_SECONDS
 
 __all__ = ["JitterStrategy", "WaitDecision", "WaitOutcome", "WaitStrategy", "WaitStrategyLike", "decide"]
 

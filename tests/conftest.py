@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import settings
 
-from durable_async.engine import invocation
+from durable_async._engine import invocation
 
 from .property_runs import examples
 

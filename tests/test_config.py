@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_async._wire.limits import DELAY_SECONDS
 from durable_async.config import StepConfig, StepSemantics, duration_seconds
 from durable_async.retry import RetryDecision, RetryStrategy, decide
 from durable_async.serializers import JsonSerializer
-from durable_async.wire.limits import DELAY_SECONDS
 from tests.ids import stable
 
 

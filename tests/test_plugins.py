@@ -26,7 +26,7 @@ from durable_async import (
     current_step,
     durable_execution,
 )
-from durable_async.engine import flusher, invocation
+from durable_async._engine import flusher, invocation
 from durable_async.plugins import (
     DurablePlugin,
     InvocationStatus,

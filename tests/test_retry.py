@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async import retry, wait_strategy
-from durable_async.backoff import Backoff
+from durable_async._backoff import Backoff
+from durable_async._wire.limits import DELAY_SECONDS
 from durable_async.errors import NonRetryableError, RetryAfterError
 from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
 from durable_async.wait_strategy import WaitDecision, WaitStrategy
-from durable_async.wire.limits import DELAY_SECONDS
 
 NO_TIME = timedelta(0)
 STOP = RetryDecision.do_not_retry()

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any, Self
 
 from durable_async import DurableHandler
-from durable_async.engine.parking import Parking
+from durable_async.embedded.cache import ExecutionCache
+from durable_async.embedded.local import InProcessClient, in_process_handler
 from durable_async.errors import ServiceCallError
-from durable_async.service.answers import Closed
-from durable_async.service.api import DurableApi
-from durable_async.transport.local import LocalClient, local_function
+from durable_async.service.http.rendering import Closed
+from durable_async.service.runtime.api import LambdaApi
 
 
 class Clock:
@@ -34,14 +34,14 @@ class Crash(ServiceCallError):
 class World:
     """Handlers run in this process, on a service whose clock is virtual.
 
-    :param parking: where executions stay in memory while they wait; None: nowhere
+    :param cache: where executions stay in memory while they wait; None: nowhere
     :ivar calls: the updates of each checkpoint call, as ``ACTION name`` each
     """
 
-    def __init__(self, parking: Parking | None = None, **options: Any) -> None:
+    def __init__(self, cache: ExecutionCache | None = None, **options: Any) -> None:
         self.clock = Clock()
-        self.parking = parking
-        self.service = DurableApi(clock=self.clock, **options)
+        self.cache = cache
+        self.service = LambdaApi(clock=self.clock, **options)
         self.calls: list[list[str]] = []
         self.crash_after: int | None = None
         self.succeeded: set[str | None] = set()
@@ -57,12 +57,12 @@ class World:
 
     async def __aexit__(self, *_: object) -> None:
         await self.service.aclose()
-        if self.parking is not None:
-            await self.parking.aclose()
+        if self.cache is not None:
+            await self.cache.aclose()
 
     def register(self, handler: DurableHandler[Any, Any], name: str = "workflow") -> None:
         handler._clock = self.clock
-        self.service.register(name, local_function(_Counted(handler, self), self.service, parking=self.parking))
+        self.service.register(name, in_process_handler(_Counted(handler, self), self.service, cache=self.cache))
 
     async def start(self, handler: DurableHandler[Any, Any], event: bytes = b"{}") -> str:
         self.register(handler)
@@ -116,7 +116,7 @@ class _Counted:
 class Client:
     """Notes the calls, and crashes when the world says so: after the service has accepted, before anybody hears."""
 
-    def __init__(self, client: LocalClient, world: World) -> None:
+    def __init__(self, client: InProcessClient, world: World) -> None:
         self.client = client
         self.world = world
         self.told: dict[str, Any] = {}

@@ -69,7 +69,7 @@ async def step(file: str, durability: str) -> dict[str, float]:
 
 async def suspend(file: str, count: str) -> dict[str, float]:
     """Leave executions behind that wait for a day."""
-    async with DurableService(file, durability="normal", hot_executions=0) as service:
+    async with DurableService(file, durability="normal", max_cached_executions=0) as service:
         service.register(sleeps)
         wall = time.perf_counter()
         for first in range(0, int(count), 500):
@@ -100,7 +100,7 @@ async def recover(file: str, count: str) -> dict[str, float]:
 
 async def fill(file: str, count: str) -> dict[str, float]:
     """Store closed executions, and one in ten that waits."""
-    async with DurableService(file, durability="normal", hot_executions=0) as service:
+    async with DurableService(file, durability="normal", max_cached_executions=0) as service:
         service.register(ends)
         service.register(sleeps)
         wall = time.perf_counter()
@@ -115,7 +115,7 @@ async def flat(file: str) -> dict[str, float]:
     """What common calls cost beside what is stored."""
     clock = Clock()
     begun = time.perf_counter()
-    async with DurableService(file, durability="normal", clock=clock, hot_executions=0) as service:
+    async with DurableService(file, durability="normal", clock=clock, max_cached_executions=0) as service:
         service.register(ends)
         service.register(sleeps)
         await (await service.start(ends, 0)).result()
@@ -145,11 +145,11 @@ async def flat(file: str) -> dict[str, float]:
         return costs
 
 
-async def hot(file: str, hot_executions: str) -> dict[str, float]:
+async def hot(file: str, max_cached_executions: str) -> dict[str, float]:
     """An execution that waits a thousand times, a second each, on a clock that jumps."""
     clock = Clock()
     async with DurableService(
-        file or None, durability="normal", clock=clock, hot_executions=int(hot_executions)
+        file or None, durability="normal", clock=clock, max_cached_executions=int(max_cached_executions)
     ) as service:
         service.register(waits)
         wall, cpu = time.perf_counter(), time.process_time()

@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 
 from durable_async import DurableHandler
-from durable_async.service import DurableApi
-from durable_async.transport.local import local_function
+from durable_async.embedded.local import in_process_handler
+from durable_async.service import LambdaApi
 
 DAY = 86_400  # seconds
 
@@ -54,9 +54,9 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
     """
     clock = Clock()
     began = clock()
-    async with DurableApi(clock=clock, default_execution_timeout=366 * DAY) as service:
+    async with LambdaApi(clock=clock, default_execution_timeout=366 * DAY) as service:
         on_this_clock = handler.on_clock(clock)
-        service.register("workflow", local_function(on_this_clock, service))
+        service.register("workflow", in_process_handler(on_this_clock, service))
         started = await service.invoke("workflow:$LATEST", json.dumps({} if event is None else event).encode())
         arn = started.execution_arn
         while not await _closed(service, arn):
@@ -75,7 +75,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
     )
 
 
-async def _closed(service: DurableApi, arn: str) -> bool:
+async def _closed(service: LambdaApi, arn: str) -> bool:
     await service.idle()  # returns when no function runs: from then on only the clock can change anything
     execution = await service.get_execution(arn)
     return execution["Status"] != "RUNNING"

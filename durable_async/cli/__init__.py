@@ -12,7 +12,7 @@ def main() -> None:
         if error.name != "click":
             raise
         sys.exit("The durable-async command needs click: pip install 'durable-async[cli]'")
-    from durable_async.cli.streams import any_text_can_be_written
+    from durable_async.cli.text import any_text_can_be_written
 
     any_text_can_be_written()
     durable_async(prog_name="durable-async")

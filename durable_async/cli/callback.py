@@ -2,18 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import click
 
-from durable_async.cli import params
-from durable_async.cli.client import Client
+from durable_async.cli import options
+from durable_async.cli.client import Client, closes
 from durable_async.cli.connect import Target, connected, target_options
-from durable_async.cli.exits import Exit
-from durable_async.cli.help import Command
-from durable_async.cli.open_callbacks import Callbacks, choose
+from durable_async.cli.exits import Exit, Refused
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
-from durable_async.cli.streams import utf8
+from durable_async.cli.text import one_line, utf8
+
+
+@attrs.frozen
+class OpenCallback:
+    """
+    :ivar id: what answers it
+    :ivar name: the one in the workflow's code; that of ``wait_for_callback``, if it is one of its parts
+    """
+
+    id: str
+    name: str
+
+
+@attrs.define
+class Callbacks:
+    """Takes the events of one history in their order."""
+
+    _names: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
+    _open: dict[str, OpenCallback] = attrs.field(init=False, factory=dict[str, OpenCallback])
+
+    def take(self, event: Mapping[str, Any]) -> OpenCallback | None:
+        """The callback that ``event`` opens, if it does."""
+        kind, operation = event["EventType"], event.get("Id", "")
+        if event.get("SubType") == "WaitForCallback":
+            self._names[operation] = event.get("Name") or ""
+        if kind == "CallbackStarted":
+            name = self._names.get(event.get("ParentId") or "") or event.get("Name") or ""
+            found = OpenCallback(event["CallbackStartedDetails"]["CallbackId"], name)
+            self._open[operation] = found
+            return found
+        if kind.startswith("Callback"):
+            self._open.pop(operation, None)
+        elif closes(event):
+            self._open.clear()
+        return None
+
+    @property
+    def open(self) -> Sequence[OpenCallback]:
+        return [*self._open.values()]
+
+
+def choose(callbacks: Sequence[OpenCallback], execution: str, name: str | None) -> OpenCallback:
+    """The callback that is meant: by its name, or the only one.
+
+    :param execution: as it was named, for messages
+    :raises Refused: there is none, or more than one
+    """
+    fitting = [each for each in callbacks if name in (None, each.name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    called = "" if name is None else f" named {name}"
+    names = ", ".join(sorted({each.name or "(no name)" for each in callbacks}))
+    if not callbacks:
+        raise Refused(one_line(f"{execution} has no open callback: durable-async show {execution} tells what it does"))
+    if not fitting:
+        raise Refused(one_line(f"{execution} has no open callback{called}; open are: {names}"))
+    advice = "give the name of one" if name is None else "give the id of one, which show prints"
+    raise Refused(one_line(f"{execution} has {len(fitting)} open callbacks{called} ({names}): {advice}"))
+
 
 _callback = click.argument("callback_id", metavar="CALLBACK")
 _name = click.argument("name", metavar="[NAME]", required=False)
@@ -40,7 +100,7 @@ def callback() -> None:
 @click.option(
     "--result",
     metavar="JSON|FILE|-",
-    callback=params.json_text,
+    callback=options.json_text,
     help="JSON, a file of it, or - for stdin.  [default: none]",
 )
 @click.option("--text", help="A result that is no JSON, as it stands.")
@@ -68,7 +128,7 @@ def fail(
     target: Target, callback_id: str, name: str | None, *, error_type: str | None, message: str | None, data: str | None
 ) -> None:
     """Answer with a failure."""
-    error = params.error_members(error_type, message, data)
+    error = options.error_members(error_type, message, data)
     run(_send(target, "SendDurableExecutionCallbackFailure", callback_id, name, error, done="failed"))
 
 
@@ -105,7 +165,7 @@ async def _meant(client: Client, reference: str, name: str | None) -> str:
 
 def _is_execution(reference: str) -> bool:
     """Whether it is no callback's id. An id has no colon; it may have slashes, as base64 has."""
-    from durable_async.service.arns import is_execution_name, is_function_name
+    from durable_async.service.model.arns import is_execution_name, is_function_name
 
     function, _, name = reference.rpartition("/")
     return ":" in reference or (is_function_name(function) and is_execution_name(name))

@@ -13,7 +13,7 @@ from durable_async.errors import ServiceCallError
 if TYPE_CHECKING:
     from durable_async.transport._aiobotocore import Connection
 
-CLOSED: Final = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
+CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 
 _PAGE_ITEMS = 1000
 _POLL_SECONDS = (0.1, 2.0)  # between two looks: at first, and once nothing has happened for long

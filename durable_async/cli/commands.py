@@ -12,7 +12,7 @@ import attrs
 import click
 
 from durable_async.cli.exits import MEANINGS, Exit
-from durable_async.cli.streams import drop_output
+from durable_async.cli.text import drop_output
 
 
 @attrs.frozen

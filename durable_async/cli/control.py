@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from durable_async.cli import params
+from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
-from durable_async.cli.help import Command
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.text import dump_json, local_time, with_local_times
 
@@ -21,10 +21,10 @@ from durable_async.cli.text import dump_json, local_time, with_local_times
         'stop fulfil/order-1017 --error-type Fraud --error-message "stolen card"',
     ),
 )
-@params.execution
+@options.execution
 @click.option("--error-type", help="What is recorded as the reason.")
 @click.option("--error-message", help="What is recorded as the reason.")
-@params.as_json
+@options.as_json
 @target_options
 def stop(target: Target, execution: str, error_type: str | None, error_message: str | None, *, as_json: bool) -> None:
     """Stop an execution for good. One that is closed stays as it is.
@@ -32,7 +32,7 @@ def stop(target: Target, execution: str, error_type: str | None, error_message: 
     Nothing of its workflow runs afterwards: no compensation, no "finally" and no other clean-up. A step that is running
     may still end, and what it returns is not recorded.
     """
-    error = params.error_members(error_type, error_message)
+    error = options.error_members(error_type, error_message)
     run(_control(target, "StopDurableExecution", execution, "stopped", error, as_json=as_json))
 
 
@@ -40,10 +40,10 @@ def stop(target: Target, execution: str, error_type: str | None, error_message: 
     cls=Command,
     examples=('pause fulfil/order-1017 --reason "carrier is on strike"',),
 )
-@params.execution
+@options.execution
 @click.option("--reason", help="Is recorded.")
 @click.option("--timeout-goes-on", is_flag=True, help="Count paused time towards the execution's timeout.")
-@params.as_json
+@options.as_json
 @target_options
 def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on: bool, as_json: bool) -> None:
     """Pause an execution. What runs may end; timers and callbacks go on, but the function is not invoked."""
@@ -55,9 +55,9 @@ def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on
     cls=Command,
     examples=("resume fulfil/order-1017",),
 )
-@params.execution
+@options.execution
 @click.option("--reason", help="Is recorded.")
-@params.as_json
+@options.as_json
 @target_options
 def resume(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
     """Let a paused execution go on."""
@@ -68,8 +68,8 @@ def resume(target: Target, execution: str, reason: str | None, *, as_json: bool)
     cls=Command,
     examples=("delete fulfil/order-1017",),
 )
-@params.execution
-@params.as_json
+@options.execution
+@options.as_json
 @target_options
 def delete(target: Target, execution: str, *, as_json: bool) -> None:
     """Delete a closed execution and its history. Its name is free then, on AWS a little later."""

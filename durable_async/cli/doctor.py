@@ -2,30 +2,248 @@
 
 from __future__ import annotations
 
+import asyncio
+import platform
+import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Final
 
 import attrs
 import click
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-from durable_async.cli import params
-from durable_async.cli.connect import Target, target_options
-from durable_async.cli.exits import Exit
-from durable_async.cli.findings import STYLES, Finding, Health
-from durable_async.cli.help import Command
-from durable_async.cli.machine_checks import check_machine
+from durable_async.cli import options
+from durable_async.cli.connect import Target, connected, open_session, region_of, target_options
+from durable_async.cli.exits import Exit, Unreachable
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
-from durable_async.cli.service_checks import check_service
-from durable_async.cli.store_checks import check_store
 from durable_async.cli.tables import console, is_terminal
 from durable_async.cli.text import dump_json, one_line
+from durable_async.errors import ServiceCallError
+from durable_async.service.model.errors import StoreError
+from durable_async.service.store.sqlite.damage import fault, is_damage
+from durable_async.service.store.sqlite.files import locate, open_for_reading
+from durable_async.service.store.sqlite.lock import holder, is_held
+from durable_async.service.store.sqlite.reading import damaged_executions
+
+
+class Health(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+STYLES: Final[Mapping[str, str]] = MappingProxyType({Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"})
+
+
+@attrs.frozen
+class Finding:
+    """:ivar advice: what to do; nothing if it is well"""
+
+    health: Health
+    subject: str
+    found: str
+    advice: str = ""
+
+
+def well(subject: str, found: str) -> Finding:
+    return Finding(Health.OK, subject, found)
+
+
+def doubtful(subject: str, found: str, advice: str) -> Finding:
+    return Finding(Health.WARN, subject, found, advice)
+
+
+def broken(subject: str, found: str, advice: str) -> Finding:
+    return Finding(Health.FAIL, subject, found, advice)
+
+
+_PYTHON = (3, 11)
+_SQLITE = (3, 34)
+_REQUIRED = ("aiobotocore", "botocore", "aiohttp", "anyio", "attrs", "cattrs", "click", "rich")
+_OPTIONAL = {"cryptography": "for encrypted payloads", "uvloop": "a faster event loop"}
+
+
+def check_machine() -> Iterator[Finding]:
+    yield _python()
+    yield _sqlite()
+    yield from _packages()
+    yield _event_loop()
+
+
+def _python() -> Finding:
+    found = f"{platform.python_implementation()} {platform.python_version()}"
+    if sys.version_info < _PYTHON:
+        return broken("python", found, "use Python 3.11 or later")
+    return well("python", found)
+
+
+def _sqlite() -> Finding:
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info < _SQLITE:
+        return broken("sqlite", found, "use a Python that is built with SQLite 3.34 or later")
+    with TemporaryDirectory() as directory, closing(sqlite3.connect(Path(directory) / "probe.db")) as probe:
+        mode = probe.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        return doubtful(
+            "sqlite", f"{found}, no write-ahead log in the temporary directory", "keep stores on a local disk"
+        )
+    return well("sqlite", f"{found}, with write-ahead log")
+
+
+def _packages() -> Iterator[Finding]:
+    installed = {name: _version(name) for name in (*_REQUIRED, *_OPTIONAL)}
+    there = ", ".join(f"{name} {found}" for name, found in installed.items() if found is not None)
+    yield well("packages", there)
+    if missing := [name for name in _REQUIRED if installed[name] is None]:
+        yield broken("packages", f"missing: {', '.join(missing)}", "pip install 'durable-async[cli]'")
+    if absent := [f"{name} ({use})" for name, use in _OPTIONAL.items() if installed[name] is None]:
+        yield well("packages", f"not installed, and not needed: {', '.join(absent)}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _event_loop() -> Finding:
+    loop = asyncio.get_running_loop()
+    name = f"{type(loop).__module__.partition('.')[0]}.{type(loop).__qualname__}"
+    if loop.get_debug():
+        return doubtful("event loop", f"{name}, in debug mode", "unset PYTHONASYNCIODEBUG where speed matters")
+    return well("event loop", name)
+
+
+_SECONDS = 5.0  # for an answer
+_PROBE = "durable-async-doctor"  # a function that nobody has
+
+
+async def check_service(target: Target) -> AsyncIterator[Finding]:
+    """Without an endpoint AWS is asked, if there are a region and credentials for it."""
+    try:
+        session = open_session(target)
+        region, credentials = region_of(target, session), await session.get_credentials()
+    except (BotoCoreError, Unreachable) as error:
+        yield broken("credentials", str(error), "mend the AWS configuration, or choose another --profile")
+        return
+    if target.endpoint is None and not (region and credentials):
+        missing = " and ".join(what for what, there in (("region", region), ("credentials", credentials)) if not there)
+        advice = "set AWS_REGION and AWS_PROFILE, if you use Lambda; give --endpoint or --store, if you do not"
+        yield doubtful("aws", f"no {missing}", advice)
+        return
+    yield well("region", str(region))
+    if not credentials:
+        yield broken("credentials", "none", "set AWS_PROFILE; or DURABLE_ASYNC_TOKEN, if the service asks for one")
+        return
+    yield well("credentials", f"found ({credentials.method})")
+    yield await _answer(target)
+
+
+async def _answer(target: Target) -> Finding:
+    place = str(target)
+    try:
+        async with asyncio.timeout(_SECONDS), connected(target) as client:
+            await client.call("ListDurableExecutionsByFunction", FunctionName=_PROBE, MaxItems=1)
+    except TimeoutError:
+        return broken("service", f"{place} gives no answer in {_SECONDS:g} s", "check its address, and the way to it")
+    except ServiceCallError as error:
+        if error.code == "ResourceNotFoundException":
+            return well("service", f"{place} answers")
+        if error.status is None:
+            return broken("service", error.message, "check its address, and whether it runs")
+        advice = (
+            "check DURABLE_ASYNC_TOKEN, or credentials and their rights" if error.status < 500 else "look at its log"
+        )
+        return broken("service", f"{place} refuses: {error.message} ({error.code})", advice)
+    return well("service", f"{place} answers")
+
+
+_SHOWN = 5  # executions by name
+
+_QUARANTINED = """
+    SELECT function_name || '/' || name FROM executions
+    WHERE status = 'PAUSED' AND CAST(pause_reason AS TEXT) LIKE 'Quarantined:%' ORDER BY position
+"""
+_OPEN = """
+    SELECT function_name, count(*) FROM executions WHERE ended_ms IS NULL GROUP BY function_name ORDER BY function_name
+"""
+
+
+def check_store(file: Path) -> Iterator[Finding]:
+    try:
+        path = locate(file)
+        writer = _writer(path)
+        with closing(open_for_reading(path)) as connection:
+            yield from _of(connection, path, writer)
+    except StoreError as error:
+        sentence, _, advice = error.message.partition(". ")
+        yield broken("store", sentence, advice)
+    except sqlite3.Error as error:
+        sentence, _, advice = fault(error, str(file)).message.partition(". ")
+        yield broken("store", sentence, advice)
+
+
+def _writer(path: Path) -> str:
+    pid = holder(path)
+    if pid is not None:
+        return f"process {pid}"
+    return "a process that the lock file does not name" if path.exists() and is_held(path) else "none"
+
+
+def _of(connection: sqlite3.Connection, path: Path, writer: str) -> Iterator[Finding]:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    yield well("store", f"{path}, version {version}")
+    found = _integrity(connection)
+    if found != ["ok"]:
+        yield broken("integrity", "; ".join(found), "stop its service, and restore a backup")
+        yield from _damaged(connection)
+        return
+    yield well("integrity", "ok")
+    yield from _damaged(connection)
+    yield well("writer", writer)
+    counts = connection.execute("SELECT status, count(*) FROM executions GROUP BY status ORDER BY status").fetchall()
+    yield well("executions", ", ".join(f"{count} {status}" for status, count in counts) or "none")
+    if still_open := connection.execute(_OPEN).fetchall():
+        functions = ", ".join(f"{name} ({count})" for name, count in still_open)
+        yield well("open", f"{functions}: they go on where these functions are registered")
+    if quarantined := [name for (name,) in connection.execute(_QUARANTINED)]:
+        more = f" and {len(quarantined) - _SHOWN} more" if len(quarantined) > _SHOWN else ""
+        advice = "their handlers crashed again and again: mend them, then durable-async resume"
+        yield doubtful("quarantine", ", ".join(quarantined[:_SHOWN]) + more, advice)
+
+
+def _integrity(connection: sqlite3.Connection) -> list[str]:
+    try:
+        return [line for (line,) in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return ["a page of the file cannot be read"]
+
+
+def _damaged(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for damaged in damaged_executions(connection):
+        found = f"{damaged.name}: {damaged.what}"
+        if damaged.repairable:
+            yield doubtful("damaged", found, "start its service, which repairs it when it is used")
+        else:
+            yield broken("damaged", found, "the others go on; restore a backup of the store to have this one back")
 
 
 @click.command(
     cls=Command,
     examples=("doctor", "doctor --store orders.db", "doctor --endpoint http://127.0.0.1:8700 --token-file token.txt"),
 )
-@params.as_json
+@options.as_json
 @target_options
 def doctor(target: Target, *, as_json: bool) -> None:
     """Check this machine, and a service or a store, and say what to do.

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line on stderr if it went wrong."""
+"""The exit codes of every command, and the two failures that have one of their own."""
 
 from __future__ import annotations
 

@@ -2,20 +2,145 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TextIO
 
+import attrs
 import click
 
-from durable_async.cli import params
+from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
-from durable_async.cli.events import History, print_history
 from durable_async.cli.exits import Exit
-from durable_async.cli.help import Command
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
-from durable_async.cli.tables import Lines
-from durable_async.cli.text import dump_json, with_local_times
+from durable_async.cli.tables import Column, Lines, Row, is_terminal, print_table
+from durable_async.cli.text import dump_json, duration, error_line, local_time, one_line, shorten, with_local_times
+
+_LINE_COLUMNS = (
+    Column("ID", 4),
+    Column("TIME", 29),
+    Column("EVENT", 23),
+    Column("NAME", 20),
+    Column("ABOUT", fold=True),
+)
+_TERMINAL_COLUMNS = (
+    Column("ID", 3),
+    Column("AFTER", 5),
+    Column("EVENT", 19),
+    Column("NAME", 12),
+    Column("ABOUT", cut=True),
+)
+
+_LINE_WIDTH = 120  # characters of what is said about an event, unless all of it was asked for
+_TERMINAL_WIDTH = 500  # more than a line has, which rich then cuts
+
+
+@attrs.define
+class History:
+    """The rows of one history, whose events come in their order or backwards.
+
+    On a terminal times are counted from ``started``, or else from the first event; in a pipe they are points in time.
+
+    :ivar full: nothing is cut
+    """
+
+    stream: TextIO
+    full: bool = False
+    started: float | None = None
+    _depths: dict[str, int] = attrs.field(init=False, factory=dict[str, int])
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        return _TERMINAL_COLUMNS if self._relative else _LINE_COLUMNS
+
+    @property
+    def _relative(self) -> bool:
+        return is_terminal(self.stream) and not self.full
+
+    def row(self, event: Mapping[str, Any]) -> Row:
+        width = None if self.full else _TERMINAL_WIDTH if self._relative else _LINE_WIDTH
+        return (
+            str(event["EventId"]),
+            self._time(float(event["EventTimestamp"])),
+            str(event["EventType"]),
+            "  " * self._depth(event) + _name(event),
+            shorten(about(event), width),
+        )
+
+    def _time(self, at: float) -> str:
+        if not self._relative:
+            return local_time(at)
+        if self.started is None:
+            self.started = at
+        return duration(max(0.0, at - self.started))
+
+    def _depth(self, event: Mapping[str, Any]) -> int:
+        """How many contexts the operation is in. Backwards only that it is in one can be known."""
+        parent = event.get("ParentId")
+        depth = 0 if parent is None else self._depths.get(parent, 0) + 1
+        if "Id" in event:
+            self._depths[event["Id"]] = depth
+        return depth
+
+
+def print_history(events: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
+    """A history that is known at once."""
+    rows = History(stream, started=min((event["EventTimestamp"] for event in events), default=None))
+    print_table(rows.columns, [rows.row(event) for event in events], stream)
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    """Of the operation. That of the execution is what the reader asked for."""
+    if event["EventType"].startswith("Execution"):
+        return ""
+    return one_line(event.get("Name") or event.get("SubType", ""))
+
+
+def about(event: Mapping[str, Any]) -> str:
+    """What an event says besides its type and its operation."""
+    details: Mapping[str, Any] = event.get(f"{event['EventType']}Details") or {}
+    said = [*_attempt(details), *_facts(details), *_outcome(details)]
+    return ", ".join(said)
+
+
+def _attempt(details: Mapping[str, Any]) -> list[str]:
+    retry: Mapping[str, Any] = details.get("RetryDetails") or {}
+    attempt, delay = retry.get("CurrentAttempt", 1), retry.get("NextAttemptDelaySeconds")
+    said = [f"attempt {attempt}"] if attempt > 1 or delay or ("Error" in details and retry) else []
+    return said + ([f"next in {duration(delay)}"] if delay else [])
+
+
+def _facts(details: Mapping[str, Any]) -> list[str]:
+    said: list[str] = []
+    if "Duration" in details:
+        said.append(duration(details["Duration"]))
+    if "FunctionName" in details:
+        said.append(str(details["FunctionName"]))
+    if "CallbackId" in details:
+        said.append(str(details["CallbackId"]))
+    for member, meaning in (("Timeout", "times out after"), ("HeartbeatTimeout", "heartbeats every")):
+        if details.get(member):
+            said.append(f"{meaning} {duration(details[member])}")
+    if "RequestId" in details and "EndTimestamp" in details:
+        said.append(f"took {duration(max(0.0, details['EndTimestamp'] - details['StartTimestamp']))}")
+    return said
+
+
+def _outcome(details: Mapping[str, Any]) -> list[str]:
+    said = [
+        str(payload) for member in ("Input", "Result", "Reason") if (payload := _payload(details, member)) is not None
+    ]
+    error = _payload(details, "Error")
+    if isinstance(error, Mapping):
+        said.append(error_line(error) or json.dumps(error))  # pyright: ignore[reportUnknownArgumentType]
+    return said
+
+
+def _payload(details: Mapping[str, Any], member: str) -> Any:
+    carrier: Mapping[str, Any] = details.get(member) or {}
+    return carrier.get("Payload")
 
 
 @click.command(
@@ -26,12 +151,12 @@ from durable_async.cli.text import dump_json, with_local_times
         "history fulfil/order-1017 --json > history.jsonl",
     ),
 )
-@params.execution
-@params.as_json
+@options.execution
+@options.as_json
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until the execution is closed.")
 @click.option("--reverse", is_flag=True, help="The newest event first.")
 @click.option("--no-data", is_flag=True, help="Do not fetch inputs, results and errors.")
-@params.in_full
+@options.in_full
 @target_options
 def history(
     target: Target, execution: str, *, as_json: bool, follow: bool, reverse: bool, no_data: bool, full: bool

@@ -9,12 +9,12 @@ import attrs
 import click
 
 from durable_async.cli.options import Named
-from durable_async.engine.parking import Parking
+from durable_async.embedded.cache import ExecutionCache
+from durable_async.embedded.local import in_process_handler
 from durable_async.handler import DurableHandler
-from durable_async.service.api import DurableApi
-from durable_async.service.functions import Function, plain_function
-from durable_async.service.worker_process import LoadError, Target, find, functions_of, is_durable
-from durable_async.transport.local import local_function
+from durable_async.service.functions.base import Function, in_process_function
+from durable_async.service.functions.worker_process import LoadError, Target, find, functions_of, is_durable
+from durable_async.service.runtime.api import LambdaApi
 
 
 class Modules(Protocol):
@@ -33,8 +33,8 @@ class Modules(Protocol):
 class InProcess:
     """Runs them on the event loop of this process."""
 
-    api: DurableApi
-    parking: Parking
+    api: LambdaApi
+    cache: ExecutionCache
 
     async def functions_of(self, mapping: Target) -> dict[str, Function]:
         return {name: await self.function(attrs.evolve(mapping, key=name)) for name in functions_of(mapping)}
@@ -42,10 +42,10 @@ class InProcess:
     async def function(self, target: Target) -> Function:
         durable, found = is_durable(target), find(target)
         if _is_handler(found):
-            return local_function(found, self.api, parking=self.parking)
+            return in_process_handler(found, self.api, cache=self.cache)
         if durable:
             raise LoadError("Runtime.HandlerNotFound", f"{target} is no handler of this package, and needs a worker")
-        return plain_function(found)
+        return in_process_function(found)
 
 
 def _is_handler(found: Any) -> TypeGuard[DurableHandler[Any, Any]]:
@@ -88,7 +88,7 @@ class Hosted:
         except LoadError as error:
             raise click.ClickException(str(error)) from None
 
-    def register(self, api: DurableApi, timeouts: Mapping[str | None, int]) -> None:
+    def register(self, api: LambdaApi, timeouts: Mapping[str | None, int]) -> None:
         """:param timeouts: in seconds, of the executions of each function; None: of all others"""
         if unknown := sorted(name for name in timeouts if name is not None and name not in self._functions):
             raise click.ClickException(f"--execution-timeout is given for '{unknown[0]}', which is no function")

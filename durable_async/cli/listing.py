@@ -6,20 +6,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from durable_async.cli import params
+from durable_async.cli import options
 from durable_async.cli.client import CLOSED
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
-from durable_async.cli.help import Command
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import Column, Row, is_terminal, print_table
 from durable_async.cli.text import dump_json, duration, local_time, one_line, with_local_times
 
-STATUSES = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
+STATUSES: Final = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
 
 _COLUMNS = (Column("STATUS"), Column("STARTED"), Column("TOOK"), Column("NAME", cut=True))
 _FUNCTION_COLUMNS = (Column("FUNCTION", cut=True), Column("EXECUTIONS"), Column("BY STATUS", fold=True))
@@ -46,12 +46,12 @@ _COUNTED = 1000  # executions of a function at most: the API can only list them
 )
 @click.option("--name", help="Only the execution of this name.")
 @click.option(
-    "--since", metavar="TIME", callback=params.moment, help="Started then or later: ISO 8601, or 30m, 7d ago."
+    "--since", metavar="TIME", callback=options.moment, help="Started then or later: ISO 8601, or 30m, 7d ago."
 )
-@click.option("--until", metavar="TIME", callback=params.moment, help="Started then or before.")
+@click.option("--until", metavar="TIME", callback=options.moment, help="Started then or before.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--oldest-first", is_flag=True, help="Instead of the newest.")
-@params.as_json
+@options.as_json
 @target_options
 def list_executions(
     target: Target,

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import attrs
 
-from durable_async.cli.events import about
+from durable_async._wire.operations import TERMINAL
+from durable_async.cli.history import about
 from durable_async.cli.tables import Column, Row
 from durable_async.cli.text import duration, one_line, shorten
-from durable_async.wire.operations import TERMINAL
 
 COLUMNS = (
     Column("OPERATION", cut=True),

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from durable_async.cli.exits import Unreachable
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import StoreError
 from durable_async.service.http import serve
+from durable_async.service.model.errors import StoreError
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.store.sqlite import SqliteStore
 
 
@@ -22,7 +22,7 @@ async def serving(file: Path, *, writes: bool) -> AsyncGenerator[tuple[str, str]
     :raises Unreachable: it is no store, or another process writes to it
     """
     token = secrets.token_urlsafe()
-    api = DurableApi(store=SqliteStore(file, read_only=not writes), passive=True)
+    api = LambdaApi(store=SqliteStore(file, read_only=not writes), passive=True)
     try:
         await api.__aenter__()
     except StoreError as error:

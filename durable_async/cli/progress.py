@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from durable_async.cli.events import History
+from durable_async.cli.history import History
 from durable_async.cli.operations import COLUMNS, Operation, Operations
 from durable_async.cli.tables import Lines, console, is_terminal, rich_table
 

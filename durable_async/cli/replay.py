@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from durable_async.cli import params
+from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Unreachable
-from durable_async.cli.help import Command
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import console, is_terminal
 from durable_async.cli.text import dump_json, one_line
@@ -33,7 +33,7 @@ from durable_async.replay import ReplayReport, replay
 @click.argument("history", metavar="[HISTORY|-]", required=False, type=click.File(encoding="utf-8"))
 @click.option("--execution", metavar="EXECUTION", help="Fetch the history of this one, by its ARN or FUNCTION/NAME.")
 @click.option("--arn", help="Of the execution whose history is given; ctx.uuid() and ctx.random() derive from it.")
-@params.as_json
+@options.as_json
 @target_options
 def replay_history(
     target: Target, handler: str, *, history: Any, execution: str | None, arn: str | None, as_json: bool

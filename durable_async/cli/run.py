@@ -2,33 +2,138 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack, redirect_stdout
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import AsyncExitStack, contextmanager, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
 import attrs
 import click
 
-from durable_async.cli import params
-from durable_async.cli.answering import Answering
-from durable_async.cli.clocks import VirtualClock, while_jumping
-from durable_async.cli.events import print_history
+from durable_async.cli import options
+from durable_async.cli.callback import Callbacks
 from durable_async.cli.exits import Exit
-from durable_async.cli.help import Command
+from durable_async.cli.history import print_history
+from durable_async.cli.options import Command
 from durable_async.cli.progress import shown
-from durable_async.cli.running import run
-from durable_async.cli.streams import utf8
+from durable_async.cli.running import run, tell
 from durable_async.cli.tables import is_terminal
-from durable_async.cli.text import dump_json, payload_as_json, with_local_times
-from durable_async.cli.traces import traces_at_the_end
-from durable_async.cli.verdict import tell
+from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 from durable_async.cli.workflow import Workflow, load
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.service.clock import steady_time
 from durable_async.service.machine import InvocationRetryPolicy
+from durable_async.service.runtime.api import LambdaApi
+
+T = TypeVar("T")
+
+
+@attrs.define
+class VirtualClock:
+    """Epoch seconds that pass as they do, and jump ahead on top of it."""
+
+    _ahead: float = attrs.field(init=False, default=0.0)
+
+    def __call__(self) -> float:
+        return steady_time() + self._ahead
+
+    def jump_to(self, seconds: float) -> None:
+        """Never back."""
+        self._ahead += max(0.0, seconds - self())
+
+
+async def while_jumping(work: Coroutine[Any, Any, T], api: LambdaApi, clock: VirtualClock, arn: str) -> T:
+    """The result of ``work``. Whenever nothing runs meanwhile, the clock of ``api`` jumps to what is due next, as long
+    as the execution is open.
+    """
+    working, jumping = asyncio.create_task(work), asyncio.create_task(_jump(api, clock, arn))
+    try:
+        await asyncio.wait((working, jumping), return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        working.cancel()
+        jumping.cancel()
+        await asyncio.wait((working, jumping))
+    if not jumping.cancelled():
+        jumping.result()
+    return working.result()
+
+
+async def _jump(api: LambdaApi, clock: VirtualClock, arn: str) -> None:
+    while True:
+        await api.idle()
+        execution = await api.get_execution(arn, include_data=False)
+        due = api.next_due()
+        if execution["Status"] != "RUNNING" or due is None:
+            return
+        clock.jump_to(due)
+        await api.fire_due()
+
+
+_LOGGER = logging.getLogger("durable_async")
+
+
+@contextmanager
+def traces_at_the_end(stream: TextIO) -> Generator[None]:
+    """Write records with a traceback when the block ends, and others as they come."""
+    held = _Held(stream)
+    _LOGGER.addHandler(held)
+    propagated, _LOGGER.propagate = _LOGGER.propagate, False
+    try:
+        yield
+    finally:
+        _LOGGER.propagate = propagated
+        _LOGGER.removeHandler(held)
+        held.release_all()
+
+
+class _Held(logging.StreamHandler[TextIO]):
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.setLevel(logging.WARNING)
+        self._records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self._records.append(record)
+        else:
+            super().emit(record)
+
+    def release_all(self) -> None:
+        for record in self._records:
+            click.echo(self.format(record), file=self.stream)
+
+
+@attrs.define
+class Answering:
+    """Serves the API on a free port of this machine as soon as a callback is open, and says how to answer it.
+
+    :ivar execution: as ``FUNCTION/NAME``
+    :ivar stack: ends the server
+    """
+
+    api: LambdaApi
+    execution: str
+    stack: AsyncExitStack
+    _callbacks: Callbacks = attrs.field(init=False, factory=Callbacks)
+    _url: str | None = attrs.field(init=False, default=None)
+
+    async def take(self, event: Mapping[str, Any]) -> None:
+        """The next event of the history."""
+        opened = self._callbacks.take(event)
+        if opened is None:
+            return
+        if self._url is None:
+            from durable_async.service.http import serve
+
+            self._url = await self.stack.enter_async_context(serve(self.api))
+        command = f"durable-async callback succeed {opened.id} --text yes --endpoint {self._url}"
+        named = f"The callback '{opened.name}' is open." if opened.name else "A callback is open."
+        click.echo(one_line(f"{named} Answer it from another shell: {command}"), file=sys.stderr)
+
 
 _MOST_FAILURES = 20  # of a handler that raises, in a row
 _GRACE = timedelta(seconds=10)  # for steps that run, so that what they did is kept
@@ -60,7 +165,7 @@ class Settings:
     ),
 )
 @click.argument("handler", metavar="MODULE:HANDLER")
-@params.event
+@options.event
 @click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -73,7 +178,7 @@ class Settings:
 )
 @click.option("--skip-time", is_flag=True, help="Whenever nothing runs, jump to what is due next.")
 @click.option("--history", is_flag=True, help="Print the history at the end.")
-@params.as_json
+@options.as_json
 def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
     """Run a workflow to its end, and print its result as JSON.
 

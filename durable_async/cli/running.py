@@ -1,17 +1,18 @@
-"""A command as a coroutine, and what its failures are called on the command line."""
+"""How a command runs, and how it tells an execution's end and its own failures on the command line."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, TextIO
 
 import click
 
 from durable_async.cli.exits import Exit, Refused, Unreachable
-from durable_async.cli.text import one_line
+from durable_async.cli.tables import console, is_terminal, status_style
+from durable_async.cli.text import duration, error_line, one_line
 from durable_async.errors import ServiceCallError
-from durable_async.service.errors import ApiError
+from durable_async.service.model.errors import ApiError
 
 _HINTS = {
     "ResourceNotFoundException": "durable-async list and show tell what there is",
@@ -43,3 +44,23 @@ def _call_failed(error: ServiceCallError) -> click.ClickException:
 def _refusal(error: ApiError) -> click.ClickException:
     """By a service in this process."""
     return (Refused if error.status < 500 else Unreachable)(one_line(error.message))
+
+
+def tell(execution: Mapping[str, Any], stream: TextIO) -> Exit:
+    """Write one line about an execution that goes on no more, closed or paused.
+
+    :param execution: as ``GetDurableExecution`` answers
+    """
+    status = str(execution["Status"])
+    pause: Mapping[str, Any] = execution.get("PauseDetails") or {}
+    ended = execution.get("EndTimestamp") or pause.get("PauseRequestTimestamp", execution["StartTimestamp"])
+    took = duration(max(0.0, ended - execution["StartTimestamp"]))
+    reason = one_line(error_line(execution.get("Error")) or pause.get("Reason", ""))
+    rest = f" after {took}" + (f": {reason}" if reason else "")
+    if is_terminal(stream):
+        from rich.text import Text
+
+        console(stream).print(Text.assemble((status, status_style(status)), rest))
+    else:
+        click.echo(f"{status}{rest}", file=stream)
+    return Exit.OK if status == "SUCCEEDED" else Exit.FAILED

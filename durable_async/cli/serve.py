@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from durable_async.cli import options
-from durable_async.cli.help import Command
+from durable_async.cli.options import Command
 
 
 @click.command(

@@ -20,23 +20,22 @@ import click
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.hosting import Hosted, InProcess
 from durable_async.cli.options import Named, Timeout
-from durable_async.engine.parking import Parking
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import StoreError
+from durable_async.embedded.cache import ExecutionCache
+from durable_async.service.functions.remote import RemoteFunctions
+from durable_async.service.functions.worker_process import Target
+from durable_async.service.functions.workers import WorkerPool, bounded, json_lines, worker_environment
 from durable_async.service.http import bind, serve_on, url_of
-from durable_async.service.output import bounded
-from durable_async.service.remote import RemoteFunctions
+from durable_async.service.model.errors import StoreError
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.worker_process import Target
-from durable_async.service.workers import WorkerPool, json_lines, worker_environment
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
 _EXECUTION_SECONDS = 366 * 86_400  # as in the embedded service
 _IN_MEMORY_SECONDS = 300  # nobody waits long for what the server takes along
 _WORKERS = 8
-_HOT_EXECUTIONS = 1000  # which wait in memory, with --in-process
-_HOT_SECONDS = 300.0
+_CACHED_EXECUTIONS = 1000  # which wait in memory, with --in-process
+_CACHED_SECONDS = 300.0
 
 
 @attrs.frozen
@@ -104,14 +103,14 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
     """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     store = _store(settings)
-    api = DurableApi(store=store, region=region, max_concurrency=settings.max_concurrency)
-    parking = Parking(_HOT_EXECUTIONS, _HOT_SECONDS)
+    api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency)
+    cache = ExecutionCache(_CACHED_EXECUTIONS, _CACHED_SECONDS)
     async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
         listener = stack.enter_context(_bound(settings))
-        stack.push_async_callback(parking.aclose)
+        stack.push_async_callback(cache.aclose)
         hosted = Hosted()
         if settings.in_process:
-            await hosted.load(InProcess(api, parking), settings.functions, settings.function)
+            await hosted.load(InProcess(api, cache), settings.functions, settings.function)
         else:
             environment = worker_environment(url_of(listener), os.environ, region=region, token=settings.token)
             pool = await _workers(stack, settings, environment)
@@ -125,7 +124,7 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         await _open(stack, api)
         url = await stack.enter_async_context(serve_on(api, listener, token=settings.token))
         stack.push_async_callback(api.aclose, grace=settings.grace)
-        stack.callback(parking.drain)
+        stack.callback(cache.drain)
         yield len(hosted), url
 
 
@@ -173,7 +172,7 @@ def _add_remote(hosted: Hosted, settings: Settings, remote: RemoteFunctions) -> 
             hosted.add(named.name, named.place, function, most=settings.remote_concurrency)
 
 
-async def _open(stack: AsyncExitStack, api: DurableApi) -> None:
+async def _open(stack: AsyncExitStack, api: LambdaApi) -> None:
     try:
         await stack.enter_async_context(api)
     except StoreError as error:

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from durable_async.cli import params
+from durable_async.cli import options
+from durable_async.cli.callback import Callbacks
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
-from durable_async.cli.help import Command
-from durable_async.cli.open_callbacks import Callbacks
 from durable_async.cli.operations import COLUMNS, Operations
+from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import console, is_terminal, print_table, status_style
 from durable_async.cli.text import dump_json, duration, function_name, local_time, one_line, shorten, with_local_times
@@ -36,9 +36,9 @@ _TIMES = {
         "show fulfil/order-1017 --json | jq .Status",
     ),
 )
-@params.execution
-@params.as_json
-@params.in_full
+@options.execution
+@options.as_json
+@options.in_full
 @target_options
 def show(target: Target, execution: str, *, as_json: bool, full: bool) -> None:
     """Show an execution, named by its ARN or as FUNCTION/NAME: state, input, result or error, and operations.

@@ -7,14 +7,12 @@ from uuid import uuid4
 
 import click
 
-from durable_async.cli import params
+from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused
-from durable_async.cli.help import Command
-from durable_async.cli.running import run
-from durable_async.cli.streams import utf8
-from durable_async.cli.text import dump_json, one_line, payload_as_json, with_local_times
-from durable_async.cli.verdict import tell
+from durable_async.cli.options import Command
+from durable_async.cli.running import run, tell
+from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 
 
 @click.command(
@@ -26,10 +24,10 @@ from durable_async.cli.verdict import tell
     ),
 )
 @click.argument("function", metavar="FUNCTION")
-@params.event
+@options.event
 @click.option("--name", help="Of the execution: the same name and input find the same execution.  [default: a new one]")
 @click.option("--wait", is_flag=True, help="Until it is closed, and print its result instead of its ARN.")
-@params.as_json
+@options.as_json
 @target_options
 def start(target: Target, function: str, payload: str, name: str | None, *, wait: bool, as_json: bool) -> None:
     """Start an execution of a function and print its ARN.
@@ -67,7 +65,7 @@ async def _start(target: Target, function: str, payload: str, name: str | None, 
 
 
 def _is_qualified(function: str) -> bool:
-    from durable_async.service.arns import parse_function
+    from durable_async.service.model.arns import parse_function
 
     parsed = parse_function(function)
     return parsed is None or parsed.qualifier is not None  # what it cannot read, the service will refuse

@@ -1,15 +1,15 @@
-"""Values as text that is safe to print: one line, no control characters, times of this place.
-
-What an execution holds was written by whoever called it. Printed as it is, it could move the cursor, recolour the
-terminal or show a text in another order than it has.
-"""
+"""Standard output and input as they may be: of another encoding than UTF-8, or closed by who reads them."""
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any, cast
 
 # The marks that change the direction of a text, and halves of surrogate pairs, which no encoding takes.
@@ -90,7 +90,7 @@ def _member(name: str, value: Any) -> Any:
 
 def function_name(arn: str) -> str:
     """The name in a function's ARN, without its version."""
-    from durable_async.service.arns import parse_function
+    from durable_async.service.model.arns import parse_function
 
     parsed = parse_function(arn)
     return arn if parsed is None else parsed.name
@@ -102,3 +102,34 @@ def error_line(error: Mapping[str, Any] | None) -> str:
         return ""
     kind, message = str(error.get("ErrorType") or ""), str(error.get("ErrorMessage") or "")
     return ": ".join(part for part in (kind.rpartition(".")[2], message) if part)
+
+
+_ESCAPED = "durable_async.escaped"
+
+
+def any_text_can_be_written() -> None:
+    r"""Write what the terminal's encoding lacks as ``\u00e9``, which in JSON means the same."""
+    codecs.register_error(_ESCAPED, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    codes = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    return "".join(f"\\u{code}" for code in codes), error.end
+
+
+def drop_output() -> None:
+    """Let nothing be written any more, so that the interpreter's last flush does not complain of a closed pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of an argument. Where the locale is not UTF-8, Python keeps them as halves of surrogate pairs."""
+    return text.encode("utf-8", "surrogateescape")

@@ -13,7 +13,7 @@ import attrs
 import click
 
 from durable_async import DurableHandler
-from durable_async.service.modules import load_module
+from durable_async.service.functions.modules import load_module
 
 Handler = DurableHandler[Any, Any]
 

@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar, cast
 
 import attrs
 
+from durable_async._raised import place_of
+from durable_async._wire.operations import ErrorObject
 from durable_async.embedded.shapes import ExecutionDescription, HistoryEvent, Status
 from durable_async.errors import (
     ExecutionError,
@@ -16,11 +18,9 @@ from durable_async.errors import (
     ExecutionStoppedError,
     ExecutionTimedOutError,
 )
-from durable_async.raised import place_of
-from durable_async.service import arns
-from durable_async.service.answers import Closed
-from durable_async.service.api import DurableApi
-from durable_async.wire.operations import ErrorObject
+from durable_async.service.http.rendering import Closed
+from durable_async.service.model import arns
+from durable_async.service.runtime.api import LambdaApi
 
 ResultT = TypeVar("ResultT")
 
@@ -35,7 +35,7 @@ class HasApi(Protocol):
     """The service of an execution."""
 
     @property
-    def api(self) -> DurableApi: ...
+    def api(self) -> LambdaApi: ...
 
 
 @attrs.frozen

@@ -14,25 +14,26 @@ from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
 
 import attrs
 
-from durable_async.arguments import check_plain_function
-from durable_async.callables import name_of_callable
+from durable_async._arguments import check_plain_function
+from durable_async._callables import name_of_callable
+from durable_async._engine.branches import entered
+from durable_async._raised import message_of
+from durable_async._threads import DEFAULT_THREADS, Threads
+from durable_async._wire.operations import ErrorObject
+from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.execution import ExecutionHandle
+from durable_async.embedded.local import in_process_handler
 from durable_async.embedded.shapes import Status
-from durable_async.engine.branches import entered
-from durable_async.engine.parking import Parking
 from durable_async.handler import DurableHandler
-from durable_async.raised import message_of
 from durable_async.serializers import JsonSerializer, SerializerContext
-from durable_async.service import arns, own_tasks
-from durable_async.service.api import DurableApi
+from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
-from durable_async.service.errors import ServiceClosedError
-from durable_async.service.functions import plain_function
+from durable_async.service.functions.base import in_process_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
+from durable_async.service.model import arns
+from durable_async.service.model.errors import ServiceClosedError
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.threads import DEFAULT_THREADS, Threads
-from durable_async.transport.local import local_function
-from durable_async.wire.operations import ErrorObject
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
@@ -72,11 +73,11 @@ class DurableService:
     :param execution_timeout: of the executions of functions registered without one; up to 366 days
     :param retention: how long a closed execution is kept, in whole days
     :param max_concurrency: invocations that may run at once, of all functions; None: any number
-    :param hot_executions: how many suspended executions stay in memory, so that they go on without being replayed;
-        the least recently used are the first to go; 0: none
+    :param max_cached_executions: how many suspended executions stay in memory, so that they continue
+        without a replay; the least recently used are the first to go; 0: none
     :param threads: sync steps, and other sync functions, that may run at once; no more than half of them for one
         execution. They are no others' threads: what else the program sends to threads does not wait for them
-    :param hot_idle: how long a suspended execution stays there
+    :param max_cached_idle: how long a suspended execution stays there
     :param grace: how long leaving waits for steps that are running. What does not end when it is cancelled then is
         abandoned at most 7 seconds later. A cancellation while it leaves cuts ``grace`` short; a second one, the rest
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
@@ -93,8 +94,8 @@ class DurableService:
         execution_timeout: timedelta = timedelta(days=366),
         retention: timedelta = timedelta(days=14),
         max_concurrency: int | None = 1000,
-        hot_executions: int = 1000,
-        hot_idle: timedelta = timedelta(minutes=5),
+        max_cached_executions: int = 1000,
+        max_cached_idle: timedelta = timedelta(minutes=5),
         threads: int = DEFAULT_THREADS,
         grace: timedelta = timedelta(seconds=10),
         retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
@@ -110,7 +111,7 @@ class DurableService:
             if fspath(path).startswith("file:"):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds())
-        self._api = DurableApi(
+        self._api = LambdaApi(
             store=store,
             clock=clock,
             region=region,
@@ -122,7 +123,7 @@ class DurableService:
             max_concurrency=max_concurrency,
         )
         self._pid = os.getpid()
-        self._parking = Parking(hot_executions, hot_idle.total_seconds())
+        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds())
         self._threads = Threads(threads)
         self._entered = False
         self._grace = grace.total_seconds()
@@ -130,7 +131,7 @@ class DurableService:
         self._names: dict[DurableHandler[Any, Any], str] = {}
 
     @property
-    def api(self) -> DurableApi:
+    def api(self) -> LambdaApi:
         """Lambda's operations as methods, with names, bytes and JSON.
 
         :raises ApiError: status 503: this process was forked from the one that runs the service
@@ -166,11 +167,11 @@ class DurableService:
             await own_tasks.finish(self._leave(), hurry=True)
 
     async def _leave(self) -> None:
-        self._parking.drain()
+        self._cache.drain()
         try:
             await self.api.aclose(grace=self._grace)
         finally:
-            await self._parking.aclose()
+            await self._cache.aclose()
 
     def register(
         self,
@@ -195,13 +196,13 @@ class DurableService:
         if _is_durable(function):
             self.api.register(
                 name,
-                local_function(function.on_clock(self._clock), self.api, parking=self._parking, threads=self._threads),
+                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache, threads=self._threads),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
             )
             self._names.setdefault(function, name)
         else:
-            self.api.register(name, plain_function(function, self._threads), max_concurrency=max_concurrency)
+            self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
 
     # --- executions ---
 
@@ -226,7 +227,7 @@ class DurableService:
         :raises LookupError: the handler is not registered
         :raises SerializationError: the event cannot be written
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
-            event; others as :meth:`DurableApi.invoke <durable_async.service.DurableApi.invoke>`
+            event; others as :meth:`LambdaApi.invoke <durable_async.service.LambdaApi.invoke>`
         """
         qualified = f"{self._name_of(function)}:{arns.LATEST}"
         if isinstance(function, str):
@@ -313,7 +314,7 @@ class DurableService:
 
     # ---
 
-    def _running(self) -> DurableApi:
+    def _running(self) -> LambdaApi:
         if not self._entered:
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
         return self.api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
-from durable_async.wire.operations import ErrorObject
+from durable_async._wire.operations import ErrorObject
 
 Status: TypeAlias = Literal["RUNNING", "PAUSING", "PAUSED", "SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"]
 

@@ -17,9 +17,11 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, assert_never
 
-from durable_async.engine.error_objects import error_object
-from durable_async.engine.invocation import Invocation
-from durable_async.engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._engine.error_objects import error_object
+from durable_async._engine.invocation import Invocation
+from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._wire.envelope import Envelope
+from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
 from durable_async.errors import HistoryError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay.report import (
@@ -35,11 +37,9 @@ from durable_async.replay.report import (
     Skips,
 )
 from durable_async.replay.route import Route
-from durable_async.service.answers import Closed
-from durable_async.service.derive import derive
-from durable_async.service.exported import read_history
-from durable_async.wire.envelope import Envelope
-from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
+from durable_async.service.http.rendering import Closed
+from durable_async.service.machine.derive import derive
+from durable_async.service.model.exported import read_history
 
 __all__ = [
     "Closed",

@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 
 import attrs
 
-from durable_async.engine.branches import Scope
-from durable_async.engine.observer import ObservedCall
+from durable_async._engine.branches import Scope
+from durable_async._engine.observer import ObservedCall
+from durable_async._wire.ids import operation_id
+from durable_async._wire.operations import Action, Operation, OperationStatus, OperationType, SubType
 from durable_async.errors import OperationLabel
 from durable_async.replay.report import NextAction, NextOperation, PlacedOperation
-from durable_async.service.derive import DerivedExecution
+from durable_async.service.machine.derive import DerivedExecution
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.wire.ids import operation_id
-from durable_async.wire.operations import Action, Operation, OperationStatus, OperationType, SubType
 
 _BATCHES = {SubType.MAP, SubType.PARALLEL}
 

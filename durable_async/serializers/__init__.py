@@ -6,10 +6,10 @@ when they are first asked for: most workflows do without.
 
 from typing import TYPE_CHECKING
 
-from durable_async.lazy import names_from
-from durable_async.serializers.annotations import parameter_type, resolve_locals, return_type, returns_awaitable
+from durable_async._lazy import names_from
+from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type, returns_awaitable
+from durable_async.serializers._json.serializer import JsonSerializer, deserialize, serialize, structure, unstructure
 from durable_async.serializers.base import NO_TYPE, Serializer, SerializerContext
-from durable_async.serializers.default import JsonSerializer, deserialize, serialize, structure, unstructure
 
 if TYPE_CHECKING:
     from durable_async.serializers.aes_gcm import AesGcm

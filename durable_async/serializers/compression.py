@@ -7,11 +7,11 @@ from typing import Any
 
 import attrs
 
+from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async.errors import SerializationError
+from durable_async.serializers._envelope import Envelope, base64, byte_count, follows, utf8
+from durable_async.serializers._json.serializer import JSON, deserialize, serialize
 from durable_async.serializers.base import Serializer, SerializerContext
-from durable_async.serializers.default import JSON, deserialize, serialize
-from durable_async.serializers.stages import Envelope, base64, byte_count, follows, utf8
-from durable_async.wire.limits import PAYLOAD_BYTES
 
 _ENVELOPE = Envelope("zlib", ("data",))
 

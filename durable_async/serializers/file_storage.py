@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import attrs
 
-from durable_async.threads import threads_of
+from durable_async._threads import threads_of
 
 T = TypeVar("T")
 

@@ -1,11 +1,11 @@
 """The durable service: it keeps what executions did, and decides when their functions run again.
 
-    async with DurableApi() as service:
-        service.register("orders", local_function(handler, service))
+    async with LambdaApi() as service:
+        service.register("orders", in_process_handler(handler, service))
         started = await service.invoke("orders:$LATEST", b'{"order": 42}')
         closed = await service.wait(started.execution_arn)
 
-``local_function`` is in ``durable_async.transport.local``. The modules below are the service's own; these names are
+``in_process_handler`` is in ``durable_async.embedded.local``. The modules below are the service's own; these names are
 what others use.
 """
 
@@ -13,52 +13,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durable_async.lazy import names_from
+from durable_async._lazy import names_from
 
 if TYPE_CHECKING:
-    from durable_async.service.answers import Closed, Started
-    from durable_async.service.api import DurableApi
-    from durable_async.service.errors import ApiError, DamagedExecutionError, StoreError
-    from durable_async.service.functions import (
+    from durable_async.service.functions.base import (
         Function,
+        InProcessFunction,
         InvocationFailed,
         InvocationRequest,
-        LocalFunction,
-        plain_function,
+        in_process_function,
     )
+    from durable_async.service.http.rendering import Closed, Started
     from durable_async.service.machine import InvocationRetryPolicy, Limits
+    from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
+    from durable_async.service.runtime.api import LambdaApi
 
 __all__ = [
     "ApiError",
     "Closed",
     "DamagedExecutionError",
-    "DurableApi",
     "Function",
+    "InProcessFunction",
     "InvocationFailed",
     "InvocationRequest",
     "InvocationRetryPolicy",
+    "LambdaApi",
     "Limits",
-    "LocalFunction",
     "Started",
     "StoreError",
-    "plain_function",
+    "in_process_function",
 ]
 
 # Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
 _LATER = {
-    "ApiError": "errors",
-    "Closed": "answers",
-    "DurableApi": "api",
-    "Function": "functions",
-    "InvocationFailed": "functions",
-    "InvocationRequest": "functions",
+    "ApiError": "model.errors",
+    "Closed": "http.rendering",
+    "LambdaApi": "runtime.api",
+    "Function": "functions.base",
+    "InvocationFailed": "functions.base",
+    "InvocationRequest": "functions.base",
     "InvocationRetryPolicy": "machine",
     "Limits": "machine",
-    "LocalFunction": "functions",
-    "Started": "answers",
-    "DamagedExecutionError": "errors",
-    "StoreError": "errors",
-    "plain_function": "functions",
+    "InProcessFunction": "functions.base",
+    "Started": "http.rendering",
+    "DamagedExecutionError": "model.errors",
+    "StoreError": "model.errors",
+    "in_process_function": "functions.base",
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's

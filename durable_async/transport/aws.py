@@ -16,9 +16,9 @@ from threading import Thread
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from durable_async._wire.limits import STATE_PAGE_ITEMS
+from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async.errors import ServiceCallError
-from durable_async.wire.limits import STATE_PAGE_ITEMS
-from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 
 if TYPE_CHECKING:
     from typing import Self

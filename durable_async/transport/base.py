@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from durable_async.wire.operations import CheckpointResult, ExecutionState, OperationUpdate
+from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 
 MISCONFIGURED = "ClientMisconfigured"
 """The code of a :class:`~durable_async.errors.ServiceCallError` when no request could be made and a repetition

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from durable_async.cli.clocks import VirtualClock, while_jumping
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import InvalidParameterValueError, StoreError
-from durable_async.service.functions import LocalFunction
+from durable_async.cli.run import VirtualClock, while_jumping
+from durable_async.service.functions.base import InProcessFunction
+from durable_async.service.model.errors import InvalidParameterValueError, StoreError
+from durable_async.service.runtime.api import LambdaApi
 
 
 def test_the_clock_goes_on_and_never_back():
@@ -21,7 +21,7 @@ def test_the_clock_goes_on_and_never_back():
 
 async def test_what_stops_the_jumping_stops_the_work():
     clock = VirtualClock()
-    async with DurableApi(clock=clock) as api:
+    async with LambdaApi(clock=clock) as api:
         with pytest.raises(InvalidParameterValueError):
             await while_jumping(asyncio.Event().wait(), api, clock, "no ARN")
 
@@ -34,8 +34,8 @@ async def test_what_stops_the_work_stops_the_jumping():
         await asyncio.Event().wait()
 
     clock, before = VirtualClock(), asyncio.all_tasks()
-    async with DurableApi(clock=clock) as api:
-        api.register("hang", LocalFunction(hang, durable=True))
+    async with LambdaApi(clock=clock) as api:
+        api.register("hang", InProcessFunction(hang, durable=True))
         arn = (await api.invoke("hang:$LATEST", b"")).execution_arn
         with pytest.raises(StoreError, match="the disk is full"):
             await while_jumping(work(), api, clock, arn)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from durable_async.cli import machine_checks
+from durable_async.cli import doctor
 from durable_async.cli.exits import Exit
 
 from .command import durable_async
@@ -40,10 +40,10 @@ def test_what_is_missing(arguments, health, found):
 
 
 async def test_what_this_machine_lacks(monkeypatch):
-    monkeypatch.setattr(machine_checks, "_PYTHON", (99, 0))
-    monkeypatch.setattr(machine_checks, "_SQLITE", (99, 0))
-    monkeypatch.setattr(machine_checks, "_REQUIRED", ("attrs", "no-such-package"))
-    found = {finding.subject: finding for finding in machine_checks.check_machine() if finding.health == "fail"}
+    monkeypatch.setattr(doctor, "_PYTHON", (99, 0))
+    monkeypatch.setattr(doctor, "_SQLITE", (99, 0))
+    monkeypatch.setattr(doctor, "_REQUIRED", ("attrs", "no-such-package"))
+    found = {finding.subject: finding for finding in doctor.check_machine() if finding.health == "fail"}
     assert found.keys() == {"python", "sqlite", "packages"}
     assert found["packages"].found == "missing: no-such-package"
     assert all(finding.advice for finding in found.values())

@@ -4,10 +4,10 @@ import io
 
 import pytest
 
-from durable_async.cli.events import History, about, print_history
+from durable_async.cli.history import History, about, print_history
 from durable_async.cli.operations import Operations
 from durable_async.cli.progress import choose
-from durable_async.service.history import EventType
+from durable_async.service.model.history import EventType
 
 
 def event(kind, number=1, *, at=1_700_000_000.0, place=None, **details):

@@ -99,7 +99,7 @@ def test_the_group_finds_no_command_that_is_none():
     ("statement", "unwanted"),
     [
         ("durable_async(['--help'], standalone_mode=False)", {"durable_async.service"}),
-        ("durable_async(['history', '--help'], standalone_mode=False)", {"durable_async.service.api"}),
+        ("durable_async(['history', '--help'], standalone_mode=False)", {"durable_async.service.runtime.api"}),
         (
             "[durable_async.get_command(None, name) for name in ('list', 'callback', 'show')]",
             {"durable_async.embedded"},

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from durable_async import DurableContext, DurableHandler, RetryStrategy, StepConfig, durable_execution
-from durable_async.service.functions import InvocationFailed
+from durable_async.service.functions.base import InvocationFailed
 
 
 async def double(number):

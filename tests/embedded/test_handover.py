@@ -8,7 +8,7 @@ import pytest
 
 from durable_async.embedded import DurableService
 from durable_async.service import StoreError
-from durable_async.service.errors import StoreInUseError
+from durable_async.service.model.errors import StoreInUseError
 
 
 async def test_the_next_service_waits_for_the_end_of_the_one_before(tmp_path, caplog):

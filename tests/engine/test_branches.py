@@ -8,10 +8,10 @@ import sys
 import anyio
 import pytest
 
-from durable_async.engine.branches import Branch, Workflow, calling_branch, entered
-from durable_async.engine.task_factory import start_task, task_branches
+from durable_async._engine.branches import Branch, Workflow, calling_branch, entered
+from durable_async._engine.task_factory import start_task, task_branches
+from durable_async._wire.ids import keyed_operation_id, operation_id, task_branch
 from durable_async.errors import ContextMisuseError
-from durable_async.wire.ids import keyed_operation_id, operation_id, task_branch
 
 
 def test_ids_are_those_of_the_official_python_sdk():

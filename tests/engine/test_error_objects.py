@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from durable_async.engine.error_objects import error_object
+from durable_async._engine.error_objects import error_object
+from durable_async._wire.limits import ERROR_BYTES
 from durable_async.errors import StepError
-from durable_async.wire.limits import ERROR_BYTES
 
 
 class Oops(Exception):

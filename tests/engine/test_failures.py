@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable_async.engine.failures import Verdict, verdict
+from durable_async._engine.failures import Verdict, verdict
 from durable_async.errors import ServiceCallError
 
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from durable_async import durable_execution
-from durable_async.engine.parking import Parking
+from durable_async.embedded.cache import ExecutionCache
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -83,7 +83,7 @@ class Slotted:
 
 @pytest.fixture(params=[1000, 0], ids=["hot", "replayed"])
 async def world(request):
-    async with World(parking=Parking(request.param, 1e9)) as world:
+    async with World(cache=ExecutionCache(request.param, 1e9)) as world:
         yield world
 
 

@@ -28,7 +28,7 @@ from durable_async import (
     StepConfig,
     durable_execution,
 )
-from durable_async.callables import why_not_called
+from durable_async._callables import why_not_called
 from durable_async.embedded import DurableService
 from tests.world import World
 

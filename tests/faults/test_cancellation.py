@@ -7,7 +7,7 @@ import pytest
 
 from durable_async import durable_execution
 from durable_async.embedded import DurableService
-from durable_async.engine.parking import Parking
+from durable_async.embedded.cache import ExecutionCache
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -83,7 +83,7 @@ async def test_all_tasks_are_cancelled_while_it_waits(workflow, hot):
         await workflow(ctx)
         return await ctx.step(one, "done")
 
-    async with World(parking=Parking(hot, 1e9)) as world:
+    async with World(cache=ExecutionCache(hot, 1e9)) as world:
         arn = await world.start(handler)
         await world.settle()
         cancel_all(of_the_test_runner)

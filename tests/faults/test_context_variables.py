@@ -19,7 +19,7 @@ from durable_async import (
     durable_execution,
 )
 from durable_async.embedded import DurableService
-from durable_async.engine.parking import Parking
+from durable_async.embedded.cache import ExecutionCache
 from durable_async.service import ApiError
 from tests.world import World
 
@@ -28,7 +28,7 @@ tenant = ContextVar("tenant", default="nobody")
 
 
 @pytest.fixture(params=[1000, 0], ids=["hot", "replayed"])
-def hot_executions(request):
+def max_cached_executions(request):
     return request.param
 
 
@@ -55,7 +55,7 @@ async def read_tenant():
 
 @pytest.mark.parametrize("path", [None, "file"])
 async def test_a_workflow_sees_the_variables_of_who_entered_the_service_whoever_starts_or_answers(
-    hot_executions, path, tmp_path
+    max_cached_executions, path, tmp_path
 ):
     @durable_execution
     async def workflow(event, ctx):
@@ -65,7 +65,7 @@ async def test_a_workflow_sees_the_variables_of_who_entered_the_service_whoever_
         return [*seen, tenant.get(), await ctx.step(read_tenant, name="after")]
 
     tenant.set("the program")
-    async with DurableService(path and tmp_path / "x.db", hot_executions=hot_executions) as service:
+    async with DurableService(path and tmp_path / "x.db", max_cached_executions=max_cached_executions) as service:
         service.register(workflow)
         execution = await as_tenant("alice", lambda: service.start(workflow, None))
         callback_id = await callback_id_of(execution)
@@ -73,19 +73,19 @@ async def test_a_workflow_sees_the_variables_of_who_entered_the_service_whoever_
         assert await execution.result() == ["the program"] * 4
 
 
-async def test_a_timer_that_a_caller_set_rings_in_nobodys_context(hot_executions):
+async def test_a_timer_that_a_caller_set_rings_in_nobodys_context(max_cached_executions):
     @durable_execution
     async def workflow(event, ctx):
         await ctx.wait(timedelta(seconds=1))
         return tenant.get()
 
-    async with DurableService(hot_executions=hot_executions) as service:
+    async with DurableService(max_cached_executions=max_cached_executions) as service:
         service.register(workflow)
         execution = await as_tenant("alice", lambda: service.start(workflow, None))
         assert await execution.result() == "nobody"
 
 
-async def test_what_a_workflow_sets_itself_it_reads_hot_and_replayed(hot_executions):
+async def test_what_a_workflow_sets_itself_it_reads_hot_and_replayed(max_cached_executions):
     @durable_execution
     async def workflow(event, ctx):
         before = tenant.get()
@@ -93,7 +93,7 @@ async def test_what_a_workflow_sets_itself_it_reads_hot_and_replayed(hot_executi
         await ctx.wait(HOUR)
         return [before, tenant.get(), await ctx.step(read_tenant)]
 
-    async with World(parking=Parking(hot_executions, 1e9)) as world:
+    async with World(cache=ExecutionCache(max_cached_executions, 1e9)) as world:
         closed = await world.run(workflow)
     assert json.loads(closed.result) == ["nobody", "set by the workflow", "set by the workflow"]
 
@@ -122,7 +122,7 @@ async def child(event, ctx):
 
 
 @pytest.mark.parametrize("path", [None, "file"])
-async def test_a_workflows_body_calls_the_service_as_a_step_does(hot_executions, path, tmp_path):
+async def test_a_workflows_body_calls_the_service_as_a_step_does(max_cached_executions, path, tmp_path):
     @durable_execution
     async def parent(event, ctx):
         started = await service.start(child, 1, name="child-1")
@@ -139,7 +139,7 @@ async def test_a_workflows_body_calls_the_service_as_a_step_does(hot_executions,
     async def asks(event, ctx):
         return await (await ctx.create_callback()).result()
 
-    async with DurableService(path and tmp_path / "x.db", hot_executions=hot_executions) as service:
+    async with DurableService(path and tmp_path / "x.db", max_cached_executions=max_cached_executions) as service:
         for handler in (parent, child, asks):
             service.register(handler)
         execution = await service.start(parent, None)
@@ -178,7 +178,7 @@ async def test_loading_an_execution_from_the_file_in_a_body_makes_no_task_of_the
         service.register(child)
         arn = (await service.start(child, 3, name="child-3")).arn
         await service.execution(arn).result()
-    async with DurableService(tmp_path / "x.db", hot_executions=0) as service:
+    async with DurableService(tmp_path / "x.db", max_cached_executions=0) as service:
         service.register(parent)
         assert await (await service.start(parent, arn)).result() == 1
 
@@ -280,7 +280,7 @@ RECORDED = {
 
 
 @pytest.mark.parametrize("recorded", RECORDED.values(), ids=RECORDED)
-async def test_what_recorded_code_sets_in_a_variable_goes_no_further(recorded, hot_executions):
+async def test_what_recorded_code_sets_in_a_variable_goes_no_further(recorded, max_cached_executions):
     @durable_execution
     async def workflow(event, ctx):
         world_of[ctx.execution_arn] = world
@@ -290,7 +290,7 @@ async def test_what_recorded_code_sets_in_a_variable_goes_no_further(recorded, h
         await ctx.wait(HOUR)
         return [first, tenant.get()]
 
-    async with World(parking=Parking(hot_executions, 1e9)) as world:
+    async with World(cache=ExecutionCache(max_cached_executions, 1e9)) as world:
         closed = await world.run(workflow)
     assert json.loads(closed.result or "null") == ["the workflow", "the workflow"], closed.error
 

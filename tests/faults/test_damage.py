@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from durable_async import durable_execution
-from durable_async.cli.store_checks import check_store
+from durable_async.cli.doctor import check_store
 from durable_async.embedded import DurableService
-from durable_async.service.errors import DamagedExecutionError
+from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import SqliteStore
 
@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def ids(path: Path) -> dict[str, str]:
     """By name: executions that wait for one moment."""
-    async with DurableService(path, hot_executions=0) as service:
+    async with DurableService(path, max_cached_executions=0) as service:
         service.register(waits)
         handles = {name: await service.start(waits, LONG, name=name) for name in NAMES}
         await service.api.idle()
@@ -165,7 +165,7 @@ def blot(path: Path, table: str, which: str) -> None:
 async def test_what_does_not_lie_on_a_damaged_page_goes_on(path):
     """Executions with large rows, so that few share a page of the table."""
     function = "arn:" + "f" * 1500
-    async with DurableService(path, hot_executions=0) as service:
+    async with DurableService(path, max_cached_executions=0) as service:
         service.register(waits)
         arns = [(await service.start(waits, "x", name=f"n-{number}")).arn for number in range(30)]
         await service.api.idle()

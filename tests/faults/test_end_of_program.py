@@ -14,10 +14,10 @@ import anyio
 import pytest
 
 from durable_async import durable_execution
+from durable_async._engine import invocation
 from durable_async.embedded import DurableService
-from durable_async.engine import invocation
 from durable_async.service import ApiError, own_tasks
-from durable_async.service.functions import LocalFunction
+from durable_async.service.functions.base import InProcessFunction
 
 from .ending import CRASHES
 
@@ -204,7 +204,7 @@ async def test_a_plain_function_that_swallows_its_cancellation_is_abandoned(tmp_
     stubborn = stubborn_until(released)
     async with asyncio.timeout(20):
         async with DurableService(tmp_path / "x.db", grace=timedelta(0)) as service:
-            service.api.register("plain", LocalFunction(stubborn, durable=False))
+            service.api.register("plain", InProcessFunction(stubborn, durable=False))
             await service.api.invoke_event("plain", b"{}")
             await asyncio.sleep(0.01)
     assert threads() == []

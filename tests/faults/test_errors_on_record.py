@@ -22,12 +22,12 @@ from durable_async import (
     StepError,
     durable_execution,
 )
+from durable_async._engine.error_objects import error_object
+from durable_async._raised import leaves, place_of, trace_of
+from durable_async._wire.limits import ERROR_BYTES
 from durable_async.embedded import DurableService
-from durable_async.engine.error_objects import error_object
 from durable_async.errors import OperationLabel
-from durable_async.raised import leaves, place_of, trace_of
-from durable_async.service.functions import plain_function
-from durable_async.wire.limits import ERROR_BYTES
+from durable_async.service.functions.base import in_process_function
 from tests.world import World
 
 SOON = timedelta(seconds=1)
@@ -201,7 +201,7 @@ async def test_a_callback_can_be_failed_and_a_plain_function_fail_with_anything(
             await waiting.result()
         with pytest.raises(ExecutionFailedError, match="raised TypeError"):
             await (await service.start(calls, {})).result()
-    assert plain_function(plain)
+    assert in_process_function(plain)
 
 
 # --- groups ---
@@ -399,7 +399,7 @@ def test_the_error_of_an_operation_as_a_cause_is_told_with_its_place_and_trace()
 
 def test_frames_of_the_package_are_told_if_there_are_no_others():
     def no_frame_of_ours():
-        namespace = {"__name__": "durable_async.engine"}
+        namespace = {"__name__": "durable_async._engine"}
         exec("def f():\n    raise AssertionError('a bug')", namespace)
         return namespace["f"]
 

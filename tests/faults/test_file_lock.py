@@ -247,7 +247,7 @@ async def test_who_looks_from_outside_leaves_the_journal_of_a_running_service(pa
 
 @pytest.mark.parametrize("deed", ["deleted", "moved away", "replaced"])
 async def test_nothing_is_acknowledged_when_the_file_is_no_longer_at_its_path(path, tmp_path, deed):
-    async with DurableService(path, hot_executions=0) as service:
+    async with DurableService(path, max_cached_executions=0) as service:
         service.register(waits)
         await service.start(waits, 1, name="before")
         await service.api.idle()

@@ -20,15 +20,14 @@ from hypothesis import strategies as st
 
 from durable_async.cli.connect import Target as cli_target
 from durable_async.service import parsing
-from durable_async.service.errors import ApiError
-from durable_async.service.functions import InvocationFailed, InvocationRequest
+from durable_async.service.functions.base import InvocationFailed, InvocationRequest
+from durable_async.service.functions.worker_process import ANSWER_BYTES
+from durable_async.service.functions.workers import BoundedOutput, Target, WorkerPool, worker_environment
 from durable_async.service.http import asgi_app
 from durable_async.service.http.access import Access
 from durable_async.service.http.answer import BusyError, RequestTimeoutError
 from durable_async.service.http.bodies import Bodies
-from durable_async.service.output import BoundedOutput
-from durable_async.service.worker_process import ANSWER_BYTES
-from durable_async.service.workers import Target, WorkerPool, worker_environment
+from durable_async.service.model.errors import ApiError
 
 sys.path.append(str(Path(__file__).parent.parent / "service"))  # where servers for tests are
 from http_support import INVOKE, LIST, running_server

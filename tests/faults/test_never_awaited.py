@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from durable_async import ContextMisuseError, DurableContext, MapConfig, NestingType, durable_execution
-from durable_async.engine.parking import Parking
+from durable_async.embedded.cache import ExecutionCache
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -160,9 +160,9 @@ async def test_a_workflow_that_raises_keeps_its_own_error():
 
 
 @pytest.mark.parametrize(
-    "parking", [None, lambda: Parking(10, 1e6), lambda: Parking(10, 0.0)], ids=["cold", "hot", "evicted"]
+    "cache", [None, lambda: ExecutionCache(10, 1e6), lambda: ExecutionCache(10, 0.0)], ids=["cold", "hot", "evicted"]
 )
-async def test_an_operation_made_first_and_awaited_after_a_wait_is_right_and_silent(parking):
+async def test_an_operation_made_first_and_awaited_after_a_wait_is_right_and_silent(cache):
     async def workflow(event, ctx):
         early = ctx.step(charge, 7)
         inner = ctx.run_in_child_context(lambda ctx: ctx.step(charge, 8))
@@ -171,7 +171,7 @@ async def test_an_operation_made_first_and_awaited_after_a_wait_is_right_and_sil
         await ctx.wait(HOUR)
         return [first, await inner]
 
-    closed = await ended(workflow, parking=parking and parking())
+    closed = await ended(workflow, cache=cache and cache())
     assert (closed.status, closed.result) == ("SUCCEEDED", "[7, 8]")
 
 

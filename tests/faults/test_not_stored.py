@@ -7,7 +7,7 @@ import pytest
 
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
-from durable_async.service.errors import StoreError
+from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import SqliteStore
 
 

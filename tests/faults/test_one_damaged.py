@@ -6,12 +6,12 @@ import sqlite3
 from datetime import timedelta
 
 from durable_async import DurableContext, durable_execution
-from durable_async.engine.parking import Parking
-from durable_async.service import DurableApi
-from durable_async.service.errors import DamagedExecutionError, StoreError
+from durable_async.embedded.cache import ExecutionCache
+from durable_async.embedded.local import in_process_handler
+from durable_async.service import LambdaApi
+from durable_async.service.model.errors import DamagedExecutionError, StoreError
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.transport.local import local_function
 from tests.world import Clock
 
 from .crash_image import crash_image
@@ -48,7 +48,7 @@ async def start_all(api):
 
 
 def register(api, clock):
-    api.register("f", local_function(workflow.on_clock(clock), api, parking=Parking(0, 0)))
+    api.register("f", in_process_handler(workflow.on_clock(clock), api, cache=ExecutionCache(0, 0)))
 
 
 async def results(api, arns):
@@ -70,7 +70,7 @@ async def assert_others_end(api, clock, arns):
 
 async def test_when_many_are_due_the_others_end_and_the_damaged_one_is_named_once(caplog):
     clock, store = Clock(), OneDamaged()
-    async with DurableApi(clock=clock, store=store) as api:
+    async with LambdaApi(clock=clock, store=store) as api:
         register(api, clock)
         arns = await start_all(api)
         store.damaged = arns[BAD].rpartition("/")[2]
@@ -88,7 +88,7 @@ async def test_when_many_are_due_the_others_end_and_the_damaged_one_is_named_onc
 async def test_a_service_that_starts_takes_up_the_others(tmp_path, caplog):
     clock = Clock()
     file = tmp_path / "w.db"
-    async with DurableApi(clock=clock, store=SqliteStore(file)) as api:
+    async with LambdaApi(clock=clock, store=SqliteStore(file)) as api:
         register(api, clock)
         arns = await start_all(api)
         left = crash_image(file, "left")
@@ -96,7 +96,7 @@ async def test_a_service_that_starts_takes_up_the_others(tmp_path, caplog):
         connection.execute("UPDATE executions SET unseen = 'no JSON', active = 1 WHERE name = ?", (f"n-{BAD}",))
     connection.close()
     caplog.clear()
-    async with DurableApi(clock=clock, store=SqliteStore(left)) as api:
+    async with LambdaApi(clock=clock, store=SqliteStore(left)) as api:
         register(api, clock)
         await assert_others_end(api, clock, arns)
     assert "".join(record.getMessage() for record in caplog.records)
@@ -115,7 +115,7 @@ class Refusing(MemoryStore):
 
 async def test_a_store_that_fails_for_one_execution_delays_no_other():
     clock, store = Clock(), Refusing()
-    async with DurableApi(clock=clock, store=store) as api:
+    async with LambdaApi(clock=clock, store=store) as api:
         register(api, clock)
         arns = await start_all(api)
         store.refused = arns[BAD].rpartition("/")[2]

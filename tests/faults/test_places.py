@@ -10,8 +10,8 @@ import pytest
 
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
-from durable_async.service import DurableApi
-from durable_async.service.workers import Target, WorkerPool, worker_environment
+from durable_async.service import LambdaApi
+from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
 
 
 class Clock:
@@ -142,7 +142,7 @@ async def test_the_worker_of_a_closed_execution_is_killed_and_another_serves(end
     environment = worker_environment("http://127.0.0.1:9", os.environ)
     async with (
         WorkerPool(environment, most=1, sink=lambda *_: None) as pool,
-        DurableApi(clock=clock, max_concurrency=1) as api,
+        LambdaApi(clock=clock, max_concurrency=1) as api,
     ):
         api.register("f", await pool.function(Target("stubborn", "handler")), execution_timeout=60)
         stuck = (await api.invoke("f:$LATEST", b'"hang"')).execution_arn

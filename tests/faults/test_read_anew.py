@@ -13,8 +13,8 @@ from durable_async import (
     StepConfig,
     durable_execution,
 )
-from durable_async.engine.record import Record
-from durable_async.wire.ids import operation_id
+from durable_async._engine.record import Record
+from durable_async._wire.ids import operation_id
 from tests.world import World
 
 SECOND = timedelta(seconds=1)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from durable_async import durable_execution
-from durable_async.cli.store_checks import check_store
+from durable_async.cli.doctor import check_store
 from durable_async.embedded import DurableService
-from durable_async.service.errors import DamagedExecutionError
+from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.store.sqlite import SqliteStore
 
 DAY = timedelta(days=1)
@@ -62,7 +62,7 @@ def path(tmp_path: Path) -> Path:
 async def damaged(path: Path, handler, clock: Clock) -> str:
     """The ARN of an execution that ended, or waits, and was written over."""
     ran.clear()
-    async with DurableService(path, clock=clock, hot_executions=0) as service:
+    async with DurableService(path, clock=clock, max_cached_executions=0) as service:
         service.register(handler)
         arn = (await service.start(handler, LONG, name="a")).arn
         await service.api.idle()

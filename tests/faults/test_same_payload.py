@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async import DurableContext, durable_execution
+from durable_async._wire.text import is_same_json
 from durable_async.embedded import DurableService
 from durable_async.service import ApiError
-from durable_async.wire.same_json import is_same_json
 
 SAME = [
     ('{"a": 1, "b": 2}', '{"b":2,"a":1}'),

@@ -12,7 +12,7 @@ import pytest
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
 from durable_async.service import InvocationRetryPolicy
-from durable_async.service.trial import Trial
+from durable_async.service.runtime.trial import Trial
 
 from .crash_image import crash_image
 from .together import COUNT

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async import DurableContext, durable_execution
+from durable_async._threads import Threads, threads_of
 from durable_async.embedded import DurableService
-from durable_async.threads import Threads, threads_of
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +169,9 @@ def test_threads_are_never_exceeded_and_the_next_owner_finds_one(limit, requests
             ends[task] = end
             running.append(task)
         for action, which in [*actions, *[("end", 0)] * len(requests)]:
-            for _ in range(3):
+            for _ in range(
+                3 * len(requests) + 3
+            ):  # those whose end is set already pass the thread on, one after another
                 await asyncio.sleep(0)
             assert sum(holding.values()) <= limit
             waiting = {owner for owner in threads._waiting if any(not turn.done() for turn in threads._waiting[owner])}

@@ -27,8 +27,8 @@ from durable_async import DurableContext, RetryStrategy, StepConfig, WaitDecisio
 from durable_async.embedded import DurableService
 from durable_async.errors import SerializationError
 from durable_async.serializers import NO_TYPE, Compressed, JsonSerializer, SerializerContext
-from durable_async.serializers.default import round_trip
-from durable_async.serializers.equality import difference, is_same
+from durable_async.serializers._json.equality import difference, is_same
+from durable_async.serializers._json.serializer import round_trip
 from tests.world import World
 
 JSON = JsonSerializer()
@@ -178,7 +178,7 @@ class Everything(Model):
     when: datetime
     day: date
     clock: time
-    stay: timedelta
+    max_inline_wait: timedelta
     id: UUID
     path: Path
     address: ipaddress.IPv4Address
@@ -193,7 +193,7 @@ EVERYTHING = Everything(
     when=datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1),
     day=date(2024, 5, 6),
     clock=time(1, 2, 3, 4),
-    stay=timedelta(days=-1, microseconds=1),
+    max_inline_wait=timedelta(days=-1, microseconds=1),
     id=ID,
     path=Path("a"),
     address=ipaddress.IPv4Address("10.0.0.1"),

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
-from durable_async.service import timers
 from durable_async.service.clock import SteadyClock
-from durable_async.service.timers import Alarm
+from durable_async.service.runtime import timers
+from durable_async.service.runtime.timers import Alarm
 
 DAY = 86_400.0
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from durable_async import DurableHandler
 from durable_async.service import InvocationRequest
-from durable_async.service.functions import LambdaContext
+from durable_async.service.functions.base import LambdaContext
 from durable_async.transport.aws import AwsClient
 
 

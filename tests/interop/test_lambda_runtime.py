@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from durable_async.service import DurableApi
+from durable_async.service import LambdaApi
+from durable_async.service.functions.remote import RemoteFunctions
 from durable_async.service.http import serve
-from durable_async.service.remote import RemoteFunctions
 
 from .lambda_runtime import FUNCTION, lambda_runtime
 from .services import OfficialEmulator
@@ -42,7 +42,7 @@ async def test_our_handler_whose_process_dies_on_the_official_emulator(runtime, 
     assert closed.types == emulators
 
 
-async def run(service: DurableApi, url: str, remote: RemoteFunctions, event) -> tuple[object, list[str]]:
+async def run(service: LambdaApi, url: str, remote: RemoteFunctions, event) -> tuple[object, list[str]]:
     service.register(FUNCTION, remote.function(url))
     started = await service.invoke(f"{FUNCTION}:$LATEST", json.dumps(event).encode())
     closed = await service.wait(started.execution_arn)
@@ -54,7 +54,7 @@ async def run(service: DurableApi, url: str, remote: RemoteFunctions, event) -> 
 async def test_our_handler_whose_process_dies_on_our_service(runtime, tmp_path):
     async with (
         RemoteFunctions() as remote,
-        DurableApi() as service,
+        LambdaApi() as service,
         serve(service) as endpoint,
         lambda_runtime("tests.interop.our_functions.survivor", ROOT, endpoint=endpoint, log=tmp_path / "log") as url,
     ):
@@ -66,7 +66,7 @@ async def test_our_handler_whose_process_dies_on_our_service(runtime, tmp_path):
 async def test_the_official_sdks_handler_on_our_service(runtime, official, tmp_path):
     async with (
         RemoteFunctions() as remote,
-        DurableApi() as service,
+        LambdaApi() as service,
         serve(service) as endpoint,
         lambda_runtime(
             *("official_functions.child_context", PEERS),

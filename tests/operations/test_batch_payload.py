@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async import BatchItem, BatchResult, BatchStatus, ChildContextError, CompletionReason, SerializationError
-from durable_async.operations.batch_payload import (
+from durable_async._operations.batch_record import (
     RecordedItem,
     ResultWriter,
     Summary,
@@ -15,7 +15,7 @@ from durable_async.operations.batch_payload import (
     read_summary,
     write_summary,
 )
-from durable_async.wire.limits import CONTEXT_RESULT_BYTES
+from durable_async._wire.limits import CONTEXT_RESULT_BYTES
 
 STARTED, SUCCEEDED, FAILED = BatchStatus.STARTED, BatchStatus.SUCCEEDED, BatchStatus.FAILED
 ALL, MIN = CompletionReason.ALL_COMPLETED, CompletionReason.MIN_SUCCESSFUL_REACHED

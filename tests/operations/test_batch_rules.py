@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async import BatchProgress, BatchStatus, CompletionConfig, CompletionReason
-from durable_async.operations.batch_rules import completion_reason, inferred_reason
+from durable_async._operations.batch_rules import completion_reason, inferred_reason
 
 ALL = CompletionReason.ALL_COMPLETED
 MIN = CompletionReason.MIN_SUCCESSFUL_REACHED

@@ -2,8 +2,8 @@
 
 import pytest
 
+from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async.config import StepSemantics
-from durable_async.operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 
 LEAST, MOST = StepSemantics.AT_LEAST_ONCE_PER_RETRY, StepSemantics.AT_MOST_ONCE_PER_RETRY
 

@@ -15,9 +15,9 @@ from typing import Any, Self
 from aiobotocore.session import get_session
 
 from durable_async import DurableHandler
-from durable_async.service.answers import Closed
-from durable_async.service.functions import InvocationRequest, LambdaContext, LocalFunction
+from durable_async.service.functions.base import InProcessFunction, InvocationRequest, LambdaContext
 from durable_async.service.http import serve
+from durable_async.service.http.rendering import Closed
 from durable_async.transport.aws import AwsClient
 from tests.world import Client, World
 
@@ -67,7 +67,7 @@ class RemoteWorld(World):
             self.outputs.append(output)
             return json.loads(json.dumps(output))
 
-        self.service.register(name, LocalFunction(invoke, durable=True))
+        self.service.register(name, InProcessFunction(invoke, durable=True))
 
 
 def outside(url: str) -> AbstractAsyncContextManager[Any]:

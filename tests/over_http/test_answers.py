@@ -5,8 +5,8 @@ import json
 import pytest
 
 from durable_async import NotDurableError, durable_execution
-from durable_async.service.functions import LocalFunction
-from durable_async.wire.limits import RESPONSE_BYTES
+from durable_async._wire.limits import RESPONSE_BYTES
+from durable_async.service.functions.base import InProcessFunction
 
 from .remote import RemoteWorld, outside
 
@@ -120,7 +120,7 @@ async def test_a_handler_that_was_deployed_as_an_ordinary_function_says_what_is_
         return await workflow.run(event, client=world.client)
 
     async with RemoteWorld() as world, outside(world.url) as caller:
-        world.service.register("orders", LocalFunction(call, durable=False))
+        world.service.register("orders", InProcessFunction(call, durable=False))
         response = await caller.invoke(FunctionName="orders", Payload=b'{"order": 17}')
         answer = json.loads(await response["Payload"].read())
     assert response["FunctionError"] == "Unhandled"

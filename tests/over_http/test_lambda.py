@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from durable_async import NotDurableError, durable_execution, handler
-from durable_async.service.functions import LambdaContext, LocalFunction
+from durable_async.service.functions.base import InProcessFunction, LambdaContext
 
 from .relay import Loss, Relay
 from .remote import RemoteWorld
@@ -28,7 +28,7 @@ class Runtime:
             output = await self.call(durable_handler, json.loads(json.dumps(envelope)), LambdaContext.of(request))
             return json.loads(json.dumps(output))
 
-        return LocalFunction(invoke, durable=True)
+        return InProcessFunction(invoke, durable=True)
 
     async def call(self, func, *args):
         return await asyncio.wrap_future(self._thread.submit(func, *args))

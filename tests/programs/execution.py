@@ -17,16 +17,16 @@ import anyio.to_thread
 import attrs
 
 from durable_async import DurableContext, DurableHandler, StepContext, durable_execution
-from durable_async.engine.parking import Parking
+from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
+from durable_async.embedded.cache import ExecutionCache
+from durable_async.embedded.local import InProcessClient
 from durable_async.errors import ServiceCallError
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import ApiError
-from durable_async.service.functions import InvocationFailed, InvocationRequest, plain_function
+from durable_async.service.functions.base import InvocationFailed, InvocationRequest, in_process_function
 from durable_async.service.machine import Execution, Limits
 from durable_async.service.machine.pages import envelope
+from durable_async.service.model.errors import ApiError
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.transport.base import DurableServiceClient
-from durable_async.transport.local import LocalClient
-from durable_async.wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 
 from .interpreter import DURABLE_TARGET, NOW, TARGET, Interpreter, Place
 from .meaning import Broken, Failed, Returned, fails
@@ -56,7 +56,7 @@ class Conditions:
 
     :ivar interruptions: by the number of the call to the service, from 0
     :ivar page: how many operations are in a page of the record
-    :ivar stay: timers that are due within this time are waited for in place
+    :ivar max_inline_wait: timers that are due within this time are waited for in place
     :ivar parked: how many executions may stay in memory
     :ivar idle: seconds that one may stay there
     """
@@ -64,7 +64,7 @@ class Conditions:
     seed: int = 0
     interruptions: Mapping[int, Interruption] = attrs.field(factory=dict)
     page: int = 1000
-    stay: timedelta = timedelta(0)
+    max_inline_wait: timedelta = timedelta(0)
     parked: int = 0
     idle: float = _YEAR
 
@@ -77,7 +77,7 @@ class Conditions:
             seed,
             {rng.randrange(calls + often): rng.choice([*Interruption]) for _ in range(often)} if calls else {},
             page=rng.choice([1, 3, 1000, 1000]),
-            stay=timedelta(seconds=rng.choice([0, 0, 2, 1800])),
+            max_inline_wait=timedelta(seconds=rng.choice([0, 0, 2, 1800])),
             parked=rng.choice([0, 1, 2, 1000]),
             idle=rng.choice([0.1, 5, _YEAR]),
         )
@@ -110,9 +110,9 @@ class Run:
         self.program = program
         self.conditions = conditions
         self.rng = Random(conditions.seed)
-        self.handler = Interpreter(self.rng, self).handler(program, conditions.stay)
-        self.service: DurableApi | None = None
-        self.parkings = [self._new_parking()]
+        self.handler = Interpreter(self.rng, self).handler(program, conditions.max_inline_wait)
+        self.service: LambdaApi | None = None
+        self.caches = [self._new_cache()]
         self.execution: Execution | None = None
         self.outside: set[asyncio.Task[None]] = set()
         self.wrong: list[str] = []
@@ -120,16 +120,16 @@ class Run:
         self.bodies: Counter[tuple[str, int]] = Counter()
         self.seen: dict[str, Any] = {}
 
-    def _new_parking(self) -> Parking:
-        return Parking(self.conditions.parked, self.conditions.idle)
+    def _new_cache(self) -> ExecutionCache:
+        return ExecutionCache(self.conditions.parked, self.conditions.idle)
 
     @property
-    def parking(self) -> Parking:
-        return self.parkings[-1]
+    def cache(self) -> ExecutionCache:
+        return self.caches[-1]
 
     def drain(self) -> None:
-        self.parking.drain()
-        self.parkings.append(self._new_parking())
+        self.cache.drain()
+        self.caches.append(self._new_cache())
 
     async def report(self) -> Report:
         loop = asyncio.get_running_loop()
@@ -137,14 +137,14 @@ class Run:
         workers = anyio.to_thread.current_default_thread_limiter()
         loop.is_busy = lambda: workers.borrowed_tokens > 0
         self.handler._clock = lambda: _EPOCH + loop.time()
-        async with DurableApi(
+        async with LambdaApi(
             clock=self.handler._clock,
             default_execution_timeout=_YEAR,
             limits=Limits(page_operations=self.conditions.page),
         ) as service:
             self.service = service
             durable_target._clock = self.handler._clock
-            service.register(TARGET, plain_function(target))
+            service.register(TARGET, in_process_function(target))
             service.register(DURABLE_TARGET.partition(":")[0], Function(self, service, durable_target))
             service.register("program", Interrupted(self, service, self.handler))
             started = await service.invoke("program", b"", qualifier="$LATEST")
@@ -153,8 +153,8 @@ class Run:
             for task in self.outside:
                 task.cancel()
             await service.idle()
-            for parking in self.parkings:
-                await parking.aclose()
+            for cache in self.caches:
+                await cache.aclose()
             assert self.execution is not None
             await self._replay(self.execution, outcome)
         self.wrong += [
@@ -230,21 +230,21 @@ class Function:
     """A durable function, whose executions stay in memory as the conditions say."""
 
     run: Run
-    service: DurableApi
+    service: LambdaApi
     handler: DurableHandler[Any, Any]
     durable: bool = True
 
     @property
-    def memory(self) -> Parking:
-        return self.run.parking
+    def memory(self) -> ExecutionCache:
+        return self.run.cache
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
-        return await self.answer(event, LocalClient(self.service))
+        return await self.answer(event, InProcessClient(self.service))
 
     async def answer(self, event: Any, client: DurableServiceClient) -> Any:
-        parking = self.run.parking
-        output = await self.handler.run(event, client=client, parking=parking)
-        if parking is not self.run.parking and output["Status"] == "PENDING":
+        cache = self.run.cache
+        output = await self.handler.run(event, client=client, cache=cache)
+        if cache is not self.run.cache and output["Status"] == "PENDING":
             raise InvocationFailed({"ErrorType": "ServiceShutDown"})  # it was asked to stop, and may wait for nothing
         return output
 
@@ -257,7 +257,7 @@ class Interrupted(Function):
         self.run.execution = await self.service._execution(event["DurableExecutionArn"])
         invocation = asyncio.current_task()
         assert invocation is not None
-        client = Client(self.run, LocalClient(self.service), invocation)
+        client = Client(self.run, InProcessClient(self.service), invocation)
         try:
             return await self.answer(event, client)
         except InvocationFailed:
@@ -286,7 +286,7 @@ class Client:
     """The way to the service: slow at random, and interrupted as planned."""
 
     run: Run
-    client: LocalClient
+    client: InProcessClient
     invocation: asyncio.Task[Any]
     cancelled: bool = False
 

@@ -36,8 +36,8 @@ from durable_async import (
     current_step,
     durable_execution,
 )
-from durable_async.serializers.default import JSON
-from durable_async.wire.limits import CONTEXT_RESULT_BYTES
+from durable_async._wire.limits import CONTEXT_RESULT_BYTES
+from durable_async.serializers._json.serializer import JSON
 
 from .meaning import NEAR, Broken, described, fails, retried_attempt, step_error
 from .program import (
@@ -131,8 +131,8 @@ class Interpreter:
     rng: Random
     observer: Observer
 
-    def handler(self, program: Program, stay: timedelta) -> DurableHandler[Any, Any]:
-        @durable_execution(stay=stay)
+    def handler(self, program: Program, max_inline_wait: timedelta) -> DurableHandler[Any, Any]:
+        @durable_execution(max_inline_wait=max_inline_wait)
         async def workflow(event: Any, ctx: DurableContext) -> Any:
             return await self._block(ctx, program.body, Place())
 

@@ -25,7 +25,7 @@ from durable_async import (
     StepError,
     WaitForConditionError,
 )
-from durable_async.raised import message_of, type_name
+from durable_async._raised import message_of, type_name
 
 from .program import (
     Answer,

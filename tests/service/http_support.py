@@ -19,9 +19,9 @@ from botocore.config import Config
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from durable_async.service.api import DurableApi
-from durable_async.service.functions import LocalFunction, plain_function
+from durable_async.service.functions.base import InProcessFunction, in_process_function
 from durable_async.service.http import asgi_app, bind, serve, url_of
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
 
@@ -36,7 +36,7 @@ class Clock:
         return self.now
 
 
-class CountingApi(DurableApi):
+class CountingApi(LambdaApi):
     """Knows how many wait for the end of an execution."""
 
     waiting = 0
@@ -211,13 +211,13 @@ def running_server(token=None, *, shell="aiohttp", store=MemoryStore):
     def make_service():
         functions = Functions()
         service = CountingApi(store=store(), clock=clock)
-        service.register("durable", LocalFunction(functions.durable, durable=True))
+        service.register("durable", InProcessFunction(functions.durable, durable=True))
         for name in ("listed", "unused"):
-            service.register(name, LocalFunction(functions.durable, durable=True))
-        service.register("plain", plain_function(functions.plain))
-        service.register("gated", plain_function(functions.gated))
-        service.register("fail", plain_function(functions.fail))
-        service.register("unserializable", LocalFunction(functions.unserializable, durable=False))
+            service.register(name, InProcessFunction(functions.durable, durable=True))
+        service.register("plain", in_process_function(functions.plain))
+        service.register("gated", in_process_function(functions.gated))
+        service.register("fail", in_process_function(functions.fail))
+        service.register("unserializable", InProcessFunction(functions.unserializable, durable=False))
         functions.service = service
         return service, functions
 

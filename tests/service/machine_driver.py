@@ -8,8 +8,6 @@ from typing import Any
 import attrs
 
 from durable_async.service import machine
-from durable_async.service.errors import InvalidParameterValueError
-from durable_async.service.history import Event
 from durable_async.service.machine import (
     ChainedOutcome,
     Checkpoint,
@@ -20,6 +18,8 @@ from durable_async.service.machine import (
     NewExecution,
     Target,
 )
+from durable_async.service.model.errors import InvalidParameterValueError
+from durable_async.service.model.history import Event
 
 START_MS = 1_700_000_000_000
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function"

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from durable_async.service.answers import Closed
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import (
+from durable_async.service.functions.base import InProcessFunction, InvocationFailed, in_process_function
+from durable_async.service.http.rendering import Closed
+from durable_async.service.machine import InvocationRetryPolicy, Limits
+from durable_async.service.model.errors import (
     AlreadyStartedError,
     CallbackTimeoutError,
     InvalidParameterValueError,
@@ -19,8 +20,7 @@ from durable_async.service.errors import (
     ResourceNotFoundError,
     ServiceClosedError,
 )
-from durable_async.service.functions import InvocationFailed, LocalFunction, plain_function
-from durable_async.service.machine import InvocationRetryPolicy, Limits
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400
@@ -39,7 +39,7 @@ class World:
 
     def __init__(self, **options):
         self.clock = Clock()
-        self.service = DurableApi(clock=self.clock, **options)
+        self.service = LambdaApi(clock=self.clock, **options)
         self.envelopes = []
 
     def durable(self, name="flow", **options):
@@ -57,7 +57,7 @@ class World:
                 operations = {o["Id"]: o for o in event["InitialExecutionState"]["Operations"]}
                 return await handler(operations, checkpoint)
 
-            self.service.register(name, LocalFunction(call, durable=True), **options)
+            self.service.register(name, InProcessFunction(call, durable=True), **options)
 
         return register
 
@@ -191,8 +191,8 @@ async def test_the_walls_clock_needs_no_help():
             raise KeyError("x")
         return succeeded("woken")
 
-    async with DurableApi(retries=InvocationRetryPolicy(first_delay_ms=20)) as service:
-        service.register("flow", LocalFunction(fails_once, durable=True))
+    async with LambdaApi(retries=InvocationRetryPolicy(first_delay_ms=20)) as service:
+        service.register("flow", InProcessFunction(fails_once, durable=True))
         started = await service.invoke("flow:$LATEST", b"")
         assert (await service.wait(started.execution_arn)).result == '"woken"'
         assert calls[1] - calls[0] >= 20
@@ -312,7 +312,7 @@ async def test_retention_ends_by_itself(world):
 )
 async def test_what_cannot_be_started_is_refused(world, function_name, payload, options, refusal):
     world.durable()(ends_at_once)
-    world.service.register("echo", plain_function(lambda event, context: event))
+    world.service.register("echo", in_process_function(lambda event, context: event))
     with pytest.raises(refusal):
         await world.service.invoke(function_name, payload, **options)
 
@@ -353,13 +353,13 @@ async def test_a_plain_function_is_invoked_once_and_answers(world):
     async def broken(event, context):
         raise LookupError("no")
 
-    world.service.register("told", plain_function(told))
-    world.service.register("broken", plain_function(broken))
+    world.service.register("told", in_process_function(told))
+    world.service.register("broken", in_process_function(broken))
     assert await world.service.invoke_plain("told", b"5", tenant_id="t") == [5, "told", "t", False]
     with pytest.raises(InvocationFailed) as failed:
         await world.service.invoke_plain("broken", b"")
     assert failed.value.error["ErrorType"] == "LookupError"
-    world.service.register("odd", plain_function(lambda event, context: {1j}))
+    world.service.register("odd", in_process_function(lambda event, context: {1j}))
     with pytest.raises(InvocationFailed) as failed:
         await world.service.invoke_plain("odd", b"")
     assert failed.value.error["ErrorType"] == "Runtime.MarshalError"
@@ -386,7 +386,7 @@ async def result_of(world, target, payload='"in"'):
 
 
 async def test_a_plain_target(world):
-    world.service.register("echo", plain_function(lambda event, context: {"got": event, "ü": 1}))
+    world.service.register("echo", in_process_function(lambda event, context: {"got": event, "ü": 1}))
     arn, result = await result_of(world, "echo")
     assert result == ["SUCCEEDED", {"Result": '{"got": "in", "ü": 1}'}]
     assert await world.history(arn) == [
@@ -403,7 +403,7 @@ async def test_a_plain_target_that_raises(world):
     async def broken(event, context):
         raise LookupError("no")
 
-    world.service.register("broken", plain_function(broken))
+    world.service.register("broken", in_process_function(broken))
     _, (status, details) = await result_of(world, "broken")
     assert (status, details["Error"]["ErrorType"]) == ("FAILED", "LookupError")
 
@@ -658,7 +658,7 @@ async def test_a_service_takes_up_what_another_one_left():
     async def never_ends(event, context):
         await asyncio.Event().wait()
 
-    first.service.register("slow", plain_function(never_ends))
+    first.service.register("slow", in_process_function(never_ends))
 
     @first.durable("child")
     async def hangs(operations, checkpoint):
@@ -675,7 +675,7 @@ async def test_a_service_takes_up_what_another_one_left():
             await asyncio.sleep(0)
 
     second = World(store=store)
-    second.service.register("slow", plain_function(lambda event, context: "plain"))
+    second.service.register("slow", in_process_function(lambda event, context: "plain"))
     second.durable("child")(ends_at_once)
 
     @second.durable()

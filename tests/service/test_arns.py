@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from durable_async.service import arns
-from durable_async.service.arns import ExecutionReference, FunctionReference
+from durable_async.service.model import arns
+from durable_async.service.model.arns import ExecutionReference, FunctionReference
 
 MODEL = re.compile(
     r"arn:([a-zA-Z0-9-]+):lambda:([a-zA-Z0-9-]+):(\d{12}):function:([a-zA-Z0-9_-]+):(\$LATEST(?:\.PUBLISHED)?|[0-9]+)"

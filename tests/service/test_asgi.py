@@ -15,9 +15,9 @@ from http_support import INVOKE, execution_path, served_by_uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from durable_async.service.api import EVENT_BYTES, DurableApi
-from durable_async.service.functions import LocalFunction, plain_function
+from durable_async.service.functions.base import InProcessFunction, in_process_function
 from durable_async.service.http import asgi_app
+from durable_async.service.runtime.api import EVENT_BYTES, LambdaApi
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:durable:$LATEST/durable-execution/name/id"
 ENCODED = execution_path(ARN, "history")
@@ -34,9 +34,9 @@ async def echo_durably(envelope, request):
 
 @asynccontextmanager
 async def service():
-    async with DurableApi() as api:
-        api.register("plain", plain_function(echo))
-        api.register("durable", LocalFunction(echo_durably, durable=True))
+    async with LambdaApi() as api:
+        api.register("plain", in_process_function(echo))
+        api.register("durable", InProcessFunction(echo_durably, durable=True))
         yield api
 
 

@@ -7,10 +7,10 @@ import pytest
 from botocore.exceptions import ClientError
 from http_support import execution_path, invoke, result_of
 
-from durable_async.service.errors import ApiError
 from durable_async.service.http.answer import error_answer
-from durable_async.service.http.border import CALLS
+from durable_async.service.http.dispatch import CALLS
 from durable_async.service.http.routes import Operation
+from durable_async.service.model.errors import ApiError
 
 # --- ListFunctions ---
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machine_driver import Driver, callback, context, step, wait
 
-from durable_async.service.errors import InvalidParameterValueError
+from durable_async.service.model.errors import InvalidParameterValueError
 
 
 def stale():

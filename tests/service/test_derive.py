@@ -12,9 +12,9 @@ from machine_driver import START_MS, Driver, callback, context, invoke, step, up
 
 from durable_async.errors import HistoryError
 from durable_async.service import machine
-from durable_async.service.derive import derive
-from durable_async.service.exported import read_history
-from durable_async.service.history import render
+from durable_async.service.machine.derive import derive
+from durable_async.service.model.exported import read_history
+from durable_async.service.model.history import render
 
 
 def driven(*batches, end=True) -> Driver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from durable_async.service.history import Event, EventType, render
+from durable_async.service.model.history import Event, EventType, render
 
 
 def shown(kind, *, include_data=True, **details):

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_async.service.errors import InvalidParameterValueError
 from durable_async.service.http import shapes
 from durable_async.service.http.access import Access, is_loopback
 from durable_async.service.http.routes import Operation, Route, route
+from durable_async.service.model.errors import InvalidParameterValueError
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST/durable-execution/n/i"
 ENCODED = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Af%3A%24LATEST%2Fdurable-execution%2Fn%2Fi"

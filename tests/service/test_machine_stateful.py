@@ -18,11 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from machine_driver import FUNCTION, START_MS, Targets, callback, context, invoke, step, update, wait
 
+from durable_async._wire.operations import TERMINAL, OperationType
 from durable_async.service import machine
-from durable_async.service.derive import derive
-from durable_async.service.errors import ApiError, InvalidParameterValueError
-from durable_async.service.exported import read_history
-from durable_async.service.history import Event, render
 from durable_async.service.machine import (
     ChainedOutcome,
     Checkpoint,
@@ -34,8 +31,11 @@ from durable_async.service.machine import (
     OperationRecord,
 )
 from durable_async.service.machine.batch import RULES
-from durable_async.service.machine.callback_ids import make_callback_id
-from durable_async.wire.operations import TERMINAL, OperationType
+from durable_async.service.machine.derive import derive
+from durable_async.service.machine.operation import make_callback_id
+from durable_async.service.model.errors import ApiError, InvalidParameterValueError
+from durable_async.service.model.exported import read_history
+from durable_async.service.model.history import Event, render
 from tests.property_runs import examples
 
 T = TypeVar("T")

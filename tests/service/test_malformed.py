@@ -11,7 +11,7 @@ from http_support import INVOKE, LIST, STORES, execution_path, running_server
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from durable_async.service.http.border import BODY_BYTES
+from durable_async.service.http.dispatch import BODY_BYTES
 from tests.property_runs import examples
 
 LIST_FUNCTIONS = re.compile(r"/2015-03-31/functions/?([?#]|$)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from machine_driver import Driver, context, step, wait
 
-from durable_async.service.errors import InvalidParameterValueError
 from durable_async.service.machine import Limits, state_page
+from durable_async.service.model.errors import InvalidParameterValueError
 
 REPLAY = {"ContextOptions": {"ReplayChildren": True}}
 

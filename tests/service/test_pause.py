@@ -6,7 +6,7 @@ import pytest
 from machine_driver import START_MS, Driver, callback, step, wait
 
 from durable_async.service import machine
-from durable_async.service.errors import InvalidParameterValueError, ResourceConflictError
+from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
 
 
 def pause(driver: Driver, *, timeout_paused=True, reason=None) -> None:

@@ -9,8 +9,8 @@ import attrs
 import pytest
 from aiohttp import web
 
-from durable_async.service import DurableApi, InvocationFailed, InvocationRequest, InvocationRetryPolicy
-from durable_async.service.remote import RemoteFunctions
+from durable_async.service import InvocationFailed, InvocationRequest, InvocationRetryPolicy, LambdaApi
+from durable_async.service.functions.remote import RemoteFunctions
 
 PATH = "/2015-03-31/functions/function/invocations"
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST"
@@ -346,7 +346,7 @@ async def crash(_envelope):
 
 async def test_a_durable_function_of_another_language(remote, emulator, url):
     emulator.handler = shout
-    async with DurableApi() as api:
+    async with LambdaApi() as api:
         api.register("shout", remote.function(url))
         started = [await api.invoke("shout:$LATEST", b'"zo\xc3\xab"') for _ in range(5)]
         for each in started:
@@ -356,7 +356,7 @@ async def test_a_durable_function_of_another_language(remote, emulator, url):
 
 async def test_an_ordinary_function(remote, emulator, url):
     emulator.answer = b'{"sum": 3}'
-    async with DurableApi() as api:
+    async with LambdaApi() as api:
         api.register("add", remote.function(url, durable=False))
         assert await api.invoke_plain("add", b"[1, 2]") == {"sum": 3}
     ((_, event),) = emulator.seen
@@ -366,7 +366,7 @@ async def test_an_ordinary_function(remote, emulator, url):
 async def test_an_execution_outlives_a_container_that_restarts(remote):
     """It crashes, is gone for longer than crashes would be put up with, and comes back."""
     retries = InvocationRetryPolicy(immediate=1, first_delay_ms=5, longest_delay_ms=10, quarantine_after=3)
-    async with DurableApi(retries=retries) as api:
+    async with LambdaApi(retries=retries) as api:
         async with listening(first := Emulator(handler=crash, status=502)) as url:
             api.register("shout", remote.function(url))
             started = await api.invoke("shout:$LATEST", b'"a"')

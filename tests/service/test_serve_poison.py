@@ -11,11 +11,11 @@ import pytest
 from aiohttp import ClientSession
 from botocore.config import Config
 
-from durable_async.service import DurableApi, InvocationRetryPolicy
+from durable_async.service import InvocationRetryPolicy, LambdaApi
+from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
 from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.workers import Target, WorkerPool, worker_environment
 
 CRASHES = 4
 RETRIES = InvocationRetryPolicy(first_delay_ms=10, longest_delay_ms=20, quarantine_after=CRASHES)
@@ -86,7 +86,7 @@ async def served(store):
     environment = worker_environment(url_of(listener), os.environ)
     async with (
         WorkerPool(environment, most=2, sink=lambda *_: None) as pool,
-        DurableApi(store=store, retries=RETRIES) as api,
+        LambdaApi(store=store, retries=RETRIES) as api,
         serve_on(api, listener) as url,
     ):
         api.register("handle", await pool.function(Target("shop", "handler")))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from durable_async.service.slots import Slots
+from durable_async.service.runtime.slots import Slots
 
 
 class Work:

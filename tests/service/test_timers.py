@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from durable_async.service.timers import Alarm
+from durable_async.service.runtime.timers import Alarm
 
 
 class Bell:

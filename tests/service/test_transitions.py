@@ -6,12 +6,12 @@ import pytest
 from machine_driver import START_MS, Driver, callback, context, invoke, step, update, wait
 
 from durable_async.service import machine
-from durable_async.service.errors import (
+from durable_async.service.machine import ChainedOutcome, Limits
+from durable_async.service.model.errors import (
     CallbackTimeoutError,
     InvalidParameterValueError,
     ResourceNotFoundError,
 )
-from durable_async.service.machine import ChainedOutcome, Limits
 
 ERROR = {"ErrorType": "Boom", "ErrorMessage": "no"}
 NOW = START_MS / 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from machine_driver import Driver, callback, context, invoke, step, wait
 
-from durable_async.service.history import render
 from durable_async.service.machine import ChainedOutcome
+from durable_async.service.model.history import render
 
 ERROR = {"ErrorType": "Boom", "ErrorMessage": "no"}
 

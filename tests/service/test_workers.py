@@ -13,8 +13,8 @@ import functions_for_serve
 import pytest
 
 from durable_async import service
-from durable_async.service.functions import InvocationFailed, InvocationRequest
-from durable_async.service.workers import LoadError, Target, WorkerPool, json_lines, worker_environment
+from durable_async.service.functions.base import InvocationFailed, InvocationRequest
+from durable_async.service.functions.workers import LoadError, Target, WorkerPool, json_lines, worker_environment
 
 MODULE = "functions_for_serve"
 HERE = str(Path(__file__).parent)
@@ -302,14 +302,15 @@ async def test_what_a_module_prints_at_start_is_of_no_function(pool, lines):
 
 
 def test_a_worker_loads_nothing_of_the_service_that_it_does_not_need():
-    code = "import sys, durable_async.service.worker_process; print(*sys.modules)"
+    code = "import sys, durable_async.service.functions.worker_process; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {each for each in loaded if each.startswith("durable_async.service")} == {
         "durable_async.service",
         "durable_async.service.clock",
         "durable_async.service.functions",
-        "durable_async.service.modules",
-        "durable_async.service.worker_process",
+        "durable_async.service.functions.base",
+        "durable_async.service.functions.modules",
+        "durable_async.service.functions.worker_process",
     }
     assert not {"aiohttp", "anyio", "botocore", "sqlite3"} & {*loaded}
 

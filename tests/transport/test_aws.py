@@ -19,13 +19,13 @@ from botocore.loaders import JSONFileLoader, Loader
 from botocore.model import ServiceModel
 from stub_service import NEXT_TOKEN, STARTED_AT, StubService, answer, drop_connection, error, never
 
+from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ServiceCallError
 from durable_async.transport._aiobotocore import shared_session
 from durable_async.transport._loader import LambdaLoader
 from durable_async.transport._model import SERVICE_MODEL
 from durable_async.transport.aws import AwsClient, preload
 from durable_async.transport.base import MISCONFIGURED
-from durable_async.wire.operations import OperationUpdate
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:$LATEST/durable-execution/a name+x/1f=é"
 TOKEN = "dG9rZW4+/w=="

@@ -81,7 +81,7 @@ async def workflow(order: Order, ctx: DurableContext) -> float:
     return await ctx.step(quote, "x")
 
 
-@durable_execution(stay=timedelta(seconds=1))
+@durable_execution(max_inline_wait=timedelta(seconds=1))
 async def configured(order: Order, ctx: DurableContext) -> list[int]:
     return []
 

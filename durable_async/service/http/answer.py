@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-from durable_async.service.errors import ApiError
-from durable_async.wire.operations import ErrorObject
+from durable_async._wire.operations import ErrorObject
+from durable_async.service.model.errors import ApiError
 
 _LOWER_CASE_MESSAGE = frozenset(
     {

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from durable_async.service.api import DurableApi
-from durable_async.service.errors import ServiceClosedError
 from durable_async.service.http.access import Access
 from durable_async.service.http.answer import Answer, error_answer
-from durable_async.service.http.border import Border, Request
+from durable_async.service.http.dispatch import Border, Request
+from durable_async.service.model.errors import ServiceClosedError
+from durable_async.service.runtime.api import LambdaApi
 
 _SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight
 
 
-def build_app(api: DurableApi, *, token: str | None = None, connections: set[object] | None = None) -> web.Application:
+def build_app(api: LambdaApi, *, token: str | None = None, connections: set[object] | None = None) -> web.Application:
     """:param connections: gets those that are being answered, for as long as they are
     :param token: asked of every caller; None: only callers on this machine are served (see ``access``)"""
     border = Border(api, Access(token))

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote
 
-from durable_async.service.api import DurableApi
 from durable_async.service.http.access import Access, check_token
 from durable_async.service.http.answer import Answer
-from durable_async.service.http.border import Border, Request
+from durable_async.service.http.dispatch import Border, Request
+from durable_async.service.runtime.api import LambdaApi
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,7 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-def asgi_app(api: DurableApi, *, token: str | None = None, authenticated: bool = False) -> AsgiApp:
+def asgi_app(api: LambdaApi, *, token: str | None = None, authenticated: bool = False) -> AsgiApp:
     """The API as an ASGI 3 application, served by itself or mounted below a path of another one:
 
         app.mount("/durable", asgi_app(service.api, token=token))

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import attrs
 
-from durable_async.service.errors import InvalidParameterValueError, RequestTooLargeError
 from durable_async.service.http.answer import BusyError, RequestTimeoutError
+from durable_async.service.model.errors import InvalidParameterValueError, RequestTooLargeError
 
 _SMALL_BYTES = 64 * 1024  # of each body, which do not count: whoever sends little is never refused
 

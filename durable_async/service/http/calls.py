@@ -6,10 +6,86 @@ from collections.abc import Mapping
 
 import attrs
 
-from durable_async.service.api import DurableApi
+from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
-from durable_async.service.http.answer import Answer, json_answer
+from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
+from durable_async.service.http.rendering import Started
+from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
+from durable_async.service.runtime.api import LambdaApi, read_event
+
+
+async def invoke(api: LambdaApi, call: Call) -> Answer:
+    durable = api.is_durable(call.parameter, _qualifier(call))
+    match _header(call, "x-amz-invocation-type"):
+        case "DryRun":
+            await read_event(call.body)
+            return Answer(204)
+        case None | "RequestResponse":
+            return await (_run_execution(api, call) if durable else _run_function(api, call))
+        case "Event":
+            return await (_start_execution(api, call) if durable else _start_function(api, call))
+        case kind:
+            raise InvalidParameterValueError(f"'{kind[:256]}' is no invocation type.")
+
+
+async def _start_execution(api: LambdaApi, call: Call) -> Answer:
+    return Answer(202, _names(await _started(api, call)))
+
+
+async def _run_execution(api: LambdaApi, call: Call) -> Answer:
+    started = await _started(api, call)
+    closed = await api.wait(started.execution_arn)
+    if closed.status == "SUCCEEDED":
+        answer = text_answer("null" if closed.result is None else closed.result)
+    else:
+        answer = execution_error(closed.error)
+    return answer.with_headers(_names(started))
+
+
+async def _started(api: LambdaApi, call: Call) -> Started:
+    return await api.invoke(
+        call.parameter,
+        call.body,
+        qualifier=_qualifier(call),
+        execution_name=_header(call, "x-amz-durable-execution-name"),
+        tenant_id=_header(call, "x-amz-tenant-id"),
+    )
+
+
+def _names(started: Started) -> dict[str, str]:
+    return {
+        "X-Amz-Durable-Execution-Arn": started.execution_arn,
+        "X-Amz-Executed-Version": started.executed_version,
+    }
+
+
+async def _run_function(api: LambdaApi, call: Call) -> Answer:
+    tenant = _header(call, "x-amz-tenant-id")
+    try:
+        answer = json_answer(
+            await api.invoke_plain(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
+        )
+    except InvocationFailed as failed:
+        answer = function_error(failed.error)
+    return answer.with_headers({"X-Amz-Executed-Version": "$LATEST"})
+
+
+async def _start_function(api: LambdaApi, call: Call) -> Answer:
+    tenant = _header(call, "x-amz-tenant-id")
+    await api.invoke_event(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
+    return Answer(202)
+
+
+def _qualifier(call: Call) -> str | None:
+    return dict(call.query).get("Qualifier")
+
+
+def _header(call: Call, name: str) -> str | None:
+    value = call.headers.get(name)
+    if value is not None and not value.isprintable():  # bytes that are no UTF-8 are surrogates here
+        raise InvalidParameterValueError(f"{name} has characters that cannot be printed.")
+    return value
 
 
 @attrs.frozen
@@ -27,23 +103,23 @@ class Call:
     body: bytes
 
 
-async def checkpoint(api: DurableApi, call: Call) -> Answer:
+async def checkpoint(api: LambdaApi, call: Call) -> Answer:
     batch = await read(shapes.checkpoint, call.body)
     return json_answer(await api.checkpoint(call.parameter, batch.token, batch.updates, batch.client_token))
 
 
-async def get_state(api: DurableApi, call: Call) -> Answer:
+async def get_state(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
     token, count = query.get("CheckpointToken", ""), shapes.number(query, "MaxItems")
     return json_answer(await api.get_state(call.parameter, token, query.get("Marker"), count))
 
 
-async def get(api: DurableApi, call: Call) -> Answer:
+async def get(api: LambdaApi, call: Call) -> Answer:
     include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
     return json_answer(await api.get_execution(call.parameter, include_data=include))
 
 
-async def get_history(api: DurableApi, call: Call) -> Answer:
+async def get_history(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
     return json_answer(
         await api.get_history(
@@ -56,11 +132,11 @@ async def get_history(api: DurableApi, call: Call) -> Answer:
     )
 
 
-async def list_functions(api: DurableApi, _call: Call) -> Answer:
+async def list_functions(api: LambdaApi, _call: Call) -> Answer:
     return json_answer(await api.list_functions())
 
 
-async def list_executions(api: DurableApi, call: Call) -> Answer:
+async def list_executions(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
     return json_answer(
         await api.list_executions(
@@ -77,35 +153,35 @@ async def list_executions(api: DurableApi, call: Call) -> Answer:
     )
 
 
-async def stop(api: DurableApi, call: Call) -> Answer:
+async def stop(api: LambdaApi, call: Call) -> Answer:
     return json_answer(await api.stop(call.parameter, await read(shapes.error_object, call.body)))
 
 
-async def pause(api: DurableApi, call: Call) -> Answer:
+async def pause(api: LambdaApi, call: Call) -> Answer:
     asked = await read(shapes.members, call.body)
     reason, timeout_too = shapes.text(asked, "Reason"), shapes.truth(asked, "ExecutionTimeoutPaused", default=True)
     return json_answer(await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too), status=202)
 
 
-async def resume(api: DurableApi, call: Call) -> Answer:
+async def resume(api: LambdaApi, call: Call) -> Answer:
     reason = shapes.text(await read(shapes.members, call.body), "Reason")
     return json_answer(await api.resume(call.parameter, reason=reason), status=202)
 
 
-async def delete(api: DurableApi, call: Call) -> Answer:
+async def delete(api: LambdaApi, call: Call) -> Answer:
     return json_answer(await api.delete(call.parameter), status=202)
 
 
-async def callback_succeeded(api: DurableApi, call: Call) -> Answer:
+async def callback_succeeded(api: LambdaApi, call: Call) -> Answer:
     await api.callback_succeeded(call.parameter, call.body)
     return json_answer({})
 
 
-async def callback_failed(api: DurableApi, call: Call) -> Answer:
+async def callback_failed(api: LambdaApi, call: Call) -> Answer:
     await api.callback_failed(call.parameter, await read(shapes.error_object, call.body))
     return json_answer({})
 
 
-async def callback_heartbeat(api: DurableApi, call: Call) -> Answer:
+async def callback_heartbeat(api: LambdaApi, call: Call) -> Answer:
     await api.callback_heartbeat(call.parameter)
     return json_answer({})

@@ -7,8 +7,8 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from durable_async.service.api import DurableApi
 from durable_async.service.http.access import check_token, is_loopback
+from durable_async.service.runtime.api import LambdaApi
 
 _ACCEPTED_AT_ONCE = 16
 _BACKLOG = 128  # connections that wait in the kernel
@@ -44,7 +44,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def serve_on(api: DurableApi, listener: socket.socket, *, token: str | None = None) -> AsyncGenerator[str]:
+async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None = None) -> AsyncGenerator[str]:
     """Accept connections on ``listener``, which is closed at exit. Yields the URL.
 
     At exit, those who still wait for an execution are told to come again.
@@ -83,7 +83,7 @@ async def serve_on(api: DurableApi, listener: socket.socket, *, token: str | Non
 
 @asynccontextmanager
 async def serve(
-    api: DurableApi, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
+    api: LambdaApi, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
 ) -> AsyncGenerator[str]:
     """:func:`bind` and :func:`serve_on` in one."""
     async with serve_on(api, bind(host, port, token=token), token=token) as url:

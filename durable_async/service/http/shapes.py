@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from durable_async._wire.operations import ErrorObject, OperationUpdate
 from durable_async.service import parsing
-from durable_async.service.errors import InvalidParameterValueError
-from durable_async.wire.operations import ErrorObject, OperationUpdate
+from durable_async.service.model.errors import InvalidParameterValueError
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 

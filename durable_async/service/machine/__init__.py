@@ -8,7 +8,6 @@ caller's answer or raises an ``ApiError``. The shell takes the changes, stores t
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
-from durable_async.service.machine.callback_ids import callback_place
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
@@ -16,6 +15,8 @@ from durable_async.service.machine.effects import (
     Effect,
     ExecutionClosed,
     InvokeHandler,
+    Mint,
+    Moment,
     Quarantined,
     StartChained,
     Target,
@@ -32,9 +33,8 @@ from durable_async.service.machine.invocations import (
     tell,
 )
 from durable_async.service.machine.lifecycle import NewExecution, pause, resume, start, stop
-from durable_async.service.machine.limits import Limits
-from durable_async.service.machine.moment import Mint, Moment
-from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
+from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page
 from durable_async.service.machine.progress import (
     callback_failed,
@@ -43,7 +43,6 @@ from durable_async.service.machine.progress import (
     chained_invoke_ended,
     fire_due,
 )
-from durable_async.service.machine.retries import InvocationRetryPolicy
 from durable_async.service.machine.suspects import (
     Interrupted,
     culprit,

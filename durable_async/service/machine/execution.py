@@ -20,11 +20,11 @@ from typing import Any
 
 import attrs
 
-from durable_async.service.errors import InvalidParameterValueError
-from durable_async.service.history import Event, EventType
+from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.wire.operations import CheckpointResult, ErrorObject, OperationStatus
+from durable_async.service.model.errors import InvalidParameterValueError
+from durable_async.service.model.history import Event, EventType
 
 
 class ExecutionStatus(StrEnum):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import attrs
 
-from durable_async.service.errors import InvalidParameterValueError, ResourceConflictError
-from durable_async.service.history import EventType
+from durable_async._wire.limits import DELAY_SECONDS, REASON_LENGTH
+from durable_async._wire.operations import ErrorObject, OperationType
+from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent
 from durable_async.service.machine.invocations import begin_invocation, begin_pause, invoke_if_wanted, take_effect
 from durable_async.service.machine.limits import check_error_size
-from durable_async.service.machine.moment import Moment
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.machine.progress import fire_due
-from durable_async.wire.limits import DELAY_SECONDS, REASON_LENGTH
-from durable_async.wire.operations import ErrorObject, OperationType
+from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
+from durable_async.service.model.history import EventType
 
 
 @attrs.frozen

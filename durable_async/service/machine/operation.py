@@ -6,13 +6,32 @@ An envelope carries epoch milliseconds, an API answer epoch seconds. Everything 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any, cast
 
 import attrs
 
+from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
 from durable_async.service.machine.effects import ChainedOutcome, StartChained
-from durable_async.wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+
+
+def make_callback_id(execution_id: str, sequence: int, secret: str) -> str:
+    """
+    :param sequence: of the CALLBACK operation
+    :param secret: what makes the id more than an ARN and a number. No part contains a dot
+    """
+    return base64.b64encode(f"{execution_id}.{sequence}.{secret}".encode()).decode()
+
+
+def callback_place(callback_id: str) -> tuple[str, int] | None:
+    """The execution's id and the operation's sequence; None if ``callback_id`` was not made here."""
+    try:
+        execution_id, sequence, _ = base64.b64decode(callback_id, validate=True).decode().split(".")
+        return execution_id, int(sequence)
+    except ValueError:
+        return None
+
 
 # What an open operation must be to justify that the handler waits for it. Source: protocol.md, "Answer of the handler".
 _AWAITED = {

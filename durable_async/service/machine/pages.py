@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from durable_async.service.errors import InvalidParameterValueError
+from durable_async._wire.operations import ExecutionState, Operation
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.wire.operations import ExecutionState, Operation
+from durable_async.service.model.errors import InvalidParameterValueError
 
 
 def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> dict[str, Any]:

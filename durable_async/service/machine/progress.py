@@ -6,17 +6,15 @@ execution nothing happens. Source: protocol.md, "Effects of updates", "Invoking 
 
 from __future__ import annotations
 
-from durable_async.service.errors import CallbackTimeoutError, InvalidParameterValueError, ResourceNotFoundError
-from durable_async.service.history import EventType
-from durable_async.service.machine.callback_ids import callback_place
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType
 from durable_async.service.machine.chained import deliver, hold_or_deliver
-from durable_async.service.machine.effects import ChainedOutcome
+from durable_async.service.machine.effects import ChainedOutcome, Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus
 from durable_async.service.machine.invocations import invoke_if_wanted, retry_if_due
 from durable_async.service.machine.limits import check_error_size
-from durable_async.service.machine.moment import Moment
-from durable_async.service.machine.operation import OperationRecord
-from durable_async.wire.operations import ErrorObject, OperationStatus, OperationType
+from durable_async.service.machine.operation import OperationRecord, callback_place
+from durable_async.service.model.errors import CallbackTimeoutError, InvalidParameterValueError, ResourceNotFoundError
+from durable_async.service.model.history import EventType
 
 
 def fire_due(execution: Execution, at: Moment) -> None:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from durable_async.service.errors import InvalidParameterValueError
-from durable_async.wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS
-from durable_async.wire.operations import Action, OperationType
+from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS
+from durable_async._wire.operations import Action, OperationType
+from durable_async.service.model.errors import InvalidParameterValueError
 
 Check = Callable[[Any], str | None]
 """Says what is wrong with a value, as Lambda would; None: nothing."""

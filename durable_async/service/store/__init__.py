@@ -7,8 +7,8 @@ from typing import Protocol
 
 import attrs
 
-from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
+from durable_async.service.model.history import Event
 
 
 @attrs.frozen
@@ -72,13 +72,13 @@ class Store(Protocol):
     it is durable. ``add`` and ``save`` are to be called before anything else changes the execution: what they keep
     must be what ``changes`` led to. What they return is only to wait for.
 
-    ``load`` and ``events`` raise a :class:`~durable_async.service.errors.DamagedExecutionError` of an execution that is
-    kept and cannot be read. What is not damaged is not concerned.
+    ``load`` and ``events`` raise a :class:`~durable_async.service.model.errors.DamagedExecutionError` of an execution
+    that is kept and cannot be read. What is not damaged is not concerned.
 
     After a write has failed, the object in memory is ahead of what is kept. It is dropped: the next ``load`` gives
     another one, as it was last kept, and saving the old one fails.
 
-    Every call raises :class:`~durable_async.service.errors.StoreError` if the medium does.
+    Every call raises :class:`~durable_async.service.model.errors.StoreError` if the medium does.
     """
 
     async def open(self) -> None:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from durable_async.service.errors import StoreError
-from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
+from durable_async.service.model.errors import StoreError
+from durable_async.service.model.history import Event
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 
 T = TypeVar("T")

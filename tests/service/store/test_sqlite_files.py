@@ -13,7 +13,7 @@ import pytest
 from machine_driver import step
 from store_support import World, opened, view
 
-from durable_async.service.errors import StoreError
+from durable_async.service.model.errors import StoreError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import schema
 from durable_async.service.store.sqlite.lock import holder
@@ -161,7 +161,7 @@ async def test_a_missing_file_is_not_made_by_a_reader(path):
 PROGRAM = """
 import anyio._backends._asyncio, asyncio, os, sys, urllib.parse  # what is needed later may be out of its reach
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.errors import StoreError
+from durable_async.service.model.errors import StoreError
 
 async def main():
     if os.geteuid() == 0:

@@ -9,8 +9,8 @@ import pytest
 from machine_driver import step
 from store_support import Gate, World, opened, view
 
-from durable_async.service.errors import StoreError
 from durable_async.service.machine import Changes
+from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import threads
 
 KIB_64 = "x" * 65_536

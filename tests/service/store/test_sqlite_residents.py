@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from machine_driver import step
 from store_support import Gate, World, opened
 
-from durable_async.service.errors import StoreError
 from durable_async.service.machine import Changes
+from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import SqliteStore
 from tests.property_runs import examples
 

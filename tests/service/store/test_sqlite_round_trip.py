@@ -15,8 +15,8 @@ from store_support import World, opened, view
 from test_machine_stateful import Executions
 
 from durable_async.service import machine
-from durable_async.service.history import Event, EventType
 from durable_async.service.machine import ChainedOutcome, Changes, Parent
+from durable_async.service.model.history import Event, EventType
 from durable_async.service.store.sqlite import SqliteStore, payloads
 from tests.property_runs import examples
 

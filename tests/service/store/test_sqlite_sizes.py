@@ -13,7 +13,7 @@ from store_support import World, opened
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome
 from durable_async.service.store import ExecutionQuery
-from durable_async.service.store.sqlite import listing, reading, writing
+from durable_async.service.store.sqlite import reading, writing
 
 MIB = 1024 * 1024
 
@@ -99,13 +99,13 @@ OF_NAME = "USING INDEX sqlite_autoindex_executions_2 (function_name=? AND name=?
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        pytest.param(listing.statement(QUERY, None), OF_FUNCTION, id="list, newest first"),
-        pytest.param(listing.statement(UPWARDS, None), OF_FUNCTION, id="list, oldest first"),
-        pytest.param(listing.statement(QUERY, "FAILED"), OF_STATUS, id="list of a status"),
-        pytest.param(listing.statement(UPWARDS, "FAILED"), OF_STATUS, id="list of a status, oldest first"),
-        pytest.param(listing.statement(NAMED, None), OF_NAME, id="list of a name"),
-        pytest.param(listing.statement(NAMED, "FAILED"), OF_NAME, id="list of a name and a status"),
-        pytest.param(listing._SPAN, "USING COVERING INDEX executions_by_start (era=? AND started_ms", id="time range"),
+        pytest.param(reading.statement(QUERY, None), OF_FUNCTION, id="list, newest first"),
+        pytest.param(reading.statement(UPWARDS, None), OF_FUNCTION, id="list, oldest first"),
+        pytest.param(reading.statement(QUERY, "FAILED"), OF_STATUS, id="list of a status"),
+        pytest.param(reading.statement(UPWARDS, "FAILED"), OF_STATUS, id="list of a status, oldest first"),
+        pytest.param(reading.statement(NAMED, None), OF_NAME, id="list of a name"),
+        pytest.param(reading.statement(NAMED, "FAILED"), OF_NAME, id="list of a name and a status"),
+        pytest.param(reading._SPAN, "USING COVERING INDEX executions_by_start (era=? AND started_ms", id="time range"),
         pytest.param(reading._OPEN, "USING INDEX executions_by_status (function_name=? AND status=?)", id="open ones"),
         pytest.param(reading._FUNCTION_NAMES, "executions_of_function", id="names of functions"),
         pytest.param(reading._EXECUTION, "(id=?)", id="load"),

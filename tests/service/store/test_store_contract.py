@@ -9,8 +9,8 @@ from machine_driver import START_MS, step, wait
 from store_support import World, opened_by_name
 
 from durable_async.service import machine
-from durable_async.service.errors import StoreError
 from durable_async.service.machine import Changes
+from durable_async.service.model.errors import StoreError
 from durable_async.service.store import ExecutionQuery, OpenExecution
 
 DAY_MS = 86_400_000

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from durable_async.service.history import PAYLOADS, Event, EventType
+from durable_async.service.model.history import PAYLOADS, Event, EventType
 from durable_async.service.store.sqlite.payloads import Kept, Row, Written, by_name, compact_json
 
 COLUMNS = (

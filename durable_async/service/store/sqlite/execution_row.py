@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine import Execution, ExecutionStatus, Parent
 from durable_async.service.machine.execution import Invocation, Pause
 from durable_async.service.store.sqlite.payloads import Kept, Row, Written, compact_json, decode, encode
-from durable_async.wire.operations import ErrorObject
 
 # What never changes; what seldom does, and has indexes; what nearly every command changes.
 IDENTITY = (

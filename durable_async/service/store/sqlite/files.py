@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from durable_async.service.errors import StoreError
+from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import schema
-from durable_async.service.store.sqlite.faults import fault
+from durable_async.service.store.sqlite.damage import fault
 
 Durability = Literal["full", "normal"]
 

@@ -8,16 +8,150 @@ process however that ends. The lock file stays behind.
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import logging
 import os
 import sqlite3
-from contextlib import closing
+import struct
+import sys
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
+from weakref import WeakSet
 
-from durable_async.service.errors import StoreInUseError
-from durable_async.service.store.sqlite.faults import fault, unopened
+from durable_async.service import own_tasks
+from durable_async.service.model.errors import StoreInUseError
+from durable_async.service.store.sqlite.damage import fault, unopened
 from durable_async.service.store.sqlite.files import make_private
-from durable_async.service.store.sqlite.shield import Shield
+
+logger: logging.Logger = logging.getLogger("durable_async.service")
+
+_RETRY_SECONDS = 0.2  # one try opens a file, and the holder is not disturbed
+
+
+async def take_when_free(path: Path, seconds: float) -> WriterLock:
+    """
+    :param path: the store's file
+    :param seconds: how long to try while another store has the lock; 0: once
+    :raises StoreInUseError: another store still has it
+    :raises StoreError: it cannot be taken for another reason
+    """
+    loop = asyncio.get_running_loop()
+    until, told = loop.time() + seconds, False
+    while True:
+        try:
+            return await own_tasks.in_thread(partial(WriterLock.take, path), undo=WriterLock.release)
+        except StoreInUseError as error:
+            left = until - loop.time()
+            if left <= 0:
+                raise
+            if not told:
+                logger.warning("Waiting up to %.0f s for the store: %s", left, error.message)
+                told = True
+        await asyncio.sleep(min(_RETRY_SECONDS, left))
+
+
+if sys.platform == "linux":
+    import fcntl
+
+# Where SQLite's own locks are. These numbers are part of its file format.
+_SHARED_BYTES = (0x40000002, 510)
+_WRITER_BYTE = (0x40000200, 1)  # just behind them, in a page that never holds data
+_SHARED_MEMORY_BYTE = (128, 1)
+
+_FLOCK = "hhqqi4x"  # struct flock: kind, from where, first byte, bytes, process
+_REFUSED = frozenset({errno.EAGAIN, errno.EACCES})
+_UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})  # to the kernel or the file system
+
+
+class Shield:
+    """Held from when it is made until ``release``, which must not come before SQLite has closed the files."""
+
+    def __init__(self, path: Path, *descriptors: int) -> None:
+        self._path = path
+        self._descriptors = [*descriptors]  # of the file, and of the shared memory
+        _held.add(self)
+
+    @classmethod
+    def take(cls, path: Path) -> Self | None:
+        """
+        :param path: of the store's file, which is made if it is not there, for its owner alone
+        :return: None if somebody else has it
+        :raises OSError: it cannot be opened for writing
+        """
+        if sys.platform == "linux":
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            shield = cls(path, file)
+            if not _lock(file, fcntl.F_WRLCK, _WRITER_BYTE):
+                shield.release()
+                return None
+        else:  # a descriptor without a lock would only end SQLite's when it is closed
+            make_private(path)
+            shield = cls(path)
+        return shield
+
+    def cover(self) -> None:
+        """Show that the files are in use. To be called when SQLite has opened them."""
+        if sys.platform == "linux":
+            self._descriptors.append(os.open(f"{self._path}-shm", os.O_RDONLY | os.O_CLOEXEC))
+            self._lock_both(fcntl.F_RDLCK)
+
+    def uncover(self) -> None:
+        """Let SQLite close the files as it does: the last one out deletes the journal."""
+        if sys.platform == "linux":
+            self._lock_both(fcntl.F_UNLCK)
+
+    def _lock_both(self, kind: int) -> None:
+        for descriptor, place in zip(self._descriptors, (_SHARED_BYTES, _SHARED_MEMORY_BYTE), strict=False):
+            _lock(descriptor, kind, place)
+
+    def release(self) -> None:
+        descriptors, self._descriptors = self._descriptors, []
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody has the store at ``path`` open for writing. False as well where that cannot be found out.
+
+    Not for a process that has the store open itself: looking ends the locks that SQLite has there.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError), path.open("rb") as file:
+            request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, *_WRITER_BYTE, 0)
+            answer: bytes = fcntl.fcntl(file, fcntl.F_OFD_GETLK, request)
+            return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+    return False
+
+
+def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> bool:
+    """Whether it is ours now, or cannot be had by anybody."""
+    if sys.platform == "linux":
+        request = struct.pack(_FLOCK, kind, os.SEEK_SET, *place, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        except OSError as error:
+            if error.errno in _REFUSED:
+                return False
+            if error.errno not in _UNKNOWN:
+                raise
+    return True
+
+
+_held: WeakSet[Shield] = WeakSet()
+
+
+def _forked() -> None:
+    """A child shares its parent's descriptors, and would keep the locks of a parent that is dead."""
+    for shield in _held:
+        shield.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
 
 _BUSY_SECONDS = 0.2  # another one may be writing its process id just now
 

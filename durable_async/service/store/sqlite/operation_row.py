@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
+from durable_async._wire.operations import OperationStatus, OperationType
 from durable_async.service.machine import ChainedOutcome, Child, OperationRecord, StartChained, Target
 from durable_async.service.store.sqlite.payloads import Kept, Row, Written, by_name, compact_json
-from durable_async.wire.operations import OperationStatus, OperationType
 
 COLUMNS = (
     "sequence",

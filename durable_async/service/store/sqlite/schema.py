@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from durable_async.service.errors import StoreError
+from durable_async.service.model.errors import StoreError
 
 APPLICATION_ID = 0x44757261  # "Dura": what makes an SQLite file a store
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from durable_async.service.history import Event
+from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine import Changes, Execution
+from durable_async.service.model.history import Event
 from durable_async.service.store.sqlite.execution_row import progress_row
 from durable_async.service.store.sqlite.operation_row import Taken, taken
 from durable_async.service.store.sqlite.payloads import Row
-from durable_async.wire.operations import ErrorObject
 
 
 @attrs.define

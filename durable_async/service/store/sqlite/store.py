@@ -13,17 +13,15 @@ from os import PathLike
 from pathlib import Path
 
 from durable_async.service import own_tasks
-from durable_async.service.errors import StoreError
-from durable_async.service.history import Event
 from durable_async.service.machine import Changes, Execution
+from durable_async.service.model.errors import StoreError
+from durable_async.service.model.history import Event
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
-from durable_async.service.store.sqlite import listing, reading, writing
-from durable_async.service.store.sqlite.faults import superseded
+from durable_async.service.store.sqlite import reading, writing
+from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
-from durable_async.service.store.sqlite.handover import take_when_free
-from durable_async.service.store.sqlite.lock import holder
+from durable_async.service.store.sqlite.lock import Shield, holder, take_when_free
 from durable_async.service.store.sqlite.residents import Residents, Standing
-from durable_async.service.store.sqlite.shield import Shield
 from durable_async.service.store.sqlite.snapshot import Snapshot, snapshot
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
@@ -217,7 +215,7 @@ class SqliteStore:
         return await self._reads.read(question)
 
     async def executions(self, query: ExecutionQuery) -> Sequence[Summary]:
-        return await self._reads.read(partial(listing.executions, query))
+        return await self._reads.read(partial(reading.executions, query))
 
     @property
     def _reads(self) -> Reader:

@@ -23,9 +23,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from durable_async.service.errors import StoreError
-from durable_async.service.store.sqlite.damage import is_damage
-from durable_async.service.store.sqlite.faults import REFUSED, fault, refusal
+from durable_async.service.model.errors import StoreError
+from durable_async.service.store.sqlite.damage import REFUSED, fault, is_damage, refusal
 from durable_async.service.store.sqlite.files import Place
 from durable_async.service.store.sqlite.residents import Standing
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from durable_async.service.store.sqlite import event_row, execution_row, operation_row
-from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing
-from durable_async.service.store.sqlite.faults import superseded
+from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing, superseded
 from durable_async.service.store.sqlite.payloads import Row, Written
 from durable_async.service.store.sqlite.residents import Standing
 from durable_async.service.store.sqlite.snapshot import Snapshot

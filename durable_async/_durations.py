@@ -1,0 +1,37 @@
+"""Durations as users give them and as the service counts them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from durable_async._wire.limits import DELAY_SECONDS
+
+_SECOND = timedelta(seconds=1)
+_LONGEST = timedelta(seconds=DELAY_SECONDS)
+
+
+def whole_seconds(duration: timedelta) -> int:
+    """A duration in the service's unit, rounded up: never less than was asked for."""
+    return -(-duration // _SECOND)
+
+
+def positive(name: str, duration: timedelta) -> timedelta:
+    """The duration that was passed as ``name``, if the service can wait for it.
+
+    :raises TypeError: it is no ``timedelta``
+    :raises ValueError: it is zero, negative, or longer than 366 days
+    """
+    if checked_timedelta(name, duration) <= timedelta(0):
+        raise ValueError(f"{name} must be longer than zero, not {duration}")
+    if duration > _LONGEST:
+        raise ValueError(
+            f"{name} must be at most {_LONGEST.days} days, which is the longest the service waits, not {duration}"
+        )
+    return duration
+
+
+def checked_timedelta(name: str, value: object) -> timedelta:
+    """:raises TypeError: the value that was passed as ``name`` is no ``timedelta``"""
+    if not isinstance(value, timedelta):
+        raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}")
+    return value

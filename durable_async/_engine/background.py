@@ -1,0 +1,150 @@
+"""Background tasks that workflow code started without knowing: a client's, made at its first use for the whole program.
+
+Such a task must not end with the workflow, or the client is broken for everybody. Nor may it be started in a workflow:
+on a replay the client has it already, and the tasks that the workflow starts next are numbered otherwise.
+
+What tells it from a helper of the workflow's own, such as one that takes work from a queue:
+
+- neither it nor a task that it started has made a durable call, and no other task waits for its end;
+- what its own code belongs to keeps it: an object whose method it runs, or a module;
+- no running code of the workflow has that object in a variable of its own, as it has a client that it opened itself.
+
+Where one of these is uncertain the task is taken for the workflow's own, and is cancelled with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
+from typing import Any, cast
+
+from durable_async._engine.branches import Branch, Task, Workflow
+from durable_async._engine.isolation import driven_by
+from durable_async.errors import ContextMisuseError
+
+_MOST_ITEMS = 1000  # of a container that is looked through
+_DEPTH = 2  # of attributes: a client has a connection, which has the task
+_CONTAINERS = (list, tuple, set, frozenset, deque)
+
+
+def standing_in(task: Task) -> Iterator[tuple[CoroutineType[Any, Any, Any], FrameType]]:
+    """The chain of coroutines that a task stands in, outermost first."""
+    coro: object = task.get_coro()
+    while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
+        yield coro, coro.cr_frame
+        coro = driven_by(coro.cr_await)
+
+
+def release_background_tasks(workflow: Workflow) -> ContextMisuseError | None:
+    """Let background tasks that a client keeps for the whole program go on when the workflow ends.
+
+    :return: what to tell the workflow about the first of them; None if there are none
+    """
+    error: ContextMisuseError | None = None
+    for task, branch in _candidates(workflow):
+        keeper = _keeper(task)
+        if keeper is None or _is_awaited(task, branch, keeper) or _is_in_use(keeper, workflow):
+            continue
+        error = error or _error(task, keeper)
+        for each, its_branch in [*workflow.tasks.items()]:
+            if its_branch.is_within(branch):
+                workflow.release(each)
+    return error
+
+
+def _candidates(workflow: Workflow) -> list[tuple[Task, Branch]]:
+    return [(task, branch) for task, branch in workflow.tasks.items() if branch.creator and not branch.is_durable]
+
+
+def _keeper(task: Task) -> object | None:
+    """What the task's code belongs to and what keeps the task: an object or a module's dict."""
+    for _, frame in standing_in(task):
+        value: object
+        for value in frame.f_locals.values():
+            if _refers(_attributes(value), task):
+                return value
+        if _refers(frame.f_globals.values(), task):
+            return frame.f_globals
+    return None
+
+
+def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
+    """Whether somebody but its keeper is told of the task's end."""
+    callbacks: Any = getattr(task, "_callbacks", None) or ()
+    for callback, _ in callbacks:
+        owner = getattr(callback, "__self__", None)
+        if owner is branch.workflow or owner is keeper:
+            continue
+        if isinstance(callback, BuiltinMethodType) and isinstance(owner, (set, list, dict, deque)):
+            continue
+        return True
+    return False
+
+
+def _is_in_use(keeper: object, workflow: Workflow) -> bool:
+    """Whether running code of the workflow has it in a variable of its own, or in what it made itself.
+
+    A variable of an enclosing function is not its own, and what an argument refers to was not made by it.
+    """
+    for task, branch in workflow.tasks.items():
+        if branch.creator and not branch.is_durable:
+            continue
+        for coro, frame in standing_in(task):
+            code = coro.cr_code
+            arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            for name, value in frame.f_locals.items():
+                if name not in code.co_freevars and _reaches(value, keeper, 0 if name in arguments else _DEPTH):
+                    return True
+    return False
+
+
+def _reaches(value: object, keeper: object, depth: int) -> bool:
+    if value is keeper:
+        return True
+    return depth > 0 and any(_reaches(each, keeper, depth - 1) for each in _attributes(value))
+
+
+def _attributes(value: object) -> Iterator[object]:
+    if isinstance(value, (type, ModuleType, asyncio.Future)):
+        return
+    with suppress(TypeError):  # it has none
+        yield from [*vars(value).values()]
+    for kind in type(value).__mro__:
+        slots: Iterable[str] = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            try:
+                yield object.__getattribute__(value, name)
+            except AttributeError:
+                continue
+
+
+def _refers(values: Iterable[object], task: Task) -> bool:
+    for value in values:
+        if value is task:
+            return True
+        if isinstance(value, (*_CONTAINERS, dict)):
+            items = cast("Collection[object]", value)
+            if len(items) <= _MOST_ITEMS and any(item is task for item in items):
+                return True
+        if isinstance(value, dict):
+            held = cast("dict[object, object]", value)
+            if len(held) <= _MOST_ITEMS and any(item is task for item in held.values()):
+                return True
+    return False
+
+
+def _error(task: Task, keeper: object) -> ContextMisuseError:
+    place = next((f" at {coro.cr_code.co_filename}:{coro.cr_code.co_firstlineno}" for coro, _ in standing_in(task)), "")
+    name = getattr(task.get_coro(), "__qualname__", "")
+    kept = f"a {type(keeper).__qualname__}"
+    if isinstance(keeper, dict):
+        kept = f"the module {cast('dict[str, object]', keeper).get('__name__')}"
+    return ContextMisuseError(
+        f"the workflow's code started the background task {task.get_name()!r} of {name}{place}, which {kept} keeps for "
+        "longer than the workflow. A replay would not start it again, and number the workflow's own tasks otherwise. "
+        "Use the client inside a step, or open it before the workflow starts, or await or cancel the task before the "
+        "workflow's next wait and before it returns"
+    )

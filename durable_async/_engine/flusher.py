@@ -1,0 +1,200 @@
+"""Sends what operations recorded to the service, in order, one request at a time.
+
+- order: updates leave in the order in which they were enqueued
+- one in flight: the next request carries the token that the last one returned
+- no timer makes a caller wait: a batch is what was ready when the previous request came back
+- whole: no checkpoint leaves before all pages of the record are here, for a page's marker is bound to the token
+- nothing is lost: a failure ends the invocation, and so everybody who waits
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import attrs
+
+from durable_async._engine.failures import Verdict, verdict
+from durable_async._engine.record import Record
+from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
+from durable_async._wire.operations import CheckpointResult, Operation, OperationType, OperationUpdate
+from durable_async._wire.text import wire_size
+from durable_async.errors import ServiceCallError
+from durable_async.transport.base import DurableServiceClient
+
+T = TypeVar("T")
+
+_SHOW_AFTER = 0.05  # seconds until a START that nobody waits for is sent, so that an observer sees the step running
+_BUSY_ATTEMPTS = 8  # further calls after the service said that it is busy, besides the transport's own
+_BUSY_DELAY = 0.2  # seconds before the first of them; doubled each time
+_BUSY_DELAY_MAX = 10.0
+
+
+class TokenWithdrawn(Exception):  # noqa: N818 - a signal
+    """The service gave no further token: what was sent is recorded, and this invocation may write no more."""
+
+
+@attrs.define(eq=False)
+class _Entry:
+    update: OperationUpdate | None  # None: only ask what has changed
+    size: int
+    recorded: asyncio.Future[None] | None
+    since: float = 0.0  # the loop's time
+
+
+class Flusher:
+    """The one background task of an invocation that talks to the service."""
+
+    def __init__(
+        self,
+        client: DurableServiceClient,
+        execution_arn: str,
+        token: str,
+        record: Record,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._client = client
+        self._execution_arn = execution_arn
+        self._token = token
+        self._record = record
+        self._loop = loop
+        self._outbox: deque[_Entry] = deque()
+        self._in_flight: list[_Entry] = []
+        self._wake: asyncio.Future[None] | None = None
+        self._urgent = False
+        self._nudge: asyncio.TimerHandle | None = None
+        self._calls_id = uuid.uuid4().hex
+        self._calls = 0
+
+    def post(self, update: OperationUpdate) -> None:
+        """Record ``update`` with whatever leaves next."""
+        now = self._loop.time()
+        self._outbox.append(_Entry(update, wire_size(update), None, now))
+        if self._nudge is None:
+            self._nudge = self._loop.call_at(now + _SHOW_AFTER, self._show)
+
+    def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
+        """Record ``update``; done when the service has accepted it and its answer is in the record."""
+        return self._send(_Entry(update, wire_size(update), self._loop.create_future()))
+
+    def refresh(self) -> asyncio.Future[None]:
+        """Ask the service what has changed; done when the answer is in the record."""
+        return self._send(_Entry(None, 0, self._loop.create_future()))
+
+    def resume(self, client: DurableServiceClient, token: str) -> None:
+        """Go on in the next invocation, for which ``run`` is called again. What was enqueued meanwhile leaves first."""
+        self._client = client
+        self._token = token
+
+    def drained(self) -> asyncio.Future[None] | None:
+        """Done when all that was enqueued is recorded; None if nothing is left or on its way."""
+        if self._outbox:
+            self._hurry()
+        elif not self._in_flight:
+            return None
+        last = self._outbox[-1] if self._outbox else self._in_flight[-1]
+        if last.recorded is None:
+            last.recorded = self._loop.create_future()
+        return last.recorded
+
+    async def run(self, marker: str | None) -> None:
+        """Load the rest of the record, then send until cancelled.
+
+        :param marker: where the record goes on after what came with the invocation
+        :raises ServiceCallError: a call failed and is not to be repeated now
+        :raises TokenWithdrawn: the service wants no further word
+        """
+        await self._load(marker, self._record.load)
+        self._record.loaded()
+        while True:
+            if not self._urgent:
+                self._wake = self._loop.create_future()
+                await self._wake
+            await self._send_batch()
+            await asyncio.sleep(0)  # those just woken enqueue what they have next, and it rides along
+
+    def close(self) -> None:
+        if self._nudge is not None:
+            self._nudge.cancel()
+            self._nudge = None
+
+    def _send(self, entry: _Entry) -> asyncio.Future[None]:
+        assert entry.recorded is not None
+        self._outbox.append(entry)
+        self._hurry()
+        return entry.recorded
+
+    def _hurry(self) -> None:
+        self._urgent = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _show(self) -> None:
+        self._nudge = None
+        if not self._outbox:
+            return
+        due = self._outbox[0].since + _SHOW_AFTER
+        if due <= self._loop.time():
+            self._hurry()
+        else:  # what set the timer has left already
+            self._nudge = self._loop.call_at(due, self._show)
+
+    async def _send_batch(self) -> None:
+        batch = self._in_flight = self._take()
+        updates = [entry.update for entry in batch if entry.update is not None]
+        result = await self._checkpoint(updates)
+        self._token = result.get("CheckpointToken") or ""
+        state = result["NewExecutionState"]
+        closing = bool(updates) and updates[-1]["Type"] == OperationType.EXECUTION
+        self._record.apply(state["Operations"])
+        if not closing:
+            if not self._token:
+                raise TokenWithdrawn
+            await self._load(state.get("NextMarker"), self._record.apply)
+        for entry in batch:
+            if entry.recorded is not None and not entry.recorded.done():
+                entry.recorded.set_result(None)
+        self._in_flight = []
+
+    def _take(self) -> list[_Entry]:
+        batch: list[_Entry] = []
+        size = 0
+        while self._outbox and len(batch) < CHECKPOINT_UPDATES:
+            size += self._outbox[0].size
+            if batch and size > CHECKPOINT_BYTES:
+                break
+            batch.append(self._outbox.popleft())
+        self._urgent = bool(self._outbox)
+        return batch
+
+    async def _checkpoint(self, updates: list[OperationUpdate]) -> CheckpointResult:
+        self._calls += 1
+        client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
+        return await _while_busy(
+            lambda: self._client.checkpoint(self._execution_arn, self._token, updates, client_token)
+        )
+
+    async def _load(self, marker: str | None, take: Callable[[list[Operation]], None]) -> None:
+        while marker:
+            page = await _while_busy(partial(self._client.get_state, self._execution_arn, self._token, marker))
+            take(page["Operations"])
+            marker = page.get("NextMarker")
+
+
+async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
+    """Call, and again for as long as the service is too busy, at growing intervals and not for ever."""
+    delay = _BUSY_DELAY
+    for _ in range(_BUSY_ATTEMPTS):
+        try:
+            return await call()
+        except ServiceCallError as error:
+            if verdict(error) is not Verdict.WAIT:
+                raise
+        await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - no secret
+        delay = min(delay * 2, _BUSY_DELAY_MAX)
+    return await call()

@@ -1,0 +1,114 @@
+"""What plugins are shown of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import attrs
+
+from durable_async._engine.observer import ObservedCall
+from durable_async._engine.record import Record
+from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+from durable_async._wire.timestamps import seconds
+from durable_async.errors import OperationError
+from durable_async.plugins import OperationInfo
+
+_DETAILS: Mapping[str, str] = {
+    OperationType.CONTEXT: "ContextDetails",
+    OperationType.STEP: "StepDetails",
+    OperationType.CALLBACK: "CallbackDetails",
+    OperationType.CHAINED_INVOKE: "ChainedInvokeDetails",
+}
+_UNCOUNTED = {OperationStatus.STARTED, OperationStatus.READY}  # the attempt at hand is not among those that ended
+
+
+def of_operation(execution_arn: str, operation: Operation, *, is_replayed: bool) -> OperationInfo:
+    kind, name = operation["Type"], operation.get("Name") or None
+    details: Mapping[str, Any] = cast("Mapping[str, Any]", operation).get(_DETAILS.get(kind, "")) or {}
+    attempt = None
+    if kind == OperationType.STEP:
+        attempt = (details.get("Attempt") or 0) + (operation["Status"] in _UNCOUNTED)
+    return OperationInfo(
+        execution_arn=execution_arn,
+        operation_id=operation["Id"],
+        operation_type=kind,
+        sub_type=operation.get("SubType"),
+        name=name,
+        parent_id=operation.get("ParentId"),
+        status=operation["Status"],
+        is_replayed=is_replayed,
+        start_time=moment(operation.get("StartTimestamp")),
+        end_time=moment(operation.get("EndTimestamp")),
+        attempt=attempt,
+        error=_error(details.get("Error"), operation["Id"], name),
+        result=details.get("Result"),
+    )
+
+
+def of_call(call: ObservedCall) -> OperationInfo:
+    """An operation that is not on record yet."""
+    return OperationInfo(
+        execution_arn=call.branch.workflow.execution_arn,
+        operation_id=call.id,
+        operation_type=call.kind.value,
+        sub_type=call.subtype.value,
+        name=call.name,
+        parent_id=call.branch.scope.id,
+        status=OperationStatus.STARTED.value,
+        is_replayed=False,
+        attempt=1 if call.kind is OperationType.STEP else None,
+    )
+
+
+def moment(timestamp: float | None) -> datetime | None:
+    return None if timestamp is None else datetime.fromtimestamp(seconds(timestamp), UTC)
+
+
+def children_first(operations: Iterable[Operation], record: Record) -> list[Operation]:
+    """The operations, those deepest in the tree of contexts first, else in their order."""
+
+    def depth(operation: Operation) -> int:
+        deep, parent = 0, operation.get("ParentId")
+        while parent is not None and (above := record.get(parent)) is not None:
+            deep, parent = deep + 1, above.get("ParentId")
+        return deep
+
+    return sorted(operations, key=depth, reverse=True)
+
+
+@attrs.frozen(eq=False)
+class Operations(Mapping[str, OperationInfo]):
+    """The whole record, read as it is asked for: an execution may have thousands of operations."""
+
+    _record: Record
+    _read: Callable[[Operation], OperationInfo]
+
+    def __getitem__(self, operation_id: str) -> OperationInfo:
+        operation = self._record.get(operation_id)
+        if operation is None:
+            raise KeyError(operation_id)
+        return self._read(operation)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([operation["Id"] for operation in self._record])
+
+    def __len__(self) -> int:
+        return len(self._record)
+
+    def __contains__(self, operation_id: object) -> bool:
+        return isinstance(operation_id, str) and self._record.get(operation_id) is not None
+
+
+def _error(error: ErrorObject | None, operation_id: str, name: str | None) -> OperationError | None:
+    if not error:
+        return None
+    return OperationError(
+        error.get("ErrorMessage") or "",
+        error.get("ErrorType"),
+        error.get("ErrorData"),
+        tuple(error.get("StackTrace") or ()),
+        operation_id,
+        name,
+    )

@@ -1,0 +1,77 @@
+"""The contexts of a batch's items: their identities, and how one of them is run to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import attrs
+
+from durable_async._engine.branches import Branch, Scope, current
+from durable_async._engine.call import Call
+from durable_async._operations.child import end_of_child, end_of_virtual_child
+from durable_async._wire.ids import operation_id
+from durable_async._wire.operations import OperationType, SubType
+from durable_async.batch_config import BatchConfig, NestingType
+from durable_async.batch_result import BatchItem, BatchStatus
+from durable_async.errors import ChildContextError
+from durable_async.operation_config import ChildConfig
+from durable_async.serializers import SerializerContext
+from durable_async.serializers._json.tree import encode
+
+
+@attrs.frozen(eq=False)
+class Items:
+    """What a batch runs, by index.
+
+    :ivar body: makes the coroutine of an item
+    :ivar type: what an item's result is to be read as
+    """
+
+    count: int
+    subtype: SubType
+    body: Callable[[int], Awaitable[Any]]
+    name: Callable[[int], str | None]
+    type: Callable[[int], Any]
+
+
+class Contexts:
+    """The contexts of a batch's items.
+
+    :ivar scope: all of them are in it
+    """
+
+    def __init__(self, call: Call, items: Items, config: BatchConfig) -> None:
+        self.call = call
+        self.items = items
+        self.config = config
+        self.scope: Scope = Scope(call.id, call.branch.scope)
+        here = current()  # may be a task of its own: the calling branch may have come further meanwhile
+        self._latest = (here if isinstance(here, Branch) else call.branch).latest
+        self._item_config = ChildConfig(serializer=config.item_serializer)
+        self._end = end_of_virtual_child if config.nesting is NestingType.FLAT else end_of_child
+
+    def call_of(self, index: int) -> Call:
+        batch = self.call
+        item_id = operation_id(batch.id, index)
+        branch = Branch(batch.branch.workflow, self.scope, item_id, latest=self._latest)
+        name = self.items.name(index)
+        return Call(batch.invocation, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
+
+    def described(self, index: int, call: Call) -> SerializerContext:
+        return SerializerContext(call.invocation.execution_arn, call.id, call.name, self.items.type(index))
+
+    async def run(self, index: int, call: Call) -> tuple[BatchItem[Any], str]:
+        """An item that has ended, and its result as the batch's record has it."""
+        body = partial(self.items.body, index)
+        try:
+            ended = await self._end(call, body, self._item_config, self.described(index, call))
+        except ChildContextError as error:
+            return BatchItem(index, BatchStatus.FAILED, None, error, call.name), "null"
+        result = ended.payload if self.config.item_serializer is None else encode(ended.payload)
+        return BatchItem(index, BatchStatus.SUCCEEDED, ended.value, None, call.name), result
+
+    def started(self, index: int) -> BatchItem[Any]:
+        """An item that has not ended."""
+        return BatchItem(index, BatchStatus.STARTED, name=self.items.name(index))

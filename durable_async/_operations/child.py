@@ -1,0 +1,139 @@
+"""A child context: a function with operations of its own, recorded as one when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any
+
+import attrs
+
+from durable_async._arguments import awaitable
+from durable_async._engine.branches import Scope, entered_scope
+from durable_async._engine.call import Call
+from durable_async._engine.isolation import isolated
+from durable_async._operations.values import recorded, round_trip
+from durable_async._wire.limits import CONTEXT_RESULT_BYTES
+from durable_async._wire.operations import TERMINAL, Action, ContextDetails, Operation, OperationStatus, SubType
+from durable_async._wire.text import utf8_size
+from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel
+from durable_async.operation_config import ChildConfig
+from durable_async.serializers import SerializerContext
+
+_FUNCTION = "the function of a context"
+_ISOLATED = (SubType.MAP_ITERATION, SubType.PARALLEL_BRANCH)
+"""The items of a batch, which runs each of them in context variables of its own, most of them in a task."""
+
+
+@attrs.frozen
+class Ended:
+    """How a child context returned: its value, and the text that this was read from."""
+
+    value: Any
+    payload: str
+
+
+async def run_child(
+    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Any:
+    """:raises ChildContextError: the function raised; built from the record, on the first run too"""
+    return (await end_of_child(call, body, config, described)).value
+
+
+async def end_of_child(
+    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Ended:
+    """The same, for who needs the text too."""
+    record = await call.enter()
+    if record is not None and record["Status"] in TERMINAL:
+        try:
+            return await _recorded_end(call, record, body, config, described)
+        finally:
+            call.come_by(record)
+    if record is None:
+        call.post(Action.START)
+    try:
+        ended = await _through(call, await in_context(call, body), config, described)
+        fits = utf8_size(ended.payload) <= CONTEXT_RESULT_BYTES
+        text = ended.payload if fits else _summary(call, ended.value, config)
+    except NonDeterminismError:
+        raise  # fails the execution; of this context it says nothing
+    except Exception as error:  # noqa: BLE001 - whatever the function raises is the outcome of its context
+        failure = call.error_object(error)
+        await call.commit(Action.FAIL, Error=failure)
+        raise call.failure(ChildContextError, failure) from None
+    await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": not fits})
+    return ended
+
+
+async def _recorded_end(
+    call: Call, record: Operation, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Ended:
+    details: ContextDetails = record.get("ContextDetails") or {}
+    if record["Status"] != OperationStatus.SUCCEEDED:
+        raise call.failure(ChildContextError, details.get("Error") or {})
+    if details.get("ReplayChildren"):
+        # The result was too large to record; the children are there to make it from.
+        return await _through(call, await in_context(call, body), config, described)
+    payload = details.get("Result")
+    if payload is None:
+        return Ended(None, "null")
+    return Ended(await recorded(call, config.serializer, payload, described), payload)
+
+
+async def end_of_virtual_child(
+    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
+) -> Ended:
+    """The same for a context that is not recorded: it is entered on every replay.
+
+    :raises NonDeterminismError: it is recorded
+    """
+    if (record := await call.look()) is not None:
+        on_record = OperationLabel(record["Type"], record.get("SubType"), record.get("Name"))
+        raise call.invocation.mismatch(NonDeterminismError(call.id, on_record, flat(call)))
+    try:
+        return await _through(call, await in_virtual_context(call, body), config, described)
+    except NonDeterminismError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        raise call.failure(ChildContextError, call.error_object(error)) from None
+
+
+def flat(call: Call) -> OperationLabel:
+    """What to call a context that is not recorded."""
+    return OperationLabel(call.kind, f"flat {call.subtype}", call.name)
+
+
+async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+    """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
+    what it set in context variables is gone."""
+    return await _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
+
+
+async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+    """The same for a context that is not recorded: its operations are children of the nearest one that is."""
+    return await _inside(call, Scope(call.branch.scope.id, call.branch.scope), body, on_record=False)
+
+
+async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
+    with entered_scope(call.branch.workflow, scope, call.id):
+        if (plugins := call.invocation.plugins) is None:
+            return await _called(call, body)
+        with plugins.user_function(call, recorded=on_record):
+            return await _called(call, body)
+
+
+def _called(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+    if call.subtype in _ISOLATED:
+        return awaitable(body(), _FUNCTION)
+    return isolated(lambda: awaitable(body(), _FUNCTION))
+
+
+async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
+    """What a replay will read, on the first run too."""
+    payload, back = await round_trip(call, config.serializer, value, described)
+    return Ended(back, payload)
+
+
+def _summary(call: Call, value: Any, config: ChildConfig) -> str:
+    return call.sized(copy_context().run(config.summary, value)) if config.summary else ""

@@ -1,0 +1,81 @@
+"""What has to be undone when a workflow fails, and cleaned up when it ends.
+
+A ``finally`` block runs at each suspension. What is registered here runs once, at the logical end of the block, as
+steps: after a crash in the middle the rest is still done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVarTuple
+
+import attrs
+
+from durable_async._arguments import check_function
+from durable_async.errors import ContextMisuseError
+
+Ts = TypeVarTuple("Ts")
+Undo = Callable[[], Coroutine[Any, Any, Any]]
+
+
+@attrs.define(eq=False)
+class Compensations:
+    """What ``ctx.compensations`` returns: ``async with`` it.
+
+    When the block raises, the compensations registered so far run, the last one first. However it ends, the clean-ups
+    run after them, again the last one first. A failed one does not keep the others from running: its error is raised
+    at the end, in an ``ExceptionGroup`` together with the block's own.
+
+    A suspension is no end. Nor is a cancellation, as by a deadline or a failed sibling: put the scope around those.
+    """
+
+    _step: Callable[..., Coroutine[Any, Any, Any]]
+    _compensations: list[Undo] = attrs.field(factory=list[Undo], init=False)
+    _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
+    _was_entered: bool = attrs.field(default=False, init=False)
+
+    def add(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
+        """If the block fails, run ``ctx.step(func, *args, **options)``.
+
+        :raises TypeError: ``func`` cannot be called with ``args``
+        """
+        check_function(func, len(args), "add")
+        self._compensations.append(partial(self._step, func, *args, **options))
+
+    def add_cleanup(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
+        """When the block ends, run ``ctx.step(func, *args, **options)``.
+
+        :raises TypeError: ``func`` cannot be called with ``args``
+        """
+        check_function(func, len(args), "add_cleanup")
+        self._cleanups.append(partial(self._step, func, *args, **options))
+
+    async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise ContextMisuseError(
+                "a scope of compensations was entered twice, which would undo the first block's work once more. What "
+                "ctx.compensations() returns serves one 'async with' block: call ctx.compensations() for each"
+            )
+        self._was_entered = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            return
+        todo = [*reversed(self._compensations)] if error is not None else []
+        failures = [failure for undo in (*todo, *reversed(self._cleanups)) if (failure := await _run(undo)) is not None]
+        if failures:
+            errors = failures if error is None else [error, *failures]
+            raise ExceptionGroup("compensation or clean-up failed", errors) from error
+
+
+async def _run(step: Undo) -> Exception | None:
+    try:
+        await step()
+    except Exception as failure:  # noqa: BLE001 - raised again, once the others have run
+        return failure
+    return None

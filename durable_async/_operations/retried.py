@@ -1,0 +1,43 @@
+"""A block that is attempted as a retry strategy says, with delays that the service keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from durable_async._engine.branches import Scope, entered_scope
+from durable_async._engine.call import Call
+from durable_async._raised import holds
+from durable_async._wire.ids import operation_id
+from durable_async.errors import ContextMisuseError, NonDeterminismError
+from durable_async.retry import StrategyLike, decide
+
+
+async def run_retried(
+    call: Call,
+    body: Callable[[], Awaitable[Any]],
+    strategy: StrategyLike,
+    now: Callable[[], datetime],
+    wait: Callable[[timedelta, str | None], Awaitable[None]],
+) -> Any:
+    """The body of the child context ``call``: attempts of ``body``, and waits between them.
+
+    A replay decides anew from the recorded failures, so the strategy must answer alike to the same error and attempt.
+    The delay is recorded with its wait.
+    """
+    started = now()
+    attempt = 1
+    while True:
+        scope = Scope(call.id, call.branch.scope)
+        try:
+            with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
+                return await body()
+        except Exception as error:
+            if holds(error, (NonDeterminismError, ContextMisuseError)):
+                raise
+            decision = decide(strategy, error, attempt, now() - started)
+            if not decision.should_retry:
+                raise
+        await wait(timedelta(seconds=decision.delay_seconds), call.name and f"{call.name}-backoff-{attempt}")
+        attempt += 1

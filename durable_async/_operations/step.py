@@ -1,0 +1,150 @@
+"""A step: a function whose result is recorded, attempted as its retry strategy says."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable
+from contextvars import copy_context
+from datetime import timedelta
+from typing import Any
+
+from durable_async._callables import is_coroutine_function
+from durable_async._engine.branches import put_in
+from durable_async._engine.call import Call
+from durable_async._engine.isolation import driven
+from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async._operations.values import recorded, round_trip
+from durable_async._raised import holds
+from durable_async._wire.operations import Action
+from durable_async._wire.timestamps import seconds
+from durable_async.config import StepConfig
+from durable_async.errors import (
+    ContextMisuseError,
+    NonDeterminismError,
+    PayloadTooLargeError,
+    SerializationError,
+    StepError,
+    StepInterruptedError,
+    StepTimeoutError,
+)
+from durable_async.serializers import SerializerContext, returns_awaitable
+from durable_async.step_context import StepContext
+
+_NO_LOOP = re.compile(
+    "no running event loop|There is no current event loop in thread|Not currently running on any async"
+)
+"""What asyncio and anyio say to code that needs the running loop."""
+
+
+async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
+    """What ``body`` returns. It is not cut short by a suspension, and can ask for its ``current_step``. It sees the
+    workflow's context variables, and what it sets in them ends with it.
+
+    :param attempt: 1-based
+    :raises StepTimeoutError: it took longer than ``timeout``
+    """
+    if (frontier := call.invocation.frontier) is not None:
+        await call.stop(frontier, Action.START)
+    task = asyncio.current_task()
+    cancelling = task.cancelling() if task is not None else 0  # a TaskGroup that failed may have left it above zero
+    here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
+    plugins = call.invocation.plugins
+    with call.running() if plugins is None else plugins.attempt(call, attempt):
+        context = copy_context()
+        put_in(context, here)
+        try:
+            if timeout is None:
+                return await driven(_run(call, body, abandon=False), context)
+            deadline = asyncio.timeout(timeout.total_seconds())
+            try:
+                async with deadline:
+                    return await driven(_run(call, body, abandon=True), context)
+            except TimeoutError:
+                if deadline.expired():
+                    raise StepTimeoutError(call.name, timeout) from None
+                raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            await call.invocation.exit(error)
+        except asyncio.CancelledError as error:
+            if task is None or task.cancelling() > cancelling:
+                raise
+            # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
+            raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error
+
+
+async def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
+    """Run a function that makes an awaitable on the loop, and any other in a worker thread.
+
+    :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
+    :raises ContextMisuseError: a function that needs the loop ran in a thread, since nothing told so beforehand
+    """
+    if is_coroutine_function(body) or returns_awaitable(body):
+        return await body()
+    try:
+        value = await call.invocation.threads.run(call.invocation.execution_arn, body, abandon=abandon)
+    except RuntimeError as error:
+        if _NO_LOOP.match(str(error)) is None:
+            raise
+        raise ContextMisuseError(
+            f"the body of {call} is no 'async def', so it ran in a worker thread, and what it called needs the event "
+            "loop. Write an 'async def' that awaits it: async def both(): return await asyncio.gather(one(), two())"
+        ) from error
+    return await value if inspect.isawaitable(value) else value
+
+
+_HOPELESS = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
+
+
+async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, described: SerializerContext) -> Any:
+    """Ask the record, do what it says, and ask again, until it has an end."""
+    while True:
+        record = await call.look()
+        match next_action(record, config.semantics):
+            case Return(payload):
+                return await recorded(call, config.serializer, payload, described)
+            case Raise(error):
+                raise call.failure(StepError, error)
+            case Park(until):
+                await call.park(record, until)
+            case Interrupted(attempt):
+                await _end_failed(call, StepInterruptedError(call.id, call.name, attempt), attempt, config)
+            case Run(attempt, start):
+                if start is Start.COMMITTED:
+                    await call.commit(Action.START)
+                elif start is Start.POSTED:
+                    call.post(Action.START)
+                try:
+                    value = await run_attempt(call, body, attempt, config.timeout)
+                    payload, result = await round_trip(call, config.serializer, value, described)
+                    call.sized(payload)
+                except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
+                    await _end_failed(call, error, attempt, config)
+                else:
+                    await call.commit(Action.SUCCEED, Payload=payload)
+                    return result
+
+
+async def _end_failed(call: Call, error: Exception, attempt: int, config: StepConfig) -> None:
+    from durable_async.retry import RetryDecision, decide  # most invocations see no failed attempt
+
+    record = call.invocation.record.get(call.id)  # read after the attempt: when the first one began, nothing was there
+    started = record.get("StartTimestamp") if record else None
+    elapsed = timedelta(seconds=max(0.0, call.invocation.clock() - seconds(started))) if started else timedelta(0)
+    try:
+        decision = (
+            RetryDecision.do_not_retry()
+            if holds(error, _HOPELESS)
+            else copy_context().run(decide, config.retry_strategy, error, attempt, elapsed)
+        )
+    except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be asked again
+        error, decision = broken, RetryDecision.do_not_retry()
+    if decision.should_retry:
+        await call.commit(
+            Action.RETRY,
+            Error=call.error_object(error),
+            StepOptions={"NextAttemptDelaySeconds": decision.delay_seconds},
+        )
+    else:
+        await call.commit(Action.FAIL, Error=call.error_object(error))

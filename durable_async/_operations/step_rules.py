@@ -1,0 +1,83 @@
+"""What a step does next, decided from its record alone.
+
+Pure: no I/O, no clock, no event loop. Each decision about a step's life is made here and nowhere else, and nothing
+here knows whether it is a first run or a replay: the record says it all.
+
+The rows are those of protocol.md, "Steps". Two need a word. A step that is STARTED is run
+again without a second START, for the service refuses one. A PENDING step waits even if its time has passed by our
+clock: the service's clock decides, and tells by making the step READY.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, StepDetails
+from durable_async._wire.timestamps import seconds
+from durable_async.config import StepSemantics
+
+
+class Start(Enum):
+    """What of the START is to be done before the body runs."""
+
+    ON_RECORD = auto()
+    """Nothing, the service has it."""
+    POSTED = auto()
+    """It leaves with the next checkpoint, at the latest with the end of the attempt."""
+    COMMITTED = auto()
+    """The service has accepted it."""
+
+
+@attrs.frozen
+class Run:
+    attempt: int  # 1-based
+    start: Start
+
+
+@attrs.frozen
+class Park:
+    until: float | None  # epoch seconds
+
+
+@attrs.frozen
+class Interrupted:
+    """An at-most-once attempt began and its end is unknown: count it, never run it again."""
+
+    attempt: int
+
+
+@attrs.frozen
+class Return:
+    payload: str | None
+
+
+@attrs.frozen
+class Raise:
+    error: ErrorObject
+
+
+StepAction = Run | Park | Interrupted | Return | Raise
+
+
+def next_action(record: Operation | None, semantics: StepSemantics) -> StepAction:
+    start = Start.COMMITTED if semantics is StepSemantics.AT_MOST_ONCE_PER_RETRY else Start.POSTED
+    if record is None:
+        return Run(1, start)
+    details: StepDetails = record.get("StepDetails") or {}
+    attempt = (details.get("Attempt") or 0) + 1
+    match record["Status"]:
+        case OperationStatus.SUCCEEDED:
+            return Return(details.get("Result"))
+        case OperationStatus.PENDING:
+            due = details.get("NextAttemptTimestamp")
+            return Park(None if due is None else seconds(due))
+        case OperationStatus.READY:
+            return Run(attempt, start)
+        case OperationStatus.STARTED if start is Start.COMMITTED:
+            return Interrupted(attempt)
+        case OperationStatus.STARTED:
+            return Run(attempt, Start.ON_RECORD)
+        case _:  # FAILED, and whatever terminal status the service may invent: the body must not run
+            return Raise(details.get("Error") or {})

@@ -1,0 +1,23 @@
+"""A wait: the service's timer, for which no process has to live."""
+
+from __future__ import annotations
+
+from durable_async._engine.call import Call
+from durable_async._wire.operations import TERMINAL, Action, Operation, WaitDetails
+from durable_async._wire.timestamps import seconds as epoch_seconds
+
+
+async def run_wait(call: Call, seconds: int) -> None:
+    record = await call.look()
+    if record is None:
+        record = await call.commit(Action.START, WaitOptions={"WaitSeconds": seconds})
+    while record is None or record["Status"] not in TERMINAL:
+        await call.park(record, scheduled_end(record))
+        record = await call.look()
+
+
+def scheduled_end(record: Operation | None) -> float | None:
+    """Return when the service will end a wait, in epoch seconds; None if the record does not say."""
+    details: WaitDetails = (record.get("WaitDetails") or {}) if record else {}
+    due = details.get("ScheduledEndTimestamp")
+    return None if due is None else epoch_seconds(due)

@@ -1,0 +1,124 @@
+"""A callback and the step that hands out its id, recorded as one.
+
+The record of the whole keeps the answer's text as it was sent, and of a failure both its kind and the type that it
+brought along: ``durable_async.errors.CallbackFailedError: Rejected``. So the whole tells all that its parts did, and a
+replay needs none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import attrs
+
+from durable_async._engine.call import Call
+from durable_async._operations.callback import answer_of, callback_id_of, read_answer, settled
+from durable_async._operations.child import in_context
+from durable_async._operations.step import run_step
+from durable_async._raised import type_name
+from durable_async._wire.limits import NAME_LENGTH
+from durable_async._wire.operations import (
+    TERMINAL,
+    Action,
+    ContextDetails,
+    ErrorObject,
+    OperationStatus,
+    OperationType,
+    SubType,
+    UpdateDetails,
+)
+from durable_async.config import StepConfig
+from durable_async.errors import (
+    CallbackError,
+    CallbackFailedError,
+    CallbackSubmitterError,
+    CallbackTimeoutError,
+    StepError,
+)
+from durable_async.operation_config import WaitForCallbackConfig
+from durable_async.serializers import SerializerContext
+
+_KINDS = {type_name(kind): kind for kind in (CallbackFailedError, CallbackTimeoutError, CallbackSubmitterError)}
+
+
+class NewCall(Protocol):
+    """Claims the next operation of the running code."""
+
+    def __call__(self, kind: OperationType, subtype: SubType, name: str | None, /) -> Call: ...
+
+
+async def run_wait_for_callback(
+    call: Call,
+    new_call: NewCall,
+    submitter: Callable[[str], Any],
+    config: WaitForCallbackConfig,
+    described: SerializerContext,
+    *,
+    step_config: StepConfig,
+) -> Any:
+    """
+    :param step_config: how the submitter is attempted, as far as ``config`` does not say
+    :raises CallbackError: no answer came, or it was a failure; built from the record, on the first run too"""
+    record = await call.look()
+    if record is None:
+        call.post(Action.START)
+    elif record["Status"] in TERMINAL:
+        details: ContextDetails = record.get("ContextDetails") or {}
+        if record["Status"] != OperationStatus.SUCCEEDED:
+            raise _failure(call, details.get("Error") or {})
+        return await read_answer(call, details.get("Result"), config.serializer, described)
+    attempts = attrs.evolve(
+        step_config, retry_strategy=config.retry_strategy or step_config.retry_strategy, serializer=_Nothing()
+    )
+    try:
+        text = await in_context(call, partial(_answer, call, new_call, submitter, attempts, config))
+    except CallbackError as error:
+        kind = type_name(type(error))
+        error.operation_id = None  # the inner operation: whoever asks for the place is told of the whole
+        recorded = call.error_object(error, named=f"{kind}: {error.error_type}" if error.error_type else kind)
+        await call.commit(Action.FAIL, Error=recorded)
+        raise _failure(call, recorded) from None
+    outcome: UpdateDetails = {"ContextOptions": {"ReplayChildren": False}}
+    if text is not None:
+        outcome["Payload"] = text
+    await call.commit(Action.SUCCEED, **outcome)
+    return await read_answer(call, text, config.serializer, described)
+
+
+async def _answer(
+    call: Call, new_call: NewCall, submitter: Callable[[str], Any], attempts: StepConfig, config: WaitForCallbackConfig
+) -> str | None:
+    callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
+    callback_id = await callback_id_of(callback, config)
+    step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
+    described = SerializerContext(step.invocation.execution_arn, step.id, step.name)
+    try:
+        await run_step(step, partial(submitter, callback_id), attempts, described)
+    except StepError as error:
+        raise CallbackSubmitterError(error.message, error.error_type, error.data, error.stack_trace) from None
+    return answer_of(callback, await settled(callback))
+
+
+def _failure(call: Call, recorded: ErrorObject) -> CallbackError:
+    error = recorded.copy()
+    kind, _, brought = error.pop("ErrorType", "").partition(": ")
+    if brought:
+        error["ErrorType"] = brought
+    return call.failure(_KINDS.get(kind, CallbackFailedError), error)
+
+
+def _inner_name(call: Call, what: str) -> str:
+    return f"{call.name[: NAME_LENGTH - len(what) - 1]} {what}" if call.name else what
+
+
+class _Nothing:
+    """What the submitter returns is of no use to anybody, and may be anything."""
+
+    def serialize(self, value: Any, context: SerializerContext) -> str:
+        del value, context
+        return "null"
+
+    def deserialize(self, text: str, context: SerializerContext) -> None:
+        del text, context

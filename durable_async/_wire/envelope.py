@@ -1,0 +1,50 @@
+"""What an invocation of a durable function gets, and what it answers.
+
+Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are those that Lambda sends and takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Required, TypedDict, cast
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject, Operation
+
+
+@attrs.frozen
+class Envelope:
+    """The input of one invocation.
+
+    :ivar operations: the first part of the record, as it came
+    :ivar next_marker: where it goes on, None if this is all
+    :ivar updated_ids: of the operations that changed since the handler was last told. Older services don't say
+    """
+
+    execution_arn: str
+    token: str
+    operations: list[Operation]
+    next_marker: str | None
+    updated_ids: list[str]
+
+
+def read_envelope(event: object) -> Envelope | None:
+    """The envelope in an invocation's event, or None if the event is not one of a durable invocation."""
+    if not isinstance(event, Mapping):
+        return None
+    members = cast("Mapping[str, Any]", event)
+    arn, token = members.get("DurableExecutionArn"), members.get("CheckpointToken")
+    if not (isinstance(arn, str) and arn and isinstance(token, str) and token):
+        return None
+    state: Mapping[str, Any] = members.get("InitialExecutionState") or {}
+    updated_ids: list[str] = members.get("UpdatedOperationIds") or []
+    return Envelope(arn, token, state.get("Operations") or [], state.get("NextMarker") or None, updated_ids)
+
+
+class Output(TypedDict, total=False):
+    """The answer of one invocation. An empty ``Result`` says that the result was checkpointed."""
+
+    Status: Required[Literal["SUCCEEDED", "FAILED", "PENDING"]]
+    Result: str
+    Error: ErrorObject

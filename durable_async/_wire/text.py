@@ -1,0 +1,79 @@
+"""Whether two texts are the same JSON value."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from durable_async._wire.operations import OperationUpdate
+
+_FRAME = 400  # bytes of an update besides its name, payload and error: member names, two ids, options
+
+
+def wire_size(update: OperationUpdate) -> int:
+    """Upper bound of the bytes of an update in a checkpoint request.
+
+    A payload is JSON within JSON: its quotes are escaped, and what is not ASCII takes six bytes a character or more.
+    """
+    size = _FRAME + 2 * len(update.get("Name", ""))
+    payload = update.get("Payload")
+    if payload is not None:
+        size += len(encode_basestring_ascii(payload))
+    error = update.get("Error")
+    if error is not None:
+        size += sum(
+            len(encode_basestring_ascii(text))
+            for text in (
+                error.get("ErrorType", ""),
+                error.get("ErrorMessage", ""),
+                error.get("ErrorData", ""),
+                *error.get("StackTrace", ()),
+            )
+        )
+    return size
+
+
+def utf8_size(text: str) -> int:
+    """Bytes of ``text`` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def is_same_json(text: str, other: str) -> bool:
+    """Whether both texts say the same: members of objects in any order, numbers by their value, any white space.
+
+    ``1`` is ``1.0`` and ``10e-1``, but not ``true``. All digits of a number count. Texts that are not JSON, or nested
+    too deeply to be read, are the same only if they are equal.
+    """
+    if text == other:
+        return True
+    try:
+        return _is_same(_read(text), _read(other))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _number(digits: str) -> object:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # an exponent that no Decimal can have
+        return "number", digits
+
+
+_read = json.JSONDecoder(parse_float=_number).decode
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    kind = _kind(value)
+    if kind is not _kind(other):  # of numbers; a bool is none
+        return bool not in (kind, _kind(other)) and bool(value == other)
+    if kind is dict:
+        return value.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in value.items())
+    if kind is list:
+        return len(value) == len(other) and all(map(_is_same, value, other))
+    return bool(value == other)
+
+
+def _kind(value: object) -> type[object]:
+    return type(value)

@@ -1,0 +1,32 @@
+"""What the converter's hooks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from cattrs import Converter
+
+from durable_async.serializers._json.tree import SCALARS, Misfit, class_name, is_array, is_object, kind_name, type_name
+
+Read: TypeAlias = Callable[[Any, Any], Any]
+"""``read(tree, declared)``: the value."""
+Write: TypeAlias = Callable[[Any], Any]
+"""``write(value)``: the tree."""
+
+
+class UnexpectedError(ValueError):
+    """A tree is not what a type is read from. Tells no values."""
+
+    def __init__(self, declared: Any, tree: object) -> None:
+        super().__init__(f"expected {type_name(declared)}, found {kind_name(tree)}")
+
+
+def misfit(converter: Converter, value: Any, declared: Any) -> Any:
+    """What to write for a value that is not of the declared type.
+
+    Plain JSON may stand for any type, for that is what it is read from; anything else may not.
+    """
+    if type(value) in SCALARS or is_array(value) or is_object(value):
+        return converter.unstructure(value)
+    return Misfit(class_name(value), declared)

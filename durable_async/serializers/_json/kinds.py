@@ -1,0 +1,175 @@
+"""What a type looks like in JSON."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from pathlib import PurePath
+from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints, is_typeddict
+from uuid import UUID
+
+import attrs
+
+from durable_async.serializers._json.tree import SCALARS, Kinds, kind_of
+
+_TEXTS = (datetime, date, time, timedelta, Decimal, UUID, PurePath, bytes, bytearray)
+_ANYTHING: Kinds = SCALARS | {list, dict}
+_NONE: Kinds = frozenset((type(None),))
+_OBJECT: Kinds = frozenset((dict,))
+_ARRAY: Kinds = frozenset((list,))
+_TEXT: Kinds = frozenset((str,))
+_PLAIN: frozenset[Any] = frozenset((None, type(None), bool, int, str, list, dict, Any, object))
+
+
+def kinds(declared: Any) -> Kinds:
+    """The classes of the trees that values of this type are written as."""
+    declared = bare(declared)
+    if declared is None:
+        return _NONE
+    if is_union(declared):
+        return _any_of(get_args(declared))
+    cls = class_of(declared)
+    if cls is Literal:
+        return _any_of(kind_of(value) for value in get_args(declared))
+    return _class_kinds(cls) if isinstance(cls, type) else _ANYTHING
+
+
+def _any_of(declared: Iterable[Any]) -> Kinds:
+    return frozenset[type[Any]]().union(*map(kinds, declared))
+
+
+def _class_kinds(cls: type[Any]) -> Kinds:
+    if issubclass(cls, Enum):
+        return _any_of(kind_of(member.value) for member in cls)
+    if has_fields(cls) or is_typeddict(cls) or issubclass(cls, Mapping) or is_model(cls):
+        return _OBJECT
+    if issubclass(cls, _TEXTS):
+        return _TEXT
+    for scalar in (bool, int, float, str, type(None)):
+        if issubclass(cls, scalar):
+            return frozenset((scalar,))
+    return _ARRAY if issubclass(cls, Collection) or cls is Iterable else _ANYTHING
+
+
+# --- what is decided once per type ---
+
+
+def comes_back_plain(declared: Any) -> bool:
+    """Whether plain JSON of this type is written as it is, and read as what it was.
+
+    Not of a ``float``, where an int of more digits than it can hold may stand.
+    """
+    return _asked_once(_comes_back_plain, declared, otherwise=False)
+
+
+def may_hold_decimal(declared: Any) -> bool:
+    """Whether a ``Decimal`` may be in values of this type, so that all digits of a number count."""
+    return _asked_once(_may_hold_decimal, declared, otherwise=True)
+
+
+def _asked_once(question: Callable[[Any], bool], declared: Any, *, otherwise: bool) -> bool:
+    try:
+        return question(declared)
+    except TypeError:  # not hashable, as Annotated[int, []] is: ask again each time what is always right
+        return otherwise
+
+
+@cache
+def _comes_back_plain(declared: Any) -> bool:
+    declared = bare(declared)
+    if declared in _PLAIN:
+        return True
+    arguments = get_args(declared)
+    if is_union(declared):
+        arguments = tuple(each for each in arguments if each is not type(None))
+        return len(arguments) == 1 and _comes_back_plain(arguments[0])
+    cls = class_of(declared)
+    if cls is dict:
+        return bare(arguments[0]) is str and _comes_back_plain(arguments[1])
+    return cls is list and _comes_back_plain(arguments[0])
+
+
+@cache
+def _may_hold_decimal(declared: Any) -> bool:
+    return _mentions_decimal(declared, set())
+
+
+def _mentions_decimal(declared: Any, seen: set[Any]) -> bool:
+    declared = bare(declared)
+    if declared in seen:
+        return False
+    seen.add(declared)
+    cls = class_of(declared)
+    inner = [*get_args(declared)]
+    if isinstance(cls, type):
+        if issubclass(cls, Decimal):
+            return True
+        try:
+            inner += _field_types(cls)
+        except NameError:  # imported for type checkers only
+            return True
+    return cls is not Literal and any(_mentions_decimal(each, seen) for each in inner)
+
+
+def _field_types(cls: Any) -> Iterable[Any]:
+    if is_model(cls):
+        return [field.annotation for field in cls.model_fields.values()]
+    if has_fields(cls) or is_typeddict(cls) or is_namedtuple(cls):
+        return get_type_hints(cls, include_extras=True).values()
+    return ()
+
+
+def bare(declared: Any) -> Any:
+    """A type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
+    while True:
+        if get_origin(declared) in (Annotated, Final):
+            declared = get_args(declared)[0]
+        elif isinstance(declared, NewType):
+            declared = declared.__supertype__
+        elif type(declared).__name__ == "TypeAliasType":
+            declared = declared.__value__
+        else:
+            return declared
+
+
+def class_of(declared: Any) -> Any:
+    """``list`` of ``list[int]``; a type without arguments is its own."""
+    return get_origin(declared) or declared
+
+
+def is_union(declared: Any) -> bool:
+    return get_origin(declared) in (Union, types.UnionType)
+
+
+def has_fields(declared: Any) -> bool:
+    """Whether it is an attrs class or a dataclass, or a generic one with its arguments."""
+    cls = class_of(declared)
+    return isinstance(cls, type) and (attrs.has(cls) or is_dataclass(cls))
+
+
+def is_model(declared: Any) -> bool:
+    """Whether it is a pydantic model: told by its methods, so that pydantic need not be there."""
+    return isinstance(declared, type) and hasattr(declared, "model_validate_json") and hasattr(declared, "model_dump")
+
+
+def is_namedtuple(declared: Any) -> bool:
+    return isinstance(declared, type) and _is_a(declared, tuple) and hasattr(declared, "_fields")
+
+
+def is_array(declared: Any) -> bool:
+    cls = class_of(declared)
+    return isinstance(cls, type) and not _is_a(cls, Enum) and kinds(declared) == _ARRAY
+
+
+def is_mapping(declared: Any) -> bool:
+    cls = class_of(declared)
+    return isinstance(cls, type) and _is_a(cls, Mapping) and not is_typeddict(cls)
+
+
+def _is_a(cls: type[Any], base: type[Any]) -> bool:
+    return issubclass(cls, base)

@@ -1,0 +1,1 @@
+"""The functions that a service invokes: in this process, in worker processes, in other servers."""

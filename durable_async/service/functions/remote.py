@@ -1,0 +1,198 @@
+"""Functions that an HTTP server runs: Lambda's Invoke endpoint, as containers with a Lambda runtime have it.
+
+The runtime interface emulator, which AWS's base images bring along, decides what is read here:
+
+- it takes one invocation at a time, and a second one ends it, also if nobody waits for the first any more
+- that a function failed is told by the body alone; only a process that died, and an answer that is too large, have
+  another status than 200
+- when its own timeout is over it answers with a sentence instead of JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from io import BytesIO
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import quote, urlsplit
+
+import attrs
+from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    ServerTimeoutError,
+    TCPConnector,
+)
+
+from durable_async._wire.operations import ErrorObject
+from durable_async.service.functions.base import InvocationFailed, InvocationRequest, failure, within_deadline
+from durable_async.service.functions.worker_process import ANSWER_BYTES, too_large
+from durable_async.service.parsing import NotReadable, loads, read
+
+_CONNECT_SECONDS = 10.0
+_QUOTED_BYTES = 200  # of an answer that is not understood
+_TENANT_CHARACTERS = "._:/=+-@ "  # besides letters and digits; what Lambda allows
+_ERROR_MEMBERS = frozenset({"errorType", "errorMessage", "stackTrace", "trace", "requestId", "cause"})
+_TIMED_OUT = b"Task timed out after "
+
+
+class RemoteFunctions:
+    """The functions of other servers, and the session by which they are invoked. Used with ``async with``, around the
+    service that they are registered with.
+
+    :param most: invocations of one server at once. More than one only for a server that is not the emulator
+    """
+
+    def __init__(self, *, most: int = 1) -> None:
+        self._most = most
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._session = ClientSession(
+            # A connection that an idle server closed would look like a function that died.
+            connector=TCPConnector(limit=0, force_close=True),
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    def function(self, url: str, *, durable: bool = True, name: str = "function") -> RemoteFunction:
+        """
+        :param url: of the server, as ``http://127.0.0.1:9000``
+        :param durable: False: an ordinary function, which gets its caller's event
+        :param name: by which the server knows it; the emulator knows no other than this
+        :raises ValueError: no URL of a server
+        """
+        if not _is_server(url):
+            raise ValueError(f"{url!r} is no URL of a server, as http://HOST:PORT")
+        base = url.rstrip("/")
+        turn = self._turns.setdefault(base, asyncio.Semaphore(self._most))
+        return RemoteFunction(
+            f"{base}/2015-03-31/functions/{quote(name, safe='')}/invocations", durable, self._session, turn
+        )
+
+
+@attrs.frozen
+class RemoteFunction:
+    """A function at ``url``. Made by :meth:`RemoteFunctions.function`.
+
+    It fails with ``Runtime.ExitError`` if the connection breaks before the answer is complete. A server that cannot
+    be reached is no crash of the function, ``Remote.Unreachable``; and ``Remote.UnexpectedAnswer`` is an answer that
+    no Lambda runtime gives.
+    """
+
+    url: str
+    durable: bool
+    _session: ClientSession
+    _turn: asyncio.Semaphore
+    memory: None = None  # nobody knows what a server keeps
+
+    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+        """Cancelling this, or the deadline, closes the connection; the server may run the function to its end."""
+        body = BytesIO(json.dumps(event).encode())  # a file, for aiohttp warns of large bodies that are none
+        post = self._session.post
+        try:
+            async with (
+                within_deadline(request),
+                self._turn,
+                post(self.url, data=body, headers=_headers(request), allow_redirects=False) as response,
+            ):
+                return await read(partial(_answer, response), await _read(response))
+        except (ClientConnectorError, ServerTimeoutError) as error:
+            raise failure("Remote.Unreachable", request, str(error)) from None
+        except ClientResponseError as error:
+            raise failure("Remote.UnexpectedAnswer", request, f"{self.url} did not answer in HTTP: {error}") from None
+        except (ClientConnectionError, ClientPayloadError) as error:
+            raise failure("Runtime.ExitError", request, f"{self.url} ended before it answered: {error}") from None
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # refuses what is no number
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(mark in url for mark in "@?#")
+
+
+def _headers(request: InvocationRequest) -> dict[str, str]:
+    headers = {
+        "Content-Type": "application/json",
+        "X-Amzn-RequestId": request.request_id,
+        "Lambda-Runtime-Invoked-Function-Arn": request.function_arn,
+    }
+    if request.deadline_ms is not None:
+        headers["Lambda-Runtime-Deadline-Ms"] = str(request.deadline_ms)
+    if request.tenant_id is not None:
+        headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=_TENANT_CHARACTERS)
+    return headers
+
+
+async def _read(response: ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES:
+            raise InvocationFailed(too_large(len(body)))
+    return bytes(body)
+
+
+def _answer(response: ClientResponse, body: bytes) -> Any:
+    """The function's result.
+
+    :raises InvocationFailed: it failed, or this is no answer of a Lambda runtime
+    """
+    try:
+        value = loads(body)
+    except NotReadable:
+        if body.startswith(_TIMED_OUT):
+            raise InvocationFailed({"ErrorType": "Sandbox.Timedout", "ErrorMessage": _quoted(body)}) from None
+        raise _unexpected(response, body) from None
+    failed = "X-Amz-Function-Error" in response.headers
+    if (error := _error(value, failed=failed)) is not None:
+        raise InvocationFailed(error)
+    if failed or response.status != 200:
+        raise _unexpected(response, body)
+    return value
+
+
+def _unexpected(response: ClientResponse, body: bytes) -> InvocationFailed:
+    message = f"{response.url} answered with status {response.status} and {_quoted(body)!r}"
+    return InvocationFailed({"ErrorType": "Remote.UnexpectedAnswer", "ErrorMessage": message})
+
+
+def _quoted(body: bytes) -> str:
+    return body[:_QUOTED_BYTES].decode(errors="replace")
+
+
+def _error(answer: Any, *, failed: bool) -> ErrorObject | None:
+    """The error, if ``answer`` is one as the runtimes report it: the stack is ``trace`` in that of Node.js, and has
+    objects in that of Go.
+
+    :param failed: a header says so, and a result cannot look like an error by chance
+    """
+    if not isinstance(answer, dict):
+        return None
+    members = cast("dict[str, Any]", answer)
+    if "errorType" not in members or not (failed or members.keys() <= _ERROR_MEMBERS):
+        return None
+    error = ErrorObject(ErrorType=str(members["errorType"]), ErrorMessage=str(members.get("errorMessage", "")))
+    match members.get("stackTrace") or members.get("trace"):
+        case [*lines]:
+            error["StackTrace"] = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        case _:
+            pass
+    return error

@@ -1,0 +1,269 @@
+"""A worker's side: a process that runs functions, one invocation at a time, in its main thread.
+
+``python -m durable_async.service.functions.worker_process FD`` serves the socket ``FD`` until its other end is
+closed. A message is four bytes of length, most significant first, and that much JSON. Standard output and error are
+the functions' own: nothing of the protocol goes there.
+
+- what an invocation wrote to them has left this process when its answer leaves
+- when the server is gone this process ends, in the middle of a handler too
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import resource
+import select
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from operator import attrgetter
+from typing import Any, cast
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject
+from durable_async.service.functions.base import InvocationRequest, LambdaContext, error_object
+from durable_async.service.functions.modules import load_module
+
+HEADER_BYTES = 4
+ANSWER_BYTES = 6 * 1024 * 1024 + 100  # of a function's answer; what Lambda lets through
+FRAME_BYTES = ANSWER_BYTES + 1024
+"""Of a reply. The server reads no larger one, and ends the worker that announces it."""
+
+_TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it found its credentials and endpoint
+
+
+@attrs.frozen
+class Target:
+    """Where a function is found: an attribute of a module, or the entry ``key`` of a mapping that is one.
+
+    :ivar module: its name, or the path of a file that ends in ``.py``
+    """
+
+    module: str
+    attribute: str
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.attribute}" + ("" if self.key is None else f"[{self.key!r}]")
+
+
+class LoadError(Exception):
+    """There is no function at a target. Its arguments: Lambda's type of this error, and a sentence."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+def frame(body: bytes) -> bytes:
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+class LineStream(TextIOWrapper):
+    """Writes whole lines: ``print`` writes a line and its end apart, and no other thread's may come between."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
+        self._begun = threading.local()
+
+    def write(self, text: str, /) -> int:
+        whole, end, begun = text.rpartition("\n")
+        if end:
+            super().write(self._take_begun() + whole + end)
+        self._begun.text = self._take_begun() + begun
+        return len(text)
+
+    def flush(self) -> None:
+        if begun := self._take_begun():
+            super().write(begun)
+        super().flush()
+
+    def _take_begun(self) -> str:
+        begun: str = getattr(self._begun, "text", "")
+        self._begun.text = ""
+        return begun
+
+
+class LambdaJsonFormatter(logging.Formatter):
+    """Records as Lambda's JSON log format: one object a line, each extra a top-level member of it."""
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        members: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in self._OWN}
+        members |= {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            error = error_object(record.exc_info[1])
+            members |= {
+                "errorType": error.get("ErrorType"),
+                "errorMessage": error.get("ErrorMessage"),
+                "stackTrace": error.get("StackTrace"),
+            }
+        return json.dumps(members, default=str, skipkeys=True)
+
+
+def find(target: Target) -> Any:
+    """What stands at ``target``: a function, or a mapping of functions if it has no key.
+
+    :raises LoadError: the module cannot be imported, or there is no such thing in it
+    """
+    try:
+        module = load_module(target.module)
+    except Exception as error:
+        if not (isinstance(error, ModuleNotFoundError) and error.name == target.module):
+            traceback.print_exc()  # the fault is inside the module: show where
+        reason = f"{type(error).__name__}: {error}"
+        raise LoadError("Runtime.ImportModuleError", f"Unable to import module '{target.module}': {reason}") from error
+    try:
+        found = attrgetter(target.attribute)(module)
+        return found if target.key is None else found[target.key]
+    except (AttributeError, LookupError, TypeError):
+        raise LoadError("Runtime.HandlerNotFound", f"There is no {target}") from None
+
+
+def functions_of(mapping: Target) -> dict[str, bool]:
+    """The names in a mapping of functions, and whether the function is durable.
+
+    :raises LoadError: as :func:`find`, or it is no such mapping
+    """
+    found = find(mapping)
+    if not isinstance(found, Mapping):
+        raise LoadError("Runtime.HandlerNotFound", f"{mapping} is no mapping of functions")
+    entries = cast("Mapping[str, Any]", found)
+    return {name: _is_durable(attrs.evolve(mapping, key=name), entry) for name, entry in entries.items()}
+
+
+def is_durable(function: Target) -> bool:
+    """:raises LoadError: as :func:`find`, or it is no function"""
+    return _is_durable(function, find(function))
+
+
+def _is_durable(target: Target, found: Any) -> bool:
+    if not callable(found):
+        raise LoadError("Runtime.HandlerNotFound", f"{target} is no function, it is {found!r:.60}")
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError:
+        said = f"{target} cannot be called as function(event, context): give it these two parameters"
+        hint = ", and make it durable with @durable_execution if it is a workflow"
+        raise LoadError("Runtime.HandlerNotFound", said + hint) from None
+    except ValueError:
+        pass  # made in C, without a signature: its calls will tell
+    return getattr(found, "durable", False) is True
+
+
+def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, Any]:
+    """Run a function once. What it returned, or how it failed.
+
+    :raises LoadError: as :func:`find`
+    """
+    function = find(target)
+    try:
+        result = function(event, LambdaContext.of(request))
+        if inspect.isawaitable(result):
+            result = asyncio.run(_wait_for(result))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this invocation's failure
+        return {"error": error_object(error)}
+    return {"result": result}
+
+
+async def _wait_for(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def answer(message: dict[str, Any]) -> dict[str, Any]:
+    """What to reply to one message of the server."""
+    try:
+        match message:
+            case {"functions of": mapping}:
+                return {"durable": functions_of(Target(**mapping))}
+            case {"is durable": function}:
+                return {"durable": is_durable(Target(**function))}
+            case {"invoke": target, "event": event, "request": request}:
+                return invoke(Target(**target), event, InvocationRequest(**request))
+            case _:
+                raise ValueError(f"the server sent {sorted(message)}, which this worker does not know")
+    except LoadError as error:
+        return {"refused": error.args}
+
+
+def too_large(size: int) -> ErrorObject:
+    return ErrorObject(
+        ErrorType="Function.ResponseSizeTooLarge",
+        ErrorMessage=f"Response payload size ({size} bytes) exceeded maximum allowed payload size "
+        f"({ANSWER_BYTES} bytes).",
+    )
+
+
+def encode(reply: dict[str, Any]) -> bytes:
+    """``reply`` as JSON in UTF-8; a result that cannot be that, or is too large, becomes an error."""
+    try:
+        encoded = _json(reply).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        if "error" in reply:  # a lone surrogate in its text
+            encoded = _json(reply).encode(errors="replace")
+        else:
+            message = f"Unable to marshal response: {error}"
+            failure = ErrorObject(ErrorType="Runtime.MarshalError", ErrorMessage=message)
+            encoded = _json({"error": failure}).encode(errors="replace")
+    if len(encoded) <= FRAME_BYTES:
+        return encoded
+    return _json({"error": too_large(len(encoded))}).encode()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer one message after another, until the server closes the channel."""
+    with channel, channel.makefile("rb") as received:
+        while header := received.read(HEADER_BYTES):
+            reply = encode(answer(json.loads(received.read(int.from_bytes(header, "big")))) | {"memory": _memory()})
+            sys.stdout.flush()
+            sys.stderr.flush()
+            channel.sendall(frame(reply))
+
+
+def _memory() -> int:
+    """The most bytes that this process has had resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _end_with(channel: socket.socket) -> None:
+    poll = select.poll()
+    poll.register(channel, 0)  # no event but that the other end is closed
+    poll.poll()
+    os._exit(1)
+
+
+def main() -> None:
+    fd = int(sys.argv[1])
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the functions' own children must not hold it open
+    channel = socket.socket(fileno=fd)
+    threading.Thread(target=_end_with, args=(channel,), daemon=True, name="durable-async-server-watch").start()
+    sys.stdout, sys.stderr = LineStream(1), LineStream(2)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LambdaJsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for talkative in _TALKATIVE:  # before the functions' modules, which may want to hear them
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    serve(channel)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The border: a request in, its answer out, and no error crosses it as anything else. Servers are shells around it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import attrs
+
+from durable_async.service.http import calls, shapes
+from durable_async.service.http.access import Access
+from durable_async.service.http.answer import AccessDeniedError, Answer, UnknownOperationError, error_answer
+from durable_async.service.http.bodies import Bodies
+from durable_async.service.http.calls import Call, invoke
+from durable_async.service.http.routes import Operation, Route, route
+from durable_async.service.model.errors import ApiError, InvalidParameterValueError, StoreError
+from durable_async.service.runtime.api import EVENT_BYTES, LambdaApi
+
+logger: logging.Logger = logging.getLogger("durable_async.service")
+
+BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
+"""Of a checkpoint: six MiB is the largest payload, six bytes the longest escape of a character of it in JSON."""
+
+_OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # a callback's answer has 1 MiB, and an error as many; escaped
+_MOST_BYTES = {Operation.INVOKE: EVENT_BYTES, Operation.CHECKPOINT: BODY_BYTES}
+
+CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
+    Operation.INVOKE: invoke,
+    Operation.LIST_FUNCTIONS: calls.list_functions,
+    Operation.CHECKPOINT: calls.checkpoint,
+    Operation.GET_STATE: calls.get_state,
+    Operation.GET: calls.get,
+    Operation.GET_HISTORY: calls.get_history,
+    Operation.LIST: calls.list_executions,
+    Operation.STOP: calls.stop,
+    Operation.PAUSE: calls.pause,
+    Operation.RESUME: calls.resume,
+    Operation.DELETE: calls.delete,
+    Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
+    Operation.CALLBACK_FAILURE: calls.callback_failed,
+    Operation.CALLBACK_HEARTBEAT: calls.callback_heartbeat,
+}
+
+
+@attrs.frozen
+class Request:
+    """A request, whatever server it came through.
+
+    :ivar path: as it came, percent-encoded
+    :ivar query: likewise, without the question mark
+    :ivar headers: names in lower case; bytes of values that are no UTF-8 are surrogates
+    :ivar peer: the address of the other end, see :meth:`Access.refusal <durable_async.service.http.access.Access>`
+    :ivar chunks: the body, once. It raises OSError if it ends early
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    peer: str | None
+    chunks: Callable[[], AsyncIterator[bytes]]
+
+
+@attrs.frozen
+class Border:
+    """What stands between a server and the API: who may call, what is read, and what an error looks like."""
+
+    api: LambdaApi
+    access: Access
+    bodies: Bodies = attrs.field(factory=Bodies)
+
+    async def answer(self, request: Request) -> Answer:
+        """Do what ``request`` asks for. Raises nothing; what is not the caller's fault is told in the log alone.
+
+        The log names the operation and nothing that the caller sent: paths hold callback ids, which are capabilities.
+        """
+        found: Route | None = None
+        try:
+            found = self._admit(request)
+            return await self._call(found, request)
+        except StoreError as error:
+            logger.error("%s failed: %s", _named(found), error)  # noqa: TRY400 - it says all
+            return error_answer(StoreError("The service cannot use its store. Its log says why."))
+        except ApiError as error:
+            return error_answer(error)
+        except Exception:
+            logger.exception("%s failed", _named(found))
+            return error_answer(ApiError("The service failed. Its log says why."))
+
+    def _admit(self, request: Request) -> Route:
+        if reason := self.access.refusal(request.headers, request.peer):
+            raise AccessDeniedError(reason)
+        found = route(request.method, request.path)
+        if found is None:
+            what = f"{request.method[:32]} {request.path[:256]}"
+            raise UnknownOperationError(f"{what} is no operation of this service.")
+        return found
+
+    async def _call(self, found: Route, request: Request) -> Answer:
+        query = shapes.query(request.query)
+        if request.headers.get("content-encoding", "identity").lower() not in {"identity", ""}:
+            raise InvalidParameterValueError("The body has a Content-Encoding; send it without.")
+        most = _MOST_BYTES.get(found.operation, _OTHER_BYTES)
+        body = await self.bodies.read(request.chunks(), request.headers.get("content-length"), most)
+        return await CALLS[found.operation](self.api, Call(found.parameter, request.headers, query, body))
+
+
+def _named(found: Route | None) -> str:
+    return "A request" if found is None else str(found.operation)

@@ -1,0 +1,240 @@
+"""What became of an execution, from its history alone.
+
+A history holds every result, so the state can be derived from it, and an execution can be looked into, or replayed,
+where its service is not at hand. What a history does not hold:
+
+- that a step is READY: the step shows as PENDING, with the time at which it became ready;
+- heartbeats: a callback's ``heartbeat_due_ms`` is that of its start;
+- whether a completed context was recorded with ``ReplayChildren``. Its result tells that it must have been: there is
+  none, it is the summary of a batch, or no JSON. A summary of the user's own that is JSON passes for the result;
+- what a chained invoke asked for, besides its events, and an outcome not told yet;
+- that a pause was requested and is not effective; how a pause moved the timeout;
+- what is the invocation's: whether one runs, its token, what the handler has seen, when a failed one is tried again.
+
+Source: protocol.md, "History"; the transitions are those of ``machine.updates`` and ``machine.progress``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async.errors import HistoryError
+from durable_async.service.machine.execution import ExecutionStatus
+from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.model.history import CLOSING, Event, EventType
+
+Status = OperationStatus
+
+
+@attrs.frozen
+class DerivedExecution:
+    """
+    :ivar operations: in the order in which they began; the first is the EXECUTION operation
+    :ivar answered: its handler closed it. False if it is open, or time, a stop or a failing invocation closed it
+    :ivar latest_ms: of the last event
+    """
+
+    id: str
+    name: str
+    input: str
+    timeout_seconds: int
+    started_ms: int
+    latest_ms: int
+    status: ExecutionStatus
+    operations: list[OperationRecord]
+    ended_ms: int | None = None
+    result: str | None = None
+    error: ErrorObject | None = None
+    answered: bool = False
+
+
+def derive(events: Iterable[Event]) -> DerivedExecution:
+    """The execution as it stood after the last of ``events``.
+
+    :param events: the first so many of a history, in their order, with their data
+    :raises HistoryError: they are not; the message says why
+    """
+    history = list(events)
+    if not history or history[0].type is not EventType.EXECUTION_STARTED:
+        raise HistoryError("the history does not begin with ExecutionStarted")
+    for number, event in enumerate(history, 1):
+        if event.id != number:
+            raise HistoryError(f"event {number} is missing, or there twice")
+    return _Derivation(history[0]).through(history)
+
+
+_OPERATIONS = {
+    EventType.CONTEXT_STARTED: (OperationType.CONTEXT, Status.STARTED),
+    EventType.CONTEXT_SUCCEEDED: (OperationType.CONTEXT, Status.SUCCEEDED),
+    EventType.CONTEXT_FAILED: (OperationType.CONTEXT, Status.FAILED),
+    EventType.STEP_STARTED: (OperationType.STEP, Status.STARTED),
+    EventType.STEP_SUCCEEDED: (OperationType.STEP, Status.SUCCEEDED),
+    EventType.STEP_FAILED: (OperationType.STEP, Status.FAILED),
+    EventType.WAIT_STARTED: (OperationType.WAIT, Status.STARTED),
+    EventType.WAIT_SUCCEEDED: (OperationType.WAIT, Status.SUCCEEDED),
+    EventType.WAIT_CANCELLED: (OperationType.WAIT, Status.CANCELLED),
+    EventType.CALLBACK_STARTED: (OperationType.CALLBACK, Status.STARTED),
+    EventType.CALLBACK_SUCCEEDED: (OperationType.CALLBACK, Status.SUCCEEDED),
+    EventType.CALLBACK_FAILED: (OperationType.CALLBACK, Status.FAILED),
+    EventType.CALLBACK_TIMED_OUT: (OperationType.CALLBACK, Status.TIMED_OUT),
+    EventType.CHAINED_INVOKE_STARTED: (OperationType.CHAINED_INVOKE, Status.STARTED),
+    EventType.CHAINED_INVOKE_SUCCEEDED: (OperationType.CHAINED_INVOKE, Status.SUCCEEDED),
+    EventType.CHAINED_INVOKE_FAILED: (OperationType.CHAINED_INVOKE, Status.FAILED),
+    EventType.CHAINED_INVOKE_TIMED_OUT: (OperationType.CHAINED_INVOKE, Status.TIMED_OUT),
+    EventType.CHAINED_INVOKE_STOPPED: (OperationType.CHAINED_INVOKE, Status.STOPPED),
+}
+"""What an event says of its operation, but for a step that is going to be attempted again."""
+
+_EXECUTION = {
+    EventType.EXECUTION_SUCCEEDED: ExecutionStatus.SUCCEEDED,
+    EventType.EXECUTION_FAILED: ExecutionStatus.FAILED,
+    EventType.EXECUTION_TIMED_OUT: ExecutionStatus.TIMED_OUT,
+    EventType.EXECUTION_STOPPED: ExecutionStatus.STOPPED,
+    EventType.EXECUTION_PAUSED: ExecutionStatus.PAUSED,
+    EventType.EXECUTION_RESUMED: ExecutionStatus.RUNNING,
+}
+
+
+class _Derivation:
+    """The state after the events so far."""
+
+    def __init__(self, started: Event) -> None:
+        self._started = started
+        self._root = OperationRecord(
+            id=started.operation_id or "",
+            type=OperationType.EXECUTION,
+            sequence=0,
+            start_ms=started.at_ms,
+            name=started.name,
+            result=started.details.get("Input"),
+        )
+        self._by_id = {self._root.id: self._root}  # in the order in which they began
+        self._status = ExecutionStatus.RUNNING
+        self._closing: Event | None = None
+        self._answered = False
+
+    def through(self, history: list[Event]) -> DerivedExecution:
+        before = history[0]
+        for event in history[1:]:
+            if event.type in _OPERATIONS:
+                self._take(event, *_OPERATIONS[event.type])
+            elif event.type in _EXECUTION:
+                self._status = _EXECUTION[event.type]
+                if event.type in CLOSING:
+                    self._close(event, before)
+            before = event
+        return self._derived(before)
+
+    def _take(self, event: Event, kind: OperationType, status: Status) -> None:
+        operation = self._operation(event, kind)
+        details = event.details
+        operation.status = status
+        if operation.ended:
+            operation.end_ms = event.at_ms
+        match kind, status:
+            case OperationType.STEP, Status.STARTED:
+                operation.error = operation.due_ms = None  # the state of a condition stays
+            case OperationType.STEP, _:
+                _end_attempt(operation, event)
+            case OperationType.WAIT, Status.STARTED:
+                operation.duration = _required(event, "Duration")
+                operation.due_ms = _required(event, "ScheduledEndTimestamp")
+            case OperationType.CALLBACK, Status.STARTED:
+                _start_callback(operation, event)
+            case OperationType.WAIT, _:
+                pass  # what is said with a cancellation is only in the history
+            case _:
+                operation.result, operation.error = details.get("Result"), details.get("Error")
+        if kind is OperationType.CONTEXT and status is Status.SUCCEEDED:
+            operation.replay_children = _replays_children(operation)
+
+    def _operation(self, event: Event, kind: OperationType) -> OperationRecord:
+        operation_id = event.operation_id or ""
+        operation = self._by_id.get(operation_id)
+        if operation is None:
+            operation = self._by_id[operation_id] = OperationRecord(
+                id=operation_id,
+                type=kind,
+                sequence=len(self._by_id),
+                start_ms=event.at_ms,
+                parent_id=event.parent_id,
+                name=event.name,
+                sub_type=event.sub_type,
+            )
+        elif operation.type is not kind:
+            raise HistoryError(f"event {event.id} says {event.type} of a {operation.type}")
+        return operation
+
+    def _close(self, event: Event, before: Event) -> None:
+        self._closing = event
+        self._root.status, self._root.end_ms = Status(str(self._status)), event.at_ms
+        given_up = before.type is EventType.INVOCATION_COMPLETED and before.details.get("Error") is not None
+        self._answered = self._status is ExecutionStatus.SUCCEEDED or (
+            self._status is ExecutionStatus.FAILED and not given_up
+        )
+
+    def _derived(self, latest: Event) -> DerivedExecution:
+        end = self._closing
+        return DerivedExecution(
+            id=self._root.id,
+            name=self._root.name or "",
+            input=self._root.result or "{}",
+            timeout_seconds=_required(self._started, "ExecutionTimeout"),
+            started_ms=self._root.start_ms,
+            latest_ms=latest.at_ms,
+            status=self._status,
+            operations=[*self._by_id.values()],
+            ended_ms=end.at_ms if end else None,
+            result=end.details.get("Result") if end else None,
+            error=end.details.get("Error") if end else None,
+            answered=self._answered,
+        )
+
+
+def _required(event: Event, member: str) -> Any:
+    """:raises HistoryError: the event does not have it"""
+    value = event.details.get(member)
+    if value is None:
+        raise HistoryError(f"event {event.id}, {event.type}, has no {member}")
+    return value
+
+
+def _end_attempt(step: OperationRecord, event: Event) -> None:
+    details = event.details
+    retry: dict[str, int] = details.get("RetryDetails") or {}
+    step.attempts = retry.get("CurrentAttempt", step.attempts + 1)
+    step.result, step.error = details.get("Result"), details.get("Error")
+    step.due_ms = None
+    delay = retry.get("NextAttemptDelaySeconds")
+    if delay is not None:
+        step.status, step.end_ms, step.due_ms = Status.PENDING, None, event.at_ms + delay * 1000
+
+
+def _start_callback(callback: OperationRecord, event: Event) -> None:
+    details = event.details
+    callback.callback_id = _required(event, "CallbackId")
+    if timeout := details.get("Timeout"):
+        callback.due_ms = event.at_ms + timeout * 1000
+    if heartbeat := details.get("HeartbeatTimeout"):
+        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, event.at_ms + heartbeat * 1000
+
+
+def _replays_children(context: OperationRecord) -> bool:
+    """Whether the result of a context says that it must be made anew from what is in the context."""
+    if context.sub_type == SubType.WAIT_FOR_CALLBACK:  # what is sent to a callback is small, and may be no JSON
+        return False
+    if not context.result:
+        return True
+    try:
+        result = json.loads(context.result)
+    except (ValueError, RecursionError):
+        return context.sub_type not in (SubType.MAP, SubType.PARALLEL)  # there it is a serializer's
+    if context.sub_type in (SubType.MAP, SubType.PARALLEL) and isinstance(result, dict):
+        members = cast("dict[str, Any]", result)
+        return "totalCount" in members and "all" not in members
+    return False

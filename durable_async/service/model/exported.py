@@ -1,0 +1,119 @@
+"""Reading a history as the API shows it, from wherever it was exported: the inverse of ``history.render``.
+
+Taken are the answers of ``GetDurableExecutionHistory`` with their data, in the forms in which clients leave them: times
+are epoch seconds on the wire, ``datetime`` from botocore, and ISO 8601 texts from the AWS CLI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import attrs
+
+from durable_async.errors import HistoryError
+from durable_async.service.model.history import PAYLOADS, Event, EventType
+
+_NO_STATE = frozenset(
+    {
+        EventType.EXECUTION_PAUSED,
+        EventType.EXECUTION_RESUMED,
+        EventType.CHAINED_INVOKE_STARTED,
+        EventType.INVOCATION_COMPLETED,
+    }
+)
+"""Whose payloads say nothing of what the execution's operations are, and may be missing."""
+
+
+@attrs.frozen
+class ExportedHistory:
+    """:ivar execution_arn: if the export names it; a history does not"""
+
+    events: Sequence[Event]
+    execution_arn: str | None = None
+
+
+def read_history(exported: Any) -> ExportedHistory:
+    """
+    :param exported: an answer, or a list of answers, or a list of events; as JSON values. An answer may have
+        ``DurableExecutionArn`` besides its events. Newest first is as good
+    :raises HistoryError: it is no history, not the whole of it, or one without its data
+    """
+    pages = _pages(exported)
+    if pages and (pages[-1].get("NextMarker") or pages[-1].get("NextToken")):
+        raise HistoryError("the history goes on after what was exported: export all of its pages")
+    arn = next((page["DurableExecutionArn"] for page in pages if page.get("DurableExecutionArn")), None)
+    events = [_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
+    return ExportedHistory(sorted(events, key=lambda event: event.id), arn)
+
+
+def _pages(exported: Any) -> Sequence[Mapping[str, Any]]:
+    if isinstance(exported, Mapping):
+        return [cast("Mapping[str, Any]", exported)]
+    items = _mappings(exported, "the export")
+    return items if items and "Events" in items[0] else [{"Events": items}]
+
+
+def _mappings(value: Any, what: str) -> Sequence[Mapping[str, Any]]:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        items = list(cast("Iterable[object]", value))
+        if all(isinstance(item, Mapping) for item in items):
+            return cast("list[Mapping[str, Any]]", items)
+    raise HistoryError(f"{what} is no list of JSON objects")
+
+
+def _event(shown: Mapping[str, Any]) -> Event:
+    number, name = shown.get("EventId"), shown.get("EventType")
+    try:
+        kind = EventType(cast("str", name))
+    except ValueError:
+        raise HistoryError(f"event {number} is of an unknown type: {name!r}") from None
+    try:
+        details: Mapping[str, Any] = shown.get(f"{kind}Details") or {}
+        return Event(
+            id=int(shown["EventId"]),
+            type=kind,
+            at_ms=_milliseconds(shown["EventTimestamp"]),
+            details={member: _member(kind, member, value) for member, value in details.items()},
+            operation_id=shown.get("Id"),
+            name=shown.get("Name"),
+            sub_type=shown.get("SubType"),
+            parent_id=shown.get("ParentId"),
+        )
+    except _NotIncludedError:
+        raise HistoryError(
+            f"event {number}, {kind}{_named(shown)}, is without its data: export the history with IncludeExecutionData"
+        ) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise HistoryError(f"event {number}, {kind}, is malformed: {type(error).__name__}: {error}") from None
+
+
+class _NotIncludedError(Exception):
+    """A payload is there and was left out."""
+
+
+def _member(kind: EventType, member: str, value: Any) -> Any:
+    if member.endswith("Timestamp"):
+        return _milliseconds(value)
+    if member not in PAYLOADS:
+        return value
+    payload = cast("Mapping[str, Any]", value or {})
+    if payload.get("Truncated") and kind not in _NO_STATE:
+        raise _NotIncludedError
+    return payload.get("Payload")
+
+
+def _milliseconds(time: Any) -> int:
+    """:param time: epoch seconds, a ``datetime``, or ISO 8601 with its offset"""
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise ValueError(f"the time {time.isoformat()} does not say its offset from UTC")
+        time = time.timestamp()
+    return round(float(time) * 1000)
+
+
+def _named(shown: Mapping[str, Any]) -> str:
+    return f" {shown['Name']!r}" if shown.get("Name") else ""

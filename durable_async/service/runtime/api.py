@@ -1,0 +1,474 @@
+"""The durable service: executions of registered functions, driven on one event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
+from durable_async._wire.text import is_same_json
+from durable_async.service import machine, own_tasks, parsing
+from durable_async.service.clock import steady_time
+from durable_async.service.functions.base import Function
+from durable_async.service.http import rendering
+from durable_async.service.http.rendering import Closed, Started
+from durable_async.service.machine import Checkpoint, Execution, InvocationRetryPolicy, Limits, NewExecution
+from durable_async.service.model import arns
+from durable_async.service.model.errors import (
+    AlreadyStartedError,
+    InvalidParameterValueError,
+    InvalidRequestContentError,
+    RequestTooLargeError,
+    ResourceConflictError,
+    ResourceNotFoundError,
+    ServiceClosedError,
+)
+from durable_async.service.model.history import CLOSING, render
+from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, Registered, Registry
+from durable_async.service.runtime.runner import Runner, Settings
+from durable_async.service.store import ExecutionQuery, Store
+from durable_async.service.store.memory import MemoryStore
+
+__all__ = ["Closed", "LambdaApi", "Started"]
+
+DAY = 86_400  # seconds
+EVENT_BYTES = 6 * 1024 * 1024
+
+
+class LambdaApi:
+    """Everything the API can do, as methods. Used as ``async with LambdaApi() as service:``.
+
+    Every refusal is an :class:`~durable_async.service.model.errors.ApiError`. Functions are named by name,
+    partial or full ARN, with or without a qualifier; executions by their ARN, and a malformed one is refused as
+    InvalidParameterValue, an unknown one as ResourceNotFound. Dict answers have the API's member names and epoch
+    seconds.
+
+    :param store: where executions are kept; None: in memory. The service closes it
+    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
+        runs. With another one, call :meth:`fire_due` after moving it
+    :param default_execution_timeout: seconds, for functions registered without one
+    :param retries: when an invocation is repeated that raised, crashed or ran too long
+    :param retention_days: how long a closed execution is kept
+    :param max_concurrency: invocations of functions that may run at once; None: any number
+    :param passive: True: no handler is ever invoked, and what has to run is left to the next service on the store
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store | None = None,
+        clock: Callable[[], float] = steady_time,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        default_execution_timeout: int = 366 * DAY,
+        retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
+        retention_days: int = 14,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        max_concurrency: int | None = None,
+        passive: bool = False,
+    ) -> None:
+        self._store: Store = MemoryStore() if store is None else store
+        self._registry = Registry(region, account)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
+        self._runner = Runner(self._registry, self._store, settings)
+        self._limits = limits
+        self._retention_days = retention_days
+        self._default_execution_timeout = default_execution_timeout
+
+    async def __aenter__(self) -> Self:
+        await self._runner.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, *, grace: float = 0.0) -> None:
+        """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them, and wait up to 7
+        seconds more until they are gone. Executions stay in the store as they are, and the next service goes on with
+        them.
+
+        Done whole, even in an anyio scope that is cancelled. A cancellation cuts ``grace`` short, a second one the
+        rest; it is raised afterwards.
+        """
+        await own_tasks.finish(self._runner.aclose(grace), hurry=True)
+
+    # --- time ---
+
+    def next_due(self) -> float | None:
+        """Epoch seconds at which :meth:`fire_due` has something to do, at the earliest. None: nothing is waited for."""
+        due = self._runner.next_due_ms()
+        return None if due is None else due / 1000
+
+    async def fire_due(self) -> None:
+        """Do what is due by the clock now. With the wall's clock the service does so by itself."""
+        await self._runner.fire_due()
+
+    async def idle(self) -> None:
+        """Return when no function runs: only time, or a call from outside, can then change anything."""
+        await self._runner.idle()
+
+    # --- functions ---
+
+    def register(
+        self,
+        name: str,
+        function: Function,
+        *,
+        execution_timeout: int | None = None,
+        function_timeout: int = FUNCTION_TIMEOUT,
+        max_concurrency: int | None = None,
+    ) -> None:
+        """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
+
+        :param execution_timeout: seconds, of each of its durable executions; None: the service's default
+        :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
+        :param max_concurrency: invocations of it that may run at once; None: any number
+        :raises ValueError: the name is taken, or is no function name
+        """
+        timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
+        registered = self._registry.add(
+            name,
+            function,
+            execution_timeout=timeout,
+            function_timeout=function_timeout,
+            max_concurrency=max_concurrency,
+        )
+        self._runner.registered(registered)
+
+    def unregistered(self) -> dict[str, int]:
+        """The functions that an earlier service left executions of and that are not registered yet, and how many."""
+        return self._runner.left()
+
+    def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
+        """:raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
+        ResourceNotFound
+        """
+        return self._registry.invocable(function_name, qualifier).function.durable
+
+    # --- Invoke ---
+
+    async def invoke(
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        execution_name: str | None = None,
+        tenant_id: str | None = None,
+    ) -> Started:
+        """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
+
+        :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
+            whatever order its keys are; an execution keeps the text that it was started with
+        :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
+            InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
+        """
+        registered = self._registry.invocable(function_name, qualifier)
+        if not registered.function.durable:
+            raise InvalidParameterValueError(
+                f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
+            )
+        if execution_name is not None and not arns.is_execution_name(execution_name):
+            raise InvalidParameterValueError(
+                "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
+            )
+        text, _ = await read_event(payload)
+        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
+        if isinstance(existing, Execution) and not is_same_json(existing.input, text):
+            raise AlreadyStartedError(
+                f"An execution named {existing.name} exists already, and was started with another payload."
+            )
+        return Started(existing.arn, existing.version)
+
+    async def _start(
+        self, registered: Registered, text: str, name: str, tenant_id: str | None
+    ) -> NewExecution | Execution:
+        """What was started, or the execution that has the name."""
+        execution_id = str(uuid4())
+        new = NewExecution(
+            id=execution_id,
+            arn=arns.execution_arn(registered.arn, name, execution_id),
+            name=name,
+            function_name=registered.name,
+            function_arn=registered.arn,
+            version=arns.LATEST,
+            input=text,
+            timeout_seconds=registered.execution_timeout,
+            tenant_id=tenant_id,
+        )
+        existing = await self._runner.start(new)
+        if existing is not None and self._runner.retention.is_over(existing):
+            await self._runner.delete(existing)
+            existing = await self._runner.start(new)
+        return existing or new
+
+    async def wait(self, execution_arn: str) -> Closed:
+        """How the execution ended, once it has. Cancelling this leaves the execution alone.
+
+        :raises ServiceClosedError: the service ends before
+        """
+        execution = await self._execution(execution_arn)
+        return Closed.of(await self._runner.closed(execution))
+
+    async def invoke_plain(
+        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+    ) -> Any:
+        """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
+        function running.
+
+        :raises InvocationFailed: it raised, crashed or ran too long
+        :raises ApiError: as :meth:`invoke`; ServiceClosed (the service ends before)
+        """
+        registered, event = await self._plain(function_name, payload, qualifier)
+        return await self._runner.invoke_plain(registered, event, tenant_id)
+
+    async def invoke_event(
+        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+    ) -> None:
+        """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
+        registered, event = await self._plain(function_name, payload, qualifier)
+        self._runner.invoke_event(registered, event, tenant_id)
+
+    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
+        registered = self._registry.invocable(function_name, qualifier)
+        if registered.function.durable:
+            raise InvalidParameterValueError(f"The function {registered.name} is durable.")
+        _, event = await read_event(payload)
+        return registered, event
+
+    # --- what a running invocation calls ---
+
+    async def checkpoint(
+        self, arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str | None = None
+    ) -> CheckpointResult:
+        """Record ``updates``, all or none; see ``machine.checkpoint``.
+
+        :raises InvalidParameterValueError: also for an unknown execution, which the model gives no other error
+        """
+        execution = await self._invoked_execution(arn)
+        call = Checkpoint(token, updates, client_token)
+        return await self._runner.command(execution, lambda at: machine.checkpoint(execution, call, self._registry, at))
+
+    async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
+        """A page of the record; see ``machine.state_page``.
+
+        :param max_items: 0 to 1000; 0: 100
+        :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
+        """
+        execution = await self._invoked_execution(arn)
+        return machine.state_page(execution, token, marker, rendering.page_length(max_items), self._limits)
+
+    async def _invoked_execution(self, arn: str) -> Execution:
+        try:
+            return await self._execution(arn)
+        except ResourceNotFoundError:
+            raise InvalidParameterValueError("Invalid checkpoint token") from None
+
+    # --- what operators call ---
+
+    async def get_execution(self, arn: str, *, include_data: bool = True) -> dict[str, Any]:
+        async def answer() -> dict[str, Any]:
+            execution = await self._execution(arn)
+            return rendering.execution_answer(execution, self._retention_days, include_data=include_data)
+
+        now = await answer()
+        while True:
+            before = now
+            await self._store.barrier()
+            now = await answer()
+            if now == before:  # or something could not be stored, and has not happened
+                return now
+
+    async def get_history(
+        self,
+        arn: str,
+        *,
+        include_data: bool = True,
+        marker: str | None = None,
+        max_items: int = 0,
+        reverse: bool = False,
+    ) -> dict[str, Any]:
+        """:param reverse: newest first"""
+        execution = await self._execution(arn)
+        count, first = rendering.page_length(max_items), rendering.page_start(marker)
+        if first is None:
+            first = execution.event_count if reverse else 1
+        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        return rendering.history_answer(events, count, include_data=include_data)
+
+    async def events(self, arn: str, *, after: int = 0, include_data: bool = True) -> AsyncGenerator[dict[str, Any]]:
+        """The events of an execution as they come, in the shape of the history, until the execution is closed.
+
+        :param after: the id of the last event already seen
+        :raises ServiceClosedError: the service ends before
+        """
+        execution = await self._execution(arn)
+        with self._runner.listeners.watching(execution.id) as news:
+            complete = False  # all events are durable, and no more will come
+            while True:
+                news.clear()
+                page = await self._store.events(execution.id, after + 1, 100, newest_first=False)
+                for event in page:
+                    after = event.id
+                    yield render(event, include_data=include_data)
+                    if event.type in CLOSING:
+                        return
+                if page:
+                    continue
+                if complete:
+                    return
+                if self._runner.draining:
+                    raise ServiceClosedError("The service is shutting down.")
+                if execution.open:
+                    await news.wait()
+                    execution = await self._execution(arn)
+                if not execution.open:
+                    await self._store.barrier()
+                    execution = await self._execution(arn)
+                    complete = not execution.open  # or its end could not be stored, and has not happened
+
+    async def list_functions(self) -> dict[str, Any]:
+        """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
+        Those of executions have a ``DurableConfig``.
+        """
+        timeouts: dict[str, int | None] = dict.fromkeys(
+            await self._store.function_names(), self._default_execution_timeout
+        )
+        timeouts |= {
+            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
+        }
+        arns_of = {name: self._registry.arn(name) for name in sorted(timeouts)}
+        return rendering.functions_answer(arns_of, timeouts, self._retention_days)
+
+    async def list_executions(
+        self,
+        function_name: str,
+        *,
+        qualifier: str | None = None,
+        execution_name: str | None = None,
+        statuses: Sequence[str] = (),
+        started_after: float | None = None,
+        started_before: float | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+    ) -> dict[str, Any]:
+        """
+        :param function_name: also of a function that an earlier service left executions of
+        :param started_after: epoch seconds, as ``started_before``
+        :param reverse: oldest first: the opposite of what it means for a history
+        """
+        count = rendering.page_length(max_items)
+        query = ExecutionQuery(
+            function_name=await self._known(function_name, qualifier),
+            name=execution_name,
+            statuses=rendering.known_statuses(statuses),
+            started_after_ms=None if started_after is None else round(started_after * 1000),
+            started_before_ms=None if started_before is None else round(started_before * 1000),
+            oldest_first=reverse,
+            after=rendering.page_start(marker),
+            count=count + 1,
+        )
+        return rendering.list_answer(await self._store.executions(query), count)
+
+    async def _known(self, function_name: str, qualifier: str | None) -> str:
+        """The name of a function that is registered, or of which executions are kept."""
+        try:
+            return self._registry.named(function_name, qualifier).name
+        except ResourceNotFoundError:
+            parsed = arns.parse_function(function_name)
+            if parsed is None or parsed.name not in await self._store.function_names():
+                raise
+            return parsed.name
+
+    async def stop(self, arn: str, error: ErrorObject | None = None) -> dict[str, Any]:
+        """``{"StopTimestamp": ...}``. Of an execution that is closed already: when it was closed."""
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.stop(execution, error, at))
+        return {"StopTimestamp": (execution.ended_ms or 0) / 1000}
+
+    async def pause(self, arn: str, *, reason: str | None = None, timeout_paused: bool = True) -> dict[str, Any]:
+        """``{}``; see ``machine.pause``."""
+        execution = await self._execution(arn)
+        await self._runner.command(
+            execution, lambda at: machine.pause(execution, reason, at, timeout_paused=timeout_paused)
+        )
+        return {}
+
+    async def resume(self, arn: str, *, reason: str | None = None) -> dict[str, Any]:
+        """``{}``; see ``machine.resume``."""
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
+        return {}
+
+    async def delete(self, arn: str) -> dict[str, Any]:
+        """``{"DeletionRequestTimestamp": ...}``. The execution is gone at once, and its name is free.
+
+        :raises ResourceConflictError: it is not closed
+        """
+        execution = await self._execution(arn)
+        if execution.open:
+            raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
+        await self._runner.delete(execution)
+        return {"DeletionRequestTimestamp": self._runner.now_ms() / 1000}
+
+    async def _execution(self, arn: str) -> Execution:
+        reference = arns.parse_execution(arn)
+        if reference is None:
+            raise InvalidParameterValueError(f"Invalid durable execution ARN '{arn}'")
+        execution = await self._store.load(reference.id)
+        if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
+            raise ResourceNotFoundError(f"Durable execution not found: {arn}")
+        return execution
+
+    # --- what external systems call ---
+
+    async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
+        """
+        :param result: UTF-8; empty: no result
+        :raises ApiError: InvalidParameterValue (malformed, completed already, too large), ResourceNotFound,
+            CallbackTimeout
+        """
+        execution = await self._waiting(callback_id)
+        await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
+
+    async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
+        """:raises ApiError: as :meth:`callback_succeeded`"""
+        execution = await self._waiting(callback_id)
+        await self._runner.command(
+            execution, lambda at: machine.callback_failed(execution, callback_id, error or {}, at)
+        )
+
+    async def callback_heartbeat(self, callback_id: str) -> None:
+        """:raises ApiError: as :meth:`callback_succeeded`"""
+        execution = await self._waiting(callback_id)
+        await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+
+    async def _waiting(self, callback_id: str) -> Execution:
+        place = machine.callback_place(callback_id)
+        if place is None:
+            raise InvalidParameterValueError("Invalid callback id")
+        execution = await self._store.load(place[0])
+        if execution is None or self._runner.retention.is_over(execution):
+            raise ResourceNotFoundError("Callback not found")
+        return execution
+
+
+async def read_event(payload: bytes) -> tuple[str, Any]:
+    """The event of an Invoke: its text, and its value. An empty one stands for ``{}``.
+
+    :raises ApiError: RequestTooLarge, before anything is parsed; InvalidRequestContent
+    """
+    if len(payload) > EVENT_BYTES:
+        raise RequestTooLargeError(f"Request must be smaller than {EVENT_BYTES} bytes for the InvokeFunction operation")
+    if not payload.strip():
+        return "{}", {}
+    try:
+        return payload.decode(), await parsing.read(parsing.loads, payload)
+    except (UnicodeError, parsing.NotReadable) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
+        raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None

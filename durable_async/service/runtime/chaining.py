@@ -1,0 +1,103 @@
+"""What chained invokes ask for: one target at a time for each of them, and its end told to who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from durable_async.service import machine
+from durable_async.service.machine import ChainedOutcome, Child, Execution, Moment, NewExecution, Parent, StartChained
+from durable_async.service.model.errors import ServiceClosedError
+from durable_async.service.runtime.invoking import Invoker, outcome_of
+from durable_async.service.runtime.registry import Registered, Registry
+from durable_async.service.store import Store
+
+T = TypeVar("T")
+
+
+class Commands(Protocol):
+    """What the runner does for this room."""
+
+    async def start(self, new: NewExecution) -> Execution | None: ...
+
+    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
+
+    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
+
+    async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
+
+
+class ChainedInvokes:
+    """Those that this service has asked a target for, or waits with until the target is registered."""
+
+    def __init__(self, registry: Registry, store: Store, invoker: Invoker, commands: Commands) -> None:
+        self._registry = registry
+        self._store = store
+        self._invoker = invoker
+        self._commands = commands
+        self._asking: set[Parent] = set()
+
+    def ask(self, execution_id: str, chained: StartChained) -> None:
+        """Invoke the target, unless that goes on already."""
+        parent = Parent(execution_id, chained.operation_id)
+        if parent not in self._asking:
+            self._asking.add(parent)
+            self._commands.begin(chained.target.name, partial(self._ask, parent, chained))
+
+    async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
+        """Tell the execution that asked how its target ended."""
+        await self._commands.insist(parent.execution_id, _told(parent, outcome))
+
+    async def _ask(self, parent: Parent, chained: StartChained) -> None:
+        registered = self._registry[chained.target.name]
+        try:
+            if chained.child is not None:
+                await self._ask_child(parent, _new(parent, registered, chained, chained.child))
+                return
+            try:
+                outcome = await self._invoker.target_outcome(registered, chained, parent.execution_id)
+            except (SystemExit, KeyboardInterrupt):
+                ended = ChainedOutcome("FAILED", error=machine.EXITED)
+                await self._commands.exit(parent.execution_id, _told(parent, ended))
+                return
+            await self.ended(parent, outcome)
+        finally:
+            self._asking.discard(parent)
+
+    async def _ask_child(self, parent: Parent, new: NewExecution) -> None:
+        try:
+            existing = await self._commands.patiently(partial(self._found_or_started, new))
+        except ServiceClosedError:
+            return  # the next service asks again
+        if existing is not None and not existing.open:  # an earlier service ended before it could tell
+            await self.ended(parent, outcome_of(existing))
+
+    async def _found_or_started(self, new: NewExecution) -> Execution | None:
+        """The child that an earlier service has started; None: it is started now.
+
+        The child has had its id since it was asked for, and a second object with that id must never be made. So the
+        store is asked first.
+        """
+        return await self._store.load(new.id) or await self._commands.start(new)
+
+
+def _told(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
+    return lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at)
+
+
+def _new(parent: Parent, registered: Registered, chained: StartChained, child: Child) -> NewExecution:
+    return NewExecution(
+        id=child.id,
+        arn=child.arn,
+        name=child.name,
+        function_name=registered.name,
+        function_arn=registered.arn,
+        version=chained.target.version,
+        input=chained.payload,
+        timeout_seconds=registered.execution_timeout,
+        tenant_id=chained.tenant_id,
+        parent=parent,
+    )

@@ -1,0 +1,124 @@
+"""Invoking functions, each when it is its turn, and what their answers mean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import uuid4
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject
+from durable_async.service import machine
+from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest
+from durable_async.service.machine import ChainedOutcome, Execution, ExecutionStatus, Moment
+from durable_async.service.runtime.registry import Registered
+from durable_async.service.runtime.slots import Place, Slots
+
+
+class Invoker:
+    """
+    :param max_concurrency: invocations that run at once; None: any number
+    :param now_ms: the time in epoch milliseconds, from which deadlines are counted
+    :ivar slots: taken by each invocation for as long as it runs
+    """
+
+    def __init__(self, max_concurrency: int | None, now_ms: Callable[[], int]) -> None:
+        self.slots: Slots = Slots(max_concurrency)
+        self._now_ms = now_ms
+
+    def request(self, registered: Registered, request_id: str, tenant_id: str | None) -> InvocationRequest:
+        """Its deadline is counted from now."""
+        return InvocationRequest(
+            request_id=request_id,
+            function_name=registered.name,
+            function_arn=registered.arn,
+            tenant_id=tenant_id,
+            deadline_ms=self._now_ms() + registered.function_timeout * 1000,
+        )
+
+    async def plain(self, registered: Registered, event: Any, tenant_id: str | None, turn: str | None = None) -> Any:
+        """The answer of a function that is not durable.
+
+        :raises InvocationFailed: it raised, crashed or ran too long
+        """
+        request_id = uuid4().hex
+        async with self.slots.taken(registered.name, turn or request_id):
+            return await registered.function.invoke(event, self.request(registered, request_id, tenant_id))
+
+    async def target_outcome(
+        self, registered: Registered, chained: machine.StartChained, execution_id: str
+    ) -> ChainedOutcome:
+        """How the target of a chained invoke ended that is not durable."""
+        event = json.loads(chained.payload)
+        try:
+            value = await self.plain(registered, event, chained.tenant_id, execution_id)
+        except InvocationFailed as failed:
+            return ChainedOutcome("FAILED", error=failed.error)
+        return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))
+
+
+@attrs.frozen(eq=False)
+class RunningInvocation:
+    """A function's call that goes on in ``task`` and holds ``place``."""
+
+    task: asyncio.Task[Any]
+    place: Place
+
+    @classmethod
+    def of_this_task(cls, place: Place) -> RunningInvocation:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("An invocation runs in a task.")
+        return cls(task, place)
+
+    @contextmanager
+    def among(self, running: dict[str, RunningInvocation], execution_id: str) -> Generator[None]:
+        """Entered while the call goes on: it is found in ``running``."""
+        running[execution_id] = self
+        try:
+            yield
+        finally:
+            if running.get(execution_id) is self:
+                del running[execution_id]
+
+    def abandon(self) -> None:
+        """Cancel the call, and give its place back at once: the call may take its time to end."""
+        self.task.cancel()
+        self.place.give_back()
+
+
+async def invocation_end(
+    function: Function, event: Any, request: InvocationRequest, *, interrupted: Callable[[], bool]
+) -> Callable[[Execution, Moment], None]:
+    """Invoke a durable function, and return what its answer does to the execution.
+
+    :param interrupted: whether the service asks its functions to stop. A function that waits may do so for that alone
+    """
+    request_id = request.request_id
+    try:
+        output = await function.invoke(event, request)
+    except InvocationFailed as failed:
+        error = failed.error
+        return lambda execution, at: machine.invocation_failed(execution, request_id, error, at)
+    if interrupted() and _is_pending(output):
+        return lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
+    return lambda execution, at: machine.invocation_answered(execution, request_id, output, at)
+
+
+def _is_pending(output: object) -> bool:
+    return isinstance(output, Mapping) and cast("Mapping[str, object]", output).get("Status") == "PENDING"
+
+
+def outcome_of(child: Execution) -> ChainedOutcome:
+    """How a chained invoke ended whose execution is closed."""
+    error: ErrorObject | None = child.error
+    if child.status is ExecutionStatus.TIMED_OUT:
+        error = {
+            "ErrorType": "ChainedInvoke.Timeout",
+            "ErrorMessage": f"CHAINED_INVOKE timed out after {child.timeout_seconds} seconds.",
+        }
+    return ChainedOutcome(str(child.status), child.result, error)

@@ -8,6 +8,7 @@ import attrs
 
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
+from durable_async.service.model.history import milliseconds
 
 Mint = Callable[[], str]
 """Gives a fresh, unguessable text of letters and digits at each call: the source of ids and tokens."""
@@ -30,8 +31,8 @@ class Moment:
 
     @property
     def now_ms(self) -> int:
-        """The time in epoch milliseconds, rounded down. Timers count from it."""
-        return self.now_us // 1000
+        """The time in epoch milliseconds, to the nearest. Timers count from it."""
+        return milliseconds(self.now_us)
 
 
 @attrs.frozen

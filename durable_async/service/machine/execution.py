@@ -26,7 +26,7 @@ from durable_async._wire.operations import CheckpointResult, ErrorObject, Operat
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import Event, EventType, milliseconds
 
 
 class ExecutionStatus(StrEnum):
@@ -317,7 +317,7 @@ class Execution:
         """
         at_us = self.tick(at)
         self.status = status
-        self.ended_ms = at_us // 1000
+        self.ended_ms = milliseconds(at_us)
         self.result = result
         self.error = error
         self.invoke_at_ms = None

@@ -60,6 +60,11 @@ CLOSING = frozenset(
 """Each says how the execution ended. An invocation that ran at that time may still be told of after it."""
 
 
+def milliseconds(microseconds: int) -> int:
+    """Return ``microseconds``, the unit of events, in milliseconds, the unit of timers; to the nearest."""
+    return (microseconds + 500) // 1000
+
+
 @attrs.frozen
 class Event:
     """One line of the history.

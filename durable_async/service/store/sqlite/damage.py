@@ -17,7 +17,7 @@ from durable_async.service.machine import Execution, ExecutionStatus, OperationR
 from durable_async.service.machine.derive import derive
 from durable_async.service.machine.execution import Pause
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import Event, EventType, milliseconds
 
 REFUSED = (
     sqlite3.DataError,
@@ -173,7 +173,7 @@ def repair(execution: Execution, kept: Sequence[OperationRecord], history: Seque
     if not execution.open:
         execution.invoke_at_ms, execution.deferred, execution.pause = None, False, None
     elif execution.status is ExecutionStatus.PAUSED and execution.pause is None:
-        execution.pause = Pause(derived.latest_us // 1000, execution.timeout_ms, timeout_paused=False)
+        execution.pause = Pause(milliseconds(derived.latest_us), execution.timeout_ms, timeout_paused=False)
     by_id = {operation.id: operation for operation in kept}
     return [_newer(by_id.get(operation.id), operation) for operation in derived.operations]
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import attrs
 
+from durable_async.service.model.columns import DETAILS
+
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -78,7 +80,7 @@ class Event:
     id: int
     type: EventType
     at_us: int
-    details: Mapping[str, Any] = _NOTHING
+    details: Mapping[str, Any] = attrs.field(default=_NOTHING, metadata=DETAILS)
     operation_id: str | None = None
     name: str | None = None
     sub_type: str | None = None

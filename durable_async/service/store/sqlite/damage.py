@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from durable_async.errors import HistoryError
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
@@ -137,21 +136,6 @@ def naming_for_writing(execution_id: str) -> Generator[None]:
         if not is_damage(error):
             raise
         raise damaged(execution_id, "the place in the file where its record is kept cannot be written") from None
-
-
-def check_types(row: Mapping[str, Any], integers: Iterable[str], texts: Iterable[str]) -> None:
-    """SQLite itself keeps anything in any column.
-
-    :raises TypeError: a column holds something of another type
-    """
-    for column in integers:
-        value = row[column]
-        if value is not None and type(value) is not int:
-            raise TypeError(column)
-    for column in texts:
-        value = row[column]
-        if value is not None and type(value) is not str:
-            raise TypeError(column)
 
 
 def repair(execution: Execution, kept: Sequence[OperationRecord], history: Sequence[Event]) -> list[OperationRecord]:

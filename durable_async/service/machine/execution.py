@@ -178,8 +178,9 @@ class Execution(NewExecution):
     @property
     def active(self) -> bool:
         """Whether a service that takes it up from a store has something to do for it at once."""
-        asking = any(invoke.held is None for invoke in self.asked.values())
-        return self.open and (self.invocation is not None or self.wanted or asking)
+        if not self.open or self.invocation is not None:
+            return self.open
+        return self.wanted or any(invoke.held is None for invoke in self.asked.values())
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
         """Take in what a store kept of an execution, whose own fields are set.

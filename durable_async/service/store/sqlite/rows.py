@@ -257,9 +257,9 @@ class Table(Generic[T]):
             taken += tuple([derive(record) for derive in self._derived])
         return taken
 
-    def row(self, taken: Row, payloads: PayloadWriter) -> Row:
-        """Return the values of ``columns``."""
-        row = [*taken]
+    def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
+        """Return the values of ``columns``, and ``more`` behind them."""
+        row = [*taken, *more]
         for place, write in reversed(self._coded):
             row[place : place + 1] = write(taken[place], payloads)
         return tuple(row)

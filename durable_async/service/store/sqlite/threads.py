@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -159,8 +159,14 @@ class Writer:
         if self._displaced and (displaced := self._place.fault()) is not None:
             return self._lose(group, displaced)
         try:
-            with _transaction(self._connection):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
                 outcomes = [self._perform(write) for write in group]
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself ends it after some errors
+                    self._connection.execute("ROLLBACK")
+                raise
         except REFUSED:
             raise
         except sqlite3.Error as error:
@@ -224,15 +230,3 @@ class Reader:
         if (displaced := self._place.fault()) is not None:
             raise displaced
         return answer
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite itself ends it after some errors
-            connection.execute("ROLLBACK")
-        raise

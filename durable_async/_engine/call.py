@@ -41,7 +41,7 @@ class BlockExpired(asyncio.CancelledError):
     """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """
     :ivar coroutine: does the operation, and has not begun; None afterwards

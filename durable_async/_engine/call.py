@@ -70,7 +70,10 @@ class Call:
         """
         invocation = self.invocation
         self.coroutine = None
-        self.branch.scope.unstarted.pop(self, None)
+        unstarted = self.branch.scope.unstarted
+        unstarted.pop(self, None)
+        if not unstarted:
+            unstarted.clear()  # which frees its table: thousands of contexts may each have one call going on
         while True:  # after each wait all of it is asked once more
             if invocation.admission is not None and not invocation.decided():
                 await invocation.admitted()

@@ -1,6 +1,7 @@
-"""The checkpoint command: a batch of updates in, the token's next link and what changed out.
+"""The checkpoint command: a batch of updates in; the next token and what changed out.
 
-Source: protocol.md, "Checkpoints".
+``batch`` checks the updates first, so that nothing that is applied here can be refused. Source: protocol.md,
+"Checkpoints", "Effects of updates" and "History".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a command asks the shell to do, after what it changed is stored."""
+"""What a command is given from outside, and what it asks the shell to do after its changes are stored."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""When the handler runs, and what its end means.
+"""When the handler runs, what its answer means, and when a failed invocation is tried again.
 
-One invocation at a time. A change during an invocation leads to another one only if the handler ended without having
-seen it; what a checkpoint's answer showed is seen. Source: protocol.md, "Answer of the handler", "Invoking the
-handler" and "Failed invocations".
+There is one invocation at a time. A change during an invocation leads to another one only if the handler ended
+without having seen it; it has seen what the answer of a checkpoint showed. An invalid answer is a failure that says
+why. Source: protocol.md, "Answer of the handler", "Invoking the handler" and "Failed invocations".
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Pending:
     """The handler waits for something."""
 
 
-def read_output(output: Any, most_bytes: int | None) -> Succeeded | Failed | Pending:
+def read_output(output: Any, max_bytes: int | None) -> Succeeded | Failed | Pending:
     """
     :param output: a JSON value
-    :param most_bytes: of the result; None: no limit of the execution's own
+    :param max_bytes: of the result; None: no limit of the execution's own
     """
     if not isinstance(output, Mapping):
         return _invalid("Invalid invocation output: not a JSON object.")
@@ -54,8 +54,8 @@ def read_output(output: Any, most_bytes: int | None) -> Succeeded | Failed | Pen
     match members.get("Status"):
         case "SUCCEEDED" if error is not None:
             return _invalid("Cannot provide an Error for SUCCEEDED status.")
-        case "SUCCEEDED" if most_bytes is not None and utf8_size(result or "") > most_bytes:
-            message = f"Execution output payload size must be less than or equal to {most_bytes} bytes."
+        case "SUCCEEDED" if max_bytes is not None and utf8_size(result or "") > max_bytes:
+            message = f"Execution output payload size must be less than or equal to {max_bytes} bytes."
             return Failed({"ErrorMessage": message})
         case "SUCCEEDED":
             return Succeeded(result)

@@ -3,6 +3,8 @@
 An API answer has epoch seconds with a fraction. An envelope has whole epoch milliseconds, since other SDKs read them
 into an integer; what is below a millisecond stands in members of our own, which other SDKs ignore. Everything else is
 the same. Source: protocol.md, "Timestamps".
+
+A callback id names its execution and its operation, so that nothing has to be looked up, and has a secret part.
 """
 
 from __future__ import annotations

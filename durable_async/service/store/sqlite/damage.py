@@ -1,7 +1,9 @@
-"""An execution whose row is older than its history.
+"""What fails in a store's file, in sentences that say what to do: the medium, or the record of one execution.
 
-Earlier releases could write an older object over the row of an execution, and its first operation, while all that had
-happened stayed in its history. So the state is derived from there.
+Messages of SQLite and of decoders are never passed on, since they may quote values.
+
+One kind of damage is repaired. Earlier releases could write an older object over the row of an execution and over its
+first operation, while its history stayed complete. The state is then derived from the history (``repair``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Which executions of a file are damaged: each is read as a service would read it."""
+"""What is read of one execution, of lists of executions, and of what is damaged. Callers begin and end the transaction.
+
+A list costs the same however many executions there are. Its order is that of positions, so an index of the function, or
+of its statuses, gives each page at once. A time range is first made a range of positions: within an era, positions and
+starts grow together.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter
 from types import NoneType
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, cast, get_args
 
 import attrs
 
@@ -99,7 +99,7 @@ class _Leaf:
     """
 
     path: tuple[str, ...]
-    kind: type
+    kind: type[Any]
     coded: _Coded | None
 
     @property
@@ -118,7 +118,7 @@ class _Leaf:
         return self.kind(value)
 
 
-def _payload(kind: type) -> _Coded:
+def _payload(kind: type[Any]) -> _Coded:
     is_text = kind is str
 
     def write(value: Any, payloads: PayloadWriter) -> Row:
@@ -129,16 +129,17 @@ def _payload(kind: type) -> _Coded:
         return (_encode(text), None) if digest is None else (None, digest)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
-        short, digest = columns
+        short: bytes | None = columns[0]
+        digest: bytes | None = columns[1]
         if short is None and digest is None:
             return None
-        text = _decode(short) if digest is None else payloads.long(digest)
+        text = payloads.long(digest) if digest is not None else _decode(short or b"")
         return text if is_text else json.loads(text)
 
     return _Coded(("", "_digest"), write, read)
 
 
-def _json(kind: type) -> _Coded:
+def _json(kind: type[Any]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
         return (None if value is None else compact_json(_members(value, payloads)),)
 
@@ -150,21 +151,22 @@ def _json(kind: type) -> _Coded:
 
 def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
     members: dict[str, Any] = {}
-    for field, kind in _kept_fields(type(value)):
+    for field, kind in _kept_fields(cast("type[Any]", type(value))):
         member = getattr(value, field.name)
         if field.metadata.get("column") is Column.PAYLOAD and member is not None:
             text = member if kind is str else compact_json(member)
             digest = payloads.digest(text)
             members |= {field.name: text} if digest is None else {f"{field.name}_digest": digest.hex()}
         else:
-            members[field.name] = _members(member, payloads) if attrs.has(type(member)) else member
+            members[field.name] = _members(member, payloads) if attrs.has(cast("type[Any]", type(member))) else member
     return members
 
 
-def _object(kind: type, members: Mapping[str, Any], payloads: PayloadReader) -> Any:
+def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader) -> Any:
     values: dict[str, Any] = {}
     for field, of_field in _kept_fields(kind):
-        value, digest = members.get(field.name), members.get(f"{field.name}_digest")
+        value: Any = members.get(field.name)
+        digest: str | None = members.get(f"{field.name}_digest")
         if digest is not None:
             value = payloads.long(bytes.fromhex(digest))
         if value is not None and field.metadata.get("column") is Column.PAYLOAD and of_field is not str:
@@ -195,7 +197,7 @@ def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[st
 _DETAILS = _Coded(("", "_member", "_digest"), _write_details, _read_details)
 
 
-def _kept_fields(cls: type) -> Iterator[tuple[Any, type]]:
+def _kept_fields(cls: type[Any]) -> Iterator[tuple[Any, type[Any]]]:
     """Yield the fields that have columns, each with its class: that of an optional field without None."""
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.metadata.get("column") is not Column.DERIVED:
@@ -203,7 +205,7 @@ def _kept_fields(cls: type) -> Iterator[tuple[Any, type]]:
             yield field, kinds[0] if kinds and not isinstance(field.type, type) else field.type
 
 
-def _leaves(cls: type, before: tuple[str, ...] = ()) -> Iterator[_Leaf]:
+def _leaves(cls: type[Any], before: tuple[str, ...] = ()) -> Iterator[_Leaf]:
     for field, kind in _kept_fields(cls):
         path = (*before, field.name)
         match field.metadata.get("column"):

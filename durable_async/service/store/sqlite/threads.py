@@ -4,7 +4,7 @@
 - one commit serves all that were called while the one before was under way
 - what one transaction could not keep, none of its writes has kept; unless one of them cannot be kept at all: then that
   one is refused, and the others are kept
-- an execution of which a write failed is lost: its object is ahead of what is kept, so later writes of it fail, too
+- after a write of an execution has failed, later writes of it fail, too: its object is ahead of what is kept
 - reads see what is committed
 """
 
@@ -30,8 +30,8 @@ from durable_async.service.store.sqlite.residents import WriteState
 
 T = TypeVar("T")
 
-_MOST_WRITES = 256  # in one transaction
-_MOST_BYTES = 16 * 1024 * 1024
+_MAX_WRITES = 256  # in one transaction
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 @attrs.define(eq=False)
@@ -131,7 +131,7 @@ class Writer:
         while write is not None:
             group, size = [write], write.size
             write = self._waiting.get() if (more := not self._waiting.empty()) else None
-            while write is not None and len(group) < _MOST_WRITES and size + write.size <= _MOST_BYTES:
+            while write is not None and len(group) < _MAX_WRITES and size + write.size <= _MAX_BYTES:
                 group.append(write)
                 size += write.size
                 write = self._waiting.get() if (more := not self._waiting.empty()) else None

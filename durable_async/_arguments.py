@@ -23,7 +23,7 @@ from durable_async._callables import (
     why_not_called,
 )
 from durable_async._wire.limits import NAME_LENGTH
-from durable_async.serializers import returns_awaitable
+from durable_async.serializers._json.annotations import returns_awaitable
 
 T = TypeVar("T")
 ConfigT = TypeVar("ConfigT")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import check_decider
 from durable_async._durations import positive, whole_seconds
 from durable_async.serializers import Serializer
-
-if TYPE_CHECKING:
-    from durable_async.retry import StrategyLike
 
 
 class StepSemantics(StrEnum):
@@ -39,7 +37,7 @@ def check_strategy(what: str, value: object) -> None:
         check_decider(value, ("error", "attempt"), what)
 
 
-def optional_strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+def optional_strategy(_: object, __: attrs.Attribute[durable_async.StrategyLike | None], value: object) -> None:
     if value is not None:
         check_strategy("retry_strategy", value)
 
@@ -82,7 +80,7 @@ class StepConfig:
     :raises ValueError: ``semantics`` is none of the two, or ``timeout`` is not longer than zero
     """
 
-    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
+    retry_strategy: durable_async.StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
     semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)

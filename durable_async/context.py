@@ -17,6 +17,7 @@ from uuid import UUID
 
 import attrs
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import (
     check_config,
     check_context_function,
@@ -34,27 +35,13 @@ from durable_async._operations.wait import run_wait
 from durable_async._wire.operations import OperationType, SubType
 from durable_async.config import StepConfig, check_strategy, duration_seconds
 from durable_async.logs import DurableLogger
-from durable_async.serializers import NO_TYPE, SerializerContext, return_type
+from durable_async.serializers import NO_TYPE, SerializerContext
+from durable_async.serializers._json.annotations import return_type
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
     from durable_async._operations.batch import NamedBranch
     from durable_async._operations.batch_contexts import Items
-    from durable_async._operations.callback import Callback
-    from durable_async._operations.compensation import Compensations
-    from durable_async._operations.group import DurableTaskGroup
-    from durable_async._operations.timeout import Deadline
-    from durable_async.batch_config import MapConfig, ParallelConfig
-    from durable_async.batch_result import BatchResult
-    from durable_async.operation_config import (
-        CallbackConfig,
-        ChildConfig,
-        InvokeConfig,
-        WaitForCallbackConfig,
-        WaitForConditionConfig,
-    )
-    from durable_async.retry import StrategyLike
-    from durable_async.wait_strategy import WaitStrategyLike
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -198,7 +185,7 @@ class DurableContext:
         *args: *Ts,
         name: str | None = None,
         key: str | None = None,
-        config: ChildConfig | None = None,
+        config: durable_async.ChildConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
     ) -> Coroutine[Any, Any, T]:
@@ -228,10 +215,10 @@ class DurableContext:
         self,
         func: Callable[[Self, *Ts], Awaitable[T]],
         *args: *Ts,
-        strategy: StrategyLike,
+        strategy: durable_async.StrategyLike,
         name: str | None = None,
         key: str | None = None,
-        config: ChildConfig | None = None,
+        config: durable_async.ChildConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
     ) -> Coroutine[Any, Any, T]:
@@ -267,14 +254,14 @@ class DurableContext:
         call.coroutine = run_child(call, body, config, _described(call, func, returns))
         return call.coroutine
 
-    def task_group(self) -> DurableTaskGroup[Self]:
+    def task_group(self) -> durable_async.DurableTaskGroup[Self]:
         """``async with ctx.task_group() as group:`` and ``group.start_soon(func, *args, name=...)`` in it, which runs
         ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.DurableTaskGroup`."""
         from durable_async._operations.group import DurableTaskGroup
 
         return DurableTaskGroup(self.run_in_child_context)
 
-    def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> Deadline:
+    def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> durable_async.Deadline:
         """``async with ctx.timeout(delay):`` puts a deadline on a block that survives suspension.
 
         When it comes, what runs or waits in the block is cancelled, nothing in it can write any more, and the block
@@ -292,7 +279,7 @@ class DurableContext:
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, checked_name(name), key)
         return Deadline(call, delay)
 
-    def compensations(self) -> Compensations:
+    def compensations(self) -> durable_async.Compensations:
         """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
         fails. See :class:`~durable_async.Compensations`."""
         from durable_async._operations.compensation import Compensations
@@ -301,25 +288,30 @@ class DurableContext:
 
     @overload
     def create_callback(
-        self, *, name: str | None = None, key: str | None = None, config: CallbackConfig | None = ..., returns: type[T]
-    ) -> Coroutine[Any, Any, Callback[T]]: ...
+        self,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: durable_async.CallbackConfig | None = ...,
+        returns: type[T],
+    ) -> Coroutine[Any, Any, durable_async.Callback[T]]: ...
     @overload
     def create_callback(
         self,
         *,
         name: str | None = None,
         key: str | None = None,
-        config: CallbackConfig | None = ...,
+        config: durable_async.CallbackConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, Callback[Any]]: ...
+    ) -> Coroutine[Any, Any, durable_async.Callback[Any]]: ...
     def create_callback(
         self,
         *,
         name: str | None = None,
         key: str | None = None,
-        config: CallbackConfig | None = None,
+        config: durable_async.CallbackConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, Callback[Any]]:
+    ) -> Coroutine[Any, Any, durable_async.Callback[Any]]:
         """Get an id from the service that the outside world can answer to, and later await the answer:
         ``await callback.result()``.
 
@@ -345,7 +337,7 @@ class DurableContext:
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig | None = ...,
+        config: durable_async.WaitForCallbackConfig | None = ...,
         returns: type[T],
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -356,7 +348,7 @@ class DurableContext:
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig | None = ...,
+        config: durable_async.WaitForCallbackConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def wait_for_callback(
@@ -366,7 +358,7 @@ class DurableContext:
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig | None = None,
+        config: durable_async.WaitForCallbackConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
@@ -407,7 +399,7 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig | None = ...,
+        config: durable_async.InvokeConfig | None = ...,
         returns: type[T],
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -418,7 +410,7 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig | None = ...,
+        config: durable_async.InvokeConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def invoke(
@@ -428,7 +420,7 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig | None = None,
+        config: durable_async.InvokeConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Run another function, durable or not, and wait for its result.
@@ -463,11 +455,11 @@ class DurableContext:
         self,
         check: Callable[[StateT], Awaitable[StateT]],
         initial_state: StateT,
-        strategy: WaitStrategyLike[StateT],
+        strategy: durable_async.WaitStrategyLike[StateT],
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig | None = ...,
+        config: durable_async.WaitForConditionConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, StateT]: ...
     @overload
@@ -475,22 +467,22 @@ class DurableContext:
         self,
         check: Callable[[StateT], StateT],
         initial_state: StateT,
-        strategy: WaitStrategyLike[StateT],
+        strategy: durable_async.WaitStrategyLike[StateT],
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig | None = ...,
+        config: durable_async.WaitForConditionConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, StateT]: ...
     def wait_for_condition(
         self,
         check: Callable[[Any], Any],
         initial_state: Any,
-        strategy: WaitStrategyLike[Any],
+        strategy: durable_async.WaitStrategyLike[Any],
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig | None = None,
+        config: durable_async.WaitForConditionConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Check a state until ``strategy`` is content with it, and return it.
@@ -529,9 +521,9 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: MapConfig | None = None,
+        config: durable_async.MapConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, BatchResult[T]]:
+    ) -> Coroutine[Any, Any, durable_async.BatchResult[T]]:
         """Run ``func(ctx, item)`` for each item, as a child context of its own each.
 
         Items are started in order; ``config`` says how many may be in flight, and when the batch ends early. It does
@@ -580,8 +572,8 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: ParallelConfig | None = None,
-    ) -> Coroutine[Any, Any, BatchResult[T]]:
+        config: durable_async.ParallelConfig | None = None,
+    ) -> Coroutine[Any, Any, durable_async.BatchResult[T]]:
         """Run each ``branch(ctx)``, as a child context of its own.
 
         Branches are started in order; ``config`` says how many may be in flight, and when the batch ends early. By

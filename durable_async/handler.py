@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import cache, cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
 from durable_async._callables import target_of
 from durable_async._engine.branches import root_scope
@@ -29,23 +30,14 @@ from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext, bind
 from durable_async.errors import NotDurableError
-from durable_async.serializers import (
-    JsonSerializer,
-    Serializer,
-    SerializerContext,
-    deserialize,
-    parameter_type,
-    resolve_locals,
-    return_type,
-    serialize,
-)
-from durable_async.serializers._json.serializer import FOREIGN_JSON
+from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
+from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
+from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
 from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._threads import Threads
     from durable_async.embedded.cache import ExecutionCache
-    from durable_async.plugins import PluginSource
     from durable_async.transport.aws import AwsClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -73,7 +65,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         serializer: Serializer | None = None,
         step: StepConfig | None = None,
         max_inline_wait: timedelta = timedelta(0),
-        plugins: Iterable[PluginSource] = (),
+        plugins: Iterable[durable_async.PluginSource] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_context_function(workflow, ("event", "ctx"), "@durable_execution")
@@ -243,7 +235,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         return await serialize(self._serializer, result, where)
 
 
-def _checked(sources: Iterable[PluginSource]) -> tuple[PluginSource, ...]:
+def _checked(sources: Iterable[durable_async.PluginSource]) -> tuple[durable_async.PluginSource, ...]:
     sources = tuple(sources)
     if sources:
         from durable_async._engine.plugin_sources import check_source
@@ -263,7 +255,7 @@ def durable_execution(
     serializer: Serializer | None = None,
     step: StepConfig | None = None,
     max_inline_wait: timedelta = ...,
-    plugins: Iterable[PluginSource] = ...,
+    plugins: Iterable[durable_async.PluginSource] = ...,
 ) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
     workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
@@ -272,7 +264,7 @@ def durable_execution(
     serializer: Serializer | None = None,
     step: StepConfig | None = None,
     max_inline_wait: timedelta = timedelta(0),
-    plugins: Iterable[PluginSource] = (),
+    plugins: Iterable[durable_async.PluginSource] = (),
 ) -> Any:
     """Make a durable handler of ``async def workflow(event, ctx)``.
 

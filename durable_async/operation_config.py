@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._durations import whole_seconds
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS
 from durable_async.config import check_serializer, optional_function, optional_strategy
 from durable_async.serializers import Serializer
-
-if TYPE_CHECKING:
-    from durable_async.retry import StrategyLike
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +76,7 @@ class WaitForCallbackConfig(CallbackConfig):
     :ivar retry_strategy: as in :class:`~durable_async.StepConfig`
     """
 
-    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
+    retry_strategy: durable_async.StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
 
 
 @attrs.frozen(kw_only=True)

@@ -21,6 +21,21 @@ from enum import StrEnum
 
 import attrs
 
+__all__ = [
+    "DurablePlugin",
+    "InvocationEndInfo",
+    "InvocationInfo",
+    "InvocationStartInfo",
+    "InvocationStatus",
+    "InvokeInfo",
+    "OperationChangeInfo",
+    "OperationInfo",
+    "PluginSource",
+    "UserFunctionEndInfo",
+    "UserFunctionInfo",
+    "UserFunctionOutcome",
+]
+
 
 class InvocationStatus(StrEnum):
     """How an invocation ended."""

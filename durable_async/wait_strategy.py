@@ -25,6 +25,8 @@ StateT_contra = TypeVar("StateT_contra", contravariant=True)
 
 
 class WaitOutcome(Enum):
+    """What follows a check of a condition."""
+
     STOP = auto()
     """The condition is met: the state is the result."""
     CONTINUE = auto()

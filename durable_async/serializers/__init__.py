@@ -7,8 +7,7 @@ when they are first asked for: most workflows do without.
 from typing import TYPE_CHECKING
 
 from durable_async._lazy import names_from
-from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type, returns_awaitable
-from durable_async.serializers._json.serializer import JsonSerializer, deserialize, serialize, structure, unstructure
+from durable_async.serializers._json.serializer import JsonSerializer
 from durable_async.serializers.base import NO_TYPE, Serializer, SerializerContext
 
 if TYPE_CHECKING:
@@ -32,15 +31,7 @@ __all__ = [
     "Serializer",
     "SerializerContext",
     "Storage",
-    "deserialize",
-    "parameter_type",
-    "resolve_locals",
-    "return_type",
-    "returns_awaitable",
-    "serialize",
     "storage_folder",
-    "structure",
-    "unstructure",
 ]
 
 _LATER = {

@@ -24,19 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async.errors import SerializationError
-from durable_async.serializers import (
-    NO_TYPE,
-    JsonSerializer,
-    Serializer,
-    SerializerContext,
-    deserialize,
-    parameter_type,
-    return_type,
-    serialize,
-    structure,
-    unstructure,
-)
+from durable_async.serializers import NO_TYPE, JsonSerializer, Serializer, SerializerContext
+from durable_async.serializers._json.annotations import parameter_type, return_type
 from durable_async.serializers._json.converter import format_duration, make_converter, parse_duration
+from durable_async.serializers._json.serializer import deserialize, serialize, structure, unstructure
 from tests.ids import stable
 
 JSON = JsonSerializer()

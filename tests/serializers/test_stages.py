@@ -35,10 +35,9 @@ from durable_async.serializers import (
     Serializer,
     SerializerContext,
     Storage,
-    deserialize,
-    serialize,
     storage_folder,
 )
+from durable_async.serializers._json.serializer import deserialize, serialize
 from tests.world import World
 
 KEY = bytes(range(32))

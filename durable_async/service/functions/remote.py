@@ -33,7 +33,7 @@ from aiohttp import (
 )
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.functions.base import InvocationFailed, InvocationRequest, failure, within_deadline
+from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import ANSWER_BYTES, too_large
 from durable_async.service.parsing import NotReadable, loads, read
 
@@ -69,7 +69,7 @@ class RemoteFunctions:
     ) -> None:
         await self._session.close()
 
-    def function(self, url: str, *, durable: bool = True, name: str = "function") -> RemoteFunction:
+    def function(self, url: str, *, durable: bool = True, name: str = "function") -> Function:
         """
         :param url: of the server, as ``http://127.0.0.1:9000``
         :param durable: False: an ordinary function, which gets its caller's event

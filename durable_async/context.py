@@ -147,7 +147,7 @@ class DurableContext:
             of one context or task. A call with a key finds its record after the code around it was reordered
         :param config: None: the handler's own, ``@durable_execution(step=...)``
         :param returns: the type to read the result as; without it, the return annotation of ``func``
-        :raises TypeError: ``func`` cannot be called with ``args``, or ``config`` is no StepConfig
+        :raises TypeError: ``func`` cannot be called with ``args``, or ``config`` is not a StepConfig
         :raises StepError: the step failed, and its retry strategy allows no further attempt
         :raises SerializationError: the recorded result cannot be read as the type asked for
         """
@@ -171,7 +171,7 @@ class DurableContext:
         :param duration: more than zero and at most 366 days; rounded up to whole seconds
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
-        :raises TypeError: the duration is no ``timedelta``
+        :raises TypeError: the duration is not a ``timedelta``
         :raises ValueError: the duration is out of bounds
         """
         seconds = duration_seconds(duration, what="the duration of a wait")
@@ -198,7 +198,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: None: ``ChildConfig()``
         :param returns: the type to read the result as; without it, the return annotation of ``func``
-        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, or ``config`` is no ChildConfig
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, *args)``, or ``config`` is not a ChildConfig
         :raises ChildContextError: ``func`` raised
         """
         from durable_async._operations.child import run_child
@@ -233,8 +233,8 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: of the child context; None: ``ChildConfig()``
         :param returns: the type to read the result as; without it, the return annotation of ``func``
-        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, ``config`` is no ChildConfig, or
-            ``strategy`` is no strategy
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, *args)``, ``config`` is not a ChildConfig, or
+            ``strategy`` is not a strategy
         :raises ChildContextError: the last attempt allowed has failed
         """
         from durable_async._operations.child import run_child
@@ -270,7 +270,7 @@ class DurableContext:
         :param delay: more than zero and at most 366 days; rounded up to whole seconds
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
-        :raises TypeError: ``delay`` is no ``timedelta``
+        :raises TypeError: ``delay`` is not a ``timedelta``
         :raises ValueError: ``delay`` is out of bounds
         """
         from durable_async._operations.timeout import Deadline
@@ -373,7 +373,7 @@ class DurableContext:
         :param config: None: ``WaitForCallbackConfig()``
         :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
             answer is its text, whatever that is
-        :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is no WaitForCallbackConfig
+        :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is not a WaitForCallbackConfig
         :raises CallbackFailedError: the answer was a failure
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
         :raises CallbackSubmitterError: the submitter failed, and its retry strategy allows no further attempt
@@ -499,7 +499,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: None: ``WaitForConditionConfig()``
         :param returns: the type to read states as; without it, the return annotation of ``check``
-        :raises TypeError: ``check`` cannot be called with a state, or ``config`` is no WaitForConditionConfig
+        :raises TypeError: ``check`` cannot be called with a state, or ``config`` is not a WaitForConditionConfig
         :raises WaitForConditionError: the strategy allows no further check, or a check raised, which is final
         """
         from durable_async._operations.condition import check_wait_strategy, run_condition
@@ -540,7 +540,7 @@ class DurableContext:
         :param config: None: ``MapConfig()``
         :param returns: the type to read one item's result as; without it, the return annotation of ``func``
         :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
-        :raises TypeError: ``func`` is no coroutine function of ``(ctx, item)``, or ``config`` is no MapConfig
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, item)``, or ``config`` is not a MapConfig
         :raises ValueError: fewer items are given than have to succeed
         """
         from durable_async._operations.batch import batch_type, check_enough, run_batch
@@ -586,7 +586,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: None: ``ParallelConfig()``
         :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
-        :raises TypeError: a branch is no coroutine function of ``(ctx)``, or ``config`` is no ParallelConfig
+        :raises TypeError: a branch is not a coroutine function of ``(ctx)``, or ``config`` is not a ParallelConfig
         :raises ValueError: fewer branches are given than have to succeed
         """
         from durable_async._operations.batch import check_enough, common_type, named_branches, run_batch
@@ -610,7 +610,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :return: what the first one returned
         :raises ChildContextError: the first one failed
-        :raises TypeError: a branch is no coroutine function of ``(ctx)``
+        :raises TypeError: a branch is not a coroutine function of ``(ctx)``
         :raises ValueError: there are no branches
         """
         from durable_async._operations.batch import common_type, named_branches

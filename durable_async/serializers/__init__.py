@@ -1,7 +1,7 @@
-"""How results, inputs and states become the text that is recorded, and values again.
+"""Serializers turn results, inputs and states into the text that is recorded, and back.
 
-``JsonSerializer`` writes the text. The stages around it (``Compressed``, ``Encrypted``, ``Offloaded``) are imported
-when they are first asked for: most workflows do without.
+``JsonSerializer`` is the default. The stages around it (``Compressed``, ``Encrypted``, ``Offloaded``) are imported at
+their first use, since most workflows do not need them.
 """
 
 from typing import TYPE_CHECKING

@@ -34,7 +34,7 @@ def test_a_closed_execution_is_deleted_and_its_name_is_free(service):
     assert service("delete", "ask/deleted").lines == ["deletion requested"]
     gone = service("show", "ask/deleted")
     assert gone.code == Exit.REFUSED
-    assert "durable-async list ask shows those that there are" in gone.err
+    assert "'durable-async list ask' shows its executions" in gone.err
     assert service.start("ask", "deleted", '{"another": "payload"}') != arn
 
 
@@ -61,7 +61,7 @@ def test_without_a_service_the_ways_to_name_one_are_told(variables, missing):
 def test_where_nobody_listens_it_is_asked_whether_it_runs():
     ended = durable_async("list", "fulfil", "--endpoint", "http://127.0.0.1:9")
     assert ended.code == Exit.UNREACHABLE
-    assert "is it running there? durable-async doctor looks into it" in ended.err
+    assert "is it running there? Try durable-async doctor" in ended.err
 
 
 def test_a_wrong_path_of_the_endpoint_is_named_as_such(uvicorn_url):

@@ -326,7 +326,7 @@ def test_what_would_not_come_back_is_refused_with_its_place(value, kind, reason)
     [
         ("{", NO_TYPE, "not JSON"),
         ("", NO_TYPE, "not JSON"),
-        ("[NaN]", NO_TYPE, "not JSON: NaN is no JSON"),
+        ("[NaN]", NO_TYPE, "not JSON: NaN is not JSON"),
         ("-Infinity", NO_TYPE, "not JSON"),
         ("[" * 100_000, NO_TYPE, "not JSON"),
         ('"12"', int, "cannot be read as int: $: expected int, found a string"),

@@ -135,6 +135,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
     },
     "cli": {
+        "_client_per_loop",
         "_wire",
         "embedded",
         "errors",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from durable_async._client_per_loop import ClientPerLoop
 from durable_async.cli.exits import Refused, Unreachable
 from durable_async.cli.text import one_line
 from durable_async.errors import ServiceCallError
-
-if TYPE_CHECKING:
-    from durable_async.transport._aiobotocore import Connection
 
 CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 
@@ -20,20 +18,22 @@ _POLL_SECONDS = (0.1, 2.0)  # between two polls: at first, and after a long time
 
 
 class Client:
-    """Calls a service. Every method raises ``ServiceCallError`` as the connection does.
+    """Calls a service. Every method raises ``ServiceCallError`` if the call fails.
 
     :ivar place: describes the service, for messages
     """
 
-    def __init__(self, connection: Connection, place: str) -> None:
-        self._connection = connection
+    def __init__(self, clients: ClientPerLoop, place: str) -> None:
+        self._clients = clients
         self.place = place
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
+        from durable_async.transport._aiobotocore import call  # not on import: --help needs no client
+
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
-            answer = await self._connection.call(operation, **given)
+            answer = await call(self._clients, operation, given)
         except ServiceCallError as error:
             if error.code == str(error.status):  # Lambda's API names its errors, so this is something else
                 raise Unreachable(

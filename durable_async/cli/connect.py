@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from durable_async._client_per_loop import ClientPerLoop
 from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.exits import Unreachable
@@ -117,7 +118,7 @@ async def connected(target: Target, *, writes: bool = False) -> AsyncGenerator[C
 async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
     from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-    from durable_async.transport._aiobotocore import Connection
+    from durable_async.transport._aiobotocore import lambda_client
 
     local = is_local(target.endpoint)
     attempts = _LOCAL_ATTEMPTS if local else _ATTEMPTS
@@ -129,11 +130,11 @@ async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
     if region is None or await session.get_credentials() is None:
         missing = "AWS region" if region is None else "AWS credentials"
         raise Unreachable(f"no {missing} found. {_WHERE}")
-    connection = Connection(region, target.endpoint, session, AioConfig(**settings))
+    clients = ClientPerLoop(partial(lambda_client, region, target.endpoint, session, AioConfig(**settings)))
     try:
-        yield Client(connection, place)
+        yield Client(clients, place)
     finally:
-        await connection.aclose()
+        await clients.aclose()
 
 
 def open_session(target: Target) -> Any:

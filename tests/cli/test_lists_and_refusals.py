@@ -40,7 +40,7 @@ def test_a_closed_execution_is_deleted_and_its_name_is_free(service):
 
 def test_what_is_not_there_or_taken_is_refused_with_what_to_do(service):
     unknown = service("start", "nobody")
-    assert "durable-async list and show tell what there is" in unknown.err
+    assert "see durable-async list and show" in unknown.err
     service.start("ask", "taken")
     taken = service("start", "ask", "--name", "taken", "--input", '{"another": 1}')
     assert "give another --name, or the input that it was started with" in taken.err

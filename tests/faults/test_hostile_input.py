@@ -344,7 +344,9 @@ def test_idle_connections_make_room_for_new_ones(tmp_path):
 @pytest.fixture
 async def pool(monkeypatch):
     monkeypatch.chdir(HERE)
-    async with WorkerPool(worker_environment("http://127.0.0.1:9", os.environ), max_workers=1, sink=lambda *_: None) as pool:
+    async with WorkerPool(
+        worker_environment("http://127.0.0.1:9", os.environ), max_workers=1, sink=lambda *_: None
+    ) as pool:
         yield pool
 
 

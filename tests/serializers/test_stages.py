@@ -610,7 +610,7 @@ async def test_a_busy_bucket_is_asked_again(bucket):
 async def test_the_first_calls_of_many_share_one_client(bucket):
     async with S3Storage("orders", endpoint_url=bucket.url) as storage:
         await asyncio.gather(*(storage.put(str(number), b"x") for number in range(10)))
-        assert await storage._client() is await storage._client()
+        assert await storage._clients.get() is await storage._clients.get()
     assert len(bucket.objects) == 10
 
 

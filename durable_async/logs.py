@@ -1,4 +1,4 @@
-"""The workflow's logger: stdlib logging that is silent while replaying.
+"""The logger of workflows and steps: standard library logging that is silent during a replay.
 
 Records carry ``executionArn``, and where they apply ``parentId``, ``operationId``, ``operationName`` and ``attempt``:
 the names that the official SDKs write and the Lambda console filters on.
@@ -21,12 +21,12 @@ else:
 class DurableLogger(_Adapter):
     """An adapter of the logger ``durable_async.workflow``.
 
-    :param fields: what to add to each record; a caller's ``extra`` wins over it
-    :param is_silent: asked before each record
+    :param fields: returns what to add to each record; the caller's ``extra`` has priority
+    :param is_silent: called before each record; True to drop it
     """
 
     log_while_replaying = False
-    """Set it to True to hear a replay too."""
+    """Set it to True to log during a replay too."""
 
     def __init__(self, fields: Callable[[], Mapping[str, object]], is_silent: Callable[[], bool]) -> None:
         super().__init__(logging.getLogger(LOGGER_NAME), {})

@@ -7,7 +7,7 @@ classes or other functions without parameters, called once an invocation for a p
 - hooks are plain functions. They run on the event loop and hold it up: hand slow work to a thread
 - plugins are told in the order of the list
 - an exception in a hook is logged and changes nothing; the other plugins are told all the same
-- a task that a hook starts is no part of the workflow
+- a task that a hook starts is not part of the workflow
 
 Within one operation the order is: operation start, user function start, user function end, the operation's end on
 record, operation end, and only then does the workflow's code go on. A child's end comes before its parent's.
@@ -20,6 +20,21 @@ from datetime import datetime
 from enum import StrEnum
 
 import attrs
+
+__all__ = [
+    "DurablePlugin",
+    "InvocationEndInfo",
+    "InvocationInfo",
+    "InvocationStartInfo",
+    "InvocationStatus",
+    "InvokeInfo",
+    "OperationChangeInfo",
+    "OperationInfo",
+    "PluginSource",
+    "UserFunctionEndInfo",
+    "UserFunctionInfo",
+    "UserFunctionOutcome",
+]
 
 
 class InvocationStatus(StrEnum):

@@ -27,8 +27,7 @@ from fastapi.responses import StreamingResponse
 
 from durable_async import CallbackConfig, DurableContext, ExecutionError, durable_execution
 from durable_async.embedded import DurableService
-from durable_async.service import ApiError
-from durable_async.service.http import asgi_app
+from durable_async.service import ApiError, asgi_app
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -12,10 +12,10 @@ from durable_async._threads import Threads
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.errors import ServiceCallError
+from durable_async.handler import DurableHandler
 from durable_async.service.functions.base import InProcessFunction, InvocationRequest, LambdaContext
 from durable_async.service.model.errors import ApiError
 from durable_async.service.runtime.api import LambdaApi
-from durable_async.transport.base import DurableServiceClient
 
 T = TypeVar("T")
 
@@ -48,23 +48,12 @@ async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T
         raise ServiceCallError(operation, refused.message, refused.code, refused.status) from refused
 
 
-class DurableHandler(Protocol):
-    """What this room needs of a handler made by the SDK."""
-
-    async def run(
-        self,
-        event: Any,
-        /,
-        *,
-        client: DurableServiceClient,
-        lambda_context: Any = None,
-        cache: ExecutionCache | None = None,
-        threads: Threads | None = None,
-    ) -> Mapping[str, object]: ...
-
-
 def in_process_handler(
-    handler: DurableHandler, service: LambdaApi, *, cache: ExecutionCache | None = None, threads: Threads | None = None
+    handler: DurableHandler[Any, Any],
+    service: LambdaApi,
+    *,
+    cache: ExecutionCache | None = None,
+    threads: Threads | None = None,
 ) -> InProcessFunction:
     """A durable function of this process, to be registered with ``service``. An exception is a failed invocation.
 

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
         InProcessFunction,
         InvocationFailed,
         InvocationRequest,
+        Memory,
         in_process_function,
     )
+    from durable_async.service.functions.remote import RemoteFunctions
+    from durable_async.service.http import asgi_app, serve
     from durable_async.service.http.rendering import Closed, Started
     from durable_async.service.machine import InvocationRetryPolicy, Limits
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.store import Store
+    from durable_async.service.store.sqlite import SqliteStore
 
 __all__ = [
     "ApiError",
@@ -39,26 +44,38 @@ __all__ = [
     "InvocationRetryPolicy",
     "LambdaApi",
     "Limits",
+    "Memory",
+    "RemoteFunctions",
+    "SqliteStore",
     "Started",
+    "Store",
     "StoreError",
+    "asgi_app",
     "in_process_function",
+    "serve",
 ]
 
 # Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
 _LATER = {
     "ApiError": "model.errors",
     "Closed": "http.rendering",
-    "LambdaApi": "runtime.api",
+    "DamagedExecutionError": "model.errors",
     "Function": "functions.base",
+    "InProcessFunction": "functions.base",
     "InvocationFailed": "functions.base",
     "InvocationRequest": "functions.base",
     "InvocationRetryPolicy": "machine",
+    "LambdaApi": "runtime.api",
     "Limits": "machine",
-    "InProcessFunction": "functions.base",
+    "Memory": "functions.base",
+    "RemoteFunctions": "functions.remote",
+    "SqliteStore": "store.sqlite",
     "Started": "http.rendering",
-    "DamagedExecutionError": "model.errors",
+    "Store": "store",
     "StoreError": "model.errors",
+    "asgi_app": "http",
     "in_process_function": "functions.base",
+    "serve": "http",
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's

@@ -141,7 +141,7 @@ async def test_the_worker_of_a_closed_execution_is_killed_and_another_serves(end
     clock = Clock()
     environment = worker_environment("http://127.0.0.1:9", os.environ)
     async with (
-        WorkerPool(environment, most=1, sink=lambda *_: None) as pool,
+        WorkerPool(environment, max_workers=1, sink=lambda *_: None) as pool,
         LambdaApi(clock=clock, max_concurrency=1) as api,
     ):
         api.register("f", await pool.function(Target("stubborn", "handler")), execution_timeout=60)

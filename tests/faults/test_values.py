@@ -529,8 +529,8 @@ REFUSED = [
     (Loose(ID), Loose, "$.value: a UUID would come back as a str"),
     (Loose(None, {1}), Loose, "$.untyped: a set would come back as a list"),
     (Box(ID), Box, "$.content: a UUID would come back as a str"),
-    (changed(Scribbled("a"), note="b"), Scribbled, "$.note: an attribute that is no field is not written"),
-    (changed(Locked("a"), opened=True), Locked, "$.opened: an attribute that is no field is not written"),
+    (changed(Scribbled("a"), note="b"), Scribbled, "$.note: an attribute that is not a field is not written"),
+    (changed(Locked("a"), opened=True), Locked, "$.opened: an attribute that is not a field is not written"),
     (Slim(name=5), Slim, "would not come back as Slim: $.name: expected str, found a whole number"),
     # the standard library
     ({"name": "a", "more": (1, 2)}, Optional_, "$.more: a tuple"),

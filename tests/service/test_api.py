@@ -12,7 +12,7 @@ from durable_async.service.http.rendering import Closed
 from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model.errors import (
     AlreadyStartedError,
-    CallbackTimeoutError,
+    CallbackTimedOutError,
     InvalidParameterValueError,
     InvalidRequestContentError,
     RequestTooLargeError,
@@ -497,7 +497,7 @@ async def test_what_was_due_is_kept_even_if_the_call_that_found_it_is_refused(wo
     arn = await world.start()
     identity = await callback_id(world, arn)
     world.clock.now += 60
-    with pytest.raises(CallbackTimeoutError):
+    with pytest.raises(CallbackTimedOutError):
         await world.service.callback_succeeded(identity, b"")
     await world.service.idle()
     ended = ["InvocationCompleted", "ExecutionSucceeded"]

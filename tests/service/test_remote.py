@@ -326,7 +326,7 @@ async def test_another_limit(emulator, url):
         return b"1"
 
     emulator.handler = together
-    async with RemoteFunctions(most=2) as remote:
+    async with RemoteFunctions(max_concurrency=2) as remote:
         function = remote.function(url)
         assert await asyncio.gather(*(function.invoke({}, request_of()) for _ in range(2))) == [1, 1]
 

@@ -13,7 +13,7 @@ from durable_async.service.machine.execution import Execution, ExecutionStatus
 from durable_async.service.machine.invocations import invoke_if_wanted, retry_if_due
 from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.operation import OperationRecord, callback_place
-from durable_async.service.model.errors import CallbackTimeoutError, InvalidParameterValueError, ResourceNotFoundError
+from durable_async.service.model.errors import CallbackTimedOutError, InvalidParameterValueError, ResourceNotFoundError
 from durable_async.service.model.history import EventType
 
 
@@ -109,7 +109,7 @@ def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
     if callback is None or callback.callback_id != callback_id:
         raise ResourceNotFoundError("Callback not found")
     if callback.status is OperationStatus.TIMED_OUT:
-        raise CallbackTimeoutError("The callback has timed out.")
+        raise CallbackTimedOutError("The callback has timed out.")
     if callback.ended:
         raise InvalidParameterValueError("The callback is already completed.")
     if not execution.open:

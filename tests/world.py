@@ -9,8 +9,9 @@ from durable_async import DurableHandler
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import InProcessClient, in_process_handler
 from durable_async.errors import ServiceCallError
-from durable_async.service.http.rendering import Closed
+from durable_async.service.http.rendering import event_json
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.views import Closed
 
 
 class Clock:
@@ -94,8 +95,8 @@ class World:
         marker = None
         while True:
             page = await self.service.get_history(arn, max_items=1000, marker=marker)
-            events += page["Events"]
-            marker = page.get("NextMarker")
+            events += [event_json(event) for event in page.items]
+            marker = page.next_marker
             if not marker:
                 return events
 

@@ -23,22 +23,39 @@ if TYPE_CHECKING:
         InvocationRequest,
         in_process_function,
     )
-    from durable_async.service.http.rendering import Closed, Started
-    from durable_async.service.machine import InvocationRetryPolicy, Limits
+    from durable_async.service.machine import ExecutionStatus, InvocationRetryPolicy, Limits
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
+    from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.runtime.views import (
+        Closed,
+        ExecutionDescription,
+        ExecutionSummary,
+        FunctionDescription,
+        Page,
+        PauseDetails,
+        Started,
+    )
 
 __all__ = [
     "ApiError",
     "Closed",
     "DamagedExecutionError",
+    "EventType",
+    "ExecutionDescription",
+    "ExecutionStatus",
+    "ExecutionSummary",
     "Function",
+    "FunctionDescription",
+    "HistoryEvent",
     "InProcessFunction",
     "InvocationFailed",
     "InvocationRequest",
     "InvocationRetryPolicy",
     "LambdaApi",
     "Limits",
+    "Page",
+    "PauseDetails",
     "Started",
     "StoreError",
     "in_process_function",
@@ -47,7 +64,7 @@ __all__ = [
 # Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
 _LATER = {
     "ApiError": "model.errors",
-    "Closed": "http.rendering",
+    "Closed": "runtime.views",
     "LambdaApi": "runtime.api",
     "Function": "functions.base",
     "InvocationFailed": "functions.base",
@@ -55,7 +72,15 @@ _LATER = {
     "InvocationRetryPolicy": "machine",
     "Limits": "machine",
     "InProcessFunction": "functions.base",
-    "Started": "http.rendering",
+    "Started": "runtime.views",
+    "ExecutionDescription": "runtime.views",
+    "ExecutionSummary": "runtime.views",
+    "FunctionDescription": "runtime.views",
+    "Page": "runtime.views",
+    "PauseDetails": "runtime.views",
+    "ExecutionStatus": "machine",
+    "EventType": "model.history",
+    "HistoryEvent": "model.history",
     "DamagedExecutionError": "model.errors",
     "StoreError": "model.errors",
     "in_process_function": "functions.base",

@@ -26,7 +26,7 @@ from durable_async._wire.operations import CheckpointResult, ErrorObject, Operat
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import EventType, HistoryEvent
 
 
 class ExecutionStatus(StrEnum):
@@ -91,7 +91,7 @@ class Pause:
 
 @attrs.define
 class Changes:
-    events: list[Event] = attrs.Factory(list[Event])
+    events: list[HistoryEvent] = attrs.Factory(list[HistoryEvent])
     operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     effects: list[Effect] = attrs.Factory(list[Effect])
 
@@ -289,9 +289,9 @@ class Execution:
         """
         self.event_count += 1
         if operation is None:
-            event = Event(self.event_count, kind, at_us, details)
+            event = HistoryEvent(self.event_count, kind, at_us, details)
         else:
-            event = Event(
+            event = HistoryEvent(
                 self.event_count,
                 kind,
                 at_us,

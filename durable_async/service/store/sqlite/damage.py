@@ -17,7 +17,7 @@ from durable_async.service.machine import Execution, ExecutionStatus, OperationR
 from durable_async.service.machine.derive import derive
 from durable_async.service.machine.execution import Pause
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import EventType, HistoryEvent
 
 REFUSED = (
     sqlite3.DataError,
@@ -154,7 +154,9 @@ def check_types(row: Mapping[str, Any], integers: Iterable[str], texts: Iterable
             raise TypeError(column)
 
 
-def repair(execution: Execution, kept: Sequence[OperationRecord], history: Sequence[Event]) -> list[OperationRecord]:
+def repair(
+    execution: Execution, kept: Sequence[OperationRecord], history: Sequence[HistoryEvent]
+) -> list[OperationRecord]:
     """Bring ``execution``, which is not restored yet, to where its history ends.
 
     :param kept: the operations as they are kept. What a history does not hold, such as heartbeats, is taken from them

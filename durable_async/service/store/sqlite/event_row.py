@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from durable_async.service.model.history import PAYLOADS, Event, EventType
+from durable_async.service.model.history import PAYLOADS, EventType, HistoryEvent
 from durable_async.service.store.sqlite.payloads import Kept, Row, Written, by_name, compact_json
 
 COLUMNS = (
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def event_row(event: Event, written: Written) -> Row:
+def event_row(event: HistoryEvent, written: Written) -> Row:
     member, digest = _long_payload(event.details, written)
     details: Mapping[str, Any] = event.details
     if member is not None:
@@ -42,14 +42,14 @@ def event_row(event: Event, written: Written) -> Row:
     )
 
 
-def event_of(columns: Row, kept: Kept) -> Event:
+def event_of(columns: Row, kept: Kept) -> HistoryEvent:
     row = by_name(COLUMNS, columns)
     details = json.loads(row["details"])
     member = row["payload_member"]
     if member is not None:
         text = kept.long(row["payload_digest"])
         details[member] = json.loads(text) if member == "Error" else text
-    return Event(
+    return HistoryEvent(
         row["id"],
         EventType(row["type"]),
         row["at_us"],

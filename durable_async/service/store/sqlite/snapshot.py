@@ -6,7 +6,7 @@ import attrs
 
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store.sqlite.execution_row import progress_row
 from durable_async.service.store.sqlite.operation_row import Taken, taken
 from durable_async.service.store.sqlite.payloads import Row
@@ -27,7 +27,7 @@ class Snapshot:
     error: ErrorObject | None
     progress: Row
     operations: list[Taken]
-    events: list[Event]
+    events: list[HistoryEvent]
     size: int
 
 

@@ -107,8 +107,8 @@ class DurableService:
             max_concurrency=max_concurrency,
         )
         self._pid = os.getpid()
-        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds())
         self._threads = Threads(threads)
+        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
@@ -180,7 +180,7 @@ class DurableService:
         if _is_durable(function):
             self.api.register(
                 name,
-                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache, threads=self._threads),
+                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
             )

@@ -1,6 +1,7 @@
 """Paths, bodies, queries and headers, without a server."""
 
 from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

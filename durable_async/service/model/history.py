@@ -16,6 +16,8 @@ from typing import Any
 
 import attrs
 
+from durable_async.service.model.columns import DETAILS
+
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -61,6 +63,11 @@ CLOSING = frozenset(
 """Each tells how the execution ended. Only the end of an invocation that ran at that time may follow it."""
 
 
+def milliseconds(microseconds: int) -> int:
+    """Return ``microseconds``, the unit of events, in milliseconds, the unit of timers; to the nearest."""
+    return (microseconds + 500) // 1000
+
+
 @attrs.frozen
 class HistoryEvent:
     """One entry of the history.
@@ -74,7 +81,7 @@ class HistoryEvent:
     id: int
     type: EventType
     at_us: int
-    details: Mapping[str, Any] = _NOTHING
+    details: Mapping[str, Any] = attrs.field(default=_NOTHING, metadata=DETAILS)
     operation_id: str | None = None
     name: str | None = None
     sub_type: str | None = None

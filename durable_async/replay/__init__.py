@@ -101,7 +101,7 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
     execution = route.execution
     now: Closed | None
     match outcome:
-        case Failed(NonDeterminismError(operation_id, recorded, requested) as error):
+        case Failed(NonDeterminismError(operation_id=operation_id, recorded=recorded, requested=requested) as error):
             return Diverges(operation_id, recorded, requested, route.within(operation_id), _where(error))
         case Failed(error):
             now = Closed(ExecutionStatus.FAILED, error=error_object(error, of="the execution"))

@@ -43,17 +43,23 @@ def read_history(exported: object) -> ExportedHistory:
         :class:`HistoryEvent`. An answer may have ``DurableExecutionArn`` beside its events. Newest first works too
     :raises HistoryError: it is not a history, not the whole of it, or one without its data
     """
-    if isinstance(exported, Sequence):
-        items = cast("Sequence[object]", exported)
-        events = [item for item in items if isinstance(item, HistoryEvent)]
-        if events and len(events) == len(items):
-            return ExportedHistory(sorted(events, key=lambda event: event.id))
-    pages = _pages(cast("object", exported))
+    if events := _typed(exported):
+        return ExportedHistory(sorted(events, key=lambda event: event.id))
+    pages = _pages(exported)
     if pages and (pages[-1].get("NextMarker") or pages[-1].get("NextToken")):
         raise HistoryError("the history goes on after what was exported: export all of its pages")
     arn = next((page["DurableExecutionArn"] for page in pages if page.get("DurableExecutionArn")), None)
     read = [_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
     return ExportedHistory(sorted(read, key=lambda event: event.id), arn)
+
+
+def _typed(exported: object) -> list[HistoryEvent]:
+    """Return the events if that is what ``exported`` consists of, otherwise nothing."""
+    if not isinstance(exported, Sequence):
+        return []
+    items = cast("Sequence[object]", exported)
+    events = [item for item in items if isinstance(item, HistoryEvent)]
+    return events if len(events) == len(items) else []
 
 
 def _pages(exported: object) -> Sequence[Mapping[str, Any]]:

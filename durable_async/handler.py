@@ -37,7 +37,6 @@ from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._threads import Threads
-    from durable_async.embedded.cache import ExecutionCache
     from durable_async.transport.aws import AwsClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -145,48 +144,47 @@ class DurableHandler(Generic[EventT, ResultT]):
         *,
         client: DurableServiceClient | None = None,
         lambda_context: Any = None,
-        cache: ExecutionCache | None = None,
-        threads: Threads | None = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
 
         :param event: the envelope that a durable service sends, as plain JSON values
         :param client: calls that service. None: a client of Lambda's endpoint in the environment, which this process
             keeps
-        :param cache: keeps the suspended workflow in memory, from where it continues. Not used with plugins
-        :param threads: run the sync steps. None: 64 threads for all handlers on this event loop
         :return: ``{"Status": "SUCCEEDED" | "FAILED" | "PENDING", ...}``, as plain JSON values
         :raises NotDurableError: the event is not an envelope
         :raises ServiceCallError: the service did not answer, so the invocation must be repeated. Lambda does so
         """
-        envelope = read_envelope(event)
-        if envelope is None:
-            raise NotDurableError
-        client = client or _aws_client()
-        if cache is None:
-            return await self._answered(self._invocation(envelope, client, lambda_context, threads=threads), envelope)
-        invocation = await cache.take(envelope)
-        if invocation is None:
-            options = {"may_park": cache.is_open, "threads": threads}
-            invocation = self._invocation(envelope, client, lambda_context, **options)
-        else:
-            invocation.resume(envelope, client, lambda_context)
-        with cache.running(invocation):
-            return await self._answered(invocation, envelope)
+        envelope = envelope_of(event)
+        return await self.answer(self.invocation(envelope, client or _aws_client(), lambda_context), envelope)
 
-    def _invocation(
-        self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any, **options: Any
+    # --- for this package's own services, which keep invocations in memory ---
+
+    def invocation(
+        self,
+        envelope: Envelope,
+        client: DurableServiceClient,
+        lambda_context: Any,
+        *,
+        may_park: Callable[[], bool] = lambda: False,
+        threads: Threads | None = None,
     ) -> Invocation:
+        """Return an invocation of the workflow that replays the record in ``envelope``.
+
+        :param may_park: whether the workflow may stay in memory when nothing can continue
+        :param threads: in which sync steps run; None: 64 for all handlers on this event loop
+        """
         return Invocation(
             envelope,
             client,
             max_inline_wait=self._max_inline_wait,
             clock=self._clock,
             lambda_context=lambda_context,
-            **options,
+            may_park=may_park,
+            threads=threads,
         )
 
-    async def _answered(self, invocation: Invocation, envelope: Envelope) -> Output:
+    async def answer(self, invocation: Invocation, envelope: Envelope) -> Output:
+        """Run the workflow in ``invocation``, new or resumed, and return what :meth:`run` returns."""
         async with invocation:
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
@@ -233,6 +231,14 @@ class DurableHandler(Generic[EventT, ResultT]):
             await invocation.exit(error)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
+
+
+def envelope_of(event: object) -> Envelope:
+    """:raises NotDurableError: the event is not an envelope"""
+    envelope = read_envelope(event)
+    if envelope is None:
+        raise NotDurableError
+    return envelope
 
 
 def _checked(sources: Iterable[durable_async.PluginSource]) -> tuple[durable_async.PluginSource, ...]:

@@ -29,7 +29,16 @@ MADE_HERE = {"Callback", "Closed", "Deadline", "DurableContext", "DurableHandler
 # Parameters and methods with which one part of the package calls another.
 # A store's methods belong here too: the service calls them, with the machine's own types.
 INTERNAL_OF = {"SqliteStore", "Store"}
-INTERNAL = {"Closed.of", "DurableHandler.outcome", "DurableHandler.run", "in_process_function"}
+INTERNAL = {
+    "Closed.of",
+    "DurableHandler.answer",
+    "DurableHandler.invocation",
+    "DurableHandler.outcome",
+    "DurableHandler.run",
+    "ExecutionDescription.of",
+    "ExecutionSummary.of",
+    "in_process_function",
+}
 
 PACKAGE = Path(inspect.getfile(import_module("durable_async"))).parent
 

@@ -7,12 +7,10 @@ import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
-
-import attrs
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
@@ -23,7 +21,6 @@ from durable_async._wire.operations import ErrorObject
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.execution import ExecutionHandle
 from durable_async.embedded.local import in_process_handler
-from durable_async.embedded.shapes import Status
 from durable_async.handler import DurableHandler
 from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import own_tasks
@@ -33,6 +30,7 @@ from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model import arns
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.views import ExecutionSummary
 from durable_async.service.store.sqlite import SqliteStore
 
 EventT = TypeVar("EventT")
@@ -40,20 +38,6 @@ ResultT = TypeVar("ResultT")
 
 PlainFunction = Callable[[Any, Any], Any]
 """An ordinary function of ``(event, context)``, sync or async: the target of a chained invoke."""
-
-
-@attrs.frozen
-class ExecutionSummary:
-    """An execution as a list shows it.
-
-    :ivar ended: None while it is open
-    """
-
-    arn: str
-    name: str
-    status: Status
-    started: datetime
-    ended: datetime | None
 
 
 class DurableService:
@@ -123,8 +107,8 @@ class DurableService:
             max_concurrency=max_concurrency,
         )
         self._pid = os.getpid()
-        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds())
         self._threads = Threads(threads)
+        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
@@ -196,7 +180,7 @@ class DurableService:
         if _is_durable(function):
             self.api.register(
                 name,
-                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache, threads=self._threads),
+                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
             )
@@ -244,8 +228,7 @@ class DurableService:
     async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
         """The execution of ``function`` that was started under ``name``, if there is one."""
         found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
-        executions = found["DurableExecutions"]
-        return self._handle(function, executions[0]["DurableExecutionArn"]) if executions else None
+        return self._handle(function, found.items[0].arn) if found.items else None
 
     def execution(self, arn: str) -> ExecutionHandle[Any]:
         """The execution with this ARN. Its result comes as plain JSON values."""
@@ -271,14 +254,14 @@ class DurableService:
             page = await self.api.list_executions(
                 self._name_of(function),
                 statuses=[*statuses],
-                started_after=None if started_after is None else started_after.timestamp(),
-                started_before=None if started_before is None else started_before.timestamp(),
+                started_after=started_after,
+                started_before=started_before,
                 reverse=oldest_first,
                 marker=marker,
             )
-            for item in page["DurableExecutions"]:
-                yield _summary(item)
-            marker = page.get("NextMarker")
+            for summary in page.items:
+                yield summary
+            marker = page.next_marker
 
     # --- what external systems answer ---
 
@@ -349,14 +332,3 @@ def _seconds(duration: timedelta, what: str) -> int:
 
 async def _as_json(_arn: str, text: str) -> Any:
     return json.loads(text)
-
-
-def _summary(item: dict[str, Any]) -> ExecutionSummary:
-    ended = item.get("EndTimestamp")
-    return ExecutionSummary(
-        arn=item["DurableExecutionArn"],
-        name=item["DurableExecutionName"],
-        status=item["Status"],
-        started=datetime.fromtimestamp(item["StartTimestamp"], UTC),
-        ended=None if ended is None else datetime.fromtimestamp(ended, UTC),
-    )

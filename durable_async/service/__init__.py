@@ -26,10 +26,19 @@ if TYPE_CHECKING:
     )
     from durable_async.service.functions.remote import RemoteFunctions
     from durable_async.service.http import asgi_app, serve
-    from durable_async.service.http.rendering import Closed, Started
-    from durable_async.service.machine import InvocationRetryPolicy, Limits
+    from durable_async.service.machine import ExecutionStatus, InvocationRetryPolicy, Limits
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
+    from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.runtime.views import (
+        Closed,
+        ExecutionDescription,
+        ExecutionSummary,
+        FunctionDescription,
+        Page,
+        PauseDetails,
+        Started,
+    )
     from durable_async.service.store import Store
     from durable_async.service.store.sqlite import SqliteStore
 
@@ -37,7 +46,13 @@ __all__ = [
     "ApiError",
     "Closed",
     "DamagedExecutionError",
+    "EventType",
+    "ExecutionDescription",
+    "ExecutionStatus",
+    "ExecutionSummary",
     "Function",
+    "FunctionDescription",
+    "HistoryEvent",
     "InProcessFunction",
     "InvocationFailed",
     "InvocationRequest",
@@ -45,6 +60,8 @@ __all__ = [
     "LambdaApi",
     "Limits",
     "Memory",
+    "Page",
+    "PauseDetails",
     "RemoteFunctions",
     "SqliteStore",
     "Started",
@@ -58,19 +75,27 @@ __all__ = [
 # Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
 _LATER = {
     "ApiError": "model.errors",
-    "Closed": "http.rendering",
+    "Closed": "runtime.views",
     "DamagedExecutionError": "model.errors",
+    "EventType": "model.history",
+    "ExecutionDescription": "runtime.views",
+    "ExecutionStatus": "machine",
+    "ExecutionSummary": "runtime.views",
     "Function": "functions.base",
+    "FunctionDescription": "runtime.views",
     "InProcessFunction": "functions.base",
     "InvocationFailed": "functions.base",
     "InvocationRequest": "functions.base",
     "InvocationRetryPolicy": "machine",
     "LambdaApi": "runtime.api",
     "Limits": "machine",
+    "HistoryEvent": "model.history",
     "Memory": "functions.base",
+    "Page": "runtime.views",
+    "PauseDetails": "runtime.views",
     "RemoteFunctions": "functions.remote",
     "SqliteStore": "store.sqlite",
-    "Started": "http.rendering",
+    "Started": "runtime.views",
     "Store": "store",
     "StoreError": "model.errors",
     "asgi_app": "http",

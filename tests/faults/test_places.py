@@ -56,7 +56,7 @@ class Hanging:
 
 async def recorded(execution, event_type):
     async with asyncio.timeout(10):
-        while event_type not in [event["EventType"] for event in await execution.history()]:
+        while event_type not in [event.type for event in await execution.history()]:
             await asyncio.sleep(0.005)
 
 
@@ -93,7 +93,7 @@ async def test_the_place_of_a_closed_execution_is_free_though_its_step_hangs(end
         async with asyncio.timeout(10):
             assert await other.result() == "served"
         assert await stuck.status() == ("STOPPED" if end is stop else "TIMED_OUT")
-        types = [event["EventType"] for event in await stuck.history()]
+        types = [event.type for event in await stuck.history()]
         assert types[-1] == "InvocationCompleted"
         hanging.let_go()
 

@@ -745,9 +745,9 @@ async def test_an_event_or_an_answer_that_would_change_starts_and_answers_nothin
         assert await service.find(take, "one") is None
         execution = await service.start(ask, {})
         async for found in execution.events():
-            if found["EventType"] == "CallbackStarted":
+            if found.type == "CallbackStarted":
                 break
-        callback_id = found["CallbackStartedDetails"]["CallbackId"]
+        callback_id = found.details["CallbackId"]
         with pytest.raises(SerializationError, match=r"the callback's result: \$\.password: a SecretStr"):
             await service.succeed_callback(callback_id, LOGIN)
         await service.succeed_callback(callback_id, b'{"amount": 12345678901234567.89}')

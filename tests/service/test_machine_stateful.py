@@ -20,6 +20,7 @@ from machine_driver import FUNCTION, START_MS, Targets, callback, context, invok
 
 from durable_async._wire.operations import TERMINAL, OperationType
 from durable_async.service import machine
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine import (
     ChainedOutcome,
     Checkpoint,
@@ -35,7 +36,7 @@ from durable_async.service.machine.derive import derive
 from durable_async.service.machine.operation import make_callback_id
 from durable_async.service.model.errors import ApiError, InvalidParameterValueError
 from durable_async.service.model.exported import read_history
-from durable_async.service.model.history import Event, render
+from durable_async.service.model.history import HistoryEvent
 from tests.property_runs import examples
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ class Executions(RuleBasedStateMachine):
         super().__init__()
         self.now_ms = START_MS
         self.minted = count(1)
-        self.events: list[Event] = []
+        self.events: list[HistoryEvent] = []
         self.begun: list[str] = []  # the request ids of all invocations
         self.told: str | None = None  # the request id of the last invocation whose handler was told
         self.token: str | None = None  # what the handler has
@@ -516,7 +517,7 @@ class Executions(RuleBasedStateMachine):
                 self.now_ms = max(self.now_ms, self.execution.next_due_ms())
                 self.do_what_is_due()
         assert not self.execution.open
-        assert list(read_history([render(event, include_data=True) for event in self.events]).events) == self.events
+        assert list(read_history([event_json(event, include_data=True) for event in self.events]).events) == self.events
 
 
 def one_of(choices: Sequence[T], pick: int) -> T:

@@ -9,10 +9,12 @@ import attrs
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
-from durable_async.service.http.rendering import Started
+from durable_async.service.http.rendering import execution_json, functions_json, history_json, list_json
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
-from durable_async.service.runtime.api import LambdaApi, read_event
+from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
+from durable_async.service.runtime.inputs import read_event
+from durable_async.service.runtime.views import Started
 
 
 async def invoke(api: LambdaApi, call: Call) -> Answer:
@@ -116,60 +118,63 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 async def get(api: LambdaApi, call: Call) -> Answer:
     include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(await api.get_execution(call.parameter, include_data=include))
+    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
-    return json_answer(
-        await api.get_history(
-            call.parameter,
-            include_data=shapes.truth(query, "IncludeExecutionData", default=True),
-            marker=query.get("Marker"),
-            max_items=shapes.number(query, "MaxItems"),
-            reverse=shapes.truth(query, "ReverseOrder", default=False),
-        )
+    include = shapes.truth(query, "IncludeExecutionData", default=True)
+    page = await api.get_history(
+        call.parameter,
+        marker=query.get("Marker"),
+        max_items=shapes.number(query, "MaxItems"),
+        reverse=shapes.truth(query, "ReverseOrder", default=False),
+        page_bytes=HISTORY_PAGE_BYTES if include else None,
     )
+    return json_answer(history_json(page, include_data=include))
 
 
 async def list_functions(api: LambdaApi, _call: Call) -> Answer:
-    return json_answer(await api.list_functions())
+    return json_answer(functions_json(await api.list_functions()))
 
 
 async def list_executions(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
-    return json_answer(
-        await api.list_executions(
-            call.parameter,
-            qualifier=query.get("Qualifier"),
-            execution_name=query.get("DurableExecutionName"),
-            statuses=[value for name, value in call.query if name == "Statuses"],
-            started_after=shapes.timestamp(query, "StartedAfter"),
-            started_before=shapes.timestamp(query, "StartedBefore"),
-            reverse=shapes.truth(query, "ReverseOrder", default=False),
-            marker=query.get("Marker"),
-            max_items=shapes.number(query, "MaxItems"),
-        )
+    page = await api.list_executions(
+        call.parameter,
+        qualifier=query.get("Qualifier"),
+        execution_name=query.get("DurableExecutionName"),
+        statuses=[value for name, value in call.query if name == "Statuses"],
+        started_after=shapes.timestamp(query, "StartedAfter"),
+        started_before=shapes.timestamp(query, "StartedBefore"),
+        reverse=shapes.truth(query, "ReverseOrder", default=False),
+        marker=query.get("Marker"),
+        max_items=shapes.number(query, "MaxItems"),
     )
+    return json_answer(list_json(page))
 
 
 async def stop(api: LambdaApi, call: Call) -> Answer:
-    return json_answer(await api.stop(call.parameter, await read(shapes.error_object, call.body)))
+    stopped = await api.stop(call.parameter, await read(shapes.error_object, call.body))
+    return json_answer({"StopTimestamp": stopped.timestamp()})
 
 
 async def pause(api: LambdaApi, call: Call) -> Answer:
     asked = await read(shapes.members, call.body)
     reason, timeout_too = shapes.text(asked, "Reason"), shapes.truth(asked, "ExecutionTimeoutPaused", default=True)
-    return json_answer(await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too), status=202)
+    await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too)
+    return json_answer({}, status=202)
 
 
 async def resume(api: LambdaApi, call: Call) -> Answer:
     reason = shapes.text(await read(shapes.members, call.body), "Reason")
-    return json_answer(await api.resume(call.parameter, reason=reason), status=202)
+    await api.resume(call.parameter, reason=reason)
+    return json_answer({}, status=202)
 
 
 async def delete(api: LambdaApi, call: Call) -> Answer:
-    return json_answer(await api.delete(call.parameter), status=202)
+    deleted = await api.delete(call.parameter)
+    return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)
 
 
 async def callback_succeeded(api: LambdaApi, call: Call) -> Answer:

@@ -26,7 +26,7 @@ from durable_async._wire.operations import ErrorObject, OperationStatus, Operati
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.model.history import CLOSING, Event, EventType, milliseconds
+from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, milliseconds
 
 Status = OperationStatus
 
@@ -53,7 +53,7 @@ class DerivedExecution:
     answered: bool = False
 
 
-def derive(events: Iterable[Event]) -> DerivedExecution:
+def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     """The execution as it stood after the last of ``events``.
 
     :param events: the first so many of a history, in their order, with their data
@@ -103,7 +103,7 @@ _EXECUTION = {
 class _Derivation:
     """The state after the events so far."""
 
-    def __init__(self, started: Event) -> None:
+    def __init__(self, started: HistoryEvent) -> None:
         self._started = started
         self._root = OperationRecord(
             id=started.operation_id or "",
@@ -115,10 +115,10 @@ class _Derivation:
         )
         self._by_id = {self._root.id: self._root}  # in the order in which they began
         self._status = ExecutionStatus.RUNNING
-        self._closing: Event | None = None
+        self._closing: HistoryEvent | None = None
         self._answered = False
 
-    def through(self, history: list[Event]) -> DerivedExecution:
+    def through(self, history: list[HistoryEvent]) -> DerivedExecution:
         before = history[0]
         for event in history[1:]:
             if event.type in _OPERATIONS:
@@ -130,7 +130,7 @@ class _Derivation:
             before = event
         return self._derived(before)
 
-    def _take(self, event: Event, kind: OperationType, status: Status) -> None:
+    def _take(self, event: HistoryEvent, kind: OperationType, status: Status) -> None:
         operation = self._operation(event, kind)
         details = event.details
         operation.status = status
@@ -153,7 +153,7 @@ class _Derivation:
         if kind is OperationType.CONTEXT and status is Status.SUCCEEDED:
             operation.replay_children = _replays_children(operation)
 
-    def _operation(self, event: Event, kind: OperationType) -> OperationRecord:
+    def _operation(self, event: HistoryEvent, kind: OperationType) -> OperationRecord:
         operation_id = event.operation_id or ""
         operation = self._by_id.get(operation_id)
         if operation is None:
@@ -170,7 +170,7 @@ class _Derivation:
             raise HistoryError(f"event {event.id} says {event.type} of a {operation.type}")
         return operation
 
-    def _close(self, event: Event, before: Event) -> None:
+    def _close(self, event: HistoryEvent, before: HistoryEvent) -> None:
         self._closing = event
         self._root.status, self._root.end_us = Status(str(self._status)), event.at_us
         given_up = before.type is EventType.INVOCATION_COMPLETED and before.details.get("Error") is not None
@@ -178,7 +178,7 @@ class _Derivation:
             self._status is ExecutionStatus.FAILED and not given_up
         )
 
-    def _derived(self, latest: Event) -> DerivedExecution:
+    def _derived(self, latest: HistoryEvent) -> DerivedExecution:
         end = self._closing
         return DerivedExecution(
             id=self._root.id,
@@ -196,7 +196,7 @@ class _Derivation:
         )
 
 
-def _required(event: Event, member: str) -> Any:
+def _required(event: HistoryEvent, member: str) -> Any:
     """:raises HistoryError: the event does not have it"""
     value = event.details.get(member)
     if value is None:
@@ -204,7 +204,7 @@ def _required(event: Event, member: str) -> Any:
     return value
 
 
-def _end_attempt(step: OperationRecord, event: Event) -> None:
+def _end_attempt(step: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     retry: dict[str, int] = details.get("RetryDetails") or {}
     step.attempts = retry.get("CurrentAttempt", step.attempts + 1)
@@ -215,7 +215,7 @@ def _end_attempt(step: OperationRecord, event: Event) -> None:
         step.status, step.end_us, step.due_ms = Status.PENDING, None, milliseconds(event.at_us) + delay * 1000
 
 
-def _start_callback(callback: OperationRecord, event: Event) -> None:
+def _start_callback(callback: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
     if timeout := details.get("Timeout"):

@@ -27,7 +27,7 @@ from durable_async.service.machine.effects import Effect, ExecutionClosed, Invok
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.columns import DERIVED, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, EventType, milliseconds
+from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
 
 class ExecutionStatus(StrEnum):
@@ -92,7 +92,7 @@ class Pause:
 
 @attrs.define
 class Changes:
-    events: list[Event] = attrs.Factory(list[Event])
+    events: list[HistoryEvent] = attrs.Factory(list[HistoryEvent])
     operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     effects: list[Effect] = attrs.Factory(list[Effect])
 
@@ -303,9 +303,9 @@ class Execution(NewExecution):
         """
         self.event_count += 1
         if operation is None:
-            event = Event(self.event_count, kind, at_us, details)
+            event = HistoryEvent(self.event_count, kind, at_us, details)
         else:
-            event = Event(
+            event = HistoryEvent(
                 self.event_count,
                 kind,
                 at_us,

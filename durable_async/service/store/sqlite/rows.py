@@ -14,13 +14,13 @@ from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter
 from types import NoneType
-from typing import Any, Generic, TypeVar, cast, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 import attrs
 
 from durable_async.service.machine import Execution, OperationRecord
 from durable_async.service.model.columns import Column
-from durable_async.service.model.history import PAYLOADS, Event
+from durable_async.service.model.history import PAYLOADS, HistoryEvent
 
 T = TypeVar("T")
 
@@ -151,14 +151,16 @@ def _json(kind: type[Any]) -> _Coded:
 
 def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
     members: dict[str, Any] = {}
-    for field, kind in _kept_fields(cast("type[Any]", type(value))):
+    of: type[Any] = type(value)
+    for field, kind in _kept_fields(of):
         member = getattr(value, field.name)
         if field.metadata.get("column") is Column.PAYLOAD and member is not None:
             text = member if kind is str else compact_json(member)
             digest = payloads.digest(text)
             members |= {field.name: text} if digest is None else {f"{field.name}_digest": digest.hex()}
         else:
-            members[field.name] = _members(member, payloads) if attrs.has(cast("type[Any]", type(member))) else member
+            of_member: type[Any] = type(member)
+            members[field.name] = _members(member, payloads) if attrs.has(of_member) else member
     return members
 
 
@@ -314,4 +316,4 @@ EXECUTIONS = Table(
     },
 )
 OPERATIONS = Table("operations", OperationRecord)
-EVENTS = Table("events", Event)
+EVENTS = Table("events", HistoryEvent)

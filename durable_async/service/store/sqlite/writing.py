@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing, superseded
 from durable_async.service.store.sqlite.residents import WriteState
 from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadWriter, Row, Table
@@ -32,7 +32,7 @@ class Snapshot:
     row: Row
     event_count: int
     operations: list[Row]
-    events: list[Event]
+    events: list[HistoryEvent]
     size: int
 
 

@@ -200,8 +200,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
 
-                request_id: str | None = getattr(invocation.lambda_context, "aws_request_id", None)
-                plugins = Instrumentation(self._plugins, invocation, request_id, envelope.updated_ids)
+                plugins = Instrumentation(self._plugins, invocation, envelope.updated_ids)
                 outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
                 outcome = await self.outcome(invocation)

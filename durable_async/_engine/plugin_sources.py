@@ -14,6 +14,7 @@ from durable_async.plugins import DurablePlugin, PluginSource
 logger: logging.Logger = logging.getLogger("durable_async")
 
 _HOOKS = tuple(name for name in vars(DurablePlugin) if not name.startswith("_"))
+_AWAITED = ("flush",)
 
 
 @attrs.frozen
@@ -68,5 +69,6 @@ def _check_class(kind: type[object]) -> None:
     if not issubclass(kind, DurablePlugin):
         raise TypeError(f"a plugin must be derived from DurablePlugin, and {kind.__qualname__} is not")
     for hook in _HOOKS:
-        if inspect.iscoroutinefunction(getattr(kind, hook)):
-            raise TypeError(f"{kind.__qualname__}.{hook} must be a plain function: nobody awaits a hook")
+        if inspect.iscoroutinefunction(getattr(kind, hook)) is not (hook in _AWAITED):
+            must_be = "an async function" if hook in _AWAITED else "a plain function: nobody awaits this hook"
+            raise TypeError(f"{kind.__qualname__}.{hook} must be {must_be}")

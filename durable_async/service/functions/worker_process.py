@@ -38,6 +38,7 @@ ANSWER_BYTES = 6 * 1024 * 1024 + 100  # of a function's answer; what Lambda lets
 FRAME_BYTES = ANSWER_BYTES + 1024
 """Of a reply. The server reads no larger one, and ends the worker that announces it."""
 
+_TRACE_HEADER = "_X_AMZN_TRACE_ID"  # where Lambda's runtimes put it, and where AWS's libraries look for it
 _TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it found its credentials and endpoint
 
 
@@ -171,6 +172,10 @@ def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, 
     :raises LoadError: as :func:`find`
     """
     function = find(target)
+    if request.trace_header is None:
+        os.environ.pop(_TRACE_HEADER, None)
+    else:
+        os.environ[_TRACE_HEADER] = request.trace_header
     try:
         result = function(event, LambdaContext.of(request))
         if inspect.isawaitable(result):

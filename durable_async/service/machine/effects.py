@@ -58,6 +58,7 @@ class StartChained:
     payload: str
     tenant_id: str | None = None
     child: Child | None = None
+    trace_header: str | None = None
 
 
 @attrs.frozen

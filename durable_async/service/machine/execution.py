@@ -125,6 +125,7 @@ class Execution:
     timeout_seconds: int
     timeout_ms: int
     tenant_id: str | None = None
+    trace_header: str | None = None
     parent: Parent | None = None
     status: ExecutionStatus = ExecutionStatus.RUNNING
     ended_ms: int | None = None

@@ -23,6 +23,7 @@ class NewExecution:
     :ivar id: unique; the last segment of ``arn``
     :ivar function_arn: qualified with ``version``
     :ivar input: the caller's event, JSON text
+    :ivar trace_header: the caller's X-Ray trace header
     """
 
     id: str
@@ -35,6 +36,7 @@ class NewExecution:
     timeout_seconds: int
     tenant_id: str | None = None
     parent: Parent | None = None
+    trace_header: str | None = None
 
 
 def start(new: NewExecution, at: Moment) -> Execution:
@@ -51,6 +53,7 @@ def start(new: NewExecution, at: Moment) -> Execution:
         timeout_ms=at.now_ms + new.timeout_seconds * 1000,
         tenant_id=new.tenant_id,
         parent=new.parent,
+        trace_header=new.trace_header,
     )
     root = OperationRecord(
         id=new.id,

@@ -159,11 +159,13 @@ class LambdaApi:
         qualifier: str | None = None,
         execution_name: str | None = None,
         tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> Started:
         """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
 
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
+        :param trace_header: an X-Ray trace header, which every invocation of the execution gets
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -177,7 +179,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
+        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id, trace_header)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
@@ -185,7 +187,7 @@ class LambdaApi:
         return Started(existing.arn, existing.version)
 
     async def _start(
-        self, registered: Registered, text: str, name: str, tenant_id: str | None
+        self, registered: Registered, text: str, name: str, tenant_id: str | None, trace_header: str | None
     ) -> NewExecution | Execution:
         """What was started, or the execution that has the name."""
         execution_id = str(uuid4())
@@ -199,6 +201,7 @@ class LambdaApi:
             input=text,
             timeout_seconds=registered.execution_timeout,
             tenant_id=tenant_id,
+            trace_header=trace_header,
         )
         existing = await self._runner.start(new)
         if existing is not None and self._runner.retention.is_over(existing):
@@ -215,7 +218,13 @@ class LambdaApi:
         return Closed.of(await self._runner.closed(execution))
 
     async def invoke_plain(
-        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> Any:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
@@ -224,14 +233,20 @@ class LambdaApi:
         :raises ApiError: as :meth:`invoke`; ServiceClosed (the service ends before)
         """
         registered, event = await self._plain(function_name, payload, qualifier)
-        return await self._runner.invoke_plain(registered, event, tenant_id)
+        return await self._runner.invoke_plain(registered, event, tenant_id, trace_header)
 
     async def invoke_event(
-        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> None:
         """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
         registered, event = await self._plain(function_name, payload, qualifier)
-        self._runner.invoke_event(registered, event, tenant_id)
+        self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
     async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
         registered = self._registry.invocable(function_name, qualifier)

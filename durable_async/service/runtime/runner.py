@@ -400,7 +400,7 @@ class Runner:
             whole = memory is None or not memory.keeps(execution.arn)
             event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
-                request = self.invoker.request(registered, request_id, execution.tenant_id)
+                request = self.invoker.request(registered, request_id, execution.tenant_id, execution.trace_header)
                 with RunningInvocation.of_this_task(place).among(self._running, execution_id):
                     try:
                         end = await invocation_end(
@@ -432,14 +432,16 @@ class Runner:
         if exiting is not None and task is not None and not task.cancelling():
             raise exiting
 
-    async def invoke_plain(self, registered: Registered, event: Any, tenant_id: str | None) -> Any:
+    async def invoke_plain(
+        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+    ) -> Any:
         """Cancelling this leaves the function running.
 
         :raises InvocationFailed: as the function did
         :raises ServiceClosedError: the service ends before
         """
         self._check_open()
-        invocation = self._tasks.start(self.invoker.plain(registered, event, tenant_id))
+        invocation = self._tasks.start(self.invoker.plain(registered, event, tenant_id, trace_header))
         try:
             return await asyncio.shield(invocation)
         except asyncio.CancelledError:
@@ -447,17 +449,19 @@ class Runner:
                 raise ServiceClosedError("The service is shutting down.") from None
             raise
 
-    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
+    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None) -> None:
         """Nobody waits for it but the service's end.
 
         :raises ServiceClosedError: nothing is invoked any more
         """
         self._check_open()
-        self._tasks.start(self._unattended(registered, event, tenant_id))
+        self._tasks.start(self._unattended(registered, event, tenant_id, trace_header))
 
-    async def _unattended(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
+    async def _unattended(
+        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+    ) -> None:
         try:
-            await self.invoker.plain(registered, event, tenant_id)
+            await self.invoker.plain(registered, event, tenant_id, trace_header)
         except InvocationFailed as failed:
             logger.warning("the asynchronous invocation of %s failed: %s", registered.name, failed)
 

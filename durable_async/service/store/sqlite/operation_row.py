@@ -102,6 +102,7 @@ def _request_json(request: StartChained, written: Written) -> str:
                 "durable": target.durable,
             },
             "tenant_id": request.tenant_id,
+            "trace_header": request.trace_header,
             "child": None if child is None else {"arn": child.arn, "name": child.name, "id": child.id},
             **_members("payload", request.payload, written),
         }
@@ -116,6 +117,7 @@ def _request_of(operation_id: str, members: Mapping[str, Any], kept: Kept) -> St
         _text_of("payload", members, kept) or "",
         members["tenant_id"],
         None if child is None else Child(**child),
+        members.get("trace_header"),
     )
 
 

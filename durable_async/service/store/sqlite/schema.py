@@ -115,7 +115,9 @@ CREATE TABLE payloads (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = "ALTER TABLE executions ADD COLUMN trace_header TEXT"
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """The n-th makes version n of version n - 1. One that was released is never changed."""
 
 

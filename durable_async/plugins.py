@@ -146,7 +146,7 @@ class InvocationEndInfo(InvocationInfo):
     :ivar error: why the execution failed or the invocation broke off
     :ivar execution_result: JSON text if the execution succeeded; empty if it was too large to return and is on record
     :ivar end_time: when this was known
-    :ivar remaining_time: until the service gives up on the invocation; None if there is no such limit
+    :ivar remaining_time: until the service gives up on the invocation; None if that is not known
     """
 
     status: InvocationStatus

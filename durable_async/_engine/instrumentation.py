@@ -314,8 +314,10 @@ class FunctionContext:
         return os.environ.get("_X_AMZN_TRACE_ID") if self.given is not None else None
 
     def remaining_time(self) -> timedelta | None:
-        remaining = getattr(self.given, "get_remaining_time_in_millis", None)
-        return None if remaining is None else timedelta(milliseconds=remaining())
+        """Return None if it is not known: a deadline that is past on this clock says nothing."""
+        ask = getattr(self.given, "get_remaining_time_in_millis", None)
+        milliseconds = 0 if ask is None else ask()
+        return timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
 
 
 def _identity(info: OperationInfo) -> dict[str, Any]:

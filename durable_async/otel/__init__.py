@@ -1,6 +1,6 @@
 """Traces and metrics of durable executions with OpenTelemetry.
 
-``durable_execution(plugins=[Traces(), Metrics()])``. Needs the extra ``otel``, which brings OpenTelemetry's API; the SDK
+``durable_execution(plugins=[Traces(), Metrics()])``. Needs the extra ``otel``, which brings OpenTelemetry's API. The SDK
 and the exporters are the application's to choose and to configure. Without an SDK both do nothing.
 """
 
@@ -47,8 +47,8 @@ def _not_negative(_: object, attribute: attrs.Attribute[timedelta], value: timed
 class Traces:
     """Traces the executions of a handler: one trace for each, however many invocations it takes.
 
-    :param view: ``"invocation"`` shows what each invocation did: an operation has one span in each invocation in which it
-        was open. ``"execution"`` shows what the execution did: an operation has one span, exported when it has ended
+    :param view: ``"invocation"`` shows what each invocation did: an operation has one span in each invocation in which
+        it was open. ``"execution"`` shows what the execution did: an operation has one span, exported when it has ended
     :param tracer_provider: of OpenTelemetry's SDK; None: the global one, as it is when an invocation starts
     :param extractor: says which trace an invocation belongs to; by default its X-Ray trace header does
     :param tracer_name: the instrumentation scope of the spans

@@ -1,13 +1,13 @@
-"""The flush before an invocation's answer, in a thread, so that a slow exporter stops nothing but its own answer."""
+"""The export before an invocation's answer, in a thread, so that a slow exporter delays nothing but its own answer."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
+from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from typing import Protocol
-
-from durable_async._threads import Threads
 
 logger: logging.Logger = logging.getLogger("durable_async.otel")
 
@@ -18,23 +18,32 @@ class Provider(Protocol):
     def force_flush(self, timeout_millis: int = ...) -> bool: ...
 
 
-async def flush(provider: Provider, limit: timedelta, remaining: timedelta | None) -> None:
-    """Have ``provider`` export what it collected, and wait for that no longer than ``limit``.
+async def flush(provider: Provider, limit: timedelta) -> None:
+    """Have ``provider`` export what it collected, and wait for that no longer than ``limit``."""
+    loop = asyncio.get_running_loop()
+    flushed: asyncio.Future[bool] = loop.create_future()
 
-    :param remaining: until the service gives up on the invocation; None: there is no such limit
-    """
-    from anyio import move_on_after
+    def tell(done: bool) -> None:  # noqa: FBT001
+        if not flushed.done():
+            flushed.set_result(done)
 
-    if remaining is not None:
-        limit = min(limit, remaining)
-    seconds = limit.total_seconds()
-    work = partial(provider.force_flush, max(1, int(seconds * 1000)))
-    done = None
-    with move_on_after(seconds):
-        done = await Threads(1).run("flush", work, abandon=True)
+    def work() -> None:
+        done = False
+        try:
+            done = provider.force_flush(max(1, int(limit.total_seconds() * 1000)))
+        except Exception:
+            logger.exception("The exporter failed")
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, done)
+
+    # Not one of the threads that a pool keeps: nothing waits for it at the end of the process.
+    threading.Thread(target=work, name="durable-async-otel-flush", daemon=True).start()
+    done = False
+    with suppress(TimeoutError):
+        done = await asyncio.wait_for(flushed, limit.total_seconds())
     if not done:
         logger.warning(
-            "What was measured and traced is not exported after %.1f s; the exporter's own log says why. The invocation "
-            "answers without waiting longer",
-            seconds,
+            "What was traced and measured is not exported after %.1f s; the exporter's own log says why. The "
+            "invocation answers without waiting longer",
+            limit.total_seconds(),
         )

@@ -14,7 +14,8 @@ from durable_async.logs import LOGGER_NAME
 
 @attrs.frozen
 class _Here:
-    """
+    """An invocation.
+
     :ivar body: the span that is current in the workflow's own code: a placeholder, or of whoever called the handler
     """
 

@@ -34,7 +34,8 @@ Attached = Token[otel_context.Context]
 
 
 class Tracing(DurablePlugin):
-    """
+    """Makes and exports the spans of one invocation.
+
     :param settings: of the handler
     """
 
@@ -115,7 +116,7 @@ class Tracing(DurablePlugin):
 
     async def flush(self, info: InvocationEndInfo) -> None:
         if self._view is not None and self._provider is not None and self._settings.flush_timeout:
-            await flush(self._provider, self._settings.flush_timeout, info.remaining_time)
+            await flush(self._provider, self._settings.flush_timeout)
 
     # --- operations ---
 

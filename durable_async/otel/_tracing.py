@@ -186,7 +186,7 @@ class Spans:
             _given_ids.reset(token)
 
     def anchor(self) -> None:
-        """Export the root of a trace that no caller gave one. Each invocation does, since an earlier one may be lost."""
+        """Export the root of a trace that no caller gave one. Each invocation does: an earlier one may be lost."""
         started = self.traced.started
         synthetic = {"durable.execution.synthetic_root": True}
         self.start(ROOT, None, synthetic, span_id=self.traced.ancestor.span_id, at=started).end(started)
@@ -199,7 +199,7 @@ def operation_attributes(info: OperationInfo) -> dict[str, Any]:
         "durable.operation.subtype": info.sub_type,
         "durable.operation.name": info.name,
     }
-    return {key: value for key, value in attributes.items() if value is not None}
+    return {key: str(value) for key, value in attributes.items() if value is not None}
 
 
 def name_of(info: OperationInfo) -> str:

@@ -26,6 +26,7 @@ from durable_async.service.model.errors import (
     ServiceClosedError,
 )
 from durable_async.service.model.history import CLOSING, render
+from durable_async.service.runtime.observing import Observer
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.store import ExecutionQuery, Store
@@ -53,6 +54,7 @@ class LambdaApi:
     :param retention_days: how long a closed execution is kept
     :param max_concurrency: invocations of functions that may run at once; None: any number
     :param passive: True: no handler is ever invoked, and what has to run is left to the next service on the store
+    :param observer: told what the service does, to measure and to trace it; None: nothing is measured
     """
 
     def __init__(
@@ -68,10 +70,11 @@ class LambdaApi:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         max_concurrency: int | None = None,
         passive: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
         self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days

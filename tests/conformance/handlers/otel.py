@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -233,10 +234,8 @@ async def callback_function_context(event, ctx):
     await ctx.step(attempt, name="otel-context-retry-step", config=retried)
     await ctx.wait_for_condition(check, 0, twice, name="otel-context-condition")
     await ctx.wait_for_callback(lambda _: mark("callback-submitter"), name="otel-context-callback")
-    try:
+    with suppress(ChildContextError):
         await ctx.with_retry(body, strategy=strategy, name="otel-context-with-retry")
-    except ChildContextError:
-        pass
     await ctx.run_in_child_context(virtual, name="otel-context-virtual", config=ChildConfig(virtual=True))
     return "callback-context-complete"
 

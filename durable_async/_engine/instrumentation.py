@@ -24,6 +24,7 @@ from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Retu
 from durable_async._engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
 from durable_async._engine.plugin_sources import listeners
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.plugins import (
     InvocationEndInfo,
     InvocationStartInfo,
@@ -217,7 +218,7 @@ class Instrumentation:
             "request_id": self._function.request_id(),
             "clock": self._invocation.clock,
             "is_first_invocation": self._is_first,
-            "execution_start_time": moment(execution.get("StartTimestamp")) if execution else None,
+            "execution_start_time": moment(start_microseconds(execution)) if execution else None,
             "execution_input": (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None,
             "operations": self._operations,
         }

@@ -115,6 +115,13 @@ class DurableHandler(Generic[EventT, ResultT]):
         handler._clock = clock  # noqa: SLF001 - of our own kind
         return handler
 
+    def with_plugin(self, source: PluginSource) -> DurableHandler[EventT, ResultT]:
+        """Return the same handler with a further plugin, unless it has one of this type already."""
+        handler = copy.copy(self)
+        if not any(type(each) is type(source) for each in self._plugins):
+            handler._plugins = _checked((*self._plugins, source))  # noqa: SLF001 - of our own kind
+        return handler
+
     def __call__(self, event: Any, lambda_context: Any = None) -> Output:
         """Handle one invocation on an event loop that this thread keeps. This is what the Lambda runtime calls.
 
@@ -172,8 +179,13 @@ class DurableHandler(Generic[EventT, ResultT]):
         if envelope is None:
             raise NotDurableError
         client = client or _aws_client()
+        if self._plugins:
+            from durable_async._engine.observed_client import ObservedClient
+
+            client = ObservedClient(client)
         if cache is None:
-            return await self._answered(self._invocation(envelope, client, lambda_context, threads=threads), envelope)
+            invocation = self._invocation(envelope, client, lambda_context, threads=threads)
+            return await self._answered(invocation, envelope, client)
         invocation = await cache.take(envelope)
         if invocation is None:
             options = {"may_park": cache.is_open, "threads": threads}
@@ -181,7 +193,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         else:
             invocation.resume(envelope, client, lambda_context)
         with cache.running(invocation):
-            return await self._answered(invocation, envelope)
+            return await self._answered(invocation, envelope, client)
 
     def _invocation(
         self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any, **options: Any
@@ -195,12 +207,14 @@ class DurableHandler(Generic[EventT, ResultT]):
             **options,
         )
 
-    async def _answered(self, invocation: Invocation, envelope: Envelope) -> Output:
+    async def _answered(self, invocation: Invocation, envelope: Envelope, client: DurableServiceClient) -> Output:
         async with invocation:
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
+                from durable_async._engine.observed_client import ObservedClient
 
-                plugins = Instrumentation(self._plugins, invocation, envelope.updated_ids)
+                assert isinstance(client, ObservedClient)
+                plugins = Instrumentation(self._plugins, invocation, client, envelope.updated_ids)
                 outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
                 outcome = await self.outcome(invocation)
@@ -245,10 +259,9 @@ class DurableHandler(Generic[EventT, ResultT]):
 def _checked(sources: Iterable[PluginSource]) -> tuple[PluginSource, ...]:
     sources = tuple(sources)
     if sources:
-        from durable_async._engine.plugin_sources import check_source
+        from durable_async._engine.plugin_sources import check_sources
 
-        for source in sources:
-            check_source(source)
+        check_sources(sources)
     return sources
 
 

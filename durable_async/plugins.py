@@ -166,6 +166,22 @@ class InvokeInfo:
     target_function_name: str
 
 
+@attrs.frozen(kw_only=True)
+class CheckpointInfo:
+    """One call that recorded what the workflow did.
+
+    :ivar updates: how many changes of operations it sent; 0: it only asked for news
+    :ivar size: of what it sent, in bytes, approximately
+    :ivar error: why it failed; None: it succeeded
+    """
+
+    execution_arn: str
+    updates: int
+    size: int
+    duration: timedelta
+    error: BaseException | None = attrs.field(default=None, eq=False)
+
+
 class DurablePlugin:
     """The hooks, which do nothing here: override those that you want."""
 
@@ -204,6 +220,9 @@ class DurablePlugin:
 
     def on_attempt_end(self, info: UserFunctionEndInfo) -> None:
         """The same as ``on_user_function_end`` and right after it, but only of steps and conditions."""
+
+    def on_checkpoint(self, info: CheckpointInfo) -> None:
+        """A checkpoint has been answered, or has failed. One that is repeated is told each time."""
 
     def trace_header(self, info: InvokeInfo) -> str | None:
         """What the invoked function is to get as its X-Ray trace header. The first plugin that returns one decides."""

@@ -108,6 +108,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
     },
     "service": {"_lazy", "service.functions", "service.http", "service.machine", "service.model", "service.runtime"},
+    "otel": {"_raised", "errors", "logs", "plugins", "service.machine", "service.model"},
     "replay": {"_engine", "_wire", "errors", "handler", "service.http", "service.machine", "service.model"},
     "embedded": {
         "_arguments",
@@ -118,6 +119,7 @@ KNOWS: dict[str, set[str]] = {
         "_wire",
         "errors",
         "handler",
+        "otel",
         "serializers",
         "service.clock",
         "service.functions",
@@ -134,6 +136,7 @@ KNOWS: dict[str, set[str]] = {
         "embedded",
         "errors",
         "handler",
+        "otel",
         "replay",
         "service.clock",
         "service.functions",

@@ -13,12 +13,14 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import attrs
 
 from durable_async._engine.branches import entered
 from durable_async._engine.invocation import Invocation
+from durable_async._engine.observed_client import ObservedClient
 from durable_async._engine.observer import ObservedCall
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
@@ -46,14 +48,18 @@ _ANSWERING = timedelta(seconds=0.5)  # what an answer may take after the flush
 class Instrumentation:
     """Calls the plugins of one invocation.
 
+    :param client: of the invocation
     :param updated: ids of the operations that changed since the last invocation
     """
 
-    def __init__(self, sources: Iterable[PluginSource], invocation: Invocation, updated: Sequence[str]) -> None:
+    def __init__(
+        self, sources: Iterable[PluginSource], invocation: Invocation, client: ObservedClient, updated: Sequence[str]
+    ) -> None:
         self._listeners = listeners(sources)
         self._invocation = invocation
         self._arn = invocation.execution_arn
         self._record = invocation.record
+        self._client = client
         self._function = FunctionContext(invocation.lambda_context)
         self._started = self._now()
         self._updated = updated
@@ -164,6 +170,8 @@ class Instrumentation:
         updated = [operation for each in self._updated if (operation := self._record.get(each)) is not None]
         self._unread = {operation["Id"]: operation for operation in updated if _has_ended(operation)}
         self._invocation.plugins = self
+        if self._listeners["on_checkpoint"]:
+            self._client.told = partial(self._tell, "on_checkpoint")
         self._record.observer = self._changed
         if self._listeners["on_invocation_start"]:
             info = InvocationStartInfo(

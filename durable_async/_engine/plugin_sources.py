@@ -41,8 +41,18 @@ def listeners(sources: Iterable[PluginSource]) -> dict[str, list[Listener]]:
     }
 
 
-def check_source(source: object) -> None:
-    """:raises TypeError: no plugin can come from it"""
+def check_sources(sources: Iterable[object]) -> None:
+    """:raises TypeError: no plugin can come from one of them, or two are of a type of which a handler may have one"""
+    seen: set[type[object]] = set()
+    for source in sources:
+        _check_source(source)
+        kind = type(source)
+        if kind in seen and getattr(kind, "once_per_handler", False):
+            raise TypeError(f"a handler may have one {kind.__qualname__} among its plugins, and this one has two")
+        seen.add(kind)
+
+
+def _check_source(source: object) -> None:
     if isinstance(source, type):
         _check_class(source)
     elif not callable(source):

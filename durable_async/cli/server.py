@@ -20,6 +20,7 @@ import click
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.hosting import Hosted, InProcess
 from durable_async.cli.options import Named, Timeout
+from durable_async.cli.telemetry import telemetry
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.service.functions.remote import RemoteFunctions
 from durable_async.service.functions.worker_process import Target
@@ -103,9 +104,10 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
     """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     store = _store(settings)
-    api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency)
     cache = ExecutionCache(_CACHED_EXECUTIONS, _CACHED_SECONDS)
     async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
+        observer = stack.enter_context(telemetry(os.environ, cache))
+        api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency, observer=observer)
         listener = stack.enter_context(_bound(settings))
         stack.push_async_callback(cache.aclose)
         hosted = Hosted()

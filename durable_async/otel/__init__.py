@@ -1,7 +1,7 @@
 """Traces and metrics of durable executions with OpenTelemetry.
 
-``durable_execution(plugins=[Traces(), Metrics()])``. Needs the extra ``otel``, which brings OpenTelemetry's API. The SDK
-and the exporters are the application's to choose and to configure. Without an SDK both do nothing.
+``durable_execution(plugins=[Traces(), Metrics()])``. Needs the extra ``otel``, which brings OpenTelemetry's API. The
+SDK and the exporters are the application's to choose and to configure. Without an SDK both do nothing.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import attrs
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 
 from durable_async.otel._identity import Remote, read_header
+from durable_async.otel._metrics import Measuring, Meters
 from durable_async.otel._plugin import Tracing
-from durable_async.otel._tracing import own_tracer
+from durable_async.otel._service import ServiceTelemetry
+from durable_async.otel._tracing import header_of_current_span, own_tracer, sdk_provider
 from durable_async.plugins import InvocationStartInfo
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-__all__ = ["Remote", "Traces", "read_header"]
+__all__ = ["Metrics", "Remote", "ServiceTelemetry", "Traces", "header_of_current_span", "read_header"]
 
 logger: logging.Logger = logging.getLogger("durable_async.otel")
 
@@ -69,7 +71,7 @@ class Traces:
     _tracer: tuple[TracerProvider, trace.Tracer] | None = attrs.field(default=None, init=False, repr=False)
     _complained: bool = attrs.field(default=False, init=False, repr=False)
 
-    once_per_handler = True
+    once_per_handler: ClassVar[bool] = True
 
     def __call__(self) -> Tracing:
         return Tracing(self)
@@ -79,16 +81,41 @@ class Traces:
         provider = self.tracer_provider or trace.get_tracer_provider()
         if self._tracer is None or self._tracer[0] is not provider:
             try:
-                from opentelemetry.sdk.trace import TracerProvider
-            except ImportError:
-                TracerProvider = None  # noqa: N806
-            if TracerProvider is None or not isinstance(provider, TracerProvider):
-                if not self._complained:
-                    self._complained = True
-                    logger.warning(
-                        "Executions are not traced: there is no tracer provider of OpenTelemetry's SDK. Install "
-                        "opentelemetry-sdk, and pass Traces(tracer_provider=...) or call set_tracer_provider()"
-                    )
+                usable = sdk_provider(provider)
+            except TypeError as error:
+                self._complain(f"{error}. Pass Traces(tracer_provider=...), or call set_tracer_provider() before")
                 return None
-            self._tracer = provider, own_tracer(provider, self.tracer_name)
+            self._tracer = usable, own_tracer(usable, self.tracer_name)
         return self._tracer
+
+    def _complain(self, reason: str) -> None:
+        if not self._complained:
+            self._complained = True
+            logger.warning("Executions are not traced: %s", reason)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Metrics:
+    """Measures the executions of a handler.
+
+    Do not use it where a service measures the same executions, as ``DurableService(meter_provider=...)`` does.
+
+    :param meter_provider: None: the global one, as it is when an invocation starts
+    :param flush_timeout: how long an invocation's answer waits for the export, at most. Zero: it does not wait, which
+        is right where the process goes on after it
+    :raises ValueError: ``flush_timeout`` is negative
+    """
+
+    meter_provider: metrics.MeterProvider | None = None
+    flush_timeout: timedelta = attrs.field(default=timedelta(seconds=5), validator=_not_negative)
+    _meters: tuple[metrics.MeterProvider, Meters] | None = attrs.field(default=None, init=False, repr=False)
+
+    once_per_handler: ClassVar[bool] = True
+
+    def __call__(self) -> Measuring:
+        return Measuring(self)
+
+    def meters_of(self, provider: metrics.MeterProvider) -> Meters:
+        if self._meters is None or self._meters[0] is not provider:
+            self._meters = provider, Meters(provider.get_meter("durable_async"))
+        return self._meters[1]

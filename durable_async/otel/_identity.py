@@ -57,6 +57,10 @@ def anchor_id(execution_arn: str) -> int:
     return _span_id(f"execution-root:{execution_arn}")
 
 
+def service_span_id(execution_arn: str) -> int:
+    return _span_id(f"service:{execution_arn}")
+
+
 def operation_span_id(execution_arn: str, operation_id: str) -> int:
     return _span_id(f"{execution_arn}:{operation_id}")
 

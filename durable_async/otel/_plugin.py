@@ -115,6 +115,7 @@ class Tracing(DurablePlugin):
         span.end(max(last, first + 1000))
 
     async def flush(self, info: InvocationEndInfo) -> None:
+        del info
         if self._view is not None and self._provider is not None and self._settings.flush_timeout:
             await flush(self._provider, self._settings.flush_timeout)
 

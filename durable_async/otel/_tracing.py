@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -15,7 +16,7 @@ from opentelemetry.trace.span import TraceState
 
 from durable_async._raised import message_of, trace_of, type_name
 from durable_async.errors import OperationError
-from durable_async.otel._identity import Remote, anchor_id, trace_id_of
+from durable_async.otel._identity import Remote, anchor_id, trace_id_of, write_header
 from durable_async.plugins import InvocationStartInfo, OperationInfo
 
 if TYPE_CHECKING:
@@ -48,6 +49,39 @@ class Ids:
 
     def is_trace_id_random(self) -> bool:
         return False
+
+
+@contextmanager
+def derived_ids(trace_id: int, span_id: int | None) -> Generator[None]:
+    """Entered while one span is started: it gets these ids.
+
+    :param span_id: None: a random one
+    """
+    token = _given_ids.set((trace_id, span_id))
+    try:
+        yield
+    finally:
+        _given_ids.reset(token)
+
+
+def header_of_current_span() -> str | None:
+    """Return the X-Ray trace header with which the current span calls; None if there is none."""
+    here = trace.get_current_span().get_span_context()
+    return write_header(here.trace_id, here.span_id, sampled=here.trace_flags.sampled) if here.is_valid else None
+
+
+def sdk_provider(provider: trace.TracerProvider) -> TracerProvider:
+    """Return the provider, if it is one of OpenTelemetry's SDK: only those can be told which ids to use.
+
+    :raises TypeError: it is another one
+    """
+    try:
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        raise TypeError("Tracing needs OpenTelemetry's SDK: pip install opentelemetry-sdk") from None
+    if not isinstance(provider, TracerProvider):
+        raise TypeError(f"a tracer provider of OpenTelemetry's SDK is needed, and {type(provider).__name__} is none")
+    return provider
 
 
 def own_tracer(provider: TracerProvider, name: str) -> trace.Tracer:
@@ -172,8 +206,7 @@ class Spans:
         """
         above = trace.INVALID_SPAN if parent is None else NonRecordingSpan(parent)
         context = trace.set_span_in_context(above, otel_context.get_current())
-        token = _given_ids.set((self.traced.trace_id, span_id))
-        try:
+        with derived_ids(self.traced.trace_id, span_id):
             return self.tracer.start_span(
                 name,
                 context,
@@ -182,8 +215,6 @@ class Spans:
                 [Link(each) for each in links],
                 self.ticks.now() if at is None else at,
             )
-        finally:
-            _given_ids.reset(token)
 
     def anchor(self) -> None:
         """Export the root of a trace that no caller gave one. Each invocation does: an earlier one may be lost."""

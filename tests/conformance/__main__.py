@@ -37,7 +37,7 @@ def main() -> int:
         parser.error(f"no such suite or case: {', '.join(sorted(unknown))}")
 
     wanted = options.suite or suites
-    runner = Runner(connect(options.url), options.log_json, options.spans)
+    runner = Runner(connect(options.url), options.log_json, span_file=options.spans)
     with ThreadPoolExecutor(options.workers) as pool:
         outcomes = list(pool.map(runner.run, [case for case in cases if {case.suite, case.id} & set(wanted)]))
 

@@ -93,8 +93,8 @@ class Runner:
 
     client: Any
     log_file: Path | None = None
-    span_file: Path | None = None
     pace: Pace = Pace()
+    span_file: Path | None = None
 
     def run(self, case: Case) -> Outcome:
         """Run a case to its end, or until it is clear that it fails."""

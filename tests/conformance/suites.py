@@ -1,6 +1,6 @@
 """Where the handlers are, why a case is skipped, and where a handler departs from its case. The one list of each."""
 
-BUILT_SUITES: tuple[str, ...] = (
+HANDLER_MODULES: tuple[str, ...] = (
     "step",
     "wait",
     "child",

@@ -31,7 +31,7 @@ def outcomes(request, tmp_path_factory) -> dict[str, Future[Outcome]]:
     span_file.touch()
     with receiving(span_file) as receiver, serving(log_file, folder / "server.txt", receiver) as url:
         client = connect(url)
-        runner = Runner(client, log_file, span_file)
+        runner = Runner(client, log_file, span_file=span_file)
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             yield {case.id: pool.submit(runner.run, case) for case in selected if case.id in HANDLERS}
         client.close()

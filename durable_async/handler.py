@@ -29,6 +29,7 @@ from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext, bind
 from durable_async.errors import NotDurableError
+from durable_async.logs import log_on_lambda
 from durable_async.serializers import (
     JsonSerializer,
     Serializer,
@@ -89,6 +90,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             from durable_async.transport.aws import preload
 
             preload()  # in the init phase, which the first invocation does not wait for
+            log_on_lambda(os.environ)
 
     def __repr__(self) -> str:
         return f"<DurableHandler {self._name}>"

@@ -15,7 +15,6 @@ PACKAGE = Path(__file__).parent.parent / "durable_async"
 KNOWS: dict[str, set[str]] = {
     "_wire": set(),
     "errors": set(),
-    "logs": set(),
     "plugins": set(),
     "_lazy": set(),
     "_threads": set(),
@@ -23,6 +22,7 @@ KNOWS: dict[str, set[str]] = {
     "_durations": {"_wire"},
     "_backoff": {"_durations"},
     "_raised": {"errors"},
+    "logs": {"_raised"},
     "retry": {"_backoff", "_durations", "_raised", "_wire", "errors"},
     "wait_strategy": {"_backoff", "_durations", "_wire"},
     "step_context": {"logs"},
@@ -76,6 +76,7 @@ KNOWS: dict[str, set[str]] = {
         "context",
         "embedded",
         "errors",
+        "logs",
         "plugins",
         "serializers",
         "transport",
@@ -85,7 +86,7 @@ KNOWS: dict[str, set[str]] = {
     "service.parsing": set(),
     "service.model": {"errors"},
     "service.machine": {"_wire", "errors", "service.model"},
-    "service.functions": {"_callables", "_raised", "_threads", "_wire", "service.clock", "service.parsing"},
+    "service.functions": {"_callables", "_raised", "_threads", "_wire", "logs", "service.clock", "service.parsing"},
     "service.store": {"_wire", "errors", "service.machine", "service.model", "service.own_tasks"},
     "service.runtime": {
         "_wire",

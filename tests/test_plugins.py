@@ -1039,8 +1039,10 @@ def test_a_flush_must_be_async_and_other_hooks_must_not():
     class Plain(DurablePlugin):
         def flush(self, info): ...
 
-    with pytest.raises(TypeError, match="Plain.flush must be an async function"):
-        durable_execution(plugins=[Plain])
+    async def two_parameters(event, ctx): ...
+
+    with pytest.raises(TypeError, match=r"Plain\.flush must be an async function"):
+        durable_execution(plugins=[Plain])(two_parameters)
 
 
 async def test_the_infos_have_the_times_of_the_handlers_clock():

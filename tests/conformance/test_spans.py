@@ -40,7 +40,10 @@ EXPECTED = {
     "require_parented_spans": [{"name": "Invocation"}],
     "exact_attribute_prefixes": ["durable.operation."],
     "span_assertions": [
-        {"select": {"name": "Workflow"}, "expect": {"parent": {"$allow_unresolved": True, "$reject_sdk_span": True}}},
+        {
+            "select": {"name": "Workflow"},
+            "expect": {"parent": {"$allow_unresolved": True, "$allow_outside": True, "$reject_sdk_span": True}},
+        },
         {
             "select": {"name": "Invocation"},
             "count": {"$any_of": [2, 3]},

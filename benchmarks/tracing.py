@@ -1,7 +1,7 @@
 """``python -m benchmarks.tracing``: what tracing costs a sequential step, in CPU time, beside the official plugin.
 
-Each contender runs in processes of its own, against the service of the benchmarks, with an exporter in memory: without a
-plugin, and with its plugin in each view.
+Each contender runs in processes of its own, against the service of the benchmarks, with an exporter in memory: without
+a plugin, and with its plugin in each view.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OFFICIAL = Contender(
     "official-otel",
     "aws-durable-execution-sdk-python-otel",
     "aws_durable_execution_sdk_python",
-    "aws-durable-execution-sdk-python-otel==2.0.0",
+    "aws-durable-execution-sdk-python-otel==2.0.0 opentelemetry-sdk>=1.30",
 )
 VIEWS = ("none", "invocation", "execution")
 

@@ -23,7 +23,7 @@ class Row:
 
 
 def rows(spans: Sequence[ReadableSpan]) -> list[Row]:
-    """Return the spans of one trace, parents before children, the execution first and else in the order of their starts.
+    """Return the spans of one trace, parents before children, the execution first, others in the order of their starts.
 
     A root that was exported several times counts once.
     """

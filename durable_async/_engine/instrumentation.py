@@ -288,10 +288,11 @@ class Instrumentation:
     def _tell(self, hook: str, info: object) -> list[Any]:
         """Call the hook of each plugin. What they returned, but of those that raised."""
         answers: list[Any] = []
-        if self._over:
+        listeners = self._listeners[hook]
+        if self._over or not listeners:
             return answers
         with entered(None):  # what tasks a hook starts is nobody's business
-            for listener in self._listeners[hook]:
+            for listener in listeners:
                 try:
                     answers.append(listener.call(info))
                 except (Exception, asyncio.CancelledError):  # which cannot be meant for a function that awaits nothing

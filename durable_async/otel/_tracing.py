@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -51,17 +50,22 @@ class Ids:
         return False
 
 
-@contextmanager
-def derived_ids(trace_id: int, span_id: int | None) -> Generator[None]:
-    """Entered while one span is started: it gets these ids.
+class derived_ids:  # noqa: N801 - reads as a verb, and is on the path of each span: a generator costs more
+    """``with derived_ids(...):`` the one span that is started in it gets these ids.
 
     :param span_id: None: a random one
     """
-    token = _given_ids.set((trace_id, span_id))
-    try:
-        yield
-    finally:
-        _given_ids.reset(token)
+
+    __slots__ = ("_ids", "_token")
+
+    def __init__(self, trace_id: int, span_id: int | None) -> None:
+        self._ids = (trace_id, span_id)
+
+    def __enter__(self) -> None:
+        self._token = _given_ids.set(self._ids)
+
+    def __exit__(self, *_: object) -> None:
+        _given_ids.reset(self._token)
 
 
 def header_of_current_span() -> str | None:

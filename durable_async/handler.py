@@ -186,8 +186,8 @@ class DurableHandler(Generic[EventT, ResultT]):
 
             client = ObservedClient(client)
         if cache is None:
-            invocation = self._invocation(envelope, client, lambda_context, threads=threads)
-            return await self._answered(invocation, envelope, client)
+            alone = self._invocation(envelope, client, lambda_context, threads=threads)
+            return await self._answered(alone, envelope, client)
         invocation = await cache.take(envelope)
         if invocation is None:
             options = {"may_park": cache.is_open, "threads": threads}

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Protocol
 
 logger: logging.Logger = logging.getLogger("durable_async.otel")
 
 
-class Provider(Protocol):
-    """A tracer or meter provider of OpenTelemetry's SDK."""
+async def flush(force_flush: Callable[[int], object], limit: timedelta) -> None:
+    """Have a provider of OpenTelemetry's SDK export what it collected, and wait no longer than ``limit``.
 
-    def force_flush(self, timeout_millis: int = ...) -> bool: ...
-
-
-async def flush(provider: Provider, limit: timedelta) -> None:
-    """Have ``provider`` export what it collected, and wait for that no longer than ``limit``."""
+    :param force_flush: of the provider; takes milliseconds, and returns whether everything is exported
+    """
     loop = asyncio.get_running_loop()
     flushed: asyncio.Future[bool] = loop.create_future()
 
@@ -30,7 +27,7 @@ async def flush(provider: Provider, limit: timedelta) -> None:
     def work() -> None:
         done = False
         try:
-            done = provider.force_flush(max(1, int(limit.total_seconds() * 1000)))
+            done = bool(force_flush(max(1, int(limit.total_seconds() * 1000))))
         except Exception:
             logger.exception("The exporter failed")
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -31,7 +31,10 @@ class Remote:
 
 def read_header(header: str | None) -> Remote:
     """Return what an X-Ray trace header says. A part that is missing or malformed is None."""
-    fields = dict(part.strip().partition("=")[::2] for part in (header or "").split(";"))
+    fields: dict[str, str] = {}
+    for part in (header or "").split(";"):
+        name, _, value = part.strip().partition("=")
+        fields[name] = value
     root = _ROOT.fullmatch(fields.get("Root", ""))
     parent = _PARENT.fullmatch(fields.get("Parent", ""))
     trace_id = int(root[1] + root[2], 16) if root else 0

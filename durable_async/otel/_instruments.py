@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from opentelemetry.metrics import Meter
 
 SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600, 86_400, 604_800]
@@ -60,5 +62,5 @@ class Instruments:
         self._retries.add(1, known({"durable.operation.subtype": sub_type, "error.type": error_type}))
 
 
-def known(attributes: dict[str, str | bool | None]) -> dict[str, str | bool]:
+def known(attributes: Mapping[str, str | bool | None]) -> dict[str, str | bool]:
     return {key: value for key, value in attributes.items() if value is not None}

@@ -85,8 +85,9 @@ class Measuring(DurablePlugin):
 
     async def flush(self, info: InvocationEndInfo) -> None:
         del info
-        if self._timeout and hasattr(self._provider, "force_flush"):
-            await flush(self._provider, self._timeout)
+        force_flush = getattr(self._provider, "force_flush", None)  # which the API's own provider does not have
+        if self._timeout and force_flush is not None:
+            await flush(force_flush, self._timeout)
 
     def on_operation_start(self, info: OperationInfo) -> None:
         self._started.add(info.operation_id)

@@ -117,7 +117,7 @@ class Tracing(DurablePlugin):
     async def flush(self, info: InvocationEndInfo) -> None:
         del info
         if self._view is not None and self._provider is not None and self._settings.flush_timeout:
-            await flush(self._provider, self._settings.flush_timeout)
+            await flush(self._provider.force_flush, self._settings.flush_timeout)
 
     # --- operations ---
 

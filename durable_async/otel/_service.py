@@ -13,7 +13,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 
 from durable_async.otel._identity import read_header, service_span_id, trace_id_of, write_header
 from durable_async.otel._instruments import Instruments
-from durable_async.otel._tracing import derived_ids, own_tracer, sdk_provider
+from durable_async.otel._tracing import derived_ids, is_sampled, own_tracer, sdk_provider
 
 if TYPE_CHECKING:
     from durable_async.service.machine import Changes, Execution
@@ -118,8 +118,7 @@ class _Traces:
         trace_id = caller.trace_id or trace_id_of(execution.arn, started)
         if caller.sampled is not None:
             return trace_id, caller.sampled
-        asked = self._provider.sampler.should_sample(otel_context.Context(), trace_id, execution.function_name)
-        return trace_id, asked.decision.is_sampled()
+        return trace_id, is_sampled(self._provider, trace_id, execution.function_name)
 
 
 class _Metrics:

@@ -20,6 +20,7 @@ from durable_async.plugins import InvocationStartInfo, OperationInfo
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 ARN = "durable.execution.arn"
 STATUS = "durable.operation.status"
@@ -33,18 +34,18 @@ _given_ids: ContextVar[tuple[int | None, int | None]] = ContextVar("durable_asyn
 class Ids:
     """Gives out the ids that are asked for by ``_given_ids``, and otherwise those of the provider's own generator."""
 
-    def __init__(self, own: Any) -> None:
+    def __init__(self, own: IdGenerator) -> None:
         self._own = own
 
     def generate_span_id(self) -> int:
         trace_id, span_id = _given_ids.get()
         _given_ids.set((trace_id, None))
-        return span_id or self._own.generate_span_id()  # type: ignore[no-any-return]
+        return span_id or self._own.generate_span_id()
 
     def generate_trace_id(self) -> int:
         trace_id, span_id = _given_ids.get()
         _given_ids.set((None, span_id))
-        return trace_id or self._own.generate_trace_id()  # type: ignore[no-any-return]
+        return trace_id or self._own.generate_trace_id()
 
     def is_trace_id_random(self) -> bool:
         return False
@@ -158,7 +159,7 @@ def find_trace(info: InvocationStartInfo, started: datetime, remote: Remote, pro
     state = here.trace_state if around is not None else TraceState()
     sampled = remote.sampled
     if sampled is None:
-        sampled = here.trace_flags.sampled if around is not None else _sample(provider, trace_id)
+        sampled = here.trace_flags.sampled if around is not None else is_sampled(provider, trace_id, "Workflow")
     parent = remote.span_id if remote.trace_id is not None else None
     ancestor = SpanContext(
         trace_id,
@@ -179,9 +180,12 @@ def find_trace(info: InvocationStartInfo, started: datetime, remote: Remote, pro
     )
 
 
-def _sample(provider: TracerProvider, trace_id: int) -> bool:
-    asked = provider.sampler.should_sample(otel_context.Context(), trace_id, "Workflow", SpanKind.INTERNAL)
-    return asked.decision.is_sampled()
+def is_sampled(provider: TracerProvider, trace_id: int, name: str) -> bool:
+    """Ask the provider's sampler about a trace that begins."""
+    from opentelemetry.sdk.trace.sampling import Decision
+
+    asked = provider.sampler.should_sample(otel_context.Context(), trace_id, name, SpanKind.INTERNAL)
+    return asked.decision is Decision.RECORD_AND_SAMPLE
 
 
 @attrs.frozen(eq=False)

@@ -88,10 +88,12 @@ def _cut_short(attempt: _Attempt, at: int) -> None:
     attempt.span.end(at)
 
 
+def _outcome(info: OperationInfo) -> dict[str, str | int]:
+    status: dict[str, str | int] = {STATUS: info.status}
+    return status if info.attempt is None else {**status, ATTEMPT: info.attempt}
+
+
 def _end(span: Span, info: OperationInfo, at: int) -> None:
-    span.set_attribute(STATUS, info.status)
-    if info.attempt is not None:
-        span.set_attribute(ATTEMPT, info.attempt)
     if info.status == "SUCCEEDED":
         span.set_status(Status(StatusCode.OK))
     elif says_something(info.error):
@@ -158,6 +160,7 @@ class InvocationView:
         self._ended.add(info.operation_id)
         self._close_in(segment)
         del self._open[info.operation_id]
+        segment.span.set_attributes(_outcome(info))
         _end(segment.span, info, self._spans.ticks.now())
 
     def close(self) -> None:
@@ -257,6 +260,7 @@ class ExecutionView:
 
     def ended(self, info: OperationInfo) -> None:
         if (unrecorded := self._unrecorded.pop(info.operation_id, None)) is not None:
+            unrecorded.set_attributes(_outcome(info))
             _end(unrecorded, info, self._spans.ticks.now())
             return
         if info.operation_id in self._told:
@@ -272,7 +276,7 @@ class ExecutionView:
         span = self._spans.start(
             name_of(info),
             self._parent_of(info),
-            operation_attributes(info),
+            {**operation_attributes(info), **_outcome(info)},
             span_id=operation_span_id(info.execution_arn, info.operation_id),
             links=[self._invocation],
             at=first,

@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -310,8 +309,6 @@ async def scenario(event, ctx: DurableContext):
 
 by_invocation = durable_execution(plugins=[Traces(view="invocation", tracer_provider=provider)])(scenario)
 by_execution = durable_execution(plugins=[Traces(view="execution", tracer_provider=provider)])(scenario)
-
-trace.set_tracer_provider(provider)
 
 HANDLERS = {
     **{f"otel-invocation-{number}": by_invocation for number in range(1, 27)},

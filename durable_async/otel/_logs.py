@@ -43,6 +43,11 @@ class Correlation(logging.Filter):
 _correlation = Correlation()
 
 
+def uncorrelate() -> None:
+    """Leave records that come after the invocation as they are."""
+    _here.set(None)
+
+
 def correlate(invocation: Span, body: Span) -> None:
     """Put the ids into records of the workflow's logger, and into all that the root logger's handlers get."""
     _here.set(_Here(invocation, body))

@@ -11,7 +11,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 
 from durable_async.otel._flush import flush
 from durable_async.otel._identity import operation_span_id, workflow_id, write_header
-from durable_async.otel._logs import correlate
+from durable_async.otel._logs import correlate, uncorrelate
 from durable_async.otel._tracing import Placeholder, Spans, Ticks, Traced, find_trace, record_error
 from durable_async.otel._views import ExecutionView, InvocationView
 from durable_async.plugins import (
@@ -91,6 +91,7 @@ class Tracing(DurablePlugin):
             otel_context.detach(self._around.pop())
         if self._view is None:
             return
+        uncorrelate()
         self._view.close()
         at = self._spans.ticks.now()
         retries = info.status is InvocationStatus.RETRY

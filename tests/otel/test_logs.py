@@ -11,9 +11,11 @@ import pytest
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging import utils
 
-from durable_async import current_step
+from durable_async import current_step, durable_execution
+from durable_async.otel import Traces
 
 from .exported import VIEWS, Exported, traced
+from .test_export import ENVELOPE, Nobody
 
 LAMBDA = """
 import asyncio, logging, sys
@@ -78,6 +80,15 @@ async def test_records_carry_the_ids_of_the_span_in_which_they_were_written(view
         record = written[message]
         assert (int(record.traceId, 16), int(record.spanId, 16)) == (span.context.trace_id, span.context.span_id)
         assert (len(record.traceId), len(record.spanId), record.otelTraceSampled) == (32, 16, True)
+    logging.getLogger("a library").warning("outside")
+    assert not hasattr(kept[-1], "traceId")
+
+
+async def test_records_after_an_invocation_stay_as_they_are_in_the_same_task_too(kept):
+    async def workflow(event, ctx): ...
+
+    handler = durable_execution(plugins=[Traces(tracer_provider=Exported().provider)])(workflow)
+    await handler.run(ENVELOPE, client=Nobody())
     logging.getLogger("a library").warning("outside")
     assert not hasattr(kept[-1], "traceId")
 

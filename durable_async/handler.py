@@ -30,6 +30,7 @@ from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext, bind
 from durable_async.errors import NotDurableError
+from durable_async.logs import log_on_lambda
 from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
 from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
 from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
@@ -79,6 +80,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             from durable_async.transport.aws import preload
 
             preload()  # in the init phase, which the first invocation does not wait for
+            log_on_lambda(os.environ)
 
     def __repr__(self) -> str:
         return f"<DurableHandler {self._name}>"
@@ -103,6 +105,13 @@ class DurableHandler(Generic[EventT, ResultT]):
         """
         handler = copy.copy(self)
         handler._clock = clock  # noqa: SLF001 - of our own kind
+        return handler
+
+    def with_plugin(self, source: durable_async.PluginSource) -> DurableHandler[EventT, ResultT]:
+        """Return the same handler with a further plugin, unless it has one of this type already."""
+        handler = copy.copy(self)
+        if not any(type(each) is type(source) for each in self._plugins):
+            handler._plugins = _checked((*self._plugins, source))  # noqa: SLF001 - of our own kind
         return handler
 
     def __call__(self, event: Any, lambda_context: Any = None) -> Output:
@@ -188,9 +197,11 @@ class DurableHandler(Generic[EventT, ResultT]):
         async with invocation:
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
+                from durable_async._engine.observed_client import ObservedClient
 
-                request_id: str | None = getattr(invocation.lambda_context, "aws_request_id", None)
-                plugins = Instrumentation(self._plugins, invocation, request_id, envelope.updated_ids)
+                client = ObservedClient(invocation.flusher.client)
+                invocation.flusher.client = client
+                plugins = Instrumentation(self._plugins, invocation, client, envelope.updated_ids)
                 outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
                 outcome = await self.outcome(invocation)
@@ -244,10 +255,9 @@ def envelope_of(event: object) -> Envelope:
 def _checked(sources: Iterable[durable_async.PluginSource]) -> tuple[durable_async.PluginSource, ...]:
     sources = tuple(sources)
     if sources:
-        from durable_async._engine.plugin_sources import check_source
+        from durable_async._engine.plugin_sources import check_sources
 
-        for source in sources:
-            check_source(source)
+        check_sources(sources)
     return sources
 
 

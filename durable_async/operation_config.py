@@ -25,10 +25,14 @@ class ChildConfig:
     :ivar serializer: writes and reads the result. None: JSON
     :ivar summary: what to record in place of a result over 256 KiB, for people to read. Such a result is not recorded:
         a replay builds it again from the recorded operations of the context
+    :ivar virtual: True: the context itself is not recorded, so its function runs on every replay and costs no
+        checkpoint. Its operations are recorded as children of the context around it. It has a scope and, for plugins, a
+        beginning and an end. False: it is recorded as one operation
     """
 
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     summary: Callable[[Any], str] | None = attrs.field(default=None, validator=optional_function("result"))
+    virtual: bool = attrs.field(default=False, kw_only=True)
 
 
 def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:

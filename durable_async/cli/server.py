@@ -20,6 +20,7 @@ import click
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.hosting import Hosted, InProcess
 from durable_async.cli.options import Named, Timeout
+from durable_async.cli.telemetry import telemetry
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.service.functions.remote import RemoteFunctions
 from durable_async.service.functions.worker_process import Target
@@ -103,11 +104,10 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
     """Serve. The value is the number of functions and the URL. No request is accepted before all are loaded."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     store = _store(settings)
-    api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency)
     cache = ExecutionCache(_CACHED_EXECUTIONS, _CACHED_SECONDS)
-    async with (
-        AsyncExitStack() as stack
-    ):  # closed in reverse order, so that running functions can call the service to the end
+    async with AsyncExitStack() as stack:  # closed in reverse order, so running functions can call the service
+        observer = stack.enter_context(telemetry(os.environ, cache))
+        api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency, observer=observer)
         listener = stack.enter_context(_bound(settings))
         stack.push_async_callback(cache.aclose)
         hosted = Hosted()

@@ -48,6 +48,7 @@ class ExecutionCache:
         self._parked: OrderedDict[str, _Place] = OrderedDict()
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self.evictions: int = 0  # so far
 
     def keeps(self, execution_arn: str) -> bool:
         """Whether the execution is here, so that its next invocation needs only what has changed since.
@@ -62,6 +63,10 @@ class ExecutionCache:
         place = self._parked.pop(execution_arn, None)
         if place is not None:
             self._evict(place.invocation)
+
+    def size(self) -> int:
+        """Return how many executions are parked."""
+        return len(self._parked)
 
     def is_open(self) -> bool:
         """Whether an execution that runs may be kept."""
@@ -159,6 +164,7 @@ class ExecutionCache:
         self._evict(place.invocation)
 
     def _evict(self, invocation: Invocation) -> None:
+        self.evictions += 1
         arn = invocation.execution_arn
         with entered(None):  # whoever evicts it, this task belongs to no workflow
             leaving = asyncio.get_running_loop().create_task(invocation.leave())

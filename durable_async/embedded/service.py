@@ -10,7 +10,7 @@ from contextvars import copy_context
 from datetime import datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, overload
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
@@ -32,6 +32,12 @@ from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import ExecutionSummary
 from durable_async.service.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from durable_async.otel import Traces
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
@@ -67,6 +73,10 @@ class DurableService:
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
     :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
         runs. With another one, call ``api.fire_due`` after moving it
+    :param tracer_provider: of OpenTelemetry's SDK: executions are traced, in the execution view unless their handler
+        has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
+        that is started within a span goes on with its trace. None: nothing is traced
+    :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
     """
 
     def __init__(
@@ -87,6 +97,8 @@ class DurableService:
         region: str = "us-east-1",
         account: str = "000000000000",
         clock: Callable[[], float] = steady_time,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -95,6 +107,16 @@ class DurableService:
             if fspath(path).startswith("file:"):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds())
+        self._threads = Threads(threads)
+        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
+        self._traces: Traces | None = None
+        observer = None
+        if tracer_provider is not None or meter_provider is not None:
+            from durable_async.otel import ServiceTelemetry, Traces
+
+            observer = ServiceTelemetry(tracer_provider, meter_provider, self._cache)
+            if tracer_provider is not None:
+                self._traces = Traces(view="execution", tracer_provider=tracer_provider, flush_timeout=timedelta(0))
         self._api = LambdaApi(
             store=store,
             clock=clock,
@@ -105,10 +127,9 @@ class DurableService:
             retention_days=retention.days,
             limits=limits,
             max_concurrency=max_concurrency,
+            observer=observer,
         )
         self._pid = os.getpid()
-        self._threads = Threads(threads)
-        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
@@ -178,9 +199,12 @@ class DurableService:
         name = name or str(getattr(function, "__name__", ""))
         timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
         if _is_durable(function):
+            handler = function.on_clock(self._clock)
+            if self._traces is not None:
+                handler = handler.with_plugin(self._traces)
             self.api.register(
                 name,
-                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache),
+                in_process_handler(handler, self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
             )
@@ -218,7 +242,14 @@ class DurableService:
             text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
         else:
             text = function.encode_event(event)
-        started = await self.api.invoke(qualified, text.encode("utf-8", "surrogatepass"), execution_name=name)
+        trace_header = None
+        if self._traces is not None:
+            from durable_async.otel import header_of_current_span
+
+            trace_header = header_of_current_span()
+        started = await self.api.invoke(
+            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header
+        )
         return self._handle(function, started.execution_arn)
 
     @overload

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
     from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.runtime.observing import ServiceObserver
     from durable_async.service.runtime.views import (
         Closed,
         ExecutionDescription,
@@ -63,6 +64,7 @@ __all__ = [
     "Page",
     "PauseDetails",
     "RemoteFunctions",
+    "ServiceObserver",
     "SqliteStore",
     "Started",
     "Store",
@@ -91,6 +93,7 @@ _LATER = {
     "Limits": "machine",
     "HistoryEvent": "model.history",
     "Memory": "functions.base",
+    "ServiceObserver": "runtime.observing",
     "Page": "runtime.views",
     "PauseDetails": "runtime.views",
     "RemoteFunctions": "functions.remote",

@@ -138,6 +138,8 @@ def _headers(request: InvocationRequest) -> dict[str, str]:
         headers["Lambda-Runtime-Deadline-Ms"] = str(request.deadline_ms)
     if request.tenant_id is not None:
         headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=_TENANT_CHARACTERS)
+    if request.trace_header is not None:
+        headers["X-Amzn-Trace-Id"] = request.trace_header
     return headers
 
 

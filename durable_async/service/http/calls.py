@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -15,6 +16,11 @@ from durable_async.service.parsing import read
 from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
 from durable_async.service.runtime.inputs import read_event
 from durable_async.service.runtime.views import Started
+
+_TRACE_HEADER_LENGTH = 1024
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?P<time>[0-9a-f]{8})(?P<rest>[0-9a-f]{24})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-|$)"
+)
 
 
 async def invoke(api: LambdaApi, call: Call) -> Answer:
@@ -52,6 +58,7 @@ async def _started(api: LambdaApi, call: Call) -> Started:
         qualifier=_qualifier(call),
         execution_name=_header(call, "x-amz-durable-execution-name"),
         tenant_id=_header(call, "x-amz-tenant-id"),
+        trace_header=_trace_header(call),
     )
 
 
@@ -63,24 +70,41 @@ def _names(started: Started) -> dict[str, str]:
 
 
 async def _run_function(api: LambdaApi, call: Call) -> Answer:
-    tenant = _header(call, "x-amz-tenant-id")
     try:
-        answer = json_answer(
-            await api.invoke_plain(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
-        )
+        answer = json_answer(await api.invoke_plain(call.parameter, call.body, **_options(call)))
     except InvocationFailed as failed:
         answer = function_error(failed.error)
     return answer.with_headers({"X-Amz-Executed-Version": "$LATEST"})
 
 
 async def _start_function(api: LambdaApi, call: Call) -> Answer:
-    tenant = _header(call, "x-amz-tenant-id")
-    await api.invoke_event(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
+    await api.invoke_event(call.parameter, call.body, **_options(call))
     return Answer(202)
+
+
+def _options(call: Call) -> dict[str, str | None]:
+    return {
+        "qualifier": _qualifier(call),
+        "tenant_id": _header(call, "x-amz-tenant-id"),
+        "trace_header": _trace_header(call),
+    }
 
 
 def _qualifier(call: Call) -> str | None:
     return dict(call.query).get("Qualifier")
+
+
+def _trace_header(call: Call) -> str | None:
+    """Return the caller's X-Ray trace header, or its W3C ``traceparent`` written as one; None without either.
+
+    A ``traceparent`` that is not valid is ignored, as W3C's specification asks.
+    """
+    if (header := _header(call, "x-amzn-trace-id")) is not None:
+        return header if len(header) <= _TRACE_HEADER_LENGTH else None
+    if (parent := _TRACEPARENT.match(call.headers.get("traceparent", ""))) is None:
+        return None
+    sampled = int(parent["flags"], 16) & 1
+    return f"Root=1-{parent['time']}-{parent['rest']};Parent={parent['span']};Sampled={sampled}"
 
 
 def _header(call: Call, name: str) -> str | None:

@@ -161,7 +161,8 @@ def _start_chained(
     if child is not None:
         details["DurableExecutionArn"] = child.arn
     execution.log(EventType.CHAINED_INVOKE_STARTED, invoke.start_us, invoke, **details)
-    invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child)
+    trace_header = options.get("XAmznTraceId", execution.trace_header)
+    invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child, trace_header)
     execution.asked[invoke.id] = invoke
     execution.changes.effects.append(invoke.request)
 

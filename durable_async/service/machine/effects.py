@@ -67,6 +67,7 @@ class StartChained:
     payload: str = attrs.field(metadata=PAYLOAD)
     tenant_id: str | None = None
     child: Child | None = None
+    trace_header: str | None = None
 
 
 @attrs.frozen

@@ -109,6 +109,7 @@ class NewExecution:
     :ivar function_arn: qualified with ``version``
     :ivar input: the caller's event, JSON text
     :ivar timeout_seconds: how long it may take, pauses not included
+    :ivar trace_header: the caller's X-Ray trace header
     """
 
     id: str
@@ -121,6 +122,7 @@ class NewExecution:
     timeout_seconds: int
     tenant_id: str | None = None
     parent: Parent | None = None
+    trace_header: str | None = None
 
 
 @attrs.define(eq=False, kw_only=True)

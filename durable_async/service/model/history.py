@@ -51,6 +51,9 @@ class EventType(StrEnum):
     CHAINED_INVOKE_STOPPED = "ChainedInvokeStopped"
     INVOCATION_COMPLETED = "InvocationCompleted"
 
+    def is_end_of_execution(self) -> bool:
+        return self in CLOSING
+
 
 CLOSING = frozenset(
     {

@@ -30,6 +30,7 @@ from durable_async.service.model.errors import (
 )
 from durable_async.service.model.history import CLOSING, HistoryEvent, time_of
 from durable_async.service.runtime.inputs import known_statuses, page_length, page_start, read_event
+from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.runtime.views import (
@@ -65,6 +66,7 @@ class LambdaApi:
     :param max_concurrency: the maximum number of invocations that run at once; None: no limit
     :param passive: True: never invoke a handler, and leave what has to run to the next service on the store.
         False: invoke handlers
+    :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
     """
 
     def __init__(
@@ -80,10 +82,11 @@ class LambdaApi:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         max_concurrency: int | None = None,
         passive: bool = False,
+        observer: ServiceObserver | None = None,
     ) -> None:
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
         self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days
@@ -171,11 +174,13 @@ class LambdaApi:
         qualifier: str | None = None,
         execution_name: str | None = None,
         tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> Started:
         """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
 
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
+        :param trace_header: an X-Ray trace header, which every invocation of the execution gets
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -189,7 +194,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
+        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id, trace_header)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
@@ -197,7 +202,7 @@ class LambdaApi:
         return Started(existing.arn, existing.version)
 
     async def _start(
-        self, registered: Registered, text: str, name: str, tenant_id: str | None
+        self, registered: Registered, text: str, name: str, tenant_id: str | None, trace_header: str | None
     ) -> NewExecution | Execution:
         """What was started, or the execution that has the name."""
         execution_id = str(uuid4())
@@ -211,6 +216,7 @@ class LambdaApi:
             input=text,
             timeout_seconds=registered.execution_timeout,
             tenant_id=tenant_id,
+            trace_header=trace_header,
         )
         existing = await self._runner.start(new)
         if existing is not None and self._runner.retention.is_over(existing):
@@ -227,7 +233,13 @@ class LambdaApi:
         return Closed.of(await self._runner.closed(execution))
 
     async def invoke_plain(
-        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> Any:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
@@ -236,14 +248,20 @@ class LambdaApi:
         :raises ApiError: as :meth:`invoke`; ServiceClosed (the service ends before)
         """
         registered, event = await self._plain(function_name, payload, qualifier)
-        return await self._runner.invoke_plain(registered, event, tenant_id)
+        return await self._runner.invoke_plain(registered, event, tenant_id, trace_header)
 
     async def invoke_event(
-        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> None:
         """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
         registered, event = await self._plain(function_name, payload, qualifier)
-        self._runner.invoke_event(registered, event, tenant_id)
+        self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
     async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
         registered = self._registry.invocable(function_name, qualifier)

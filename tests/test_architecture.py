@@ -108,7 +108,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
     },
     "service": {"_lazy", "service.functions", "service.http", "service.machine", "service.model", "service.runtime"},
-    "replay": {"_engine", "_wire", "errors", "handler", "service.http", "service.machine", "service.model"},
+    "replay": {"_engine", "_lazy", "_wire", "errors", "handler", "service.http", "service.machine", "service.model"},
     "embedded": {
         "_arguments",
         "_callables",

@@ -79,8 +79,8 @@ class Client:
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    async def executions(self, function: str, limit: int, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
-        """Up to ``limit`` executions of ``function``."""
+    async def executions(self, function: str, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Up to ``limit`` executions of ``function``; None: all."""
         async for item in self._items(
             "ListDurableExecutionsByFunction", "DurableExecutions", limit, FunctionName=function, **filters
         ):

@@ -15,11 +15,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._lazy import names_from
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
 from durable_async.errors import HistoryError, NonDeterminismError
@@ -41,7 +42,11 @@ from durable_async.service.http.rendering import Closed
 from durable_async.service.machine.derive import derive
 from durable_async.service.model.exported import read_history
 
+if TYPE_CHECKING:
+    from durable_async.replay.open_executions import BrokenExecution, OpenReplayReport, replay_open
+
 __all__ = [
+    "BrokenExecution",
     "Closed",
     "Continues",
     "Diverges",
@@ -49,12 +54,20 @@ __all__ = [
     "Finding",
     "NextAction",
     "NextOperation",
+    "OpenReplayReport",
     "PlacedOperation",
     "ReplayReport",
     "Replays",
     "Skips",
     "replay",
+    "replay_open",
 ]
+
+# This module imports the present one.
+_LATER = dict.fromkeys(("BrokenExecution", "OpenReplayReport", "replay_open"), "open_executions")
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+    __getattr__ = names_from(__name__, _LATER)
 
 _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
 
@@ -115,7 +128,7 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
     if ended is not None and (now is None or not _same(ended, now)):
         return EndsDifferently(ended, now)
     if route.skipped():
-        return Skips()
+        return Skips(now if ended is None else None)
     return Replays() if ended is not None else Continues(now, route.waits_for())
 
 

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from durable_async._wire.operations import TERMINAL, Operation, OperationType
+from durable_async._wire.patches import is_marker
 
 
 class Record:
@@ -93,7 +94,13 @@ class Record:
 
     def is_replaying(self, parent_id: str | None) -> bool:
         """Whether the context has recorded ends that this invocation has not come by yet."""
-        return self._whole is not None or bool(self._unvisited.get(parent_id))
+        return self._whole is not None or any(True for _ in self.unvisited(parent_id))
+
+    def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
+        """Return the operations of a context that had ended on record and that this invocation has not come by yet.
+        Markers of patches are left out: the code may have stopped asking for them."""
+        ended = (self._operations[operation_id] for operation_id in self._unvisited.get(parent_id, ()))
+        return (operation for operation in ended if not is_marker(operation))
 
     def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
         """Return a future that is done when the operation is another than ``seen``, which may be so already.

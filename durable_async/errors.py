@@ -9,6 +9,7 @@ Only a class that adds fields is made by attrs, which costs half a millisecond o
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 
 import attrs
 
@@ -199,6 +200,10 @@ class SerializationError(_StoredValueError):
     """A value could not be written to the record, or a recorded one not read as the type asked for."""
 
 
+class EventError(SerializationError):
+    """The event of an execution cannot be read as the type that the workflow's first parameter declares."""
+
+
 class StorageUnavailableError(_StoredValueError):
     """A storage for offloaded values failed in a way that may pass: it was not reached, refused, or was full.
 
@@ -241,8 +246,16 @@ class OperationLabel:
 class NonDeterminismError(DurableError):
     """The workflow asked for another operation than the one on record in its place.
 
-    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error.
+    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error; or it is
+    parked, if its function is registered with ``on_mismatch="park"``.
     """
+
+    ADVICE: ClassVar[str] = (
+        ". The workflow was changed while this execution was running, or it does not do the same on each run. Roll the "
+        "change back, or write it so that running executions keep the old code: 'if await ctx.patched(\"name\"):'. On "
+        "AWS Lambda you can publish a version for each change, on which running executions stay. Check a change with "
+        "'durable-async replay --open' before you deploy it"
+    )
 
     operation_id: str
     recorded: OperationLabel
@@ -251,10 +264,7 @@ class NonDeterminismError(DurableError):
     def __str__(self) -> str:
         return (
             f"expected {self.recorded}, which is on record as operation {self.operation_id}, but the workflow now asks "
-            f"for {self.requested}. The workflow was changed while this execution was running, or it does not do the "
-            "same on each run. Let executions that are running end with the code that they began with, and start new "
-            "ones with the new code: on AWS Lambda publish a version for each change, elsewhere register the changed "
-            "workflow under another name. Check a change with 'durable-async replay' before you deploy it"
+            f"for {self.requested}{self.ADVICE}"
         )
 
 

@@ -174,7 +174,7 @@ def test_the_open_executions_that_would_break_are_listed_and_the_exit_code_is_1(
     assert ended.code == 1
     assert ended.lines[-1] == "3 open executions replayed, 3 would break"
     assert [line.split()[:2] for line in ended.lines[1:4]] == [["ask", f"order-{number}"] for number in (2, 1, 0)]
-    assert all("fails at once: durable_async.errors.SerializationError" in line for line in ended.lines[1:4])
+    assert all("fails at once: durable_async.errors.EventError" in line for line in ended.lines[1:4])
     shown = durable_async(
         "replay", "workflows:ask_twice", "--open", "--function", "ask", "--store", open_orders, "--json"
     )

@@ -24,6 +24,7 @@ import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
+from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.model.history import Event, EventType
@@ -87,6 +88,11 @@ class Pause:
     timeout_ms: int
     timeout_paused: bool
     reason: str | None = None
+
+    @property
+    def parked(self) -> bool:
+        """Whether it ends when the function is registered anew."""
+        return self.reason is not None and self.reason.startswith(PARKED)
 
 
 @attrs.define
@@ -166,7 +172,8 @@ class Execution:
     def active(self) -> bool:
         """Whether a service that takes it up from a store has something to do for it at once."""
         asking = any(invoke.held is None for invoke in self.asked.values())
-        return self.open and (self.invocation is not None or self.wanted or asking)
+        parked = self.pause is not None and self.pause.parked
+        return self.open and (self.invocation is not None or self.wanted or asking or parked)
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
         """Take in what a store kept of an execution, whose own fields are set.

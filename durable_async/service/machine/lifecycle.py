@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from durable_async._wire.limits import DELAY_SECONDS, REASON_LENGTH
+from durable_async._wire.limits import REASON_LENGTH
 from durable_async._wire.operations import ErrorObject, OperationType
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent
-from durable_async.service.machine.invocations import begin_invocation, begin_pause, invoke_if_wanted, take_effect
+from durable_async.service.machine.invocations import begin_invocation, begin_pause, end_pause, take_effect
 from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.machine.progress import fire_due
@@ -108,22 +108,7 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
     fire_due(execution, at)
     if execution.pause is None:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be resumed.")
-    if execution.pause.timeout_paused:
-        extended = execution.pause.timeout_ms + at.now_ms - execution.pause.requested_ms
-        execution.timeout_ms = min(execution.started_ms + DELAY_SECONDS * 1000, extended)
-    if execution.status is ExecutionStatus.PAUSED:
-        details = {} if reason is None else {"Reason": reason}
-        execution.log(
-            EventType.EXECUTION_RESUMED,
-            execution.tick(at),
-            execution.operations[0],
-            ResumeRequestTimestamp=at.now_ms,
-            **details,
-        )
-    execution.pause = None
-    execution.crashes = 0
-    execution.status = ExecutionStatus.RUNNING
-    invoke_if_wanted(execution, at)
+    end_pause(execution, reason, at)
 
 
 def _check_reason(reason: str | None) -> None:

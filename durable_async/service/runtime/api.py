@@ -26,7 +26,7 @@ from durable_async.service.model.errors import (
     ServiceClosedError,
 )
 from durable_async.service.model.history import CLOSING, render
-from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, Registered, Registry
+from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
@@ -121,12 +121,16 @@ class LambdaApi:
         execution_timeout: int | None = None,
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
+        on_mismatch: OnMismatch = "fail",
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
         :param execution_timeout: seconds, of each of its durable executions; None: the service's default
         :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
         :param max_concurrency: invocations of it that may run at once; None: any number
+        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
+            no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
+            and tried again when a service registers the function, or when it is resumed
         :raises ValueError: the name is taken, or is no function name
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
@@ -136,6 +140,7 @@ class LambdaApi:
             execution_timeout=timeout,
             function_timeout=function_timeout,
             max_concurrency=max_concurrency,
+            on_mismatch=on_mismatch,
         )
         self._runner.registered(registered)
 

@@ -84,7 +84,7 @@ KNOWS: dict[str, set[str]] = {
     "service.own_tasks": set(),
     "service.parsing": set(),
     "service.model": {"errors"},
-    "service.machine": {"_wire", "errors", "service.model"},
+    "service.machine": {"_raised", "_wire", "errors", "service.model"},
     "service.functions": {"_callables", "_raised", "_threads", "_wire", "service.clock", "service.parsing"},
     "service.store": {"_wire", "errors", "service.machine", "service.model", "service.own_tasks"},
     "service.runtime": {

@@ -115,9 +115,9 @@ class Client:
                 Marker=marker,
             )
             news = [event for event in self._required(answer, "Events") if event["EventId"] > seen]
-            for event in news:
+            for place, event in enumerate(news):
                 yield event
-                if closes(event):
+                if closes(event) and not any(redrives(later) for later in news[place + 1 :]):
                     return
                 seen = event["EventId"]
             if following := answer.get("NextMarker"):
@@ -160,6 +160,11 @@ class Client:
         return answer[member]
 
 
+def redrives(event: Mapping[str, Any]) -> bool:
+    """Whether ``event`` opens an execution again that was closed."""
+    return bool(event["EventType"] == "ExecutionRedriven")
+
+
 def closes(event: Mapping[str, Any]) -> bool:
-    """Whether ``event`` is the last of its execution."""
+    """Whether ``event`` is the last of its execution, unless that is redriven."""
     return event["EventType"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"}

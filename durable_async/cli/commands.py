@@ -41,6 +41,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "stop": Place("control", "stop", "Stop an execution for good."),
             "pause": Place("control", "pause", "Pause an execution."),
             "resume": Place("control", "resume", "Let a paused execution go on."),
+            "redrive": Place("control", "redrive", "Let a failed execution go on from what succeeded."),
             "callback": Place("callback", "callback", "Answer a callback that an execution waits for."),
             "delete": Place("control", "delete", "Delete a closed execution; its name is free then."),
         },

@@ -1,4 +1,4 @@
-"""``durable-async stop``, ``pause``, ``resume`` and ``delete``: an execution's fate, taken in hand."""
+"""``durable-async stop``, ``pause``, ``resume``, ``redrive`` and ``delete``: an execution's fate, taken in hand."""
 
 from __future__ import annotations
 
@@ -62,6 +62,29 @@ def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on
 def resume(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
     """Let a paused execution go on."""
     run(_control(target, "ResumeDurableExecution", execution, "resumed", {"Reason": reason}, as_json=as_json))
+
+
+@click.command(
+    cls=Command,
+    examples=("redrive fulfil/order-1017", "redrive fulfil/order-1017 --from charge"),
+)
+@options.execution
+@click.option(
+    "--from",
+    "start",
+    metavar="OPERATION",
+    help="Do this operation again, by its name or id, and all that started after it.",
+)
+@options.as_json
+@target_options
+def redrive(target: Target, execution: str, start: str | None, *, as_json: bool) -> None:
+    """Let a failed, timed out or stopped execution go on from what succeeded.
+
+    The operations with whose errors it failed are done again, and so is what started after them in the contexts around
+    them. Nothing else is. If operations succeeded after the failure, as compensations do, say with --from from where
+    on everything is to be done again. AWS Lambda has no redrive.
+    """
+    run(_control(target, "RedriveDurableExecution", execution, "redriven", {"From": start}, as_json=as_json))
 
 
 @click.command(

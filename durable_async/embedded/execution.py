@@ -118,6 +118,20 @@ class ExecutionHandle(Generic[ResultT]):
         """
         await self._service.api.resume(self.arn, reason=reason)
 
+    async def redrive(self, start: str | None = None) -> None:
+        """Let a failed, timed out or stopped execution go on from what succeeded, under the same name and ARN.
+
+        The operations with whose errors it failed are done again, and so is what started after them in the contexts
+        around them. Nothing else is. The execution gets its whole timeout again.
+
+        :param start: the id or the name of an operation: it and what started after it are done again, also if it
+            succeeded
+        :raises ApiError: ``ResourceConflictException``: it is open or has succeeded; or ``start`` is None, and
+            operations succeeded after the failure, such as compensations. ``InvalidParameterValueException``: no
+            operation is called ``start``, or several are
+        """
+        await self._service.api.redrive(self.arn, start=start)
+
     async def delete(self) -> None:
         """Forget a closed execution; its name is free.
 

@@ -56,6 +56,7 @@ class HistoryEvent(TypedDict, total=False):
     ExecutionStoppedDetails: dict[str, Any]
     ExecutionPausedDetails: dict[str, Any]
     ExecutionResumedDetails: dict[str, Any]
+    ExecutionRedrivenDetails: dict[str, Any]
     ContextStartedDetails: dict[str, Any]
     ContextSucceededDetails: dict[str, Any]
     ContextFailedDetails: dict[str, Any]

@@ -17,12 +17,20 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, assert_never
 
+import attrs
+
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._lazy import names_from
 from durable_async._wire.envelope import Envelope
-from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
+from durable_async._wire.operations import (
+    CheckpointResult,
+    ExecutionState,
+    OperationStatus,
+    OperationType,
+    OperationUpdate,
+)
 from durable_async.errors import HistoryError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay.report import (
@@ -87,6 +95,8 @@ async def replay(
     """
     exported = read_history(history)
     execution = derive(exported.events)
+    operations = [each for each in execution.operations if each.status is not OperationStatus.CLEARED]
+    execution = attrs.evolve(execution, operations=operations)
     arn = execution_arn or exported.execution_arn
     if arn is not None and "/durable-execution/" in arn and not arn.endswith(f"/{execution.id}"):
         raise HistoryError(f"the history is of execution {execution.id}, not of {arn}")

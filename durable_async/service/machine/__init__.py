@@ -44,6 +44,7 @@ from durable_async.service.machine.progress import (
     chained_invoke_ended,
     fire_due,
 )
+from durable_async.service.machine.redrive import redrive
 from durable_async.service.machine.suspects import (
     Interrupted,
     culprit,
@@ -94,6 +95,7 @@ __all__ = [
     "is_suspect",
     "is_waiting",
     "pause",
+    "redrive",
     "resume",
     "start",
     "state_page",

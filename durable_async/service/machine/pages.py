@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from durable_async._wire.operations import ExecutionState, Operation
+from durable_async._wire.operations import ExecutionState, Operation, OperationStatus
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
@@ -73,7 +73,7 @@ def _page(
     hides: dict[str, bool] = {}
     for sequence in range(first, len(execution.operations)):
         operation = execution.operations[sequence]
-        if _hidden(execution, operation, hides):
+        if operation.status is OperationStatus.CLEARED or _hidden(execution, operation, hides):
             continue
         used += operation.size
         if len(shown) == min(count, limits.page_operations) or (shown and used > limits.page_bytes):

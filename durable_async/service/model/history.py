@@ -28,6 +28,7 @@ class EventType(StrEnum):
     EXECUTION_STOPPED = "ExecutionStopped"
     EXECUTION_PAUSED = "ExecutionPaused"
     EXECUTION_RESUMED = "ExecutionResumed"
+    EXECUTION_REDRIVEN = "ExecutionRedriven"
     CONTEXT_STARTED = "ContextStarted"
     CONTEXT_SUCCEEDED = "ContextSucceeded"
     CONTEXT_FAILED = "ContextFailed"

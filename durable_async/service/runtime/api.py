@@ -25,7 +25,7 @@ from durable_async.service.model.errors import (
     ResourceNotFoundError,
     ServiceClosedError,
 )
-from durable_async.service.model.history import CLOSING, render
+from durable_async.service.model.history import CLOSING, Event, EventType, render
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.store import ExecutionQuery, Store
@@ -320,7 +320,7 @@ class LambdaApi:
                 for event in page:
                     after = event.id
                     yield render(event, include_data=include_data)
-                    if event.type in CLOSING:
+                    if event.type in CLOSING and not await self._redriven_after(execution.id, event):
                         return
                 if page:
                     continue
@@ -335,6 +335,11 @@ class LambdaApi:
                     await self._store.barrier()
                     execution = await self._execution(arn)
                     complete = not execution.open  # or its end could not be stored, and has not happened
+
+    async def _redriven_after(self, execution_id: str, closing: Event) -> bool:
+        # Only an invocation that ran at the time may be told of between the two.
+        following = await self._store.events(execution_id, closing.id + 1, 2, newest_first=False)
+        return any(event.type is EventType.EXECUTION_REDRIVEN for event in following)
 
     async def list_functions(self) -> dict[str, Any]:
         """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
@@ -409,6 +414,12 @@ class LambdaApi:
         execution = await self._execution(arn)
         await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
         return {}
+
+    async def redrive(self, arn: str, *, start: str | None = None) -> dict[str, Any]:
+        """``{"RedriveTimestamp": ...}``; see ``machine.redrive``. AWS has no such operation."""
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.redrive(execution, start, at))
+        return {"RedriveTimestamp": self._runner.now_ms() / 1000}
 
     async def delete(self, arn: str) -> dict[str, Any]:
         """``{"DeletionRequestTimestamp": ...}``. The execution is gone at once, and its name is free.

@@ -95,8 +95,8 @@ async def replay(
     """
     exported = read_history(history)
     execution = derive(exported.events)
-    operations = [each for each in execution.operations if each.status is not OperationStatus.CLEARED]
-    execution = attrs.evolve(execution, operations=operations)
+    live = [each for each in execution.operations if each.status is not OperationStatus.CLEARED]
+    execution = attrs.evolve(execution, operations=live)
     arn = execution_arn or exported.execution_arn
     if arn is not None and "/durable-execution/" in arn and not arn.endswith(f"/{execution.id}"):
         raise HistoryError(f"the history is of execution {execution.id}, not of {arn}")

@@ -123,6 +123,23 @@ async def test_parked_orders_go_on_with_a_patch(place):
     assert "charge the card" in names
 
 
+async def test_orders_that_failed_by_a_slip_in_the_code_are_redriven_on_corrected_code(place):
+    ledger = Ledger()
+    async with DurableService(place) as service:
+        service.register(shop(ledger))
+        await start_all(service, "fulfil")
+    async with DurableService(place) as service:
+        service.register(shop(ledger, bug=True))
+        await answer_all(service)
+        assert await statuses(service) == {"FAILED": 10}
+    async with DurableService(place) as service:
+        service.register(shop(ledger))
+        for order in ORDERS:
+            await (await service.find("fulfil", order)).redrive()
+        assert await results(service) == [f"parcel {order}" for order in ORDERS]
+    ledger.check()
+
+
 async def test_code_that_still_does_not_fit_parks_again_at_each_start(place):
     ledger = Ledger()
     async with DurableService(place) as service:

@@ -281,6 +281,23 @@ class NonDeterminismError(DurableError):
         )
 
 
+class ExecutionCancelledError(DurableError):
+    """Somebody cancelled the execution. The operation that the workflow calls next raises this, once.
+
+    Let it pass: compensations and clean-ups run, with all durable operations, and the execution ends STOPPED. A
+    workflow that catches it and returns refuses the cancellation.
+
+    :ivar reason: what the caller of ``cancel`` gave; None if nothing
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason or "the execution was cancelled"
+
+
 class ContextMisuseError(DurableError):
     """A durable operation was called where none can be: in a step's body, in a task or thread that is no part of the
     workflow, on another execution's context, or twice with one key. Or an operation was called and never awaited, or a

@@ -39,6 +39,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
         },
         "Steer": {
             "stop": Place("control", "stop", "Stop an execution for good."),
+            "cancel": Place("control", "cancel", "Ask a workflow to end; its compensations run."),
             "pause": Place("control", "pause", "Pause an execution."),
             "resume": Place("control", "resume", "Let a paused execution go on."),
             "redrive": Place("control", "redrive", "Let a failed execution go on from what succeeded."),

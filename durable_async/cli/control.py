@@ -38,6 +38,28 @@ def stop(target: Target, execution: str, error_type: str | None, error_message: 
 
 @click.command(
     cls=Command,
+    examples=('cancel fulfil/order-1017 --reason "the customer called"',),
+)
+@options.execution
+@click.option("--reason", help="Is recorded, and the workflow is told.")
+@options.as_json
+@target_options
+def cancel(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
+    """Ask a workflow to end. Its compensations and clean-ups run, unlike with stop.
+
+    The operation that the workflow calls next, or that it waits for, raises ExecutionCancelledError; a step that runs
+    ends first. Then the execution ends STOPPED with the reason, unless the workflow catches the error and returns. AWS
+    Lambda cannot cancel.
+    """
+    run(
+        _control(
+            target, "CancelDurableExecution", execution, "cancellation requested", {"Reason": reason}, as_json=as_json
+        )
+    )
+
+
+@click.command(
+    cls=Command,
     examples=('pause fulfil/order-1017 --reason "carrier is on strike"',),
 )
 @options.execution

@@ -104,6 +104,17 @@ class ExecutionHandle(Generic[ResultT]):
         """
         await self._service.api.stop(self.arn, error)
 
+    async def cancel(self, reason: str | None = None) -> None:
+        """Ask the workflow to end. The operation that it calls next, or that it waits for, raises
+        :class:`~durable_async.ExecutionCancelledError`; a step that runs ends first. Compensations and clean-ups run,
+        and the execution ends STOPPED with ``reason``, unless the workflow catches the error and returns.
+
+        Returns when the request is recorded. An execution that was asked before and was not told yet stays as it is.
+
+        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and goes on
+        """
+        await self._service.api.cancel(self.arn, reason=reason)
+
     async def pause(self, reason: str | None = None) -> None:
         """Let nothing be invoked until :meth:`resume`.
 

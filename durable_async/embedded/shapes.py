@@ -57,6 +57,7 @@ class HistoryEvent(TypedDict, total=False):
     ExecutionPausedDetails: dict[str, Any]
     ExecutionResumedDetails: dict[str, Any]
     ExecutionRedrivenDetails: dict[str, Any]
+    ExecutionCancellationRequestedDetails: dict[str, Any]
     ContextStartedDetails: dict[str, Any]
     ContextSucceededDetails: dict[str, Any]
     ContextFailedDetails: dict[str, Any]

@@ -9,6 +9,7 @@ import attrs
 
 from durable_async._engine.branches import Scope
 from durable_async._engine.observer import ObservedCall
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.ids import operation_id
 from durable_async._wire.operations import Action, Operation, OperationStatus, OperationType, SubType
 from durable_async._wire.patches import is_marker
@@ -127,8 +128,11 @@ class Route:
 
 
 def _is_marker(operation: OperationRecord) -> bool:
-    """Whether it is the marker of a patch, which code without the patch does not ask for and does not need."""
-    return is_marker({"Id": operation.id, "Type": operation.type, "Status": "", "Name": operation.name or ""})
+    """Whether it is the marker of a patch, which code without the patch does not ask for and does not need; or a
+    cancellation, which the service starts."""
+    return operation.id == CANCELLATION or is_marker(
+        {"Id": operation.id, "Type": operation.type, "Status": "", "Name": operation.name or ""}
+    )
 
 
 def _is_deadline(operation: OperationRecord, around: OperationRecord) -> bool:

@@ -82,4 +82,5 @@ def test_only_what_aws_lacks_or_adds_lately_may_be_unknown_to_botocore():
         "ResumeDurableExecution",
         "DeleteDurableExecution",
         "RedriveDurableExecution",
+        "CancelDurableExecution",
     }

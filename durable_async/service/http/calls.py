@@ -168,6 +168,11 @@ async def resume(api: LambdaApi, call: Call) -> Answer:
     return json_answer(await api.resume(call.parameter, reason=reason), status=202)
 
 
+async def cancel(api: LambdaApi, call: Call) -> Answer:
+    reason = shapes.text(await read(shapes.members, call.body), "Reason")
+    return json_answer(await api.cancel(call.parameter, reason=reason), status=202)
+
+
 async def redrive(api: LambdaApi, call: Call) -> Answer:
     start = shapes.text(await read(shapes.members, call.body), "From")
     return json_answer(await api.redrive(call.parameter, start=start), status=202)

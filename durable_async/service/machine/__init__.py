@@ -8,6 +8,7 @@ caller's answer or raises an ``ApiError``. The shell takes the changes, stores t
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
+from durable_async.service.machine.cancelling import cancel
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
@@ -83,6 +84,7 @@ __all__ = [
     "callback_heartbeat",
     "callback_place",
     "callback_succeeded",
+    "cancel",
     "chained_invoke_ended",
     "checkpoint",
     "culprit",

@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import attrs
 
+from durable_async._wire import cancellation
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
@@ -74,6 +75,7 @@ _OPERATIONS = {
     EventType.CONTEXT_SUCCEEDED: (OperationType.CONTEXT, Status.SUCCEEDED),
     EventType.CONTEXT_FAILED: (OperationType.CONTEXT, Status.FAILED),
     EventType.STEP_STARTED: (OperationType.STEP, Status.STARTED),
+    EventType.EXECUTION_CANCELLATION_REQUESTED: (OperationType.STEP, Status.STARTED),
     EventType.STEP_SUCCEEDED: (OperationType.STEP, Status.SUCCEEDED),
     EventType.STEP_FAILED: (OperationType.STEP, Status.FAILED),
     EventType.WAIT_STARTED: (OperationType.WAIT, Status.STARTED),
@@ -157,6 +159,8 @@ class _Derivation:
         if operation.ended:
             operation.end_us = event.at_us
         match kind, status:
+            case OperationType.STEP, Status.STARTED if event.type is EventType.EXECUTION_CANCELLATION_REQUESTED:
+                operation.result = cancellation.requested(details.get("Reason"))
             case OperationType.STEP, Status.STARTED:
                 operation.error = operation.due_ms = None  # the state of a condition stays
             case OperationType.STEP, _:

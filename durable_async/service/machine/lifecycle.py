@@ -60,7 +60,7 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
     :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is closed, or already paused
     """
-    _check_reason(reason)
+    check_reason(reason)
     fire_due(execution, at)
     if execution.status is not ExecutionStatus.RUNNING:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be paused.")
@@ -75,14 +75,15 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
     :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is not paused
     """
-    _check_reason(reason)
+    check_reason(reason)
     fire_due(execution, at)
     if execution.pause is None:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be resumed.")
     end_pause(execution, reason, at)
 
 
-def _check_reason(reason: str | None) -> None:
+def check_reason(reason: str | None) -> None:
+    """:raises InvalidParameterValueError: the reason of a pause, its end or a cancellation is too long"""
     if reason is not None and len(reason) > REASON_LENGTH:
         raise InvalidParameterValueError(
             "1 validation error detected: Value at 'reason' failed to satisfy constraint: Member must have length less "

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import ExecutionState, Operation, OperationStatus
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
@@ -25,6 +26,9 @@ def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord
     :param changed: since the last state that a handler saw, in the order in which they began
     """
     page = _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds)
+    asked = execution.by_id.get(CANCELLATION)
+    if asked is not None and page.get("NextMarker"):  # a replay must know where the workflow was told from the start
+        page["Operations"].append(asked.in_milliseconds())
     return _event(execution, token, changed, page)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from durable_async._raised import places_of
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import OperationStatus, OperationType, SubType
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus
@@ -44,7 +45,11 @@ def redrive(execution: Execution, start: str | None, at: Moment) -> None:
     else:
         for failed in _failures(execution):
             plan.redo(failed)
+        if (told := execution.by_id.get(CANCELLATION)) is not None and told.ended:
+            plan.redo(told)
         _check_repeated(plan)
+    if (asked := execution.by_id.get(CANCELLATION)) is not None:
+        plan.cleared[asked.id] = asked
     _open(execution, at)
     _clear(execution, plan)
     execution.log(

@@ -415,6 +415,12 @@ class LambdaApi:
         await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
         return {}
 
+    async def cancel(self, arn: str, *, reason: str | None = None) -> dict[str, Any]:
+        """``{}``; see ``machine.cancel``. AWS has no such operation."""
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.cancel(execution, reason, at))
+        return {}
+
     async def redrive(self, arn: str, *, start: str | None = None) -> dict[str, Any]:
         """``{"RedriveTimestamp": ...}``; see ``machine.redrive``. AWS has no such operation."""
         execution = await self._execution(arn)

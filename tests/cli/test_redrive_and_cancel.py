@@ -1,4 +1,4 @@
-"""``durable-async redrive``, on a running service and on the file of one that does not run."""
+"""``durable-async redrive`` and ``cancel``, on a running service and on the file of one that does not run."""
 
 import asyncio
 
@@ -66,3 +66,17 @@ def test_in_a_file_it_goes_on_when_a_service_has_it(tmp_path):
     assert second[: len(first)] == first
     assert second[len(first)] == "ExecutionRedriven"
     assert second.count("StepFailed") == 2 * first.count("StepFailed")
+
+
+def test_cancel_on_a_running_service_and_boto3_reads_the_history(service):
+    arn = service.start("ask", "cancelled")
+    service.until(arn, "InvocationCompleted")
+    ended = service("cancel", "ask/cancelled", "--reason", "nobody asks any more")
+    assert (ended.code, ended.err) == (0, "")
+    service.until(arn, "ExecutionStopped")
+    assert "ExecutionCancellationRequested" in kinds(service, arn)
+    assert (
+        service.client.get_durable_execution(DurableExecutionArn=arn)["Error"]["ErrorMessage"] == "nobody asks any more"
+    )
+    assert "nobody asks any more" in service("show", arn).out
+    assert service("cancel", arn).code == Exit.REFUSED

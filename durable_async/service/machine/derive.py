@@ -145,6 +145,7 @@ class _Derivation:
         for operation_id in event.details.get("Cleared") or ():
             operation = self._known(operation_id, event)
             operation.id, operation.status = cleared_id(operation_id, event.id), Status.CLEARED
+            operation.due_ms = None
         self._by_id = {operation.id: operation for operation in self._by_id.values()}
 
     def _known(self, operation_id: str, event: Event) -> OperationRecord:

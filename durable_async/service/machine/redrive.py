@@ -216,7 +216,7 @@ def _clear(execution: Execution, plan: _Plan) -> None:
         execution.changes.operations[context.id] = context
     for operation in plan.cleared.values():
         operation.status = OperationStatus.CLEARED
-        operation.request = operation.held = None
+        operation.due_ms = operation.request = operation.held = None
         execution.asked.pop(operation.id, None)
 
 

@@ -7,7 +7,7 @@ workflow was told: a replay tells it there too. A service that does not know it 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, cast
 
 CANCELLATION: Final = "cancellation"
 """The id and the name of the operation. No other operation has such an id: the others are hashes."""
@@ -29,6 +29,16 @@ def delivered(reason: str | None, operation_id: str) -> str:
 
 
 def read(text: str | None) -> tuple[str | None, str | None]:
-    """Return the reason, and the id of the operation at whose call the workflow was told; None: it was not yet."""
-    members: dict[str, Any] = json.loads(text or "{}")
-    return members.get("Reason"), members.get("At")
+    """Return the reason, and the id of the operation at whose call the workflow was told. None: it was not yet told.
+
+    Both are None of a text that neither :func:`requested` nor :func:`delivered` wrote, as another SDK may have done.
+    """
+    try:
+        members = json.loads(text or "{}")
+    except ValueError:
+        return None, None
+    if not isinstance(members, dict):
+        return None, None
+    known = cast("dict[str, Any]", members)
+    reason, operation_id = known.get("Reason"), known.get("At")
+    return reason if isinstance(reason, str) else None, operation_id if isinstance(operation_id, str) else None

@@ -52,7 +52,7 @@ from durable_async.service.model.exported import read_history
 from durable_async.service.runtime.views import Closed
 
 if TYPE_CHECKING:
-    from durable_async.replay.open_executions import BrokenExecution, OpenReplayReport, replay_open
+    from durable_async.replay.open_executions import BrokenExecution, OpenReplayReport, ReplayableService, replay_open
 
 __all__ = [
     "BrokenExecution",
@@ -66,6 +66,7 @@ __all__ = [
     "OpenReplayReport",
     "PlacedOperation",
     "ReplayReport",
+    "ReplayableService",
     "Replays",
     "Skips",
     "replay",
@@ -73,7 +74,7 @@ __all__ = [
 ]
 
 # This module imports the present one.
-_LATER = dict.fromkeys(("BrokenExecution", "OpenReplayReport", "replay_open"), "open_executions")
+_LATER = dict.fromkeys(("BrokenExecution", "OpenReplayReport", "ReplayableService", "replay_open"), "open_executions")
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
     __getattr__ = names_from(__name__, _LATER)

@@ -12,19 +12,20 @@ from durable_async.handler import DurableHandler
 from durable_async.replay import replay
 from durable_async.replay.report import Continues, EndsDifferently, ReplayReport, Replays, Skips
 from durable_async.service.model.errors import DamagedExecutionError, ResourceNotFoundError
+from durable_async.service.model.history import HistoryEvent
 
 OPEN: Final[Sequence[str]] = ("RUNNING", "PAUSING", "PAUSED")
 
 
-class Summary(Protocol):
+class _Summary(Protocol):
     """An execution in a list."""
 
     @property
     def arn(self) -> str: ...
 
 
-class Execution(Protocol):
-    async def history(self) -> Sequence[Mapping[str, Any]]:
+class _Execution(Protocol):
+    async def history(self) -> Sequence[HistoryEvent] | Sequence[Mapping[str, Any]]:
         """Return the whole history, with its data.
 
         :raises ResourceNotFoundError: the execution has been deleted
@@ -32,17 +33,17 @@ class Execution(Protocol):
         ...
 
 
-class Executions(Protocol):
+class ReplayableService(Protocol):
     """A service, as far as the replay of its open executions needs it. ``DurableService`` is one."""
 
-    def executions(self, function: str, *, statuses: Iterable[str]) -> AsyncIterable[Summary]:
+    def executions(self, function: str, *, statuses: Iterable[str]) -> AsyncIterable[_Summary]:
         """Return the executions of a function, as they are asked for.
 
         :raises ResourceNotFoundError: the service does not know the function
         """
         ...
 
-    def execution(self, arn: str) -> Execution: ...
+    def execution(self, arn: str) -> _Execution: ...
 
 
 @attrs.frozen
@@ -114,7 +115,7 @@ class OpenReplayReport:
 
 
 async def replay_open(
-    service: Executions, handlers: Mapping[str, DurableHandler[Any, Any]], *, concurrency: int = 16
+    service: ReplayableService, handlers: Mapping[str, DurableHandler[Any, Any]], *, concurrency: int = 16
 ) -> OpenReplayReport:
     """Replay every open execution of the named functions on ``handlers``, without side effects.
 
@@ -137,7 +138,7 @@ async def replay_open(
 
 @attrs.define
 class _Checks:
-    service: Executions
+    service: ReplayableService
     room: asyncio.Semaphore
     listed: int = 0
     replayed: dict[str, int] = attrs.field(factory=dict[str, int])
@@ -171,7 +172,7 @@ class _Checks:
 
 
 async def _replayed(
-    service: Executions, handler: DurableHandler[Any, Any], arn: str
+    service: ReplayableService, handler: DurableHandler[Any, Any], arn: str
 ) -> ReplayReport | BaseException | None:
     """Return the report of one execution, what keeps it from being replayed, or None if it is no longer open."""
     try:

@@ -56,7 +56,7 @@ def test_in_a_file_it_goes_on_when_a_service_has_it(tmp_path):
             try:
                 await execution.result()
             except ExecutionFailedError:
-                return [event["EventType"] for event in await execution.history()]
+                return [event.type for event in await execution.history()]
 
     first = asyncio.run(until_it_fails())
     assert durable_async("redrive", "fail/broken", "--store", store).code == 0

@@ -87,8 +87,8 @@ def test_the_arn_is_checked(recorded):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "complaint"),
     [
-        pytest.param([], "", "give either a HISTORY or --execution", id="neither"),
-        pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY or --execution", id="both"),
+        pytest.param([], "", "give either a HISTORY, --execution or --open", id="neither"),
+        pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY, --execution or --open", id="both"),
         pytest.param(["--execution", "a/b", "--arn", "c"], "", "--arn is for a HISTORY", id="two names"),
         pytest.param(["-"], "a history", "the history is not JSON", id="no JSON"),
         pytest.param(["-"], "{}", "is no list of JSON objects", id="no history"),
@@ -186,7 +186,7 @@ def test_the_open_executions_that_would_break_are_listed_and_the_exit_code_is_1(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("workflows:ask", "--open", "--execution", "ask/x"), "give a HISTORY or --execution or --open"),
+        (("workflows:ask", "--open", "--execution", "ask/x"), "give either a HISTORY, --execution or --open"),
         (("workflows:ask", "--execution", "ask/x", "--function", "y"), "--function is for --open"),
         (("workflows", "--open", "--function", "y"), "--function names the function of one handler"),
         (("workflows:ask", "--open", "--arn", "y"), "--open finds the executions itself"),

@@ -65,8 +65,8 @@ async def answer_all(service):
     for order in ORDERS:
         execution = await service.find("fulfil", order)
         for event in await execution.history():
-            if event["EventType"] == "CallbackStarted":
-                await service.succeed_callback(event["CallbackStartedDetails"]["CallbackId"], "yes")
+            if event.type == "CallbackStarted":
+                await service.succeed_callback(event.details["CallbackId"], "yes")
     await service.api.idle()
 
 
@@ -92,9 +92,9 @@ async def test_orders_that_wait_survive_a_renamed_step_that_is_rolled_back(place
         service.register(shop(ledger, charge="charge the card"))
         await answer_all(service)
         assert await statuses(service) == {"PAUSED": 10}
-        pause = (await (await service.find("fulfil", "order-3")).describe())["PauseDetails"]
-        assert pause["Reason"].startswith("Parked: expected Step 'charge', which is on record as operation ")
-        assert "but the workflow now asks for Step 'charge the card' (test_changed_code.py:" in pause["Reason"]
+        pause = (await (await service.find("fulfil", "order-3")).describe()).pause
+        assert pause.reason.startswith("Parked: expected Step 'charge', which is recorded as operation ")
+        assert "but the workflow now calls Step 'charge the card' (test_changed_code.py:" in pause.reason
         assert sum("Parked: " in record.getMessage() for record in caplog.records) == 10
     async with DurableService(place) as service:
         service.register(shop(ledger))
@@ -119,7 +119,7 @@ async def test_parked_orders_go_on_with_a_patch(place):
         ledger.check()
         new = await service.start(handler, "another", name="another")
         await service.api.idle()
-        names = [event.get("Name") for event in await new.history()]
+        names = [event.name for event in await new.history()]
     assert "charge the card" in names
 
 
@@ -153,7 +153,7 @@ async def test_code_that_still_does_not_fit_parks_again_at_each_start(place):
             await service.api.idle()
             assert await statuses(service) == {"PAUSED": 10}
             execution = await service.find("fulfil", "order-1")
-            kinds = [event["EventType"] for event in await execution.history()]
+            kinds = [event.type for event in await execution.history()]
         assert (kinds.count("ExecutionPaused"), kinds.count("ExecutionResumed")) == (attempt, attempt - 1)
     assert ledger.charges == Counter(ORDERS)
 
@@ -170,7 +170,7 @@ async def test_a_resumed_execution_is_tried_on_the_code_that_there_is(place):
         await execution.resume()
         await service.api.idle()
         assert await execution.status() == "PAUSED"
-        kinds = [event["EventType"] for event in await execution.history()]
+        kinds = [event.type for event in await execution.history()]
     assert kinds.count("ExecutionPaused") == 2
 
 
@@ -212,11 +212,11 @@ async def test_an_event_that_no_longer_reads_parks_and_a_new_one_fails(place):
     async with DurableService(place) as service:
         service.register(version(PricedOrder))
         old = await service.find("fulfil", "old")
-        started = next(event for event in await old.history() if event["EventType"] == "CallbackStarted")
-        await service.succeed_callback(started["CallbackStartedDetails"]["CallbackId"])
+        started = next(event for event in await old.history() if event.type == "CallbackStarted")
+        await service.succeed_callback(started.details["CallbackId"])
         await service.api.idle()
         assert await old.status() == "PAUSED"
-        assert "$.total: is missing. Roll back or correct the code" in (await old.describe())["PauseDetails"]["Reason"]
+        assert "$.total: is missing. Roll back or correct the code" in (await old.describe()).pause.reason
         new = await service.start("fulfil", {"id": "2"}, name="new")
         with pytest.raises(ExecutionFailedError, match="total"):
             await new.result(timeout=SOON)

@@ -165,7 +165,7 @@ async def test_a_step_that_runs_ends_first():
         go.set()
         with pytest.raises(ExecutionStoppedError, match=REASON):
             await execution.result(timeout=timedelta(seconds=20))
-        names = [event.get("Name") for event in await execution.history() if event["EventType"] == "StepSucceeded"]
+        names = [event.name for event in await execution.history() if event.type == "StepSucceeded"]
         with pytest.raises(ApiError, match="is STOPPED and cannot be cancelled"):
             await execution.cancel()
     assert names[0] == "charge"
@@ -274,7 +274,7 @@ async def test_a_cancelled_execution_is_redriven_as_if_it_had_not_been_cancelled
         await execution.redrive()
         await service.api.idle()
         events = await execution.history()
-        started = next(event for event in events if event["EventType"] == "CallbackStarted")
-        await service.succeed_callback(started["CallbackStartedDetails"]["CallbackId"], b"yes")
+        started = next(event for event in events if event.type == "CallbackStarted")
+        await service.succeed_callback(started.details["CallbackId"], b"yes")
         assert await execution.result(timeout=timedelta(seconds=20)) == "yes"
     assert done == ["charge"]

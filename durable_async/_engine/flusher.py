@@ -57,7 +57,7 @@ class Flusher:
         record: Record,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.client = client
+        self.client: DurableServiceClient = client
         self._execution_arn = execution_arn
         self._token = token
         self._record = record

@@ -46,7 +46,7 @@ def test_a_mismatch_pauses_the_execution_with_the_operations_and_the_line_as_the
     event = driver.events[-1]
     assert event.type == "ExecutionPaused"
     assert event.details["Reason"] == (
-        "Parked: expected Step 'charge', which is on record as operation 1ced8f, but the workflow now asks for Step "
+        "Parked: expected Step 'charge', which is recorded as operation 1ced8f, but the workflow now calls Step "
         "'pay' (orders.py:41)." + ADVICE
     )
 

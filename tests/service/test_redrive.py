@@ -318,9 +318,9 @@ async def test_an_execution_in_a_file_is_redriven_by_the_next_service(tmp_path):
         service.register(shop.handler, name="fulfil")
         execution = await service.find("fulfil", "order-1")
         events = [event async for event in _until_started(execution)]
-        await service.succeed_callback(events[-1]["CallbackStartedDetails"]["CallbackId"], "yes")
+        await service.succeed_callback(events[-1].details["CallbackId"], "yes")
         assert await execution.result(timeout=timedelta(seconds=20)) == '"yes"'
-        kinds = [event["EventType"] async for event in execution.events()]
+        kinds = [event.type async for event in execution.events()]
         assert kinds[-1] == "ExecutionSucceeded"
         assert "ExecutionFailed" in kinds
     assert shop.ran == ["charge", "ship", "ship"]
@@ -329,7 +329,7 @@ async def test_an_execution_in_a_file_is_redriven_by_the_next_service(tmp_path):
 async def _until_started(execution):
     async for event in execution.events():
         yield event
-        if event["EventType"] == "CallbackStarted":
+        if event.type == "CallbackStarted":
             return
 
 

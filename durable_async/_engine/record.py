@@ -26,8 +26,10 @@ class Cancellation:
     """
 
     def __init__(self, operation: Operation) -> None:
-        self.reason, self.at = cancellation.read((operation.get("StepDetails") or {}).get("Result"))
-        self.told = False
+        reason, at = cancellation.read((operation.get("StepDetails") or {}).get("Result"))
+        self.reason: str | None = reason
+        self.at: str | None = at
+        self.told: bool = False
 
 
 class Record:

@@ -50,13 +50,11 @@ class Record:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
                 self._unvisited.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
-        self._note_cancellation()
+        if self.cancellation is None and CANCELLATION in self._operations:
+            self._note_cancellation()
 
     def _note_cancellation(self) -> None:
-        operation = self._operations.get(CANCELLATION)
-        if operation is None or self.cancellation is not None:
-            return
-        self.cancellation = Cancellation(operation)
+        self.cancellation = Cancellation(self._operations[CANCELLATION])
         waiting, self._changes = self._changes, {}
         for change in chain.from_iterable(waiting.values()):  # all look again, and the first one is told
             if not change.done():
@@ -84,7 +82,8 @@ class Record:
                 for change in self._changes.pop(operation_id):
                     if not change.done():
                         change.set_result(None)
-        self._note_cancellation()
+        if self.cancellation is None and CANCELLATION in self._operations:
+            self._note_cancellation()
         if self.observer is not None:
             self.observer(operations)
 

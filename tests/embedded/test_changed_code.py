@@ -55,10 +55,15 @@ def shop(ledger: Ledger, *, charge="charge", patched=False, bug=False):
     return fulfil
 
 
-async def start_all(service, handler):
-    for order in ORDERS:
-        await service.start(handler, order, name=order)
-    await service.api.idle()
+async def begun(place) -> Ledger:
+    """Start all orders on the first version of the code. Each is charged, and waits for its approval."""
+    ledger = Ledger()
+    async with DurableService(place) as service:
+        service.register(shop(ledger))
+        for order in ORDERS:
+            await service.start("fulfil", order, name=order)
+        await service.api.idle()
+    return ledger
 
 
 async def answer_all(service):
@@ -84,10 +89,7 @@ def place(tmp_path):
 
 
 async def test_orders_that_wait_survive_a_renamed_step_that_is_rolled_back(place, caplog):
-    ledger = Ledger()
-    async with DurableService(place) as service:
-        service.register(shop(ledger))
-        await start_all(service, "fulfil")
+    ledger = await begun(place)
     async with DurableService(place) as service:
         service.register(shop(ledger, charge="charge the card"))
         await answer_all(service)
@@ -103,10 +105,7 @@ async def test_orders_that_wait_survive_a_renamed_step_that_is_rolled_back(place
 
 
 async def test_parked_orders_go_on_with_a_patch(place):
-    ledger = Ledger()
-    async with DurableService(place) as service:
-        service.register(shop(ledger))
-        await start_all(service, "fulfil")
+    ledger = await begun(place)
     async with DurableService(place) as service:
         service.register(shop(ledger, charge="charge the card"))
         await answer_all(service)
@@ -124,10 +123,7 @@ async def test_parked_orders_go_on_with_a_patch(place):
 
 
 async def test_orders_that_failed_by_a_slip_in_the_code_are_redriven_on_corrected_code(place):
-    ledger = Ledger()
-    async with DurableService(place) as service:
-        service.register(shop(ledger))
-        await start_all(service, "fulfil")
+    ledger = await begun(place)
     async with DurableService(place) as service:
         service.register(shop(ledger, bug=True))
         await answer_all(service)
@@ -141,10 +137,7 @@ async def test_orders_that_failed_by_a_slip_in_the_code_are_redriven_on_correcte
 
 
 async def test_code_that_still_does_not_fit_parks_again_at_each_start(place):
-    ledger = Ledger()
-    async with DurableService(place) as service:
-        service.register(shop(ledger))
-        await start_all(service, "fulfil")
+    ledger = await begun(place)
     for attempt in range(1, 4):
         async with DurableService(place) as service:
             service.register(shop(ledger, charge="pay"))
@@ -159,10 +152,7 @@ async def test_code_that_still_does_not_fit_parks_again_at_each_start(place):
 
 
 async def test_a_resumed_execution_is_tried_on_the_code_that_there_is(place):
-    ledger = Ledger()
-    async with DurableService(place) as service:
-        service.register(shop(ledger))
-        await start_all(service, "fulfil")
+    ledger = await begun(place)
     async with DurableService(place) as service:
         service.register(shop(ledger, charge="pay"))
         await answer_all(service)
@@ -175,10 +165,7 @@ async def test_a_resumed_execution_is_tried_on_the_code_that_there_is(place):
 
 
 async def test_the_policy_fail_lets_them_fail(place):
-    ledger = Ledger()
-    async with DurableService(place) as service:
-        service.register(shop(ledger))
-        await start_all(service, "fulfil")
+    ledger = await begun(place)
     async with DurableService(place) as service:
         service.register(shop(ledger, charge="pay"), on_mismatch="fail")
         await answer_all(service)

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable
 from contextvars import copy_context
-from datetime import datetime, timedelta
+from datetime import timedelta
 from os import PathLike, fspath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 
 from durable_async._arguments import check_plain_function
-from durable_async._callables import name_of_callable
 from durable_async._engine.branches import entered
-from durable_async._raised import message_of
 from durable_async._threads import DEFAULT_THREADS, Threads
-from durable_async._wire.operations import ErrorObject
+from durable_async.client.executions import Executions, check_durable
 from durable_async.embedded.cache import ExecutionCache
-from durable_async.embedded.execution import ExecutionHandle
 from durable_async.embedded.local import in_process_handler
 from durable_async.handler import DurableHandler
-from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import in_process_function
 from durable_async.service.machine import InvocationRetryPolicy, Limits
-from durable_async.service.model import arns
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.registry import OnMismatch
-from durable_async.service.runtime.views import ExecutionSummary
 from durable_async.service.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -47,7 +40,7 @@ PlainFunction = Callable[[Any, Any], Any]
 """An ordinary function of ``(event, context)``, sync or async: the target of a chained invoke."""
 
 
-class DurableService:
+class DurableService(Executions):
     """Runs durable executions in this process, and keeps them in a file. Used as ``async with DurableService(...)``.
 
     Entering takes up what an earlier service left open, function by function, as soon as each is registered. Leaving
@@ -118,7 +111,7 @@ class DurableService:
             observer = ServiceTelemetry(tracer_provider, meter_provider, self._cache)
             if tracer_provider is not None:
                 self._traces = Traces(view="execution", tracer_provider=tracer_provider, flush_timeout=timedelta(0))
-        self._api = LambdaApi(
+        self._lambda_api = LambdaApi(
             store=store,
             clock=clock,
             region=region,
@@ -148,7 +141,7 @@ class DurableService:
                 "the service in the process that entered it, and ask it from others over HTTP; or start processes by "
                 "the method 'spawn', and let each enter a service of its own, with a file of its own."
             )
-        return self._api
+        return self._lambda_api
 
     async def __aenter__(self) -> Self:
         """All that this service runs sees the context variables that are set now, whoever calls it later.
@@ -218,142 +211,29 @@ class DurableService:
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
 
-    # --- executions ---
+    # --- executions, whose methods are those of every service ---
 
-    @overload
-    async def start(
-        self, function: DurableHandler[EventT, ResultT], event: EventT, *, name: str | None = None
-    ) -> ExecutionHandle[ResultT]: ...
-    @overload
-    async def start(self, function: str, event: Any, *, name: str | None = None) -> ExecutionHandle[Any]: ...
-    async def start(
-        self, function: DurableHandler[Any, Any] | str, event: Any, *, name: str | None = None
-    ) -> ExecutionHandle[Any]:
-        """Start an execution, or find the one that was started under ``name`` with the same event.
-
-        When this returns, the execution is recorded: it will run, whatever happens to this process.
-
-        :param function: a registered handler, or the name of one
-        :param event: of the type that the handler's first parameter declares
-        :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
-        :raises RuntimeError: the service was not entered
-        :raises TypeError: the function is no durable handler
-        :raises LookupError: the handler is not registered
-        :raises SerializationError: the event cannot be written
-        :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
-            event; others as :meth:`LambdaApi.invoke <durable_async.service.LambdaApi.invoke>`
-        """
-        qualified = f"{self._name_of(function)}:{arns.LATEST}"
-        if isinstance(function, str):
-            text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
-        else:
-            text = function.encode_event(event)
-        trace_header = None
-        if self._traces is not None:
-            from durable_async.otel import header_of_current_span
-
-            trace_header = header_of_current_span()
-        started = await self.api.invoke(
-            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header
-        )
-        return self._handle(function, started.execution_arn)
-
-    @overload
-    async def find(self, function: DurableHandler[Any, ResultT], name: str) -> ExecutionHandle[ResultT] | None: ...
-    @overload
-    async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
-    async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
-        """The execution of ``function`` that was started under ``name``, if there is one."""
-        found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
-        return self._handle(function, found.items[0].arn) if found.items else None
-
-    def execution(self, arn: str) -> ExecutionHandle[Any]:
-        """The execution with this ARN. Its result comes as plain JSON values."""
-        return ExecutionHandle(arn, self, _as_json)
-
-    async def executions(
-        self,
-        function: DurableHandler[Any, Any] | str,
-        *,
-        statuses: Iterable[str] = (),
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
-        oldest_first: bool = False,
-    ) -> AsyncGenerator[ExecutionSummary]:
-        """The executions of a function, newest first, page by page as they are asked for.
-
-        :param statuses: only these; none: all
-        :param started_after: inclusive, and aware of its time zone, as ``started_before``
-        :raises ApiError: ``InvalidParameterValueException``: a status is none
-        """
-        marker: str | None = ""
-        while marker is not None:
-            page = await self.api.list_executions(
-                self._name_of(function),
-                statuses=[*statuses],
-                started_after=started_after,
-                started_before=started_before,
-                reverse=oldest_first,
-                marker=marker,
-            )
-            for summary in page.items:
-                yield summary
-            marker = page.next_marker
-
-    # --- what external systems answer ---
-
-    async def succeed_callback(self, callback_id: str, result: Any = None) -> None:
-        """Complete a callback.
-
-        :param result: written as JSON, which a workflow that says ``returns=`` reads; one that does not say so gets
-            the text. ``bytes`` are sent as they are
-        :raises ApiError: ``ResourceNotFoundException``, ``CallbackTimeoutException``,
-            ``InvalidParameterValueException``: it is completed already, or the result is too large
-        """
-        if not isinstance(result, bytes):
-            text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
-            result = text.encode("utf-8", "surrogatepass")
-        await self._running().callback_succeeded(callback_id, result)
-
-    async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
-        """Fail a callback; the workflow that waits for it gets a ``CallbackFailedError``.
-
-        :param error: an exception's class name and text are sent, or the members of an error object
-        :raises ApiError: as :meth:`succeed_callback`
-        """
-        if isinstance(error, BaseException):
-            error = {"ErrorType": type(error).__name__, "ErrorMessage": message_of(error)}
-        await self._running().callback_failed(callback_id, error)
-
-    async def heartbeat_callback(self, callback_id: str) -> None:
-        """Say that somebody still works on it: its heartbeat timeout begins anew.
-
-        :raises ApiError: as :meth:`succeed_callback`
-        """
-        await self._running().callback_heartbeat(callback_id)
-
-    # ---
-
-    def _running(self) -> LambdaApi:
+    def _api(self) -> LambdaApi:
         if not self._entered:
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
         return self.api
 
     def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
-        self._running()
+        self._api()
         if isinstance(function, str):
             return function
-        if not _is_durable(function):
-            raise TypeError(
-                f"{name_of_callable(function)} is no durable handler: put @durable_execution above it, and register it"
-            )
+        check_durable(function)
         name = self._names.get(function)
         if name is None:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
         return name
 
-    def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
-        return ExecutionHandle(arn, self, _as_json if isinstance(function, str) else function.decode_result)
+    def _trace_header(self) -> str | None:
+        if self._traces is None:
+            return None
+        from durable_async.otel import header_of_current_span
+
+        return header_of_current_span()
 
 
 def _is_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
@@ -365,7 +245,3 @@ def _seconds(duration: timedelta, what: str) -> int:
     if duration != timedelta(seconds=seconds) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
         raise ValueError(f"{what} must be 1 second to 366 days, in whole seconds, not {duration}")
     return seconds
-
-
-async def _as_json(_arn: str, text: str) -> Any:
-    return json.loads(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
@@ -38,29 +38,29 @@ class Answer:
 class UnknownOperationError(ApiError):
     """No operation has this method and path."""
 
-    code: ClassVar[str] = "UnknownOperationException"
-    status: ClassVar[int] = 404
+    code = "UnknownOperationException"
+    status = 404
 
 
 class AccessDeniedError(ApiError):
     """The caller may not call."""
 
-    code: ClassVar[str] = "AccessDeniedException"
-    status: ClassVar[int] = 403
+    code = "AccessDeniedException"
+    status = 403
 
 
 class RequestTimeoutError(ApiError):
     """The request's body did not come in time."""
 
-    code: ClassVar[str] = "RequestTimeoutException"
-    status: ClassVar[int] = 408
+    code = "RequestTimeoutException"
+    status = 408
 
 
 class BusyError(ApiError):
     """The service has too much to do at the moment; the same request may succeed later."""
 
-    code: ClassVar[str] = "TooManyRequestsException"
-    status: ClassVar[int] = 429
+    code = "TooManyRequestsException"
+    status = 429
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import attrs
 
@@ -11,6 +12,7 @@ from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
 from durable_async.service.http.rendering import execution_json, functions_json, history_json, list_json
+from durable_async.service.http.waiting import applied, closed_within, history_within, seconds_to_wait
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
 from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
@@ -142,20 +144,27 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 async def get(api: LambdaApi, call: Call) -> Answer:
     include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
+    seconds = seconds_to_wait(api, call.headers)
+    await closed_within(api, call.parameter, seconds)
+    answer = json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
+    return applied(answer, seconds)
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
     include = shapes.truth(query, "IncludeExecutionData", default=True)
-    page = await api.get_history(
+    marker, reverse = query.get("Marker"), shapes.truth(query, "ReverseOrder", default=False)
+    read = partial(
+        api.get_history,
         call.parameter,
-        marker=query.get("Marker"),
+        marker=marker,
         max_items=shapes.number(query, "MaxItems"),
-        reverse=shapes.truth(query, "ReverseOrder", default=False),
+        reverse=reverse,
         page_bytes=HISTORY_PAGE_BYTES if include else None,
     )
-    return json_answer(history_json(page, include_data=include))
+    seconds = None if reverse else seconds_to_wait(api, call.headers)
+    page = await (read() if seconds is None else history_within(api, call.parameter, marker, seconds, read))
+    return applied(json_answer(history_json(page, include_data=include)), seconds)
 
 
 async def list_functions(api: LambdaApi, _call: Call) -> Answer:

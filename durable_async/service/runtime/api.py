@@ -88,6 +88,7 @@ class LambdaApi:
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
         self._runner = Runner(self._registry, self._store, settings)
+        self.passive: bool = passive
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout

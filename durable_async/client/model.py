@@ -1,9 +1,9 @@
-"""The Lambda service as far as an operator uses it, in botocore's model format.
+"""The part of Lambda's API that callers use, in botocore's model format.
 
-It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
-looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
-asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
-CancelDurableExecution and RedriveDurableExecution are operations of this package's service alone.
+Its answers are documents, as those of the transport's model: plain JSON with epoch seconds. It has the operations that
+the botocore which aiobotocore requires may not know yet: PauseDurableExecution, ResumeDurableExecution and
+DeleteDurableExecution. Only the service of this package has CancelDurableExecution and RedriveDurableExecution, and
+only it heeds ``Prefer: wait=SECONDS``, a header of HTTP (RFC 7240) that other services ignore.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _CALLBACK = "/2025-12-01/durable-execution-callbacks/{CallbackId}"
 _FUNCTION = "{FunctionName}"
 
 _TEXT = {"shape": "String"}
-_ERROR = {"ErrorType": _TEXT, "ErrorMessage": _TEXT, "ErrorData": _TEXT}
+_ERROR = {"ErrorType": _TEXT, "ErrorMessage": _TEXT, "ErrorData": _TEXT, "StackTrace": {"shape": "Strings"}}
+_PREFER = {"shape": "String", "location": "header", "locationName": "Prefer"}
 _CLIENT_TOKEN = {"shape": "String", "idempotencyToken": True}
 _PAGE = {
     "Marker": {"shape": "String", "location": "querystring", "locationName": "Marker"},
@@ -79,13 +80,17 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
                 "InvocationType": _at("header", "X-Amz-Invocation-Type"),
                 "DurableExecutionName": _at("header", "X-Amz-Durable-Execution-Name"),
                 "Qualifier": _at("querystring", "Qualifier"),
+                "TraceHeader": _at("header", "X-Amzn-Trace-Id"),
                 "Payload": {"shape": "Blob"},
             },
             payload="Payload",
         ),
         "Invoked": {
             "type": "structure",
-            "members": {"DurableExecutionArn": _at("header", "X-Amz-Durable-Execution-Arn")},
+            "members": {
+                "DurableExecutionArn": _at("header", "X-Amz-Durable-Execution-Arn"),
+                "ExecutedVersion": _at("header", "X-Amz-Executed-Version"),
+            },
         },
         "ListFunctionsRequest": {"type": "structure", "members": _PAGE},
         "ListDurableExecutionsByFunctionRequest": _request(
@@ -102,11 +107,12 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         ),
         "GetDurableExecutionRequest": _request(
             "DurableExecutionArn",
-            {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean")},
+            {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"), "Prefer": _PREFER},
         ),
         "GetDurableExecutionHistoryRequest": _request(
             "DurableExecutionArn",
             {
+                "Prefer": _PREFER,
                 "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
                 "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
                 **_PAGE,

@@ -1,0 +1,176 @@
+"""The operations of Lambda's durable API over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject
+from durable_async.client import reading
+from durable_async.client.calls import Calls
+from durable_async.errors import ServiceCallError
+from durable_async.service.model.errors import InvalidParameterValueError, refusal
+from durable_async.service.model.exported import read_event
+from durable_async.service.model.history import HistoryEvent
+from durable_async.service.runtime.views import Closed, ExecutionDescription, ExecutionSummary, Page, Started
+from durable_async.transport.base import MISCONFIGURED, NO_SERVICE
+
+
+@attrs.frozen
+class RemoteApi:
+    """Implements :class:`~durable_async.client.api.DurableApi` by calling a service.
+
+    Every method raises :class:`~durable_async.service.ApiError` if the service refuses the call, and
+    :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made.
+    """
+
+    calls: Calls
+
+    async def invoke(
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        execution_name: str | None = None,
+        trace_header: str | None = None,
+    ) -> Started:
+        """Start an execution, or find the one that was started under ``execution_name`` with this payload.
+
+        :raises InvalidParameterValueError: the function is not durable; it was invoked
+        """
+        answer = await self._call(
+            "Invoke",
+            FunctionName=function_name,
+            InvocationType="Event",
+            DurableExecutionName=execution_name or str(uuid4()),  # so that a repeated request does not start two
+            TraceHeader=trace_header,
+            Payload=payload,
+        )
+        if not answer.get("DurableExecutionArn"):
+            raise InvalidParameterValueError(f"{function_name} is not durable, and was only invoked.")
+        return Started(answer["DurableExecutionArn"], answer.get("ExecutedVersion") or "")
+
+    async def wait(self, execution_arn: str) -> Closed:
+        """Return how the execution ended, once it has."""
+        with _refusals():
+            return reading.closed(await self.calls.closed(execution_arn))
+
+    async def get_execution(self, arn: str) -> ExecutionDescription:
+        """Return the execution as it is stored now."""
+        with _refusals():
+            return reading.description(await self.calls.execution(arn))
+
+    async def get_history(self, arn: str, *, marker: str | None = None, max_items: int = 0) -> Page[HistoryEvent]:
+        """Return a page of the history, oldest first.
+
+        :param marker: of the page before; None or empty: the first page
+        :param max_items: 0 to 1000; 0: as many as the service chooses
+        """
+        operation = "GetDurableExecutionHistory"
+        answer = await self._call(
+            operation,
+            DurableExecutionArn=arn,
+            IncludeExecutionData=True,
+            Marker=marker or None,
+            MaxItems=max_items or None,
+        )
+        events = self.calls.required(answer, "Events", operation)
+        return Page([read_event(event) for event in events], answer.get("NextMarker") or None)
+
+    async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
+        """Yield the events of an execution while they happen, until the execution is closed.
+
+        :param after: the id of the last event that is not wanted; 0: all are wanted
+        """
+        with _refusals():
+            async for event in self.calls.follow(arn, after=after):
+                yield read_event(event)
+
+    async def list_executions(
+        self,
+        function_name: str,
+        *,
+        execution_name: str | None = None,
+        statuses: Sequence[str] = (),
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+    ) -> Page[ExecutionSummary]:
+        """Return a page of the executions of a function.
+
+        :param function_name: a name or an ARN. With a qualifier: only the executions that were started with it
+        :param statuses: only executions with one of these; empty: all
+        :param reverse: True: oldest first. False: newest first
+        """
+        operation = "ListDurableExecutionsByFunction"
+        answer = await self._call(
+            operation,
+            FunctionName=function_name,
+            DurableExecutionName=execution_name,
+            Statuses=[*statuses] or None,
+            StartedAfter=started_after,
+            StartedBefore=started_before,
+            ReverseOrder=reverse or None,
+            Marker=marker or None,
+            MaxItems=max_items or None,
+        )
+        found = self.calls.required(answer, "DurableExecutions", operation)
+        return Page([reading.summary(each) for each in found], answer.get("NextMarker") or None)
+
+    async def stop(self, arn: str, error: ErrorObject | None = None) -> None:
+        """Close an execution as STOPPED. One that is closed already stays as it is."""
+        await self._call("StopDurableExecution", DurableExecutionArn=arn, **(error or {}))
+
+    async def pause(self, arn: str, *, reason: str | None = None) -> None:
+        """Let no handler of the execution be invoked until it is resumed."""
+        await self._call("PauseDurableExecution", DurableExecutionArn=arn, Reason=reason)
+
+    async def resume(self, arn: str, *, reason: str | None = None) -> None:
+        """End a pause."""
+        await self._call("ResumeDurableExecution", DurableExecutionArn=arn, Reason=reason)
+
+    async def cancel(self, arn: str, *, reason: str | None = None) -> None:
+        """Ask the workflow to end. AWS has no such operation."""
+        await self._call("CancelDurableExecution", DurableExecutionArn=arn, Reason=reason)
+
+    async def redrive(self, arn: str, *, start: str | None = None) -> None:
+        """Let a closed execution continue from what succeeded. AWS has no such operation."""
+        await self._call("RedriveDurableExecution", DurableExecutionArn=arn, From=start)
+
+    async def delete(self, arn: str) -> None:
+        """Delete a closed execution."""
+        await self._call("DeleteDurableExecution", DurableExecutionArn=arn)
+
+    async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
+        """Complete a callback."""
+        await self._call("SendDurableExecutionCallbackSuccess", CallbackId=callback_id, Result=result)
+
+    async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
+        """Fail a callback."""
+        await self._call("SendDurableExecutionCallbackFailure", CallbackId=callback_id, **(error or {}))
+
+    async def callback_heartbeat(self, callback_id: str) -> None:
+        """Let the heartbeat timeout of a callback begin again."""
+        await self._call("SendDurableExecutionCallbackHeartbeat", CallbackId=callback_id)
+
+    async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        with _refusals():
+            return await self.calls.call(operation, **parameters)
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    """Raise what a service refused as the error that the embedded service raises."""
+    try:
+        yield
+    except ServiceCallError as error:
+        if error.code is None or error.status is None or error.code in {MISCONFIGURED, NO_SERVICE}:
+            raise
+        raise refusal(error.code, error.status, error.message) from None

@@ -11,13 +11,13 @@ from typing import Any, Final
 import click
 
 from durable_async.cli import options
-from durable_async.cli.client import CLOSED
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import Column, Row, is_terminal, print_table
 from durable_async.cli.text import dump_json, duration, local_time, one_line, with_local_times
+from durable_async.client.calls import CLOSED
 
 STATUSES: Final = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
 

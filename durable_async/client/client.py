@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -34,7 +35,7 @@ class DurableClient(Executions):
     A method raises :class:`~durable_async.service.ApiError` if the service refuses, as with ``DurableService``, and
     :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made.
 
-    :param endpoint_url: None: ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, the profile's, then AWS Lambda
+    :param endpoint_url: None: ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, then AWS Lambda
     :param functions: the names or ARNs under which handlers are deployed, with a version or alias if ``$LATEST`` is not
         meant. A handler that is not among them is called by its ``__name__``
     :param token: the token that a service of this package requires. None: calls are signed with AWS credentials, except
@@ -56,9 +57,11 @@ class DurableClient(Executions):
         session: Any = None,
         config: Any = None,
     ) -> None:
-        endpoint = Endpoint(endpoint_url, token, region, profile, session, config)
+        variables = ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL")
+        url = endpoint_url or next(filter(None, map(os.environ.get, variables)), None)
+        endpoint = Endpoint(url, token, region, profile, session, config)
         self._calls = Calls(ClientPerLoop(endpoint.clients), str(endpoint))
-        self._remote = RemoteApi(self._calls)
+        self._remote = RemoteApi(self._calls, on_aws=url is None)
         self._functions = dict(functions)
 
     async def __aenter__(self) -> Self:

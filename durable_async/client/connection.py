@@ -19,7 +19,7 @@ _READ_SECONDS = 30  # without a byte of an answer; more than the service is aske
 class Endpoint:
     """A service, and the credentials for it.
 
-    :ivar url: None: ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, the profile's, then AWS Lambda
+    :ivar url: None: AWS Lambda
     :ivar token: the token that a service of this package asks for; None: calls are signed with AWS credentials
     :ivar region: None: ``AWS_REGION``, then the AWS configuration
     :ivar profile: of the AWS configuration; None: the environment's

@@ -14,11 +14,14 @@ from durable_async._wire.operations import ErrorObject
 from durable_async.client import reading
 from durable_async.client.calls import Calls
 from durable_async.errors import ServiceCallError
+from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.errors import InvalidParameterValueError, refusal
 from durable_async.service.model.exported import read_event
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.views import Closed, ExecutionDescription, ExecutionSummary, Page, Started
 from durable_async.transport.base import MISCONFIGURED, NO_SERVICE
+
+_NOT_ON_AWS = frozenset({ExecutionStatus.PAUSING, ExecutionStatus.PAUSED})
 
 
 @attrs.frozen
@@ -27,9 +30,12 @@ class RemoteApi:
 
     Every method raises :class:`~durable_async.service.ApiError` if the service refuses the call, and
     :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made.
+
+    :ivar on_aws: True: the service is AWS Lambda, which refuses the statuses of paused executions. False: it has them
     """
 
     calls: Calls
+    on_aws: bool = False
 
     async def invoke(
         self,
@@ -110,11 +116,14 @@ class RemoteApi:
         :param reverse: True: oldest first. False: newest first
         """
         operation = "ListDurableExecutionsByFunction"
+        known = [status for status in statuses if not (self.on_aws and status in _NOT_ON_AWS)]
+        if statuses and not known:
+            return Page([])
         answer = await self._call(
             operation,
             FunctionName=function_name,
             DurableExecutionName=execution_name,
-            Statuses=[*statuses] or None,
+            Statuses=known or None,
             StartedAfter=started_after,
             StartedBefore=started_before,
             ReverseOrder=reverse or None,

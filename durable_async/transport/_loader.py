@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from durable_async.transport._model import SERVICE_MODEL
+
 _LAMBDA = "lambda"
 
 
 class LambdaLoader:
-    """A botocore loader whose Lambda has the operations of ``model``. For other data it calls ``loader``."""
+    """A botocore loader whose Lambda has the operations of ``model``. For other data it calls ``loader``.
 
-    def __init__(self, loader: Any, model: dict[str, Any]) -> None:
+    :param model: by default the two operations of an invocation
+    """
+
+    def __init__(self, loader: Any, model: dict[str, Any] = SERVICE_MODEL) -> None:
         self._loader = loader
         self._model = model
         self._endpoints: tuple[dict[str, Any], str] | None = None

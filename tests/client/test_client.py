@@ -26,8 +26,7 @@ from durable_async.service import ApiError
 from durable_async.service.http import serve
 from durable_async.service.model.errors import ResourceNotFoundError
 from durable_async.transport.base import MISCONFIGURED
-
-from ..over_http.relay import Loss, Relay
+from tests.over_http.relay import Loss, Relay
 
 HOUR = timedelta(hours=1)
 ONE_ATTEMPT = AioConfig(retries={"total_max_attempts": 1})

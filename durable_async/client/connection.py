@@ -80,8 +80,10 @@ class Endpoint:
     def _config(self) -> Any:
         from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-        # No proxy of the environment leads back to this machine.
-        ours: Any = AioConfig(read_timeout=_READ_SECONDS, **({"proxies": {}} if self.is_local else {}))
+        settings: dict[str, Any] = {"read_timeout": _READ_SECONDS}
+        if self.is_local:
+            settings["proxies"] = {}  # no proxy of the environment leads back to this machine
+        ours: Any = AioConfig(**settings)
         return ours if self.config is None else ours.merge(self.config)
 
     @property

@@ -9,13 +9,13 @@ import attrs
 
 from durable_async.cli.exits import Refused
 from durable_async.cli.text import one_line
-from durable_async.client.calls import Calls
+from durable_async.client.calls import HttpCalls
 from durable_async.client.executions import Executions
 from durable_async.client.remote import RemoteApi
 from durable_async.handler import DurableHandler
 
 
-class Client(Calls):
+class Client(HttpCalls):
     """Finds what a command line names. Every method raises ``ServiceCallError`` if a call fails."""
 
     async def arn(self, reference: str) -> str:

@@ -7,6 +7,7 @@ the answer may take. A service that does not know this header answers at once, a
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
@@ -22,19 +23,21 @@ _WAIT = "wait=20"  # the seconds are below the usual limits of proxies
 _POLL_SECONDS = (0.1, 5.0)  # between two polls: at first, and after a long time without news
 
 
-class Calls:
+class Calls(ABC):
     """Calls a service. Every method raises ``ServiceCallError`` if a call fails.
 
     :ivar place: names the service in messages
     """
 
-    def __init__(self, clients: ClientPerLoop, place: str) -> None:
-        self._clients = clients
+    def __init__(self, place: str) -> None:
         self.place = place
 
-    async def aclose(self) -> None:
-        """Close the connections of the running loop. A later call opens new ones."""
-        await self._clients.aclose()
+    @abstractmethod
+    async def _send(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer as botocore reads it.
+
+        :raises ServiceCallError: the service refused the call, or gave no answer
+        """
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
@@ -43,21 +46,7 @@ class Calls:
 
     async def _call(self, operation: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Return the answer, and whether the service heeded the ``Prefer`` header."""
-        from durable_async.transport._aiobotocore import call  # takes a third of a second
-
-        given = {name: value for name, value in parameters.items() if value is not None}
-        try:
-            answer = await call(self._clients, operation, given)
-        except ServiceCallError as error:
-            if error.code == str(error.status):  # Lambda's API names its errors, so this is something else
-                raise ServiceCallError(
-                    operation,
-                    f"there is no durable API at {self.place} (status {error.status}): "
-                    "is it mounted under a path, such as /durable?",
-                    NO_SERVICE,
-                    error.status,
-                ) from None
-            raise
+        answer = await self._send(operation, {name: value for name, value in parameters.items() if value is not None})
         headers = answer.pop("ResponseMetadata", {}).get("HTTPHeaders", {})
         return answer, "preference-applied" in headers
 
@@ -149,6 +138,30 @@ class Calls:
             what = f"what answers at {self.place} is not a durable service"
             raise ServiceCallError(operation, what, NO_SERVICE, 200)
         return answer[member]
+
+
+class HttpCalls(Calls):
+    """Calls a service through aiobotocore."""
+
+    def __init__(self, clients: ClientPerLoop, place: str) -> None:
+        super().__init__(place)
+        self._clients = clients
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop. A later call opens new ones."""
+        await self._clients.aclose()
+
+    async def _send(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        from durable_async.transport._aiobotocore import call  # takes a third of a second
+
+        try:
+            return await call(self._clients, operation, parameters)
+        except ServiceCallError as error:
+            if error.code != str(error.status):
+                raise
+            what = f"there is no durable API at {self.place} (status {error.status})"  # which names its errors
+            advice = "is it mounted under a path, such as /durable?"
+            raise ServiceCallError(operation, f"{what}: {advice}", NO_SERVICE, error.status) from None
 
 
 class _Pauses:

@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from durable_async._client_per_loop import ClientPerLoop
-from durable_async.client.calls import Calls
+from durable_async.client.calls import HttpCalls
 from durable_async.client.connection import Endpoint
 from durable_async.client.executions import Executions, check_durable
 from durable_async.client.remote import RemoteApi
@@ -60,7 +60,7 @@ class DurableClient(Executions):
         variables = ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL")
         url = endpoint_url or next(filter(None, map(os.environ.get, variables)), None)
         endpoint = Endpoint(url, token, region, profile, session, config)
-        self._calls = Calls(ClientPerLoop(endpoint.clients), str(endpoint))
+        self._calls = HttpCalls(ClientPerLoop(endpoint.clients), str(endpoint))
         self._remote = RemoteApi(self._calls, on_aws=url is None)
         self._functions = dict(functions)
 

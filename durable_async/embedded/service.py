@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from datetime import timedelta
 from os import PathLike, fspath
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 
 from durable_async._arguments import check_plain_function
 from durable_async._engine.branches import entered
 from durable_async._threads import DEFAULT_THREADS, Threads
+from durable_async.client.api import DurableApi
 from durable_async.client.executions import Executions, check_durable
+from durable_async.client.remote import RemoteApi
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import in_process_handler
+from durable_async.embedded.owner_calls import OwnerCalls
 from durable_async.handler import DurableHandler
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import in_process_function
+from durable_async.service.http.takeover import Takeover
 from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
@@ -52,8 +57,9 @@ class DurableService(Executions):
         outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
     :param durability: what an answer survives: ``"full"``, the loss of power too; ``"normal"``, the death of the
         process, and not always that of the machine, at less cost
-    :param wait_for_lock: how long entering waits while another process has the file, such as the one that a deploy is
-        about to end; zero: it is refused at once
+    :param takeover: None: if another service has the file, entering is refused. Otherwise this one stands by and takes
+        over when that one ends or dies. Until then every method calls that one, which needs a ``takeover`` too; its
+        value is how long a call waits while no service has the file, and should exceed ``grace``
     :param execution_timeout: of the executions of functions registered without one; up to 366 days
     :param retention: how long a closed execution is kept, in whole days
     :param max_concurrency: invocations that may run at once, of all functions; None: any number
@@ -78,7 +84,7 @@ class DurableService(Executions):
         path: str | PathLike[str] | None = None,
         *,
         durability: Literal["full", "normal"] = "full",
-        wait_for_lock: timedelta = timedelta(0),
+        takeover: timedelta | None = None,
         execution_timeout: timedelta = timedelta(days=366),
         retention: timedelta = timedelta(days=14),
         max_concurrency: int | None = 1000,
@@ -100,7 +106,7 @@ class DurableService(Executions):
         if path is not None and fspath(path) != ":memory:":
             if fspath(path).startswith("file:"):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
-            store = SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds())
+            store = SqliteStore(path, durability=durability)
         self._threads = Threads(threads)
         self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
         self._traces: Traces | None = None
@@ -123,6 +129,13 @@ class DurableService(Executions):
             max_concurrency=max_concurrency,
             observer=observer,
         )
+        self._takeover: Takeover | None = None
+        if takeover is not None:
+            if store is None:
+                raise ValueError("takeover needs the path of a file, which another service can have")
+            patience = takeover.total_seconds()
+            self._takeover = Takeover(self._lambda_api, Path(fspath(path)), self._open, patience=patience)
+        self._context = Context()
         self._pid = os.getpid()
         self._entered = False
         self._grace = grace.total_seconds()
@@ -150,14 +163,17 @@ class DurableService(Executions):
         """
         self._pid = os.getpid()
         with entered(None):  # of all variables but the durable identity of a workflow that enters it
-            context = copy_context()
+            self._context = copy_context()
         try:
-            await own_tasks.finish(self.api.__aenter__(), context=context, hurry=True)
+            await (self._open() if self._takeover is None else self._takeover.start())
         except asyncio.CancelledError:
             await own_tasks.finish(self.api.aclose())
             raise
         self._entered = True
         return self
+
+    async def _open(self) -> None:
+        await own_tasks.finish(self.api.__aenter__(), context=self._context, hurry=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -166,11 +182,15 @@ class DurableService(Executions):
             await own_tasks.finish(self._leave(), hurry=True)
 
     async def _leave(self) -> None:
+        if self._takeover is not None:
+            await self._takeover.stand_down()
         self._cache.drain()
         try:
             await self.api.aclose(grace=self._grace)
         finally:
             await self._cache.aclose()
+            if self._takeover is not None:
+                await self._takeover.aclose()
 
     def register(
         self,
@@ -213,10 +233,10 @@ class DurableService(Executions):
 
     # --- executions, whose methods are those of every service ---
 
-    def _api(self) -> LambdaApi:
+    def _api(self) -> DurableApi:
         if not self._entered:
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
-        return self.api
+        return self.api if self.api.owner is None else RemoteApi(OwnerCalls(self.api.owner))
 
     def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
         self._api()

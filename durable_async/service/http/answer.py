@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.model.errors import ApiError
+from durable_async.service.model.errors import ApiError, ServiceClosedError
 
 _LOWER_CASE_MESSAGE = frozenset(
     {
@@ -76,7 +76,8 @@ def error_answer(error: ApiError) -> Answer:
     """The message's member has the case that the model gives it for this error."""
     member = "message" if error.code in _LOWER_CASE_MESSAGE else "Message"
     body = {"Type": "User" if error.status < 500 else "Service", member: error.message}
-    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if error.status == 429 else {})
+    soon = error.status == 429 or isinstance(error, ServiceClosedError)
+    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if soon else {})
     return json_answer(body, error.status).with_headers(headers)
 
 

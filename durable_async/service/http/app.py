@@ -16,10 +16,9 @@ from durable_async.service.runtime.api import LambdaApi
 _SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight
 
 
-def build_app(api: LambdaApi, *, token: str | None = None, connections: set[object] | None = None) -> web.Application:
-    """:param connections: gets those that are being answered, for as long as they are
-    :param token: asked of every caller; None: only callers on this machine are served (see ``access``)"""
-    border = Border(api, Access(token))
+def build_app(api: LambdaApi, access: Access, *, connections: set[object] | None = None) -> web.Application:
+    """:param connections: gets those that are being answered, for as long as they are"""
+    border = Border(api, access)
     busy: set[object] = set() if connections is None else connections
     answering: set[asyncio.Task[Answer]] = set()
 

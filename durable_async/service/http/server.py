@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from durable_async.service.http.access import check_token, is_loopback
+from durable_async.service.http.access import Access, check_token, is_loopback
 from durable_async.service.runtime.api import LambdaApi
 
 _ACCEPTED_AT_ONCE = 16
@@ -49,6 +49,18 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     At exit, those who still wait for an execution are told to come again.
     """
+    async with serving(api, listener, token=token):
+        yield url_of(listener)
+
+
+@asynccontextmanager
+async def serving(
+    api: LambdaApi, listener: socket.socket, *, token: str | None = None, authenticated: bool = False
+) -> AsyncGenerator[None]:
+    """As :func:`serve_on`, for a socket of any kind.
+
+    :param authenticated: True: whoever can connect may call. False: what ``token`` says
+    """
     from aiohttp import web
 
     from durable_async.service.http import connections
@@ -56,7 +68,7 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     answering: set[object] = set()
     runner = web.AppRunner(
-        build_app(api, token=token, connections=answering),
+        build_app(api, Access(token, authenticated), connections=answering),
         access_log=None,
         auto_decompress=False,  # a small body could become a large one; the border refuses what is compressed
         handler_cancellation=True,
@@ -70,10 +82,12 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
     accept = connections.Connections(runner.server, answering, connections.most_connections())
     try:
         # asyncio accepts so many at once before it makes a protocol for the first, and each has a descriptor already.
-        accepting = await asyncio.get_running_loop().create_server(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
+        loop = asyncio.get_running_loop()
+        accepting_on = loop.create_unix_server if listener.family is socket.AF_UNIX else loop.create_server
+        accepting = await accepting_on(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
         listener.listen(_BACKLOG)
         try:
-            yield url_of(listener)
+            yield
         finally:
             accepting.close()
     finally:

@@ -38,6 +38,7 @@ from durable_async.service.runtime.views import (
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
+    OwnerAddress,
     Page,
     Started,
 )
@@ -89,6 +90,7 @@ class LambdaApi:
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
         self._runner = Runner(self._registry, self._store, settings)
         self.passive: bool = passive
+        self.owner: OwnerAddress | None = None  # the service to ask instead, while this one stands by
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
@@ -111,6 +113,11 @@ class LambdaApi:
         rest; it is raised afterwards.
         """
         await own_tasks.finish(self._runner.aclose(grace), hurry=True)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service begins nothing more."""
+        return self._runner.draining
 
     # --- time ---
 

@@ -159,3 +159,15 @@ class Page(Generic[T]):
 
     items: Sequence[T]
     next_marker: str | None = None
+
+
+@attrs.frozen
+class OwnerAddress:
+    """Where the service is that has the store's file, while another one stands by.
+
+    :ivar socket: the path of its Unix socket
+    :ivar patience: seconds that a call waits, while no service has the file
+    """
+
+    socket: str
+    patience: float

@@ -20,7 +20,7 @@ from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import reading, writing
 from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
-from durable_async.service.store.sqlite.lock import Shield, holder, take_when_free
+from durable_async.service.store.sqlite.lock import Shield, WriterLock, holder
 from durable_async.service.store.sqlite.residents import Residents, WriteState
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
@@ -38,7 +38,6 @@ class SqliteStore:
     :param durability: what a write that returned survives: ``full``, a loss of power; ``normal``, the end of the
         process. The package says more
     :param read_only: every ``load`` reads anew, and writes are refused
-    :param wait_for_lock: seconds that ``open`` waits while another store has the file
     :param resident: how many open executions stay in memory though nobody holds them
     """
 
@@ -48,14 +47,12 @@ class SqliteStore:
         *,
         durability: Durability = "full",
         read_only: bool = False,
-        wait_for_lock: float = 0.0,
         resident: int = 1000,
     ) -> None:
         self._path = Path(path)
         self._pid = os.getpid()
         self._durability: Durability = durability
         self._read_only = read_only
-        self._wait_for_lock = wait_for_lock
         self._residents = Residents(resident)
         self._adding: dict[str, writing.Snapshot] = {}  # the latest of each id
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
@@ -71,7 +68,7 @@ class SqliteStore:
         self._path, self._pid = locate(self._path), os.getpid()
         async with AsyncExitStack() as undo:
             if not self._read_only:
-                lock = await take_when_free(self._path, self._wait_for_lock)
+                lock = await own_tasks.in_thread(partial(WriterLock.take, self._path), undo=WriterLock.release)
                 undo.callback(lock.release)
                 connection = await own_tasks.in_thread(
                     partial(open_for_writing, self._path, self._durability), undo=sqlite3.Connection.close

@@ -99,8 +99,10 @@ KNOWS: dict[str, set[str]] = {
         "_wire",
         "service.functions",
         "service.model",
+        "service.own_tasks",
         "service.parsing",
         "service.runtime",
+        "service.store",
     },
     "service": {
         "_lazy",
@@ -138,6 +140,7 @@ KNOWS: dict[str, set[str]] = {
         "otel",
         "service.clock",
         "service.functions",
+        "service.http",
         "service.machine",
         "service.model",
         "service.own_tasks",

@@ -78,11 +78,17 @@ async def callback_id(execution):
 
 
 @asynccontextmanager
-async def called(service, over):
-    """The executions of ``service``, as its own program has them or as another one has them over HTTP."""
+async def called(service, over, path=None):
+    """The executions of ``service``, as its own program has them, as another one has them over HTTP, or as one that
+    stands by has them."""
     if over == "http":
         async with serve(service.api) as url, DurableClient(url, config=ONE_ATTEMPT) as client:
             yield client
+    elif over == "standby":
+        async with DurableService(path, takeover=timedelta(minutes=1)) as standby:
+            for handler in (fulfil, asks, declines, sleeps):
+                standby.register(handler)
+            yield standby
     else:
         yield service
 
@@ -90,14 +96,15 @@ async def called(service, over):
 OVER = pytest.mark.parametrize("over", ["calls", "http"])
 
 
-@pytest.fixture(params=["memory", "file", "http"])
+@pytest.fixture(params=["memory", "file", "http", "standby"])
 async def both(request, tmp_path):
     """A service, and its executions as they are called."""
-    path = tmp_path / "orders.db" if request.param == "file" else None
-    async with DurableService(path) as service:
+    path = tmp_path / "orders.db" if request.param in {"file", "standby"} else None
+    takeover = timedelta(minutes=1) if request.param == "standby" else None
+    async with DurableService(path, takeover=takeover) as service:
         for handler in (fulfil, asks, declines, sleeps):
             service.register(handler)
-        async with called(service, request.param) as executions:
+        async with called(service, request.param, path) as executions:
             yield service, executions
 
 
@@ -109,6 +116,16 @@ def service(both):
 @pytest.fixture
 def executions(both):
     return both[1]
+
+
+@pytest.fixture
+def register(both):
+    def register(handler, name=None):
+        for each in {*both}:
+            if isinstance(each, DurableService):
+                each.register(handler, name=name)
+
+    return register
 
 
 async def test_a_result_comes_back_as_its_type(executions):
@@ -163,7 +180,7 @@ async def test_stopping_ends_it_for_those_who_wait(executions):
         await waiting
 
 
-async def test_a_closed_execution_does_not_stay_in_memory(service, executions):
+async def test_a_closed_execution_does_not_stay_in_memory(service, executions, register):
     cleaned = asyncio.Event()
 
     @durable_execution
@@ -173,7 +190,7 @@ async def test_a_closed_execution_does_not_stay_in_memory(service, executions):
         finally:
             cleaned.set()
 
-    service.register(holds, name="holds")
+    register(holds, name="holds")
     execution = await executions.start(holds, None)
     await service.api.idle()
     assert not cleaned.is_set()
@@ -252,12 +269,12 @@ async def test_deleting_ends_a_subscription_and_frees_the_name(executions):
     assert await executions.find(fulfil, "order-7") is None
 
 
-async def test_a_history_of_more_than_a_page_is_whole(service, executions):
+async def test_a_history_of_more_than_a_page_is_whole(executions, register):
     @durable_execution
     async def long(event: int, ctx: DurableContext) -> int:
         return sum([await ctx.step(lambda n=n: n, name=f"step-{n}") for n in range(event)])
 
-    service.register(long, name="long")
+    register(long, name="long")
     execution = await executions.start(long, 600)
     assert await execution.result() == sum(range(600))
     ids = [event.id for event in await execution.history()]
@@ -294,7 +311,7 @@ async def test_pausing_and_resuming(executions):
     assert await execution.result() == 1
 
 
-async def test_a_plain_function_is_the_target_of_an_invoke(service, executions):
+async def test_a_plain_function_is_the_target_of_an_invoke(executions, register):
     def double(event: int, context: Any) -> int:
         return 2 * event
 
@@ -302,8 +319,8 @@ async def test_a_plain_function_is_the_target_of_an_invoke(service, executions):
     async def invokes(event: int, ctx: DurableContext) -> int:
         return await ctx.invoke("double", event) + await ctx.invoke("sleeps:$LATEST", 0 + 1)
 
-    service.register(double)
-    service.register(invokes)
+    register(double)
+    register(invokes)
     assert await (await executions.start(invokes, 21)).result() == 43
 
 

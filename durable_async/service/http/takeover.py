@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 
 from durable_async.service import own_tasks
@@ -67,6 +68,7 @@ class Takeover:
         await self._serving.aclose()
 
     async def _stand_by(self) -> None:
+        await asyncio.to_thread(import_module, "durable_async.service.http.app")  # now, and not while callers wait
         told = ""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)

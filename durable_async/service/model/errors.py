@@ -102,7 +102,7 @@ class StoreInUseError(StoreError):
 
 
 class ServiceClosedError(ApiError):
-    """The service ends, and whoever waits for an execution has to come again."""
+    """The service ends, or no service has the file. Repeat the call."""
 
     status = 503
 

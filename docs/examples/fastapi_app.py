@@ -9,8 +9,8 @@
     curl -X POST localhost:8000/orders/17/approval -d '' # answers the callback that the workflow waits for
     curl localhost:8000/orders/17                       # {"status": "SUCCEEDED", "receipt": "parcel for 42.50"}
 
-Kill a worker or the server at any point and start it again: each order continues where it stopped. The application also serves
-Lambda's API under ``/durable``. Without a token it answers only callers on this machine:
+Kill a worker at any point, or kill the server and start it again: each order continues where it stopped. The
+application also serves Lambda's API under ``/durable``. Without a token it answers only callers on this machine:
 
     aws lambda list-durable-executions-by-function --function-name fulfil --endpoint-url http://localhost:8000/durable
 """

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from datetime import timedelta
 from os import PathLike, fspath
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 
@@ -134,7 +133,7 @@ class DurableService(Executions):
             if store is None:
                 raise ValueError("takeover needs the path of a file, which another service can have")
             patience = takeover.total_seconds()
-            self._takeover = Takeover(self._lambda_api, Path(fspath(path)), self._open, patience=patience)
+            self._takeover = Takeover(self._lambda_api, store.path, self._open, patience=patience)
         self._context = Context()
         self._pid = os.getpid()
         self._entered = False

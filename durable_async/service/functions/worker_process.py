@@ -129,7 +129,7 @@ def is_durable(function: Target) -> bool:
     return _is_durable(function, find(function))
 
 
-def _is_durable(target: Target, found: Any) -> bool:
+def _is_durable(target: Target, found: object) -> bool:
     if not callable(found):
         raise LoadError("Runtime.HandlerNotFound", f"{target} is no function, it is {found!r:.60}")
     try:
@@ -162,7 +162,7 @@ def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, 
     return {"result": result}
 
 
-async def _wait_for(result: Awaitable[Any]) -> Any:
+async def _wait_for(result: Awaitable[object]) -> object:
     return await result
 
 
@@ -206,7 +206,7 @@ def encode(reply: dict[str, Any]) -> bytes:
     return _json({"error": too_large(len(encoded))}).encode()
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import uuid4
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
@@ -245,7 +245,7 @@ class LambdaApi:
         qualifier: str | None = None,
         tenant_id: str | None = None,
         trace_header: str | None = None,
-    ) -> Any:
+    ) -> object:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
 
@@ -268,7 +268,7 @@ class LambdaApi:
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
-    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
+    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, object]:
         registered = self._registry.invocable(function_name, qualifier)
         if registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is durable.")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
+from uuid import uuid4
 
 import attrs
 
@@ -83,6 +84,8 @@ class DurableService:
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
     :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
         runs. With another one, call ``api.fire_due`` after moving it
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
+        random UUID
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class DurableService:
         region: str = "us-east-1",
         account: str = "000000000000",
         clock: Callable[[], float] = steady_time,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -121,6 +125,7 @@ class DurableService:
             retention_days=retention.days,
             limits=limits,
             max_concurrency=max_concurrency,
+            new_id=new_id,
         )
         self._pid = os.getpid()
         self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds())

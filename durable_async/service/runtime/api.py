@@ -53,6 +53,7 @@ class LambdaApi:
     :param retention_days: how long a closed execution is kept
     :param max_concurrency: invocations of functions that may run at once; None: any number
     :param passive: True: no handler is ever invoked, and what has to run is left to the next service on the store
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class LambdaApi:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         max_concurrency: int | None = None,
         passive: bool = False,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
+        self._new_id = new_id
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
@@ -177,7 +180,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
+        existing = await self._start(registered, text, execution_name or self._new_id(), tenant_id)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
@@ -188,7 +191,7 @@ class LambdaApi:
         self, registered: Registered, text: str, name: str, tenant_id: str | None
     ) -> NewExecution | Execution:
         """What was started, or the execution that has the name."""
-        execution_id = str(uuid4())
+        execution_id = self._new_id()
         new = NewExecution(
             id=execution_id,
             arn=arns.execution_arn(registered.arn, name, execution_id),

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from durable_async._wire.operations import ErrorObject
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.errors import ExecutionError
+from durable_async.handler import DurableHandler
 from durable_async.testing.operations import Journal, OperationView, as_text, time_of
 
 T = TypeVar("T")
@@ -113,10 +114,15 @@ class TestExecution(ExecutionView, Generic[ResultT]):
     """An execution of a :class:`~durable_async.testing.TestService`.
 
     What it tells is what was known when the last awaited method returned; :meth:`settle` brings it up to date.
+
+    :ivar handler: whose execution it is
     """
 
-    def __init__(self, handle: ExecutionHandle[ResultT], driver: Driver) -> None:
+    def __init__(
+        self, handle: ExecutionHandle[ResultT], driver: Driver, handler: DurableHandler[Any, ResultT]
+    ) -> None:
         super().__init__(handle.arn, Journal())
+        self.handler = handler
         self._handle = handle
         self._driver = driver
 

@@ -152,13 +152,13 @@ class TestService(Generic[EventT, ResultT]):
         if handler not in self._tested:
             raise LookupError(f"{handler!r} is not registered: give it to TestService, or call service.register")
         handle: ExecutionHandle[OtherResultT] = await self._service.start(self._tested[handler], event, name=name)
-        return self._seen(handle)
+        return self._seen(handle, handler)
 
-    def _seen(self, handle: ExecutionHandle[T]) -> TestExecution[T]:
+    def _seen(self, handle: ExecutionHandle[T], handler: DurableHandler[Any, T]) -> TestExecution[T]:
         for known in self.executions:
             if known.arn == handle.arn:
                 return known
-        execution = TestExecution(handle, self)
+        execution = TestExecution(handle, self, handler)
         self.executions.append(execution)
         return execution
 
@@ -217,7 +217,7 @@ class TestService(Generic[EventT, ResultT]):
         for function in self._others:
             if isinstance(function, DurableHandler):
                 async for summary in self._service.executions(self._tested[function], oldest_first=True):
-                    self._seen(self._service.execution(summary.arn))
+                    self._seen(self._service.execution(summary.arn), function)
         for execution in self.executions:
             await execution.refresh()
 

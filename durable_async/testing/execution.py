@@ -62,7 +62,7 @@ class ExecutionView:
 
     @property
     def history(self) -> str:
-        """The history as text that is the same in each run of the same code: one line for each event, for a snapshot."""
+        """The history as text, one line for each event. It is the same in each run of the same code: for a snapshot."""
         return as_text(self.journal.events)
 
     def operation(self, wanted: str) -> OperationView:
@@ -118,9 +118,7 @@ class TestExecution(ExecutionView, Generic[ResultT]):
     :ivar handler: whose execution it is
     """
 
-    def __init__(
-        self, handle: ExecutionHandle[ResultT], driver: Driver, handler: DurableHandler[Any, ResultT]
-    ) -> None:
+    def __init__(self, handle: ExecutionHandle[ResultT], driver: Driver, handler: DurableHandler[Any, ResultT]) -> None:
         super().__init__(handle.arn, Journal())
         self.handler = handler
         self._handle = handle
@@ -221,7 +219,9 @@ class TestExecution(ExecutionView, Generic[ResultT]):
 
     async def advanced_until_closed(self, callback: OperationView) -> None:
         await self._driver.drive(
-            lambda: True if not callback.is_open else None, f"the end of callback {callback.path!r}", over_callbacks=True
+            lambda: True if not callback.is_open else None,
+            f"the end of callback {callback.path!r}",
+            over_callbacks=True,
         )
 
     async def callback(self, name: str | None) -> TestCallback:
@@ -333,9 +333,7 @@ class FinishedExecution(ExecutionView, Generic[ResultT_co]):
     :ivar error: None if it succeeded
     """
 
-    def __init__(
-        self, arn: str, journal: Journal, results: Sequence[ResultT_co], error: ExecutionError | None
-    ) -> None:
+    def __init__(self, arn: str, journal: Journal, results: Sequence[ResultT_co], error: ExecutionError | None) -> None:
         super().__init__(arn, journal)
         self._results = results
         self.error: ExecutionError | None = error

@@ -11,6 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from random import Random
 from typing import Any, Literal, TypeVar
 
 import attrs
@@ -28,8 +29,11 @@ from durable_async.transport.base import DurableServiceClient
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
 
+_MAX_TURNS = 8
+
 When = Literal["before", "after"]
 """``"before"``: what is about to happen does not happen. ``"after"``: it has happened, and nobody was told."""
+
 
 @attrs.define
 class _Crash:
@@ -48,12 +52,15 @@ class Faults:
     :ivar checkpoints: how many checkpoint calls there were
     :ivar invocations: how many invocations there were
     :ivar happened: how many of the faults have happened
+    :ivar delays: draws for how many turns of the loop each function and each reply of the service is held up; None: for
+        none
     """
 
     replaced: dict[str, Outcomes] = attrs.field(factory=dict[str, Outcomes])
     checkpoints: int = 0
     invocations: int = 0
     happened: int = 0
+    delays: Random | None = None
     _crashes: list[_Crash] = attrs.field(factory=list[_Crash])
     _at_checkpoint: dict[int, When] = attrs.field(factory=dict[int, When])
     _lost_replies: set[int] = attrs.field(factory=set[int])
@@ -74,6 +81,17 @@ class Faults:
 
     def duplicate_invocation(self, number: int) -> None:
         self._duplicated.add(_positive(number))
+
+    def clear(self) -> None:
+        """Forget the faults that have not happened."""
+        for faults in (self._crashes, self._at_checkpoint, self._lost_replies, self._throttled, self._duplicated):
+            faults.clear()
+
+    async def delay(self) -> None:
+        """Let other tasks run first, as ``delays`` says."""
+        if self.delays is not None:
+            for _ in range(self.delays.randrange(_MAX_TURNS)):
+                await asyncio.sleep(0)
 
     def waiting(self) -> list[str]:
         """Return the faults that have not happened, in words."""
@@ -139,7 +157,7 @@ def _positive(number: int) -> int:
 
 
 class Witness:
-    """Is told what happens in the invocations of a handler. These methods do nothing: override what you want to know."""
+    """Is told what happens in the invocations of a handler. These methods do nothing, to be overridden."""
 
     def invoked(self, event: Any) -> None:
         """An invocation begins, with this envelope."""
@@ -217,6 +235,7 @@ class _Client:
         result = await self._client.checkpoint(execution_arn, token, updates, client_token)
         if faults.takes_lost_reply(number):  # the transport repeats the call with the same client token
             result = await self._client.checkpoint(execution_arn, token, updates, client_token)
+        await faults.delay()
         self._witness.answered(execution_arn, result["NewExecutionState"]["Operations"])
         if crash == "after":
             await self.life.die()
@@ -254,13 +273,17 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
 
     __test__ = False
     _faults: Faults
-    _witness: Witness
+    _find_witness: Callable[[], Witness]
+
+    @property
+    def _witness(self) -> Witness:
+        return self._find_witness()
 
     @classmethod
-    def of(cls, handler: DurableHandler[EventT, ResultT], faults: Faults, witness: Witness) -> Any:
+    def of(cls, handler: DurableHandler[EventT, ResultT], faults: Faults, witness: Callable[[], Witness]) -> Any:
         tested = cls.__new__(cls)
         vars(tested).update(vars(copy.copy(handler)))
-        tested._faults, tested._witness = faults, witness
+        tested._faults, tested._find_witness = faults, witness  # noqa: SLF001 - of our own kind
         return tested
 
     async def run(
@@ -295,6 +318,7 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
         ) -> Any:
             self._witness.began(invocation, call, attempt)
             client.attempts[call.id] = attempt
+            await self._faults.delay()
             if self._faults.takes_crash(call.name, attempt, "before"):
                 await client.life.die()
             replaced = self._faults.replaced.get(call.name or "")

@@ -49,9 +49,7 @@ class GoldenHistory:
         await check(execution.handler, recorded, source=str(path))
         before, now = as_text(recorded["Events"]), execution.history
         if before != now:
-            lines = difflib.unified_diff(
-                before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=2
-            )
+            lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=2)
             raise AssertionError(
                 f"today's code replays {path}, and a new execution does something else. If it should, run pytest with "
                 "--record-histories.\n" + "\n".join(lines)
@@ -66,7 +64,7 @@ async def check(handler: DurableHandler[Any, Any], history: Any, *, source: str 
     """Replay a history against a handler, for example one that was exported from AWS with
     ``get-durable-execution-history --include-execution-data``.
 
-    :param history: as JSON values. ``ctx.uuid`` and ``ctx.random`` derive from its ``DurableExecutionArn``, if it has one
+    :param history: as JSON values. ``ctx.uuid`` and ``ctx.random`` derive from its ``DurableExecutionArn``
     :param source: where it comes from, for the message
     :raises AssertionError: the code does something else; the message shows what is recorded, and what the code does
     :raises HistoryError: it is not a history, or has no data

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def durable_test_service() -> MakeTestService:
-    """``async with durable_test_service(handler, *others) as service:`` a TestService, in memory and virtual time."""
+    """Make a TestService: ``async with durable_test_service(fulfil) as service:``. In memory, and in virtual time."""
     from durable_async.testing import TestService
 
     return TestService
@@ -42,8 +42,8 @@ def durable_test_service() -> MakeTestService:
 
 @pytest.fixture
 def durable_file_service(tmp_path: Path) -> MakeService:
-    """``async with durable_file_service(handler, *others) as service:`` a DurableService in real time. All services of
-    one test have the same temporary file, so that a second one takes up what the first one left."""
+    """Make a DurableService in real time: ``async with durable_file_service(fulfil) as service:``. All services of one
+    test have the same temporary file, so that a second one takes up what the first one left."""
     from durable_async.embedded import DurableService
 
     @asynccontextmanager
@@ -58,8 +58,8 @@ def durable_file_service(tmp_path: Path) -> MakeService:
 
 @pytest.fixture
 def durable_http_server() -> MakeServer:
-    """``async with durable_http_server(handler, *others) as url:`` Lambda's API on a free port of this machine, in real
-    time and in memory."""
+    """Serve Lambda's API on a free port of this machine: ``async with durable_http_server(fulfil) as url:``. It is in
+    real time, and in memory."""
     from durable_async.embedded import DurableService
     from durable_async.service.http import serve
 
@@ -75,8 +75,8 @@ def durable_http_server() -> MakeServer:
 
 @pytest.fixture
 def golden_history(request: pytest.FixtureRequest) -> GoldenHistory:
-    """``await golden_history(execution)`` compares an execution with the history that was recorded beside the test, in
-    ``histories/``, and replays that against today's code. ``pytest --record-histories`` writes it."""
+    """Compare an execution with the history that was recorded beside the test: ``await golden_history(execution)``. The
+    recorded one, in ``histories/``, is replayed against today's code. ``pytest --record-histories`` writes it."""
     from durable_async.testing.golden import GoldenHistory
 
     node = request.node

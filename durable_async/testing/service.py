@@ -51,6 +51,7 @@ class TestService(Generic[EventT, ResultT]):
     :param retries: when an invocation that crashed is repeated
     :param patience: how long, in real time, an open connection of a running step is waited for before time jumps
     :ivar time: the clock
+    :ivar watch: is told what happens in invocations
     :ivar executions: those that were started here or by an invoke, in the order in which they were seen
     """
 
@@ -70,7 +71,7 @@ class TestService(Generic[EventT, ResultT]):
         self.time: VirtualTime = VirtualTime(start, patience=patience)
         self.executions: list[TestExecution[Any]] = []
         self._faults = Faults()
-        self._watch = Watch()
+        self.watch: Watch = Watch()
         self._seed = seed
         ids = random.Random(seed)  # noqa: S311 - to be the same in each run
         self._service = DurableService(
@@ -94,8 +95,8 @@ class TestService(Generic[EventT, ResultT]):
         self.time.__enter__()
         try:
             self.time.attach(self._service.api)
-            self.time.may_answer = self._watch.is_running
-            self.time.may_pass = self._watch.has_no_open_callback
+            self.time.may_answer = lambda: self.watch.is_running()  # noqa: PLW0108 - another one may be set
+            self.time.may_pass = lambda: self.watch.has_no_open_callback()  # noqa: PLW0108
             self._random_state = random.getstate()
             random.seed(self._seed)
             await self._service.__aenter__()
@@ -115,9 +116,7 @@ class TestService(Generic[EventT, ResultT]):
             random.setstate(self._random_state)
             self.time.__exit__()
         if error is None and (waiting := self._faults.waiting()):
-            raise AssertionError(
-                f"these faults did not happen: {', '.join(waiting)}. Is a name misspelt, or did the workflow end before?"
-            )
+            raise AssertionError(f"these faults did not happen: {', '.join(waiting)}. Is a name misspelt?")
 
     @property
     def embedded(self) -> DurableService:
@@ -127,7 +126,7 @@ class TestService(Generic[EventT, ResultT]):
     def register(self, function: DurableHandler[Any, Any] | Callable[[Any, Any], Any], name: str | None = None) -> None:
         """Make a handler or a plain function known, to be started or invoked by name."""
         if isinstance(function, DurableHandler):
-            tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(function, self._faults, self._watch)
+            tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(function, self._faults, lambda: self.watch)
             self._tested[function] = tested
             function = tested
         self._service.register(function, name=name)
@@ -242,8 +241,8 @@ class TestService(Generic[EventT, ResultT]):
         told = f"{what} does not come: " if what else ""
         if blocking:
             return (
-                f"{told}the test has not answered callback {', '.join(blocking)}. It is {self.now():%Y-%m-%d %H:%M:%S}. "
-                "Answer with execution.until_callback(name).succeed(value) or .fail(error), let it time out with "
+                f"{told}the test has not answered callback {', '.join(blocking)}. It is {self.now():%Y-%m-%d %H:%M:%S} "
+                "now. Answer with execution.until_callback(name).succeed(value) or .fail(error), let it time out with "
                 ".time_out() or finish(over_callbacks=True), or let time pass with service.advance(...)"
             )
         return f"{told}nothing runs and nothing is due. Executions: {states}. Open operations: {', '.join(open_ones)}"
@@ -325,6 +324,20 @@ class TestService(Generic[EventT, ResultT]):
     def duplicate_invocation(self, number: int) -> None:
         """Deliver the ``number``-th invocation, from 1, twice at the same time, as Lambda may do."""
         self._faults.duplicate_invocation(number)
+
+    def delay_calls(self, rng: random.Random) -> None:
+        """Let each function and each reply of the service come some turns of the loop later, as ``rng`` draws: the
+        tasks of a workflow then go on in another order."""
+        self._faults.delays = rng
+
+    def forget_faults(self) -> None:
+        """Forget the faults that have not happened."""
+        self._faults.clear()
+
+    @property
+    def checkpoints(self) -> int:
+        """How many checkpoint calls there were."""
+        return self._faults.checkpoints
 
 
 class Watch(Witness):

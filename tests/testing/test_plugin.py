@@ -85,11 +85,16 @@ def pytest_run(directory, *options):
 
 def has_pytest_asyncio():
     path = os.environ.get("PYTEST_ASYNCIO_PATH")
-    return importlib.util.find_spec("pytest_asyncio") is not None or bool(path and (Path(path) / "pytest_asyncio").exists())
+    return importlib.util.find_spec("pytest_asyncio") is not None or bool(
+        path and (Path(path) / "pytest_asyncio").exists()
+    )
 
 
 MODES = {
-    "anyio": (["-p", "anyio.pytest_plugin"], "pytestmark = pytest.mark.anyio\nanyio_backend = pytest.fixture(lambda: 'asyncio')"),
+    "anyio": (
+        ["-p", "anyio.pytest_plugin"],
+        "pytestmark = pytest.mark.anyio\nanyio_backend = pytest.fixture(lambda: 'asyncio')",
+    ),
     "asyncio strict": (["-p", "pytest_asyncio.plugin", "--asyncio-mode=strict"], "pytestmark = pytest.mark.asyncio"),
     "asyncio auto": (["-p", "pytest_asyncio.plugin", "--asyncio-mode=auto"], ""),
 }
@@ -115,7 +120,11 @@ def test_a_golden_history_shows_what_today_s_code_does_differently(tmp_path):
     assert "run pytest once with --record-histories" in pytest_run(tmp_path, *options).stdout
     pytest_run(tmp_path, "--record-histories", *options)
     assert "1 passed" in pytest_run(tmp_path, *options).stdout
-    module.write_text(f"{WORKFLOW}\n{mark}\n{TESTS}".replace("return await ctx.step(work)", 'return await ctx.step(work, name="toil")'))
+    module.write_text(
+        f"{WORKFLOW}\n{mark}\n{TESTS}".replace(
+            "return await ctx.step(work)", 'return await ctx.step(work, name="toil")'
+        )
+    )
     renamed = pytest_run(tmp_path, *options).stdout
     assert "today's code does not replay" in renamed
     assert "Step 'work' is recorded" in renamed or "toil" in renamed

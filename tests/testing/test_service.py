@@ -82,7 +82,9 @@ async def test_each_suspension_is_followed_by_a_replay_unless_told_otherwise():
 async def test_time_does_not_pass_over_a_callback_that_the_test_has_not_answered():
     async with TestService(fulfil) as service:
         execution = await service.start(42)
-        with pytest.raises(StuckError, match=r"has not answered callback 'approval' \(times out at 2026-01-04 00:00:00"):
+        with pytest.raises(
+            StuckError, match=r"has not answered callback 'approval' \(times out at 2026-01-04 00:00:00"
+        ):
             await execution.finish()
         with pytest.raises(StuckError, match="the end of step 'none' does not come"):
             await execution.until_step("none")
@@ -100,7 +102,7 @@ async def test_a_callback_fails_times_out_or_is_kept_alive_by_heartbeats():
             try:
                 seen.append(
                     await ctx.wait_for_callback(
-                        lambda id: None,
+                        lambda _: None,
                         name=f"ask {n}",
                         config=WaitForCallbackConfig(heartbeat_timeout=timedelta(hours=2), timeout=timedelta(days=1)),
                     )
@@ -237,9 +239,11 @@ async def test_until_asks_for_the_history_and_until_step_for_an_end():
         await execution.until(lambda events: any(event["EventType"] == "CallbackStarted" for event in events))
         await execution.until_callback().succeed(Decision(approved=False))
         await execution.finish()
-        with pytest.raises(StuckError, match="ended as SUCCEEDED before callback 'other' came. Its operations: 'charge'"):
+        with pytest.raises(
+            StuckError, match=r"ended as SUCCEEDED before callback 'other' came. Its operations: 'charge'"
+        ):
             await execution.until_callback("other")
-        with pytest.raises(LookupError, match="no step 'nothing'. Its operations: 'charge', 'approval', 'delivery'"):
+        with pytest.raises(LookupError, match=r"no step 'nothing'. Its operations: 'charge', 'approval', 'delivery'"):
             execution.step("nothing")
 
 
@@ -271,7 +275,7 @@ async def test_an_invoked_workflow_shares_the_time_and_is_seen():
     @durable_execution
     async def inner(event: dict, ctx: DurableContext) -> str:
         await ctx.wait(timedelta(days=30))
-        return await ctx.wait_for_callback(lambda id: None, name="deep")
+        return await ctx.wait_for_callback(lambda _: None, name="deep")
 
     @durable_execution
     async def outer(event: dict, ctx: DurableContext) -> str:
@@ -298,7 +302,7 @@ async def test_operations_are_found_by_name_path_and_id():
     async with TestService(nested) as service:
         execution = await service.start({})
         await execution.finish()
-        with pytest.raises(LookupError, match="there are 2 operations 'same': 'a/same' .* 'b/same'"):
+        with pytest.raises(LookupError, match=r"there are 2 operations 'same': 'a/same' .* 'b/same'"):
             execution.step("same")
         found = execution.step("b/same")
         assert execution.operation(found.id) is found

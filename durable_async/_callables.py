@@ -9,16 +9,13 @@ import inspect
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any, cast
-
-import attrs
+from typing import Any, NamedTuple, cast
 
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _NOT_PLAIN = _GENERATOR | inspect.CO_VARARGS
 
 
-@attrs.frozen
-class Target:
+class Target(NamedTuple):
     """What a call reaches below partials, bound methods and objects with ``__call__``.
 
     :ivar callable: the function or class at the bottom, or what cannot be looked into
@@ -27,8 +24,8 @@ class Target:
     """
 
     callable: Any
-    bound: int = 0
-    keywords: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    bound: int
+    keywords: Mapping[str, object]
 
     def function(self) -> FunctionType | None:
         """The Python function at the bottom. None for a class, a builtin, or a function compiled by another tool."""

@@ -105,7 +105,7 @@ class DurableContext:
         """The time of the last recorded end of an operation that the calling branch has come by, or of the
         execution's start. The same on every replay; aware, in UTC. Costs no operation."""
         latest = self._branch().latest or self._invocation.started_at()
-        return datetime.fromtimestamp(round(latest, 3), UTC)
+        return datetime.fromtimestamp(latest, UTC)
 
     def uuid(self) -> UUID:
         """A UUID (version 4 in form) derived from the execution and the position of the call. The same on every

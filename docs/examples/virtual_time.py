@@ -41,7 +41,7 @@ class Run:
 
 @attrs.define
 class Clock:
-    now: float = attrs.field(factory=time.time)
+    now: float = attrs.field(factory=lambda: round(time.time(), 3))  # timers count in milliseconds
 
     def __call__(self) -> float:
         return self.now

@@ -30,7 +30,7 @@ from durable_async.step_context import StepContext
 Task = asyncio.Task[Any]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Workflow:
     """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
 
@@ -63,7 +63,7 @@ class Workflow:
         self.on_change()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Scope:
     """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
 
@@ -101,7 +101,7 @@ class Scope:
             task.cancel()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Branch:
     """One strand of calls.
 

@@ -41,7 +41,7 @@ class BlockExpired(asyncio.CancelledError):
     """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """
     :ivar coroutine: does the operation, and has not begun; None afterwards
@@ -70,7 +70,10 @@ class Call:
         """
         invocation = self.invocation
         self.coroutine = None
-        self.branch.scope.unstarted.pop(self, None)
+        unstarted = self.branch.scope.unstarted
+        unstarted.pop(self, None)
+        if not unstarted:
+            unstarted.clear()  # which frees its table: thousands of contexts may each have one call going on
         while True:  # after each wait all of it is asked once more
             if invocation.admission is not None and not invocation.decided():
                 await invocation.admitted()

@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import uuid
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -39,7 +38,7 @@ class TokenWithdrawn(Exception):  # noqa: N818 - a signal
     """The service gave no further token: what was sent is recorded, and this invocation may write no more."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Entry:
     update: OperationUpdate | None  # None: only ask what has changed
     size: int
@@ -68,7 +67,7 @@ class Flusher:
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self._nudge: asyncio.TimerHandle | None = None
-        self._calls_id = uuid.uuid4().hex
+        self._calls_id = os.urandom(16).hex()
         self._calls = 0
 
     def post(self, update: OperationUpdate) -> None:
@@ -188,6 +187,8 @@ class Flusher:
 
 async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
     """Call, and again for as long as the service is too busy, at growing intervals and not for ever."""
+    from random import uniform  # not on import: few services are ever busy
+
     delay = _BUSY_DELAY
     for _ in range(_BUSY_ATTEMPTS):
         try:
@@ -195,6 +196,6 @@ async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
         except ServiceCallError as error:
             if verdict(error) is not Verdict.WAIT:
                 raise
-        await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - no secret
+        await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
         delay = min(delay * 2, _BUSY_DELAY_MAX)
     return await call()

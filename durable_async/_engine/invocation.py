@@ -45,7 +45,7 @@ from durable_async._engine.unstarted import close_unstarted
 from durable_async._threads import Threads, threads_of
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import Operation, OperationUpdate
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.transport.base import DurableServiceClient
 
@@ -233,7 +233,8 @@ class Invocation:
     def started_at(self) -> float:
         """When the execution began, in epoch seconds; 0.0 if the record does not say."""
         execution = self.record.execution()
-        return seconds(execution.get("StartTimestamp") or 0.0) if execution else 0.0
+        started = start_microseconds(execution) if execution else None
+        return 0.0 if started is None else started / 1_000_000
 
     def decided(self) -> bool:
         """Whether no operation may start any more."""

@@ -52,7 +52,7 @@ def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro) -> T
     return _start(branch, partial(factory.make if factory else _make, loop, coro), {})
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Factory:
     previous: Make | None
     users: int = 0

@@ -105,15 +105,15 @@ def flat(call: Call) -> OperationLabel:
     return OperationLabel(call.kind, f"flat {call.subtype}", call.name)
 
 
-async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
     what it set in context variables is gone."""
-    return await _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
+    return _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
 
 
-async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     """The same for a context that is not recorded: its operations are children of the nearest one that is."""
-    return await _inside(call, Scope(call.branch.scope.id, call.branch.scope), body, on_record=False)
+    return _inside(call, Scope(call.branch.scope.id, call.branch.scope), body, on_record=False)
 
 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:

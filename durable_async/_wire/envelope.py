@@ -6,15 +6,12 @@ Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are thos
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Required, TypedDict, cast
-
-import attrs
+from typing import Any, Literal, NamedTuple, Required, TypedDict, cast
 
 from durable_async._wire.operations import ErrorObject, Operation
 
 
-@attrs.frozen
-class Envelope:
+class Envelope(NamedTuple):
     """The input of one invocation.
 
     :ivar operations: the first part of the record, as it came

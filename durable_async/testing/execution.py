@@ -10,7 +10,7 @@ from durable_async._wire.operations import ErrorObject
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.errors import ExecutionError
 from durable_async.handler import DurableHandler
-from durable_async.testing.operations import Journal, OperationView, as_text, time_of
+from durable_async.testing.operations import Journal, OperationView, as_text, details_of, payload_of, time_of
 
 T = TypeVar("T")
 ResultT = TypeVar("ResultT")
@@ -244,7 +244,7 @@ class TestExecution(ExecutionView, Generic[ResultT]):
     def _check_not_paused(self) -> None:
         if self.status == "PAUSED":
             why = next(e for e in reversed(self.events) if e["EventType"] == "ExecutionPaused")
-            reason = (why.get("ExecutionPausedDetails") or {}).get("Reason", {}).get("Payload")
+            reason = payload_of(details_of(why), "Reason")
             raise StuckError(
                 f"the execution is paused{f' ({reason})' if reason else ''}: call execution.handle.resume() to go on"
             )

@@ -23,13 +23,15 @@ import attrs
 
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import ObservedCall
-from durable_async._wire.operations import TERMINAL, OperationStatus
+from durable_async._wire.operations import TERMINAL, ErrorObject, OperationStatus
 from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay import replay
 from durable_async.testing.execution import FinishedExecution
+from durable_async.testing.faults import When
 from durable_async.testing.hash_seeds import importable, replay_with_seed
 from durable_async.testing.ledger import Effect, Ledger
+from durable_async.testing.operations import details_of, payload_of
 from durable_async.testing.report import Exploration, Fault, Finding
 from durable_async.testing.running import answer_callbacks, finished
 from durable_async.testing.service import TestService, Watch
@@ -86,11 +88,10 @@ class _Run:
 
     def outcome(self) -> tuple[object, ...]:
         """What must be the same in each run."""
-        events = self.execution.events
-        ends = [event for event in events if event["EventType"].startswith("Execution")]
-        details = ends[-1].get(f"{ends[-1]['EventType']}Details") or {}
-        error = (details.get("Error") or {}).get("Payload") or {}
-        result = (details.get("Result") or {}).get("Payload")
+        ends = [event for event in self.execution.events if event["EventType"].startswith("Execution")]
+        details = details_of(ends[-1])
+        error: ErrorObject = payload_of(details, "Error") or {}
+        result = payload_of(details, "Result")
         return (self.execution.status, result, error.get("ErrorType"), error.get("ErrorMessage"))
 
     def describe(self) -> str:
@@ -135,7 +136,8 @@ class _Explorer:
             await self._compare(
                 first, f"a run with other timing ({number + 1})", lambda service, d=delays: service.delay_calls(d)
             )
-        boundaries = [(n, when) for n in range(1, first.checkpoints + 1) for when in ("before", "after")]
+        whens: tuple[When, ...] = ("before", "after")
+        boundaries = [(n, when) for n in range(1, first.checkpoints + 1) for when in whens]
         if len(boundaries) > max_runs - self.runs:
             chosen = sorted(rng.sample(boundaries, max(0, max_runs - self.runs)))
             self.skipped.append(
@@ -252,8 +254,8 @@ class _Explorer:
         code = inspect.unwrap(handler.workflow).__code__  # type: ignore[attr-defined]
         self._found(
             Fault.SWALLOWED_CANCELLATION,
-            f"{code.co_name} ({code.co_filename}:{code.co_firstlineno}) {how} although it was cancelled, as it is when it "
-            "suspends and when its process dies. Code that catches CancelledError or BaseException has to raise it again",
+            f"{code.co_name} ({code.co_filename}:{code.co_firstlineno}) {how} although it was cancelled, as it is "
+            "when it suspends and when its process dies. Code that catches CancelledError or BaseException must raise it again",
             label,
         )
 

@@ -292,14 +292,14 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
         assert client is not None
         lives = [Life()] + [Life()] * self._faults.takes_invocation()
         self._witness.invoked(event)
-        answer: Output | None = None
+        told: Output | None = None
         try:
             answers = await asyncio.gather(
                 *(self._live(life, event, client, lambda_context, options) for life in lives), return_exceptions=True
             )
-            answer = _of_lives(answers)
+            told = answer = _of_lives(answers)
         finally:
-            self._witness.left(event, answer)
+            self._witness.left(event, told)
         return answer
 
     async def _live(

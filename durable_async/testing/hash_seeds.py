@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -39,21 +40,19 @@ async def replay_with_seed(place: Place, histories: Sequence[Any], seed: int) ->
     :raises RuntimeError: the process did not come to an answer
     """
     environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
-        place.module,
-        place.name,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    command = [sys.executable, "-m", __name__, place.module, place.name]
+    process = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        input=json.dumps(histories),
         env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    out, errors = await process.communicate(json.dumps(histories).encode())
     if process.returncode:
-        raise RuntimeError(f"the replay with PYTHONHASHSEED={seed} failed:\n{errors.decode(errors='replace')}")
-    answer: str | None = json.loads(out)
+        raise RuntimeError(f"the replay with PYTHONHASHSEED={seed} failed:\n{process.stderr}")
+    answer: str | None = json.loads(process.stdout)
     return answer
 
 

@@ -103,7 +103,7 @@ class Journal:
         """Add the events that follow those that were read."""
         for event in events:
             self.events.append(event)
-            self._take(event, event.get(f"{event['EventType']}Details") or {})
+            self._take(event, details_of(event))
 
     def last_id(self) -> int:
         return int(self.events[-1]["EventId"]) if self.events else 0
@@ -166,14 +166,15 @@ class Journal:
 
 
 def _apply(operation: OperationView, what: str, event: Mapping[str, Any], details: Mapping[str, Any]) -> None:
-    error = (details.get("Error") or {}).get("Payload")
+    error: ErrorObject | None = payload_of(details, "Error")
+    retry: Mapping[str, Any] | None = details.get("RetryDetails")
     if what == "Started":
-        operation.input_text = (details.get("Input") or {}).get("Payload")
+        operation.input_text = payload_of(details, "Input")
         operation.callback_id = details.get("CallbackId")
         operation.timeout = _seconds(details.get("Timeout"))
         operation.heartbeat_timeout = _seconds(details.get("HeartbeatTimeout"))
         return
-    if operation.type == "STEP" and (details.get("RetryDetails") or {}).get("NextAttemptDelaySeconds") is not None:
+    if operation.type == "STEP" and retry is not None and retry.get("NextAttemptDelaySeconds") is not None:
         operation.status = "PENDING"
         if error is not None:
             operation.attempt_errors.append(error)
@@ -181,13 +182,25 @@ def _apply(operation: OperationView, what: str, event: Mapping[str, Any], detail
     operation.status = _TERMINAL.get(what, "CANCELLED")
     operation.ended = time_of(event)
     operation.error = error
-    operation.result_text = (details.get("Result") or {}).get("Payload")
+    operation.result_text = payload_of(details, "Result")
     if operation.type == "STEP" and error is not None:
         operation.attempt_errors.append(error)
 
 
 def _seconds(value: float | None) -> timedelta | None:
     return timedelta(seconds=value) if value else None
+
+
+def details_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the member of an event that is named after its type; empty if there is none."""
+    details: Mapping[str, Any] | None = event.get(f"{event['EventType']}Details")
+    return {} if details is None else details
+
+
+def payload_of(details: Mapping[str, Any], member: str) -> Any:
+    """Return the text or the error in a payload member; None if there is none."""
+    shown: Mapping[str, Any] | None = details.get(member)
+    return None if shown is None else shown.get("Payload")
 
 
 def time_of(event: Mapping[str, Any]) -> datetime:
@@ -207,7 +220,7 @@ def as_text(events: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _line(event: Mapping[str, Any], after: timedelta) -> str:
-    details = event.get(f"{event['EventType']}Details") or {}
+    details = details_of(event)
     told = " ".join([event["EventType"], *_names(event), *_payloads(details)])
     return f"{_duration(after):>12}  {told}"
 
@@ -219,14 +232,14 @@ def _names(event: Mapping[str, Any]) -> Iterator[str]:
 
 def _payloads(details: Mapping[str, Any]) -> Iterator[str]:
     for member in ("Input", "Result"):
-        text = (details.get(member) or {}).get("Payload")
+        text = payload_of(details, member)
         if text is not None:
             yield f"{member.lower()}={text}"
-    error: Mapping[str, Any] = (details.get("Error") or {}).get("Payload") or {}
-    if error:
+    error: Mapping[str, Any] | None = payload_of(details, "Error")
+    if error is not None:
         yield f"error={error.get('ErrorType', 'Error')}: {error.get('ErrorMessage', '')}"
-    retry: Mapping[str, Any] = details.get("RetryDetails") or {}
-    if retry.get("NextAttemptDelaySeconds") is not None:
+    retry: Mapping[str, Any] | None = details.get("RetryDetails")
+    if retry is not None and retry.get("NextAttemptDelaySeconds") is not None:
         yield f"again in {retry['NextAttemptDelaySeconds']} s"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import inspect
 import os
 import random
 import sys
@@ -129,7 +130,7 @@ def _what_of_builtin(function: Any) -> str | None:
     if isinstance(owner, random.Random):
         # ctx.random() and generators with a seed of the workflow's own draw the same values each time.
         return "randomness" if owner is _shared_random() else None
-    if isinstance(owner, type) and issubclass(owner, dt.date):
+    if inspect.isclass(owner) and issubclass(owner, dt.date):
         return "the clock" if function.__name__ in ("now", "today", "utcnow") else None
     if type(owner).__name__ == "socket" and function.__name__ in ("connect", "send", "sendall", "sendto", "recv"):
         return "a connection"

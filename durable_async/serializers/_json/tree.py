@@ -28,7 +28,7 @@ _KINDS: dict[type[Any], str] = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Misfit:
     """Stands in a tree for a value that cannot be written as the type that is declared at its place."""
 

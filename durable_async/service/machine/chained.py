@@ -13,7 +13,7 @@ from durable_async.service.machine.effects import ChainedOutcome, Moment
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits, utf8_size
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.model.history import EventType
+from durable_async.service.model.history import EventType, milliseconds
 
 HOLD_MS = 1000
 
@@ -27,7 +27,7 @@ _EVENTS = {
 
 def hold_or_deliver(execution: Execution, invoke: OperationRecord, outcome: ChainedOutcome, at: Moment) -> None:
     outcome = _within(at.limits, outcome)
-    until = invoke.start_us // 1000 + HOLD_MS
+    until = milliseconds(invoke.start_us) + HOLD_MS
     if execution.invocation is None or until <= at.now_ms:
         deliver(execution, invoke, outcome, at)
         return

@@ -26,7 +26,7 @@ from durable_async._wire.operations import ErrorObject, OperationStatus, Operati
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.model.history import CLOSING, Event, EventType
+from durable_async.service.model.history import CLOSING, Event, EventType, milliseconds
 
 Status = OperationStatus
 
@@ -185,11 +185,11 @@ class _Derivation:
             name=self._root.name or "",
             input=self._root.result or "{}",
             timeout_seconds=_required(self._started, "ExecutionTimeout"),
-            started_ms=self._root.start_us // 1000,
+            started_ms=milliseconds(self._root.start_us),
             latest_us=latest.at_us,
             status=self._status,
             operations=[*self._by_id.values()],
-            ended_ms=end.at_us // 1000 if end else None,
+            ended_ms=milliseconds(end.at_us) if end else None,
             result=end.details.get("Result") if end else None,
             error=end.details.get("Error") if end else None,
             answered=self._answered,
@@ -212,16 +212,16 @@ def _end_attempt(step: OperationRecord, event: Event) -> None:
     step.due_ms = None
     delay = retry.get("NextAttemptDelaySeconds")
     if delay is not None:
-        step.status, step.end_us, step.due_ms = Status.PENDING, None, event.at_us // 1000 + delay * 1000
+        step.status, step.end_us, step.due_ms = Status.PENDING, None, milliseconds(event.at_us) + delay * 1000
 
 
 def _start_callback(callback: OperationRecord, event: Event) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
     if timeout := details.get("Timeout"):
-        callback.due_ms = event.at_us // 1000 + timeout * 1000
+        callback.due_ms = milliseconds(event.at_us) + timeout * 1000
     if heartbeat := details.get("HeartbeatTimeout"):
-        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, event.at_us // 1000 + heartbeat * 1000
+        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, milliseconds(event.at_us) + heartbeat * 1000
 
 
 def _replays_children(context: OperationRecord) -> bool:

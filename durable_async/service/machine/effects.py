@@ -8,6 +8,8 @@ import attrs
 
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
+from durable_async.service.model.columns import PAYLOAD
+from durable_async.service.model.history import milliseconds
 
 Mint = Callable[[], str]
 """Gives a fresh, unguessable text of letters and digits at each call: the source of ids and tokens."""
@@ -30,8 +32,8 @@ class Moment:
 
     @property
     def now_ms(self) -> int:
-        """The time in epoch milliseconds, rounded down. Timers count from it."""
-        return self.now_us // 1000
+        """The time in epoch milliseconds, to the nearest. Timers count from it."""
+        return milliseconds(self.now_us)
 
 
 @attrs.frozen
@@ -62,7 +64,7 @@ class StartChained:
 
     operation_id: str
     target: Target
-    payload: str
+    payload: str = attrs.field(metadata=PAYLOAD)
     tenant_id: str | None = None
     child: Child | None = None
 
@@ -97,5 +99,5 @@ class ChainedOutcome:
     """How a chained invoke's target ended: ``status`` is SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
 
     status: str
-    result: str | None = None
-    error: ErrorObject | None = None
+    result: str | None = attrs.field(default=None, metadata=PAYLOAD)
+    error: ErrorObject | None = attrs.field(default=None, metadata=PAYLOAD)

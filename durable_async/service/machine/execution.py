@@ -25,8 +25,9 @@ import attrs
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
 from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.model.columns import DERIVED, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import Event, EventType, milliseconds
 
 
 class ExecutionStatus(StrEnum):
@@ -75,7 +76,7 @@ class Invocation:
     request_id: str
     started_ms: int
     token: str | None
-    answered: Answered | None = None
+    answered: Answered | None = attrs.field(default=None, metadata=DERIVED)
     waiting: bool = False
 
 
@@ -86,7 +87,7 @@ class Pause:
     requested_ms: int
     timeout_ms: int
     timeout_paused: bool
-    reason: str | None = None
+    reason: str | None = attrs.field(default=None, metadata=PAYLOAD)
 
 
 @attrs.define
@@ -101,10 +102,32 @@ class Changes:
 
 
 @attrs.define(eq=False)
-class Execution:
+class NewExecution:
+    """What an execution is started with. None of it changes.
+
+    :ivar id: unique; the last segment of ``arn``, and the id of the EXECUTION operation
+    :ivar function_arn: qualified with ``version``
+    :ivar input: the caller's event, JSON text
+    :ivar timeout_seconds: how long it may take, pauses not included
     """
-    :ivar id: the last segment of the ARN, and the id of the EXECUTION operation
-    :ivar timeout_seconds: as configured; ``timeout_ms`` is when it ends, pauses included
+
+    id: str
+    arn: str
+    name: str
+    function_name: str
+    function_arn: str
+    version: str
+    input: str = attrs.field(metadata=PAYLOAD)
+    timeout_seconds: int
+    tenant_id: str | None = None
+    parent: Parent | None = None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Execution(NewExecution):
+    """An execution and all that happened to it.
+
+    :ivar timeout_ms: when it times out, pauses included
     :ivar unseen: what changed since a handler was last told
     :ivar held: chained invokes whose outcome waits for the end of the running invocation
     :ivar asked: chained invokes that have not ended
@@ -117,31 +140,21 @@ class Execution:
     :ivar deferred: an invocation is wanted although no operation changed unseen
     """
 
-    id: str
-    arn: str
-    name: str
-    function_name: str
-    function_arn: str
-    version: str
-    input: str
     started_ms: int
-    timeout_seconds: int
     timeout_ms: int
-    tenant_id: str | None = None
-    parent: Parent | None = None
     status: ExecutionStatus = ExecutionStatus.RUNNING
     ended_ms: int | None = None
-    result: str | None = None
-    error: ErrorObject | None = None
-    operations: list[OperationRecord] = attrs.Factory(list[OperationRecord])
-    by_id: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    timers: list[tuple[int, int]] = attrs.Factory(list[tuple[int, int]])
-    unseen: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    held: list[OperationRecord] = attrs.Factory(list[OperationRecord])
-    asked: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    awaited: int = 0
+    result: str | None = attrs.field(default=None, metadata=PAYLOAD)
+    error: ErrorObject | None = attrs.field(default=None, metadata=PAYLOAD)
+    operations: list[OperationRecord] = attrs.field(factory=list[OperationRecord], metadata=DERIVED)
+    by_id: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    timers: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]], metadata=DERIVED)
+    unseen: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    held: list[OperationRecord] = attrs.field(factory=list[OperationRecord], metadata=DERIVED)
+    asked: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    awaited: int = attrs.field(default=0, metadata=DERIVED)
     event_count: int = 0
-    latest_us: int = 0
+    latest_us: int = attrs.field(default=0, metadata=DERIVED)
     invocation: Invocation | None = None
     invoke_at_ms: int | None = None
     failures: int = 0
@@ -149,7 +162,7 @@ class Execution:
     idle_answers: int = 0
     deferred: bool = False
     pause: Pause | None = None
-    changes: Changes = attrs.Factory(Changes)
+    changes: Changes = attrs.field(factory=Changes, metadata=DERIVED)
 
     @property
     def open(self) -> bool:
@@ -317,7 +330,7 @@ class Execution:
         """
         at_us = self.tick(at)
         self.status = status
-        self.ended_ms = at_us // 1000
+        self.ended_ms = milliseconds(at_us)
         self.result = result
         self.error = error
         self.invoke_at_ms = None

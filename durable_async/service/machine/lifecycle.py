@@ -7,7 +7,7 @@ import attrs
 from durable_async._wire.limits import DELAY_SECONDS, REASON_LENGTH
 from durable_async._wire.operations import ErrorObject, OperationType
 from durable_async.service.machine.effects import Moment
-from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent
+from durable_async.service.machine.execution import Execution, ExecutionStatus, NewExecution
 from durable_async.service.machine.invocations import begin_invocation, begin_pause, invoke_if_wanted, take_effect
 from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.operation import OperationRecord
@@ -16,41 +16,12 @@ from durable_async.service.model.errors import InvalidParameterValueError, Resou
 from durable_async.service.model.history import EventType
 
 
-@attrs.frozen
-class NewExecution:
-    """What an execution is started with.
-
-    :ivar id: unique; the last segment of ``arn``
-    :ivar function_arn: qualified with ``version``
-    :ivar input: the caller's event, JSON text
-    """
-
-    id: str
-    arn: str
-    name: str
-    function_name: str
-    function_arn: str
-    version: str
-    input: str
-    timeout_seconds: int
-    tenant_id: str | None = None
-    parent: Parent | None = None
-
-
 def start(new: NewExecution, at: Moment) -> Execution:
+    """Return a new execution whose handler is to be invoked."""
     execution = Execution(
-        id=new.id,
-        arn=new.arn,
-        name=new.name,
-        function_name=new.function_name,
-        function_arn=new.function_arn,
-        version=new.version,
-        input=new.input,
+        **attrs.asdict(new, recurse=False),
         started_ms=at.now_ms,
-        timeout_seconds=new.timeout_seconds,
         timeout_ms=at.now_ms + new.timeout_seconds * 1000,
-        tenant_id=new.tenant_id,
-        parent=new.parent,
     )
     started_us = execution.tick(at)
     root = OperationRecord(

@@ -15,6 +15,7 @@ import attrs
 
 from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
 from durable_async.service.machine.effects import ChainedOutcome, StartChained
+from durable_async.service.model.columns import JSON, PAYLOAD
 
 
 def make_callback_id(execution_id: str, sequence: int, secret: str) -> str:
@@ -77,15 +78,15 @@ class OperationRecord:
     end_us: int | None = None
     due_ms: int | None = None
     attempts: int = 0
-    result: str | None = None
-    error: ErrorObject | None = None
+    result: str | None = attrs.field(default=None, metadata=PAYLOAD)
+    error: ErrorObject | None = attrs.field(default=None, metadata=PAYLOAD)
     replay_children: bool = False
     duration: int | None = None
     callback_id: str | None = None
     heartbeat_seconds: int = 0
     heartbeat_due_ms: int | None = None
-    request: StartChained | None = None
-    held: ChainedOutcome | None = None
+    request: StartChained | None = attrs.field(default=None, metadata=JSON)
+    held: ChainedOutcome | None = attrs.field(default=None, metadata=JSON)
 
     @property
     def ended(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import attrs
 
 from durable_async.errors import HistoryError
-from durable_async.service.model.history import PAYLOADS, Event, EventType
+from durable_async.service.model.history import PAYLOADS, Event, EventType, milliseconds
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -97,7 +97,7 @@ class _NotIncludedError(Exception):
 
 def _member(kind: EventType, member: str, value: Any) -> Any:
     if member.endswith("Timestamp"):
-        return _microseconds(value) // 1000
+        return milliseconds(_microseconds(value))
     if member not in PAYLOADS:
         return value
     payload = cast("Mapping[str, Any]", value or {})

@@ -16,6 +16,8 @@ from typing import Any
 
 import attrs
 
+from durable_async.service.model.columns import DETAILS
+
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -60,6 +62,11 @@ CLOSING = frozenset(
 """Each says how the execution ended. An invocation that ran at that time may still be told of after it."""
 
 
+def milliseconds(microseconds: int) -> int:
+    """Return ``microseconds``, the unit of events, in milliseconds, the unit of timers; to the nearest."""
+    return (microseconds + 500) // 1000
+
+
 @attrs.frozen
 class Event:
     """One line of the history.
@@ -73,7 +80,7 @@ class Event:
     id: int
     type: EventType
     at_us: int
-    details: Mapping[str, Any] = _NOTHING
+    details: Mapping[str, Any] = attrs.field(default=_NOTHING, metadata=DETAILS)
     operation_id: str | None = None
     name: str | None = None
     sub_type: str | None = None

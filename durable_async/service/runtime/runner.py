@@ -26,6 +26,7 @@ from durable_async.service import machine, own_tasks
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.machine import Changes, Execution, ExecutionStatus, Moment, NewExecution
 from durable_async.service.model.errors import ApiError, DamagedExecutionError, ServiceClosedError, StoreError
+from durable_async.service.model.history import milliseconds
 from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.runtime.chaining import ChainedInvokes
 from durable_async.service.runtime.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
@@ -89,7 +90,7 @@ class Runner:
         return round(self._settings.clock() * 1_000_000)
 
     def now_ms(self) -> int:
-        return self.now_us() // 1000
+        return milliseconds(self.now_us())
 
     def moment(self) -> Moment:
         settings = self._settings

@@ -162,8 +162,7 @@ async def test_a_missing_file_is_not_made_by_a_reader(path):
 PROGRAM = """
 import anyio._backends._asyncio, asyncio, os, sys, urllib.parse  # what is needed later may be out of its reach
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.machine.derive import derive
-from durable_async.service.model.errors import DamagedExecutionError, StoreError
+from durable_async.service.model.errors import StoreError
 
 async def main():
     if os.geteuid() == 0:

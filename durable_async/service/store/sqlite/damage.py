@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from durable_async.errors import HistoryError
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
 from durable_async.service.machine.derive import derive
 from durable_async.service.machine.execution import Pause
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import Event, EventType, milliseconds
 
 REFUSED = (
     sqlite3.DataError,
@@ -139,21 +138,6 @@ def naming_for_writing(execution_id: str) -> Generator[None]:
         raise damaged(execution_id, "the place in the file where its record is kept cannot be written") from None
 
 
-def check_types(row: Mapping[str, Any], integers: Iterable[str], texts: Iterable[str]) -> None:
-    """SQLite itself keeps anything in any column.
-
-    :raises TypeError: a column holds something of another type
-    """
-    for column in integers:
-        value = row[column]
-        if value is not None and type(value) is not int:
-            raise TypeError(column)
-    for column in texts:
-        value = row[column]
-        if value is not None and type(value) is not str:
-            raise TypeError(column)
-
-
 def repair(execution: Execution, kept: Sequence[OperationRecord], history: Sequence[Event]) -> list[OperationRecord]:
     """Bring ``execution``, which is not restored yet, to where its history ends.
 
@@ -173,7 +157,7 @@ def repair(execution: Execution, kept: Sequence[OperationRecord], history: Seque
     if not execution.open:
         execution.invoke_at_ms, execution.deferred, execution.pause = None, False, None
     elif execution.status is ExecutionStatus.PAUSED and execution.pause is None:
-        execution.pause = Pause(derived.latest_us // 1000, execution.timeout_ms, timeout_paused=False)
+        execution.pause = Pause(milliseconds(derived.latest_us), execution.timeout_ms, timeout_paused=False)
     by_id = {operation.id: operation for operation in kept}
     return [_newer(by_id.get(operation.id), operation) for operation in derived.operations]
 

@@ -8,6 +8,7 @@ since Python texts may hold lone surrogates, which TEXT may not. A short one sta
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 
@@ -123,26 +124,35 @@ _VERSION_2 = """
 ALTER TABLE operations RENAME COLUMN start_ms TO start_us;
 ALTER TABLE operations RENAME COLUMN end_ms TO end_us;
 ALTER TABLE events RENAME COLUMN at_ms TO at_us;
+ALTER TABLE events RENAME COLUMN payload_member TO details_member;
+ALTER TABLE events RENAME COLUMN payload_digest TO details_digest;
+ALTER TABLE executions RENAME COLUMN parent_execution TO parent_execution_id;
+ALTER TABLE executions RENAME COLUMN parent_operation TO parent_operation_id;
+ALTER TABLE executions RENAME COLUMN request_id TO invocation_request_id;
+ALTER TABLE executions RENAME COLUMN invoked_ms TO invocation_started_ms;
+ALTER TABLE executions RENAME COLUMN token TO invocation_token;
+ALTER TABLE executions RENAME COLUMN waiting TO invocation_waiting;
+ALTER TABLE executions ADD COLUMN pause_reason_digest BLOB;
 """
 
 
-def _to_microseconds(connection: sqlite3.Connection) -> None:
-    """Give all events and operations times in microseconds. A damaged execution keeps what it has: it is not read."""
+def _convert_rows(connection: sqlite3.Connection) -> None:
+    """Bring the rows of each execution to version 2. Those of a damaged one stay as they are: they are not read."""
     positions = connection.execute("SELECT position FROM executions INDEXED BY executions_of_function").fetchall()
     for (position,) in positions:
         connection.execute("SAVEPOINT one")
         try:
-            _convert_times(position, connection)
+            _convert(position, connection)
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
             connection.execute("ROLLBACK TO one")
-        except TypeError:
+        except (TypeError, ValueError):
             connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
 
 
-def _convert_times(position: int, connection: sqlite3.Connection) -> None:
+def _convert(position: int, connection: sqlite3.Connection) -> None:
     """Make the times of the events grow strictly, and give each operation those of its first and its last event."""
     first: dict[str | None, int] = {}
     last: dict[str | None, int] = {}
@@ -155,18 +165,19 @@ def _convert_times(position: int, connection: sqlite3.Connection) -> None:
         first.setdefault(operation_id, latest)
         last[operation_id] = latest
     connection.executemany("UPDATE events SET at_us = ? WHERE execution = ? AND id = ?", events)
-    question = "SELECT sequence, id, start_us, end_us FROM operations WHERE execution = ?"
+    question = "SELECT sequence, id, start_us, end_us, request FROM operations WHERE execution = ?"
     operations = [
         (
             first.get(operation_id, start_ms * 1000),
             None if end_ms is None else last.get(operation_id, end_ms * 1000),
+            None if request is None else json.dumps({"operation_id": operation_id, **json.loads(request)}),
             position,
             sequence,
         )
-        for sequence, operation_id, start_ms, end_ms in connection.execute(question, (position,))
+        for sequence, operation_id, start_ms, end_ms, request in connection.execute(question, (position,))
     ]
     connection.executemany(
-        "UPDATE operations SET start_us = ?, end_us = ? WHERE execution = ? AND sequence = ?", operations
+        "UPDATE operations SET start_us = ?, end_us = ?, request = ? WHERE execution = ? AND sequence = ?", operations
     )
 
 
@@ -178,7 +189,7 @@ class Migration:
     convert: Callable[[sqlite3.Connection], None] | None = None
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(_VERSION_1), Migration(_VERSION_2, _to_microseconds))
+MIGRATIONS: tuple[Migration, ...] = (Migration(_VERSION_1), Migration(_VERSION_2, _convert_rows))
 """The n-th makes version n of version n - 1. One that was released is never changed."""
 
 

@@ -26,7 +26,7 @@ import attrs
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite.damage import REFUSED, fault, is_damage, refusal
 from durable_async.service.store.sqlite.files import Place
-from durable_async.service.store.sqlite.residents import Standing
+from durable_async.service.store.sqlite.residents import WriteState
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 class _Write(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
     done: asyncio.Future[T]
-    standing: Standing | None
+    state: WriteState | None
     size: int
     settled: Callable[[T | Exception], None] | None
 
@@ -67,13 +67,13 @@ class Writer:
     def put(
         self,
         work: Callable[[sqlite3.Connection], T],
-        standing: Standing | None = None,
+        state: WriteState | None = None,
         size: int = 0,
         settled: Callable[[T | Exception], None] | None = None,
     ) -> asyncio.Future[T]:
         """Do ``work``, in a transaction with others. Cancelling what is returned does not take it back.
 
-        :param standing: of the object that is written, if it is one
+        :param state: of the object that is written, if it is one
         :param size: about how many bytes it writes
         :param settled: called with the outcome on the event loop, also if nobody waits any more
         :return: resolved when it is durable; with a StoreError when it failed
@@ -82,7 +82,7 @@ class Writer:
             raise StoreError(f"{self._path} is being closed.")
         done: asyncio.Future[T] = self._loop.create_future()
         self._unsettled += 1
-        self._waiting.put(_Write(work, done, standing, size, settled))
+        self._waiting.put(_Write(work, done, state, size, settled))
         return done
 
     async def barrier(self) -> None:
@@ -180,15 +180,15 @@ class Writer:
         return self._lose(group, fault)
 
     def _perform(self, write: _Write[Any]) -> Any:
-        if write.standing is not None and write.standing.lost:
+        if write.state is not None and write.state.failed:
             return StoreError(f"An earlier write to {self._path} failed, and with it all that followed.")
         return write.work(self._connection)
 
     def _lose(self, group: Sequence[_Write[Any]], error: Exception) -> list[Any]:
         """The objects of ``group`` are ahead of what is kept."""
         for write in group:
-            if write.standing is not None:
-                write.standing.lost = True
+            if write.state is not None:
+                write.state.failed = True
         return [error] * len(group)
 
 

@@ -99,8 +99,9 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
     execution = route.execution
     now: Closed | None
     match outcome:
-        case Failed(NonDeterminismError(operation_id, recorded, requested) as error):
-            return Diverges(operation_id, recorded, requested, route.within(operation_id), _where(error))
+        case Failed(NonDeterminismError() as error):
+            within = route.within(error.operation_id)
+            return Diverges(error.operation_id, error.recorded, error.requested, within, _where(error))
         case Failed(error):
             now = Closed("FAILED", error=error_object(error, of="the execution"))
         case Returned(text):

@@ -255,7 +255,8 @@ class _Explorer:
         self._found(
             Fault.SWALLOWED_CANCELLATION,
             f"{code.co_name} ({code.co_filename}:{code.co_firstlineno}) {how} although it was cancelled, as it is "
-            "when it suspends and when its process dies. Code that catches CancelledError or BaseException must raise it again",
+            "when it suspends and when its process dies. Code that catches CancelledError or BaseException has to raise "
+            "it again",
             label,
         )
 

@@ -40,7 +40,7 @@ async def replay_with_seed(place: Place, histories: Sequence[Any], seed: int) ->
     :raises RuntimeError: the process did not come to an answer
     """
     environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", __name__, place.module, place.name]
+    command = [sys.executable, "-c", f"from {__name__} import main; main()", place.module, place.name]
     process = await asyncio.to_thread(
         subprocess.run,
         command,
@@ -56,7 +56,7 @@ async def replay_with_seed(place: Place, histories: Sequence[Any], seed: int) ->
     return answer
 
 
-def main(module: str, name: str) -> None:
+def main() -> None:
     """Answer for :func:`replay_with_seed`: the histories come on stdin, the answer goes to stdout."""
     from contextlib import redirect_stdout
 
@@ -68,6 +68,7 @@ def main(module: str, name: str) -> None:
         with VirtualTime():
             return await replay(handler, history)
 
+    module, name = sys.argv[1:]
     answer: str | None = None
     with redirect_stdout(sys.stderr):  # what the workflow prints
         handler = getattr(load_module(module), name)
@@ -77,7 +78,3 @@ def main(module: str, name: str) -> None:
                 answer = str(report)
                 break
     sys.stdout.write(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

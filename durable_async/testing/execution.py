@@ -139,7 +139,7 @@ class TestExecution(ExecutionView, Generic[ResultT]):
         :raises StuckError: it waits for a callback that the test has not answered, or for nothing that could come
         :raises ExecutionError: it failed, timed out or was stopped
         """
-        await self._closed(over_callbacks=over_callbacks)
+        await self.close(over_callbacks=over_callbacks)
         return await self._handle.result()
 
     async def failure(self, *, over_callbacks: bool = False) -> ExecutionError:
@@ -147,12 +147,24 @@ class TestExecution(ExecutionView, Generic[ResultT]):
 
         :raises AssertionError: it succeeded
         """
-        await self._closed(over_callbacks=over_callbacks)
+        await self.close(over_callbacks=over_callbacks)
         try:
             result = await self._handle.result()
         except ExecutionError as error:
             return error
         raise AssertionError(f"the execution was expected to fail, and returned {result!r}")
+
+    async def close(self, *, over_callbacks: bool = False) -> None:
+        """Run the execution to its end, whatever that is. As :meth:`finish`, without its result.
+
+        :raises StuckError: as :meth:`finish`
+        """
+
+        def reached() -> bool | None:
+            self._check_not_paused()
+            return True if self.is_closed else None
+
+        await self._driver.drive(reached, "the end of the execution", over_callbacks=over_callbacks, ends=True)
 
     async def settle(self) -> None:
         """Run until nothing more can happen unless time passes or a callback is answered."""
@@ -248,13 +260,6 @@ class TestExecution(ExecutionView, Generic[ResultT]):
             raise StuckError(
                 f"the execution is paused{f' ({reason})' if reason else ''}: call execution.handle.resume() to go on"
             )
-
-    async def _closed(self, *, over_callbacks: bool) -> None:
-        def reached() -> bool | None:
-            self._check_not_paused()
-            return True if self.is_closed else None
-
-        await self._driver.drive(reached, "the end of the execution", over_callbacks=over_callbacks, ends=True)
 
 
 class TestCallback:

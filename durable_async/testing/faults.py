@@ -262,9 +262,9 @@ def _of_lives(answers: Sequence[Output | BaseException]) -> Output:
     for answer in given:
         if answer["Status"] != "PENDING":
             return answer
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
+    for failed in answers:
+        if isinstance(failed, BaseException):
+            raise failed
     return given[0]
 
 

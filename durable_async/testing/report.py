@@ -71,8 +71,9 @@ class Exploration:
             raise AssertionError(str(self))
 
     def __str__(self) -> str:
-        head = f"{self.runs} runs, {self.checkpoints} boundaries, {len(self.findings)} finding"
-        lines = [f"{head}{'' if len(self.findings) == 1 else 's'}"]
+        boundaries = "1 boundary" if self.checkpoints == 1 else f"{self.checkpoints} boundaries"
+        findings = "1 finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
+        lines = [f"{self.runs} runs, {boundaries}, {findings}"]
         lines += [f"\n{number}. {finding}" for number, finding in enumerate(self.findings, 1)]
         lines += [f"\nnot explored: {each}" for each in self.skipped]
         return "\n".join(lines)

@@ -87,6 +87,7 @@ class TestService(Generic[EventT, ResultT]):
         self._handler = handler
         self._others = others
         self._tested: dict[DurableHandler[Any, Any], DurableHandler[Any, Any]] = {}
+        self._names: dict[DurableHandler[Any, Any], str] = {}
         self._random_state: Any = None
 
     # --- entering ---
@@ -129,6 +130,7 @@ class TestService(Generic[EventT, ResultT]):
             tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(function, self._faults, lambda: self.watch)
             self._tested[function] = tested
             function = tested
+            self._names[tested] = name or str(getattr(tested, "__name__", ""))
         self._service.register(function, name=name)
 
     # --- executions ---
@@ -152,6 +154,18 @@ class TestService(Generic[EventT, ResultT]):
             raise LookupError(f"{handler!r} is not registered: give it to TestService, or call service.register")
         handle: ExecutionHandle[OtherResultT] = await self._service.start(self._tested[handler], event, name=name)
         return self._seen(handle, handler)
+
+    def follow(self, handle: ExecutionHandle[T]) -> TestExecution[T]:
+        """Drive an execution that was started elsewhere, for example by the application under test, which was given
+        ``service.embedded``.
+
+        :raises LookupError: its handler is not registered here
+        """
+        name = handle.arn.partition(":function:")[2].partition(":")[0]
+        for handler, tested in self._tested.items():
+            if self._names[tested] == name:
+                return self._seen(handle, handler)
+        raise LookupError(f"{name} is not registered: give its handler to TestService, or call service.register")
 
     def _seen(self, handle: ExecutionHandle[T], handler: DurableHandler[Any, T]) -> TestExecution[T]:
         for known in self.executions:

@@ -155,7 +155,7 @@ class _Explorer:
             delays = random.Random(rng.random())  # noqa: S311 - as above
             await self._compare(first, f"a run with other timing ({number + 1})", partial(_delay, delays))
         whens: tuple[When, ...] = ("before", "after")
-        boundaries = [(n, when) for n in range(1, first.checkpoints + 1) for when in whens]
+        boundaries: list[tuple[int, When]] = [(n, when) for n in range(1, first.checkpoints + 1) for when in whens]
         if len(boundaries) > max_runs - self.runs:
             chosen = sorted(rng.sample(boundaries, max(0, max_runs - self.runs)))
             self.skipped.append(

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeGuard, TypeVar
 from uuid import UUID
 
 from durable_async._wire.envelope import Output
@@ -126,7 +126,7 @@ class TestService(Generic[EventT, ResultT]):
 
     def register(self, function: DurableHandler[Any, Any] | Callable[[Any, Any], Any], name: str | None = None) -> None:
         """Make a handler or a plain function known, to be started or invoked by name."""
-        if isinstance(function, DurableHandler):
+        if _is_handler(function):
             tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(function, self._faults, lambda: self.watch)
             self._tested[function] = tested
             function = tested
@@ -228,7 +228,7 @@ class TestService(Generic[EventT, ResultT]):
 
     async def _refresh(self) -> None:
         for function in self._others:
-            if isinstance(function, DurableHandler):
+            if _is_handler(function):
                 async for summary in self._service.executions(self._tested[function], oldest_first=True):
                     self._seen(self._service.execution(summary.arn), function)
         for execution in self.executions:
@@ -352,6 +352,10 @@ class TestService(Generic[EventT, ResultT]):
     def checkpoints(self) -> int:
         """How many checkpoint calls there were."""
         return self._faults.checkpoints
+
+
+def _is_handler(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
+    return isinstance(function, DurableHandler)
 
 
 class Watch(Witness):

@@ -6,7 +6,7 @@ So one clock serves the workflow's code, the SDK, the service and the test, whoe
 Time stands still while
 
 - anything on the loop can run,
-- a worker thread runs: a sync step, ``asyncio.to_thread``, ``anyio.to_thread``, a query of SQLite. After 10 seconds of
+- a worker thread runs: a sync step, ``asyncio.to_thread``, ``anyio.to_thread``. After 10 seconds of
   real time it is taken to hang, and time moves, so that its timeout comes
 - a connection is open on which something may still come, for a short real time (``patience``)
 """
@@ -245,7 +245,7 @@ def _works_for(loop: object, thread: threading.Thread) -> bool:
     return resting is not None and getattr(thread, "loop", None) is loop and thread not in resting
 
 
-_POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor", "durable-async-", "pytest_timeout", "waitpid-")
+_POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor", "pytest_timeout", "waitpid-")
 
 
 def _is_pooled(thread: threading.Thread) -> bool:

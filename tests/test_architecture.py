@@ -130,6 +130,7 @@ KNOWS: dict[str, set[str]] = {
         "transport",
     },
     "testing": {
+        "_lazy",
         "_engine",
         "_wire",
         "embedded",

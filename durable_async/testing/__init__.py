@@ -7,23 +7,30 @@ result = await execution.finish()
 assert execution.step("charge").attempts == 3
 """
 
-from durable_async.testing.execution import (
-    ExecutionView,
-    FinishedExecution,
-    StuckError,
-    TestCallback,
-    TestExecution,
-)
-from durable_async.testing.explore import explore
-from durable_async.testing.ledger import Effect, Ledger
-from durable_async.testing.operations import OperationView
-from durable_async.testing.outcomes import Outcomes
-from durable_async.testing.report import Exploration, Fault, Finding
-from durable_async.testing.running import run
-from durable_async.testing.service import TestService
-from durable_async.testing.virtual_time import VirtualTime
+from typing import TYPE_CHECKING
+
+from durable_async._lazy import names_from
+
+if TYPE_CHECKING:
+    from durable_async.testing.cloud import CloudRunner
+    from durable_async.testing.execution import (
+        ExecutionView,
+        FinishedExecution,
+        StuckError,
+        TestCallback,
+        TestExecution,
+    )
+    from durable_async.testing.exploring import explore
+    from durable_async.testing.ledger import Effect, Ledger
+    from durable_async.testing.operations import OperationView
+    from durable_async.testing.outcomes import Outcomes
+    from durable_async.testing.report import Exploration, Fault, Finding
+    from durable_async.testing.running import run
+    from durable_async.testing.service import TestService
+    from durable_async.testing.virtual_time import VirtualTime
 
 __all__ = [
+    "CloudRunner",
     "Effect",
     "ExecutionView",
     "Exploration",
@@ -41,3 +48,30 @@ __all__ = [
     "explore",
     "run",
 ]
+
+_LATER = {
+    "CloudRunner": "cloud",
+    "Effect": "ledger",
+    "ExecutionView": "execution",
+    "Exploration": "report",
+    "Fault": "report",
+    "Finding": "report",
+    "FinishedExecution": "execution",
+    "Ledger": "ledger",
+    "OperationView": "operations",
+    "Outcomes": "outcomes",
+    "StuckError": "execution",
+    "TestCallback": "execution",
+    "TestExecution": "execution",
+    "TestService": "service",
+    "VirtualTime": "virtual_time",
+    "explore": "exploring",
+    "run": "running",
+}
+"""Imported when they are asked for: pytest imports this package with the plugin, in each run."""
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+    __getattr__ = names_from(__name__, _LATER)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -16,8 +16,6 @@ T = TypeVar("T")
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-_WAIT_FOR_CALLBACK = "WaitForCallback"
-
 
 class StuckError(AssertionError):
     """What the test waits for cannot come: nothing runs, and what is due next needs a word of the test first."""
@@ -43,7 +41,7 @@ class ExecutionView:
 
     @property
     def is_closed(self) -> bool:
-        return self.status not in ("RUNNING", "PAUSED")
+        return self.journal.is_closed
 
     @property
     def invocations(self) -> int:
@@ -216,16 +214,12 @@ class TestExecution(ExecutionView, Generic[ResultT]):
 
     def open_callbacks(self) -> list[OperationView]:
         """Return the callbacks that wait for an answer."""
-        return self.journal.open_callbacks() if not self.is_closed else []
+        return self.journal.open_callbacks()
 
     def callback_named(self, name: str | None) -> OperationView | None:
         """Return the first callback that is open and has this name, or is that of a ``wait_for_callback`` that has."""
         for callback in self.open_callbacks():
-            around = self.journal.by_id.get(callback.parent_id or "")
-            names = {callback.name, callback.path, callback.id}
-            if around is not None and around.subtype == _WAIT_FOR_CALLBACK:
-                names |= {around.name, around.path}
-            if name is None or name in names:
+            if name is None or name in self.journal.callback_names(callback):
                 return callback
         return None
 

@@ -13,6 +13,7 @@ import attrs
 from durable_async._wire.operations import ErrorObject
 
 _TERMINAL = {"Succeeded": "SUCCEEDED", "Failed": "FAILED", "TimedOut": "TIMED_OUT", "Stopped": "STOPPED"}
+_WAIT_FOR_CALLBACK = "WaitForCallback"
 _TYPE = re.compile("^(Execution|Context|Step|Wait|Callback|ChainedInvoke)(.+)$")
 
 
@@ -108,7 +109,23 @@ class Journal:
     def last_id(self) -> int:
         return int(self.events[-1]["EventId"]) if self.events else 0
 
+    @property
+    def is_closed(self) -> bool:
+        return self.status not in ("RUNNING", "PAUSED")
+
+    def callback_names(self, callback: OperationView) -> set[str]:
+        """Return what a callback is found by: its name, path and id, and those of the ``wait_for_callback`` that it is
+        the callback of."""
+        names = {callback.name, callback.path, callback.id}
+        around = self.by_id.get(callback.parent_id or "")
+        if around is not None and around.subtype == _WAIT_FOR_CALLBACK:
+            names |= {around.name, around.path}
+        return {name for name in names if name is not None}
+
     def open_callbacks(self) -> list[OperationView]:
+        """Return the callbacks that wait for an answer; none if the execution has ended."""
+        if self.is_closed:
+            return []
         return [each for each in self.by_id.values() if each.type == "CALLBACK" and each.is_open]
 
     def find(self, wanted: str, kind: str | None = None) -> OperationView | None:

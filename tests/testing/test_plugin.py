@@ -133,3 +133,14 @@ def test_a_golden_history_shows_what_today_s_code_does_differently(tmp_path):
     assert "a new execution does something else" in longer
     assert "- 1d 00:00:00  WaitSucceeded" in longer
     assert "+ 2d 00:00:00  WaitSucceeded" in longer
+
+
+def test_the_plugin_is_light_because_pytest_imports_it_in_each_run():
+    code = "import sys, durable_async.testing.plugin; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "durable_async.testing.plugin" in loaded
+    assert not {"aiohttp", "aiobotocore", "sqlite3", "durable_async.embedded", "durable_async.testing.service"} & {
+        *loaded
+    }

@@ -117,7 +117,7 @@ class CloudRunner(Generic[EventT, ResultT]):
             result = await self.handler.decode_result(arn, payload_of(details, "Result") or "null")
             return FinishedExecution(arn, journal, [result], None)
         recorded: Mapping[str, Any] | None = payload_of(details, "Error")
-        told = {} if recorded is None else recorded
+        told: Mapping[str, Any] = recorded if recorded is not None else dict[str, Any]()
         error = _ERRORS[journal.status](
             told.get("ErrorMessage") or f"the execution is {journal.status}",
             arn,

@@ -1,15 +1,16 @@
-"""Every error a user can meet, in one tree.
+"""All errors of this package, in one tree.
 
-Fields are for programs, the sentence is for people: what happened, where, and what to do. All pickle. An error that
-the record gives back (``OperationError``) is built from the recorded fields alone, on the first run as on a replay.
+The fields are for programs. The text is for people: what happened, where, and what to do. All of them can be pickled.
+An ``OperationError`` is built from the recorded fields alone, on the first run as on a replay.
 
-They are written by hand: to generate them with attrs would take a seventh of the time of ``import durable_async``.
+The classes are written by hand: generating them with attrs would take a seventh of the time of
+``import durable_async``.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 
 class DurableError(Exception):
@@ -20,11 +21,11 @@ class DurableError(Exception):
 
 
 class OperationError(DurableError):
-    """An operation ended in failure. Its fields are the recorded ones.
+    """An operation failed. The fields are those of the record.
 
-    ``error_type`` names the class of the exception that the operation's body raised, with its module (builtins
-    without); if that was the error of an operation inside it, the class that this one names. ``str(error)`` is its
-    message.
+    ``error_type`` names the class of the exception that the operation's body raised, with its module unless it is a
+    builtin. If the body raised the error of an operation inside it, ``error_type`` is that of the inner error.
+    ``str(error)`` is the message.
     """
 
     def __init__(  # noqa: PLR0917 - the order of the fields
@@ -49,11 +50,11 @@ class OperationError(DurableError):
 
 
 class StepError(OperationError):
-    """A step failed for good: its retry strategy allowed no further attempt."""
+    """A step failed, and its retry strategy allowed no further attempt."""
 
 
 class ChildContextError(OperationError):
-    """A child context failed: its function raised. ``error_type`` is that of what it raised."""
+    """A child context failed: its function raised. ``error_type`` names the class of what it raised."""
 
 
 class BatchCompletionError(DurableError):
@@ -82,7 +83,7 @@ class BatchCompletionError(DurableError):
 
 
 class DurableTimeoutError(DurableError, TimeoutError):
-    """The block under ``ctx.timeout`` was not done when its deadline came. The same on every replay."""
+    """The block under ``ctx.timeout`` did not finish before its deadline. The same on every replay."""
 
     def __init__(self, name: str | None, timeout: timedelta) -> None:
         super().__init__(name, timeout)
@@ -90,40 +91,40 @@ class DurableTimeoutError(DurableError, TimeoutError):
         self.timeout = timeout
 
     def __str__(self) -> str:
-        return f"the block {self.name or '(unnamed)'} was not done within {self.timeout}"
+        return f"block {self.name or '(unnamed)'} did not finish within {self.timeout}"
 
 
 class CallbackError(OperationError):
-    """A callback brought no result. Raised as one of the three below."""
+    """A callback has no result. Raised as one of the three classes below."""
 
 
 class CallbackFailedError(CallbackError):
-    """The outside world answered with a failure. ``error_type``, ``message`` and ``data`` are what it sent."""
+    """The answer was a failure. ``error_type``, ``message`` and ``data`` are those of the answer."""
 
 
 class CallbackTimeoutError(CallbackError, TimeoutError):
-    """Nobody answered in time. ``error_type`` is the service's: ``Callback.Timeout`` or ``Callback.Heartbeat``."""
+    """No answer came in time. The service sets ``error_type``: ``Callback.Timeout`` or ``Callback.Heartbeat``."""
 
     @property
     def heartbeat(self) -> bool:
-        """Whether it was a heartbeat that did not come."""
+        """True if a heartbeat was missing, False if the timeout of the callback passed."""
         return self.error_type == "Callback.Heartbeat"
 
 
 class CallbackSubmitterError(CallbackError):
-    """The function that was to hand out the callback's id failed for good. ``error_type`` is that of what it raised."""
+    """The submitter failed, and no further attempt was allowed. ``error_type`` names the class of what it raised."""
 
 
 class InvokeError(OperationError):
-    """An invoked function brought no result. Raised as one of the three below; ``error_type`` is the target's own."""
+    """An invoked function has no result. Raised as one of the three classes below; ``error_type`` is the function's."""
 
 
 class InvokeFailedError(InvokeError):
-    """The function failed, or it could not be invoked. Then ``error_type`` is the API's error code."""
+    """The function failed, or could not be invoked. In the second case ``error_type`` is the API's error code."""
 
 
 class InvokeTimeoutError(InvokeError, TimeoutError):
-    """The execution of the function ran into its own timeout."""
+    """The execution of the function took longer than its own timeout."""
 
 
 class InvokeStoppedError(InvokeError):
@@ -131,9 +132,9 @@ class InvokeStoppedError(InvokeError):
 
 
 class WaitForConditionError(OperationError):
-    """A condition was not met: its check raised, which ``error_type`` then names, or no further check was allowed.
+    """A condition was not met: its check raised (``error_type`` names what), or no further check was allowed.
 
-    In the second case ``error_type`` names this class, and ``data`` is the last state as it was recorded.
+    In the second case ``error_type`` names this class, and ``data`` is the last recorded state.
     """
 
 
@@ -141,16 +142,16 @@ class WaitForConditionError(OperationError):
 
 
 class NonRetryableError(DurableError):
-    """Raised by a step's body: no built-in retry strategy attempts the step again.
+    """Raise it in a step's body, and no built-in retry strategy attempts the step again.
 
-    May be mixed into an exception of your own: ``class CardDeclined(NonRetryableError, PaymentError)``.
+    Your own exception may derive from it too: ``class CardDeclined(NonRetryableError, PaymentError)``.
     """
 
 
 class RetryAfterError(DurableError):
-    """Raised by a step's body: if the step is attempted again, then not before ``delay`` has passed.
+    """Raise it in a step's body, and the next attempt does not start before ``delay`` has passed.
 
-    The number of attempts stays the strategy's. May be mixed into an exception of your own that has a ``delay``.
+    The strategy still limits the number of attempts. Your own exception may derive from it too and set ``delay``.
     """
 
     def __init__(self, delay: timedelta, message: str = "") -> None:
@@ -161,13 +162,13 @@ class RetryAfterError(DurableError):
         return self.args[1] if len(self.args) > 1 and self.args[1] else f"retry after {self.delay}"
 
 
-# --- why an attempt failed without its body raising: what a retry strategy is asked about ---
+# --- an attempt failed although its body did not raise: passed to the retry strategy ---
 
 
 class StepInterruptedError(DurableError):
-    """An at-most-once attempt began, and the process ended before its outcome was on record.
+    """An at-most-once attempt began, and the process ended before its outcome was recorded.
 
-    It counts as a failed attempt; the body is not run for it again.
+    It counts as a failed attempt; the body does not run again for it.
     """
 
     def __init__(self, operation_id: str, operation_name: str | None, attempt: int) -> None:
@@ -209,19 +210,23 @@ class _StoredValueError(DurableError):
 
 
 class SerializationError(_StoredValueError):
-    """A value could not be written to the record, or a recorded one not read as the type asked for."""
+    """A value cannot be written to the record, or a recorded value cannot be read as the requested type."""
+
+
+class EventError(SerializationError):
+    """The event of an execution cannot be read as the type that the workflow's first parameter declares."""
 
 
 class StorageUnavailableError(_StoredValueError):
-    """A storage for offloaded values failed in a way that may pass: it was not reached, refused, or was full.
+    """A storage for offloaded values failed, perhaps for a short time: it was unreachable, refused, or was full.
 
-    While a step's result is written it is the failure of the attempt, and the step's retry strategy is asked. While a
-    recorded value is read it ends the invocation, which the service repeats.
+    If this happens while a step's result is written, the attempt fails, and the step's retry strategy decides. If it
+    happens while a recorded value is read, the invocation ends, and the service repeats it.
     """
 
 
 class PayloadTooLargeError(DurableError):
-    """A result or error is larger than the service accepts. Nothing was sent, and trying again cannot help."""
+    """A result or error is larger than the service accepts. Nothing was sent, and another attempt cannot help."""
 
     def __init__(self, operation: str, size: int, limit: int) -> None:
         super().__init__(operation, size, limit)
@@ -232,7 +237,7 @@ class PayloadTooLargeError(DurableError):
     def __str__(self) -> str:
         return (
             f"{self.operation}: {self.size} bytes are more than the {self.limit} bytes that the durable service "
-            "accepts. Keep the data elsewhere and return a reference to it, or use a serializer that does so"
+            "accepts. Keep the data elsewhere and return a reference to it, or use the serializer Offloaded"
         )
 
 
@@ -240,7 +245,7 @@ class PayloadTooLargeError(DurableError):
 
 
 class OperationLabel(NamedTuple):
-    """What an operation is, as far as a replay compares it."""
+    """The type and name of an operation, which a replay compares."""
 
     type: str
     subtype: str | None
@@ -251,10 +256,18 @@ class OperationLabel(NamedTuple):
 
 
 class NonDeterminismError(DurableError):
-    """The workflow asked for another operation than the one on record in its place.
+    """The workflow called another operation than the recorded one.
 
-    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error.
+    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error; or it is
+    parked, if its function is registered with ``on_mismatch="park"``.
     """
+
+    ADVICE: ClassVar[str] = (
+        ". The workflow was changed while this execution was running, or it does not do the same on each run. Roll the "
+        "change back, or write it so that running executions keep the old code: 'if await ctx.patched(\"name\"):'. On "
+        "AWS Lambda you can publish a version for each change, on which running executions stay. Check a change with "
+        "'durable-async replay --open' before you deploy it"
+    )
 
     def __init__(self, operation_id: str, recorded: OperationLabel, requested: OperationLabel) -> None:
         super().__init__(operation_id, recorded, requested)
@@ -264,22 +277,36 @@ class NonDeterminismError(DurableError):
 
     def __str__(self) -> str:
         return (
-            f"expected {self.recorded}, which is on record as operation {self.operation_id}, but the workflow now asks "
-            f"for {self.requested}. The workflow was changed while this execution was running, or it does not do the "
-            "same on each run. Let executions that are running end with the code that they began with, and start new "
-            "ones with the new code: on AWS Lambda publish a version for each change, elsewhere register the changed "
-            "workflow under another name. Check a change with 'durable-async replay' before you deploy it"
+            f"expected {self.recorded}, which is recorded as operation {self.operation_id}, but the workflow now calls "
+            f"{self.requested}{self.ADVICE}"
         )
 
 
+class ExecutionCancelledError(DurableError):
+    """Somebody cancelled the execution. The operation that the workflow calls next raises this, once.
+
+    Let it pass: compensations and clean-ups run, with all durable operations, and the execution ends STOPPED. A
+    workflow that catches it and returns refuses the cancellation.
+
+    :ivar reason: what the caller of ``cancel`` gave; None if nothing
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason or "the execution was cancelled"
+
+
 class ContextMisuseError(DurableError):
-    """A durable operation was called where none can be: in a step's body, in a task or thread that is no part of the
-    workflow, on another execution's context, or twice with one key. Or an operation was called and never awaited, or a
-    function that needs the event loop ran in a thread. The message says which, and what to do."""
+    """A durable operation was called in a wrong place: in a step's body, in a task or thread that is not part of the
+    workflow, on another execution's context, or twice with the same key. Or an operation was never awaited, or a
+    function that needs the event loop ran in a thread. The message says what happened and what to do."""
 
 
 class NotDurableError(DurableError):
-    """The event is no durable invocation: the function was invoked without a durable configuration."""
+    """The event is not a durable invocation: the function was invoked without a durable configuration."""
 
     def __str__(self) -> str:
         return (
@@ -310,16 +337,16 @@ class ServiceCallError(DurableError):
         return f"{self.operation} failed: {self.code or 'no answer'}: {self.message}"
 
 
-# --- an execution brought no result: told to who waits for it ---
+# --- an execution has no result: raised by execution.result() ---
 
 
 class ExecutionError(DurableError):
-    """An execution ended without a result. Raised as one of the three below, to whoever asked for it.
+    """An execution ended without a result. Raised as one of the three classes below.
 
-    ``error_type`` names the class of what the workflow raised, with its module (builtins without). If it raised the
-    error of an operation, that is the class of what the operation's body raised, and ``operation_id`` and
-    ``operation_name`` say which operation; of operations in each other, the innermost. Each of the three may be None.
-    ``data`` and ``stack_trace`` are what was recorded.
+    ``error_type`` names the class of what the workflow raised, with its module unless it is a builtin. If the workflow
+    raised the error of an operation, ``error_type`` is that of the operation, which ``operation_id`` and
+    ``operation_name`` identify; of nested operations, the innermost. Each of the three may be None. ``data`` and
+    ``stack_trace`` are those of the record.
     """
 
     def __init__(  # noqa: PLR0917 - the order of the fields
@@ -349,26 +376,26 @@ class ExecutionError(DurableError):
 
 
 class ExecutionFailedError(ExecutionError):
-    """The workflow raised, or answered what no service takes."""
+    """The workflow raised an error, or its answer was invalid."""
 
 
 class ExecutionTimedOutError(ExecutionError):
-    """The execution ran into its own timeout."""
+    """The execution took longer than its timeout."""
 
 
 class ExecutionStoppedError(ExecutionError):
-    """Somebody stopped the execution."""
+    """The execution was stopped."""
 
 
 def _execution(arn: str) -> str:
-    """An execution in a few words: ``function/name``."""
+    """Return a short name of an execution: ``function/name``."""
     function, _, rest = arn.partition("/durable-execution/")
     parts = function.split(":")
     return f"{parts[6]}/{rest.split('/')[0]}" if rest and len(parts) > 6 else arn
 
 
-# --- a recorded history is not what it has to be ---
+# --- a recorded history cannot be replayed ---
 
 
 class HistoryError(DurableError):
-    """A history cannot be read: it is incomplete, without its data, or no history. The message says which."""
+    """A history cannot be read: it is incomplete, has no data, or is not a history. The message says which."""

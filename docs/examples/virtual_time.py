@@ -3,13 +3,13 @@
 In your own tests use ``durable_async.testing``, which this module is a small view of.
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import attrs
 
 from durable_async import DurableHandler
+from durable_async.embedded import HistoryEvent
 from durable_async.testing import TestService
 
 
@@ -44,16 +44,16 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
         followed = service.follow(execution)
         began = service.now()
         await followed.close(over_callbacks=True)
-        details = await execution.describe()
+        closed = next(each for each in followed.events if each.type.is_end_of_execution())
         return Run(
             status=followed.status,
             result=await execution.result() if followed.status == "SUCCEEDED" else None,
-            error=details.get("Error"),
+            error=closed.details.get("Error"),
             events=[_label(each) for each in followed.events],
             took=timedelta(seconds=round((service.now() - began).total_seconds(), 3)),
         )
 
 
-def _label(event: Mapping[str, Any]) -> str:
-    of_an_operation = not event["EventType"].startswith("Execution")
-    return f"{event['EventType']} {event.get('Name', '') if of_an_operation else ''}".rstrip()
+def _label(event: HistoryEvent) -> str:
+    of_an_operation = not event.type.startswith("Execution")
+    return f"{event.type} {event.name or '' if of_an_operation else ''}".rstrip()

@@ -14,6 +14,7 @@ from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import Frontier
+from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
     TERMINAL,
@@ -27,6 +28,7 @@ from durable_async._wire.operations import (
 )
 from durable_async._wire.text import utf8_size
 from durable_async.errors import (
+    ExecutionCancelledError,
     NonDeterminismError,
     OperationError,
     OperationLabel,
@@ -96,6 +98,8 @@ class Call:
         :raises asyncio.CancelledError: also if it has none, and the deadline of a block around it has passed
         """
         operation = await self.find()
+        if self.invocation.record.cancellation is not None:
+            self._tell_cancellation(here=operation is None or operation["Status"] not in TERMINAL)
         if operation is not None and operation["Status"] in TERMINAL:
             self.come_by(operation)
         elif self.branch.scope.is_expired():
@@ -106,9 +110,36 @@ class Call:
         """The same, for a context whose body may have to be run again although it has ended: the workflow has come by
         that end only when it leaves the context, and not for the time being in it."""
         operation = await self.find()
+        if self.invocation.record.cancellation is not None:
+            self._tell_cancellation(here=operation is None)
         if (operation is None or operation["Status"] not in TERMINAL) and self.branch.scope.is_expired():
             await _refuse_expired()
         return operation
+
+    def _tell_cancellation(self, *, here: bool) -> None:
+        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told.
+
+        :param here: whether this call may be the first
+        :raises ExecutionCancelledError: it is told now
+        """
+        cancellation = self.invocation.record.cancellation
+        if cancellation is None or cancellation.told:
+            return
+        if cancellation.at != self.id and not (here and cancellation.at is None):
+            return
+        if cancellation.at is None:
+            self.invocation.flusher.post(
+                {
+                    "Id": CANCELLATION,
+                    "Type": OperationType.STEP,
+                    "SubType": SubType.STEP,
+                    "Name": CANCELLATION,
+                    "Action": Action.SUCCEED,
+                    "Payload": delivered(cancellation.reason, self.id),
+                }
+            )
+        cancellation.told = True
+        raise ExecutionCancelledError(cancellation.reason)
 
     def come_by(self, operation: Operation) -> None:
         """The workflow knows now how the operation ended."""

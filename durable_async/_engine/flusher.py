@@ -57,7 +57,7 @@ class Flusher:
         record: Record,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._client = client
+        self.client: DurableServiceClient = client
         self._execution_arn = execution_arn
         self._token = token
         self._record = record
@@ -87,7 +87,7 @@ class Flusher:
 
     def resume(self, client: DurableServiceClient, token: str) -> None:
         """Go on in the next invocation, for which ``run`` is called again. What was enqueued meanwhile leaves first."""
-        self._client = client
+        self.client = client
         self._token = token
 
     def drained(self) -> asyncio.Future[None] | None:
@@ -175,12 +175,12 @@ class Flusher:
         self._calls += 1
         client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
         return await _while_busy(
-            lambda: self._client.checkpoint(self._execution_arn, self._token, updates, client_token)
+            lambda: self.client.checkpoint(self._execution_arn, self._token, updates, client_token)
         )
 
     async def _load(self, marker: str | None, take: Callable[[list[Operation]], None]) -> None:
         while marker:
-            page = await _while_busy(partial(self._client.get_state, self._execution_arn, self._token, marker))
+            page = await _while_busy(partial(self.client.get_state, self._execution_arn, self._token, marker))
             take(page["Operations"])
             marker = page.get("NextMarker")
 

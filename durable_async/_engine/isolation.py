@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -47,7 +47,8 @@ def isolated(body: Callable[[], Awaitable[T]], context: Context | None = None) -
     if context is None:
         context = copy_context()
     work = context.run(body)
-    return driven(work if isinstance(work, types.CoroutineType) else _awaited(work), context)
+    coro = cast("Coroutine[Any, Any, T]", work) if isinstance(work, types.CoroutineType) else _awaited(work)
+    return driven(coro, context)
 
 
 async def _awaited(work: Awaitable[T]) -> T:

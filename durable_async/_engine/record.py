@@ -10,11 +10,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
+from durable_async._wire import cancellation
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import TERMINAL, Operation, OperationType
+from durable_async._wire.patches import is_marker
+
+
+class Cancellation:
+    """A request to end, which the workflow is told once.
+
+    :ivar at: the id of the operation at whose call it was told in an earlier invocation; None: not yet
+    :ivar told: it was told in this one
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        reason, at = cancellation.read((operation.get("StepDetails") or {}).get("Result"))
+        self.reason: str | None = reason
+        self.at: str | None = at
+        self.told: bool = False
 
 
 class Record:
+    cancellation: Cancellation | None = None
     observer: Callable[[Sequence[Operation]], None] | None = None
     """Called with what the service told, when it has been taken in."""
 
@@ -31,6 +50,15 @@ class Record:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
                 self._unvisited.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
+        if self.cancellation is None and CANCELLATION in self._operations:
+            self._note_cancellation()
+
+    def _note_cancellation(self) -> None:
+        self.cancellation = Cancellation(self._operations[CANCELLATION])
+        waiting, self._changes = self._changes, {}
+        for change in chain.from_iterable(waiting.values()):  # all look again, and the first one is told
+            if not change.done():
+                change.set_result(None)
 
     def loaded(self) -> None:
         """Nothing more comes: an operation that is not here is new."""
@@ -54,6 +82,8 @@ class Record:
                 for change in self._changes.pop(operation_id):
                     if not change.done():
                         change.set_result(None)
+        if self.cancellation is None and CANCELLATION in self._operations:
+            self._note_cancellation()
         if self.observer is not None:
             self.observer(operations)
 
@@ -93,7 +123,13 @@ class Record:
 
     def is_replaying(self, parent_id: str | None) -> bool:
         """Whether the context has recorded ends that this invocation has not come by yet."""
-        return self._whole is not None or bool(self._unvisited.get(parent_id))
+        return self._whole is not None or any(True for _ in self.unvisited(parent_id))
+
+    def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
+        """Return the operations of a context that had ended on record and that this invocation has not come by yet.
+        Markers of patches are left out: the code may have stopped asking for them."""
+        ended = (self._operations[operation_id] for operation_id in self._unvisited.get(parent_id, ()))
+        return (operation for operation in ended if not (is_marker(operation) or operation["Id"] == CANCELLATION))
 
     def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
         """Return a future that is done when the operation is another than ``seen``, which may be so already.

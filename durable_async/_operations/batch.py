@@ -37,7 +37,8 @@ from durable_async._wire.text import utf8_size
 from durable_async.batch_config import BatchConfig, BatchProgress
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
 from durable_async.errors import ChildContextError, SerializationError
-from durable_async.serializers import NO_TYPE, SerializerContext, return_type
+from durable_async.serializers import NO_TYPE, SerializerContext
+from durable_async.serializers._json.annotations import return_type
 
 T = TypeVar("T")
 ContextT = TypeVar("ContextT")

@@ -38,7 +38,8 @@ async def run_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Any:
     """:raises ChildContextError: the function raised; built from the record, on the first run too"""
-    return (await end_of_child(call, body, config, described)).value
+    end = end_of_virtual_child if config.virtual else end_of_child
+    return (await end(call, body, config, described)).value
 
 
 async def end_of_child(

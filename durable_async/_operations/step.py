@@ -31,7 +31,8 @@ from durable_async.errors import (
     StepInterruptedError,
     StepTimeoutError,
 )
-from durable_async.serializers import SerializerContext, returns_awaitable
+from durable_async.serializers import SerializerContext
+from durable_async.serializers._json.annotations import returns_awaitable
 from durable_async.step_context import StepContext
 
 _NO_LOOP = re.compile(

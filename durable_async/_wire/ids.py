@@ -1,8 +1,9 @@
 """Operation ids: hashes of positions, the same in every run of the same program.
 
 Positions in a context are ``1``, ``2``, ... in the order of the calls, as in the official Python SDK, so that both
-give the same ids to the same program. Two kinds of position are ours alone: the branch of an asyncio task
-(``task-3``, the third task that its creator started) and an operation named by a key (``key-order-17``).
+give the same ids to the same program. Three kinds of position are ours alone: the branch of an asyncio task
+(``task-3``, the third task that its creator started), an operation named by a key (``key-order-17``) and the marker of
+a patch (``patch-audit-2026``).
 """
 
 from __future__ import annotations
@@ -28,3 +29,8 @@ def task_branch(prefix: str, number: int) -> str:
 def keyed_operation_id(prefix: str, key: str) -> str:
     """The id of the operation called ``key`` in the branch ``prefix``, wherever in the program it stands."""
     return operation_id(prefix, f"key-{key}")
+
+
+def patch_operation_id(prefix: str, patch: str) -> str:
+    """Return the id of the marker that ``patch`` has in the branch ``prefix``."""
+    return operation_id(prefix, f"patch-{patch}")

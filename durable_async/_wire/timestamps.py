@@ -1,4 +1,4 @@
-"""Reading the wire's timestamps."""
+"""Reads timestamps of the wire."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def seconds(timestamp: float | datetime) -> float:
-    """Epoch seconds of a timestamp in any of the forms it comes in.
+    """Return a timestamp in epoch seconds, whatever its format.
 
     An envelope has epoch milliseconds, an API response epoch seconds, and botocore's own parser makes ``datetime`` of
     the latter. A number above 1e11 is milliseconds: as seconds it would be the year 5138.

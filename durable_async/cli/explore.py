@@ -14,7 +14,8 @@ from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.text import one_line
 from durable_async.cli.workflow import Handler, load
-from durable_async.serializers import SerializerContext, parameter_type
+from durable_async.serializers import SerializerContext
+from durable_async.serializers._json.annotations import parameter_type
 from durable_async.serializers._json.serializer import FOREIGN_JSON
 
 

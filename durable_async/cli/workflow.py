@@ -29,6 +29,21 @@ class Workflow:
     handlers: Mapping[str, Handler]
 
 
+def load_all(reference: str) -> Mapping[str, Handler]:
+    """Return the handlers that ``reference`` names, by their names.
+
+    :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone for all of its handlers
+    :raises click.UsageError: there are none, or the module cannot be imported
+    """
+    if ":" in reference:
+        chosen = load(reference)
+        return {chosen.name: chosen.handlers[chosen.name]}
+    handlers = {_name(value): value for value in vars(_module(reference)).values() if _is_handler(value)}
+    if not handlers:
+        raise click.UsageError(f"{reference} has no durable handler")
+    return handlers
+
+
 def load(reference: str) -> Workflow:
     """
     :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone if it has but one; instead of a module, a file ``x.py``
@@ -44,7 +59,7 @@ def load(reference: str) -> Workflow:
     except AttributeError:
         raise click.UsageError(f"{place} has no {attribute}; its handlers: {_listed(handlers)}") from None
     if not _is_handler(chosen):
-        raise click.UsageError(f"{reference} is no durable handler: make it one with @durable_execution")
+        raise click.UsageError(f"{reference} is not a durable handler: make it one with @durable_execution")
     handlers[_name(chosen)] = chosen
     return Workflow(_name(chosen), handlers)
 

@@ -14,8 +14,9 @@ from durable_async._lazy import names_from
 if TYPE_CHECKING:
     from durable_async.testing.cloud import CloudRunner
     from durable_async.testing.execution import (
-        ExecutionView,
+        CallbackToCome,
         FinishedExecution,
+        RecordedExecution,
         StuckError,
         TestCallback,
         TestExecution,
@@ -24,46 +25,50 @@ if TYPE_CHECKING:
     from durable_async.testing.ledger import Effect, Ledger
     from durable_async.testing.operations import OperationView
     from durable_async.testing.outcomes import Outcomes
-    from durable_async.testing.report import Exploration, Fault, Finding
+    from durable_async.testing.report import Exploration, Fault, Problem
     from durable_async.testing.running import run
     from durable_async.testing.service import TestService
-    from durable_async.testing.virtual_time import VirtualTime
+    from durable_async.testing.virtual_time import TimedService, VirtualTime
 
 __all__ = [
+    "CallbackToCome",
     "CloudRunner",
     "Effect",
-    "ExecutionView",
     "Exploration",
     "Fault",
-    "Finding",
     "FinishedExecution",
     "Ledger",
     "OperationView",
     "Outcomes",
+    "Problem",
+    "RecordedExecution",
     "StuckError",
     "TestCallback",
     "TestExecution",
     "TestService",
+    "TimedService",
     "VirtualTime",
     "explore",
     "run",
 ]
 
 _LATER = {
+    "CallbackToCome": "execution",
     "CloudRunner": "cloud",
     "Effect": "ledger",
-    "ExecutionView": "execution",
     "Exploration": "report",
     "Fault": "report",
-    "Finding": "report",
     "FinishedExecution": "execution",
     "Ledger": "ledger",
     "OperationView": "operations",
     "Outcomes": "outcomes",
+    "Problem": "report",
+    "RecordedExecution": "execution",
     "StuckError": "execution",
     "TestCallback": "execution",
     "TestExecution": "execution",
     "TestService": "service",
+    "TimedService": "virtual_time",
     "VirtualTime": "virtual_time",
     "explore": "exploring",
     "run": "running",

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import attrs
 
+from durable_async._wire.operations import ErrorObject
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
@@ -18,16 +19,18 @@ from durable_async.errors import (
     ExecutionTimedOutError,
 )
 from durable_async.handler import DurableHandler
+from durable_async.service import ExecutionStatus
+from durable_async.service.model.exported import read_history
 from durable_async.testing.execution import FinishedExecution, StuckError
-from durable_async.testing.operations import Journal, OperationView, details_of, payload_of
+from durable_async.testing.operations import Journal, OperationView
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
 
 _ERRORS: Mapping[str, type[ExecutionError]] = {
-    "FAILED": ExecutionFailedError,
-    "TIMED_OUT": ExecutionTimedOutError,
-    "STOPPED": ExecutionStoppedError,
+    ExecutionStatus.FAILED: ExecutionFailedError,
+    ExecutionStatus.TIMED_OUT: ExecutionTimedOutError,
+    ExecutionStatus.STOPPED: ExecutionStoppedError,
 }
 
 
@@ -92,7 +95,7 @@ class CloudRunner(Generic[EventT, ResultT]):
             if not page.get("NextMarker"):
                 break
             more = {"Marker": page["NextMarker"]}
-        journal.read([event for event in events if event["EventId"] > journal.last_id()])
+        journal.read([event for event in read_history(events).events if event.id > journal.last_id()])
 
     async def _answer(
         self, journal: Journal, callback: OperationView, callbacks: Mapping[str, object], answered: set[str]
@@ -110,19 +113,16 @@ class CloudRunner(Generic[EventT, ResultT]):
             await self.client.send_durable_execution_callback_success(CallbackId=callback.callback_id, Result=result)
 
     async def _finished(self, arn: str, journal: Journal) -> FinishedExecution[ResultT]:
-        details = details_of(
-            next(each for each in reversed(journal.events) if each["EventType"].startswith("Execution"))
-        )
-        if journal.status == "SUCCEEDED":
-            result = await self.handler.decode_result(arn, payload_of(details, "Result") or "null")
+        details = next(each.details for each in reversed(journal.events) if each.type.is_end_of_execution())
+        if journal.status is ExecutionStatus.SUCCEEDED:
+            result = await self.handler.decode_result(arn, details.get("Result") or "null")
             return FinishedExecution(arn, journal, [result], None)
-        recorded: Mapping[str, Any] | None = payload_of(details, "Error")
-        told: Mapping[str, Any] = recorded if recorded is not None else dict[str, Any]()
+        recorded: ErrorObject = details.get("Error") or ErrorObject()
         error = _ERRORS[journal.status](
-            told.get("ErrorMessage") or f"the execution is {journal.status}",
+            recorded.get("ErrorMessage") or f"the execution is {journal.status}",
             arn,
-            told.get("ErrorType"),
-            told.get("ErrorData"),
-            tuple(told.get("StackTrace") or ()),
+            recorded.get("ErrorType"),
+            recorded.get("ErrorData"),
+            tuple(recorded.get("StackTrace") or ()),
         )
         return FinishedExecution(arn, journal, [], error)

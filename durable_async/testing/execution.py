@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -10,7 +10,8 @@ from durable_async._wire.operations import ErrorObject
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.errors import ExecutionError
 from durable_async.handler import DurableHandler
-from durable_async.testing.operations import Journal, OperationView, as_text, details_of, payload_of, time_of
+from durable_async.service import EventType, ExecutionStatus, HistoryEvent
+from durable_async.testing.operations import Journal, OperationView, as_text
 
 T = TypeVar("T")
 ResultT = TypeVar("ResultT")
@@ -21,7 +22,7 @@ class StuckError(AssertionError):
     """What the test waits for cannot come: nothing runs, and what is due next needs a word of the test first."""
 
 
-class ExecutionView:
+class RecordedExecution:
     """What happened in an execution so far.
 
     :ivar arn: of the execution
@@ -35,7 +36,7 @@ class ExecutionView:
         self.journal = journal
 
     @property
-    def status(self) -> str:
+    def status(self) -> ExecutionStatus:
         """RUNNING, PAUSED, SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
         return self.journal.status
 
@@ -54,8 +55,8 @@ class ExecutionView:
         return [*self.journal.by_id.values()]
 
     @property
-    def events(self) -> Sequence[Mapping[str, Any]]:
-        """The history, in the shape of ``GetDurableExecutionHistory``."""
+    def events(self) -> Sequence[HistoryEvent]:
+        """The history."""
         return self.journal.events
 
     @property
@@ -108,7 +109,7 @@ class Driver(Protocol):
         ...
 
 
-class TestExecution(ExecutionView, Generic[ResultT]):
+class TestExecution(RecordedExecution, Generic[ResultT]):
     """An execution of a :class:`~durable_async.testing.TestService`.
 
     What it tells is what was known when the last awaited method returned; :meth:`settle` brings it up to date.
@@ -168,8 +169,8 @@ class TestExecution(ExecutionView, Generic[ResultT]):
         """Run until nothing more can happen unless time passes or a callback is answered."""
         await self._driver.drive(lambda: True, "")
 
-    async def until(self, reached: Callable[[Sequence[Mapping[str, Any]]], bool]) -> None:
-        """Run, and let time pass, until ``reached(history)`` is true: the events in the shape of the Lambda API.
+    async def until(self, reached: Callable[[Sequence[HistoryEvent]], bool]) -> None:
+        """Run, and let time pass, until ``reached(events)`` is true.
 
         It is asked each time that nothing more can happen unless time passes.
 
@@ -204,13 +205,11 @@ class TestExecution(ExecutionView, Generic[ResultT]):
     async def refresh(self) -> None:
         """Read what is new in the history."""
         api = self._driver.embedded.api
-        if self.is_closed:
-            return
         marker: str | None = str(self.journal.last_id() + 1)
         while marker is not None:
             page = await api.get_history(self.arn, marker=marker, max_items=1000)
-            self.journal.read(page["Events"])
-            marker = page.get("NextMarker")
+            self.journal.read(page.items)
+            marker = page.next_marker
 
     def open_callbacks(self) -> list[OperationView]:
         """Return the callbacks that wait for an answer."""
@@ -248,9 +247,9 @@ class TestExecution(ExecutionView, Generic[ResultT]):
         return await self._driver.drive(reached_in_time, what)
 
     def _check_not_paused(self) -> None:
-        if self.status == "PAUSED":
-            why = next(e for e in reversed(self.events) if e["EventType"] == "ExecutionPaused")
-            reason = payload_of(details_of(why), "Reason")
+        if self.status is ExecutionStatus.PAUSED:
+            why = next(each for each in reversed(self.events) if each.type is EventType.EXECUTION_PAUSED)
+            reason = why.details.get("Reason")
             raise StuckError(
                 f"the execution is paused{f' ({reason})' if reason else ''}: call execution.handle.resume() to go on"
             )
@@ -326,7 +325,7 @@ class CallbackToCome:
         await (await self).time_out()
 
 
-class FinishedExecution(ExecutionView, Generic[ResultT_co]):
+class FinishedExecution(RecordedExecution, Generic[ResultT_co]):
     """An execution that has ended.
 
     :ivar error: None if it succeeded
@@ -341,7 +340,7 @@ class FinishedExecution(ExecutionView, Generic[ResultT_co]):
     def took(self) -> timedelta:
         """How long it took by the execution's clock, in whole milliseconds."""
         events = self.journal.events
-        return timedelta(milliseconds=round((time_of(events[-1]) - time_of(events[0])) / timedelta(milliseconds=1)))
+        return timedelta(milliseconds=round((events[-1].time - events[0].time) / timedelta(milliseconds=1)))
 
     @property
     def result(self) -> ResultT_co:

@@ -26,7 +26,7 @@ import attrs
 
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import ObservedCall
-from durable_async._wire.operations import TERMINAL, OperationStatus
+from durable_async._wire.operations import TERMINAL, ErrorObject, OperationStatus
 from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay import replay
@@ -34,8 +34,8 @@ from durable_async.testing.execution import FinishedExecution
 from durable_async.testing.faults import When
 from durable_async.testing.hash_seeds import importable, replay_with_seed
 from durable_async.testing.ledger import Effect, Ledger
-from durable_async.testing.operations import details_of, payload_of
-from durable_async.testing.report import Exploration, Fault, Finding
+from durable_async.testing.operations import exported
+from durable_async.testing.report import Exploration, Fault, Problem
 from durable_async.testing.running import answer_callbacks, finished
 from durable_async.testing.service import TestService, Watch
 from durable_async.testing.virtual_time import VirtualTime
@@ -80,7 +80,7 @@ async def explore(
     rng = random.Random(seed)  # noqa: S311 - to be the same in each run
     first = await explorer.explore(max_runs, rng)
     await explorer.replay(first, hash_seeds, rng)
-    return Exploration(explorer.findings, explorer.runs, explorer.checkpoints, explorer.skipped)
+    return Exploration(explorer.problems, explorer.runs, explorer.checkpoints, explorer.skipped)
 
 
 def _delay(rng: random.Random, service: TestService[Any, Any]) -> None:
@@ -99,12 +99,9 @@ class _Run:
 
     def outcome(self) -> tuple[object, ...]:
         """What must be the same in each run."""
-        ends = [event for event in self.execution.events if event["EventType"].startswith("Execution")]
-        details = details_of(ends[-1])
-        error: Mapping[str, Any] | None = payload_of(details, "Error")
-        error = {} if error is None else error
-        result = payload_of(details, "Result")
-        return (self.execution.status, result, error.get("ErrorType"), error.get("ErrorMessage"))
+        details = next(each.details for each in reversed(self.execution.events) if each.type.is_end_of_execution())
+        error: ErrorObject = details.get("Error") or ErrorObject()
+        return (self.execution.status, details.get("Result"), error.get("ErrorType"), error.get("ErrorMessage"))
 
     def describe(self) -> str:
         status, result, kind, message = self.outcome()
@@ -136,7 +133,7 @@ class _Explorer:
     ledger: Ledger
     prepare: Prepare | None
     options: Mapping[str, Any]
-    findings: list[Finding] = attrs.field(factory=list[Finding])
+    problems: list[Problem] = attrs.field(factory=list[Problem])
     runs: int = 0
     checkpoints: int = 0
     skipped: list[str] = attrs.field(factory=list[str])
@@ -173,9 +170,8 @@ class _Explorer:
     async def replay(self, first: _Run, hash_seeds: Sequence[int], rng: random.Random) -> None:
         """Replay the finished record here, and beginnings of it in other processes."""
         arn, events = first.execution.arn, [*first.execution.events]
-        history = {"DurableExecutionArn": arn, "Events": events}
         with _warnings(), VirtualTime():
-            report = await replay(self.handler, history)
+            report = await replay(self.handler, events, execution_arn=arn)
         if not report.passed:
             label = "a replay of the finished record"
             self._found(Fault.NON_DETERMINISM, str(report), label, once=Fault.NON_DETERMINISM)
@@ -185,7 +181,7 @@ class _Explorer:
             return
         lengths = range(1, len(events) + 1)
         chosen = sorted({*rng.sample(lengths, min(_PREFIXES, len(lengths))), len(events)})
-        histories = [{"DurableExecutionArn": arn, "Events": events[:length]} for length in chosen]
+        histories = [exported(arn, events[:length]) for length in chosen]
         problems = await asyncio.gather(*(replay_with_seed(where, histories, seed) for seed in hash_seeds))
         for seed, problem in zip(hash_seeds, problems, strict=True):
             if problem is not None:
@@ -254,11 +250,11 @@ class _Explorer:
     def _found(
         self, fault: Fault, message: str, run: str, first: str = "", other: str = "", *, once: str | None = None
     ) -> None:
-        """Add a finding, unless there is one with the same ``once`` (None: the same message)."""
+        """Add a problem, unless there is one with the same ``once`` (None: the same message)."""
         key = (fault, message if once is None else once)
         if key not in self._seen:
             self._seen.add(key)
-            self.findings.append(Finding(fault, message, run, first, other))
+            self.problems.append(Problem(fault, message, run, first, other))
 
     def ran_again(self, call: ObservedCall, label: str) -> None:
         self._found(Fault.RAN_AGAIN, f"the body of {call.name!r} ran although its end is recorded", label)

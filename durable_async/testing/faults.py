@@ -10,7 +10,6 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
 from random import Random
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +17,7 @@ import attrs
 
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import ObservedCall
-from durable_async._wire.envelope import Output
+from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import CheckpointResult, ExecutionState, Operation, OperationUpdate
 from durable_async.errors import ServiceCallError
 from durable_async.handler import DurableHandler
@@ -159,10 +158,10 @@ def _positive(number: int) -> int:
 class Witness:
     """Is told what happens in the invocations of a handler. These methods do nothing, to be overridden."""
 
-    def invoked(self, event: Any) -> None:
-        """An invocation begins, with this envelope."""
+    def invoked(self, envelope: Envelope) -> None:
+        """An invocation begins."""
 
-    def left(self, event: Any, answer: Output | None) -> None:
+    def left(self, envelope: Envelope, answer: Output | None) -> None:
         """An invocation has ended; ``answer`` is None if it crashed or raised."""
 
     def ended(self, invocation: Invocation, error: BaseException | None) -> None:
@@ -252,10 +251,7 @@ class _Client:
         return await self._client.get_state(execution_arn, token, marker)
 
 
-_running: ContextVar[_Client] = ContextVar("durable_async_testing_client")
-
-
-def _of_lives(answers: Sequence[Output | BaseException]) -> Output:
+def _of_deliveries(answers: Sequence[Output | BaseException]) -> Output:
     """Return the answer of an invocation that was delivered once or twice. Of two, one lost its token to the other: it
     answers PENDING, which means nothing."""
     given = [answer for answer in answers if not isinstance(answer, BaseException)]
@@ -286,32 +282,23 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
         tested._faults, tested._find_witness = faults, witness  # noqa: SLF001 - of our own kind
         return tested
 
-    async def run(
-        self, event: Any, *, client: DurableServiceClient | None = None, lambda_context: Any = None, **options: Any
-    ) -> Output:
-        assert client is not None
-        lives = [Life()] + [Life()] * self._faults.takes_invocation()
-        self._witness.invoked(event)
+    async def answer(self, invocation: Invocation, envelope: Envelope) -> Output:
+        deliveries = [invocation]
+        if self._faults.takes_invocation():
+            client = invocation.flusher.client
+            deliveries.append(self.invocation(envelope, client, invocation.lambda_context))
+        self._witness.invoked(envelope)
         told: Output | None = None
         try:
-            answers = await asyncio.gather(
-                *(self._live(life, event, client, lambda_context, options) for life in lives), return_exceptions=True
-            )
-            told = answer = _of_lives(answers)
+            answers = await asyncio.gather(*(self._live(each, envelope) for each in deliveries), return_exceptions=True)
+            told = answer = _of_deliveries(answers)
         finally:
-            self._witness.left(event, told)
+            self._witness.left(envelope, told)
         return answer
 
-    async def _live(
-        self, life: Life, event: Any, client: DurableServiceClient, lambda_context: Any, options: dict[str, Any]
-    ) -> Output:
-        faulty = _Client(client, life, self._faults, self._witness)
-        _running.set(faulty)  # of this task, which ends with this
-        return await life.outlived(super().run(event, client=faulty, lambda_context=lambda_context, **options))
-
-    def _invocation(self, *args: Any, **options: Any) -> Invocation:
-        invocation = super()._invocation(*args, **options)
-        client = _running.get()
+    async def _live(self, invocation: Invocation, envelope: Envelope) -> Output:
+        life = Life()
+        client = _Client(invocation.flusher.client, life, self._faults, self._witness)
 
         async def substitute(
             call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /
@@ -320,12 +307,12 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
             client.attempts[call.id] = attempt
             await self._faults.delay()
             if self._faults.takes_crash(call.name, attempt, "before"):
-                await client.life.die()
+                await life.die()
             replaced = self._faults.replaced.get(call.name or "")
             return await (run() if replaced is None else replaced.next(body))
 
-        invocation.substitute = substitute
-        return invocation
+        invocation.flusher.client, invocation.substitute = client, substitute
+        return await life.outlived(super().answer(invocation, envelope))
 
     async def _answer(self, payload: str | None, invocation: Invocation) -> str:
         error: BaseException | None = None

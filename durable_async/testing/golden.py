@@ -12,8 +12,9 @@ import attrs
 
 from durable_async.handler import DurableHandler
 from durable_async.replay import replay
+from durable_async.service.model.exported import read_history
 from durable_async.testing.execution import TestExecution
-from durable_async.testing.operations import as_text
+from durable_async.testing.operations import as_text, exported
 
 
 @attrs.define
@@ -40,14 +41,13 @@ class GoldenHistory:
         path = self.directory / f"{name or self._default_name()}.json"
         if self.records:
             path.parent.mkdir(parents=True, exist_ok=True)
-            kept = {"DurableExecutionArn": execution.arn, "Events": [*execution.events]}
-            path.write_text(json.dumps(kept, indent=1) + "\n")
+            path.write_text(json.dumps(exported(execution.arn, execution.events), indent=1) + "\n")
             return
         if not path.exists():
             raise AssertionError(f"there is no history {path} yet: run pytest once with --record-histories to write it")
         recorded = json.loads(path.read_text())
         await check(execution.handler, recorded, source=str(path))
-        before, now = as_text(recorded["Events"]), execution.history
+        before, now = as_text(read_history(recorded).events), execution.history
         if before != now:
             lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=2)
             raise AssertionError(

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
 
-from durable_async._wire.operations import ErrorObject
-
-_TERMINAL = {"Succeeded": "SUCCEEDED", "Failed": "FAILED", "TimedOut": "TIMED_OUT", "Stopped": "STOPPED"}
-_WAIT_FOR_CALLBACK = "WaitForCallback"
-_TYPE = re.compile("^(Execution|Context|Step|Wait|Callback|ChainedInvoke)(.+)$")
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async.service.machine import ExecutionStatus
+from durable_async.service.machine.derive import OPERATIONS, STATUSES
+from durable_async.service.machine.operation import cleared_id
+from durable_async.service.model.history import EventType, HistoryEvent
 
 
 @attrs.define
 class OperationView:
     """One operation, as far as the history tells.
 
-    :ivar type: ``"STEP"``, ``"CONTEXT"``, ``"WAIT"``, ``"CALLBACK"`` or ``"CHAINEDINVOKE"``
+    :ivar type: ``"STEP"``, ``"CONTEXT"``, ``"WAIT"``, ``"CALLBACK"`` or ``"CHAINED_INVOKE"``
     :ivar path: the names of the contexts around it and its own, joined by ``/``; the subtype stands for a missing name
     :ivar status: ``"STARTED"``, ``"PENDING"`` (between two attempts), ``"SUCCEEDED"``, ``"FAILED"``, ``"TIMED_OUT"``,
-        ``"STOPPED"`` or ``"CANCELLED"``
+        ``"STOPPED"``, ``"CANCELLED"`` or ``"CLEARED"`` (by a redrive)
     :ivar attempts: how many attempts of a step began; 1 for anything else
     :ivar attempt_errors: the error of each attempt that failed, in order
     :ivar ended: None while it is open
@@ -90,35 +89,35 @@ class OperationView:
 class Journal:
     """The operations of one execution, kept up to date with :meth:`read`.
 
-    :ivar events: the history, in the shape of ``GetDurableExecutionHistory``
+    :ivar events: the history
     :ivar invocations: how many invocations ended
     :ivar status: of the execution
     """
 
-    events: list[Mapping[str, Any]] = attrs.field(factory=list[Mapping[str, Any]])
+    events: list[HistoryEvent] = attrs.field(factory=list[HistoryEvent])
     by_id: dict[str, OperationView] = attrs.field(factory=dict[str, OperationView])
     invocations: int = 0
-    status: str = "RUNNING"
+    status: ExecutionStatus = ExecutionStatus.RUNNING
 
-    def read(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def read(self, events: Sequence[HistoryEvent]) -> None:
         """Add the events that follow those that were read."""
         for event in events:
             self.events.append(event)
-            self._take(event, details_of(event))
+            self._take(event)
 
     def last_id(self) -> int:
-        return int(self.events[-1]["EventId"]) if self.events else 0
+        return self.events[-1].id if self.events else 0
 
     @property
     def is_closed(self) -> bool:
-        return self.status not in ("RUNNING", "PAUSED")
+        return self.status not in (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
 
     def callback_names(self, callback: OperationView) -> set[str]:
         """Return what a callback is found by: its name, path and id, and those of the ``wait_for_callback`` that it is
         the callback of."""
         names = {callback.name, callback.path, callback.id}
         around = self.by_id.get(callback.parent_id or "")
-        if around is not None and around.subtype == _WAIT_FOR_CALLBACK:
+        if around is not None and around.subtype == SubType.WAIT_FOR_CALLBACK:
             names |= {around.name, around.path}
         return {name for name in names if name is not None}
 
@@ -126,7 +125,7 @@ class Journal:
         """Return the callbacks that wait for an answer; none if the execution has ended."""
         if self.is_closed:
             return []
-        return [each for each in self.by_id.values() if each.type == "CALLBACK" and each.is_open]
+        return [each for each in self.by_id.values() if each.type == OperationType.CALLBACK and each.is_open]
 
     def find(self, wanted: str, kind: str | None = None) -> OperationView | None:
         """Return the operation with this id, path or name; None if there is none.
@@ -148,116 +147,115 @@ class Journal:
         """Return the paths of all operations, for a message."""
         return ", ".join(repr(each.path) for each in self.by_id.values()) or "none"
 
-    def _take(self, event: Mapping[str, Any], details: Mapping[str, Any]) -> None:
-        if event["EventType"] == "InvocationCompleted":
+    def _take(self, event: HistoryEvent) -> None:
+        if event.type is EventType.INVOCATION_COMPLETED:
             self.invocations += 1
-            return
-        matched = _TYPE.match(event["EventType"])
-        if matched is None:
-            return
-        kind, what = matched.groups()
-        if kind == "Execution":
-            self.status = {"Paused": "PAUSED", "Resumed": "RUNNING"}.get(what) or _TERMINAL.get(what, self.status)
-            return
-        operation = self.by_id.get(event["Id"])
-        if operation is None:
-            operation = self.by_id[event["Id"]] = self._new(event, kind.upper())
-        elif what == "Started":
-            operation.attempts += 1
-            operation.status = "STARTED"
-        _apply(operation, what, event, details)
+        elif event.type is EventType.EXECUTION_REDRIVEN:
+            self._redrive(event)
+        elif event.type in STATUSES:
+            self.status = STATUSES[event.type]
+        elif event.type in OPERATIONS:
+            kind, status = OPERATIONS[event.type]
+            operation = self.by_id.get(event.operation_id or "")
+            if operation is None:
+                operation = self.by_id[event.operation_id or ""] = self._new(event, kind)
+            elif status is OperationStatus.STARTED:
+                operation.attempts += 1
+                operation.status = str(status)
+            _apply(operation, status, event)
 
-    def _new(self, event: Mapping[str, Any], kind: str) -> OperationView:
-        name, subtype, parent = event.get("Name"), event.get("SubType"), event.get("ParentId")
-        above = self.by_id.get(parent or "")
-        own = str(name or subtype or kind)
+    def _redrive(self, event: HistoryEvent) -> None:
+        self.status = ExecutionStatus.RUNNING
+        for operation_id in event.details.get("Reopened") or ():
+            context = self.by_id[operation_id]
+            context.status, context.ended, context.result_text, context.error = "STARTED", None, None, None
+        for operation_id in event.details.get("Cleared") or ():
+            operation = self.by_id[operation_id]
+            operation.id, operation.status = cleared_id(operation_id, event.id), str(OperationStatus.CLEARED)
+            operation.ended = operation.ended or event.time
+        self.by_id = {each.id: each for each in self.by_id.values()}
+
+    def _new(self, event: HistoryEvent, kind: OperationType) -> OperationView:
+        above = self.by_id.get(event.parent_id or "")
+        own = str(event.name or event.sub_type or kind)
         return OperationView(
-            id=event["Id"],
-            type=kind,
-            subtype=subtype,
-            name=name,
+            id=event.operation_id or "",
+            type=str(kind),
+            subtype=event.sub_type,
+            name=event.name,
             path=own if above is None else f"{above.path}/{own}",
-            parent_id=parent,
-            started=time_of(event),
+            parent_id=event.parent_id,
+            started=event.time,
         )
 
 
-def _apply(operation: OperationView, what: str, event: Mapping[str, Any], details: Mapping[str, Any]) -> None:
-    error: ErrorObject | None = payload_of(details, "Error")
-    retry: Mapping[str, Any] | None = details.get("RetryDetails")
-    if what == "Started":
-        operation.input_text = payload_of(details, "Input")
+def _apply(operation: OperationView, status: OperationStatus, event: HistoryEvent) -> None:
+    details = event.details
+    if status is OperationStatus.STARTED:
+        operation.input_text = details.get("Input")
         operation.callback_id = details.get("CallbackId")
         operation.timeout = _seconds(details.get("Timeout"))
         operation.heartbeat_timeout = _seconds(details.get("HeartbeatTimeout"))
         return
-    if operation.type == "STEP" and retry is not None and retry.get("NextAttemptDelaySeconds") is not None:
-        operation.status = "PENDING"
-        if error is not None:
-            operation.attempt_errors.append(error)
-        return
-    operation.status = _TERMINAL.get(what, "CANCELLED")
-    operation.ended = time_of(event)
-    operation.error = error
-    operation.result_text = payload_of(details, "Result")
-    if operation.type == "STEP" and error is not None:
+    error: ErrorObject | None = details.get("Error")
+    if operation.type == OperationType.STEP and error is not None:
         operation.attempt_errors.append(error)
+    if _next_attempt(event) is not None:
+        operation.status = str(OperationStatus.PENDING)
+        return
+    operation.status = str(status)
+    operation.ended = event.time
+    operation.error = error
+    operation.result_text = details.get("Result")
+
+
+def _next_attempt(event: HistoryEvent) -> int | None:
+    """Return after how many seconds a step is attempted again; None: it is not."""
+    retry: Mapping[str, Any] = event.details.get("RetryDetails") or {}
+    return retry.get("NextAttemptDelaySeconds")
 
 
 def _seconds(value: float | None) -> timedelta | None:
     return timedelta(seconds=value) if value else None
 
 
-def details_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the member of an event that is named after its type; empty if there is none."""
-    details: Mapping[str, Any] | None = event.get(f"{event['EventType']}Details")
-    return {} if details is None else details
+def exported(arn: str, events: Sequence[HistoryEvent]) -> dict[str, Any]:
+    """Return a history as ``GetDurableExecutionHistory`` answers it, with the execution's ARN: for a file, or for
+    another process."""
+    from durable_async.service.http.rendering import event_json
+
+    return {"DurableExecutionArn": arn, "Events": [event_json(event) for event in events]}
 
 
-def payload_of(details: Mapping[str, Any], member: str) -> Any:
-    """Return the text or the error in a payload member; None if there is none."""
-    shown: Mapping[str, Any] | None = details.get(member)
-    return None if shown is None else shown.get("Payload")
-
-
-def time_of(event: Mapping[str, Any]) -> datetime:
-    at = event["EventTimestamp"]
-    return at if isinstance(at, datetime) else datetime.fromtimestamp(float(at), UTC)
-
-
-def as_text(events: Sequence[Mapping[str, Any]]) -> str:
+def as_text(events: Sequence[HistoryEvent]) -> str:
     """Return a history as lines that are the same in each run of the same code: for a snapshot.
 
-    Times are counted from the start. Ids, tokens, stack traces and invocations that were repeated are left out.
+    Times are counted from the start. Ids, tokens and stack traces are left out.
     """
-    if not events:
-        return ""
-    began = time_of(events[0])
-    return "\n".join(_line(event, time_of(event) - began) for event in events) + "\n"
+    return "".join(f"{_line(event, event.time - events[0].time)}\n" for event in events)
 
 
-def _line(event: Mapping[str, Any], after: timedelta) -> str:
-    details = details_of(event)
-    told = " ".join([event["EventType"], *_names(event), *_payloads(details)])
-    return f"{_duration(after):>12}  {told}"
+def _line(event: HistoryEvent, after: timedelta) -> str:
+    shown = " ".join([event.type, *_name(event), *_payloads(event)])
+    return f"{_duration(after):>12}  {shown}"
 
 
-def _names(event: Mapping[str, Any]) -> Iterator[str]:
-    if event.get("Name") and not event["EventType"].startswith("Execution"):
-        yield str(event["Name"])
+def _name(event: HistoryEvent) -> Iterator[str]:
+    if event.name and not event.type.startswith("Execution"):
+        yield event.name
 
 
-def _payloads(details: Mapping[str, Any]) -> Iterator[str]:
+def _payloads(event: HistoryEvent) -> Iterator[str]:
     for member in ("Input", "Result"):
-        text = payload_of(details, member)
+        text = event.details.get(member)
         if text is not None:
             yield f"{member.lower()}={text}"
-    error: Mapping[str, Any] | None = payload_of(details, "Error")
+    error: ErrorObject | None = event.details.get("Error")
     if error is not None:
         yield f"error={error.get('ErrorType', 'Error')}: {error.get('ErrorMessage', '')}"
-    retry: Mapping[str, Any] | None = details.get("RetryDetails")
-    if retry is not None and retry.get("NextAttemptDelaySeconds") is not None:
-        yield f"again in {retry['NextAttemptDelaySeconds']} s"
+    delay = _next_attempt(event)
+    if delay is not None:
+        yield f"again in {delay} s"
 
 
 def _duration(after: timedelta) -> str:

@@ -14,7 +14,7 @@ _SHOWN = 8  # lines from there on
 
 
 class Fault(StrEnum):
-    """What kind of finding it is."""
+    """What kind of problem it is."""
 
     OUTCOME_CHANGED = "the outcome changed"
     NON_DETERMINISM = "the workflow is not deterministic"
@@ -28,7 +28,7 @@ class Fault(StrEnum):
 
 
 @attrs.frozen
-class Finding:
+class Problem:
     """
     :ivar message: what diverged, and where
     :ivar run: in which run it was seen, for example ``"a crash after checkpoint 3"``
@@ -50,20 +50,20 @@ class Finding:
 @attrs.frozen
 class Exploration:
     """
-    :ivar findings: one for each thing that is wrong
+    :ivar problems: one for each thing that is wrong
     :ivar runs: how many executions were run
     :ivar checkpoints: how many the first run made: each is a boundary
     :ivar skipped: what was not explored, and why
     """
 
-    findings: Sequence[Finding]
+    problems: Sequence[Problem]
     runs: int
     checkpoints: int
     skipped: Sequence[str]
 
     @property
     def passed(self) -> bool:
-        return not self.findings
+        return not self.problems
 
     def check(self) -> None:
         """:raises AssertionError: something was found; its message is the report"""
@@ -72,9 +72,9 @@ class Exploration:
 
     def __str__(self) -> str:
         boundaries = "1 boundary" if self.checkpoints == 1 else f"{self.checkpoints} boundaries"
-        findings = "1 finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
-        lines = [f"{self.runs} runs, {boundaries}, {findings}"]
-        lines += [f"\n{number}. {finding}" for number, finding in enumerate(self.findings, 1)]
+        problems = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = [f"{self.runs} runs, {boundaries}, {problems}"]
+        lines += [f"\n{number}. {problem}" for number, problem in enumerate(self.problems, 1)]
         lines += [f"\nnot explored: {each}" for each in self.skipped]
         return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeGuard, TypeVar
 from uuid import UUID
 
-from durable_async._wire.envelope import Output
+from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import Operation, OperationStatus, OperationType
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.handler import DurableHandler
@@ -38,7 +38,7 @@ class TestService(Generic[EventT, ResultT]):
     callbacks and executions take no real time and come in their order. The clock does not jump over a callback that
     the test has not answered, unless the test says so.
 
-    Executions are kept in memory only.
+    Executions are kept in memory only. One whose code does not fit its record fails, as on AWS.
 
     :param handler: the workflow that :meth:`start` starts
     :param others: handlers and plain functions ``(event, context)`` that it may invoke, by their names
@@ -73,6 +73,7 @@ class TestService(Generic[EventT, ResultT]):
         self._faults = Faults()
         self.watch: Watch = Watch()
         self._seed = seed
+        self._replays = replay_each_invocation
         ids = random.Random(seed)  # noqa: S311 - to be the same in each run
         self._service = DurableService(
             clock=self.time,
@@ -131,7 +132,7 @@ class TestService(Generic[EventT, ResultT]):
             self._tested[function] = tested
             function = tested
             self._names[tested] = name or str(getattr(tested, "__name__", ""))
-        self._service.register(function, name=name)
+        self._service.register(function, name=name, on_mismatch="fail")
 
     # --- executions ---
 
@@ -336,7 +337,12 @@ class TestService(Generic[EventT, ResultT]):
         self._faults.throttle(number, times)
 
     def duplicate_invocation(self, number: int) -> None:
-        """Deliver the ``number``-th invocation, from 1, twice at the same time, as Lambda may do."""
+        """Deliver the ``number``-th invocation, from 1, twice at the same time, as Lambda may do.
+
+        :raises ValueError: executions stay in memory, and such an invocation does not hold the whole record
+        """
+        if not self._replays:
+            raise ValueError("an invocation can be delivered twice only with replay_each_invocation=True")
         self._faults.duplicate_invocation(number)
 
     def delay_calls(self, rng: random.Random) -> None:
@@ -365,14 +371,14 @@ class Watch(Witness):
         self._running = 0
         self._open: dict[str, set[str]] = {}
 
-    def invoked(self, event: Any) -> None:
+    def invoked(self, envelope: Envelope) -> None:
         self._running += 1
-        self.answered(event["DurableExecutionArn"], event["InitialExecutionState"]["Operations"])
+        self.answered(envelope.execution_arn, envelope.operations)
 
-    def left(self, event: Any, answer: Output | None) -> None:
+    def left(self, envelope: Envelope, answer: Output | None) -> None:
         self._running -= 1
         if answer is not None and answer["Status"] != "PENDING":
-            self._open.pop(event["DurableExecutionArn"], None)
+            self._open.pop(envelope.execution_arn, None)
 
     def answered(self, arn: str, operations: Sequence[Operation]) -> None:
         open_ones = self._open.setdefault(arn, set())

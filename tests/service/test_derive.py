@@ -12,9 +12,9 @@ from machine_driver import START_MS, Driver, callback, context, invoke, step, up
 
 from durable_async.errors import HistoryError
 from durable_async.service import machine
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine.derive import derive
 from durable_async.service.model.exported import read_history
-from durable_async.service.model.history import render
 
 
 def driven(*batches, end=True) -> Driver:
@@ -207,7 +207,7 @@ def rich_history():
 
 
 EVENTS = rich_history()
-SHOWN = [render(event, include_data=True) for event in EVENTS]
+SHOWN = [event_json(event, include_data=True) for event in EVENTS]
 
 
 def times(value, how):
@@ -251,7 +251,9 @@ def test_an_export_may_say_whose_it_is():
 
 def test_payloads_that_say_nothing_of_the_state_may_be_missing():
     shown = [
-        render(event, include_data=event.type not in ("ChainedInvokeStarted", "InvocationCompleted", "ExecutionPaused"))
+        event_json(
+            event, include_data=event.type not in ("ChainedInvokeStarted", "InvocationCompleted", "ExecutionPaused")
+        )
         for event in EVENTS
     ]
     derive(read_history(shown).events)
@@ -269,7 +271,7 @@ def changed(event_type, **members):
         pytest.param({"Events": SHOWN, "NextMarker": "99"}, "goes on after", id="not all pages"),
         pytest.param({"Events": SHOWN, "NextToken": "99"}, "goes on after", id="not all pages, by the AWS CLI"),
         pytest.param(
-            [render(event, include_data=False) for event in EVENTS],
+            [event_json(event, include_data=False) for event in EVENTS],
             "event 1, ExecutionStarted 'order-1', is without its data: export the history with IncludeExecutionData",
             id="without data",
         ),

@@ -20,6 +20,7 @@ from machine_driver import FUNCTION, START_MS, Targets, callback, context, invok
 
 from durable_async._wire.operations import TERMINAL, OperationType
 from durable_async.service import machine
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine import (
     ChainedOutcome,
     Checkpoint,
@@ -35,7 +36,7 @@ from durable_async.service.machine.derive import derive
 from durable_async.service.machine.operation import make_callback_id
 from durable_async.service.model.errors import ApiError, InvalidParameterValueError
 from durable_async.service.model.exported import read_history
-from durable_async.service.model.history import Event, render
+from durable_async.service.model.history import HistoryEvent
 from tests.property_runs import examples
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ class Executions(RuleBasedStateMachine):
         super().__init__()
         self.now_ms = START_MS
         self.minted = count(1)
-        self.events: list[Event] = []
+        self.events: list[HistoryEvent] = []
         self.begun: list[str] = []  # the request ids of all invocations
         self.told: str | None = None  # the request id of the last invocation whose handler was told
         self.token: str | None = None  # what the handler has
@@ -403,6 +404,29 @@ class Executions(RuleBasedStateMachine):
         self.attempt(machine.stop, error)
         assert not self.execution.open
 
+    @precondition(lambda self: len(self.events) > 10)
+    @rule(reason=st.sampled_from([None, "because"]))
+    def somebody_cancels_it(self, reason):
+        known = self.execution.by_id.get("cancellation")
+        was_open, told = self.execution.open, known is not None and known.ended
+        refused = self.attempt(machine.cancel, reason)
+        assert (refused is None) == (was_open and self.execution.open and not told) or not self.execution.open
+
+    @precondition(lambda self: not self.execution.open and not self.running)
+    @rule(pick=st.integers(0, 100), named=st.booleans())
+    def somebody_redrives_it(self, pick, named):
+        """What is done again may change once more; what is kept stays as it is."""
+        start = one_of(self.execution.operations, pick).id if named else None
+        refused = self.attempt(machine.redrive, start)
+        if refused is not None:
+            return
+        assert self.execution.open
+        details = next(event for event in reversed(self.events) if event.type == "ExecutionRedriven").details
+        for name in ("e1", "the execution", *details["Cleared"], *details["Reopened"]):
+            self.ended.pop(name, None)
+        self.closings = 0
+        self.last = None
+
     @something_happened_since("the_service_restarts")
     @rule(killed=st.booleans(), alone=st.booleans())
     def the_service_restarts(self, killed, alone):
@@ -516,7 +540,7 @@ class Executions(RuleBasedStateMachine):
                 self.now_ms = max(self.now_ms, self.execution.next_due_ms())
                 self.do_what_is_due()
         assert not self.execution.open
-        assert list(read_history([render(event, include_data=True) for event in self.events]).events) == self.events
+        assert list(read_history([event_json(event, include_data=True) for event in self.events]).events) == self.events
 
 
 def one_of(choices: Sequence[T], pick: int) -> T:

@@ -43,7 +43,7 @@ class Bystanders:
         return len(events) == 3 and events[1]["CallbackStartedDetails"]["CallbackId"]
 
     async def _status_of_the_closed_one(self):
-        return (await self.server.service.get_execution(self.closed))["Status"]
+        return (await self.server.service.get_execution(self.closed)).status
 
     async def read(self):
         """All that can be seen. The token shows itself still good."""

@@ -45,7 +45,7 @@ async def test_it_finds(name):
     seeds = (1, 2) if "another process" in where or "PYTHONHASHSEED" in where else ()
     found = await explore(getattr(faulty, name), {}, ledger=faulty.ledger, hash_seeds=seeds)
     assert not found.passed
-    assert fault in [finding.fault for finding in found.findings], str(found)
+    assert fault in [problem.fault for problem in found.problems], str(found)
     assert where in str(found)
     with pytest.raises(AssertionError):
         found.check()
@@ -68,7 +68,7 @@ async def test_it_finds_nothing_in_the_examples():
 
 async def test_the_report_shows_both_runs_side_by_side():
     found = await explore(faulty.state_shared_with_a_body, {}, hash_seeds=())
-    lines = str(next(each for each in found.findings if each.fault is Fault.OUTCOME_CHANGED)).splitlines()
+    lines = str(next(each for each in found.problems if each.fault is Fault.OUTCOME_CHANGED)).splitlines()
     assert lines[0] == ("The outcome changed: the first run ended as SUCCEEDED with 1, this one as SUCCEEDED with 0")
     assert lines[1] == "  seen in a run with a crash after checkpoint 1 is recorded"
     assert lines[2].split("|")[0].strip() == "first run"

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from durable_async import DurableContext, HistoryError, durable_execution
+from durable_async.service.http import event_json
 from durable_async.testing import TestService
 from durable_async.testing.golden import check
 
@@ -25,7 +26,7 @@ async def test_an_exported_history_is_replayed():
     async with TestService(workflow("work")) as service:
         execution = await service.start({})
         await execution.finish()
-        exported = json.loads(json.dumps({"Events": [*execution.events]}))
+        exported = json.loads(json.dumps({"Events": [event_json(event) for event in execution.events]}))
     await check(workflow("work"), exported)
     with pytest.raises(AssertionError, match=r"(?s)does not replay order-17.json:.*toil"):
         await check(workflow("toil"), exported, source="order-17.json")

@@ -236,7 +236,7 @@ async def test_until_asks_for_the_history_and_until_step_for_an_end():
     async with TestService(fulfil) as service:
         execution = await service.start(1)
         assert (await execution.until_step("charge")).result == "paid 1"
-        await execution.until(lambda events: any(event["EventType"] == "CallbackStarted" for event in events))
+        await execution.until(lambda events: any(event.type == "CallbackStarted" for event in events))
         await execution.until_callback().succeed(Decision(approved=False))
         await execution.finish()
         with pytest.raises(

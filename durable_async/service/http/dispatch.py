@@ -14,7 +14,8 @@ from durable_async.service.http.bodies import Bodies
 from durable_async.service.http.calls import Call, invoke
 from durable_async.service.http.routes import Operation, Route, route
 from durable_async.service.model.errors import ApiError, InvalidParameterValueError, StoreError
-from durable_async.service.runtime.api import EVENT_BYTES, LambdaApi
+from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.inputs import EVENT_BYTES
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
@@ -35,6 +36,8 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.STOP: calls.stop,
     Operation.PAUSE: calls.pause,
     Operation.RESUME: calls.resume,
+    Operation.CANCEL: calls.cancel,
+    Operation.REDRIVE: calls.redrive,
     Operation.DELETE: calls.delete,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
     Operation.CALLBACK_FAILURE: calls.callback_failed,

@@ -1,6 +1,7 @@
-"""The checkpoint command: a batch of updates in, the token's next link and what changed out.
+"""The checkpoint command: a batch of updates in; the next token and what changed out.
 
-Source: protocol.md, "Checkpoints".
+``batch`` checks the updates first, so that nothing that is applied here can be refused. Source: protocol.md,
+"Checkpoints", "Effects of updates" and "History".
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ def _start_chained(
     if child is not None:
         details["DurableExecutionArn"] = child.arn
     execution.log(EventType.CHAINED_INVOKE_STARTED, invoke.start_us, invoke, **details)
-    invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child)
+    trace_header = options.get("XAmznTraceId", execution.trace_header)
+    invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child, trace_header)
     execution.asked[invoke.id] = invoke
     execution.changes.effects.append(invoke.request)
 

@@ -22,11 +22,12 @@ from typing import Any, cast
 
 import attrs
 
+from durable_async._wire import cancellation
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
-from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.model.history import CLOSING, Event, EventType, milliseconds
+from durable_async.service.machine.operation import OperationRecord, cleared_id
+from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, milliseconds
 
 Status = OperationStatus
 
@@ -34,7 +35,8 @@ Status = OperationStatus
 @attrs.frozen
 class DerivedExecution:
     """
-    :ivar operations: in the order in which they began; the first is the EXECUTION operation
+    :ivar operations: in the order in which they began; the first is the EXECUTION operation. Those that a redrive has
+        cleared are CLEARED
     :ivar answered: its handler closed it. False if it is open, or time, a stop or a failing invocation closed it
     :ivar latest_us: of the last event, in epoch microseconds
     """
@@ -53,7 +55,7 @@ class DerivedExecution:
     answered: bool = False
 
 
-def derive(events: Iterable[Event]) -> DerivedExecution:
+def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     """The execution as it stood after the last of ``events``.
 
     :param events: the first so many of a history, in their order, with their data
@@ -68,11 +70,12 @@ def derive(events: Iterable[Event]) -> DerivedExecution:
     return _Derivation(history[0]).through(history)
 
 
-_OPERATIONS = {
+OPERATIONS = {
     EventType.CONTEXT_STARTED: (OperationType.CONTEXT, Status.STARTED),
     EventType.CONTEXT_SUCCEEDED: (OperationType.CONTEXT, Status.SUCCEEDED),
     EventType.CONTEXT_FAILED: (OperationType.CONTEXT, Status.FAILED),
     EventType.STEP_STARTED: (OperationType.STEP, Status.STARTED),
+    EventType.EXECUTION_CANCELLATION_REQUESTED: (OperationType.STEP, Status.STARTED),
     EventType.STEP_SUCCEEDED: (OperationType.STEP, Status.SUCCEEDED),
     EventType.STEP_FAILED: (OperationType.STEP, Status.FAILED),
     EventType.WAIT_STARTED: (OperationType.WAIT, Status.STARTED),
@@ -90,7 +93,7 @@ _OPERATIONS = {
 }
 """What an event says of its operation, but for a step that is going to be attempted again."""
 
-_EXECUTION = {
+STATUSES = {
     EventType.EXECUTION_SUCCEEDED: ExecutionStatus.SUCCEEDED,
     EventType.EXECUTION_FAILED: ExecutionStatus.FAILED,
     EventType.EXECUTION_TIMED_OUT: ExecutionStatus.TIMED_OUT,
@@ -103,7 +106,7 @@ _EXECUTION = {
 class _Derivation:
     """The state after the events so far."""
 
-    def __init__(self, started: Event) -> None:
+    def __init__(self, started: HistoryEvent) -> None:
         self._started = started
         self._root = OperationRecord(
             id=started.operation_id or "",
@@ -115,28 +118,50 @@ class _Derivation:
         )
         self._by_id = {self._root.id: self._root}  # in the order in which they began
         self._status = ExecutionStatus.RUNNING
-        self._closing: Event | None = None
+        self._closing: HistoryEvent | None = None
         self._answered = False
 
-    def through(self, history: list[Event]) -> DerivedExecution:
+    def through(self, history: list[HistoryEvent]) -> DerivedExecution:
         before = history[0]
         for event in history[1:]:
-            if event.type in _OPERATIONS:
-                self._take(event, *_OPERATIONS[event.type])
-            elif event.type in _EXECUTION:
-                self._status = _EXECUTION[event.type]
+            if event.type in OPERATIONS:
+                self._take(event, *OPERATIONS[event.type])
+            elif event.type is EventType.EXECUTION_REDRIVEN:
+                self._redrive(event)
+            elif event.type in STATUSES:
+                self._status = STATUSES[event.type]
                 if event.type in CLOSING:
                     self._close(event, before)
             before = event
         return self._derived(before)
 
-    def _take(self, event: Event, kind: OperationType, status: Status) -> None:
+    def _redrive(self, event: HistoryEvent) -> None:
+        self._status, self._closing, self._answered = ExecutionStatus.RUNNING, None, False
+        self._root.status, self._root.end_us = Status.STARTED, None
+        for operation_id in event.details.get("Reopened") or ():
+            context = self._known(operation_id, event)
+            context.status, context.end_us = Status.STARTED, None
+            context.result, context.error, context.replay_children = None, None, False
+        for operation_id in event.details.get("Cleared") or ():
+            operation = self._known(operation_id, event)
+            operation.id, operation.status = cleared_id(operation_id, event.id), Status.CLEARED
+            operation.due_ms = None
+        self._by_id = {operation.id: operation for operation in self._by_id.values()}
+
+    def _known(self, operation_id: str, event: HistoryEvent) -> OperationRecord:
+        if operation_id not in self._by_id:
+            raise HistoryError(f"event {event.id}, {event.type}, names an operation of which no event tells")
+        return self._by_id[operation_id]
+
+    def _take(self, event: HistoryEvent, kind: OperationType, status: Status) -> None:
         operation = self._operation(event, kind)
         details = event.details
         operation.status = status
         if operation.ended:
             operation.end_us = event.at_us
         match kind, status:
+            case OperationType.STEP, Status.STARTED if event.type is EventType.EXECUTION_CANCELLATION_REQUESTED:
+                operation.result = cancellation.requested(details.get("Reason"))
             case OperationType.STEP, Status.STARTED:
                 operation.error = operation.due_ms = None  # the state of a condition stays
             case OperationType.STEP, _:
@@ -153,7 +178,7 @@ class _Derivation:
         if kind is OperationType.CONTEXT and status is Status.SUCCEEDED:
             operation.replay_children = _replays_children(operation)
 
-    def _operation(self, event: Event, kind: OperationType) -> OperationRecord:
+    def _operation(self, event: HistoryEvent, kind: OperationType) -> OperationRecord:
         operation_id = event.operation_id or ""
         operation = self._by_id.get(operation_id)
         if operation is None:
@@ -170,7 +195,7 @@ class _Derivation:
             raise HistoryError(f"event {event.id} says {event.type} of a {operation.type}")
         return operation
 
-    def _close(self, event: Event, before: Event) -> None:
+    def _close(self, event: HistoryEvent, before: HistoryEvent) -> None:
         self._closing = event
         self._root.status, self._root.end_us = Status(str(self._status)), event.at_us
         given_up = before.type is EventType.INVOCATION_COMPLETED and before.details.get("Error") is not None
@@ -178,7 +203,7 @@ class _Derivation:
             self._status is ExecutionStatus.FAILED and not given_up
         )
 
-    def _derived(self, latest: Event) -> DerivedExecution:
+    def _derived(self, latest: HistoryEvent) -> DerivedExecution:
         end = self._closing
         return DerivedExecution(
             id=self._root.id,
@@ -196,7 +221,7 @@ class _Derivation:
         )
 
 
-def _required(event: Event, member: str) -> Any:
+def _required(event: HistoryEvent, member: str) -> Any:
     """:raises HistoryError: the event does not have it"""
     value = event.details.get(member)
     if value is None:
@@ -204,7 +229,7 @@ def _required(event: Event, member: str) -> Any:
     return value
 
 
-def _end_attempt(step: OperationRecord, event: Event) -> None:
+def _end_attempt(step: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     retry: dict[str, int] = details.get("RetryDetails") or {}
     step.attempts = retry.get("CurrentAttempt", step.attempts + 1)
@@ -215,7 +240,7 @@ def _end_attempt(step: OperationRecord, event: Event) -> None:
         step.status, step.end_us, step.due_ms = Status.PENDING, None, milliseconds(event.at_us) + delay * 1000
 
 
-def _start_callback(callback: OperationRecord, event: Event) -> None:
+def _start_callback(callback: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
     if timeout := details.get("Timeout"):

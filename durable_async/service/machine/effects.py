@@ -1,4 +1,4 @@
-"""What a command asks the shell to do, after what it changed is stored."""
+"""What a command is given from outside, and what it asks the shell to do after its changes are stored."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ class StartChained:
     payload: str = attrs.field(metadata=PAYLOAD)
     tenant_id: str | None = None
     child: Child | None = None
+    trace_header: str | None = None
 
 
 @attrs.frozen
@@ -87,11 +88,18 @@ class Quarantined:
 
 
 @attrs.frozen
+class Parked:
+    """The execution is paused because its code does not fit what is on record; somebody should know."""
+
+    reason: str
+
+
+@attrs.frozen
 class ExecutionClosed:
     """The execution has its final status."""
 
 
-Effect = StartChained | InvokeHandler | Quarantined | ExecutionClosed
+Effect = StartChained | InvokeHandler | Quarantined | Parked | ExecutionClosed
 
 
 @attrs.frozen

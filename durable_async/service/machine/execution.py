@@ -24,10 +24,11 @@ import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
+from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.columns import DERIVED, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, EventType, milliseconds
+from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
 
 class ExecutionStatus(StrEnum):
@@ -89,10 +90,15 @@ class Pause:
     timeout_paused: bool
     reason: str | None = attrs.field(default=None, metadata=PAYLOAD)
 
+    @property
+    def parked(self) -> bool:
+        """Whether it ends when the function is registered anew."""
+        return self.reason is not None and self.reason.startswith(PARKED)
+
 
 @attrs.define
 class Changes:
-    events: list[Event] = attrs.Factory(list[Event])
+    events: list[HistoryEvent] = attrs.Factory(list[HistoryEvent])
     operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     effects: list[Effect] = attrs.Factory(list[Effect])
 
@@ -109,6 +115,7 @@ class NewExecution:
     :ivar function_arn: qualified with ``version``
     :ivar input: the caller's event, JSON text
     :ivar timeout_seconds: how long it may take, pauses not included
+    :ivar trace_header: the caller's X-Ray trace header
     """
 
     id: str
@@ -121,6 +128,7 @@ class NewExecution:
     timeout_seconds: int
     tenant_id: str | None = None
     parent: Parent | None = None
+    trace_header: str | None = None
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -178,8 +186,10 @@ class Execution(NewExecution):
     @property
     def active(self) -> bool:
         """Whether a service that takes it up from a store has something to do for it at once."""
-        asking = any(invoke.held is None for invoke in self.asked.values())
-        return self.open and (self.invocation is not None or self.wanted or asking)
+        if not self.open or self.invocation is not None:
+            return self.open
+        parked = self.pause is not None and self.pause.parked
+        return self.wanted or parked or any(invoke.held is None for invoke in self.asked.values())
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
         """Take in what a store kept of an execution, whose own fields are set.
@@ -302,9 +312,9 @@ class Execution(NewExecution):
         """
         self.event_count += 1
         if operation is None:
-            event = Event(self.event_count, kind, at_us, details)
+            event = HistoryEvent(self.event_count, kind, at_us, details)
         else:
-            event = Event(
+            event = HistoryEvent(
                 self.event_count,
                 kind,
                 at_us,

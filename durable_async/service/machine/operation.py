@@ -3,6 +3,8 @@
 An API answer has epoch seconds with a fraction. An envelope has whole epoch milliseconds, since other SDKs read them
 into an integer; what is below a millisecond stands in members of our own, which other SDKs ignore. Everything else is
 the same. Source: protocol.md, "Timestamps".
+
+A callback id names its execution and its operation, so that nothing has to be looked up, and has a secret part.
 """
 
 from __future__ import annotations
@@ -33,6 +35,14 @@ def callback_place(callback_id: str) -> tuple[str, int] | None:
         return execution_id, int(sequence)
     except ValueError:
         return None
+
+
+def cleared_id(operation_id: str, event: int) -> str:
+    """Return the id of an operation after a redrive has cleared it. A new operation may have its old one.
+
+    :param event: the number of the event of the redrive
+    """
+    return f"{operation_id}.{event}"
 
 
 # What an open operation must be to justify that the handler waits for it. Source: protocol.md, "Answer of the handler".

@@ -16,7 +16,7 @@ from test_machine_stateful import Executions
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Changes, Parent
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import EventType, HistoryEvent
 from durable_async.service.store.sqlite import SqliteStore, rows
 from tests.property_runs import examples
 
@@ -162,7 +162,7 @@ async def test_an_event_comes_back_with_all_its_details(tmp_path):
     path = tmp_path / "service.db"
     async with opened(path) as store:
         execution = await World(store).start("a")
-        event = Event(2, EventType.STEP_SUCCEEDED, 7, details, "s", "name", "Step", "x")
+        event = HistoryEvent(2, EventType.STEP_SUCCEEDED, 7, details, "s", "name", "Step", "x")
         await store.save(execution, Changes(events=[event]))
         _, events = await again(path, execution)
         assert events[1] == event

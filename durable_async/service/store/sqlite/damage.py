@@ -1,7 +1,9 @@
-"""An execution whose row is older than its history.
+"""What fails in a store's file, in sentences that say what to do: the medium, or the record of one execution.
 
-Earlier releases could write an older object over the row of an execution, and its first operation, while all that had
-happened stayed in its history. So the state is derived from there.
+Messages of SQLite and of decoders are never passed on, since they may quote values.
+
+One kind of damage is repaired. Earlier releases could write an older object over the row of an execution and over its
+first operation, while its history stayed complete. The state is then derived from the history (``repair``).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from durable_async.service.machine import Execution, ExecutionStatus, OperationR
 from durable_async.service.machine.derive import derive
 from durable_async.service.machine.execution import Pause
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
-from durable_async.service.model.history import Event, EventType, milliseconds
+from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
 REFUSED = (
     sqlite3.DataError,
@@ -138,7 +140,9 @@ def naming_for_writing(execution_id: str) -> Generator[None]:
         raise damaged(execution_id, "the place in the file where its record is kept cannot be written") from None
 
 
-def repair(execution: Execution, kept: Sequence[OperationRecord], history: Sequence[Event]) -> list[OperationRecord]:
+def repair(
+    execution: Execution, kept: Sequence[OperationRecord], history: Sequence[HistoryEvent]
+) -> list[OperationRecord]:
     """Bring ``execution``, which is not restored yet, to where its history ends.
 
     :param kept: the operations as they are kept. What a history does not hold, such as heartbeats, is taken from them

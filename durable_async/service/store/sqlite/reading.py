@@ -1,4 +1,9 @@
-"""Which executions of a file are damaged: each is read as a service would read it."""
+"""What is read of one execution, of lists of executions, and of what is damaged. Callers begin and end the transaction.
+
+A list costs the same however many executions there are. Its order is that of positions, so an index of the function, or
+of its statuses, gives each page at once. A time range is first made a range of positions: within an era, positions and
+starts grow together.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ import attrs
 from durable_async._wire.operations import OperationType
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
 from durable_async.service.model.errors import DamagedExecutionError
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite.damage import damaged, is_damage, naming, repair
 from durable_async.service.store.sqlite.residents import WriteState
@@ -97,7 +102,7 @@ def _check_order(execution: Execution, operations: Sequence[OperationRecord]) ->
 
 def events(
     execution_id: str, first: int, count: int, connection: sqlite3.Connection, *, newest_first: bool
-) -> list[Event]:
+) -> list[HistoryEvent]:
     """:raises DamagedExecutionError: one of them is missing or cannot be read"""
     with naming(execution_id, "its history"):
         found = connection.execute(_POSITION, (execution_id,)).fetchone()

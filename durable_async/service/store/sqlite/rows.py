@@ -20,7 +20,7 @@ import attrs
 
 from durable_async.service.machine import Execution, OperationRecord
 from durable_async.service.model.columns import Column
-from durable_async.service.model.history import PAYLOADS, Event
+from durable_async.service.model.history import PAYLOADS, HistoryEvent
 
 T = TypeVar("T")
 
@@ -89,6 +89,10 @@ class _Coded:
     read: Callable[[Sequence[Any], PayloadReader], Any]
 
 
+def _columns(leaf: _Leaf) -> tuple[str, ...]:
+    return tuple("_".join(leaf.path) + suffix for suffix in (leaf.coded.suffixes if leaf.coded else ("",)))
+
+
 @attrs.frozen
 class _Leaf:
     """A value in a row.
@@ -96,15 +100,13 @@ class _Leaf:
     :ivar path: the fields that lead to it: one, or that of an object and one of that object
     :ivar kind: the class of its values
     :ivar coded: None: it is kept as it is, or as the value of an enum
+    :ivar columns: derived once, since each row that is read asks for them
     """
 
     path: tuple[str, ...]
-    kind: type
+    kind: type[Any]
     coded: _Coded | None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple("_".join(self.path) + suffix for suffix in (self.coded.suffixes if self.coded else ("",)))
+    columns: tuple[str, ...] = attrs.field(init=False, default=attrs.Factory(_columns, takes_self=True))
 
     def read(self, columns: Sequence[Any], payloads: PayloadReader) -> Any:
         """:raises TypeError: SQLite, which keeps anything in any column, holds something of another type"""
@@ -118,7 +120,7 @@ class _Leaf:
         return self.kind(value)
 
 
-def _payload(kind: type) -> _Coded:
+def _payload(kind: type[Any]) -> _Coded:
     is_text = kind is str
 
     def write(value: Any, payloads: PayloadWriter) -> Row:
@@ -129,16 +131,17 @@ def _payload(kind: type) -> _Coded:
         return (_encode(text), None) if digest is None else (None, digest)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
-        short, digest = columns
+        short: bytes | None = columns[0]
+        digest: bytes | None = columns[1]
         if short is None and digest is None:
             return None
-        text = _decode(short) if digest is None else payloads.long(digest)
+        text = payloads.long(digest) if digest is not None else _decode(short or b"")
         return text if is_text else json.loads(text)
 
     return _Coded(("", "_digest"), write, read)
 
 
-def _json(kind: type) -> _Coded:
+def _json(kind: type[Any]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
         return (None if value is None else compact_json(_members(value, payloads)),)
 
@@ -148,23 +151,28 @@ def _json(kind: type) -> _Coded:
     return _Coded(("",), write, read)
 
 
+def _class_of(value: object) -> type[Any]:
+    return type(value)
+
+
 def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
     members: dict[str, Any] = {}
-    for field, kind in _kept_fields(type(value)):
+    for field, kind in _kept_fields(_class_of(value)):
         member = getattr(value, field.name)
         if field.metadata.get("column") is Column.PAYLOAD and member is not None:
             text = member if kind is str else compact_json(member)
             digest = payloads.digest(text)
             members |= {field.name: text} if digest is None else {f"{field.name}_digest": digest.hex()}
         else:
-            members[field.name] = _members(member, payloads) if attrs.has(type(member)) else member
+            members[field.name] = _members(member, payloads) if attrs.has(_class_of(member)) else member
     return members
 
 
-def _object(kind: type, members: Mapping[str, Any], payloads: PayloadReader) -> Any:
+def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader) -> Any:
     values: dict[str, Any] = {}
     for field, of_field in _kept_fields(kind):
-        value, digest = members.get(field.name), members.get(f"{field.name}_digest")
+        value: Any = members.get(field.name)
+        digest: str | None = members.get(f"{field.name}_digest")
         if digest is not None:
             value = payloads.long(bytes.fromhex(digest))
         if value is not None and field.metadata.get("column") is Column.PAYLOAD and of_field is not str:
@@ -195,7 +203,7 @@ def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[st
 _DETAILS = _Coded(("", "_member", "_digest"), _write_details, _read_details)
 
 
-def _kept_fields(cls: type) -> Iterator[tuple[Any, type]]:
+def _kept_fields(cls: type[Any]) -> Iterator[tuple[Any, type[Any]]]:
     """Yield the fields that have columns, each with its class: that of an optional field without None."""
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.metadata.get("column") is not Column.DERIVED:
@@ -203,7 +211,7 @@ def _kept_fields(cls: type) -> Iterator[tuple[Any, type]]:
             yield field, kinds[0] if kinds and not isinstance(field.type, type) else field.type
 
 
-def _leaves(cls: type, before: tuple[str, ...] = ()) -> Iterator[_Leaf]:
+def _leaves(cls: type[Any], before: tuple[str, ...] = ()) -> Iterator[_Leaf]:
     for field, kind in _kept_fields(cls):
         path = (*before, field.name)
         match field.metadata.get("column"):
@@ -231,8 +239,9 @@ class Table(Generic[T]):
     def __init__(self, name: str, cls: type[T], derived: Mapping[str, tuple[type, Callable[[T], Any]]] = {}) -> None:
         self.name = name
         self._cls = cls
-        of_class = [leaf for leaf in _leaves(cls) if len(leaf.path) == 1]
-        of_parts = [leaf for leaf in _leaves(cls) if len(leaf.path) > 1]
+        leaves = [*_leaves(cls)]
+        of_class = [leaf for leaf in leaves if len(leaf.path) == 1]
+        of_parts = [leaf for leaf in leaves if len(leaf.path) > 1]
         self._leaves = [*of_class, *of_parts]
         self._derived = [derive for _, derive in derived.values()]
         self._derived_leaves = [_Leaf((column,), kind, None) for column, (kind, _) in derived.items()]
@@ -242,7 +251,7 @@ class Table(Generic[T]):
             names = [leaf.path[1] for leaf in of_parts if leaf.path[0] == part]
             self._parts[part] = attrgetter(*names), (None,) * len(names)
         self._part_classes = {field.name: kind for field, kind in _kept_fields(cls)}
-        self._coded = [(place, leaf.coded.write) for place, leaf in enumerate(self._leaves) if leaf.coded is not None]
+        self._coded = {place: leaf.coded.write for place, leaf in enumerate(self._leaves) if leaf.coded is not None}
         self.columns_of: list[tuple[str, ...]] = [leaf.columns for leaf in (*self._leaves, *self._derived_leaves)]
         """Of each value that ``take`` returns."""
         self.columns: tuple[str, ...] = tuple(column for columns in self.columns_of for column in columns)
@@ -257,19 +266,19 @@ class Table(Generic[T]):
             taken += tuple([derive(record) for derive in self._derived])
         return taken
 
-    def row(self, taken: Row, payloads: PayloadWriter) -> Row:
-        """Return the values of ``columns``."""
-        row = [*taken]
-        for place, write in reversed(self._coded):
+    def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
+        """Return the values of ``columns``, and ``more`` behind them."""
+        row = [*taken, *more]
+        for place, write in reversed(self._coded.items()):
             row[place : place + 1] = write(taken[place], payloads)
         return tuple(row)
 
     def changes(self, taken: Row, places: Iterable[int], payloads: PayloadWriter) -> Row:
         """Return the values of the columns of ``places`` alone."""
-        coded = dict(self._coded)
         row: list[Any] = []
         for place in places:
-            row.extend(coded[place](taken[place], payloads) if place in coded else (taken[place],))
+            write = self._coded.get(place)
+            row.extend((taken[place],) if write is None else write(taken[place], payloads))
         return tuple(row)
 
     def read(self, row: Sequence[Any], payloads: PayloadReader) -> T:
@@ -312,4 +321,4 @@ EXECUTIONS = Table(
     },
 )
 OPERATIONS = Table("operations", OperationRecord)
-EVENTS = Table("events", Event)
+EVENTS = Table("events", HistoryEvent)

@@ -124,6 +124,7 @@ _VERSION_2 = """
 ALTER TABLE operations RENAME COLUMN start_ms TO start_us;
 ALTER TABLE operations RENAME COLUMN end_ms TO end_us;
 ALTER TABLE events RENAME COLUMN at_ms TO at_us;
+ALTER TABLE executions ADD COLUMN trace_header TEXT;  -- X-Ray's, as the caller gave it
 ALTER TABLE events RENAME COLUMN payload_member TO details_member;
 ALTER TABLE events RENAME COLUMN payload_digest TO details_digest;
 ALTER TABLE executions RENAME COLUMN parent_execution TO parent_execution_id;

@@ -15,7 +15,7 @@ from pathlib import Path
 from durable_async.service import own_tasks
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import reading, writing
 from durable_async.service.store.sqlite.damage import superseded
@@ -209,7 +209,7 @@ class SqliteStore:
     async def function_names(self) -> Sequence[str]:
         return await self._reads.read(reading.function_names)
 
-    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
+    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[HistoryEvent]:
         question = partial(reading.events, execution_id, first, count, newest_first=newest_first)
         return await self._reads.read(question)
 

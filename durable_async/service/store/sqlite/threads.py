@@ -4,7 +4,7 @@
 - one commit serves all that were called while the one before was under way
 - what one transaction could not keep, none of its writes has kept; unless one of them cannot be kept at all: then that
   one is refused, and the others are kept
-- an execution of which a write failed is lost: its object is ahead of what is kept, so later writes of it fail, too
+- after a write of an execution has failed, later writes of it fail, too: its object is ahead of what is kept
 - reads see what is committed
 """
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,8 +30,8 @@ from durable_async.service.store.sqlite.residents import WriteState
 
 T = TypeVar("T")
 
-_MOST_WRITES = 256  # in one transaction
-_MOST_BYTES = 16 * 1024 * 1024
+_MAX_WRITES = 256  # in one transaction
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 @attrs.define(eq=False)
@@ -131,7 +131,7 @@ class Writer:
         while write is not None:
             group, size = [write], write.size
             write = self._waiting.get() if (more := not self._waiting.empty()) else None
-            while write is not None and len(group) < _MOST_WRITES and size + write.size <= _MOST_BYTES:
+            while write is not None and len(group) < _MAX_WRITES and size + write.size <= _MAX_BYTES:
                 group.append(write)
                 size += write.size
                 write = self._waiting.get() if (more := not self._waiting.empty()) else None
@@ -159,8 +159,14 @@ class Writer:
         if self._displaced and (displaced := self._place.fault()) is not None:
             return self._lose(group, displaced)
         try:
-            with _transaction(self._connection):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
                 outcomes = [self._perform(write) for write in group]
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself ends it after some errors
+                    self._connection.execute("ROLLBACK")
+                raise
         except REFUSED:
             raise
         except sqlite3.Error as error:
@@ -224,15 +230,3 @@ class Reader:
         if (displaced := self._place.fault()) is not None:
             raise displaced
         return answer
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite itself ends it after some errors
-            connection.execute("ROLLBACK")
-        raise

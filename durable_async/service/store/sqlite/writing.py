@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing, superseded
 from durable_async.service.store.sqlite.residents import WriteState
 from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadWriter, Row, Table
@@ -32,7 +32,7 @@ class Snapshot:
     row: Row
     event_count: int
     operations: list[Row]
-    events: list[Event]
+    events: list[HistoryEvent]
     size: int
 
 
@@ -54,7 +54,7 @@ def _places(count: int) -> str:
 
 @cache
 def _insert(verb: str, table: Table[Any], rows: int) -> str:
-    columns = ("execution", *table.columns)
+    columns = (*table.columns, "execution")
     values = ", ".join([_places(len(columns))] * rows)
     return f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {values}"
 
@@ -88,7 +88,7 @@ _EVENT_COUNT = EXECUTIONS.columns_of.index(("event_count",))
 def add(taken: Snapshot, state: WriteState, connection: sqlite3.Connection) -> str | None:
     """Keep a new execution. Or return the id of the one that has its name, or its id, already."""
     execution, payloads = taken.execution, PayloadWriter()
-    inserted = connection.execute(_ADD, (*EXECUTIONS.row(taken.row, payloads), execution.started_ms))
+    inserted = connection.execute(_ADD, EXECUTIONS.row(taken.row, payloads, execution.started_ms))
     if inserted.rowcount != 1:
         named = connection.execute(_NAMED, (execution.function_name, execution.name)).fetchone()
         return execution.id if named is None else str(named[0])
@@ -116,8 +116,8 @@ def save(
     :raises StoreError: another object wrote the row
     """
     position, payloads = state.position, PayloadWriter()
+    values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
     with naming_for_writing(taken.execution.id):
-        values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
         if connection.execute(update(places), values).rowcount == 1:
             _save_record(connection, position, taken, payloads)
         elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is not None:
@@ -127,9 +127,9 @@ def save(
 def _save_record(
     connection: sqlite3.Connection, position: int | None, taken: Snapshot, payloads: PayloadWriter
 ) -> None:
-    operations = [(position, *OPERATIONS.row(operation, payloads)) for operation in taken.operations]
+    operations = [OPERATIONS.row(operation, payloads, position) for operation in taken.operations]
     _write_rows(connection, "REPLACE", OPERATIONS, operations)
-    events = [(position, *EVENTS.row(EVENTS.take(event), payloads)) for event in taken.events]
+    events = [EVENTS.row(EVENTS.take(event), payloads, position) for event in taken.events]
     _write_rows(connection, "INSERT", EVENTS, events)
     if payloads.bodies:
         connection.executemany(_PAYLOAD, [(position, digest, body) for digest, body in payloads.bodies.items()])
@@ -141,7 +141,7 @@ def _write_rows(connection: sqlite3.Connection, verb: str, table: Table[Any], ro
     if len(rows) > _ROWS_OF_ONE_STATEMENT:
         connection.executemany(_insert(verb, table, 1), rows)
     else:
-        connection.execute(_insert(verb, table, len(rows)), [value for row in rows for value in row])
+        connection.execute(_insert(verb, table, len(rows)), sum(rows, ()))
 
 
 def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:

@@ -141,6 +141,7 @@ class _Explorer:
 
     async def explore(self, max_runs: int, rng: random.Random) -> _Run:
         calls: dict[Call, None] = {}
+        gc.collect()  # so that no coroutine of the program before is found among the workflow's
         with watching(calls):
             first = await self._run("the first run", lambda _: None)
         for call in calls:

@@ -66,6 +66,15 @@ async def test_it_finds_nothing_in_the_examples():
     assert found.passed, str(found)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'notify' was never awaited")
+async def test_a_coroutine_that_was_left_before_is_not_the_workflows():
+    cycle = [faulty.notify()]
+    cycle.append(cycle)
+    del cycle
+    found = await explore(faulty.without_fault, {}, ledger=faulty.ledger, hash_seeds=())
+    assert found.passed, str(found)
+
+
 async def test_the_report_shows_both_runs_side_by_side():
     found = await explore(faulty.state_shared_with_a_body, {}, hash_seeds=())
     lines = str(next(each for each in found.problems if each.fault is Fault.OUTCOME_CHANGED)).splitlines()

@@ -67,6 +67,7 @@ class LambdaApi:
     :param passive: True: never invoke a handler, and leave what has to run to the next service on the store.
         False: invoke handlers
     :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class LambdaApi:
         max_concurrency: int | None = None,
         passive: bool = False,
         observer: ServiceObserver | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
+        self._new_id = new_id
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
@@ -199,7 +202,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id, trace_header)
+        existing = await self._start(registered, text, execution_name or self._new_id(), tenant_id, trace_header)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
@@ -210,7 +213,7 @@ class LambdaApi:
         self, registered: Registered, text: str, name: str, tenant_id: str | None, trace_header: str | None
     ) -> NewExecution | Execution:
         """What was started, or the execution that has the name."""
-        execution_id = str(uuid4())
+        execution_id = self._new_id()
         new = NewExecution(
             id=execution_id,
             arn=arns.execution_arn(registered.arn, name, execution_id),

@@ -57,9 +57,8 @@ def counts(query: ExecutionQuery, connection: sqlite3.Connection) -> list[Count]
     found: Counter[tuple[str, str]] = Counter()
     for span in _spans(attrs.evolve(query, after=None), connection):
         conditions, values = _conditions(query, span)
-        question = (
-            f"SELECT function_name, status, count(*) FROM {_source(query, counted=True)} {conditions} GROUP BY 1, 2"
-        )
+        source = _source(query, counted=True)
+        question = f"SELECT function_name, status, count(*) FROM {source} {conditions} GROUP BY 1, 2"  # noqa: S608 - ours
         for function_name, status, number in connection.execute(question, values):
             found[function_name, status] += number
     return [Count(*place, number) for place, number in sorted(found.items())]
@@ -158,7 +157,8 @@ def _fits(row: Row, query: ExecutionQuery) -> bool:
 def statement(query: ExecutionQuery, span: Span, count: int) -> tuple[str, list[Any]]:
     """Return the question for up to ``count`` rows, and its values."""
     conditions, values = _conditions(query, span)
-    return f"SELECT {_COLUMNS} FROM {_source(query)} {conditions} {_order(query)} LIMIT ?", [*values, count]
+    question = f"SELECT {_COLUMNS} FROM {_source(query)} {conditions} {_order(query)} LIMIT ?"  # noqa: S608 - ours
+    return question, [*values, count]
 
 
 def _order(query: ExecutionQuery) -> str:

@@ -119,7 +119,7 @@ async def _call(client: Client, action: Action, arn: str) -> dict[str, Any]:
 
 
 async def _act_on_all(client: Client, choice: Choice, action: Action) -> Exit:
-    filters = {"Statuses": [*action.statuses]} | choice.filters
+    filters = {"Statuses": [*action.statuses], **choice.filters}
     if impossible := [status for status in filters["Statuses"] if status not in action.statuses]:
         raise click.UsageError(f"{action.verb} is not possible for {', '.join(impossible)}")
     found = [item async for item in chosen(client, choice.target, choice.function, None, filters)]

@@ -110,7 +110,7 @@ def _within(
                 raise
         if rows is None or not all(map(_readable, rows)):
             rows = [*islice(_one_by_one(part, span, connection), count)]
-        found += [Summary(*row[:7], tags=_tags(row)) for row in rows]
+        found += [Summary(*row[:7], _tags(row)) for row in rows]
     found.sort(key=lambda summary: summary.position, reverse=not query.oldest_first)
     return found[:count]
 

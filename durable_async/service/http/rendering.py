@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
-from durable_async.service.runtime.views import Counts, ExecutionDescription, ExecutionSummary, FunctionDescription, Page
+from durable_async.service.runtime.views import (
+    Counts,
+    ExecutionDescription,
+    ExecutionSummary,
+    FunctionDescription,
+    Page,
+)
 
 JsonObject = dict[str, object]
 

@@ -110,7 +110,7 @@ def _within(
                 raise
         if rows is None or not all(map(_readable, rows)):
             rows = [*islice(_one_by_one(part, span, connection), count)]
-        found += [Summary(*row[:7], _tags(row)) for row in rows]
+        found += [_summary(row) for row in rows]
     found.sort(key=lambda summary: summary.position, reverse=not query.oldest_first)
     return found[:count]
 
@@ -138,6 +138,11 @@ def _readable(row: Row) -> bool:
     except (TypeError, ValueError):
         return False
     return [*map(type, row[:6])] == _TYPES and type(row[6]) in {int, type(None)}
+
+
+def _summary(row: Row) -> Summary:
+    position, arn, name, function_arn, status, started_ms, ended_ms, _ = row
+    return Summary(position, arn, name, function_arn, status, started_ms, ended_ms, _tags(row))
 
 
 def _tags(row: Row) -> dict[str, str] | None:

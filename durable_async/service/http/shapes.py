@@ -111,6 +111,19 @@ def number(query: Mapping[str, str], member: str) -> int:
     return int(value)
 
 
+def tags(header: str | None) -> dict[str, str] | None:
+    """Return the tags of a header, which has the form of a query: ``team=blue&region=eu``, percent-encoded."""
+    return None if header is None else dict(query(header))
+
+
+def tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of ``key=value``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidParameterValueError(f"'{text[:256]}' is not of the form key=value.")
+    return key, value
+
+
 def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
     """Return an ISO 8601 time, which is UTC if it names no offset; None if it is absent."""
     value = query.get(member)

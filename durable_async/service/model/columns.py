@@ -24,7 +24,8 @@ PAYLOAD: Mapping[str, object] = {"column": Column.PAYLOAD}
 """A text or an error object, which may be long: two columns, of which the second ends in ``_digest``."""
 
 JSON: Mapping[str, object] = {"column": Column.JSON}
-"""An object of a class, as JSON in one column. Its own long payloads are kept as all others are."""
+"""An object of a class, or a mapping of texts, as JSON in one column. The long payloads of an object are kept as all
+others are."""
 
 DETAILS: Mapping[str, object] = {"column": Column.DETAILS}
 """The details of an event: JSON without its payload if that is long, and the name and the digest of that payload."""

@@ -14,7 +14,7 @@ from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter
 from types import NoneType
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -143,10 +143,15 @@ def _payload(kind: type[object]) -> _Coded:
 
 def _json(kind: type[object]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
-        return (None if value is None else compact_json(_members(value, payloads)),)
+        if value is None:
+            return (None,)
+        return (compact_json(_members(value, payloads) if attrs.has(kind) else value),)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
-        return None if columns[0] is None else _object(kind, json.loads(columns[0]), payloads)
+        if columns[0] is None:
+            return None
+        members = json.loads(columns[0])
+        return _object(kind, members, payloads) if attrs.has(kind) else members
 
     return _Coded(("",), write, read)
 
@@ -208,7 +213,8 @@ def _kept_fields(cls: type[Any]) -> Iterator[tuple[Any, type[Any]]]:
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.metadata.get("column") is not Column.DERIVED:
             kinds = [kind for kind in get_args(field.type) if kind is not NoneType]
-            yield field, kinds[0] if kinds and not isinstance(field.type, type) else field.type
+            kind = kinds[0] if kinds and not isinstance(field.type, type) else field.type
+            yield field, get_origin(kind) or kind
 
 
 def _leaves(cls: type[Any], before: tuple[str, ...] = ()) -> Iterator[_Leaf]:

@@ -37,6 +37,14 @@ async def in_a_map(ctx: DurableContext, error: BaseException) -> None:
     await ctx.map(lambda ctx, _: in_an_async_step(ctx, error), range(2))
 
 
+async def in_a_child(ctx: DurableContext, error: BaseException) -> None:
+    async def child(ctx: DurableContext) -> None:
+        await ctx.step(lambda: None, name="sync")
+        raise error
+
+    await ctx.run_in_child_context(child)
+
+
 async def in_the_workflow(ctx: DurableContext, error: BaseException) -> None:
     raise error
 
@@ -62,6 +70,7 @@ WAYS = {
         in_a_sync_step,
         in_a_gathered_step,
         in_a_map,
+        in_a_child,
         in_the_workflow,
         in_a_task,
         in_a_task_of_a_gathering,
@@ -75,10 +84,15 @@ def plain(event: str, context: object) -> None:
     raise ERRORS[event]
 
 
+def leaves_a_thread(event: object, context: object) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    raise SystemExit
+
+
 @durable_execution
 async def ends(event: str, ctx: DurableContext) -> str:
     way, error = event.split()
-    await ctx.step(asyncio.sleep, 0.1, name="harmless")
+    await ctx.step(time.sleep, 0.1, name="harmless")
     await WAYS[way](ctx, ERRORS[error])
     return "survived"
 

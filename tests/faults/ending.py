@@ -97,9 +97,13 @@ async def ends(event: str, ctx: DurableContext) -> str:
     return "survived"
 
 
+over = asyncio.Event()
+"""The guilty execution cannot end the program any more."""
+
+
 @durable_execution
-async def innocent(event: float, ctx: DurableContext) -> str:
-    await ctx.step(asyncio.sleep, event)
+async def innocent(event: object, ctx: DurableContext) -> str:
+    await ctx.step(over.wait)
     return "done"
 
 
@@ -108,10 +112,11 @@ async def main(file: str, how: str) -> None:
     async with DurableService(file, retries=retries) as service:
         for function in (ends, innocent, plain):
             service.register(function)
-        waits = await service.start(innocent, 0.3, name="innocent")
+        waits = await service.start(innocent, None, name="innocent")
         guilty = await service.start(ends, how, name="guilty")
         while await guilty.status() == "RUNNING":
             await asyncio.sleep(0.01)
+        over.set()
         await waits.result()
 
 

@@ -47,7 +47,7 @@ def schema_of(declared: Any) -> Schema:
 
 def _schema(declared: Any, around: frozenset[Any]) -> Schema:
     """:param around: the classes that this type is a part of. One that has itself as a part may be anything there"""
-    declared = bare(declared)
+    declared = NoneType if declared is None else bare(declared)
     cls = class_of(declared)
     if is_union(declared):
         return _choice(declared, around)

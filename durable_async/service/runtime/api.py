@@ -46,6 +46,7 @@ from durable_async.service.runtime.views import (
     OpenCallback,
     Page,
     Started,
+    open_callbacks,
 )
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
@@ -551,8 +552,7 @@ class LambdaApi:
 
     async def list_callbacks(self, arn: str) -> list[OpenCallback]:
         """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
-        execution = await self._execution(arn)
-        return [OpenCallback.of(operation, name) for operation, name in machine.open_callbacks(execution)]
+        return open_callbacks(await self._execution(arn))
 
     async def _waiting(self, callback_id: str) -> Execution:
         place = machine.callback_place(callback_id)

@@ -9,7 +9,8 @@ from typing import Generic, TypeAlias, TypeVar
 import attrs
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
+from durable_async.service import machine
+from durable_async.service.machine import Execution, ExecutionStatus
 from durable_async.service.model.history import time_of
 from durable_async.service.store import Summary
 
@@ -126,16 +127,19 @@ class OpenCallback:
     times_out: datetime | None
     answer_schema: str | None
 
-    @classmethod
-    def of(cls, callback: OperationRecord, name: str) -> OpenCallback:
-        due = callback.timer_ms
-        return cls(
+
+def open_callbacks(execution: Execution) -> list[OpenCallback]:
+    """Return the open callbacks of ``execution``, in the order in which they began."""
+    return [
+        OpenCallback(
             id=callback.callback_id or "",
             name=name,
             started=time_of(callback.start_us),
-            times_out=None if due is None else time_of(due * 1000),
+            times_out=None if callback.timer_ms is None else time_of(callback.timer_ms * 1000),
             answer_schema=callback.answer_schema,
         )
+        for callback, name in machine.open_callbacks(execution)
+    ]
 
 
 @attrs.frozen

@@ -55,6 +55,10 @@ def _schema(declared: Any, around: frozenset[Any]) -> Schema:
         return _values(get_args(declared))
     if not isinstance(cls, type) or cls in around:
         return {}
+    return _of_class(declared, cast("type[Any]", cls), around)
+
+
+def _of_class(declared: Any, cls: type[Any], around: frozenset[Any]) -> Schema:
     if issubclass(cls, Enum) and not issubclass(cls, Flag) and "_missing_" not in vars(cls):
         return _values(member.value for member in cls)
     inner = around | {cls}

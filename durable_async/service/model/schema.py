@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 _CLASSES: Mapping[str, tuple[type[Any], ...]] = {
@@ -27,17 +27,20 @@ def misfit(schema: object, value: Any, path: str = "$") -> str | None:
     if (types := known.get("type")) is not None and not _is_one_of(types, value):
         wanted = types if isinstance(types, str) else " or ".join(map(str, types))
         return f"{path} must be {wanted}, and is {_name(value)}"
-    values = known.get("enum")
-    if isinstance(values, list) and value not in values:
+    values: Sequence[Any] | None = known.get("enum")
+    if values is not None and value not in values:
         return f"{path} must be one of {values}"
-    choices = known.get("anyOf")
-    if isinstance(choices, list):
-        found = [misfit(choice, value, path) for choice in choices]  # pyright: ignore[reportUnknownVariableType]
-        if found and None not in found:
-            return " and ".join(map(str, found))
-    if isinstance(value, dict):
-        return _of_object(known, cast("dict[str, Any]", value), path)
-    return _of_array(known, value, path) if isinstance(value, list) else None
+    choices: Sequence[Any] = known.get("anyOf") or ()
+    found = [misfit(choice, value, path) for choice in choices]
+    if found and None not in found:
+        return " and ".join(map(str, found))
+    match value:
+        case dict():
+            return _of_object(known, cast("dict[str, Any]", value), path)
+        case [*items]:
+            return _of_array(known, items, path)
+        case _:
+            return None
 
 
 def _of_object(schema: Mapping[str, Any], value: dict[str, Any], path: str) -> str | None:

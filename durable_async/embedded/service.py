@@ -187,6 +187,7 @@ class DurableService:
         execution_timeout: timedelta | None = None,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "park",
+        cancel_before: timedelta | None = None,
     ) -> None:
         """Make a handler known, under its own name or another. Its open executions go on.
 
@@ -196,8 +197,10 @@ class DurableService:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
             can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
             function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
+        :param cancel_before: how long before the timeout of an execution its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled, and times out at once
         :raises TypeError: the function is neither
-        :raises ValueError: the name is taken, or is no function name
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         if not _is_durable(function):
             check_plain_function(function, "register")
@@ -213,6 +216,7 @@ class DurableService:
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
                 on_mismatch=on_mismatch,
+                cancel_before=None if cancel_before is None else _seconds(cancel_before, "cancel_before"),
             )
             self._names.setdefault(function, name)
         else:

@@ -144,6 +144,7 @@ class LambdaApi:
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "fail",
+        cancel_before: int | None = None,
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
@@ -153,7 +154,9 @@ class LambdaApi:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
-        :raises ValueError: the name is taken, or is no function name
+        :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
         registered = self._registry.add(
@@ -163,6 +166,7 @@ class LambdaApi:
             function_timeout=function_timeout,
             max_concurrency=max_concurrency,
             on_mismatch=on_mismatch,
+            cancel_before=cancel_before,
         )
         self._runner.registered(registered)
 
@@ -222,6 +226,7 @@ class LambdaApi:
             tenant_id=tenant_id,
             trace_header=trace_header,
             tags=checked_tags(tags),
+            cancel_before_seconds=registered.cancel_before,
         )
         existing = await self._start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):

@@ -27,6 +27,8 @@ class Commands(Protocol):
 
     def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
 
+    async def follow_parent(self, execution_id: str) -> None: ...
+
     async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
 
 
@@ -42,7 +44,7 @@ class ChainedInvokes:
 
     def ask(self, execution_id: str, chained: StartChained) -> None:
         """Invoke the target, unless that goes on already."""
-        parent = Parent(execution_id, chained.operation_id)
+        parent = Parent(execution_id, chained.operation_id, chained.cancels)
         if parent not in self._asking:
             self._asking.add(parent)
             self._commands.begin(chained.target.name, partial(self._ask, parent, chained))
@@ -72,6 +74,8 @@ class ChainedInvokes:
             existing = await self._commands.patiently(partial(self._found_or_started, new))
         except ServiceClosedError:
             return  # the next service asks again
+        if parent.cancels:  # it may have been cancelled, or have ended, before this child was started
+            await self._commands.follow_parent(new.id)
         if existing is not None and not existing.open:  # an earlier service ended before it could tell
             await self.ended(parent, outcome_of(existing))
 
@@ -101,4 +105,5 @@ def _new(parent: Parent, registered: Registered, chained: StartChained, child: C
         tenant_id=chained.tenant_id,
         trace_header=chained.trace_header,
         parent=parent,
+        cancel_before_seconds=registered.cancel_before,
     )

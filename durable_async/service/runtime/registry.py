@@ -28,6 +28,7 @@ class Registered:
 
     :ivar max_concurrency: invocations of it that may run at once; None: any number
     :ivar on_mismatch: whether an execution whose code does not fit its record is parked or fails
+    :ivar cancel_before: how long before its timeout an execution is cancelled; None: it is not
     """
 
     name: str
@@ -37,6 +38,7 @@ class Registered:
     function_timeout: int
     max_concurrency: int | None = None
     on_mismatch: OnMismatch = "fail"
+    cancel_before: int | None = None
 
 
 @attrs.define
@@ -56,6 +58,7 @@ class Registry:
         function_timeout: int,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "fail",
+        cancel_before: int | None = None,
     ) -> Registered:
         if not arns.is_function_name(name):
             raise ValueError(f"{name!r} is no function name: 1 to 140 letters, digits, hyphens and underscores")
@@ -64,7 +67,14 @@ class Registry:
         arn = arns.function_arn(self.region, self.account, name, arns.LATEST)
         if on_mismatch not in get_args(OnMismatch):
             raise ValueError(f"on_mismatch must be 'park' or 'fail', not {on_mismatch!r}")
-        registered = Registered(name, arn, function, execution_timeout, function_timeout, max_concurrency, on_mismatch)
+        if cancel_before is not None and not 1 <= cancel_before < execution_timeout:
+            raise ValueError(
+                f"cancel_before must be at least a second and less than the execution timeout of {execution_timeout} "
+                f"seconds, not {cancel_before} seconds"
+            )
+        registered = Registered(
+            name, arn, function, execution_timeout, function_timeout, max_concurrency, on_mismatch, cancel_before
+        )
         self._functions[name] = registered
         return registered
 

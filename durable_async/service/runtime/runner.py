@@ -148,8 +148,18 @@ class Runner:
     async def _resume(self, found: OpenExecution) -> None:
         try:
             await self.insist(found.id, partial(self._continue, found))
+            await self.follow_parent(found.id)
         finally:  # the invocation that this led to, if any, is in the line in the loop's next turn
             asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
+
+    async def follow_parent(self, execution_id: str) -> None:
+        """Cancel a child if the execution that invoked it was cancelled or is closed."""
+        child = await self.patiently(lambda: self._store.load(execution_id))
+        if child is None or child.parent is None or not (child.parent.cancels and child.open):
+            return
+        parent_id = child.parent.execution_id
+        parent = await self.patiently(lambda: self._store.load(parent_id))
+        await self.insist(execution_id, lambda execution, at: machine.follow_parent(execution, parent, at))
 
     def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
@@ -386,6 +396,8 @@ class Runner:
                     logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
+                case machine.FollowParent(child_id):
+                    self._tasks.start(self.follow_parent(child_id))
 
     def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something with a function, now or when it is registered."""

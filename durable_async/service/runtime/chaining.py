@@ -10,7 +10,7 @@ from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Child, Execution, Moment, NewExecution, Parent, StartChained
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.invoking import Invoker, outcome_of
-from durable_async.service.runtime.registry import Registered, Registry
+from durable_async.service.runtime.registry import Registered
 from durable_async.service.store import Store
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ class Commands(Protocol):
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
 
-    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
+    def begin(self, function: str, version: str, work: Callable[[Registered], Coroutine[Any, Any, None]]) -> None: ...
 
     async def follow_parent(self, execution_id: str) -> None: ...
 
@@ -35,8 +35,7 @@ class Commands(Protocol):
 class ChainedInvokes:
     """Those that this service has asked a target for, or waits with until the target is registered."""
 
-    def __init__(self, registry: Registry, store: Store, invoker: Invoker, commands: Commands) -> None:
-        self._registry = registry
+    def __init__(self, store: Store, invoker: Invoker, commands: Commands) -> None:
         self._store = store
         self._invoker = invoker
         self._commands = commands
@@ -47,14 +46,13 @@ class ChainedInvokes:
         parent = Parent(execution_id, chained.operation_id, chained.cancels)
         if parent not in self._asking:
             self._asking.add(parent)
-            self._commands.begin(chained.target.name, partial(self._ask, parent, chained))
+            self._commands.begin(chained.target.name, chained.target.version, partial(self._ask, parent, chained))
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
         """Tell the execution that asked how its target ended."""
         await self._commands.insist(parent.execution_id, _told(parent, outcome))
 
-    async def _ask(self, parent: Parent, chained: StartChained) -> None:
-        registered = self._registry[chained.target.name]
+    async def _ask(self, parent: Parent, chained: StartChained, registered: Registered) -> None:
         try:
             if chained.child is not None:
                 await self._ask_child(parent, _new(parent, registered, chained, chained.child))
@@ -98,7 +96,7 @@ def _new(parent: Parent, registered: Registered, chained: StartChained, child: C
         arn=child.arn,
         name=child.name,
         function_name=registered.name,
-        function_arn=registered.arn,
+        function_arn=chained.target.function_arn,
         version=chained.target.version,
         input=chained.payload,
         timeout_seconds=registered.execution_timeout,

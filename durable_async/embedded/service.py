@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, overload
+from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
@@ -78,6 +79,8 @@ class DurableService:
         has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
         that is started within a span goes on with its trace. None: nothing is traced
     :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
+        random UUID
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class DurableService:
         clock: Callable[[], float] = steady_time,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -129,6 +133,7 @@ class DurableService:
             limits=limits,
             max_concurrency=max_concurrency,
             observer=observer,
+            new_id=new_id,
         )
         self._pid = os.getpid()
         self._entered = False

@@ -21,7 +21,7 @@ from durable_async.service.model.errors import InvalidParameterValueError
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def json_value(body: bytes) -> Any:
+def json_value(body: bytes) -> object:
     """The JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
 
     :raises InvalidParameterValueError: it is not JSON, or is refused
@@ -90,7 +90,7 @@ def text(request: Mapping[str, Any], member: str) -> str | None:
     raise InvalidParameterValueError(f"{member} must be a string.")
 
 
-def truth(request: Mapping[str, Any], member: str, *, default: bool) -> bool:
+def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
     """A boolean of a body, or the text of one in a query."""
     match request.get(member):
         case None:

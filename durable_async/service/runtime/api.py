@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 from uuid import uuid4
 
 import attrs
@@ -74,6 +74,7 @@ class LambdaApi:
     :param passive: True: never invoke a handler, and leave what has to run to the next service on the store.
         False: invoke handlers
     :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class LambdaApi:
         max_concurrency: int | None = None,
         passive: bool = False,
         observer: ServiceObserver | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
+        self._new_id = new_id
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
@@ -225,7 +228,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        execution_id, name = str(uuid4()), execution_name or str(uuid4())
+        execution_id, name = self._new_id(), execution_name or self._new_id()
         function_arn = self._registry.start_arn(registered)
         new = NewExecution(
             id=execution_id,
@@ -272,7 +275,7 @@ class LambdaApi:
         qualifier: str | None = None,
         tenant_id: str | None = None,
         trace_header: str | None = None,
-    ) -> Any:
+    ) -> object:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
 
@@ -295,7 +298,7 @@ class LambdaApi:
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
-    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
+    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, object]:
         registered = self._registry.invocable(function_name, qualifier)
         if registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is durable.")

@@ -19,7 +19,7 @@ from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import attrs
@@ -42,7 +42,7 @@ from durable_async.service.runtime.trial import Trial
 from durable_async.service.store import OpenExecution, Store
 
 T = TypeVar("T")
-Work = Callable[[Registered], Coroutine[Any, Any, None]]
+Work = Callable[[Registered], Coroutine[object, object, None]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
@@ -481,8 +481,8 @@ class Runner:
             raise exiting
 
     async def invoke_plain(
-        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
-    ) -> Any:
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
+    ) -> object:
         """Cancelling this leaves the function running.
 
         :raises InvocationFailed: as the function did
@@ -497,7 +497,9 @@ class Runner:
                 raise ServiceClosedError("The service is shutting down.") from None
             raise
 
-    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None) -> None:
+    def invoke_event(
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
+    ) -> None:
         """Nobody waits for it but the service's end.
 
         :raises ServiceClosedError: nothing is invoked any more
@@ -506,7 +508,7 @@ class Runner:
         self._tasks.start(self._unattended(registered, event, tenant_id, trace_header))
 
     async def _unattended(
-        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
     ) -> None:
         try:
             await self.invoker.plain(registered, event, tenant_id, trace_header)

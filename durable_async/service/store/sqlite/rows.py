@@ -29,7 +29,7 @@ SHORT = 256
 
 Row = tuple[Any, ...]
 
-compact_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+compact_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
 """ASCII: lone surrogates are escaped."""
 
 
@@ -120,7 +120,7 @@ class _Leaf:
         return self.kind(value)
 
 
-def _payload(kind: type[Any]) -> _Coded:
+def _payload(kind: type[object]) -> _Coded:
     is_text = kind is str
 
     def write(value: Any, payloads: PayloadWriter) -> Row:
@@ -141,7 +141,7 @@ def _payload(kind: type[Any]) -> _Coded:
     return _Coded(("", "_digest"), write, read)
 
 
-def _json(kind: type[Any]) -> _Coded:
+def _json(kind: type[object]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
         if value is None:
             return (None,)
@@ -156,12 +156,12 @@ def _json(kind: type[Any]) -> _Coded:
     return _Coded(("",), write, read)
 
 
-def _class_of(value: object) -> type[Any]:
+def _class_of(value: object) -> type[object]:
     return type(value)
 
 
-def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+def _members(value: Any, payloads: PayloadWriter) -> dict[str, object]:
+    members: dict[str, object] = {}
     for field, kind in _kept_fields(_class_of(value)):
         member = getattr(value, field.name)
         if field.metadata.get("column") is Column.PAYLOAD and member is not None:
@@ -173,8 +173,8 @@ def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
     return members
 
 
-def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader) -> Any:
-    values: dict[str, Any] = {}
+def _object(kind: type[object], members: Mapping[str, Any], payloads: PayloadReader) -> object:
+    values: dict[str, object] = {}
     for field, of_field in _kept_fields(kind):
         value: Any = members.get(field.name)
         digest: str | None = members.get(f"{field.name}_digest")
@@ -186,7 +186,7 @@ def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader
     return kind(**values)
 
 
-def _write_details(details: Mapping[str, Any], payloads: PayloadWriter) -> Row:
+def _write_details(details: Mapping[str, object], payloads: PayloadWriter) -> Row:
     """An event has one payload at most. A long one is named beside the other details."""
     for member, value in details.items():
         if member in PAYLOADS and value is not None:
@@ -197,7 +197,7 @@ def _write_details(details: Mapping[str, Any], payloads: PayloadWriter) -> Row:
     return compact_json(details) if details else "{}", None, None
 
 
-def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, Any]:
+def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, object]:
     details: dict[str, Any] = json.loads(columns[0])
     if (member := columns[1]) is not None:
         text = payloads.long(columns[2])

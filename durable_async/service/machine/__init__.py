@@ -8,13 +8,13 @@ caller's answer or raises an ``ApiError``. The shell takes the changes, stores t
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
-from durable_async.service.machine.cancelling import cancel
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
     Child,
     Effect,
     ExecutionClosed,
+    FollowParent,
     InvokeHandler,
     Mint,
     Moment,
@@ -34,7 +34,7 @@ from durable_async.service.machine.invocations import (
     taken_up,
     tell,
 )
-from durable_async.service.machine.lifecycle import pause, resume, start, stop
+from durable_async.service.machine.lifecycle import cancel, follow_parent, pause, resume, start, stop
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page
@@ -67,6 +67,7 @@ __all__ = [
     "Execution",
     "ExecutionClosed",
     "ExecutionStatus",
+    "FollowParent",
     "Interrupted",
     "InvocationRetryPolicy",
     "InvokeHandler",
@@ -92,6 +93,7 @@ __all__ = [
     "checkpoint",
     "culprit",
     "fire_due",
+    "follow_parent",
     "group_order",
     "group_size",
     "invocation_answered",

@@ -97,8 +97,7 @@ class TestService(Generic[EventT, ResultT]):
         self.time.__enter__()
         try:
             self.time.attach(self._service.api)
-            self.time.may_answer = lambda: self.watch.is_running()  # noqa: PLW0108 - another one may be set
-            self.time.may_pass = lambda: self.watch.has_no_open_callback()  # noqa: PLW0108
+            self.time.may_pass = lambda: self.watch.has_no_open_callback()  # noqa: PLW0108 - another one may be set
             self._random_state = random.getstate()
             random.seed(self._seed)
             await self._service.__aenter__()
@@ -365,18 +364,15 @@ def _is_handler(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
 
 
 class Watch(Witness):
-    """Keeps count of what runs and of which callbacks are open, without asking the service."""
+    """Knows which callbacks are open, without asking the service."""
 
     def __init__(self) -> None:
-        self._running = 0
         self._open: dict[str, set[str]] = {}
 
     def invoked(self, envelope: Envelope) -> None:
-        self._running += 1
         self.answered(envelope.execution_arn, envelope.operations)
 
     def left(self, envelope: Envelope, answer: Output | None) -> None:
-        self._running -= 1
         if answer is not None and answer["Status"] != "PENDING":
             self._open.pop(envelope.execution_arn, None)
 
@@ -387,9 +383,6 @@ class Watch(Witness):
                 open_ones.add(operation["Id"])
             else:
                 open_ones.discard(operation["Id"])
-
-    def is_running(self) -> bool:
-        return self._running > 0
 
     def has_no_open_callback(self) -> bool:
         return not any(self._open.values())

@@ -43,6 +43,10 @@ class TimedService(Protocol):
         """Return the epoch seconds at which it has something to do; None: never."""
         ...
 
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
+        ...
+
 
 class VirtualTime:
     """Make the running loop's time virtual, for as long as this is entered: ``with VirtualTime() as clock:``.
@@ -56,9 +60,8 @@ class VirtualTime:
     :param flows: True: real time passes too, as a person wants who watches; False: only jumps move the clock, so that
         each run has the same times
     :param patience: how long, in real time, a connection or a thread that the loop does not know is waited for before
-        each jump
+        each jump, while a function of an attached service runs
     :raises RuntimeError: on entering: the running loop keeps its own clock, as uvloop's does
-    :ivar may_answer: whether something outside may still wake the loop, so that ``patience`` is worth while
     :ivar may_pass: asked before time moves by itself to a service's due time; False: it stays
     """
 
@@ -83,7 +86,6 @@ class VirtualTime:
         self._idle: list[asyncio.Future[None]] = []
         self._undo: Callable[[], None] | None = None
         self._loop: Any = None
-        self.may_answer: Callable[[], bool] = lambda: True
         self.may_pass: Callable[[], bool] = lambda: True
 
     # --- the clock ---
@@ -191,7 +193,7 @@ class VirtualTime:
             return events
         if self._threads_run() and (events := real(_THREAD_PATIENCE)):
             return events
-        if self._patience and self.may_answer() and self._is_open_outside() and (events := real(self._patience)):
+        if self._patience and self._may_answer() and self._is_open_outside() and (events := real(self._patience)):
             return events
         if self._idle:
             self._wake_idle()
@@ -217,6 +219,10 @@ class VirtualTime:
         """Move to the next timer although something runs: it tries again in each turn, and may wait for that timer."""
         if (due := self._next_timer()) is not None:
             self.move_to(due)
+
+    def _may_answer(self) -> bool:
+        """Return whether somebody on the loop may wait for something outside of it."""
+        return not self._services or not all(each.is_idle() for each in self._services)
 
     def _threads_run(self) -> bool:
         return bool(self._busy) or any(_works_for(self._loop, thread) for thread in threading.enumerate())

@@ -350,6 +350,11 @@ class Runner:
         """When an execution has something to do, at the earliest. Retention does not count."""
         return self._alarm.next_due_ms()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no function runs."""
+        return self._tasks.is_idle
+
     async def idle(self) -> None:
         """Return when no function runs."""
         await self._tasks.idle()

@@ -36,6 +36,10 @@ _BUSY_TURNS = 10_000
 cancelled scope of anyio does with a task that does not end, may be waiting for a timer that time has to reach."""
 
 
+class StuckError(AssertionError):
+    """What the test waits for cannot come: nothing runs, and what is due next needs a word of the test first."""
+
+
 class TimedService(Protocol):
     """A service whose due times the clock jumps to, such as a :class:`~durable_async.service.LambdaApi`."""
 
@@ -54,7 +58,8 @@ class VirtualTime:
     Called, it returns the time in epoch seconds: give it to a service as its ``clock``.
 
     Unless somebody awaits :meth:`idle` and moves time, it moves by itself to whatever is due next: a timer of the loop,
-    or a due time of an attached service.
+    or a due time of an attached service. If nothing is due and nobody outside the loop can wake it, :class:`StuckError`
+    leaves the loop.
 
     :param start: the time on entering; None: January 1, 2026
     :param flows: True: real time passes too, as a person wants who watches; False: only jumps move the clock, so that
@@ -83,6 +88,7 @@ class VirtualTime:
         self._loop_began_us = 0
         self._busy: set[Future[Any] | asyncio.Future[Any]] = set()
         self._services: list[TimedService] = []
+        self._threads_before: set[threading.Thread] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._undo: Callable[[], None] | None = None
         self._loop: Any = None
@@ -101,6 +107,10 @@ class VirtualTime:
     def move_to(self, epoch: float) -> None:
         """Move the clock to ``epoch`` seconds; never back."""
         self._moved_us += max(0, math.ceil(epoch * _MICRO - 0.5) - self._start_us - self._passed_us())
+
+    def move_by(self, seconds: float) -> None:
+        """Move the clock ahead."""
+        self.move_to(self() + seconds)
 
     def next_due(self) -> float | None:
         """Return the epoch seconds of the next timer of the loop or of an attached service; None: nothing is due."""
@@ -131,6 +141,7 @@ class VirtualTime:
                 "the time of this loop is virtual already; two services of one test share a VirtualTime"
             )
         self._loop, self._began = loop, time.monotonic()
+        self._threads_before = {*threading.enumerate()}
         self._loop_began_us = round(loop.time() * _MICRO)
         self._install()
         return self
@@ -204,6 +215,8 @@ class VirtualTime:
         due = self._next_timer()
         if self.may_pass() and (of_services := self._next_of_services()) is not None:
             due = of_services if due is None else min(due, of_services)
+        if due is None and not self._is_open_outside():
+            raise StuckError("nothing runs and nothing is due: all tasks of the event loop wait for each other")
         if due is None:
             return real(None)
         self.move_to(due)
@@ -228,13 +241,14 @@ class VirtualTime:
         return bool(self._busy) or any(_works_for(self._loop, thread) for thread in threading.enumerate())
 
     def _is_open_outside(self) -> bool:
-        """Whether there is a connection, other than the loop's own, or a thread that waits for no work of the loop."""
+        """Whether there is a connection, other than the loop's own, or a thread that was started since and waits for no
+        work of the loop."""
         own = {self._loop._ssock.fileno()}  # noqa: SLF001
         with suppress(AttributeError, OSError, ValueError):
             for key in self._loop._selector.get_map().values():  # noqa: SLF001
                 if key.fd not in own and not _listens(key.fd):
                     return True
-        return any(not _is_pooled(thread) for thread in threading.enumerate())
+        return any(not thread.name.startswith(_POOLS) for thread in {*threading.enumerate()} - self._threads_before)
 
 
 def _listens(fd: int) -> bool:
@@ -251,12 +265,8 @@ def _works_for(loop: object, thread: threading.Thread) -> bool:
     return resting is not None and getattr(thread, "loop", None) is loop and thread not in resting
 
 
-_POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor", "pytest_timeout", "waitpid-")
-
-
-def _is_pooled(thread: threading.Thread) -> bool:
-    """Whether the thread is this one, or one whose work the loop knows about."""
-    return thread is threading.current_thread() or thread.name.startswith(_POOLS) or thread is threading.main_thread()
+_POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor")
+"""What the names of threads begin with whose work the loop knows about."""
 
 
 class _Select:

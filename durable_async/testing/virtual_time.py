@@ -126,6 +126,10 @@ class VirtualTime:
         """Let time jump to what is due by ``service``."""
         self._services.append(service)
 
+    def detach(self, service: TimedService) -> None:
+        """Forget a service that has ended."""
+        self._services = [each for each in self._services if each is not service]
+
     # --- entering ---
 
     def __enter__(self) -> Self:
@@ -182,19 +186,26 @@ class VirtualTime:
 
     # --- what is due ---
 
-    def _next_timer(self) -> float | None:
-        # The services' own alarms only look whether something is due; their due times are asked for themselves.
+    def _next_timer(self, *, of_alarms: bool = False) -> float | None:
+        """Return when the loop's next timer is due, of the services' alarms or of the others. An alarm only looks
+        whether something is due, again and again."""
         whens: list[float] = [
             timer.when()
             for timer in self._loop._scheduled  # noqa: SLF001
-            if not timer.cancelled() and not isinstance(getattr(timer._callback, "__self__", None), Alarm)  # noqa: SLF001
+            if not timer.cancelled() and isinstance(getattr(timer._callback, "__self__", None), Alarm) is of_alarms  # noqa: SLF001
         ]
         if not whens:
             return None
-        return (self._start_us + math.ceil(min(whens) * _MICRO) - self._loop_began_us) / _MICRO
+        due_us = math.ceil(min(whens) * _MICRO)
+        if due_us / _MICRO < min(whens):  # the clock must not stand before the time at which the timer is due
+            due_us += 1
+        return (self._start_us + due_us - self._loop_began_us) / _MICRO
 
     def _next_of_services(self) -> float | None:
-        return min((due for each in self._services if (due := each.next_due()) is not None), default=None)
+        due = min((due for each in self._services if (due := each.next_due()) is not None), default=None)
+        if due is not None and due <= self():
+            return self._next_timer(of_alarms=True)  # it rounds to milliseconds, and its alarm comes a moment later
+        return due
 
     # --- what the loop asks ---
 

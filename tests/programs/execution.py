@@ -151,7 +151,7 @@ class Run:
             service.register("program", Interrupted(self, service, self.handler))
             started = await service.invoke("program", b"", qualifier="$LATEST")
             closed = await service.wait(started.execution_arn)
-            outcome = _outcome(closed.status, closed.result, closed.error)
+            outcome = outcome_of(closed.status, closed.result, closed.error)
             for task in self.outside:
                 task.cancel()
             await service.idle()
@@ -169,7 +169,7 @@ class Run:
         if races(self.program):
             return
         output = await self.handler.run(envelope(execution, "token", [], Limits()), client=Finished(self.wrong))
-        again = _outcome(output["Status"], output.get("Result"), output.get("Error"))
+        again = outcome_of(output["Status"], output.get("Result"), output.get("Error"))
         if again != outcome:
             self.wrong.append(f"the finished record replays to {again}")
 
@@ -354,7 +354,7 @@ def races(program: Program, *hows: Concurrency) -> bool:
     )
 
 
-def _outcome(status: str, result: str | None, error: Mapping[str, Any] | None) -> Returned | Failed:
+def outcome_of(status: str, result: str | None, error: Mapping[str, Any] | None) -> Returned | Failed:
     if status == "SUCCEEDED":
         return Returned(json.loads(result or "null"))
     return Failed(error.get("ErrorType"), error.get("ErrorMessage")) if error else Failed(status, None)

@@ -132,6 +132,10 @@ class LambdaApi:
         """Do what is due by the clock now. With the wall's clock the service does so by itself."""
         await self._runner.fire_due()
 
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
+        return self._runner.is_idle
+
     async def idle(self) -> None:
         """Return when no function runs: only time, or a call from outside, can then change anything."""
         await self._runner.idle()

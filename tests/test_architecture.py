@@ -102,6 +102,7 @@ KNOWS: dict[str, set[str]] = {
         "service.parsing",
         "service.runtime",
     },
+    "ui": {"service.http", "service.model", "service.runtime"},
     "service": {
         "_lazy",
         "service.functions",
@@ -149,6 +150,7 @@ KNOWS: dict[str, set[str]] = {
         "service.runtime",
         "service.store",
         "transport",
+        "ui",
     },
 }
 

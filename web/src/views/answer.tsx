@@ -1,0 +1,100 @@
+import { useState } from "preact/hooks";
+import { fail, heartbeat, home, succeed } from "../api.ts";
+import { answerCommand } from "../model/commands.ts";
+import { parse } from "../model/json.ts";
+import type { Operation } from "../model/history.ts";
+import { Command, Failure } from "./common.tsx";
+
+const EXAMPLES = ["true", "false", "null", '{"approved": true}'];
+
+/** Answers a callback: a result that is JSON, a failure, or a heartbeat. */
+export function AnswerForm({ operation }: { operation: Operation }) {
+  const [result, setResult] = useState("");
+  const [how, setHow] = useState<"succeed" | "fail">("succeed");
+  const [failure, setFailure] = useState({ ErrorType: "", ErrorMessage: "" });
+  const [error, setError] = useState<unknown>();
+  const [said, setSaid] = useState("");
+  const [sending, setSending] = useState(false);
+  const id = operation.callbackId ?? "";
+  const unreadable = how === "succeed" && result.trim() !== "" && parse(result) === undefined;
+  const given = Object.fromEntries(Object.entries(failure).filter(([, value]) => value !== ""));
+
+  async function send(what: string, request: () => Promise<void>) {
+    setSending(true);
+    try {
+      await request();
+      setSaid(what);
+      setError(undefined);
+    } catch (problem) {
+      setError(problem);
+    }
+    setSending(false);
+  }
+
+  const answer = (event: SubmitEvent) => {
+    event.preventDefault();
+    if (how === "succeed") void send("The result was sent.", () => succeed(id, result.trim()));
+    else void send("The failure was sent.", () => fail(id, given));
+  };
+
+  return (
+    <form class="answer" aria-label="Answer the callback" onSubmit={answer}>
+      <fieldset>
+        <legend>Answer</legend>
+        {(["succeed", "fail"] as const).map((each) => (
+          <label key={each} class="chip">
+            <input type="radio" name="how" checked={how === each} onChange={() => setHow(each)} /> {each}
+          </label>
+        ))}
+      </fieldset>
+      {how === "succeed" ? (
+        <>
+          <label>
+            Result, as JSON; empty: none
+            <textarea
+              name="result"
+              rows={4}
+              spellcheck={false}
+              value={result}
+              aria-invalid={unreadable}
+              onInput={(event) => setResult(event.currentTarget.value)}
+            />
+          </label>
+          <div class="buttons">
+            {EXAMPLES.map((each) => (
+              <button key={each} type="button" class="small" onClick={() => setResult(each)}>
+                {each}
+              </button>
+            ))}
+          </div>
+          {unreadable && <p class="failure">This is not JSON. A text needs quotes around it.</p>}
+        </>
+      ) : (
+        (["ErrorType", "ErrorMessage"] as const).map((member) => (
+          <label key={member}>
+            {member === "ErrorType" ? "Type" : "Message"}
+            <input
+              name={member}
+              value={failure[member]}
+              onInput={(event) => setFailure({ ...failure, [member]: event.currentTarget.value })}
+            />
+          </label>
+        ))
+      )}
+      <div class="buttons">
+        <button type="submit" class="primary" disabled={sending || unreadable}>
+          {how === "succeed" ? "Send the result" : "Send the failure"}
+        </button>
+        <button type="button" disabled={sending} onClick={() => void send("The heartbeat was sent.", () => heartbeat(id))}>
+          Heartbeat
+        </button>
+        <span role="status" class="muted">
+          {said}
+        </span>
+      </div>
+      <Failure error={error} />
+      <p class="muted">The same on the command line:</p>
+      <Command text={answerCommand(home.get()?.target ?? {}, how, id, how === "succeed" ? result : JSON.stringify(given))} />
+    </form>
+  );
+}

@@ -26,9 +26,7 @@ class File:
     tag: str
 
     def answer(self, known_tag: str | None) -> Answer:
-        """
-        :param known_tag: the ETag of what the browser has; None: it has nothing
-        """
+        """:param known_tag: the ETag of what the browser has; None: it has nothing"""
         headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
         if known_tag == self.tag:
             return Answer(304, headers)

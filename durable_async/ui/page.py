@@ -14,7 +14,6 @@ import asyncio
 import gzip
 import hashlib
 import hmac
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, ClassVar, Final
@@ -140,9 +139,7 @@ class Page:
             return Answer(204)
         key = session_key(self.access.token)
         secure = "; Secure" if shapes.truth(given, "secure", default=False) else ""
-        return Answer(
-            204, {"Set-Cookie": f"{_cookie_name(request)}={key}; HttpOnly; SameSite=Strict{secure}"}
-        )
+        return Answer(204, {"Set-Cookie": f"{_cookie_name(request)}={key}; HttpOnly; SameSite=Strict{secure}"})
 
     def _admit(self, request: Request) -> None:
         """:raises ApiError: the caller may not see executions"""

@@ -44,7 +44,7 @@ export const connection = new Watched<Connection>("connected");
 export const home = new Watched<Home | undefined>(undefined);
 
 const VERSION = "2025-12-01";
-const RETRY_SECONDS = [0.5, 1, 2, 4];
+const RETRY_SECONDS = [0.25, 0.5, 1, 2];
 
 type Query = Record<string, string | number | boolean | string[] | undefined>;
 
@@ -62,9 +62,15 @@ async function get<T>(path: string, call: Call = {}): Promise<T> {
       return await once<T>(path, call);
     } catch (error) {
       if (!isLost(error) || call.signal?.aborted) throw error;
-      await pause(RETRY_SECONDS[Math.min(tries, RETRY_SECONDS.length - 1)]!, call.signal);
+      await back(tries, call.signal);
     }
   }
+}
+
+/** Wait until the page's server answers again. The call that is repeated may take long, so another one finds out. */
+async function back(tries: number, signal: AbortSignal | undefined): Promise<void> {
+  await pause(RETRY_SECONDS[Math.min(tries, RETRY_SECONDS.length - 1)]!, signal);
+  if (!signal?.aborted) await once("about", { signal }).catch(() => undefined);
 }
 
 async function once<T>(path: string, { method = "GET", query = {}, body, signal }: Call): Promise<T> {

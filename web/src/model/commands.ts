@@ -30,20 +30,14 @@ export function commandFor(target: Target, action: string, arn: string): string 
   return ours(target, action, quoted(arn));
 }
 
-export function answerCommand(target: Target, how: "succeed" | "fail" | "heartbeat", id: string, result: string): string {
+export type Answer = { result: string } | { error: Record<string, string> };
+
+export function answerCommand(target: Target, id: string, answer: Answer): string {
   const named = ["--callback-id", quoted(id)];
-  switch (how) {
-    case "succeed":
-      return aws(
-        target,
-        "send-durable-execution-callback-success",
-        ...named,
-        "--cli-binary-format raw-in-base64-out --result",
-        quoted(result),
-      );
-    case "fail":
-      return aws(target, "send-durable-execution-callback-failure", ...named, "--error", quoted(result));
-    case "heartbeat":
-      return aws(target, "send-durable-execution-callback-heartbeat", ...named);
+  if ("error" in answer) {
+    const error = ["--error", quoted(JSON.stringify(answer.error))];
+    return aws(target, "send-durable-execution-callback-failure", ...named, ...error);
   }
+  const result = answer.result === "" ? [] : ["--cli-binary-format raw-in-base64-out --result", quoted(answer.result)];
+  return aws(target, "send-durable-execution-callback-success", ...named, ...result);
 }

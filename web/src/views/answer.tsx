@@ -7,16 +7,20 @@ import { Command, Failure } from "./common.tsx";
 
 const EXAMPLES = ["true", "false", "null", '{"approved": true}'];
 
-/** Answers a callback: a result that is JSON, a failure, or a heartbeat. */
+const WAYS = { json: "with JSON", text: "with a text", fail: "with a failure" };
+
+type Way = keyof typeof WAYS;
+
+/** Answers a callback with a result or a failure, or sends a heartbeat. */
 export function AnswerForm({ operation }: { operation: Operation }) {
   const [result, setResult] = useState("");
-  const [how, setHow] = useState<"succeed" | "fail">("succeed");
+  const [how, setHow] = useState<Way>("json");
   const [failure, setFailure] = useState({ ErrorType: "", ErrorMessage: "" });
   const [error, setError] = useState<unknown>();
   const [said, setSaid] = useState("");
   const [sending, setSending] = useState(false);
   const id = operation.callbackId ?? "";
-  const unreadable = how === "succeed" && result.trim() !== "" && parse(result) === undefined;
+  const unreadable = how === "json" && result.trim() !== "" && parse(result) === undefined;
   const given = Object.fromEntries(Object.entries(failure).filter(([, value]) => value !== ""));
 
   async function send(what: string, request: () => Promise<void>) {
@@ -33,24 +37,24 @@ export function AnswerForm({ operation }: { operation: Operation }) {
 
   const answer = (event: SubmitEvent) => {
     event.preventDefault();
-    if (how === "succeed") void send("The result was sent.", () => succeed(id, result.trim()));
-    else void send("The failure was sent.", () => fail(id, given));
+    if (how === "fail") void send("The failure was sent.", () => fail(id, given));
+    else void send("The result was sent.", () => succeed(id, how === "json" ? result.trim() : result));
   };
 
   return (
     <form class="answer" aria-label="Answer the callback" onSubmit={answer}>
       <fieldset>
         <legend>Answer</legend>
-        {(["succeed", "fail"] as const).map((each) => (
+        {(Object.keys(WAYS) as Way[]).map((each) => (
           <label key={each} class="chip">
-            <input type="radio" name="how" checked={how === each} onChange={() => setHow(each)} /> {each}
+            <input type="radio" name="how" checked={how === each} onChange={() => setHow(each)} /> {WAYS[each]}
           </label>
         ))}
       </fieldset>
-      {how === "succeed" ? (
+      {how !== "fail" ? (
         <>
           <label>
-            Result, as JSON; empty: none
+            {how === "json" ? "Result, as JSON; empty: none" : "Result"}
             <textarea
               name="result"
               rows={4}
@@ -60,14 +64,14 @@ export function AnswerForm({ operation }: { operation: Operation }) {
               onInput={(event) => setResult(event.currentTarget.value)}
             />
           </label>
-          <div class="buttons">
+          <div class="buttons" hidden={how !== "json"}>
             {EXAMPLES.map((each) => (
               <button key={each} type="button" class="small" onClick={() => setResult(each)}>
                 {each}
               </button>
             ))}
           </div>
-          {unreadable && <p class="failure">This is not JSON. A text needs quotes around it.</p>}
+          {unreadable && <p class="failure">This is not JSON.</p>}
         </>
       ) : (
         (["ErrorType", "ErrorMessage"] as const).map((member) => (
@@ -83,7 +87,7 @@ export function AnswerForm({ operation }: { operation: Operation }) {
       )}
       <div class="buttons">
         <button type="submit" class="primary" disabled={sending || unreadable}>
-          {how === "succeed" ? "Send the result" : "Send the failure"}
+          {how === "fail" ? "Send the failure" : "Send the result"}
         </button>
         <button type="button" disabled={sending} onClick={() => void send("The heartbeat was sent.", () => heartbeat(id))}>
           Heartbeat
@@ -94,7 +98,7 @@ export function AnswerForm({ operation }: { operation: Operation }) {
       </div>
       <Failure error={error} />
       <p class="muted">The same on the command line:</p>
-      <Command text={answerCommand(home.get()?.target ?? {}, how, id, how === "succeed" ? result : JSON.stringify(given))} />
+      <Command text={answerCommand(home.get()?.target ?? {}, id, how === "fail" ? { error: given } : { result })} />
     </form>
   );
 }

@@ -34,6 +34,8 @@ export function Detail({ live, arn, operation, now, onClose }: Props) {
       current = false;
     };
   }, [operation.events.length]);
+  const answerable = !live.history.closed && home.get()?.writes === true;
+  const callback = operation.subType === "WaitForCallback" ? operation.children.find(isCallback) : operation;
   return (
     <aside class="detail" aria-label={`Operation ${nameOf(operation)}`} tabIndex={-1} ref={panel}>
       <div class="tools">
@@ -45,7 +47,7 @@ export function Detail({ live, arn, operation, now, onClose }: Props) {
       <p class="sentence">
         <Status of={operation.status} /> {isOpen(operation) && operation.kind !== "Context" && waitsOn(operation, now)}
       </p>
-      {operation.kind === "Callback" && isOpen(operation) && home.get()?.writes && <AnswerForm operation={operation} />}
+      {answerable && callback?.kind === "Callback" && isOpen(callback) && <AnswerForm operation={callback} />}
       <Facts operation={operation} arn={arn} now={now} />
       <Failure error={error} />
       {known === 0 && !error && <p role="status">Reading its payloads …</p>}
@@ -54,6 +56,10 @@ export function Detail({ live, arn, operation, now, onClose }: Props) {
       ))}
     </aside>
   );
+}
+
+function isCallback(operation: Operation): boolean {
+  return operation.kind === "Callback";
 }
 
 function Facts({ operation, arn, now }: { operation: Operation; arn: string; now: number }) {

@@ -51,7 +51,8 @@ interface HeadProps {
 
 function Head({ live, execution, now, onOpen }: HeadProps) {
   const arn = execution.DurableExecutionArn;
-  const callbacks = blocking(live.history.operations()).filter((each) => each.kind === "Callback");
+  const open = live.history.closed ? [] : blocking(live.history.operations());
+  const callbacks = open.filter((each) => each.kind === "Callback");
   return (
     <div class="title">
       <nav aria-label="Breadcrumb">
@@ -62,7 +63,7 @@ function Head({ live, execution, now, onOpen }: HeadProps) {
       </nav>
       <h1>{execution.DurableExecutionName}</h1>
       <p class="sentence" role="status">
-        <Status of={execution.Status} /> <span>{sentence(execution, live.history, now)}</span>
+        <Status of={execution.Status} short /> <span>{sentence(execution, live.history, now)}</span>
       </p>
       <div class="buttons">
         {callbacks.map((each) => (
@@ -164,7 +165,7 @@ export function ErrorBox({ error, failed = [] }: { error: ErrorObject; failed?: 
           <summary>Trace</summary>
           <pre tabIndex={0}>
             {trace.map((line) => (
-              <span class={/direct cause|another exception|^\S.*\b(Error|Exception)\b/.test(line) ? "cause" : ""}>
+              <span class={/^caused by |^\S*(Error|Exception)\b/.test(line) ? "cause" : ""}>
                 {line}
                 {"\n"}
               </span>

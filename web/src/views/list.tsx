@@ -4,7 +4,7 @@ import { duration, functionName, version } from "../model/text.ts";
 import { executionLink, go, href, replace, route } from "../route.ts";
 import { useNow, useWatched } from "../watched.ts";
 import { BulkBar } from "./bulk.tsx";
-import { Failure, Status, Time, useKeys, words } from "./common.tsx";
+import { Failure, Status, Time, useKeys } from "./common.tsx";
 import { Filters, filtersOf } from "./filters.tsx";
 import { useListing } from "./listing.ts";
 import { Rows, useVirtualRows } from "./virtual.tsx";
@@ -121,8 +121,8 @@ export function ListView() {
     if (item === undefined) return null;
     const arn = item.DurableExecutionArn;
     const state = waiting.get(arn);
-    const status = state?.status ?? item.Status;
     const ended = item.EndTimestamp ?? state?.ended;
+    const status = item.EndTimestamp === undefined ? (state?.status ?? item.Status) : item.Status;
     return (
       <div role="row" class={`row ${index === at ? "at" : ""}`} aria-rowindex={index + 2} data-row={index}>
         <span role="cell" class="check">
@@ -150,7 +150,7 @@ export function ListView() {
         <span role="cell" class="took">
           {duration((ended ?? now) - item.StartTimestamp)}
         </span>
-        <span role="cell" class="waiting-on" title={words(status)}>
+        <span role="cell" class="waiting-on">
           {ended === undefined ? state?.waitingOn(now) : ""}
         </span>
       </div>

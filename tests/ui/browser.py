@@ -1,0 +1,6 @@
+"""What the tests in a browser need from Playwright. Without it, the modules that import this are skipped."""
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need the package playwright")
+expect = playwright.expect

@@ -16,7 +16,7 @@ import attrs
 import boto3
 import pytest
 
-from ..cli.command import environment
+from tests.cli.command import environment
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answerCommand, commandFor, quoted } from "../src/model/commands.ts";
 import { compare, firstDifference } from "../src/model/compare.ts";
+import { idempotencyKey } from "../src/model/key.ts";
 import { Digits, found, parse } from "../src/model/json.ts";
 import { lacking, refreshed, streamsOf, take } from "../src/model/listing.ts";
 import { timelineSvg } from "../src/model/svg.ts";
@@ -117,6 +118,11 @@ test("the first difference of two executions is where one has another operation"
   assert.deepEqual(pairs.map(({ id }) => id), ["a", "c", "b", "x"]);
   assert.equal(firstDifference(pairs), 1);
   assert.equal(firstDifference(compare(left, left)), -1);
+});
+
+test("the idempotency key of a step is the one that its body gets", () => {
+  // python -c 'from hashlib import blake2b; print(blake2b(b"arn\\nid", digest_size=32).hexdigest())'
+  assert.equal(idempotencyKey("arn", "id"), "55bfbda4d151dd9905185f13fd968f9adcb7632645b0d4fedcf25501ac5e0647");
 });
 
 test("commands are safe to paste", () => {

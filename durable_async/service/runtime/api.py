@@ -367,6 +367,8 @@ class LambdaApi:
                     await news.wait()
                     news.clear()
                     execution = await self._execution(execution.arn)
+        if self._runner.draining:
+            raise ServiceClosedError("The service is shutting down.")
         page = await self._page(execution.id, first, count, page_bytes, reverse=False)
         if page.next_marker is None and execution.open:
             return Page(page.items, str(first + len(page.items)))

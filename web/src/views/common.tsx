@@ -94,6 +94,21 @@ export function Failure({ error }: { error: unknown }) {
   );
 }
 
+const FRAMES = 20; // until a row that was scrolled to is in the document
+let pending = 0;
+
+/** Focus an element as soon as it is in the document. A later call replaces an earlier one. */
+export function focusSoon(selector: string): void {
+  const mine = ++pending;
+  const look = (left: number) => {
+    if (mine !== pending) return;
+    const found = document.querySelector<HTMLElement>(selector);
+    if (found !== null) found.focus();
+    else if (left > 0) requestAnimationFrame(() => look(left - 1));
+  };
+  requestAnimationFrame(() => look(FRAMES));
+}
+
 /** Calls `act` for a key that is pressed outside of fields and without modifiers. */
 export function useKeys(act: (key: string, event: KeyboardEvent) => boolean | undefined | void) {
   const latest = useRef(act);

@@ -74,7 +74,7 @@ function PairRow({ pair, first, index }: { pair: Pair; first: boolean; index: nu
 
 function Cell({ operation, depth }: { operation: Operation | undefined; depth: number }) {
   return (
-    <span role="cell" style={{ paddingLeft: `${Math.min(depth, 8) * 14}px` }}>
+    <span role="cell" style={{ paddingLeft: `${4 + Math.min(depth, 8) * 14}px` }}>
       {operation && (
         <>
           <Status of={operation.status} short /> {operation.name}{" "}

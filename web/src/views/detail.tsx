@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { home } from "../api.ts";
 import { detailsOf, type HistoryEvent, isOpen, type Operation, payload, seconds } from "../model/history.ts";
+import { idempotencyKey } from "../model/key.ts";
 import { duration, utc } from "../model/text.ts";
 import { type ErrorObject, nameOf, waitsOn } from "../model/waiting.ts";
 import { AnswerForm } from "./answer.tsx";
@@ -75,7 +76,7 @@ function Facts({ operation, arn, now }: { operation: Operation; arn: string; now
   if (operation.functionName) facts.push(["Function", operation.functionName]);
   if (operation.attempts.length > 0) facts.push(["Attempts", String(operation.attempts.length)]);
   const ids: [string, string][] = [["Operation id", operation.id]];
-  if (operation.kind === "Step") ids.push(["Idempotency key", `${arn}:${operation.id}`]);
+  if (operation.kind === "Step") ids.push(["Idempotency key", idempotencyKey(arn, operation.id)]);
   if (operation.callbackId) ids.push(["Callback id", operation.callbackId]);
   return (
     <dl class="facts">

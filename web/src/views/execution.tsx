@@ -7,7 +7,7 @@ import { blocking, type ErrorObject, type Execution, nameOf, sentence } from "..
 import { executionLink, go, href } from "../route.ts";
 import { useNow } from "../watched.ts";
 import { ExecutionActions } from "./actions.tsx";
-import { Failure, Status, Time, useKeys } from "./common.tsx";
+import { Failure, focusSoon, Status, Time, useKeys } from "./common.tsx";
 import { Detail } from "./detail.tsx";
 import { Payload } from "./json.tsx";
 import { type Live, useLive } from "./live.ts";
@@ -23,9 +23,8 @@ export function ExecutionView({ arn }: { arn: string }) {
     if (key !== "Escape") return false;
     if (document.activeElement instanceof HTMLInputElement) return document.activeElement.blur(), true;
     if (chosen === undefined) return go(href("executions")), true;
-    const row = document.querySelector<HTMLElement>(`[data-operation="${CSS.escape(chosen)}"] button.open`);
     setChosen(undefined);
-    row?.focus();
+    focusSoon(`[data-operation="${CSS.escape(chosen)}"] button.open`);
     return true;
   });
   if (execution === undefined) return live.error ? <Failure error={live.error} /> : <p role="status">Reading …</p>;

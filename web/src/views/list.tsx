@@ -4,7 +4,7 @@ import { duration, functionName, version } from "../model/text.ts";
 import { executionLink, go, href, replace, route } from "../route.ts";
 import { useNow, useWatched } from "../watched.ts";
 import { BulkBar } from "./bulk.tsx";
-import { Failure, Status, Time, useKeys } from "./common.tsx";
+import { Failure, focusSoon, Status, Time, useKeys } from "./common.tsx";
 import { Filters, filtersOf } from "./filters.tsx";
 import { useListing } from "./listing.ts";
 import { Rows, useVirtualRows } from "./virtual.tsx";
@@ -21,26 +21,23 @@ export function ListView() {
   const listing = useListing(filters);
   const rowHeight = useMedia(NARROW) ? NARROW_ROW : ROW;
   const virtual = useVirtualRows(listing.items.length, rowHeight);
-  const [at, setAt] = useState(-1);
+  const [at, drawAt] = useState(-1);
+  const place = useRef(-1); // keys may come faster than the page is drawn
+  const setAt = (index: number) => drawAt((place.current = index));
   const [chosen, setChosen] = useState<ReadonlyMap<string, Summary>>(new Map());
   const now = useNow(true);
   const visible = virtual.rows.map(({ index }) => listing.items[index]).filter((each) => each !== undefined);
   const waiting = useWaiting(visible);
-  const toFocus = useRef(false);
 
   useEffect(() => {
     const last = virtual.rows.at(-1)?.index ?? 0;
     if (last >= listing.items.length - AHEAD) listing.more();
   });
-  useEffect(() => {
-    if (toFocus.current) document.querySelector<HTMLElement>(`[data-row="${at}"] a`)?.focus();
-    toFocus.current = false;
-  });
   useEffect(() => setChosen(new Map()), [filters]);
 
   useKeys((key) => {
     if (key === "j" || key === "k") return move(key === "j" ? 1 : -1);
-    const item = listing.items[at];
+    const item = listing.items[place.current];
     if (key === "x" && item) return choose(item), true;
     if (key === "/") return document.getElementById("name")?.focus(), true;
     if (key === "Escape") return escape();
@@ -48,11 +45,11 @@ export function ListView() {
   });
 
   function move(by: number): boolean {
-    const next = Math.max(0, Math.min(listing.items.length - 1, at + by));
+    const next = Math.max(0, Math.min(listing.items.length - 1, place.current + by));
     if (listing.items.length === 0) return false;
     setAt(next);
     virtual.reveal(next);
-    toFocus.current = true;
+    focusSoon(`[data-row="${next}"] a`);
     return true;
   }
 

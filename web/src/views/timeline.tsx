@@ -14,7 +14,7 @@ import {
 } from "../model/timeline.ts";
 import { type Execution, nameOf, waitsOn } from "../model/waiting.ts";
 import { isOpen } from "../model/history.ts";
-import { Status, useKeys, words } from "./common.tsx";
+import { focusSoon, Status, useKeys, words } from "./common.tsx";
 import type { Live } from "./live.ts";
 import { Rows, useVirtualRows } from "./virtual.tsx";
 
@@ -44,19 +44,12 @@ export function Timeline({ live, execution, now, chosen, onChoose }: Props) {
   const labels = width < 560 ? NARROW_LABELS : LABELS;
   const scale = useMemo(() => scaleOf(activity, Math.max(80, width - labels - 16)), [activity, width, labels]);
   const virtual = useVirtualRows(rows.length, ROW);
-  const toFocus = useRef<string | undefined>(undefined);
 
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => setWidth(entry!.contentRect.width));
     observer.observe(box.current!);
     return () => observer.disconnect();
   }, []);
-  useEffect(() => {
-    if (toFocus.current !== undefined) {
-      document.querySelector<HTMLElement>(`[data-operation="${CSS.escape(toFocus.current)}"] button.open`)?.focus();
-      toFocus.current = undefined;
-    }
-  });
   useKeys((key) => {
     if (key === "/") return document.getElementById("search")?.focus(), true;
     if (key === "j" || key === "k") return move(key === "j" ? 1 : -1);
@@ -77,8 +70,7 @@ export function Timeline({ live, execution, now, chosen, onChoose }: Props) {
     const row = rows[Math.max(0, Math.min(rows.length - 1, place))];
     if (row === undefined) return false;
     virtual.reveal(rows.indexOf(row));
-    toFocus.current = row.operation.id;
-    setFolding(new Map(folding)); // draws, and then the row is focused
+    focusSoon(`[data-operation="${CSS.escape(row.operation.id)}"] button.open`);
     if (chosen !== undefined) onChoose(row.operation.id);
     return true;
   }
@@ -214,6 +206,7 @@ function TimelineRow({ row, index, labels, scale, now, chosen, onOpen, onFold }:
           return (
             <span
               key={place}
+              aria-hidden="true"
               class={`segment ${kind}`}
               style={{ left: `${x}px`, width: `${width}px` }}
               title={`${operation.name}: ${label}, ${duration(to - from)}, from ${utc(from)}`}

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
-from machine_driver import FUNCTION, START_MS, Targets
 
 from durable_async.service import machine
 from durable_async.service.machine import Checkpoint, Execution, Moment, NewExecution
 from durable_async.service.store import Store
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
+from tests.service.machine.machine_driver import FUNCTION, START_MS, Targets
 
 
 @asynccontextmanager

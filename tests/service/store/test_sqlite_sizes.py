@@ -7,13 +7,13 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from machine_driver import START_MS, invoke, step
-from store_support import World, opened
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import reading, rows, writing
+from tests.service.machine.machine_driver import START_MS, invoke, step
+from tests.service.store.store_support import World, opened
 
 MIB = 1024 * 1024
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from machine_driver import START_MS, step, wait
-from store_support import World, opened_by_name
 
 from durable_async.service import machine
 from durable_async.service.machine import Changes
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store import ExecutionQuery, OpenExecution
+from tests.service.machine.machine_driver import START_MS, step, wait
+from tests.service.store.store_support import World, opened_by_name
 
 DAY_MS = 86_400_000
 

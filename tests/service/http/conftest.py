@@ -1,7 +1,8 @@
 """Servers and clients for whatever is said over HTTP."""
 
 import pytest
-from http_support import SERVERS, STORES, invoke, running_server
+
+from tests.service.http.http_support import SERVERS, STORES, invoke, running_server
 
 
 @pytest.fixture(scope="module", params=SERVERS, ids="-".join)

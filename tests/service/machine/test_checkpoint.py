@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import Driver, callback, context, step, wait
 
 from durable_async.service.model.errors import InvalidParameterValueError
+from tests.service.machine.machine_driver import Driver, callback, context, step, wait
 
 
 def stale():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from serve_support import HERE, ended, finished, invoke, serving, start, status
 
 from durable_async.cli.exits import Exit
+from tests.service.serving.serve_support import FOLDER, ended, finished, invoke, serving, start, status
 
-PATH = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+PATH = os.pathsep.join([str(FOLDER), str(FOLDER.parents[2])])
 WORKFLOWS = [f"--function={name}=workflows_for_serve:{name}" for name in ("fulfil", "pay", "slow")]
 
 

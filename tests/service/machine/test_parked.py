@@ -5,7 +5,7 @@ import pytest
 from durable_async.errors import NonDeterminismError, OperationLabel
 from durable_async.service import machine
 from durable_async.service.machine import InvocationRetryPolicy
-from tests.service.machine_driver import Driver, step, wait
+from tests.service.machine.machine_driver import Driver, step, wait
 
 MISMATCH = NonDeterminismError(
     "1ced8f", OperationLabel("STEP", "Step", "charge"), OperationLabel("STEP", "Step", "pay")

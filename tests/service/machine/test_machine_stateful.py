@@ -16,7 +16,6 @@ import attrs
 from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from machine_driver import FUNCTION, START_MS, Targets, callback, context, invoke, step, update, wait
 
 from durable_async._wire.operations import TERMINAL, OperationType
 from durable_async.service import machine
@@ -38,6 +37,17 @@ from durable_async.service.model.errors import ApiError, InvalidParameterValueEr
 from durable_async.service.model.exported import read_history
 from durable_async.service.model.history import HistoryEvent
 from tests.property_runs import examples
+from tests.service.machine.machine_driver import (
+    FUNCTION,
+    START_MS,
+    Targets,
+    callback,
+    context,
+    invoke,
+    step,
+    update,
+    wait,
+)
 
 T = TypeVar("T")
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 from botocore.exceptions import ClientError
-from http_support import execution_path, invoke, result_of
 
 from durable_async.service.http.answer import error_answer
 from durable_async.service.http.dispatch import CALLS
 from durable_async.service.http.routes import Operation
 from durable_async.service.model.errors import ApiError
+from tests.service.http.http_support import execution_path, invoke, result_of
 
 # --- ListFunctions ---
 

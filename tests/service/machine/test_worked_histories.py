@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import Driver, callback, context, invoke, step, wait
 
 from durable_async.service.http.rendering import event_json
 from durable_async.service.machine import ChainedOutcome
+from tests.service.machine.machine_driver import Driver, callback, context, invoke, step, wait
 
 ERROR = {"ErrorType": "Boom", "ErrorMessage": "no"}
 

@@ -7,12 +7,12 @@ from contextlib import suppress
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
-from http_support import INVOKE, LIST, STORES, execution_path, running_server
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from durable_async.service.http.dispatch import BODY_BYTES
 from tests.property_runs import examples
+from tests.service.http.http_support import INVOKE, LIST, STORES, execution_path, running_server
 
 LIST_FUNCTIONS = re.compile(r"/2015-03-31/functions/?([?#]|$)")
 SETTINGS = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])

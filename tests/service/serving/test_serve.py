@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from serve_support import COMMAND, HERE, ended, finished, invoke, serving, start
+
+from tests.service.serving.serve_support import COMMAND, FOLDER, ended, finished, invoke, serving, start
 
 FUNCTIONS = ["--functions", "functions_for_serve"]
 FUNCTIONS += [f"--function={name}=functions_for_serve:{name}" for name in ("environment", "count", "hang", "durable")]
@@ -221,7 +222,7 @@ def test_a_port_in_use_ends_it_with_a_reason(server):
 
 def test_without_click_the_command_says_what_to_install(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['click'] = None\n")
-    server = ended(PYTHONPATH=os.pathsep.join([str(tmp_path), str(HERE.parents[1])]))
+    server = ended(PYTHONPATH=os.pathsep.join([str(tmp_path), str(FOLDER.parents[2])]))
     assert server.returncode == 1
     assert "pip install 'durable-async[cli]'" in server.stderr
     assert "Traceback" not in server.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import START_MS, Driver, callback, context, invoke, step, update, wait
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Limits
@@ -12,6 +11,7 @@ from durable_async.service.model.errors import (
     InvalidParameterValueError,
     ResourceNotFoundError,
 )
+from tests.service.machine.machine_driver import START_MS, Driver, callback, context, invoke, step, update, wait
 
 ERROR = {"ErrorType": "Boom", "ErrorMessage": "no"}
 NOW = START_MS / 1000

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import attrs
 import pytest
-from machine_driver import START_MS, Driver, callback, context, invoke, step, update, wait
 
 from durable_async.errors import HistoryError
 from durable_async.service import machine
 from durable_async.service.http.rendering import event_json
 from durable_async.service.machine.derive import derive
 from durable_async.service.model.exported import read_history
+from tests.service.machine.machine_driver import START_MS, Driver, callback, context, invoke, step, update, wait
 
 
 def driven(*batches, end=True) -> Driver:

@@ -5,10 +5,10 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
-from http_support import execution_path, invoke, running_server
 
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.memory import MemoryStore
+from tests.service.http.http_support import execution_path, invoke, running_server
 
 UNKNOWN_ARN = "arn:aws:lambda:us-east-1:000000000000:function:durable:$LATEST/durable-execution/unknown/unknown"
 BAD_ARN = "arn:aws:lambda:us-east-1:000000000000:function:durable"

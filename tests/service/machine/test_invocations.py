@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import START_MS, Driver, callback, context, invoke, step, wait
 
 from durable_async.service import machine
 from durable_async.service.machine import InvocationRetryPolicy, Limits, Parent
+from tests.service.machine.machine_driver import START_MS, Driver, callback, context, invoke, step, wait
 
 INVALID = "InvalidParameterValueException"
 

@@ -5,7 +5,8 @@ from itertools import chain
 
 import pytest
 from botocore.exceptions import ClientError
-from http_support import INVOKE, execution_path
+
+from tests.service.http.http_support import INVOKE, execution_path
 
 STEPS = 1100  # and one event and one operation of the execution itself before them
 LISTED = 105

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import Driver, context, step, wait
 
 from durable_async.service.machine import Limits, state_page
 from durable_async.service.model.errors import InvalidParameterValueError
+from tests.service.machine.machine_driver import Driver, context, step, wait
 
 REPLAY = {"ContextOptions": {"ReplayChildren": True}}
 

@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-import functions_for_serve
 import pytest
 
 from durable_async import service
 from durable_async.service.functions.base import InvocationFailed, InvocationRequest
 from durable_async.service.functions.workers import LoadError, Target, WorkerPool, json_lines, worker_environment
+from tests.service.functions import functions_for_serve
 
 MODULE = "functions_for_serve"
 HERE = str(Path(__file__).parent)

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from serve_support import HERE, finished, invoke, serving, start
 
-PATH = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+from tests.service.serving.serve_support import FOLDER, finished, invoke, serving, start
+
+PATH = os.pathsep.join([str(FOLDER), str(FOLDER.parents[2])])
 
 
 @pytest.fixture(scope="module")

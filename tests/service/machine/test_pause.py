@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import START_MS, Driver, callback, step, wait
 
 from durable_async.service import machine
 from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
+from tests.service.machine.machine_driver import START_MS, Driver, callback, step, wait
 
 
 def pause(driver: Driver, *, timeout_paused=True, reason=None) -> None:

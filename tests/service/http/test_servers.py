@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
-from http_support import LIST, execution_path, running_server
 
 from durable_async.service.http import asgi_app, bind, url_of
+from tests.service.http.http_support import LIST, execution_path, running_server
 
 SHELLS = pytest.mark.parametrize("shell", ["aiohttp", "mounted"])
 HOLD = b'{"do": "hold"}'

@@ -11,7 +11,6 @@ import anyio
 import pytest
 from aiobotocore.session import get_session
 from fastapi import FastAPI
-from http_support import INVOKE, execution_path, served_by_uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -19,6 +18,7 @@ from durable_async.service.functions.base import InProcessFunction, in_process_f
 from durable_async.service.http import asgi_app
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.inputs import EVENT_BYTES
+from tests.service.http.http_support import INVOKE, execution_path, served_by_uvicorn
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:durable:$LATEST/durable-execution/name/id"
 ENCODED = execution_path(ARN, "history")
@@ -234,7 +234,7 @@ async def test_aiobotocore_finds_it_wherever_it_is_mounted(api, build, options, 
 
 
 async def test_the_example_is_an_application_with_lambdas_api_in_it(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs" / "examples"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "docs" / "examples"))
     monkeypatch.setenv("ORDERS_DB", str(tmp_path / "orders.db"))
     fastapi_app = importlib.import_module("fastapi_app")
     async with (

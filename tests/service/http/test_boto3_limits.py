@@ -4,7 +4,8 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
-from http_support import execution_path, invoke, result_of
+
+from tests.service.http.http_support import execution_path, invoke, result_of
 
 MIB = 1024 * 1024
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from machine_driver import Driver, callback, context, invoke, step, update, wait
 
 from durable_async._wire.operations import Action, OperationType
 from durable_async.service.machine import Limits, Parent
 from durable_async.service.machine.batch import RULES
 from durable_async.service.model.errors import InvalidParameterValueError
+from tests.service.machine.machine_driver import Driver, callback, context, invoke, step, update, wait
 
 ERROR = {"ErrorType": "Boom"}
 SMALL = Limits(payload_bytes=10, error_bytes=30, execution_bytes=20, child_execution_bytes=15)

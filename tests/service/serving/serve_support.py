@@ -14,7 +14,7 @@ import attrs
 import boto3
 from botocore.config import Config
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "functions"
 COMMAND = [sys.executable, "-m", "durable_async.cli", "serve"]
 
 
@@ -47,7 +47,7 @@ class Serving:
 
 
 @contextmanager
-def serving(*arguments, log=None, ending=signal.SIGTERM, errors="", folder=HERE, **environment):
+def serving(*arguments, log=None, ending=signal.SIGTERM, errors="", folder=FOLDER, **environment):
     """A server in ``folder``, until ``ending`` comes to its end, or it ended before.
 
     :param log: where its functions' lines go; None: nowhere, for there are no workers
@@ -77,7 +77,7 @@ def serving(*arguments, log=None, ending=signal.SIGTERM, errors="", folder=HERE,
         process.communicate()
 
 
-def ended(*arguments, folder=HERE, **environment):
+def ended(*arguments, folder=FOLDER, **environment):
     """A server that could not be started."""
     return subprocess.run(
         [*COMMAND, "--port", "0", *map(str, arguments)],

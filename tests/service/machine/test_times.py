@@ -7,12 +7,12 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machine_driver import START_MS, Driver, callback, step, wait
 
 from durable_async._wire.operations import OperationType
 from durable_async._wire.timestamps import end_microseconds, start_microseconds
 from durable_async.service.machine import OperationRecord
 from tests.property_runs import examples
+from tests.service.machine.machine_driver import START_MS, Driver, callback, step, wait
 
 
 def ends(driver: Driver) -> dict[str, int]:

@@ -4,7 +4,7 @@ import pytest
 
 from durable_async.service import machine
 from durable_async.service.machine import InvocationRetryPolicy
-from tests.service.machine_driver import Driver
+from tests.service.machine.machine_driver import Driver
 
 
 def crash_until_paused(driver, most=100):

@@ -1,7 +1,5 @@
 """One session for each promise of this project; ``nox -l`` lists them. By default lint, types, tests and docs run."""
 
-import os
-
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -44,10 +42,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def ui(session: nox.Session) -> None:
-    """Check the page's sources in ``web/``, test its pure parts, and build its files into the package. Needs npm. With
-    ``-- --check``, or in CI: nothing is written, and the files in the package must be those of the sources."""
-    checks = "--check" in session.posargs or "CI" in session.env or "CI" in os.environ
-    with session.chdir("web"):
+    """Check the page's sources in ``durable_async/ui/web/``, test its pure parts, and build its files into the
+    package. Needs npm. With ``-- --check`` nothing is written, and the files in the package must be those of the
+    sources."""
+    checks = "--check" in session.posargs
+    with session.chdir("durable_async/ui/web"):
         session.run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", external=True)
         session.run("npm", "run", "--silent", "types", external=True)
         session.run("npm", "test", "--silent", external=True)

@@ -143,9 +143,9 @@ def _answerer(api: LambdaApi, settings: Settings) -> Answerer:
     border = Border(api, access)
     if not settings.ui:
         return border.answer
-    from durable_async.ui.page import Home, Page, beside
+    from durable_async.ui.page import Home, WebPage, beside
 
-    page = Page(Border(api, Access(authenticated=True)).answer, access, Home("this server"))
+    page = WebPage(Border(api, Access(authenticated=True)).answer, access, Home("this server"))
     return beside(page, "/ui", border.answer)
 
 

@@ -92,7 +92,7 @@ async def serving(target: Target, listening: Listening) -> AsyncGenerator[str]:
     from durable_async.cli.forwarding import Forwarding
     from durable_async.service.http.access import Access
     from durable_async.service.http.server import bind, serve_answers
-    from durable_async.ui.page import Page
+    from durable_async.ui.page import WebPage
 
     token = listening.token or secrets.token_urlsafe()
     handlers = None if listening.code is None else load_all(listening.code)
@@ -103,7 +103,7 @@ async def serving(target: Target, listening: Listening) -> AsyncGenerator[str]:
     with listener:
         async with connected(target) as client:
             replaying = None if handlers is None else partial(_replayed, client, handlers)
-            page = Page(Forwarding(client).answer, Access(token), home(target), replaying)
+            page = WebPage(Forwarding(client).answer, Access(token), home(target), replaying)
             async with serve_answers(page.answer, listener) as url:
                 yield f"{url}/" if listening.token else f"{url}/#token={token}"
 

@@ -12,7 +12,7 @@ from durable_async.service.http.access import Access
 from durable_async.service.http.asgi import AsgiApp, build_asgi_app
 from durable_async.service.http.dispatch import Border
 from durable_async.service.runtime.api import LambdaApi
-from durable_async.ui.page import Home, Page
+from durable_async.ui.page import Home, WebPage
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -43,6 +43,6 @@ def aiohttp_app(api: LambdaApi, *, token: str | None = None, authenticated: bool
     return build_app(_page(api, token, authenticated=authenticated).answer)
 
 
-def _page(api: LambdaApi, token: str | None, *, authenticated: bool) -> Page:
+def _page(api: LambdaApi, token: str | None, *, authenticated: bool) -> WebPage:
     access = Access.checked(token, authenticated=authenticated)
-    return Page(Border(api, Access(authenticated=True)).answer, access, Home("this service"))
+    return WebPage(Border(api, Access(authenticated=True)).answer, access, Home("this service"))

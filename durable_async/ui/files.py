@@ -1,4 +1,4 @@
-"""The page's files, as ``nox -s ui`` builds them from ``web/``. They are read when this module is imported."""
+"""The page's files, which ``nox -s ui`` builds from the sources in ``web/``. They are read when this is imported."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Home:
 
 
 @attrs.frozen
-class Page:
+class WebPage:
     """
     :ivar api: answers Lambda's API without asking who calls
     :ivar access: who may use the page
@@ -152,7 +152,7 @@ class Page:
             raise SignInError("The page needs the service's token.")
 
 
-def beside(page: Page, path: str, rest: Answerer) -> Answerer:
+def beside(page: WebPage, path: str, rest: Answerer) -> Answerer:
     """Return what answers the requests below ``path``, which begins and does not end with a slash, with the page, and
     all others with ``rest``."""
 

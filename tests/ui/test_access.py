@@ -14,8 +14,8 @@ from durable_async.service.http import bind
 from durable_async.service.http.access import Access
 from durable_async.service.http.dispatch import Border
 from durable_async.service.http.server import serve_answers
-from durable_async.ui.page import Home, Page, beside
-from tests.service.http_support import served_by_uvicorn
+from durable_async.ui.page import Home, WebPage, beside
+from tests.service.http.http_support import served_by_uvicorn
 
 from .workflows import HANDLERS
 
@@ -28,7 +28,7 @@ async def served(*, token: str | None = None, authenticated: bool = False) -> As
     async with DurableService() as service:
         service.register(HANDLERS["gated"])
         access = Access.checked(token, authenticated=authenticated)
-        page = Page(Border(service.api, Access(authenticated=True)).answer, access, Home("a test"))
+        page = WebPage(Border(service.api, Access(authenticated=True)).answer, access, Home("a test"))
         border = Border(service.api, access)
         async with serve_answers(beside(page, "/ui", border.answer), bind()) as url:
             yield url, service

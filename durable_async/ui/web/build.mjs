@@ -3,7 +3,7 @@
 import { build } from "esbuild";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 
-const OUT = "../durable_async/ui/static";
+const OUT = "../static";
 const shared = { bundle: true, target: "es2022", jsx: "automatic", jsxImportSource: "preact", logLevel: "warning" };
 
 async function tests() {

@@ -114,7 +114,7 @@ def home(target: Target) -> Home:
 
     named = {
         "endpoint": None if target.store else target.endpoint,
-        "store": target.store and str(target.store.resolve()),
+        "store": None if target.store is None else str(target.store.resolve()),
         "region": target.region,
         "profile": target.profile,
     }

@@ -4,3 +4,4 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need the package playwright")
 expect = playwright.expect
+expect.set_options(timeout=20_000)  # milliseconds; other tests may have the machine

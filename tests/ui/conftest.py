@@ -113,7 +113,7 @@ def opened(browser: Any, **options: Any) -> Generator[Any]:
     """A new page of a new session. At the exit, nothing may have been written to its console."""
     options = {"viewport": SIZE, "locale": "en-GB", "timezone_id": "UTC", **options}
     context = browser.new_context(**options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(20_000)
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))

@@ -6,7 +6,7 @@ import { detailsOf, History, seconds } from "../model/history.ts";
 import { blocking, waitingOn } from "../model/waiting.ts";
 
 const EVENTS = 100; // of the end of a history
-const AGAIN_SECONDS = 4;
+const AGAIN_SECONDS = 2;
 const AT_ONCE = 4;
 
 export interface State {

@@ -97,8 +97,9 @@ def server() -> Generator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Any]:
+    """Chromium, closed with the module: while Playwright is open, no test in this process can run a loop of its own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need the package playwright")
     if CHROMIUM is None:
         pytest.skip("the page's tests need Chromium: apt-get install chromium")

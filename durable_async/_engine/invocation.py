@@ -90,6 +90,7 @@ class Invocation:
         threads: Threads | None = None,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
+        self.checks_answers: bool = envelope.checks_answers
         self.lambda_context: Any = lambda_context
         self.clock = clock
         self.is_parked: bool = False

@@ -135,6 +135,7 @@ class ContextOptions(TypedDict, total=False):
 class CallbackOptions(TypedDict, total=False):
     TimeoutSeconds: int
     HeartbeatTimeoutSeconds: int
+    AnswerSchema: str  # JSON Schema, as text; only for a service that says that it checks answers
 
 
 class ChainedInvokeOptions(TypedDict, total=False):

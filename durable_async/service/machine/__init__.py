@@ -39,11 +39,13 @@ from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page
 from durable_async.service.machine.progress import (
+    answer_schema,
     callback_failed,
     callback_heartbeat,
     callback_succeeded,
     chained_invoke_ended,
     fire_due,
+    open_callbacks,
 )
 from durable_async.service.machine.redrive import redrive
 from durable_async.service.machine.suspects import (
@@ -79,6 +81,7 @@ __all__ = [
     "StartChained",
     "Target",
     "Targets",
+    "answer_schema",
     "begun",
     "callback_failed",
     "callback_heartbeat",
@@ -96,6 +99,7 @@ __all__ = [
     "invocation_interrupted",
     "is_suspect",
     "is_waiting",
+    "open_callbacks",
     "pause",
     "redrive",
     "resume",

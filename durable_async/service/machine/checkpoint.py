@@ -136,6 +136,8 @@ def _start_callback(execution: Execution, callback: OperationRecord, update: Ope
     if heartbeat := options.get("HeartbeatTimeoutSeconds"):
         callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, at.now_ms + heartbeat * 1000
         details["HeartbeatTimeout"] = heartbeat
+    if schema := options.get("AnswerSchema"):
+        callback.answer_schema = details["AnswerSchema"] = schema
     execution.log(EventType.CALLBACK_STARTED, callback.start_us, callback, **details)
 
 

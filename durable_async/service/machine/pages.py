@@ -45,6 +45,7 @@ def _event(
         "DurableExecutionArn": execution.arn,
         "CheckpointToken": token,
         "InitialExecutionState": state,
+        "ChecksAnswers": True,
         "UpdatedOperationIds": [operation.id for operation in changed if operation.sequence > 0],
     }
 

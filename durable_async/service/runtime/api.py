@@ -35,7 +35,7 @@ from durable_async.service.model.errors import (
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters, checked_tags, query_of
-from durable_async.service.runtime.inputs import page_length, page_start, read_event
+from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
@@ -45,8 +45,10 @@ from durable_async.service.runtime.views import (
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
+    OpenCallback,
     Page,
     Started,
+    open_callbacks,
 )
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
@@ -558,10 +560,13 @@ class LambdaApi:
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
         """
         :param result: UTF-8; empty: no result
-        :raises ApiError: InvalidParameterValue (malformed, completed already, too large), ResourceNotFound,
-            CallbackTimeout
+        :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
+            read; then the callback stays open), ResourceNotFound, CallbackTimeout
         """
         execution = await self._waiting(callback_id)
+        schema = await self._runner.command(execution, lambda at: machine.answer_schema(execution, callback_id, at))
+        if schema is not None:
+            await check_answer(result, schema)
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
@@ -575,6 +580,10 @@ class LambdaApi:
         """:raises ApiError: as :meth:`callback_succeeded`"""
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
+        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
+        return open_callbacks(await self._execution(arn))
 
     async def _waiting(self, callback_id: str) -> Execution:
         place = machine.callback_place(callback_id)

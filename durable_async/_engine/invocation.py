@@ -17,14 +17,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Self
 
 from durable_async._engine.background import release_background_tasks, standing_in
 from durable_async._engine.branches import Branch, Task, Workflow, entered
 from durable_async._engine.flusher import Flusher
-from durable_async._engine.observer import Frontier, Observer
+from durable_async._engine.observer import Frontier, Observer, Substitute
 from durable_async._engine.outcomes import (
     Broken,
     Ending,
@@ -70,11 +70,13 @@ class Invocation:
     :ivar admission: what an operation that is called now has to wait for; None: nothing
     :ivar threads: in which sync bodies run
     :ivar plugins: None if there are none. With some it is never parked: their hooks tell of invocations
+    :ivar substitute: None if users' functions run as they are
     :ivar frontier: None if the workflow may go beyond what is on record, as it does but for a replay of a history
     """
 
     plugins: Observer | None = None
     frontier: Frontier | None = None
+    substitute: Substitute | None = None
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Invocation:
         threads: Threads | None = None,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
+        self.extensions: Collection[str] = envelope.extensions
         self.lambda_context: Any = lambda_context
         self.clock = clock
         self.is_parked: bool = False

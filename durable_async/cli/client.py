@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -43,11 +44,32 @@ class Client(HttpCalls):
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    def executions(self, function: str, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
-        """Yield up to ``limit`` executions of ``function``; None: all of them."""
-        return self.items(
-            "ListDurableExecutionsByFunction", "DurableExecutions", limit, FunctionName=function, **filters
-        )
+    def executions(self, function: str | None, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Yield up to ``limit`` executions.
+
+        :param function: None: of all functions, which AWS does not offer
+        :param limit: None: all of them
+        """
+        operation = "ListDurableExecutions" if function is None else "ListDurableExecutionsByFunction"
+        return self.items(operation, "DurableExecutions", limit, FunctionName=function, **filters)
+
+    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Yield up to ``limit`` executions of all functions by asking for those of each function, as AWS needs it."""
+        found = [
+            item async for function in self.functions() async for item in self.executions(function, limit, **filters)
+        ]
+        found.sort(key=lambda item: float(item["StartTimestamp"]), reverse=not filters.get("ReverseOrder"))
+        for item in found[:limit]:
+            yield item
+
+    async def counts(self, function: str | None, **filters: Any) -> dict[str, Counter[str]]:
+        """Return how many executions each function has in each status. AWS does not offer it."""
+        operation = "CountDurableExecutions"
+        answer = await self.call(operation, FunctionName=function, **filters)
+        return {
+            str(counted["FunctionName"]): Counter(counted["Executions"])
+            for counted in self.required(answer, "Functions", operation)
+        }
 
     def events(
         self, arn: str, *, data: bool = True, reverse: bool = False, limit: int | None = None
@@ -56,9 +78,9 @@ class Client(HttpCalls):
         asked = {"DurableExecutionArn": arn, "IncludeExecutionData": data, "ReverseOrder": reverse}
         return self.items("GetDurableExecutionHistory", "Events", limit, **asked)
 
-    def typed(self, *, on_aws: bool) -> Executions:
+    def typed(self) -> Executions:
         """Return the executions of the service as Python values."""
-        return _TypedExecutions(RemoteApi(self, on_aws=on_aws))
+        return _TypedExecutions(RemoteApi(self))
 
 
 @attrs.frozen
@@ -68,5 +90,5 @@ class _TypedExecutions(Executions):
     def _api(self) -> RemoteApi:
         return self.api
 
-    def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
-        return str(function)
+    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+        return str(function), None

@@ -35,6 +35,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "list": Place("listing", "list_executions", "List the functions, or the executions of one."),
             "show": Place("show", "show", "Show one execution: its state, input, result and operations."),
             "history": Place("history", "history", "Show what happened to an execution."),
+            "ui": Place("ui", "ui", "Serve a page that shows executions, for the browser."),
             "replay": Place("replay", "replay_history", "Run today's code against a recorded history."),
         },
         "Steer": {
@@ -47,6 +48,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "delete": Place("control", "delete", "Delete a closed execution, so that its name can be used again."),
         },
         "Check": {
+            "explore": Place("explore", "explore_workflow", "Run a workflow with a crash at each of its boundaries."),
             "doctor": Place("doctor", "doctor", "Check this machine, a service or a store, and say what to do."),
         },
     }

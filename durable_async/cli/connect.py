@@ -51,6 +51,11 @@ class Target:
     def __str__(self) -> str:
         return str(self.store or self.endpoint or "AWS Lambda")
 
+    @property
+    def on_aws(self) -> bool:
+        """Whether it lacks what only the service of this package has."""
+        return self.endpoint is None and self.store is None
+
 
 _OPTIONS = (
     click.option(
@@ -128,7 +133,7 @@ async def _client(service: Endpoint, place: str) -> AsyncGenerator[Client]:
     if region is None or await session.get_credentials() is None:
         missing = "AWS region" if region is None else "AWS credentials"
         raise Unreachable(f"no {missing} found. {_WHERE}")
-    client = Client(ClientPerLoop(partial(service.clients, session)), place)
+    client = Client(ClientPerLoop(partial(service.clients, session)), place, on_aws=service.url is None)
     try:
         yield client
     finally:

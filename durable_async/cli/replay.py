@@ -117,7 +117,7 @@ def _by_function(reference: str, function: str | None) -> Mapping[str, Handler]:
 async def _replayed_open(target: Target, handlers: Mapping[str, Handler], *, named: bool, as_json: bool) -> Exit:
     """:param named: the command line names the handler, so that its function has to be known"""
     async with connected(target) as client:
-        report = await replay_open(client.typed(on_aws=target.endpoint is None and target.store is None), handlers)
+        report = await replay_open(client.typed(), handlers)
     if named and report.unknown:
         raise Refused(
             one_line(

@@ -6,13 +6,20 @@ over HTTP. Handles and the methods of :class:`~durable_async.client.Executions` 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
-from typing import Protocol
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol, Unpack
 
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.runtime.views import Closed, ExecutionDescription, ExecutionSummary, Page, Started
+from durable_async.service.runtime.filters import Filters
+from durable_async.service.runtime.views import (
+    Closed,
+    ExecutionDescription,
+    ExecutionSummary,
+    OpenCallback,
+    Page,
+    Started,
+)
 
 
 class DurableApi(Protocol):
@@ -25,6 +32,7 @@ class DurableApi(Protocol):
         *,
         execution_name: str | None = None,
         trace_header: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Started:
         """Start an execution, or find the one that was started under ``execution_name`` with this payload."""
         ...
@@ -43,16 +51,16 @@ class DurableApi(Protocol):
 
     async def list_executions(
         self,
-        function_name: str,
+        function_name: str | None = None,
         *,
-        execution_name: str | None = None,
-        statuses: Sequence[str] = (),
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
+        qualifier: str | None = None,
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
+        **filters: Unpack[Filters],
     ) -> Page[ExecutionSummary]: ...
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]: ...
 
     async def stop(self, arn: str, error: ErrorObject | None = None) -> object: ...
 

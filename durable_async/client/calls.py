@@ -1,7 +1,7 @@
 """The calls to a service with Lambda's API, as plain JSON: pages, and waiting for what is not there yet.
 
-Waiting is long polling where the service offers it. Each request says with ``Prefer: wait=SECONDS`` (RFC 7240) how long
-the answer may take. A service that does not know this header answers at once, and is asked again at growing intervals.
+Waiting is long polling where the service offers it: a request says with ``WaitSeconds`` how long the answer may be held
+back for news. A service that does not know this parameter answers at once, and is asked again at growing intervals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from durable_async.transport.base import NO_SERVICE
 CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 
 _PAGE_ITEMS = 1000
-_WAIT = "wait=20"  # the seconds are below the usual limits of proxies
+_WAIT_SECONDS = 20  # below the usual limits of proxies, and the most that a service of this package allows
 _POLL_SECONDS = (0.1, 5.0)  # between two polls: at first, and after a long time without news
 
 
@@ -27,10 +27,13 @@ class Calls(ABC):
     """Calls a service. Every method raises ``ServiceCallError`` if a call fails.
 
     :ivar place: names the service in messages
+    :ivar on_aws: True: the service is AWS Lambda, which lacks what only the service of this package has
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, on_aws: bool = False) -> None:
         self.place = place
+        self.on_aws = on_aws
+        self._wait_seconds = None if on_aws else _WAIT_SECONDS
 
     @abstractmethod
     async def _send(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -41,14 +44,9 @@ class Calls(ABC):
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
-        answer, _ = await self._call(operation, parameters)
-        return answer
-
-    async def _call(self, operation: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """Return the answer, and whether the service heeded the ``Prefer`` header."""
         answer = await self._send(operation, {name: value for name, value in parameters.items() if value is not None})
-        headers = answer.pop("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return answer, "preference-applied" in headers
+        answer.pop("ResponseMetadata", None)
+        return answer
 
     async def execution(self, arn: str, *, data: bool = True) -> dict[str, Any]:
         """Return the execution as it is now.
@@ -61,15 +59,20 @@ class Calls(ABC):
 
     async def closed(self, arn: str) -> dict[str, Any]:
         """Return the execution when it is closed."""
-        pauses = _Pauses()
-        asked = {"DurableExecutionArn": arn, "IncludeExecutionData": False, "Prefer": _WAIT}
+        pauses, time = _Pauses(), asyncio.get_running_loop().time
         while True:
-            answer, waited = await self._call("GetDurableExecution", asked)
+            asked_at = time()
+            answer = await self.call(
+                "GetDurableExecution",
+                DurableExecutionArn=arn,
+                IncludeExecutionData=False,
+                WaitSeconds=self._wait_seconds,
+            )
             if self.required(answer, "Status", "GetDurableExecution") in CLOSED:
                 execution = await self.execution(arn)
                 if execution["Status"] in CLOSED:  # it was not redriven meanwhile
                     return execution
-            elif not waited:
+            elif time() - asked_at < _WAIT_SECONDS - 1:  # the service did not wait
                 await pauses.next()
 
     async def items(
@@ -104,10 +107,12 @@ class Calls(ABC):
         :param after: the id of the last event that is not wanted
         """
         pauses, held = _Pauses(), list[dict[str, Any]]()
-        asked = {"DurableExecutionArn": arn, "IncludeExecutionData": data, "MaxItems": _PAGE_ITEMS, "Prefer": _WAIT}
+        asked = {"DurableExecutionArn": arn, "IncludeExecutionData": data, "MaxItems": _PAGE_ITEMS}
         marker, seen, closed = None, 0, False
         while True:
-            answer, _ = await self._call("GetDurableExecutionHistory", {**asked, "Marker": marker})
+            answer = await self.call(
+                "GetDurableExecutionHistory", **asked, Marker=marker, WaitSeconds=self._wait_seconds
+            )
             events = self.required(answer, "Events", "GetDurableExecutionHistory")
             for event in [each for each in events if each["EventId"] > seen]:
                 pauses.reset()
@@ -143,8 +148,8 @@ class Calls(ABC):
 class HttpCalls(Calls):
     """Calls a service through aiobotocore."""
 
-    def __init__(self, clients: ClientPerLoop, place: str) -> None:
-        super().__init__(place)
+    def __init__(self, clients: ClientPerLoop, place: str, *, on_aws: bool = False) -> None:
+        super().__init__(place, on_aws=on_aws)
         self._clients = clients
 
     async def aclose(self) -> None:

@@ -60,8 +60,8 @@ class DurableClient(Executions):
         variables = ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL")
         url = endpoint_url or next(filter(None, map(os.environ.get, variables)), None)
         endpoint = Endpoint(url, token, region, profile, session, config)
-        self._calls = HttpCalls(ClientPerLoop(endpoint.clients), str(endpoint))
-        self._remote = RemoteApi(self._calls, on_aws=url is None)
+        self._calls = HttpCalls(ClientPerLoop(endpoint.clients), str(endpoint), on_aws=url is None)
+        self._remote = RemoteApi(self._calls)
         self._functions = dict(functions)
 
     async def __aenter__(self) -> Self:
@@ -79,8 +79,8 @@ class DurableClient(Executions):
     def _api(self) -> RemoteApi:
         return self._remote
 
-    def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
         if isinstance(function, str):
-            return function
+            return function, None
         check_durable(function)
-        return self._functions.get(function) or str(getattr(function, "__name__", ""))
+        return self._functions.get(function) or str(getattr(function, "__name__", "")), None

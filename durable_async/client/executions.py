@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeGuard, TypeVar, overload
 
@@ -37,8 +37,9 @@ class Executions(ABC):
         """
 
     @abstractmethod
-    def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
-        """Return the name by which the service knows the function.
+    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+        """Return the name by which the service knows the function, and the version with which its executions begin;
+        None: that in the name, or ``$LATEST``.
 
         :raises TypeError: the function is no durable handler
         :raises LookupError: the service does not know the handler
@@ -50,20 +51,34 @@ class Executions(ABC):
 
     @overload
     async def start(
-        self, function: DurableHandler[EventT, ResultT], event: EventT, *, name: str | None = None
+        self,
+        function: DurableHandler[EventT, ResultT],
+        event: EventT,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> ExecutionHandle[ResultT]: ...
     @overload
-    async def start(self, function: str, event: Any, *, name: str | None = None) -> ExecutionHandle[Any]: ...
     async def start(
-        self, function: DurableHandler[Any, Any] | str, event: Any, *, name: str | None = None
+        self, function: str, event: Any, *, name: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> ExecutionHandle[Any]: ...
+    async def start(
+        self,
+        function: DurableHandler[Any, Any] | str,
+        event: Any,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> ExecutionHandle[Any]:
         """Start an execution, or find the one that was started under ``name`` with the same event.
 
         When this returns, the execution is recorded: it will run, whatever happens to this process.
 
-        :param function: a handler, or the name of a function; without a version or alias it means ``$LATEST``
+        :param function: a handler, or the name of a function, also with a version: ``"fulfil:2"``
         :param event: of the type that the handler's first parameter declares
         :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
+        :param tags: up to 50, by which :meth:`executions` finds it. An execution that is found keeps its own. AWS
+            Lambda has no tags
         :raises RuntimeError: the service was not entered
         :raises TypeError: the function is no durable handler
         :raises LookupError: the handler is not registered
@@ -71,7 +86,7 @@ class Executions(ABC):
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
             event; others as :meth:`LambdaApi.invoke <durable_async.service.LambdaApi.invoke>`
         """
-        qualified = _qualified(self._name_of(function))
+        qualified = _qualified(*self._place_of(function))
         if isinstance(function, str):
             text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
         else:
@@ -81,6 +96,7 @@ class Executions(ABC):
             text.encode("utf-8", "surrogatepass"),
             execution_name=name,
             trace_header=self._trace_header(),
+            tags=tags,
         )
         return self._handle(function, started.execution_arn)
 
@@ -90,7 +106,7 @@ class Executions(ABC):
     async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
     async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
         """Return the execution of ``function`` that was started under ``name``; None if there is none."""
-        found = await self._api().list_executions(self._name_of(function), execution_name=name, max_items=1)
+        found = await self._api().list_executions(self._place_of(function)[0], execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
 
     @overload
@@ -106,24 +122,31 @@ class Executions(ABC):
 
     async def executions(
         self,
-        function: DurableHandler[Any, Any] | str,
+        function: DurableHandler[Any, Any] | str | None = None,
         *,
         statuses: Iterable[str] = (),
+        name_prefix: str = "",
+        tags: Mapping[str, str] | None = None,
         started_after: datetime | None = None,
         started_before: datetime | None = None,
         oldest_first: bool = False,
     ) -> AsyncGenerator[ExecutionSummary]:
         """Yield the executions of a function, newest first, page by page as they are asked for.
 
+        :param function: None: of all functions, which AWS Lambda does not offer
         :param statuses: only these; none: all
+        :param name_prefix: only those whose name begins with it; not on AWS Lambda
+        :param tags: only those with all of these tags
         :param started_after: inclusive, and aware of its time zone, as ``started_before``
         :raises ApiError: ``InvalidParameterValueException``: a status is unknown
         """
         marker: str | None = ""
         while marker is not None:
             page = await self._api().list_executions(
-                self._name_of(function),
+                None if function is None else self._place_of(function)[0],
                 statuses=[*statuses],
+                name_prefix=name_prefix,
+                tags=tags,
                 started_after=started_after,
                 started_before=started_before,
                 reverse=oldest_first,
@@ -179,10 +202,13 @@ def check_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
     raise TypeError(f"{name_of_callable(function)} is no durable handler: put @durable_execution above it")
 
 
-def _qualified(function: str) -> str:
-    """Return the function with ``$LATEST`` if it has no version or alias, since Lambda starts no other."""
+def _qualified(function: str, version: int | None) -> str:
+    """Return the function with its version, or with ``$LATEST``, unless it has a version or an alias already: Lambda
+    starts no execution without one.
+    """
     parsed = arns.parse_function(function)
-    return function if parsed is None or parsed.qualifier is not None else f"{function}:{arns.LATEST}"
+    has_one = parsed is None or parsed.qualifier is not None
+    return function if has_one else f"{function}:{version or arns.LATEST}"
 
 
 async def _as_json(_arn: str, text: str) -> Any:

@@ -2,8 +2,9 @@
 
 Its answers are documents, as those of the transport's model: plain JSON with epoch seconds. It has the operations that
 the botocore which aiobotocore requires may not know yet: PauseDurableExecution, ResumeDurableExecution and
-DeleteDurableExecution. Only the service of this package has CancelDurableExecution and RedriveDurableExecution, and
-only it heeds ``Prefer: wait=SECONDS``, a header of HTTP (RFC 7240) that other services ignore.
+DeleteDurableExecution. Only the service of this package has ListDurableExecutions, CountDurableExecutions,
+ListDurableExecutionCallbacks, CancelDurableExecution and RedriveDurableExecution, tags, prefixes of names, and
+WaitSeconds, the time that an answer may be held back for news.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ _FUNCTION = "{FunctionName}"
 
 _TEXT = {"shape": "String"}
 _ERROR = {"ErrorType": _TEXT, "ErrorMessage": _TEXT, "ErrorData": _TEXT, "StackTrace": {"shape": "Strings"}}
-_PREFER = {"shape": "String", "location": "header", "locationName": "Prefer"}
 _CLIENT_TOKEN = {"shape": "String", "idempotencyToken": True}
 _PAGE = {
     "Marker": {"shape": "String", "location": "querystring", "locationName": "Marker"},
@@ -28,6 +28,17 @@ _PAGE = {
 
 def _at(location: str, name: str, shape: str = "String") -> dict[str, str]:
     return {"shape": shape, "location": location, "locationName": name}
+
+
+_FILTERS = {
+    "DurableExecutionName": _at("querystring", "DurableExecutionName"),
+    "NamePrefix": _at("querystring", "NamePrefix"),
+    "Statuses": _at("querystring", "Statuses", "Strings"),
+    "Tags": _at("querystring", "Tags", "Strings"),
+    "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
+    "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
+}
+_LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
 
 def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
@@ -60,9 +71,12 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation(
                 "ListDurableExecutionsByFunction", "GET", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"
             ),
+            _operation("ListDurableExecutions", "GET", "/2025-12-01/durable-executions"),
+            _operation("CountDurableExecutions", "GET", "/2025-12-01/durable-execution-counts"),
             _operation("GetDurableExecution", "GET", _EXECUTION),
             _operation("GetDurableExecutionHistory", "GET", f"{_EXECUTION}/history"),
             _operation("DeleteDurableExecution", "DELETE", _EXECUTION),
+            _operation("ListDurableExecutionCallbacks", "GET", f"{_EXECUTION}/callbacks"),
             _operation("StopDurableExecution", "POST", f"{_EXECUTION}/stop"),
             _operation("PauseDurableExecution", "POST", f"{_EXECUTION}/pause"),
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
@@ -79,6 +93,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             {
                 "InvocationType": _at("header", "X-Amz-Invocation-Type"),
                 "DurableExecutionName": _at("header", "X-Amz-Durable-Execution-Name"),
+                "Tags": _at("header", "X-Durable-Execution-Tags"),
                 "Qualifier": _at("querystring", "Qualifier"),
                 "TraceHeader": _at("header", "X-Amzn-Trace-Id"),
                 "Payload": {"shape": "Blob"},
@@ -94,30 +109,30 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         },
         "ListFunctionsRequest": {"type": "structure", "members": _PAGE},
         "ListDurableExecutionsByFunctionRequest": _request(
-            "FunctionName",
-            {
-                "Qualifier": _at("querystring", "Qualifier"),
-                "DurableExecutionName": _at("querystring", "DurableExecutionName"),
-                "Statuses": _at("querystring", "Statuses", "Strings"),
-                "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
-                "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
-                "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
-                **_PAGE,
-            },
+            "FunctionName", {"Qualifier": _at("querystring", "Qualifier"), **_LIST}
         ),
+        "ListDurableExecutionsRequest": {"type": "structure", "members": _LIST},
+        "CountDurableExecutionsRequest": {
+            "type": "structure",
+            "members": {"FunctionName": _at("querystring", "FunctionName"), **_FILTERS},
+        },
         "GetDurableExecutionRequest": _request(
             "DurableExecutionArn",
-            {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"), "Prefer": _PREFER},
+            {
+                "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),
+            },
         ),
         "GetDurableExecutionHistoryRequest": _request(
             "DurableExecutionArn",
             {
-                "Prefer": _PREFER,
                 "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
                 "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),
                 **_PAGE,
             },
         ),
+        "ListDurableExecutionCallbacksRequest": _request("DurableExecutionArn", {}),
         "DeleteDurableExecutionRequest": _request("DurableExecutionArn", {}),
         # An error object is the whole body, so its members can stand in the request itself.
         "StopDurableExecutionRequest": _request("DurableExecutionArn", _ERROR),

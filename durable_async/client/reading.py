@@ -8,7 +8,13 @@ from typing import Any
 
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.history import time_of
-from durable_async.service.runtime.views import Closed, ExecutionDescription, ExecutionSummary, PauseDetails
+from durable_async.service.runtime.views import (
+    Closed,
+    ExecutionDescription,
+    ExecutionSummary,
+    OpenCallback,
+    PauseDetails,
+)
 
 Shown = Mapping[str, Any]
 
@@ -31,6 +37,7 @@ def description(shown: Shown) -> ExecutionDescription:
         error=shown.get("Error"),
         ended=_time_or_none(shown.get("EndTimestamp")),
         pause=_pause(shown.get("PauseDetails")),
+        tags=shown.get("Tags") or {},
     )
 
 
@@ -48,6 +55,18 @@ def summary(shown: Shown) -> ExecutionSummary:
         status=ExecutionStatus(shown["Status"]),
         started=_time(shown["StartTimestamp"]),
         ended=_time_or_none(shown.get("EndTimestamp")),
+        tags=shown.get("Tags") or {},
+    )
+
+
+def callback(shown: Shown) -> OpenCallback:
+    """Read one callback of an answer of ``ListDurableExecutionCallbacks``."""
+    return OpenCallback(
+        id=shown["CallbackId"],
+        name=shown["Name"],
+        started=_time(shown["StartTimestamp"]),
+        times_out=_time_or_none(shown.get("TimeoutTimestamp")),
+        answer_schema=shown.get("AnswerSchema"),
     )
 
 

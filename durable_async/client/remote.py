@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import attrs
@@ -18,7 +18,15 @@ from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.errors import InvalidParameterValueError, refusal
 from durable_async.service.model.exported import read_event
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.runtime.views import Closed, ExecutionDescription, ExecutionSummary, Page, Started
+from durable_async.service.runtime.filters import Filters
+from durable_async.service.runtime.views import (
+    Closed,
+    ExecutionDescription,
+    ExecutionSummary,
+    OpenCallback,
+    Page,
+    Started,
+)
 from durable_async.transport.base import MISCONFIGURED, NO_SERVICE
 
 _NOT_ON_AWS = frozenset({ExecutionStatus.PAUSING, ExecutionStatus.PAUSED})
@@ -30,12 +38,9 @@ class RemoteApi:
 
     Every method raises :class:`~durable_async.service.ApiError` if the service refuses the call, and
     :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made.
-
-    :ivar on_aws: True: the service is AWS Lambda, which refuses the statuses of paused executions. False: it has them
     """
 
     calls: Calls
-    on_aws: bool = False
 
     async def invoke(
         self,
@@ -44,17 +49,20 @@ class RemoteApi:
         *,
         execution_name: str | None = None,
         trace_header: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Started:
         """Start an execution, or find the one that was started under ``execution_name`` with this payload.
 
         :raises InvalidParameterValueError: the function is not durable; it was invoked
         """
+        self._not_on_aws(tags=tags)
         answer = await self._call(
             "Invoke",
             FunctionName=function_name,
             InvocationType="Event",
             DurableExecutionName=execution_name or str(uuid4()),  # so that a repeated request does not start two
             TraceHeader=trace_header,
+            Tags=urlencode(tags) if tags else None,
             Payload=payload,
         )
         if not answer.get("DurableExecutionArn"):
@@ -99,39 +107,52 @@ class RemoteApi:
 
     async def list_executions(
         self,
-        function_name: str,
+        function_name: str | None = None,
         *,
-        execution_name: str | None = None,
-        statuses: Sequence[str] = (),
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
+        qualifier: str | None = None,
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
+        **filters: Unpack[Filters],
     ) -> Page[ExecutionSummary]:
-        """Return a page of the executions of a function.
+        """Return a page of the executions of a function, or of all functions.
 
-        :param function_name: a name or an ARN. With a qualifier: only the executions that were started with it
-        :param statuses: only executions with one of these; empty: all
+        :param function_name: a name or an ARN; None: all functions, which AWS does not offer
         :param reverse: True: oldest first. False: newest first
+        :param filters: which executions; see :class:`~durable_async.service.Filters`
         """
-        operation = "ListDurableExecutionsByFunction"
-        known = [status for status in statuses if not (self.on_aws and status in _NOT_ON_AWS)]
+        self._not_on_aws(
+            tags=filters.get("tags"),
+            name_prefix=filters.get("name_prefix"),
+            executions_of_all_functions=function_name is None,
+        )
+        operation = "ListDurableExecutions" if function_name is None else "ListDurableExecutionsByFunction"
+        statuses = filters.get("statuses", ())
+        known = [status for status in statuses if not (self.calls.on_aws and status in _NOT_ON_AWS)]
         if statuses and not known:
             return Page([])
         answer = await self._call(
             operation,
             FunctionName=function_name,
-            DurableExecutionName=execution_name,
+            Qualifier=qualifier,
+            DurableExecutionName=filters.get("execution_name"),
+            NamePrefix=filters.get("name_prefix") or None,
             Statuses=known or None,
-            StartedAfter=started_after,
-            StartedBefore=started_before,
+            Tags=[f"{key}={value}" for key, value in (filters.get("tags") or {}).items()] or None,
+            StartedAfter=filters.get("started_after"),
+            StartedBefore=filters.get("started_before"),
             ReverseOrder=reverse or None,
             Marker=marker or None,
             MaxItems=max_items or None,
         )
         found = self.calls.required(answer, "DurableExecutions", operation)
         return Page([reading.summary(each) for each in found], answer.get("NextMarker") or None)
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
+        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
+        operation = "ListDurableExecutionCallbacks"
+        answer = await self._call(operation, DurableExecutionArn=arn)
+        return [reading.callback(each) for each in self.calls.required(answer, "Callbacks", operation)]
 
     async def stop(self, arn: str, error: ErrorObject | None = None) -> None:
         """Close an execution as STOPPED. One that is closed already stays as it is."""
@@ -168,6 +189,11 @@ class RemoteApi:
     async def callback_heartbeat(self, callback_id: str) -> None:
         """Let the heartbeat timeout of a callback begin again."""
         await self._call("SendDurableExecutionCallbackHeartbeat", CallbackId=callback_id)
+
+    def _not_on_aws(self, **given: object) -> None:
+        """Refuse what AWS would ignore."""
+        if self.calls.on_aws and (asked := [name.replace("_", " ") for name, value in given.items() if value]):
+            raise InvalidParameterValueError(f"AWS Lambda does not offer this: {', '.join(asked)}.")
 
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         with _refusals():

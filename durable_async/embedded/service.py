@@ -10,6 +10,7 @@ from datetime import timedelta
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
+from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
 from durable_async._engine.branches import entered
@@ -76,6 +77,8 @@ class DurableService(Executions):
         has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
         that is started within a span goes on with its trace. None: nothing is traced
     :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
+        random UUID
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class DurableService(Executions):
         clock: Callable[[], float] = steady_time,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -127,6 +131,7 @@ class DurableService(Executions):
             limits=limits,
             max_concurrency=max_concurrency,
             observer=observer,
+            new_id=new_id,
         )
         self._takeover: Takeover | None = None
         if takeover is not None:
@@ -139,7 +144,7 @@ class DurableService(Executions):
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
-        self._names: dict[DurableHandler[Any, Any], str] = {}
+        self._names: dict[DurableHandler[Any, Any], tuple[str, int | None]] = {}  # with the highest version
 
     @property
     def api(self) -> LambdaApi:
@@ -199,6 +204,9 @@ class DurableService(Executions):
         execution_timeout: timedelta | None = None,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "park",
+        cancel_before: timedelta | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make a handler known, under its own name or another. Its open executions go on.
 
@@ -208,27 +216,40 @@ class DurableService(Executions):
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
             can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
             function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
+        :param cancel_before: how long before the timeout of an execution its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled, and times out at once
+        :param version: a number. A handler may be registered once for each version, under the same name; new executions
+            begin on the highest, or on that of the handler that ``start`` is given. None: it has no versions, and
+            executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on with the handler that is registered with
+            this version, and wait until one is. False: they move with the highest version
         :raises TypeError: the function is neither
-        :raises ValueError: the name is taken, or is no function name
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         if not _is_durable(function):
             check_plain_function(function, "register")
         name = name or str(getattr(function, "__name__", ""))
         timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
         if _is_durable(function):
-            handler = function.on_clock(self._clock)
-            if self._traces is not None:
-                handler = handler.with_plugin(self._traces)
             self.api.register(
                 name,
-                in_process_handler(handler, self.api, cache=self._cache),
+                in_process_handler(self._as_run(function), self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
                 on_mismatch=on_mismatch,
+                cancel_before=None if cancel_before is None else _seconds(cancel_before, "cancel_before"),
+                version=version,
+                pinned=pinned,
             )
-            self._names.setdefault(function, name)
+            known, latest = self._names.get(function, (name, version))
+            self._names[function] = known, max(filter(None, (latest, version)), default=None)
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
+
+    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
+        """Return what runs the handler's invocations."""
+        handler = handler.on_clock(self._clock)
+        return handler if self._traces is None else handler.with_plugin(self._traces)
 
     # --- executions, whose methods are those of every service ---
 
@@ -237,15 +258,15 @@ class DurableService(Executions):
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
         return self.api if self.api.owner is None else RemoteApi(OwnerCalls(self.api.owner))
 
-    def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
         self._api()
         if isinstance(function, str):
-            return function
+            return function, None
         check_durable(function)
-        name = self._names.get(function)
-        if name is None:
+        place = self._names.get(function)
+        if place is None:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
-        return name
+        return place
 
     def _trace_header(self) -> str | None:
         if self._traces is None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from aiobotocore.config import AioConfig
 from aiohttp import ClientSession
+from yarl import URL
 
 from durable_async import (
     DurableContext,
@@ -84,7 +85,7 @@ async def test_the_client_reads_what_the_service_says_in_its_own_program(served)
     service, url = served
     async with DurableClient(url) as client:
         failed, waiting, paused = [
-            await client.start(handler, "x", name=name)
+            await client.start(handler, "x", name=name, tags={"customer": "ann & bob=17", "größe": "ß"})
             for handler, name in ((fulfil, "failed"), (asks, "waiting"), (asks, "paused"))
         ]
         with pytest.raises(ExecutionFailedError, match="no card for x"):
@@ -96,9 +97,13 @@ async def test_the_client_reads_what_the_service_says_in_its_own_program(served)
             here = service.execution(execution.arn)
             assert await execution.describe() == await here.describe()
             assert await execution.history() == await here.history()
-        for handler in (fulfil, asks):
-            here = [summary async for summary in service.executions(handler)]
-            assert [summary async for summary in client.executions(handler)] == here
+        [callback] = await waiting.callbacks()
+        assert [callback] == await service.execution(waiting.arn).callbacks()
+        assert callback.name == "x"
+        for chosen in ({"function": fulfil}, {"function": asks}, {}, {"tags": {"größe": "ß"}}, {"name_prefix": "pa"}):
+            here = [summary async for summary in service.executions(**chosen)]
+            assert [summary async for summary in client.executions(**chosen)] == here != []
+        assert [summary async for summary in client.executions(tags={"größe": "s"})] == []
 
 
 async def test_an_execution_is_cancelled_and_redriven_from_elsewhere(served, monkeypatch):
@@ -169,10 +174,18 @@ async def test_aws_is_not_asked_for_paused_executions_which_it_does_not_know(ser
         running, paused = [await client.start(asks, "approval") for _ in range(2)]
         await paused.pause()
         await until(paused, "ExecutionPaused")
-        on_aws = RemoteApi(client._calls, on_aws=True)
+        client._calls.on_aws = True
+        on_aws = RemoteApi(client._calls)
         listed = await on_aws.list_executions("asks", statuses=["RUNNING", "PAUSED"])
         assert [each.arn for each in listed.items] == [running.arn]
         assert (await on_aws.list_executions("asks", statuses=["PAUSED"])).items == []
+        for refused in ({"tags": {"a": "b"}}, {"name_prefix": "order-"}):
+            with pytest.raises(ApiError, match="AWS Lambda does not offer this: "):
+                await on_aws.list_executions("asks", **refused)
+        with pytest.raises(ApiError, match="does not offer this: executions of all functions"):
+            await on_aws.list_executions()
+        with pytest.raises(ApiError, match="does not offer this: tags"):
+            await on_aws.invoke("asks:$LATEST", b'"x"', tags={"a": "b"})
 
 
 async def test_two_event_loops_have_connections_of_their_own(served):
@@ -231,7 +244,7 @@ async def test_a_result_is_one_request_that_the_service_holds_back(served):
         relay.passed.clear()
         assert await execution.result() == 1
         queries = [passed.path.rpartition("?")[2] for passed in relay.passed]
-        assert queries == ["IncludeExecutionData=false", "IncludeExecutionData=true"]
+        assert queries == ["IncludeExecutionData=false&WaitSeconds=20", "IncludeExecutionData=true"]
 
 
 async def test_events_are_held_back_until_they_happen(served):
@@ -247,7 +260,7 @@ async def test_events_are_held_back_until_they_happen(served):
 
 async def test_a_service_that_does_not_wait_is_polled(served):
     service, url = served
-    async with Relay.before(url, {}, without={"Prefer"}) as relay, DurableClient(relay.url) as client:
+    async with Relay.before(url, {}, without=r"&?WaitSeconds=\d+") as relay, DurableClient(relay.url) as client:
         execution = await client.start(asks, "approval")
 
         async def watch():
@@ -262,17 +275,25 @@ async def test_a_service_that_does_not_wait_is_polled(served):
         assert await watching == await execution.history()
 
 
-async def test_the_wait_of_a_request_ends_and_is_asked_for_again(served):
+async def test_a_wait_that_is_over_is_asked_for_again(served, monkeypatch):
+    monkeypatch.setattr("durable_async.client.calls._WAIT_SECONDS", 1)
     service, url = served
     execution = await service.start(asks, "approval")
-    await until(execution, "InvocationCompleted")
-    arn = quote(execution.arn, safe="")
-    async with ClientSession(f"{url}/2025-12-01/durable-executions/") as session:
-        async with session.get(f"{arn}", headers={"Prefer": "respond-async, wait=0"}) as answer:
-            assert (await answer.json())["Status"] == "RUNNING"
-            assert answer.headers["Preference-Applied"] == "wait=0"
-        async with session.get(f"{arn}/history?Marker=4", headers={"Prefer": "wait=0"}) as answer:
-            assert await answer.json() == {"Events": [], "NextMarker": "4"}
-        async with session.get(f"{arn}/history?Marker=4") as answer:
-            assert await answer.json() == {"Events": []}
-            assert "Preference-Applied" not in answer.headers
+    identity = (await until(execution, "CallbackStarted")).details["CallbackId"]
+    async with Relay.before(url, {}) as relay, DurableClient(relay.url) as client:
+        waiting = asyncio.create_task(client.execution(execution.arn).result())
+        while len(relay.passed) < 2:
+            await asyncio.sleep(0.01)
+        assert relay.passed[0].path == relay.passed[1].path
+        await service.succeed_callback(identity, "yes")
+        assert await waiting == "yes"
+
+
+@pytest.mark.parametrize("what", ["", "/history"])
+async def test_a_wait_of_no_sensible_length_is_refused(served, what):
+    service, url = served
+    execution = await service.start(asks, "approval")
+    path = f"{url}/2025-12-01/durable-executions/{quote(execution.arn, safe='')}{what}"
+    async with ClientSession() as session, session.get(URL(f"{path}?WaitSeconds=21", encoded=True)) as answer:
+        assert answer.status == 400
+        assert "between 0 and 20" in await answer.text()

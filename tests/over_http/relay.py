@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+import re
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from io import BytesIO
@@ -38,20 +39,18 @@ class Passed:
 class Relay:
     """
     :ivar losses: what is lost, by the number of the request from 0; all others pass
-    :ivar without: names of headers that are taken out of requests
+    :ivar without: what is taken out of the query of each request, a regular expression
     """
 
     target: str
     losses: Mapping[int, Loss]
-    without: Collection[str] = ()
+    without: str = "$^"
     url: str = ""
     passed: list[Passed] = attrs.field(factory=list)
 
     @classmethod
     @asynccontextmanager
-    async def before(
-        cls, target: str, losses: Mapping[int, Loss], *, without: Collection[str] = ()
-    ) -> AsyncGenerator[Relay]:
+    async def before(cls, target: str, losses: Mapping[int, Loss], *, without: str = "$^") -> AsyncGenerator[Relay]:
         relay = cls(target, losses, without)
         async with ClientSession() as session:
 
@@ -77,8 +76,8 @@ class Relay:
             self.passed.append(Passed(request.raw_path, connection, body, None))
             request.transport.abort()
             return web.Response()
-        url = URL(self.target + request.raw_path, encoded=True)
-        headers = {name: value for name, value in _kept(request.headers).items() if name not in self.without}
+        url = URL(self.target + re.sub(self.without, "", request.raw_path), encoded=True)
+        headers = _kept(request.headers)
         async with session.request(request.method, url, data=BytesIO(body), headers=headers) as response:
             answer = await response.read()
         self.passed.append(Passed(request.raw_path, connection, body, answer))

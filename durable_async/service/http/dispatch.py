@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import attrs
 
@@ -35,12 +36,15 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.GET: calls.get,
     Operation.GET_HISTORY: calls.get_history,
     Operation.LIST: calls.list_executions,
+    Operation.LIST_ALL: calls.list_all_executions,
+    Operation.COUNT: calls.count_executions,
     Operation.STOP: calls.stop,
     Operation.PAUSE: calls.pause,
     Operation.RESUME: calls.resume,
     Operation.CANCEL: calls.cancel,
     Operation.REDRIVE: calls.redrive,
     Operation.DELETE: calls.delete,
+    Operation.LIST_CALLBACKS: calls.list_callbacks,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
     Operation.CALLBACK_FAILURE: calls.callback_failed,
     Operation.CALLBACK_HEARTBEAT: calls.callback_heartbeat,
@@ -64,6 +68,10 @@ class Request:
     headers: Mapping[str, str]
     peer: str | None
     chunks: Callable[[], AsyncIterator[bytes]]
+
+
+Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
+"""Answers a request and raises nothing. Servers are made of it."""
 
 
 @attrs.frozen

@@ -6,17 +6,11 @@ Only the file's user can connect to the socket. No request is answered on it bef
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 
 from durable_async.service.http.answer import Answer
-from durable_async.service.http.server import serving
 from durable_async.service.model.errors import ServiceClosedError
-from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import OwnerAddress
 
 _LONGEST_PATH = 100  # bytes; the limit of some systems for the address of a socket
@@ -24,37 +18,6 @@ _RETRY_SECONDS = 0.05  # until the next look for a service that has the file
 _OF_THE_CONNECTION = frozenset(
     {"accept-encoding", "authorization", "connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 )
-
-
-def socket_of(store: Path) -> Path:
-    """Return where the socket of a store is.
-
-    :raises ValueError: the path is too long for the address of a socket
-    """
-    path = Path(f"{store.resolve()}-socket")
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise ValueError(f"{path} is too long for a socket: takeover needs a path of at most {_LONGEST_PATH} bytes")
-    return path
-
-
-@asynccontextmanager
-async def serve_others(api: LambdaApi, path: Path) -> AsyncGenerator[None]:
-    """Answer the services that stand by. To be entered by the one that has the file."""
-    async with serving(api, _bound(path), authenticated=True):  # the file stays behind: it may be the next one's soon
-        yield
-
-
-def _bound(path: Path) -> socket.socket:
-    """Return a socket at ``path`` that does not listen yet, in place of that of a service that has ended."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-        path.chmod(0o600)  # nobody can connect before it listens
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 async def ask_owner(owner: OwnerAddress, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:

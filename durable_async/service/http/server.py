@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from durable_async.service.http.access import Access, check_token, is_loopback
+from durable_async.service.http.dispatch import Answerer, Border
 from durable_async.service.runtime.api import LambdaApi
 
 _ACCEPTED_AT_ONCE = 16
@@ -39,6 +40,8 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) ->
 
 
 def url_of(listener: socket.socket) -> str:
+    if listener.family is socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -49,18 +52,13 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     At exit, those who still wait for an execution are told to come again.
     """
-    async with serving(api, listener, token=token):
-        yield url_of(listener)
+    async with serve_answers(Border(api, Access(token)).answer, listener) as url:
+        yield url
 
 
 @asynccontextmanager
-async def serving(
-    api: LambdaApi, listener: socket.socket, *, token: str | None = None, authenticated: bool = False
-) -> AsyncGenerator[None]:
-    """As :func:`serve_on`, for a socket of any kind.
-
-    :param authenticated: True: whoever can connect may call. False: what ``token`` says
-    """
+async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGenerator[str]:
+    """As :func:`serve_on`, for what answers requests in another way, and for sockets of any kind."""
     from aiohttp import web
 
     from durable_async.service.http import connections
@@ -68,7 +66,7 @@ async def serving(
 
     answering: set[object] = set()
     runner = web.AppRunner(
-        build_app(api, Access(token, authenticated), connections=answering),
+        build_app(answer, connections=answering),
         access_log=None,
         auto_decompress=False,  # a small body could become a large one; the border refuses what is compressed
         handler_cancellation=True,
@@ -87,7 +85,7 @@ async def serving(
         accepting = await accepting_on(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
         listener.listen(_BACKLOG)
         try:
-            yield
+            yield url_of(listener)
         finally:
             accepting.close()
     finally:

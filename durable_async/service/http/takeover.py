@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 
 from durable_async.service import own_tasks
-from durable_async.service.http.owner import serve_others, socket_of
+from durable_async.service.http.access import Access
+from durable_async.service.http.dispatch import Border
+from durable_async.service.http.server import serve_answers
 from durable_async.service.model.errors import StoreError, StoreInUseError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import OwnerAddress
@@ -22,6 +26,7 @@ from durable_async.service.store.sqlite.lock import is_held
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
+_LONGEST_PATH = 100  # bytes; the limit of some systems for the address of a socket
 _LOOK_SECONDS = 0.05  # between two looks whether the file is free
 _STORE_SECONDS = 2.0  # until a file that could not be opened is tried again
 
@@ -94,3 +99,35 @@ class Takeover:
             await self._serving.enter_async_context(serve_others(self._api, Path(self._owner.socket)))
         except OSError as error:
             logger.warning("Services that stand by cannot ask this one: %s: %s", self._owner.socket, error)
+
+
+def socket_of(store: Path) -> Path:
+    """Return where the socket of a store is.
+
+    :raises ValueError: the path is too long for the address of a socket
+    """
+    path = Path(f"{store.resolve()}-socket")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ValueError(f"{path} is too long for a socket: takeover needs a path of at most {_LONGEST_PATH} bytes")
+    return path
+
+
+@asynccontextmanager
+async def serve_others(api: LambdaApi, path: Path) -> AsyncGenerator[None]:
+    """Answer the services that stand by. To be entered by the one that has the file."""
+    answer = Border(api, Access(authenticated=True)).answer
+    async with serve_answers(answer, _bound(path)):  # the file stays behind: it may be the next one's soon
+        yield
+
+
+def _bound(path: Path) -> socket.socket:
+    """Return a socket at ``path`` that does not listen yet, in place of that of a service that has ended."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)  # nobody can connect before it listens
+    except OSError:
+        listener.close()
+        raise
+    return listener

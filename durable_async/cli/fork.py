@@ -21,7 +21,7 @@ from durable_async.cli.text import dump_json
     examples=(
         "fork fulfil/order-1017 --before charge --name order-1017-again",
         "fork fulfil/order-1017 --replace charge='\"receipt 7\"'",
-        "fork --history order-1017.json --function fulfil",
+        "fork --history order.json --function fulfil",
     ),
 )
 @click.argument("execution", metavar="[EXECUTION]", required=False)

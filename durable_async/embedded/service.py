@@ -219,12 +219,9 @@ class DurableService:
         name = name or str(getattr(function, "__name__", ""))
         timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
         if _is_durable(function):
-            handler = function.on_clock(self._clock)
-            if self._traces is not None:
-                handler = handler.with_plugin(self._traces)
             self.api.register(
                 name,
-                in_process_handler(handler, self.api, cache=self._cache),
+                in_process_handler(self._as_run(function), self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
                 on_mismatch=on_mismatch,
@@ -236,6 +233,11 @@ class DurableService:
             self._names[function] = known, max(filter(None, (latest, version)), default=None)
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
+
+    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
+        """Return what runs the handler's invocations."""
+        handler = handler.on_clock(self._clock)
+        return handler if self._traces is None else handler.with_plugin(self._traces)
 
     # --- executions ---
 

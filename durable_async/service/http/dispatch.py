@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import attrs
 
@@ -71,6 +72,10 @@ class Request:
     headers: Mapping[str, str]
     peer: str | None
     chunks: Callable[[], AsyncIterator[bytes]]
+
+
+Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
+"""Answers a request and raises nothing. Servers are made of it."""
 
 
 @attrs.frozen

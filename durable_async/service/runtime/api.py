@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self, Unpack
@@ -136,6 +138,10 @@ class LambdaApi:
     async def fire_due(self) -> None:
         """Do what is due by the clock now. With the wall's clock the service does so by itself."""
         await self._runner.fire_due()
+
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
+        return self._runner.is_idle
 
     async def idle(self) -> None:
         """Return when no function runs: only time, or a call from outside, can then change anything."""
@@ -439,6 +445,7 @@ class LambdaApi:
         max_items: int = 0,
         reverse: bool = False,
         page_bytes: int | None = HISTORY_PAGE_BYTES,
+        wait_seconds: float = 0,
     ) -> Page[HistoryEvent]:
         """Return a page of the history.
 
@@ -446,18 +453,43 @@ class LambdaApi:
         :param max_items: 0 to 1000; 0: 100
         :param reverse: True: newest first. False: oldest first
         :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
+        :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
         """
         execution = await self._execution(arn)
         count, first = page_length(max_items), page_start(marker)
+        if wait_seconds and not reverse:
+            return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+
+    async def _page(
+        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+    ) -> Page[HistoryEvent]:
+        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
             if number == count or (number and page_bytes is not None and used > page_bytes):
                 return Page(events[:number], str(event.id))
         return Page(events)
+
+    async def _awaited_page(
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
+    ) -> Page[HistoryEvent]:
+        with self._runner.listeners.watching(execution.id) as news, suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while execution.open and execution.event_count < first and not self._runner.draining:
+                    await news.wait()
+                    news.clear()
+                    execution = await self._execution(execution.arn)
+        if self._runner.draining:
+            raise ServiceClosedError("The service is shutting down.")
+        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        if page.next_marker is None and execution.open:
+            return Page(page.items, str(first + len(page.items)))
+        return page
 
     async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
         """Yield the events of an execution while they happen, until the execution is closed.

@@ -79,7 +79,7 @@ class Runner:
         self._settings = settings
         self._observer = settings.observer
         self._alarm = Alarm(self.now_ms, lambda: self._tasks.start(self.fire_due()))
-        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep()))
+        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep_if_due()))
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
         self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
@@ -343,8 +343,7 @@ class Runner:
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
             await asyncio.wait([self._tasks.start(self._fire(execution_id)) for execution_id in portion])
-        if self._sweeper.pop_due():
-            await self._sweep()
+        await self._sweep_if_due()
 
     async def _fire(self, execution_id: str) -> None:
         """Try it once, so that the next portion need not wait for an execution whose store fails."""
@@ -361,7 +360,9 @@ class Runner:
         if not self.draining:
             self._alarm.set(execution_id, self.now_ms() + round(_STORE_SECONDS * 1000))
 
-    async def _sweep(self) -> None:
+    async def _sweep_if_due(self) -> None:
+        if not self._sweeper.pop_due():  # or the alarm would ring again in each turn of the loop, until the sweep ends
+            return
         await self.retention.sweep()
         if not self.draining:
             self._sweeper.set("", self.now_ms() + _SWEEP_MS)
@@ -369,6 +370,11 @@ class Runner:
     def next_due_ms(self) -> int | None:
         """When an execution has something to do, at the earliest. Retention does not count."""
         return self._alarm.next_due_ms()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no function runs."""
+        return self._tasks.is_idle
 
     async def idle(self) -> None:
         """Return when no function runs."""

@@ -209,14 +209,17 @@ class Runner:
         if self.draining:
             raise ServiceClosedError("The service is shutting down.")
 
-    async def start(self, new: NewExecution) -> Execution | None:
+    async def start(
+        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
+    ) -> Execution | None:
         """Start an execution. Returns None; or, with nothing started, the execution that has the name already.
 
+        :param make: how it begins
         :raises ServiceClosedError: nothing is started any more
         :raises StoreError: nothing is started
         """
         self._check_open()
-        execution = machine.start(new, self.moment())
+        execution = make(new, self.moment())
         changes = execution.take_changes()
         self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)

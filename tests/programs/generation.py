@@ -84,7 +84,9 @@ def _larger(statements: SearchStrategy[Statement]) -> SearchStrategy[Statement]:
         st.builds(Guarded, blocks),
         st.builds(InTime, blocks),
         st.builds(TooLate, blocks),
-        st.builds(compensated_of, blocks, st.lists(st.booleans(), min_size=4, max_size=4), st.lists(_rarely, max_size=2)),
+        st.builds(
+            compensated_of, blocks, st.lists(st.booleans(), min_size=4, max_size=4), st.lists(_rarely, max_size=2)
+        ),
         st.builds(together_of, st.sampled_from(Concurrency), branches),
         st.builds(together_of, st.sampled_from(Concurrency), branches),
         st.builds(Gathered, calls),

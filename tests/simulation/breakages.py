@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import attrs
@@ -17,8 +16,6 @@ from durable_async.service.machine.execution import Execution
 from durable_async.service.runtime.runner import Runner
 from durable_async.service.store.sqlite import writing
 from durable_async.service.store.sqlite.threads import Writer
-
-_checkpoint = import_module("durable_async.service.machine.checkpoint")  # the package has a function of this name
 
 
 @attrs.frozen
@@ -92,11 +89,6 @@ def _takes_any_token(invocation_of: Any) -> Any:
     return broken
 
 
-def _knows_no_repetition(repeated: Any) -> Any:
-    del repeated
-    return lambda *_: None
-
-
 def _fires_early(pop_due: Any) -> Any:
     return lambda self, now_ms: pop_due(self, now_ms + 1000)
 
@@ -166,7 +158,6 @@ BREAKAGES = (
     Breakage("an at-most-once start is not recorded before its body", step, "next_action", _posts_every_start),
     Breakage("an interrupted at-most-once attempt runs again", step, "next_action", _runs_what_was_interrupted),
     Breakage("an old checkpoint token is good", Execution, "invocation_of", _takes_any_token),
-    Breakage("a repeated checkpoint is not recognized", _checkpoint, "_repeated", _knows_no_repetition),
     Breakage("a timer fires a second early", Execution, "pop_due", _fires_early),
     Breakage("the service answers before the store has committed", Runner, "_known_when", _answers_before_the_commit),
     Breakage("a service that starts invokes nothing", Runner, "_take_up", _invokes_nothing_at_the_start),

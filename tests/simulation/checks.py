@@ -136,7 +136,9 @@ class Checks:
         if outcome != expected:
             self.fail(f"ended as {outcome} instead of {expected}")
         ids = {event.details["CallbackId"]: event.operation_id for event in events if event.type == "CallbackStarted"}
-        ends = {event.operation_id: event.type for event in events if event.type in ("CallbackSucceeded", "CallbackFailed")}
+        ends = {
+            event.operation_id: event.type for event in events if event.type in ("CallbackSucceeded", "CallbackFailed")
+        }
         for callback_id in self._answers:
             if ids.get(callback_id) not in ends:
                 self.fail("the answer of a callback was accepted and is not on record")

@@ -168,7 +168,9 @@ class Server:
 
     def _function(self, handler: DurableHandler[Any, Any], checks: Checks | None) -> Any:
         handler = handler.on_clock(self.world.clock)
-        return Embedded(self, handler, checks) if self.world.chaos.conditions.embedded else Remote(self, handler, checks)
+        return (
+            Embedded(self, handler, checks) if self.world.chaos.conditions.embedded else Remote(self, handler, checks)
+        )
 
     async def call(self, work: Callable[[LambdaApi], Awaitable[T]]) -> T:
         """Let the service do what a request asks for.

@@ -174,9 +174,10 @@ class World:
             start.result()
         self.is_over = True
         self.chaos.calm()
-        if self.server is not None:
-            await self.server.stop(0.0)
-        await asyncio.wait([supervisor])
+        while not supervisor.done():
+            if self.server is not None:
+                await self.server.stop(0.0)
+            await asyncio.sleep(1)
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.sleep(60)

@@ -414,7 +414,8 @@ class LambdaApi:
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
         """
         execution = await self._invoked_execution(arn)
-        return machine.state_page(execution, token, marker, page_length(max_items), self._limits)
+        stored = await self._runner.stored(execution.id) or execution
+        return machine.state_page(stored, token, marker, page_length(max_items), self._limits)
 
     async def _invoked_execution(self, arn: str) -> Execution:
         try:

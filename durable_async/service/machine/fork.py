@@ -17,6 +17,7 @@ import attrs
 
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import OperationType
+from durable_async.errors import HistoryError
 from durable_async.service.machine.derive import DerivedExecution, derive
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, NewExecution
@@ -24,6 +25,7 @@ from durable_async.service.machine.invocations import begin_invocation
 from durable_async.service.machine.operation import OperationRecord, make_callback_id
 from durable_async.service.machine.redrive import named, plan_of
 from durable_async.service.model.errors import InvalidParameterValueError
+from durable_async.service.model.exported import read_history
 from durable_async.service.model.history import EventType, HistoryEvent
 
 _SUCCEEDED = {
@@ -39,13 +41,28 @@ class Source:
     """What an execution is forked from.
 
     :ivar history: the whole of it
+    :ivar derived: what it says
     :ivar arn: None: not known
     :ivar record: the operations by id, for what a history does not hold; empty if there is only the history
     """
 
     history: Sequence[HistoryEvent]
-    arn: str | None = None
-    record: Mapping[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord])
+    derived: DerivedExecution
+    arn: str | None
+    record: Mapping[str, OperationRecord]
+
+    @classmethod
+    def of(cls, execution: Execution, history: Sequence[HistoryEvent]) -> Source:
+        return cls(history, derive(history), execution.arn, {**execution.by_id})
+
+    @classmethod
+    def exported(cls, history: object) -> Source:
+        """:raises InvalidParameterValueError: it is not the whole of a history, or without its data"""
+        try:
+            read = read_history(history)
+            return cls(read.events, derive(read.events), read.execution_arn, {})
+        except HistoryError as error:
+            raise InvalidParameterValueError(f"The history cannot be read: {error}.") from None
 
 
 def fork(source: Source, new: NewExecution, before: str | None, replaced: Mapping[str, str], at: Moment) -> Execution:
@@ -53,10 +70,9 @@ def fork(source: Source, new: NewExecution, before: str | None, replaced: Mappin
 
     :param before: the id or the name of the first operation that is done again; None: those that failed
     :param replaced: by id or name, the results of operations that count as succeeded with them, JSON text
-    :raises HistoryError: the history is incomplete
     :raises InvalidParameterValueError: no operation has a given name, or several have; or it cannot be replaced
     """
-    derived = derive(source.history)
+    derived = source.derived
     results = {operation.id: result for operation, result in _replacements(derived, replaced)}
     plan = plan_of(derived, before)
     around = {context for place in results for context in _contexts_around(derived, place)}

@@ -14,7 +14,6 @@ import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 from durable_async._wire.text import is_same_json
-from durable_async.errors import HistoryError
 from durable_async.service import machine, own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import Function
@@ -28,7 +27,6 @@ from durable_async.service.machine import (
     NewExecution,
     Source,
 )
-from durable_async.service.machine.derive import derive
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
     AlreadyStartedError,
@@ -37,7 +35,6 @@ from durable_async.service.model.errors import (
     ResourceNotFoundError,
     ServiceClosedError,
 )
-from durable_async.service.model.exported import read_history
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters, checked_tags, query_of
 from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
@@ -296,8 +293,8 @@ class LambdaApi:
         """
         execution = await self._execution(arn)
         history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
-        source = Source(history, arn, {**execution.by_id})
         registered = self._registry.named(execution.function_name)
+        source = Source.of(execution, history)
         return await self._fork(registered, source, before, execution_name, payload, replace, tags)
 
     async def fork_history(
@@ -318,11 +315,7 @@ class LambdaApi:
         :raises ApiError: also InvalidParameterValue (the history is not complete)
         """
         registered = self._registry.named(function_name)
-        try:
-            exported = read_history(history)
-        except HistoryError as error:
-            raise InvalidParameterValueError(f"The history cannot be read: {error}.") from None
-        source = Source(exported.events, exported.execution_arn)
+        source = Source.exported(history)
         return await self._fork(registered, source, before, execution_name, payload, replace, tags)
 
     async def _fork(  # noqa: PLR0917 - what both ways to fork have in common
@@ -338,12 +331,9 @@ class LambdaApi:
         check_execution_name(execution_name)
         if not registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
-        try:
-            text = derive(source.history).input if payload is None else (await read_event(payload))[0]
-            new = self._new(registered, text, execution_name, tags)
-            existing = await self._start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
-        except HistoryError as error:
-            raise InvalidParameterValueError(f"The history cannot be read: {error}.") from None
+        text = source.derived.input if payload is None else (await read_event(payload))[0]
+        new = self._new(registered, text, execution_name, tags)
+        existing = await self._start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
         if existing is not new:
             raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
         return Started(new.arn, new.version)

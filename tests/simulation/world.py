@@ -71,6 +71,8 @@ def simulate(seed: int) -> Result:
             asyncio.run(_in_virtual_time(world))
         except StuckError as stuck:
             wrong.append(str(stuck))
+        except RuntimeError as stopped:
+            wrong.append(f"the run goes round and round: {stopped}")
     world.file.destroy()
     wrong += [each for checks, _ in world.workflows for each in checks.wrong]
     wrong += [line for line in logged if line.startswith(_FAULTS)]

@@ -20,6 +20,7 @@ export interface Summary {
   Status: string;
   StartTimestamp: number;
   EndTimestamp?: number;
+  Tags?: Record<string, string>;
 }
 
 export interface HistoryPage {
@@ -156,12 +157,30 @@ export async function functions(signal?: AbortSignal): Promise<string[]> {
   return names;
 }
 
+/** The executions of all functions; only services that list all have this operation. */
+export const EVERY_FUNCTION = "";
+
 export async function executions(
   functionName: string,
   query: Query,
   signal?: AbortSignal,
 ): Promise<{ DurableExecutions: Summary[]; NextMarker?: string }> {
-  return get(`api/${VERSION}/functions/${encodeURIComponent(functionName)}/durable-executions`, { query, signal });
+  const every = functionName === EVERY_FUNCTION;
+  const path = every ? "durable-executions" : `functions/${encodeURIComponent(functionName)}/durable-executions`;
+  return get(`api/${VERSION}/${path}`, { query, signal });
+}
+
+let listing: Promise<boolean> | undefined;
+
+/** Whether the service lists the executions of all functions, and by tag and by the beginning of a name. AWS does not. */
+export function listsAll(): Promise<boolean> {
+  const refused = (error: unknown) => {
+    if (error instanceof ApiFailure && error.status >= 400 && !isLost(error)) return false;
+    listing = undefined;
+    throw error;
+  };
+  if (home.get()?.kind === "aws") return Promise.resolve(false);
+  return (listing ??= executions(EVERY_FUNCTION, { MaxItems: 1 }).then(() => true, refused));
 }
 
 export async function describe(arn: string, signal?: AbortSignal): Promise<Execution> {

@@ -72,7 +72,7 @@ export function ListView() {
   return (
     <div class="list-view">
       <h1 class="hidden">Executions</h1>
-      <Filters filters={filters} functions={listing.functions} onChange={(next) => replace(href("executions", next))} />
+      <Filters filters={filters} functions={listing.functions} all={listing.all} onChange={(next) => replace(href("executions", next))} />
       {chosen.size > 0 && (
         <BulkBar
           chosen={[...chosen.values()]}
@@ -133,7 +133,8 @@ export function ListView() {
         <span role="cell" class="name">
           <a href={executionLink(arn)} onFocus={() => setAt(index)}>
             {item.DurableExecutionName}
-          </a>
+          </a>{" "}
+          <small>{Object.entries(item.Tags ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}</small>
         </span>
         <span role="cell" class="function">
           {functionName(item.FunctionArn)} <small>{version(item.FunctionArn)}</small>

@@ -1,7 +1,7 @@
 // The filters of the list. They are in the address, so that a view can be kept and sent to others.
 
 import { useEffect, useState } from "preact/hooks";
-import { words } from "./common.tsx";
+import { NARROW, useMedia, words } from "./common.tsx";
 
 export const STATUSES = ["RUNNING", "PAUSING", "PAUSED", "SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"];
 
@@ -71,17 +71,20 @@ interface Props {
   filters: ListFilters;
   functions: string[] | undefined;
   /** The service can filter by tags and by the beginning of a name. */
-  all: boolean;
+  canFilter: boolean;
   onChange: (query: URLSearchParams) => void;
 }
 
-export function Filters({ filters, functions, all, onChange }: Props) {
+export function Filters({ filters, functions, canFilter, onChange }: Props) {
   const change = (part: Partial<ListFilters>) => onChange(queryOf({ ...filters, ...part }));
   const toggled = (status: string) =>
     filters.statuses.includes(status)
       ? filters.statuses.filter((each) => each !== status)
       : [...filters.statuses, status];
+  const wide = !useMedia(NARROW);
   return (
+    <details class="filter-box" open={wide}>
+      <summary hidden={wide}>Filters</summary>
     <form class="filters" role="search" aria-label="Filter executions" onSubmit={(event) => event.preventDefault()}>
       <label>
         Function{" "}
@@ -99,12 +102,12 @@ export function Filters({ filters, functions, all, onChange }: Props) {
         <Draft
           id="name"
           type="search"
-          placeholder={all ? "begins with" : "exact name"}
+          placeholder={canFilter ? "begins with" : "exact name"}
           value={filters.name}
           onDone={(text) => change({ name: text.trim() })}
         />
       </label>
-      {all && (
+      {canFilter && (
         <label>
           Tags{" "}
           <Draft
@@ -156,5 +159,6 @@ export function Filters({ filters, functions, all, onChange }: Props) {
         Clear
       </button>
     </form>
+    </details>
   );
 }

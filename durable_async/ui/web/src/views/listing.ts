@@ -1,7 +1,7 @@
 // Reads the list page by page as it is scrolled, and its beginning again every few seconds.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { EVERY_FUNCTION, executions, functions, listsAll, pause, type Summary } from "../api.ts";
+import { EVERY_FUNCTION, executions, functions, offeredLists, pause, type Summary } from "../api.ts";
 import { lacking, refreshed, type Stream, streamsOf, take } from "../model/listing.ts";
 import type { ListFilters } from "./filters.tsx";
 
@@ -13,7 +13,7 @@ export interface Listing {
   items: Summary[];
   functions: string[] | undefined;
   /** The service can filter by tags and by the beginning of a name. */
-  all: boolean;
+  canFilter: boolean;
   complete: boolean;
   loading: boolean;
   error: unknown;
@@ -23,7 +23,7 @@ export interface Listing {
 
 type State = Omit<Listing, "more" | "refresh">;
 
-const NOTHING: State = { items: [], functions: undefined, all: false, complete: false, loading: true, error: undefined };
+const NOTHING: State = { items: [], functions: undefined, canFilter: false, complete: false, loading: true, error: undefined };
 
 export function useListing(filters: ListFilters): Listing {
   const [state, setState] = useState(NOTHING);
@@ -49,8 +49,8 @@ class Reader {
   async run(): Promise<void> {
     this.change({});
     try {
-      const all = await listsAll();
-      this.change({ all });
+      const { all, filters } = await offeredLists();
+      this.change({ canFilter: filters });
       if (all) await Promise.all([this.begin([this.filters.function || EVERY_FUNCTION]), this.name()]);
       else await this.name().then((names) => this.begin(this.filters.function ? [this.filters.function] : names));
     } catch (error) {
@@ -122,7 +122,7 @@ class Reader {
       MaxItems: size,
       Marker: marker,
       Statuses: filters.statuses,
-      ...(this.state.all ? { NamePrefix: filters.name, Tags: filters.tags } : { DurableExecutionName: filters.name }),
+      ...(this.state.canFilter ? { NamePrefix: filters.name, Tags: filters.tags } : { DurableExecutionName: filters.name }),
       StartedAfter: iso(filters.after),
       StartedBefore: iso(filters.before),
       ReverseOrder: filters.oldestFirst || undefined,

@@ -92,13 +92,13 @@ def _as_json(value: Any) -> Any:
 
 
 def _refused(error: ServiceCallError, place: str) -> Answer:
-    if error.code == NO_SERVICE:
-        return _unreachable(error.message)
+    if error.code == NO_SERVICE:  # something answered, but not as Lambda's API: it may not know the operation
+        return _failed(501, error.message)
     if error.status is None:
-        return _unreachable(f"{place} does not answer: {error.message}")
+        return _failed(502, f"{place} does not answer: {error.message}")
     code = {"x-amzn-ErrorType": error.code or "ServiceException"}
     return json_answer({"Message": error.message}, error.status).with_headers(code)
 
 
-def _unreachable(message: str) -> Answer:
-    return json_answer({"Message": message}, 502).with_headers({"x-amzn-ErrorType": "UnreachableException"})
+def _failed(status: int, message: str) -> Answer:
+    return json_answer({"Message": message}, status).with_headers({"x-amzn-ErrorType": "UnreachableException"})

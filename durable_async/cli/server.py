@@ -134,7 +134,7 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"), cancels)
         listener.listen()  # executions from before call at once, and get their answer when the service is up
         takeover = await _open(stack, api, settings)
-        url = await stack.enter_async_context(serve_answers(_answerer(api, settings), listener))
+        url = await stack.enter_async_context(serve_answers(_answerer(api, settings, url_of(listener)), listener))
         if takeover is not None:
             stack.push_async_callback(takeover.aclose)
         stack.push_async_callback(api.aclose, grace=settings.grace)
@@ -144,7 +144,7 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         yield len(hosted), url
 
 
-def _answerer(api: LambdaApi, settings: Settings) -> Answerer:
+def _answerer(api: LambdaApi, settings: Settings, url: str) -> Answerer:
     """Return what answers Lambda's API, and the page if it was asked for."""
     access = Access(settings.token)
     border = Border(api, access)
@@ -152,7 +152,9 @@ def _answerer(api: LambdaApi, settings: Settings) -> Answerer:
         return border.answer
     from durable_async.ui.page import Home, WebPage, beside
 
-    page = WebPage(Border(api, Access(authenticated=True)).answer, access, Home("this server"))
+    page = WebPage(
+        Border(api, Access(authenticated=True)).answer, access, Home("this server", target={"endpoint": url})
+    )
     return beside(page, "/ui", border.answer)
 
 

@@ -72,6 +72,29 @@ class DurableApi(Protocol):
 
     async def redrive(self, arn: str, *, start: str | None = None) -> object: ...
 
+    async def fork(
+        self,
+        arn: str,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started: ...
+
+    async def fork_history(
+        self,
+        function_name: str,
+        history: object,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started: ...
+
     async def delete(self, arn: str) -> object: ...
 
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None: ...

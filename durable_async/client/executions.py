@@ -12,9 +12,9 @@ from durable_async._callables import name_of_callable
 from durable_async._raised import message_of
 from durable_async._wire.operations import ErrorObject
 from durable_async.client.api import DurableApi
-from durable_async.client.execution import ExecutionHandle
+from durable_async.client.execution import ExecutionHandle, as_json, results_as_json
 from durable_async.handler import DurableHandler
-from durable_async.serializers import JsonSerializer, SerializerContext
+from durable_async.serializers import NO_TYPE
 from durable_async.service.model import arns
 from durable_async.service.runtime.views import ExecutionSummary
 
@@ -88,12 +88,12 @@ class Executions(ABC):
         """
         qualified = _qualified(*self._place_of(function))
         if isinstance(function, str):
-            text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
+            payload = as_json(event, "the execution's input")
         else:
-            text = function.encode_event(event)
+            payload = function.encode_event(event).encode("utf-8", "surrogatepass")
         started = await self._api().invoke(
             qualified,
-            text.encode("utf-8", "surrogatepass"),
+            payload,
             execution_name=name,
             trace_header=self._trace_header(),
             tags=tags,
@@ -108,6 +108,34 @@ class Executions(ABC):
         """Return the execution of ``function`` that was started under ``name``; None if there is none."""
         found = await self._api().list_executions(self._place_of(function)[0], execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
+
+    async def fork_history(
+        self,
+        function: DurableHandler[Any, ResultT] | str,
+        history: object,
+        *,
+        before: str | None = None,
+        name: str | None = None,
+        event: object = NO_TYPE,
+        replace: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ExecutionHandle[ResultT]:
+        """Start an execution that continues an exported history, such as one of AWS Lambda; see
+        :meth:`ExecutionHandle.fork`.
+
+        :param history: what :func:`durable_async.replay.replay` takes
+        :raises ApiError: also ``InvalidParameterValueException``: the history is not complete, or without its data
+        """
+        started = await self._api().fork_history(
+            self._place_of(function)[0],
+            history,
+            before=before,
+            execution_name=name,
+            payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
+            replace=results_as_json(replace or {}),
+            tags=tags,
+        )
+        return self._handle(function, started.execution_arn)
 
     @overload
     def execution(self, arn: str) -> ExecutionHandle[Any]: ...
@@ -166,10 +194,8 @@ class Executions(ABC):
         :raises ApiError: ``ResourceNotFoundException``, ``CallbackTimeoutException``,
             ``InvalidParameterValueException``: it is completed already, or the result is too large
         """
-        if not isinstance(result, bytes):
-            text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
-            result = text.encode("utf-8", "surrogatepass")
-        await self._api().callback_succeeded(callback_id, result)
+        answer = result if isinstance(result, bytes) else as_json(result, "the callback's result")
+        await self._api().callback_succeeded(callback_id, answer)
 
     async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
         """Fail a callback; the workflow that waits for it gets a ``CallbackFailedError``.

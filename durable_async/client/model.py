@@ -3,8 +3,9 @@
 Its answers are documents, as those of the transport's model: plain JSON with epoch seconds. It has the operations that
 the botocore which aiobotocore requires may not know yet: PauseDurableExecution, ResumeDurableExecution and
 DeleteDurableExecution. Only the service of this package has ListDurableExecutions, CountDurableExecutions,
-ListDurableExecutionCallbacks, CancelDurableExecution and RedriveDurableExecution, tags, prefixes of names, and
-WaitSeconds, the time that an answer may be held back for news.
+ListDurableExecutionCallbacks, CancelDurableExecution, RedriveDurableExecution, ForkDurableExecution and
+ForkDurableExecutionHistory, tags, prefixes of names, and WaitSeconds, the time that an answer may be held back for
+news.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ _FILTERS = {
     "Tags": _at("querystring", "Tags", "Strings"),
     "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
     "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
+}
+_FORK = {
+    "Before": _TEXT,
+    "DurableExecutionName": _TEXT,
+    "Input": _TEXT,
+    "Replace": {"shape": "Texts"},
+    "Tags": {"shape": "Texts"},
 }
 _LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
@@ -82,6 +90,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
             _operation("CancelDurableExecution", "POST", f"{_EXECUTION}/cancel"),
             _operation("RedriveDurableExecution", "POST", f"{_EXECUTION}/redrive"),
+            _operation("ForkDurableExecution", "POST", f"{_EXECUTION}/fork"),
+            _operation("ForkDurableExecutionHistory", "POST", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"),
             _operation("SendDurableExecutionCallbackSuccess", "POST", f"{_CALLBACK}/succeed"),
             _operation("SendDurableExecutionCallbackFailure", "POST", f"{_CALLBACK}/fail"),
             _operation("SendDurableExecutionCallbackHeartbeat", "POST", f"{_CALLBACK}/heartbeat"),
@@ -145,6 +155,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         ),
         "CancelDurableExecutionRequest": _request("DurableExecutionArn", {"Reason": _TEXT}),
         "RedriveDurableExecutionRequest": _request("DurableExecutionArn", {"From": _TEXT}),
+        "ForkDurableExecutionRequest": _request("DurableExecutionArn", _FORK),
+        "ForkDurableExecutionHistoryRequest": _request("FunctionName", {"History": {"shape": "Document"}, **_FORK}),
         "SendDurableExecutionCallbackSuccessRequest": _request(
             "CallbackId", {"Result": {"shape": "Blob"}}, payload="Result"
         ),
@@ -155,6 +167,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         "Boolean": {"type": "boolean"},
         "Integer": {"type": "integer"},
         "String": {"type": "string"},
+        "Texts": {"type": "map", "key": {"shape": "String"}, "value": {"shape": "String"}},
         "Strings": {"type": "list", "member": {"shape": "String"}},
         "Timestamp": {"type": "timestamp"},
     },

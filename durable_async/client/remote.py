@@ -13,10 +13,11 @@ import attrs
 from durable_async._wire.operations import ErrorObject
 from durable_async.client import reading
 from durable_async.client.calls import Calls
-from durable_async.errors import ServiceCallError
+from durable_async.errors import HistoryError, ServiceCallError
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.errors import InvalidParameterValueError, refusal
-from durable_async.service.model.exported import read_event
+from durable_async.service.model.exported import read_event, read_history
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.views import (
@@ -174,6 +175,44 @@ class RemoteApi:
         """Let a closed execution continue from what succeeded. AWS has no such operation."""
         await self._call("RedriveDurableExecution", DurableExecutionArn=arn, From=start)
 
+    async def fork(
+        self,
+        arn: str,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start an execution with the record of another up to an operation. AWS has no such operation."""
+        asked = _fork(before, execution_name, payload, replace, tags)
+        answer = await self._call("ForkDurableExecution", DurableExecutionArn=arn, **asked)
+        return Started(answer["DurableExecutionArn"], "")
+
+    async def fork_history(
+        self,
+        function_name: str,
+        history: object,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """As :meth:`fork`, from an exported history.
+
+        :raises InvalidParameterValueError: also: it is not a history, or not complete
+        """
+        try:
+            events = [event_json(event) for event in read_history(history).events]
+        except HistoryError as error:
+            raise InvalidParameterValueError(str(error)) from None
+        asked = _fork(before, execution_name, payload, replace, tags)
+        answer = await self._call("ForkDurableExecutionHistory", FunctionName=function_name, History=events, **asked)
+        return Started(answer["DurableExecutionArn"], "")
+
     async def delete(self, arn: str) -> None:
         """Delete a closed execution."""
         await self._call("DeleteDurableExecution", DurableExecutionArn=arn)
@@ -198,6 +237,23 @@ class RemoteApi:
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         with _refusals():
             return await self.calls.call(operation, **parameters)
+
+
+def _fork(
+    before: str | None,
+    execution_name: str | None,
+    payload: bytes | None,
+    replace: Mapping[str, str] | None,
+    tags: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Return the parameters that both ways to fork have."""
+    return {
+        "Before": before,
+        "DurableExecutionName": execution_name or str(uuid4()),  # so that a repeated request does not start two
+        "Input": None if payload is None else payload.decode("utf-8", "surrogatepass"),
+        "Replace": {**(replace or {})},
+        "Tags": {**(tags or {})},
+    }
 
 
 @contextmanager

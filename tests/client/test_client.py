@@ -125,6 +125,23 @@ async def test_an_execution_is_cancelled_and_redriven_from_elsewhere(served, mon
         assert events.count("ExecutionFailed") == events.count("ExecutionRedriven") == 1
 
 
+async def test_an_execution_and_its_history_are_forked_from_elsewhere(served):
+    _, url = served
+    async with DurableClient(url) as client:
+        failed = await client.start(fulfil, "7")
+        with pytest.raises(ExecutionFailedError):
+            await failed.result()
+        forked = await failed.fork("charge", name="again", replace={"charge": "paid"}, tags={"of": "7"})
+        assert await forked.result() == "paid"
+        assert (forked.name, (await forked.describe()).tags) == ("again", {"of": "7"})
+        from_history = await client.fork_history(
+            fulfil, await failed.history(), event="8", replace={"charge": "paid in another way"}
+        )
+        assert await from_history.result() == "paid in another way"
+        with pytest.raises(ApiError, match="no list of JSON objects"):
+            await client.fork_history(fulfil, 17)
+
+
 async def test_a_stack_trace_in_an_error_arrives(served):
     _, url = served
     async with DurableClient(url) as client:

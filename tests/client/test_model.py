@@ -83,7 +83,9 @@ def test_only_what_aws_lacks_or_adds_lately_may_be_unknown_to_botocore():
         "DeleteDurableExecution",
         "RedriveDurableExecution",
         "CancelDurableExecution",
-        "CountDurableExecutions",
         "ListDurableExecutionCallbacks",
         "ListDurableExecutions",
+        "CountDurableExecutions",
+        "ForkDurableExecution",
+        "ForkDurableExecutionHistory",
     }

@@ -26,7 +26,7 @@ class DurableClient(Executions):
 
     The service is one of this package, or AWS Lambda. Waiting, as ``result`` and ``events`` do, is long polling on a
     service of this package, and polling at growing intervals of up to 5 seconds on another one. AWS Lambda has no
-    ``cancel`` and no ``redrive``.
+    ``cancel``, no ``redrive`` and no ``fork``.
 
     A client makes no call before its first method is awaited. It works on every event loop, with connections that are
     closed at the end of ``async with``, or with the loop. A call that gets no answer, or is refused because the service

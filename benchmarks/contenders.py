@@ -60,7 +60,7 @@ def python_of(contender: Contender, directory: Path) -> str:
     if not installed.is_file() or installed.read_text() != contender.requirement:
         print(f"installing {contender.requirement} into {environment}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", contender.requirement], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *contender.requirement.split()], check=True)
         installed.write_text(contender.requirement)
     return str(python)
 

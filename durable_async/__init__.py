@@ -4,7 +4,7 @@ A workflow is a coroutine; every ``await ctx.step(...)`` in it is recorded, so t
 wait or a retry delay it is run again from the top and finds its finished work done.
 
 What is exported here is public, and so are the modules ``embedded``, ``plugins``, ``replay``, ``serializers``,
-``service`` and ``transport``; ``engine``, ``operations`` and ``wire`` are not.
+``service`` and ``transport``. All other modules are private.
 """
 
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from durable_async.errors import (
     NonRetryableError,
     NotDurableError,
     OperationError,
+    OperationLabel,
     PayloadTooLargeError,
     RetryAfterError,
     SerializationError,
@@ -46,6 +47,7 @@ from durable_async.errors import (
     WaitForConditionError,
 )
 from durable_async.handler import DurableHandler, durable_execution
+from durable_async.logs import DurableLogger
 from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
 
@@ -63,8 +65,9 @@ if TYPE_CHECKING:
         WaitForCallbackConfig,
         WaitForConditionConfig,
     )
-    from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy
-    from durable_async.wait_strategy import WaitDecision, WaitStrategy
+    from durable_async.plugins import DurablePlugin, PluginSource
+    from durable_async.retry import JitterStrategy, RetryDecision, RetryStrategy, StrategyLike, SupportsShouldRetry
+    from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategy, WaitStrategyLike
 
 __all__ = [
     "BatchCompletionError",
@@ -89,6 +92,8 @@ __all__ = [
     "DurableContext",
     "DurableError",
     "DurableHandler",
+    "DurableLogger",
+    "DurablePlugin",
     "DurableTaskGroup",
     "DurableTimeoutError",
     "ExecutionError",
@@ -108,8 +113,10 @@ __all__ = [
     "NonRetryableError",
     "NotDurableError",
     "OperationError",
+    "OperationLabel",
     "ParallelConfig",
     "PayloadTooLargeError",
+    "PluginSource",
     "RetryAfterError",
     "RetryDecision",
     "RetryStrategy",
@@ -124,11 +131,15 @@ __all__ = [
     "StepSemantics",
     "StepTimeoutError",
     "StorageUnavailableError",
+    "StrategyLike",
+    "SupportsShouldRetry",
     "WaitDecision",
     "WaitForCallbackConfig",
     "WaitForConditionConfig",
     "WaitForConditionError",
+    "WaitOutcome",
     "WaitStrategy",
+    "WaitStrategyLike",
     "current_context",
     "current_step",
     "durable_execution",
@@ -148,18 +159,24 @@ _LATER = {
     "CompletionConfig": "batch_config",
     "CompletionReason": "batch_result",
     "Deadline": "_operations.timeout",
+    "DurablePlugin": "plugins",
     "DurableTaskGroup": "_operations.group",
     "InvokeConfig": "operation_config",
     "JitterStrategy": "retry",
     "MapConfig": "batch_config",
     "NestingType": "batch_config",
     "ParallelConfig": "batch_config",
+    "PluginSource": "plugins",
     "RetryDecision": "retry",
     "RetryStrategy": "retry",
+    "StrategyLike": "retry",
+    "SupportsShouldRetry": "retry",
     "WaitDecision": "wait_strategy",
     "WaitForCallbackConfig": "operation_config",
     "WaitForConditionConfig": "operation_config",
+    "WaitOutcome": "wait_strategy",
     "WaitStrategy": "wait_strategy",
+    "WaitStrategyLike": "wait_strategy",
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's

@@ -1,4 +1,4 @@
-"""What operations are given, looked at when it is given: each refusal says what to write instead.
+"""Checks of the arguments of operations. Each refusal says what to write instead.
 
 Every check raises before an operation takes its identity, so a refused call records nothing.
 """
@@ -23,7 +23,7 @@ from durable_async._callables import (
     why_not_called,
 )
 from durable_async._wire.limits import NAME_LENGTH
-from durable_async.serializers import returns_awaitable
+from durable_async.serializers._json.annotations import returns_awaitable
 
 T = TypeVar("T")
 ConfigT = TypeVar("ConfigT")
@@ -51,9 +51,9 @@ def check_function(func: Any, count: int, call: str) -> None:
 
 
 def check_context_function(func: Any, parameters: tuple[str, ...], call: str) -> None:
-    """Refuse what is no coroutine function of ``parameters``, one of which is the context.
+    """Refuse what is not a coroutine function of ``parameters``, one of which is the context.
 
-    A lambda is taken on trust, and so is a function that says by its annotation that it returns an awaitable.
+    A lambda is accepted without a check, and so is a function that is annotated to return an awaitable.
 
     :raises TypeError: with a sentence that shows what to write
     """
@@ -74,7 +74,7 @@ def check_context_function(func: Any, parameters: tuple[str, ...], call: str) ->
 
 
 def check_plain_function(func: Any, call: str) -> None:
-    """Refuse what is no function of ``(event, context)``, or looks like a workflow that was not decorated.
+    """Refuse what is not a function of ``(event, context)``, or looks like a workflow that was not decorated.
 
     :raises TypeError: with a sentence that shows what to write
     """
@@ -82,29 +82,29 @@ def check_plain_function(func: Any, call: str) -> None:
     annotations: dict[str, Any] = getattr(target_of(func).callable, "__annotations__", None) or {}
     if any(_is_context("", annotations.get(name, "")) for name in parameters_of(func)):
         raise TypeError(
-            f"{call} got {name_of_callable(func)}, which takes a {_CONTEXT} and is no durable handler: put "
+            f"{call} got {name_of_callable(func)}, which takes a {_CONTEXT} and is not a durable handler: put "
             "@durable_execution above it"
         )
 
 
 def check_decider(func: Any, parameters: tuple[str, ...], what: str) -> None:
-    """Refuse a function that is to answer at once and cannot.
+    """Refuse a function that must return at once and cannot.
 
     :param what: names it, such as ``item_namer``
     :raises TypeError: it is a coroutine function, or cannot be called with ``parameters``
     """
     if is_coroutine_function(func):
-        raise TypeError(f"{what} must be a plain function, not 'async def': it has to answer at once")
+        raise TypeError(f"{what} must be a plain function, not 'async def': it has to return at once")
     if (reason := why_not_called(func, len(parameters))) is not None:
         name = name_of_callable(func)
         raise TypeError(f"{what} must be a function of ({', '.join(parameters)}), and {name} {reason}")
 
 
 def check_config(config: ConfigT | None, default: ConfigT, hint: str = "") -> ConfigT:
-    """The config given, or ``default`` for None.
+    """Return the config, or ``default`` for None.
 
     :param hint: what to add for a retry strategy that was given in place of a config
-    :raises TypeError: it is of another class
+    :raises TypeError: it is an object of another class
     """
     if config is None:
         return default
@@ -124,13 +124,13 @@ def check_keywords(keywords: Mapping[str, object], func: Any, call: str) -> None
     if keywords:
         name = next(iter(keywords))
         raise TypeError(
-            f"{call} takes no keyword argument {name!r}. One for the function is bound with functools.partial: "
+            f"{call} takes no keyword argument {name!r}. Bind an argument of the function with functools.partial: "
             f"{call}(partial({name_of_callable(func)}, {name}=...))"
         )
 
 
 def name_of(name: str | None, func: Callable[..., Any]) -> str | None:
-    """The name given, or the function's own."""
+    """Return ``name``, or the name of the function for None."""
     if name is not None:
         return checked_name(name)
     while isinstance(func, partial):
@@ -146,22 +146,22 @@ def checked_name(name: str | None) -> str | None:
     if name and not (len(name) <= NAME_LENGTH and name.isascii() and name.isprintable()):
         raise ValueError(
             f"the name {name!r} of an operation is not printable ASCII of at most {NAME_LENGTH} characters, which is "
-            "all that the durable service takes"
+            "all that the durable service accepts"
         )
     return name or None
 
 
 def awaitable(given: Awaitable[T], what: str) -> Awaitable[T]:
-    """What the call of a coroutine function returned.
+    """Return ``given``, which the call of a coroutine function returned.
 
     :param what: names the function in the error
-    :raises TypeError: it is nothing that can be awaited, so the function was none
+    :raises TypeError: it cannot be awaited, so the function was not a coroutine function
     """
     if isinstance(given, Awaitable):  # pyright: ignore[reportUnnecessaryIsInstance]
         return given
     raise TypeError(
         f"{what} returned an object of type {type(given).__name__} when it was called, and not a coroutine: write "
-        "'async def', and await in it what it has to wait for"
+        "'async def', and use 'await' inside it"
     )
 
 
@@ -195,7 +195,7 @@ def _not_a_context_function(given: object, parameters: tuple[str, ...], call: st
 
 
 def _closed(coroutine: Any) -> tuple[str, bool, bool]:
-    """Close a coroutine that nobody will await.
+    """Close a coroutine that will not be awaited.
 
     :return: its name, whether its function has parameters, and whether it is an operation of this package
     """
@@ -209,7 +209,7 @@ def _wrong_parameters(func: Any, reason: str, call: str, shown: str) -> str:
     names = parameters_of(func)
     message = f"{call} got {name_of_callable(func)}, which {reason}: write '{shown}'"
     if names[:1] == ["self"]:
-        message += ". Of a method, give the bound one: instance.method"
+        message += ". Pass a bound method: instance.method"
     return message
 
 
@@ -221,7 +221,7 @@ def _makes_awaitable(func: Callable[..., Any]) -> bool:
 
 
 def _check_order(func: Any, parameters: tuple[str, ...], call: str) -> None:
-    """By annotation, or by name where there is none: the context stands where it is passed."""
+    """Check that the context is the parameter in the place where it is passed, by its annotation or else its name."""
     names = parameters_of(func)
     place = parameters.index("ctx")
     if len(names) <= place or len(parameters) < 2:

@@ -1,7 +1,7 @@
 """How long to wait before trying again: the arithmetic that retry and wait strategies share.
 
 Pure: the source of randomness is an argument. The formula is the one of the official SDKs, with attempt ``n``
-counted from 1 and the result in whole seconds, for that is the unit of the service::
+counted from 1 and the result in whole seconds, the unit of the service::
 
     base  = min(initial * rate ** (n - 1), max)         exponential
     base  = min(initial + increment * (n - 1), max)     linear
@@ -26,14 +26,14 @@ Uniform: TypeAlias = Callable[[float, float], float]
 
 
 class JitterStrategy(StrEnum):
-    """How much of a delay is left to chance, so that what failed together does not come back together."""
+    """How much of a delay is random, so that attempts that failed together are not repeated together."""
 
     NONE = "NONE"
     """The whole delay."""
     HALF = "HALF"
-    """Half of it, and up to half more."""
+    """Between half of the delay and the whole delay."""
     FULL = "FULL"
-    """Anything up to the delay."""
+    """Between zero and the whole delay."""
 
     def apply(self, base: float, uniform: Uniform) -> float:
         match self:
@@ -54,7 +54,7 @@ class Exponential:
     def base(self, initial: float, steps: int) -> float:
         try:
             return initial * self.rate**steps
-        except OverflowError:  # some thousand attempts are enough; whoever asks takes the cap
+        except OverflowError:  # reached after some thousand attempts; the caller takes the cap
             return math.inf
 
 
@@ -70,8 +70,8 @@ class Linear:
 class Backoff:
     """Delays that grow with the attempts. Made by :meth:`exponential`, :meth:`linear` and :meth:`fixed`.
 
-    These check their arguments and raise :class:`ValueError`, or :class:`TypeError` where a duration is no
-    ``timedelta``, with a sentence that names the argument.
+    They check their arguments and raise :class:`ValueError`, or :class:`TypeError` for a duration that is not a
+    ``timedelta``. The message names the argument.
     """
 
     initial: float  # seconds
@@ -106,7 +106,7 @@ class Backoff:
         uniform: Uniform = random.uniform,
     ) -> Backoff:
         if checked_timedelta("increment", increment) < timedelta(0):
-            raise ValueError(f"increment must not be negative, as {increment} is")
+            raise ValueError(f"increment must not be negative, got {increment}")
         initial, cap = _bounds(initial_delay, max_delay)
         return cls(initial, cap, Linear(increment.total_seconds()), JitterStrategy(jitter), uniform)
 
@@ -116,7 +116,7 @@ class Backoff:
         return cls(seconds, max(1.0, seconds), Linear(0.0), JitterStrategy(jitter), uniform)
 
     def delay(self, attempt: int) -> timedelta:
-        """How long to wait before the attempt that follows this one.
+        """Return how long to wait before the next attempt.
 
         :param attempt: the attempt that just ended, 1-based
         :return: whole seconds, at least 1 and at most the cap
@@ -127,7 +127,7 @@ class Backoff:
 
 
 def checked_attempts(value: int) -> int:
-    """:raises ValueError: the number of attempts is less than 1, or no whole number"""
+    """:raises ValueError: the number of attempts is less than 1, or not a whole number"""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"max_attempts must be a whole number of at least 1, not {value!r}")
     return value

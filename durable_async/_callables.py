@@ -1,6 +1,6 @@
-"""What a callable tells about itself without being called.
+"""What can be found out about a callable without calling it.
 
-Pure: nothing here runs the callable, and nothing imports the rest of the package.
+Pure: nothing here calls the callable, and nothing imports the rest of the package.
 """
 
 from __future__ import annotations
@@ -9,29 +9,26 @@ import inspect
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any, cast
-
-import attrs
+from typing import Any, NamedTuple, cast
 
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _NOT_PLAIN = _GENERATOR | inspect.CO_VARARGS
 
 
-@attrs.frozen
-class Target:
-    """What a call reaches below partials, bound methods and objects with ``__call__``.
+class Target(NamedTuple):
+    """The function that a call runs, below partials, bound methods and objects with ``__call__``.
 
-    :ivar callable: the function or class at the bottom, or what cannot be looked into
+    :ivar callable: the function or class, or an object about which nothing is known
     :ivar bound: how many positional arguments precede those of the call
     :ivar keywords: the keyword arguments that partials have bound
     """
 
     callable: Any
-    bound: int = 0
-    keywords: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    bound: int
+    keywords: Mapping[str, object]
 
     def function(self) -> FunctionType | None:
-        """The Python function at the bottom. None for a class, a builtin, or a function compiled by another tool."""
+        """Return the Python function; None for a class, a builtin, or a function compiled by another tool."""
         return self.callable if type(self.callable) is FunctionType else None
 
 
@@ -61,7 +58,7 @@ def target_of(func: object) -> Target:
 
 
 def described_by(func: Any) -> Target:
-    """The same below decorators too: the function whose parameters those of ``func`` are said to be."""
+    """Follow decorators too: return the function whose parameters ``func`` claims to have."""
     target = target_of(func)
     while (wrapped := getattr(target.callable, "__wrapped__", None)) is not None:
         below = target_of(wrapped)
@@ -70,7 +67,8 @@ def described_by(func: Any) -> Target:
 
 
 def accepts_plainly(func: object, count: int) -> bool:
-    """Whether ``func`` is a function of exactly ``count`` parameters that is no generator. False says nothing."""
+    """Return True if ``func`` is certainly a function of ``count`` parameters and not a generator function; False means
+    that a closer look is needed."""
     if type(func) is not FunctionType:
         return False
     code = func.__code__
@@ -78,7 +76,7 @@ def accepts_plainly(func: object, count: int) -> bool:
 
 
 def why_not_called(func: Any, count: int) -> str | None:
-    """Why a call of ``func`` with ``count`` positional arguments would fail before its body begins.
+    """Return why a call of ``func`` with ``count`` positional arguments would fail before its body begins.
 
     :return: what to say after the function's name, such as ``takes 1 argument, and 2 are given``; None if the call
         fits, or nothing is known about the parameters
@@ -105,7 +103,7 @@ def why_not_called(func: Any, count: int) -> str | None:
 
 
 def parameters_of(func: Any) -> list[str]:
-    """The names of the positional parameters that a call of ``func`` still fills, as far as they are known."""
+    """Return the names of the positional parameters that a call of ``func`` fills, as far as they are known."""
     target = described_by(func)
     code = getattr(target.callable, "__code__", None)
     if not isinstance(code, CodeType):
@@ -115,23 +113,23 @@ def parameters_of(func: Any) -> list[str]:
 
 
 def is_coroutine_function(func: Any) -> bool:
-    """Whether a call of ``func`` makes a coroutine and runs nothing yet."""
+    """Return whether a call of ``func`` only makes a coroutine."""
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
 
 
 def is_generator_function(func: Any) -> bool:
-    """Whether the function has ``yield`` in it, so that a call runs nothing and returns no value."""
+    """Return whether the function contains ``yield``, so that a call runs nothing and returns no value."""
     function = target_of(func).function()
     return function is not None and bool(function.__code__.co_flags & _GENERATOR)
 
 
 def is_coroutine(value: object) -> bool:
-    """Whether ``value`` is what the call of a coroutine function gives."""
+    """Return whether ``value`` is what a coroutine function returns."""
     return isinstance(value, Coroutine)
 
 
 def name_of_callable(func: Any) -> str:
-    """The name to call a function by in a message."""
+    """Return the name of a function for a message."""
     name: object = getattr(target_of(func).callable, "__name__", None)
     return name if isinstance(name, str) and name != "__call__" else type(func).__name__
 

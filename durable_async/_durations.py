@@ -1,4 +1,4 @@
-"""Durations as users give them and as the service counts them."""
+"""Durations: checked, and converted to the whole seconds of the service."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _LONGEST = timedelta(seconds=DELAY_SECONDS)
 
 
 def whole_seconds(duration: timedelta) -> int:
-    """A duration in the service's unit, rounded up: never less than was asked for."""
+    """Return a duration in seconds, rounded up, so that it is never shorter than requested."""
     return -(-duration // _SECOND)
 
 
 def positive(name: str, duration: timedelta) -> timedelta:
-    """The duration that was passed as ``name``, if the service can wait for it.
+    """Return the duration that was passed as ``name``.
 
-    :raises TypeError: it is no ``timedelta``
+    :raises TypeError: it is not a ``timedelta``
     :raises ValueError: it is zero, negative, or longer than 366 days
     """
     if checked_timedelta(name, duration) <= timedelta(0):
@@ -31,7 +31,7 @@ def positive(name: str, duration: timedelta) -> timedelta:
 
 
 def checked_timedelta(name: str, value: object) -> timedelta:
-    """:raises TypeError: the value that was passed as ``name`` is no ``timedelta``"""
+    """:raises TypeError: the value that was passed as ``name`` is not a ``timedelta``"""
     if not isinstance(value, timedelta):
         raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}")
     return value

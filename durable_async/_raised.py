@@ -1,7 +1,7 @@
-"""What can be told of an exception that somebody else's code raised.
+"""Describes exceptions that were raised outside this package.
 
-Such an exception is any object: its ``str`` may raise, its attributes may be properties, it may hold a thousand
-others. Nothing here raises because of that, and everything here is bounded. The class is taken from ``type(error)``
+Such an exception can be any object: its ``str`` may raise, its attributes may be properties, it may contain a thousand
+others. Nothing here raises because of that, and every result is bounded. The class is taken from ``type(error)``
 and never from ``error.__class__``, which an exception may redefine.
 """
 
@@ -42,9 +42,9 @@ def message_of(error: BaseException) -> str:
     """Return the text of an exception; of a group also the types and texts of its members."""
     if not is_group(error):
         return text_of(error)
-    told = [headline(leaf) for leaf, _ in zip(leaves(error), range(_ERRORS + 1), strict=False)]
-    more = "; and more" if len(told) > _ERRORS else ""
-    return f"{text_of(error)}: {'; '.join(told[:_ERRORS])}{more}"
+    shown = [headline(leaf) for leaf, _ in zip(leaves(error), range(_ERRORS + 1), strict=False)]
+    more = "; and more" if len(shown) > _ERRORS else ""
+    return f"{text_of(error)}: {'; '.join(shown[:_ERRORS])}{more}"
 
 
 def headline(error: BaseException) -> str:
@@ -69,7 +69,7 @@ def is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in a group and in the groups in it, in order; the exception itself if it is no group."""
+    """Yield the exceptions in a group and in the groups in it, in order; the exception itself if it is not a group."""
     pending = [error]
     while pending:
         each = pending.pop()

@@ -1,8 +1,9 @@
-"""Worker threads for what blocks: shared by the executions of one service, and by nobody else in the program.
+"""Worker threads for blocking code. The executions of one service share them, and nothing else in the program does.
 
-- an execution gets a further thread only while it holds fewer than are free. So one alone uses half of them, two use a
-  third each, and a thread is left for whoever comes next, as long as fewer executions hold threads than there are
-- who waits is served in turns, those first that hold the fewest
+- an execution gets another thread only while it holds fewer than are free. So one execution alone uses half of the
+  threads, two use a third each, and one thread stays free for the next execution, as long as there are more threads
+  than executions that hold some
+- waiting executions get free threads in turn, first those that hold the fewest
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ DEFAULT_THREADS = 64
 
 
 class Threads:
-    """For one event loop.
+    """Limits the worker threads of one event loop.
 
     :param limit: how many functions may run at once; at least 1. A function that was abandoned is not counted
-    :raises TypeError, ValueError: ``limit`` is no such number
+    :raises TypeError: ``limit`` is not an int
+    :raises ValueError: ``limit`` is less than 1
     """
 
     def __init__(self, limit: int = DEFAULT_THREADS) -> None:
@@ -40,10 +42,11 @@ class Threads:
         self._unlimited: CapacityLimiter | None = None
 
     async def run(self, owner: str, func: Callable[[], T], *, abandon: bool = False) -> T:
-        """What ``func()`` returns, called in a thread.
+        """Call ``func()`` in a thread and return its result.
 
         :param owner: the execution that it runs for
-        :param abandon: when cancelled, leave the thread to itself, for it cannot be stopped; otherwise wait for its end
+        :param abandon: True to leave the thread running when cancelled, since a thread cannot be stopped; False to wait
+            for its end
         """
         from anyio import CapacityLimiter, to_thread
 
@@ -64,7 +67,7 @@ class Threads:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given a thread, and cancelled before it went on
+            if not turn.cancelled():  # it got a thread and was cancelled before it used it
                 self._release(owner)
             raise
 
@@ -76,7 +79,7 @@ class Threads:
         self._serve()
 
     def _serve(self) -> None:
-        """Give the free threads to those who wait, as far as they may have them."""
+        """Give free threads to the executions that wait, within their limits."""
         while self._waiting:
             owner = min(self._waiting, key=self._holds)
             turns = self._waiting.pop(owner)
@@ -107,7 +110,7 @@ _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Threads] = WeakKeyDictio
 
 
 def threads_of(loop: asyncio.AbstractEventLoop) -> Threads:
-    """The threads for what belongs to no service, such as a handler that Lambda invokes."""
+    """Return the threads for code that belongs to no service, such as a handler that Lambda invokes."""
     threads = _of_loops.get(loop)
     if threads is None:
         threads = _of_loops[loop] = Threads()

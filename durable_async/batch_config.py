@@ -1,4 +1,4 @@
-"""How ``ctx.map`` and ``ctx.parallel`` are to be done: values that are checked where they are made."""
+"""The configuration of ``ctx.map`` and ``ctx.parallel``. Each value is checked when it is made."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from durable_async.serializers import Serializer
 
 
 class NestingType(StrEnum):
-    """Whether each item of a batch is an operation of its own in the record."""
+    """Whether each item of a batch is recorded as an operation."""
 
     NESTED = "NESTED"
-    """It is: a finished item is not entered again on a replay."""
+    """Each item is recorded: a replay does not run a finished item again."""
     FLAT = "FLAT"
-    """It is not; its operations are children of the batch. Two updates an item are saved, and until the batch has
-    ended, each replay runs the items' functions again over their recorded operations."""
+    """Items are not recorded; their operations are children of the batch. This saves two updates for each item. Until
+    the batch has ended, each replay runs the functions of the items again over their recorded operations."""
 
 
 @attrs.frozen
 class BatchProgress:
-    """How far a batch has come, as a custom completion is told.
+    """The state of a batch, as a custom completion gets it.
 
-    :ivar total: the items given, started or not
-    :ivar statuses: of each item, by index: None if it was not started yet. The batch's own, which goes on with it
+    :ivar total: the number of items given, started or not
+    :ivar statuses: the status of each item, by index; None if it was not started. This list changes with the batch
     """
 
     succeeded: int
@@ -64,16 +64,17 @@ def _percentage(_: object, attribute: attrs.Attribute[float | None], value: obje
 
 @attrs.frozen(kw_only=True)
 class CompletionConfig:
-    """When a batch ends before all of its items have.
+    """When a batch ends before all of its items have ended.
 
-    Without any criterion, the first failure ends it. With ``min_successful`` alone no failure does.
+    Without a criterion, the first failure ends it. With ``min_successful`` alone, no failure ends it.
 
-    :ivar min_successful: end when so many items have succeeded; at least 1
+    :ivar min_successful: end when this number of items have succeeded; at least 1
     :ivar tolerated_failures: end when more items than this have failed; at least 0
-    :ivar tolerated_failure_percentage: end when more of all items given have failed, in percent, from 0 to 100
-    :ivar custom: asked before the first item is started, and each time that one has ended: None to go on,
-        ``BatchStatus.SUCCEEDED`` or ``BatchStatus.FAILED`` to end with that verdict. Excludes the other criteria.
-        A replay in the middle of a batch asks anew, so it must depend on nothing but what it is told
+    :ivar tolerated_failure_percentage: end when more than this percentage of all items given have failed; 0
+        to 100
+    :ivar custom: called before the first item is started, and each time that one has ended. It returns None to
+        continue, or ``BatchStatus.SUCCEEDED`` or ``BatchStatus.FAILED`` to end the batch with this status. Excludes
+        the other criteria. A replay in the middle of a batch calls it again, so it must depend on its argument alone
     :raises TypeError, ValueError: a value is of the wrong type, out of bounds, or excludes another
     """
 
@@ -87,7 +88,7 @@ class CompletionConfig:
     def __attrs_post_init__(self) -> None:
         criteria = (self.min_successful, self.tolerated_failures, self.tolerated_failure_percentage)
         if self.custom is not None and any(criterion is not None for criterion in criteria):
-            raise ValueError("a custom completion excludes the other criteria: it sees all that they see")
+            raise ValueError("a custom completion excludes the other criteria: it gets all the counts itself")
 
     @classmethod
     def first_successful(cls) -> Self:
@@ -101,7 +102,7 @@ class CompletionConfig:
 
     @classmethod
     def all_completed(cls) -> Self:
-        """Let every item end, whatever fails."""
+        """End when all items have ended, even if some failed."""
         return cls(tolerated_failure_percentage=100)
 
 
@@ -109,15 +110,15 @@ class CompletionConfig:
 class BatchConfig:
     """What :class:`MapConfig` and :class:`ParallelConfig` have in common.
 
-    :ivar max_concurrency: how many items may be in flight at once, those that wait included; at least 1. No limit
-        without one
-    :ivar completion: when the batch ends early; without criteria, with the first failure. Here the official SDKs
-        differ: that for Java lets all items end
+    :ivar max_concurrency: how many items may run at once, including those that wait for the service; at least 1.
+        None: no limit
+    :ivar completion: when the batch ends early. Without criteria: with the first failure. The official SDKs differ
+        here: the one for Java lets all items end
     :ivar nesting: whether each item is an operation in the record
-    :ivar serializer: writes and reads the whole :class:`~durable_async.BatchResult`; JSON without one
-    :ivar item_serializer: writes and reads the result of each item; JSON without one, even if there is a ``serializer``
+    :ivar serializer: writes and reads the whole :class:`~durable_async.BatchResult`. None: JSON
+    :ivar item_serializer: writes and reads the result of each item. None: JSON, even if there is a ``serializer``
     :ivar summary: text to record with a batch whose result is over 256 KiB, for people to read. Such a result is not
-        recorded: a replay makes it anew from the records of the items
+        recorded: a replay builds it again from the records of the items
     :raises TypeError, ValueError: a value is of the wrong type or out of bounds
     """
 

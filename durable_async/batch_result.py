@@ -1,4 +1,4 @@
-"""What ``ctx.map`` and ``ctx.parallel`` return: how each of their items ended, and why the batch did."""
+"""The results of ``ctx.map`` and ``ctx.parallel``: how each item ended, and why the batch ended."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class BatchStatus(StrEnum):
-    """Of an item; a whole batch is never ``STARTED``."""
+    """How an item or a batch ended. A whole batch is never ``STARTED``."""
 
     STARTED = "STARTED"
-    """It was running or waiting when the batch ended, and was stopped."""
+    """The item was running or waiting when the batch ended, and was stopped."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
 
 
 class CompletionReason(StrEnum):
-    """Why a batch ended. Where several reasons hold, the first of: too many failures, a custom completion, all items
-    have ended, enough have succeeded."""
+    """Why a batch ended. If several reasons apply, the first of these counts: too many failures, a custom completion,
+    all items have ended, enough have succeeded."""
 
     ALL_COMPLETED = "ALL_COMPLETED"
     MIN_SUCCESSFUL_REACHED = "MIN_SUCCESSFUL_REACHED"
@@ -37,8 +37,8 @@ class BatchItem(Generic[T]):
     """How one item ended.
 
     :ivar index: its position among the items or branches given, from 0
-    :ivar result: what it returned; None unless it succeeded
-    :ivar error: what it failed with: ``error_type`` is that of what its function raised; None unless it failed
+    :ivar result: its result; None unless it succeeded
+    :ivar error: its error; None unless it failed. ``error_type`` names the class of what its function raised
     """
 
     index: int
@@ -50,9 +50,9 @@ class BatchItem(Generic[T]):
 
 @attrs.frozen
 class BatchResult(Generic[T]):
-    """How a batch ended. Rebuilt from the record on a replay, never decided anew.
+    """How a batch ended. A replay reads it from the record and does not decide again.
 
-    :ivar items: those that were started, in the order in which they were given
+    :ivar items: the items that were started, in the order in which they were given
     """
 
     items: tuple[BatchItem[T], ...]
@@ -60,7 +60,7 @@ class BatchResult(Generic[T]):
 
     @property
     def status(self) -> BatchStatus:
-        """``FAILED`` if an item failed, unless a custom completion has said what the batch is."""
+        """``FAILED`` if an item failed, unless a custom completion decided the status."""
         match self.completion_reason:
             case CompletionReason.CUSTOM_COMPLETION_SUCCEEDED:
                 return BatchStatus.SUCCEEDED
@@ -100,9 +100,9 @@ class BatchResult(Generic[T]):
         return len(self.started)
 
     def results(self, *, partial: bool = False) -> list[T]:
-        """What the items returned, in order.
+        """Return the results of the items, in order.
 
-        :param partial: False: raise if the batch or an item of it failed. True: leave the items out that failed
+        :param partial: False: raise if the batch or one of its items failed. True: leave out the items that failed
         :raises BatchCompletionError: an item failed, or the custom completion ended the batch as failed. Its ``errors``
             are those of the items, and the first of them is its cause
         """
@@ -114,13 +114,14 @@ class BatchResult(Generic[T]):
         return [cast("T", item.result) for item in self.succeeded]
 
     def errors(self) -> list[ChildContextError]:
-        """What the items that failed failed with, in order."""
+        """Return the errors of the items that failed, in order."""
         return [_error(item) for item in self.failed]
 
     def throw_if_error(self) -> None:
-        """
-        :raises ChildContextError: an item failed; of several, the error of the first in order
-        :raises BatchCompletionError: none did, and the custom completion said that the batch failed
+        """Raise an error if the batch failed.
+
+        :raises ChildContextError: an item failed; if several did, the error of the first in order
+        :raises BatchCompletionError: no item failed, and the custom completion said that the batch failed
         """
         for item in self.items:
             if item.status is BatchStatus.FAILED:
@@ -133,7 +134,7 @@ class BatchResult(Generic[T]):
 
 
 def _error(item: BatchItem[T]) -> ChildContextError:
-    """Of an item that failed. A serializer of one's own may have lost it."""
+    """Return the error of an item that failed. The batch's serializer may have lost it."""
     if item.error is not None:
         return item.error
     return ChildContextError(f"item {item.index} of the batch failed, and its error is not on record")

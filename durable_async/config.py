@@ -1,34 +1,32 @@
-"""How an operation is to be done: values that are checked where they are made."""
+"""The configuration of steps. Each value is checked when it is made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import check_decider
 from durable_async._durations import positive, whole_seconds
 from durable_async.serializers import Serializer
 
-if TYPE_CHECKING:
-    from durable_async.retry import StrategyLike
-
 
 class StepSemantics(StrEnum):
-    """What happens to an attempt that began and whose end is not on record, because its process died."""
+    """What happens to an attempt whose end was never recorded, because its process died."""
 
     AT_LEAST_ONCE_PER_RETRY = "AT_LEAST_ONCE_PER_RETRY"
-    """It is run again. The default; the body should be idempotent."""
+    """The body runs again. This is the default; the body should be idempotent."""
     AT_MOST_ONCE_PER_RETRY = "AT_MOST_ONCE_PER_RETRY"
-    """It counts as failed with :class:`~durable_async.StepInterruptedError`, and the retry strategy decides. For side
-    effects that must not happen twice; costs one more call to the service before the body runs."""
+    """The attempt counts as failed with :class:`~durable_async.StepInterruptedError`, and the retry strategy decides.
+    Use it for side effects that must not happen twice. It costs one more call to the service before the body runs."""
 
 
 def check_strategy(what: str, value: object) -> None:
-    """:raises TypeError: ``value`` cannot be asked about retries"""
+    """:raises TypeError: ``value`` is not a retry strategy"""
     from durable_async.retry import SupportsShouldRetry
 
     if isinstance(value, type):
@@ -39,13 +37,13 @@ def check_strategy(what: str, value: object) -> None:
         check_decider(value, ("error", "attempt"), what)
 
 
-def optional_strategy(_: object, __: attrs.Attribute[StrategyLike | None], value: object) -> None:
+def optional_strategy(_: object, __: attrs.Attribute[durable_async.StrategyLike | None], value: object) -> None:
     if value is not None:
         check_strategy("retry_strategy", value)
 
 
 def optional_function(*parameters: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """A validator: None, or a plain function of ``parameters``."""
+    """Return a validator that accepts None and plain functions of ``parameters``."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is None:
@@ -72,27 +70,28 @@ class StepConfig:
     """How a step is attempted and recorded.
 
     A step without a retry strategy is attempted once: its first error is recorded as its failure, so that no side
-    effect is repeated unless somebody asked for it. ``@durable_execution(step=StepConfig(...))`` says for a whole
-    handler how steps are done that are called without a config.
+    effect is repeated unless you ask for it. ``@durable_execution(step=StepConfig(...))`` sets the config of all steps
+    of a handler that are called without one.
 
-    :ivar retry_strategy: asked after each failed attempt. None, the default, allows no further one
-    :ivar serializer: writes and reads the step's result; JSON without one
-    :ivar timeout: of one attempt, which then fails with :class:`~durable_async.StepTimeoutError`. No limit without one
+    :ivar retry_strategy: decides after each failed attempt whether another one follows. None, the default: never
+    :ivar serializer: writes and reads the step's result. None: JSON
+    :ivar timeout: how long one attempt may take before it fails with :class:`~durable_async.StepTimeoutError`. None: no
+        limit
     :raises TypeError: a value is of the wrong type
-    :raises ValueError: ``semantics`` is none of the two, or ``timeout`` is not longer than zero
+    :raises ValueError: ``semantics`` is not one of the two, or ``timeout`` is not longer than zero
     """
 
-    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
+    retry_strategy: durable_async.StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
     semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)
 
 
 def duration_seconds(value: timedelta, *, what: str) -> int:
-    """A duration as the service takes it: whole seconds, rounded up, so from 1 to 31,622,400 (366 days).
+    """Return a duration in whole seconds, rounded up: from 1 to 31,622,400 (366 days).
 
     :param what: names the value in the errors
-    :raises TypeError: it is no ``timedelta``
+    :raises TypeError: it is not a ``timedelta``
     :raises ValueError: it is zero, negative, or longer than the service waits
     """
     return whole_seconds(positive(what, value))

@@ -6,7 +6,6 @@ called, so that a cold start does not pay for operations that the workflow never
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from uuid import UUID
 
 import attrs
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import (
     check_config,
     check_context_function,
@@ -35,27 +35,13 @@ from durable_async._wire.operations import OperationType, SubType
 from durable_async.config import StepConfig, check_strategy, duration_seconds
 from durable_async.errors import ContextMisuseError
 from durable_async.logs import DurableLogger
-from durable_async.serializers import NO_TYPE, SerializerContext, return_type
+from durable_async.serializers import NO_TYPE, SerializerContext
+from durable_async.serializers._json.annotations import return_type
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
     from durable_async._operations.batch import NamedBranch
     from durable_async._operations.batch_contexts import Items
-    from durable_async._operations.callback import Callback
-    from durable_async._operations.compensation import Compensations
-    from durable_async._operations.group import DurableTaskGroup
-    from durable_async._operations.timeout import Deadline
-    from durable_async.batch_config import MapConfig, ParallelConfig
-    from durable_async.batch_result import BatchResult
-    from durable_async.operation_config import (
-        CallbackConfig,
-        ChildConfig,
-        InvokeConfig,
-        WaitForCallbackConfig,
-        WaitForConditionConfig,
-    )
-    from durable_async.retry import StrategyLike
-    from durable_async.wait_strategy import WaitStrategyLike
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -82,10 +68,10 @@ class DurableContext:
     :ivar logger: adds the execution to its records, and is silent while the calling context replays
     """
 
-    def __init__(self, invocation: Invocation, step_config: StepConfig) -> None:
+    def __init__(self, invocation: Invocation, step_config: StepConfig, keyed: Branch | None = None) -> None:
         self._invocation = invocation
         self._step_config = step_config
-        self._keyed: Branch | None = None  # where its calls take their identities, if that is not the calling branch
+        self._keyed = keyed  # where its calls take their identities, if that is not the calling branch
         self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
 
     @property
@@ -106,8 +92,8 @@ class DurableContext:
     def now(self) -> datetime:
         """Return the time of the last end of an operation that was handed over in the calling context, or of the
         execution's start. It never goes back, and is the same on every replay. Aware, in UTC. Costs no operation."""
-        latest = self._branch().scope.order.latest or self._invocation.started_at()
-        return datetime.fromtimestamp(round(latest, 6), UTC)
+        latest = self._branch().scope.order.latest
+        return datetime.fromtimestamp(latest / 1_000_000 if latest else self._invocation.started_at(), UTC)
 
     def uuid(self) -> UUID:
         """A UUID (version 4 in form) derived from the execution and the position of the call. The same on every
@@ -162,7 +148,7 @@ class DurableContext:
             of one context or task. A call with a key finds its record after the code around it was reordered
         :param config: None: the handler's own, ``@durable_execution(step=...)``
         :param returns: the type to read the result as; without it, the return annotation of ``func``
-        :raises TypeError: ``func`` cannot be called with ``args``, or ``config`` is no StepConfig
+        :raises TypeError: ``func`` cannot be called with ``args``, or ``config`` is not a StepConfig
         :raises StepError: the step failed, and its retry strategy allows no further attempt
         :raises SerializationError: the recorded result cannot be read as the type asked for
         """
@@ -186,7 +172,7 @@ class DurableContext:
         :param duration: more than zero and at most 366 days; rounded up to whole seconds
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
-        :raises TypeError: the duration is no ``timedelta``
+        :raises TypeError: the duration is not a ``timedelta``
         :raises ValueError: the duration is out of bounds
         """
         seconds = duration_seconds(duration, what="the duration of a wait")
@@ -200,7 +186,7 @@ class DurableContext:
         *args: *Ts,
         name: str | None = None,
         key: str | None = None,
-        config: ChildConfig | None = None,
+        config: durable_async.ChildConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
     ) -> Coroutine[Any, Any, T]:
@@ -213,7 +199,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: None: ``ChildConfig()``
         :param returns: the type to read the result as; without it, the return annotation of ``func``
-        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, or ``config`` is no ChildConfig
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, *args)``, or ``config`` is not a ChildConfig
         :raises ChildContextError: ``func`` raised
         """
         from durable_async._operations.child import run_child
@@ -230,10 +216,10 @@ class DurableContext:
         self,
         func: Callable[[Self, *Ts], Awaitable[T]],
         *args: *Ts,
-        strategy: StrategyLike,
+        strategy: durable_async.StrategyLike,
         name: str | None = None,
         key: str | None = None,
-        config: ChildConfig | None = None,
+        config: durable_async.ChildConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
     ) -> Coroutine[Any, Any, T]:
@@ -248,8 +234,8 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: of the child context; None: ``ChildConfig()``
         :param returns: the type to read the result as; without it, the return annotation of ``func``
-        :raises TypeError: ``func`` is no coroutine function of ``(ctx, *args)``, ``config`` is no ChildConfig, or
-            ``strategy`` is no strategy
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, *args)``, ``config`` is not a ChildConfig, or
+            ``strategy`` is not a strategy
         :raises ChildContextError: the last attempt allowed has failed
         """
         from durable_async._operations.child import run_child
@@ -269,14 +255,14 @@ class DurableContext:
         call.coroutine = call.perform(run_child, body, config, _described(call, func, returns))
         return call.coroutine
 
-    def task_group(self) -> DurableTaskGroup[Self]:
+    def task_group(self) -> durable_async.DurableTaskGroup[Self]:
         """``async with ctx.task_group() as group:`` and ``group.start_soon(func, *args, name=...)`` in it, which runs
         ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.DurableTaskGroup`."""
         from durable_async._operations.group import DurableTaskGroup
 
         return DurableTaskGroup(self.run_in_child_context)
 
-    def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> Deadline:
+    def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> durable_async.Deadline:
         """``async with ctx.timeout(delay):`` puts a deadline on a block that survives suspension.
 
         When it comes, what runs or waits in the block is cancelled, nothing in it can write any more, and the block
@@ -285,7 +271,7 @@ class DurableContext:
         :param delay: more than zero and at most 366 days; rounded up to whole seconds
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
-        :raises TypeError: ``delay`` is no ``timedelta``
+        :raises TypeError: ``delay`` is not a ``timedelta``
         :raises ValueError: ``delay`` is out of bounds
         """
         from durable_async._operations.timeout import Deadline
@@ -294,7 +280,7 @@ class DurableContext:
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, checked_name(name), key)
         return Deadline(call, delay)
 
-    def compensations(self) -> Compensations:
+    def compensations(self) -> durable_async.Compensations:
         """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
         fails. See :class:`~durable_async.Compensations`."""
         from durable_async._operations.compensation import Compensations
@@ -303,25 +289,30 @@ class DurableContext:
 
     @overload
     def create_callback(
-        self, *, name: str | None = None, key: str | None = None, config: CallbackConfig | None = ..., returns: type[T]
-    ) -> Coroutine[Any, Any, Callback[T]]: ...
+        self,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        config: durable_async.CallbackConfig | None = ...,
+        returns: type[T],
+    ) -> Coroutine[Any, Any, durable_async.Callback[T]]: ...
     @overload
     def create_callback(
         self,
         *,
         name: str | None = None,
         key: str | None = None,
-        config: CallbackConfig | None = ...,
+        config: durable_async.CallbackConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, Callback[Any]]: ...
+    ) -> Coroutine[Any, Any, durable_async.Callback[Any]]: ...
     def create_callback(
         self,
         *,
         name: str | None = None,
         key: str | None = None,
-        config: CallbackConfig | None = None,
+        config: durable_async.CallbackConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, Callback[Any]]:
+    ) -> Coroutine[Any, Any, durable_async.Callback[Any]]:
         """Get an id from the service that the outside world can answer to, and later await the answer:
         ``await callback.result()``.
 
@@ -347,7 +338,7 @@ class DurableContext:
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig | None = ...,
+        config: durable_async.WaitForCallbackConfig | None = ...,
         returns: type[T],
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -358,7 +349,7 @@ class DurableContext:
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig | None = ...,
+        config: durable_async.WaitForCallbackConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def wait_for_callback(
@@ -368,7 +359,7 @@ class DurableContext:
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForCallbackConfig | None = None,
+        config: durable_async.WaitForCallbackConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
@@ -383,7 +374,7 @@ class DurableContext:
         :param config: None: ``WaitForCallbackConfig()``
         :param returns: the type to read the answer as, which is then JSON. Without it and without a serializer the
             answer is its text, whatever that is
-        :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is no WaitForCallbackConfig
+        :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is not a WaitForCallbackConfig
         :raises CallbackFailedError: the answer was a failure
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
         :raises CallbackSubmitterError: the submitter failed, and its retry strategy allows no further attempt
@@ -396,7 +387,13 @@ class DurableContext:
         if timeout is not None:
             config = attrs.evolve(config, timeout=timeout)
         call = self._call(OperationType.CONTEXT, SubType.WAIT_FOR_CALLBACK, name_of(name, submitter), key)
-        call.coroutine = call.perform(run_wait_for_callback, self._call, submitter, config, _described(call, None, returns), step_config=self._step_config
+        call.coroutine = call.perform(
+            run_wait_for_callback,
+            self._call,
+            submitter,
+            config,
+            _described(call, None, returns),
+            step_config=self._step_config,
         )
         return call.coroutine
 
@@ -408,7 +405,7 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig | None = ...,
+        config: durable_async.InvokeConfig | None = ...,
         returns: type[T],
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -419,7 +416,7 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig | None = ...,
+        config: durable_async.InvokeConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, Any]: ...
     def invoke(
@@ -429,7 +426,7 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: InvokeConfig | None = None,
+        config: durable_async.InvokeConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Run another function, durable or not, and wait for its result.
@@ -464,11 +461,11 @@ class DurableContext:
         self,
         check: Callable[[StateT], Awaitable[StateT]],
         initial_state: StateT,
-        strategy: WaitStrategyLike[StateT],
+        strategy: durable_async.WaitStrategyLike[StateT],
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig | None = ...,
+        config: durable_async.WaitForConditionConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, StateT]: ...
     @overload
@@ -476,22 +473,22 @@ class DurableContext:
         self,
         check: Callable[[StateT], StateT],
         initial_state: StateT,
-        strategy: WaitStrategyLike[StateT],
+        strategy: durable_async.WaitStrategyLike[StateT],
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig | None = ...,
+        config: durable_async.WaitForConditionConfig | None = ...,
         returns: Any = ...,
     ) -> Coroutine[Any, Any, StateT]: ...
     def wait_for_condition(
         self,
         check: Callable[[Any], Any],
         initial_state: Any,
-        strategy: WaitStrategyLike[Any],
+        strategy: durable_async.WaitStrategyLike[Any],
         *,
         name: str | None = None,
         key: str | None = None,
-        config: WaitForConditionConfig | None = None,
+        config: durable_async.WaitForConditionConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coroutine[Any, Any, Any]:
         """Check a state until ``strategy`` is content with it, and return it.
@@ -508,7 +505,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: None: ``WaitForConditionConfig()``
         :param returns: the type to read states as; without it, the return annotation of ``check``
-        :raises TypeError: ``check`` cannot be called with a state, or ``config`` is no WaitForConditionConfig
+        :raises TypeError: ``check`` cannot be called with a state, or ``config`` is not a WaitForConditionConfig
         :raises WaitForConditionError: the strategy allows no further check, or a check raised, which is final
         """
         from durable_async._operations.condition import check_wait_strategy, run_condition
@@ -518,7 +515,8 @@ class DurableContext:
         check_wait_strategy(strategy)
         config = check_config(config, WaitForConditionConfig())
         call = self._call(OperationType.STEP, SubType.WAIT_FOR_CONDITION, name_of(name, check), key)
-        call.coroutine = call.perform(run_condition, check, initial_state, strategy, config=config, described=_described(call, check, returns)
+        call.coroutine = call.perform(
+            run_condition, check, initial_state, strategy, config=config, described=_described(call, check, returns)
         )
         return call.coroutine
 
@@ -529,9 +527,9 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: MapConfig | None = None,
+        config: durable_async.MapConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, BatchResult[T]]:
+    ) -> Coroutine[Any, Any, durable_async.BatchResult[T]]:
         """Run ``func(ctx, item)`` for each item, as a child context of its own each.
 
         Items are started in order; ``config`` says how many may be in flight, and when the batch ends early. It does
@@ -548,7 +546,7 @@ class DurableContext:
         :param config: None: ``MapConfig()``
         :param returns: the type to read one item's result as; without it, the return annotation of ``func``
         :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
-        :raises TypeError: ``func`` is no coroutine function of ``(ctx, item)``, or ``config`` is no MapConfig
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, item)``, or ``config`` is not a MapConfig
         :raises ValueError: fewer items are given than have to succeed
         """
         from durable_async._operations.batch import batch_type, check_enough, run_batch
@@ -580,8 +578,8 @@ class DurableContext:
         *,
         name: str | None = None,
         key: str | None = None,
-        config: ParallelConfig | None = None,
-    ) -> Coroutine[Any, Any, BatchResult[T]]:
+        config: durable_async.ParallelConfig | None = None,
+    ) -> Coroutine[Any, Any, durable_async.BatchResult[T]]:
         """Run each ``branch(ctx)``, as a child context of its own.
 
         Branches are started in order; ``config`` says how many may be in flight, and when the batch ends early. By
@@ -594,7 +592,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: None: ``ParallelConfig()``
         :raises ChildContextError: what belongs to the batch itself failed: its custom completion, serializer, summary
-        :raises TypeError: a branch is no coroutine function of ``(ctx)``, or ``config`` is no ParallelConfig
+        :raises TypeError: a branch is not a coroutine function of ``(ctx)``, or ``config`` is not a ParallelConfig
         :raises ValueError: fewer branches are given than have to succeed
         """
         from durable_async._operations.batch import check_enough, common_type, named_branches, run_batch
@@ -604,7 +602,9 @@ class DurableContext:
         named = named_branches(branches, "ctx.parallel")
         check_enough(config, len(named))
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
-        call.coroutine = call.perform(run_batch, self._branches(named), config, _described(call, None, common_type(named)))
+        call.coroutine = call.perform(
+            run_batch, self._branches(named), config, _described(call, None, common_type(named))
+        )
         return call.coroutine
 
     def race(
@@ -618,7 +618,7 @@ class DurableContext:
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :return: what the first one returned
         :raises ChildContextError: the first one failed
-        :raises TypeError: a branch is no coroutine function of ``(ctx)``
+        :raises TypeError: a branch is not a coroutine function of ``(ctx)``
         :raises ValueError: there are no branches
         """
         from durable_async._operations.batch import common_type, named_branches
@@ -646,10 +646,7 @@ class DurableContext:
         here = self._place()
         if isinstance(here, Unplaced):
             here = adopted(here)
-        keyed = copy.copy(self)
-        keyed._keyed = here.at(key)
-        keyed.logger = DurableLogger(keyed._log_fields, keyed._is_silent)
-        return keyed
+        return type(self)(self._invocation, self._step_config, here.at(key))
 
     def _place(self) -> Branch | Unplaced:
         here = current()

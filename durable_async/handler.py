@@ -1,4 +1,4 @@
-"""The handler: an invocation's envelope in, its answer out."""
+"""Handlers: they read the envelope of an invocation, run the workflow and return the answer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import cache, cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
 from durable_async._callables import target_of
 from durable_async._engine.branches import root_scope
@@ -29,23 +30,14 @@ from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext
 from durable_async.errors import NotDurableError
-from durable_async.serializers import (
-    JsonSerializer,
-    Serializer,
-    SerializerContext,
-    deserialize,
-    parameter_type,
-    resolve_locals,
-    return_type,
-    serialize,
-)
-from durable_async.serializers._json.serializer import FOREIGN_JSON
+from durable_async.logs import log_on_lambda
+from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
+from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
+from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
 from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._threads import Threads
-    from durable_async.embedded.cache import ExecutionCache
-    from durable_async.plugins import PluginSource
     from durable_async.transport.aws import AwsClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
@@ -59,9 +51,8 @@ _DEFAULT_STEP = StepConfig()
 class DurableHandler(Generic[EventT, ResultT]):
     """A workflow as a function that a durable service invokes. Made by :func:`durable_execution`.
 
-    Called, it is a Lambda handler: it runs each invocation to its end on an event loop that the thread keeps, with a
-    client that the process keeps. Embedded in an asyncio program, ``await handler.run(...)`` does the same on the
-    running loop.
+    Lambda calls it: it runs each invocation to its end on an event loop that the thread keeps, with a client that the
+    process keeps. In an asyncio program, ``await handler.run(...)`` does the same on the running loop.
     """
 
     durable = True
@@ -73,7 +64,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         serializer: Serializer | None = None,
         step: StepConfig | None = None,
         max_inline_wait: timedelta = timedelta(0),
-        plugins: Iterable[PluginSource] = (),
+        plugins: Iterable[durable_async.PluginSource] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_context_function(workflow, ("event", "ctx"), "@durable_execution")
@@ -89,6 +80,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             from durable_async.transport.aws import preload
 
             preload()  # in the init phase, which the first invocation does not wait for
+            log_on_lambda(os.environ)
 
     def __repr__(self) -> str:
         return f"<DurableHandler {self._name}>"
@@ -107,12 +99,19 @@ class DurableHandler(Generic[EventT, ResultT]):
         return return_type(self.workflow)
 
     def on_clock(self, clock: Callable[[], float]) -> DurableHandler[EventT, ResultT]:
-        """The same handler on another clock, as for a test that jumps over waits.
+        """Return the same handler on another clock, for example for a test that skips waits.
 
-        :param clock: the time in epoch seconds
+        :param clock: returns the time in epoch seconds
         """
         handler = copy.copy(self)
         handler._clock = clock  # noqa: SLF001 - of our own kind
+        return handler
+
+    def with_plugin(self, source: durable_async.PluginSource) -> DurableHandler[EventT, ResultT]:
+        """Return the same handler with a further plugin, unless it has one of this type already."""
+        handler = copy.copy(self)
+        if not any(type(each) is type(source) for each in self._plugins):
+            handler._plugins = _checked((*self._plugins, source))  # noqa: SLF001 - of our own kind
         return handler
 
     def __call__(self, event: Any, lambda_context: Any = None) -> Output:
@@ -132,16 +131,16 @@ class DurableHandler(Generic[EventT, ResultT]):
         return _own_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
 
     def encode_event(self, event: EventT) -> str:
-        """The JSON text with which an execution of this handler is started.
+        """Return the JSON text with which an execution of this handler is started.
 
         :raises SerializationError: the event cannot be written so that the workflow reads it back
         """
         return JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input", self._event_type))
 
     async def decode_result(self, execution_arn: str, text: str) -> ResultT:
-        """What an execution of this handler returned.
+        """Return the result of an execution of this handler.
 
-        :param text: as the service keeps it
+        :param text: the result as the service keeps it
         :raises SerializationError: the text is not what the handler's serializer reads
         """
         where = SerializerContext(execution_arn, "", "the execution's result", self._result_type)
@@ -154,54 +153,55 @@ class DurableHandler(Generic[EventT, ResultT]):
         *,
         client: DurableServiceClient | None = None,
         lambda_context: Any = None,
-        cache: ExecutionCache | None = None,
-        threads: Threads | None = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
 
         :param event: the envelope that a durable service sends, as plain JSON values
-        :param client: how to reach that service; without one, Lambda's endpoint in the environment, through a client
-            that is kept for this loop
-        :param cache: where the workflow stays in memory when it suspends, and goes on from. Not with plugins
-        :param threads: in which sync steps run; None: 64 for all handlers on this event loop
+        :param client: calls that service. None: a client of Lambda's endpoint in the environment, which this process
+            keeps
         :return: ``{"Status": "SUCCEEDED" | "FAILED" | "PENDING", ...}``, as plain JSON values
-        :raises NotDurableError: the event is no envelope
-        :raises ServiceCallError: the service did not answer; the invocation is to be repeated, as Lambda does
+        :raises NotDurableError: the event is not an envelope
+        :raises ServiceCallError: the service did not answer, so the invocation must be repeated. Lambda does so
         """
-        envelope = read_envelope(event)
-        if envelope is None:
-            raise NotDurableError
-        client = client or _aws_client()
-        if cache is None:
-            return await self._answered(self._invocation(envelope, client, lambda_context, threads=threads), envelope)
-        invocation = await cache.take(envelope)
-        if invocation is None:
-            options = {"may_park": cache.is_open, "threads": threads}
-            invocation = self._invocation(envelope, client, lambda_context, **options)
-        else:
-            invocation.resume(envelope, client, lambda_context)
-        with cache.running(invocation):
-            return await self._answered(invocation, envelope)
+        envelope = envelope_of(event)
+        return await self.answer(self.invocation(envelope, client or _aws_client(), lambda_context), envelope)
 
-    def _invocation(
-        self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any, **options: Any
+    # --- for this package's own services, which keep invocations in memory ---
+
+    def invocation(
+        self,
+        envelope: Envelope,
+        client: DurableServiceClient,
+        lambda_context: Any,
+        *,
+        may_park: Callable[[], bool] = lambda: False,
+        threads: Threads | None = None,
     ) -> Invocation:
+        """Return an invocation of the workflow that replays the record in ``envelope``.
+
+        :param may_park: whether the workflow may stay in memory when nothing can continue
+        :param threads: in which sync steps run; None: 64 for all handlers on this event loop
+        """
         return Invocation(
             envelope,
             client,
             max_inline_wait=self._max_inline_wait,
             clock=self._clock,
             lambda_context=lambda_context,
-            **options,
+            may_park=may_park,
+            threads=threads,
         )
 
-    async def _answered(self, invocation: Invocation, envelope: Envelope) -> Output:
+    async def answer(self, invocation: Invocation, envelope: Envelope) -> Output:
+        """Run the workflow in ``invocation``, new or resumed, and return what :meth:`run` returns."""
         async with invocation:
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
+                from durable_async._engine.observed_client import ObservedClient
 
-                request_id: str | None = getattr(invocation.lambda_context, "aws_request_id", None)
-                plugins = Instrumentation(self._plugins, invocation, request_id, envelope.updated_ids)
+                client = ObservedClient(invocation.flusher.client)
+                invocation.flusher.client = client
+                plugins = Instrumentation(self._plugins, invocation, client, envelope.updated_ids)
                 outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
                 outcome = await self.outcome(invocation)
@@ -217,7 +217,8 @@ class DurableHandler(Generic[EventT, ResultT]):
                 raise error
 
     async def outcome(self, invocation: Invocation) -> Outcome:
-        """Run the workflow in an invocation, whoever made that. If the workflow returned: the text to answer with."""
+        """Run the workflow in ``invocation`` and return how it ended. The value of ``Returned`` is the text of the
+        answer."""
         outcome = await invocation.run(lambda payload: self._answer(payload, invocation))
         if not isinstance(outcome, Returned) or utf8_size(json.dumps(outcome.value)) <= RESPONSE_BYTES:
             return outcome
@@ -243,13 +244,20 @@ class DurableHandler(Generic[EventT, ResultT]):
         return await serialize(self._serializer, result, where)
 
 
-def _checked(sources: Iterable[PluginSource]) -> tuple[PluginSource, ...]:
+def envelope_of(event: object) -> Envelope:
+    """:raises NotDurableError: the event is not an envelope"""
+    envelope = read_envelope(event)
+    if envelope is None:
+        raise NotDurableError
+    return envelope
+
+
+def _checked(sources: Iterable[durable_async.PluginSource]) -> tuple[durable_async.PluginSource, ...]:
     sources = tuple(sources)
     if sources:
-        from durable_async._engine.plugin_sources import check_source
+        from durable_async._engine.plugin_sources import check_sources
 
-        for source in sources:
-            check_source(source)
+        check_sources(sources)
     return sources
 
 
@@ -263,7 +271,7 @@ def durable_execution(
     serializer: Serializer | None = None,
     step: StepConfig | None = None,
     max_inline_wait: timedelta = ...,
-    plugins: Iterable[PluginSource] = ...,
+    plugins: Iterable[durable_async.PluginSource] = ...,
 ) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
     workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
@@ -272,23 +280,23 @@ def durable_execution(
     serializer: Serializer | None = None,
     step: StepConfig | None = None,
     max_inline_wait: timedelta = timedelta(0),
-    plugins: Iterable[PluginSource] = (),
+    plugins: Iterable[durable_async.PluginSource] = (),
 ) -> Any:
-    """Make a durable handler of ``async def workflow(event, ctx)``.
+    """Make ``async def workflow(event, ctx)`` a durable handler.
 
-    The event is read as the type of the first parameter's annotation: an attrs class, a dataclass, a TypedDict, a
-    plain ``dict``. With ``from __future__ import annotations`` too; if the name cannot be found, a warning is logged at
-    the first use, and the event is plain JSON.
+    The event is read as the type of the first parameter's annotation: an attrs class, a dataclass, a TypedDict or a
+    plain ``dict``. This works with ``from __future__ import annotations`` too. If the name cannot be found, the first
+    use logs a warning, and the event is plain JSON.
 
-    :param serializer: writes the workflow's result; JSON without one
-    :param step: how those steps are done that are called without a config; None: ``StepConfig()``, which attempts once
-    :param max_inline_wait: when nothing can progress and a timer is due within this time, wait for it
-        instead of ending the invocation. Zero, the default, always ends it
-    :param plugins: told what happens, in this order: objects derived from
-        :class:`~durable_async.plugins.DurablePlugin`, each for all invocations, or what makes one for each, such as
-        its class
-    :raises TypeError: ``workflow`` is no coroutine function of an event and a context, ``step`` is no StepConfig, or
-        something among ``plugins`` is neither
+    :param serializer: writes the workflow's result. None: JSON
+    :param step: the config of steps that are called without one. None: ``StepConfig()``, which attempts once
+    :param max_inline_wait: if no task can continue and a timer is due within this time, wait for it instead of ending
+        the invocation. Zero, the default, always ends the invocation
+    :param plugins: notified in this order. An entry is an object derived from
+        :class:`~durable_async.plugins.DurablePlugin`, which serves all invocations, or a function that makes one for
+        each invocation, such as the class
+    :raises TypeError: ``workflow`` is not a coroutine function of an event and a context, ``step`` is not a StepConfig,
+        or an entry of ``plugins`` is neither a plugin nor callable
     """
 
     def make(
@@ -305,7 +313,7 @@ def durable_execution(
 
 
 class _OwnLoop:
-    """An event loop that a thread keeps, for the client's connections belong to it."""
+    """An event loop that a thread keeps, because the client's connections belong to it."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -330,7 +338,7 @@ _kept = _Kept()
 
 
 def _own_runner() -> asyncio.Runner:
-    """Of this thread: two that call handlers at once do not wait for each other. A fork gets its own."""
+    """Return the runner of this thread: threads that call handlers do not wait for each other. A fork gets its own."""
     if _kept.loop is None or _kept.loop.pid != os.getpid():
         _kept.loop = _OwnLoop()
     return _kept.loop.runner
@@ -338,7 +346,7 @@ def _own_runner() -> asyncio.Runner:
 
 @cache
 def _aws_client() -> AwsClient:
-    """The client of this process. It keeps connections for each event loop that uses it."""
+    """Return the client of this process. It keeps connections for each event loop that uses it."""
     from durable_async.transport.aws import AwsClient
 
     return AwsClient()

@@ -1,36 +1,38 @@
-"""How the operations other than steps and batches are to be done.
+"""The configuration of the operations other than steps and batches.
 
-They stand apart from ``config``, which every invocation needs, so that a cold start does not build them.
+It is apart from ``config``, which every invocation needs, so that a cold start does not load it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
+import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._durations import whole_seconds
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS
 from durable_async.config import check_serializer, optional_function, optional_strategy
 from durable_async.serializers import Serializer
-
-if TYPE_CHECKING:
-    from durable_async.retry import StrategyLike
 
 
 @attrs.frozen(kw_only=True)
 class ChildConfig:
     """How a child context is recorded.
 
-    :ivar serializer: writes and reads its result; JSON without one
+    :ivar serializer: writes and reads the result. None: JSON
     :ivar summary: what to record in place of a result over 256 KiB, for people to read. Such a result is not recorded:
-        a replay makes it anew from the recorded operations of the context
+        a replay builds it again from the recorded operations of the context
+    :ivar virtual: True: the context itself is not recorded, so its function runs on every replay and costs no
+        checkpoint. Its operations are recorded as children of the context around it. It has a scope and, for plugins, a
+        beginning and an end. False: it is recorded as one operation
     """
 
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     summary: Callable[[Any], str] | None = attrs.field(default=None, validator=optional_function("result"))
+    virtual: bool = attrs.field(default=False, kw_only=True)
 
 
 def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
@@ -46,12 +48,14 @@ def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], v
 
 @attrs.frozen(kw_only=True)
 class CallbackConfig:
-    """How long a callback is waited for, and how its answer is read. The service counts whole seconds.
+    """How long an answer to a callback may take, and how it is read. The service counts whole seconds.
 
-    :ivar timeout: from the creation of the callback, up to 99,999,999 seconds (more than 3 years). No limit without one
-    :ivar heartbeat_timeout: from its creation and from each heartbeat to the next. No limit without one
-    :ivar serializer: reads the text that was sent. Without one it comes as it is, or is read as JSON if ``returns=``
-        says as what
+    :ivar timeout: from the creation of the callback, up to 99,999,999 seconds (more than 3 years). None: no
+        limit
+    :ivar heartbeat_timeout: the longest time from the creation to the first heartbeat, and from each heartbeat to the
+        next. None: no limit
+    :ivar serializer: reads the text that was sent. None: the text is returned as it is, or is parsed as JSON into the
+        type given by ``returns=``
     :raises TypeError: a value is of the wrong type
     :raises ValueError: a time is out of bounds
     """
@@ -62,38 +66,38 @@ class CallbackConfig:
 
     @property
     def timeout_seconds(self) -> int | None:
-        """As the service takes it: rounded up."""
+        """The timeout in whole seconds, rounded up."""
         return None if self.timeout is None else whole_seconds(self.timeout)
 
     @property
     def heartbeat_timeout_seconds(self) -> int | None:
-        """As the service takes it: rounded up."""
+        """The timeout in whole seconds, rounded up."""
         return None if self.heartbeat_timeout is None else whole_seconds(self.heartbeat_timeout)
 
 
 @attrs.frozen(kw_only=True)
 class WaitForCallbackConfig(CallbackConfig):
-    """The same, and how the function is attempted that hands out the callback's id.
+    """The config of a callback, and the retry strategy of the submitter.
 
-    :ivar retry_strategy: as in :class:`~durable_async.StepConfig`
+    :ivar retry_strategy: of the step that calls the submitter, as in :class:`~durable_async.StepConfig`
     """
 
-    retry_strategy: StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
+    retry_strategy: durable_async.StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
 
 
 @attrs.frozen(kw_only=True)
 class InvokeConfig:
     """How another function is invoked.
 
-    There is no timeout: the service has none for an invoke, and the function has its own. To wait no longer than so
-    long, put the invoke in a block under ``ctx.timeout``; what was invoked then goes on.
+    There is no timeout: the service has none for an invoke, and the function has its own. To limit the time, put the
+    invoke in a block under ``ctx.timeout``; the invoked function then continues.
 
     :ivar tenant_id: for a function with tenant isolation: 1 to 256 letters, digits, spaces and characters of
         ``._:/=+-@``
-    :ivar payload_serializer: writes the payload; JSON without one
-    :ivar result_serializer: reads the result; JSON without one
+    :ivar payload_serializer: writes the payload. None: JSON
+    :ivar result_serializer: reads the result. None: JSON
     :raises TypeError: a value is of the wrong type
-    :raises ValueError: the service would refuse the tenant
+    :raises ValueError: the service would refuse the tenant id
     """
 
     tenant_id: str | None = attrs.field(
@@ -107,7 +111,7 @@ class InvokeConfig:
 class WaitForConditionConfig:
     """How the state of a condition is recorded.
 
-    :ivar serializer: writes and reads it; JSON without one
+    :ivar serializer: writes and reads the state. None: JSON
     """
 
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)

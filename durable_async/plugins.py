@@ -4,10 +4,12 @@ A plugin is an object of a class derived from :class:`DurablePlugin` that overri
 ``durable_execution(plugins=[...])`` takes such objects, each of which then serves all invocations of the handler, and
 classes or other functions without parameters, called once an invocation for a plugin of its own.
 
-- hooks are plain functions. They run on the event loop and hold it up: hand slow work to a thread
+- hooks are plain functions, except ``flush``. They run on the event loop and block it: hand slow work to a thread
+- a context variable that ``on_invocation_start`` sets is seen by the workflow, by its tasks and by its steps. The hooks
+  around an invocation run in one context, and so do the hooks around one call of a function
 - plugins are told in the order of the list
 - an exception in a hook is logged and changes nothing; the other plugins are told all the same
-- a task that a hook starts is no part of the workflow
+- a task that a hook starts is not part of the workflow
 
 Within one operation the order is: operation start, user function start, user function end, the operation's end on
 record, operation end, and only then does the workflow's code go on. A child's end comes before its parent's.
@@ -16,10 +18,26 @@ record, operation end, and only then does the workflow's code go on. A child's e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import attrs
+
+__all__ = [
+    "CheckpointInfo",
+    "DurablePlugin",
+    "InvocationEndInfo",
+    "InvocationInfo",
+    "InvocationStartInfo",
+    "InvocationStatus",
+    "InvokeInfo",
+    "OperationChangeInfo",
+    "OperationInfo",
+    "PluginSource",
+    "UserFunctionEndInfo",
+    "UserFunctionInfo",
+    "UserFunctionOutcome",
+]
 
 
 class InvocationStatus(StrEnum):
@@ -110,12 +128,14 @@ class InvocationInfo:
     :ivar is_first_invocation: no operation of the execution is on record yet
     :ivar execution_input: JSON text. Neither shown by ``repr`` nor compared
     :ivar operations: all operations of the execution, by id, as they are whenever one is looked up
+    :ivar clock: returns the time in epoch seconds, on the clock from which the times of user functions are taken
     """
 
     execution_arn: str
     request_id: str | None
     is_first_invocation: bool
     execution_start_time: datetime | None
+    clock: Callable[[], float] = attrs.field(repr=False, eq=False)
     execution_input: str | None = attrs.field(repr=False, eq=False)
     operations: Mapping[str, OperationInfo] = attrs.field(repr=False, eq=False)
 
@@ -125,7 +145,12 @@ class InvocationStartInfo(InvocationInfo):
     """An invocation that begins.
 
     :ivar updated_operations: those that changed between the invocations, by id: timers that came due, callbacks
+    :ivar start_time: when the handler was called. Reading the record comes after it and before this hook
+    :ivar trace_header: the X-Ray trace header of this invocation, as the service gave it; None if it gave none
     """
+
+    start_time: datetime
+    trace_header: str | None
 
     updated_operations: Mapping[str, OperationInfo] = attrs.field(repr=False, eq=False)
 
@@ -136,9 +161,13 @@ class InvocationEndInfo(InvocationInfo):
 
     :ivar error: why the execution failed or the invocation broke off
     :ivar execution_result: JSON text if the execution succeeded; empty if it was too large to return and is on record
+    :ivar end_time: when this was known
+    :ivar remaining_time: until the service gives up on the invocation; None if that is not known
     """
 
     status: InvocationStatus
+    end_time: datetime
+    remaining_time: timedelta | None
     error: BaseException | None = attrs.field(default=None, eq=False)
     execution_result: str | None = attrs.field(default=None, repr=False, eq=False)
 
@@ -153,6 +182,22 @@ class InvokeInfo:
     target_function_name: str
 
 
+@attrs.frozen(kw_only=True)
+class CheckpointInfo:
+    """One call that recorded what the workflow did.
+
+    :ivar updates: how many changes of operations it sent; 0: it only asked for news
+    :ivar size: of what it sent, in bytes, approximately
+    :ivar error: why it failed; None: it succeeded
+    """
+
+    execution_arn: str
+    updates: int
+    size: int
+    duration: timedelta
+    error: BaseException | None = attrs.field(default=None, eq=False)
+
+
 class DurablePlugin:
     """The hooks, which do nothing here: override those that you want."""
 
@@ -160,7 +205,13 @@ class DurablePlugin:
         """The record of the execution is here; the workflow has not been called, and nothing was written."""
 
     def on_invocation_end(self, info: InvocationEndInfo) -> None:
-        """Once for each start, as the last hook: the answer is certain, and what had to be written is written."""
+        """Once for each start, as the last hook but ``flush``: the answer is certain, and what had to be written is
+        written."""
+
+    async def flush(self, info: InvocationEndInfo) -> None:
+        """Send away what was collected. Awaited after ``on_invocation_end`` and before the answer, however the
+        invocation ended, because Lambda freezes the process after the answer. The plugins' calls run side by side, and
+        are cancelled shortly before ``remaining_time`` is over."""
 
     def on_operation_start(self, info: OperationInfo) -> None:
         """A start is about to be recorded, as before each attempt of a step. Or, once an invocation, a replay came to
@@ -185,6 +236,9 @@ class DurablePlugin:
 
     def on_attempt_end(self, info: UserFunctionEndInfo) -> None:
         """The same as ``on_user_function_end`` and right after it, but only of steps and conditions."""
+
+    def on_checkpoint(self, info: CheckpointInfo) -> None:
+        """A checkpoint has been answered, or has failed. One that is repeated is told each time."""
 
     def trace_header(self, info: InvokeInfo) -> str | None:
         """What the invoked function is to get as its X-Ray trace header. The first plugin that returns one decides."""

@@ -1,8 +1,8 @@
 """Whether a failed step is attempted again, and when.
 
 Pure: no clock, no I/O. A strategy holds no state, so one value may serve any number of steps, and a decision depends
-on its arguments alone (and on the jitter's source of randomness). What is decided is written to the record; a replay
-reads it there and does not ask again.
+on its arguments alone (and on the jitter's source of randomness). The decision is recorded; a replay reads it
+from the record and does not ask again.
 
 A strategy is a :class:`RetryStrategy`, any object with such a ``should_retry``, or a function
 ``(error, attempt) -> RetryDecision``.
@@ -30,9 +30,9 @@ __all__ = ["JitterStrategy", "RetryDecision", "RetryStrategy", "StrategyLike", "
 
 @attrs.frozen
 class RetryDecision:
-    """A strategy's answer. Made by :meth:`retry_after` and :meth:`do_not_retry`.
+    """The answer of a retry strategy. Made by :meth:`retry_after` and :meth:`do_not_retry`.
 
-    :ivar delay: how long to wait before the next attempt; zero if there is none
+    :ivar delay: how long to wait before the next attempt; zero if there is no next attempt
     """
 
     should_retry: bool
@@ -45,18 +45,18 @@ class RetryDecision:
 
     @classmethod
     def do_not_retry(cls) -> RetryDecision:
-        """The step has failed."""
+        """Make no further attempt: the step fails."""
         return cls(should_retry=False)
 
     @property
     def delay_seconds(self) -> int:
-        """The delay as the service takes it: rounded up, at least 1 second, at most 366 days."""
+        """The delay in whole seconds, rounded up: from 1 second to 366 days."""
         return min(max(1, whole_seconds(self.delay)), DELAY_SECONDS)
 
 
 @runtime_checkable
 class SupportsShouldRetry(Protocol):
-    """What a class of your own needs in order to be a strategy."""
+    """The method that makes an object of your own a retry strategy."""
 
     def should_retry(self, error: Exception, attempt: int, /) -> RetryDecision: ...
 
@@ -68,17 +68,17 @@ Patterns: TypeAlias = str | re.Pattern[str] | Iterable[str | re.Pattern[str]]
 
 
 class RetryStrategy(ABC):
-    """Decides about a failed attempt. The factories make the strategies that come with the package.
+    """Decides whether another attempt follows a failed one. The factories make the strategies of this package.
 
-    What these have in common: ``max_attempts`` counts the first attempt too. With ``retry_on`` (exception types;
+    Their parameters: ``max_attempts`` counts the first attempt too. With ``retry_on`` (exception types;
     subclasses count) or ``retry_on_message`` (regular expressions, searched for in ``str(error)``), only errors that
     match one entry of either are retried; an empty tuple matches nothing. An exception group, as a task group raises
-    it, is retried if it matches itself or if each error in it does; causes are not looked at. ``total_timeout`` is
+    it, is retried if it matches itself or if each error in it does. Causes do not count. ``total_timeout`` is
     measured from the start of the first attempt: a retry that would begin later than that is not made. A
     :class:`~durable_async.NonRetryableError` ends the step whatever the filters say, in a group too. A
     :class:`~durable_async.RetryAfterError` asks to be retried, so it is, whatever the filters say, while attempts
-    and time remain, and not before its delay, even if that is longer than ``max_delay``. ``uniform`` is the jitter's
-    source. Arguments that make no sense raise :class:`ValueError` at once.
+    and time remain, and not before its delay, even if that is longer than ``max_delay``. ``uniform`` is the
+    random source of the jitter. Invalid arguments raise :class:`ValueError` at once.
     """
 
     @abstractmethod
@@ -89,9 +89,9 @@ class RetryStrategy(ABC):
         """
 
     def decide(self, error: Exception, attempt: int, elapsed: timedelta) -> RetryDecision:
-        """As :meth:`should_retry`, for strategies that limit the whole: override this one to know the time.
+        """Decide like :meth:`should_retry`. Override this method if the decision depends on the elapsed time.
 
-        :param elapsed: since the first attempt started, by the service's record
+        :param elapsed: the time since the first attempt started, according to the record
         """
         del elapsed
         return self.should_retry(error, attempt)
@@ -168,19 +168,19 @@ class RetryStrategy(ABC):
 
     @staticmethod
     def from_callable(function: Callable[[Exception, int], RetryDecision]) -> RetryStrategy:
-        """A function as a :class:`RetryStrategy`. It decides alone: no error gets special treatment."""
+        """Return a :class:`RetryStrategy` that calls ``function``, which decides alone, for each error."""
         if not callable(function):
-            raise TypeError(f"a retry strategy must be callable as (error, attempt), which {function!r} is not")
+            raise TypeError(f"a retry strategy must be a function of (error, attempt), not {function!r}")
         return _FromCallable(function)
 
 
 def decide(strategy: StrategyLike | None, error: Exception, attempt: int, elapsed: timedelta) -> RetryDecision:
     """Ask a strategy of any kind.
 
-    :param strategy: None retries nothing
+    :param strategy: None: no further attempt
     :param attempt: the number of the attempt that failed, 1-based
-    :param elapsed: since the first attempt started
-    :raises TypeError: the strategy is none, or answered with something else than a :class:`RetryDecision`
+    :param elapsed: the time since the first attempt started
+    :raises TypeError: the strategy did not return a :class:`RetryDecision`
     :raises ValueError: ``attempt`` is less than 1
     """
     if attempt < 1:
@@ -217,7 +217,7 @@ def _patterns(value: Patterns | None) -> tuple[re.Pattern[str], ...] | None:
     try:
         return tuple(re.compile(each) for each in ((value,) if isinstance(value, (str, re.Pattern)) else value))
     except re.error as error:
-        raise ValueError(f"retry_on_message has a regular expression that is none: {error}") from None
+        raise ValueError(f"retry_on_message: invalid regular expression: {error}") from None
 
 
 def _total_timeout(value: timedelta | None) -> timedelta | None:
@@ -226,7 +226,7 @@ def _total_timeout(value: timedelta | None) -> timedelta | None:
 
 @attrs.frozen
 class _Limited(RetryStrategy):
-    """At most so many attempts, for some errors, in some time, with a backoff in between."""
+    """A limited number of attempts, for some errors, within a total time, with a backoff."""
 
     max_attempts: int = attrs.field(converter=checked_attempts)
     backoff: Backoff

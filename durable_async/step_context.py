@@ -1,4 +1,4 @@
-"""What the body of a step can know of itself."""
+"""What the body of a step can find out about its attempt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class StepContext:
 
     @property
     def logger(self) -> DurableLogger:
-        """Logs with the execution, operation and attempt in the record. Never silent: a body that runs is new."""
+        """A logger that adds the execution, operation and attempt to its records. It is never silent: no body runs
+        again on a replay."""
         return DurableLogger(self._log_fields, _never)
 
     def _log_fields(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Whether a condition is checked again, and when. Pure, like :mod:`durable_async.retry`, whose backoff it shares.
+"""Decides whether a condition is checked again, and when. Pure, like :mod:`durable_async.retry`.
 
 A strategy is a :class:`WaitStrategy` or a function ``(state, attempt) -> WaitDecision``.
 """
@@ -25,6 +25,8 @@ StateT_contra = TypeVar("StateT_contra", contravariant=True)
 
 
 class WaitOutcome(Enum):
+    """What follows a check of a condition."""
+
     STOP = auto()
     """The condition is met: the state is the result."""
     CONTINUE = auto()
@@ -35,9 +37,9 @@ class WaitOutcome(Enum):
 
 @attrs.frozen
 class WaitDecision:
-    """A strategy's answer. Made by :meth:`stop`, :meth:`continue_after` and :meth:`exhausted`.
+    """The answer of a wait strategy. Made by :meth:`stop`, :meth:`continue_after` and :meth:`exhausted`.
 
-    :ivar delay: how long to wait before the next check; zero if there is none
+    :ivar delay: how long to wait before the next check; zero if there is no next check
     """
 
     outcome: WaitOutcome
@@ -57,15 +59,15 @@ class WaitDecision:
 
     @property
     def delay_seconds(self) -> int:
-        """The delay as the service takes it: rounded up, at least 1 second, at most 366 days."""
+        """The delay in whole seconds, rounded up: from 1 second to 366 days."""
         return min(max(1, whole_seconds(self.delay)), DELAY_SECONDS)
 
 
 class WaitStrategy(ABC, Generic[StateT_contra]):
-    """Decides after a check. The factories make the strategies that come with the package.
+    """Decides whether another check follows. The factories make the strategies of this package.
 
-    They ask ``should_continue(state)`` first, so a condition that is met at the last check is met; then they count.
-    ``max_attempts`` counts checks, ``uniform`` is the jitter's source, and arguments that make no sense raise
+    They call ``should_continue(state)`` before they count, so a condition that is met at the last allowed check is met.
+    ``max_attempts`` counts checks, and ``uniform`` is the random source of the jitter. Invalid arguments raise
     :class:`ValueError` at once.
     """
 
@@ -124,9 +126,9 @@ class WaitStrategy(ABC, Generic[StateT_contra]):
 
     @staticmethod
     def from_callable(function: Callable[[StateT, int], WaitDecision]) -> WaitStrategy[StateT]:
-        """A function as a :class:`WaitStrategy`."""
+        """Return a :class:`WaitStrategy` that calls ``function``."""
         if not callable(function):
-            raise TypeError(f"a wait strategy must be callable as (state, attempt), which {function!r} is not")
+            raise TypeError(f"a wait strategy must be a function of (state, attempt), not {function!r}")
         return _FromCallable(function)
 
 
@@ -137,7 +139,7 @@ def decide(strategy: WaitStrategyLike[StateT], state: StateT, attempt: int) -> W
     """Ask a strategy of either kind.
 
     :param attempt: the number of the check that returned ``state``, 1-based
-    :raises TypeError: the strategy answered with something else than a :class:`WaitDecision`
+    :raises TypeError: the strategy did not return a :class:`WaitDecision`
     :raises ValueError: ``attempt`` is less than 1
     """
     if attempt < 1:

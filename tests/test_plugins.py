@@ -7,12 +7,13 @@ import json
 import logging
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
 from durable_async import (
+    ChildConfig,
     ChildContextError,
     DurableTimeoutError,
     NestingType,
@@ -37,7 +38,7 @@ from tests.ids import stable
 
 from .world import Clock, Crash, World
 
-HOOKS = [name for name in vars(DurablePlugin) if not name.startswith("_")]
+HOOKS = [name for name in vars(DurablePlugin) if not name.startswith("_") and name not in ("flush", "on_checkpoint")]
 MINUTE = timedelta(minutes=1)
 TWO_ATTEMPTS = StepConfig(retry_strategy=RetryStrategy.fixed(delay=MINUTE, max_attempts=2))
 
@@ -577,7 +578,8 @@ async def test_the_fields_of_an_operation():
     assert start.operation_id == end.operation_id
     assert (start.status, start.start_time, start.end_time, start.result) == ("STARTED", None, None, None)
     assert (end.status, end.result) == ("SUCCEEDED", '"done"')
-    assert end.start_time.timestamp() == end.end_time.timestamp() == Clock().now
+    started = datetime.fromtimestamp(Clock().now, UTC)
+    assert started < end.start_time < end.end_time < started + timedelta(milliseconds=1)
     assert end.start_time.utcoffset() == timedelta(0)
 
 
@@ -969,3 +971,156 @@ def test_without_plugins_their_modules_are_not_even_imported():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
+
+
+# --- the invocation's times, its trace header and its flush ---
+
+
+async def test_a_context_variable_of_the_start_is_seen_by_the_workflow_its_tasks_and_its_steps():
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen = []
+
+    class Setting(DurablePlugin):
+        def on_invocation_start(self, info):
+            self.token = variable.set("set")
+
+        def on_invocation_end(self, info):
+            seen.append(variable.get())
+            variable.reset(self.token)  # which needs the same context
+
+    async def workflow(event, ctx):
+        seen.append(variable.get())
+        await asyncio.gather(ctx.step(lambda: seen.append(variable.get()), name="a"))
+
+    async with World() as world:
+        await world.run(durable_execution(plugins=[Setting])(workflow))
+    assert seen == ["set"] * 3
+
+
+async def test_the_flush_is_the_last_and_the_answer_waits_for_it():
+    told = []
+
+    class Flushing(DurablePlugin):
+        def on_invocation_end(self, info):
+            told.append(("end", info.status))
+
+        async def flush(self, info):
+            await asyncio.sleep(0)
+            told.append(("flush", info.status))
+
+    async def workflow(event, ctx):
+        await ctx.wait(MINUTE)
+
+    async with World() as world:
+        await world.run(durable_execution(plugins=[Flushing()])(workflow))
+    assert told == [
+        ("end", InvocationStatus.PENDING),
+        ("flush", InvocationStatus.PENDING),
+        ("end", InvocationStatus.SUCCEEDED),
+        ("flush", InvocationStatus.SUCCEEDED),
+    ]
+
+
+async def test_a_flush_that_raises_is_logged_and_changes_nothing(caplog):
+    class Broken(DurablePlugin):
+        async def flush(self, info):
+            raise OSError("no route")
+
+    async def workflow(event, ctx):
+        return 1
+
+    async with World() as world:
+        closed = await world.run(durable_execution(plugins=[Broken()])(workflow))
+    assert closed.result == "1"
+    assert "no route" in caplog.text
+
+
+def test_a_flush_must_be_async_and_other_hooks_must_not():
+    class Plain(DurablePlugin):
+        def flush(self, info): ...
+
+    async def two_parameters(event, ctx): ...
+
+    with pytest.raises(TypeError, match=r"Plain\.flush must be an async function"):
+        durable_execution(plugins=[Plain])(two_parameters)
+
+
+async def test_the_infos_have_the_times_of_the_handlers_clock():
+    infos = []
+
+    class Timed(DurablePlugin):
+        def on_invocation_start(self, info):
+            infos.append(info)
+
+        def on_invocation_end(self, info):
+            infos.append(info)
+
+    async def workflow(event, ctx):
+        world.clock.advance(7)
+
+    async with World() as world:
+        began = world.clock.now
+        await world.run(durable_execution(plugins=[Timed()])(workflow))
+    start, end = infos
+    assert (start.start_time.timestamp(), end.end_time.timestamp()) == (began, began + 7)
+    assert start.clock() == world.clock.now
+
+
+async def test_checkpoints_are_told_with_what_they_sent():
+    told = []
+
+    class Counting(DurablePlugin):
+        def on_checkpoint(self, info):
+            told.append(info)
+
+    async def workflow(event, ctx):
+        await ctx.step(lambda: "x" * 1000, name="a")
+
+    async with World() as world:
+        await world.run(durable_execution(plugins=[Counting()])(workflow))
+    assert [info.updates for info in told] == [len(call) for call in world.calls]
+    assert told[0].size > 1000
+    assert all(info.error is None and info.duration > timedelta(0) for info in told)
+
+
+async def test_a_virtual_child_context_leaves_nothing_on_record_and_runs_in_every_invocation():
+    entered = []
+
+    async def child(ctx):
+        entered.append(1)
+        return await ctx.step(work, name="inner")
+
+    async def workflow(event, ctx):
+        first = await ctx.run_in_child_context(child, name="virtual", config=ChildConfig(virtual=True))
+        await ctx.wait(MINUTE)
+        return first
+
+    async with World() as world:
+        arn = await world.start(durable_execution(workflow))
+        closed = await world.finish(arn)
+        events = await world.events(arn)
+    assert (closed.result, len(entered)) == ('"done"', 2)
+    assert not [event for event in events if event["EventType"].startswith("Context")]
+    [started] = [event for event in events if event["EventType"] == "StepStarted"]
+    assert "ParentId" not in started
+
+
+async def test_a_virtual_block_is_retried():
+    async def block(ctx):
+        return await ctx.step(flaky_once, name="inner")
+
+    attempts = []
+
+    async def flaky_once():
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ValueError("not yet")
+        return len(attempts)
+
+    async def workflow(event, ctx):
+        strategy = RetryStrategy.fixed(delay=MINUTE, max_attempts=2)
+        return await ctx.with_retry(block, strategy=strategy, name="block", config=ChildConfig(virtual=True))
+
+    async with World() as world:
+        closed = await world.run(durable_execution(workflow))
+    assert closed.result == "2"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, Self
 
 from durable_async import DurableHandler
 from durable_async.embedded.cache import ExecutionCache
-from durable_async.embedded.local import InProcessClient, in_process_handler
+from durable_async.embedded.local import InProcessClient
 from durable_async.errors import ServiceCallError
-from durable_async.service.http.rendering import Closed
+from durable_async.service.functions.base import InProcessFunction, InvocationRequest, LambdaContext
+from durable_async.service.http.rendering import event_json
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.views import Closed
 
 
 class Clock:
@@ -62,7 +65,7 @@ class World:
 
     def register(self, handler: DurableHandler[Any, Any], name: str = "workflow") -> None:
         handler._clock = self.clock
-        self.service.register(name, in_process_handler(_Counted(handler, self), self.service, cache=self.cache))
+        self.service.register(name, self._function(handler))
 
     async def start(self, handler: DurableHandler[Any, Any], event: bytes = b"{}") -> str:
         self.register(handler)
@@ -85,6 +88,17 @@ class World:
             self.clock.now = max(self.clock.now, due)
             await self.service.fire_due()
 
+    def _function(self, handler: DurableHandler[Any, Any]) -> InProcessFunction:
+        """The handler in this process, whose invocations and calls are counted."""
+        run = handler.run if self.cache is None else partial(self.cache.run, handler)
+
+        async def call(event: Any, request: InvocationRequest) -> Any:
+            self.invocations += 1
+            client = Client(InProcessClient(self.service), self)
+            return await run(event, client=client, lambda_context=LambdaContext.of(request))
+
+        return InProcessFunction(call, durable=True, memory=self.cache)
+
     async def settle(self) -> None:
         """Return when no function runs."""
         await self.service.idle()
@@ -94,23 +108,13 @@ class World:
         marker = None
         while True:
             page = await self.service.get_history(arn, max_items=1000, marker=marker)
-            events += page["Events"]
-            marker = page.get("NextMarker")
+            events += [event_json(event) for event in page.items]
+            marker = page.next_marker
             if not marker:
                 return events
 
     async def event_types(self, arn: str) -> list[str]:
         return [event["EventType"] for event in await self.events(arn)]
-
-
-class _Counted:
-    def __init__(self, handler: DurableHandler[Any, Any], world: World) -> None:
-        self.handler = handler
-        self.world = world
-
-    async def run(self, envelope: dict[str, Any], *, client: Any, **options: Any) -> dict[str, Any]:
-        self.world.invocations += 1
-        return await self.handler.run(envelope, client=Client(client, self.world), **options)
 
 
 class Client:

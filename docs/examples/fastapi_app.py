@@ -26,9 +26,9 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 
 from durable_async import CallbackConfig, DurableContext, ExecutionError, durable_execution
-from durable_async.embedded import DurableService
-from durable_async.service import ApiError
-from durable_async.service.http import asgi_app
+from durable_async.embedded import DurableService, EventType
+from durable_async.service import ApiError, asgi_app
+from durable_async.service.http import event_json
 
 
 @dataclass
@@ -99,7 +99,7 @@ async def events(order_id: int) -> StreamingResponse:
     execution = await service().find(fulfil, f"order-{order_id}")
     if execution is None:
         raise HTTPException(404)
-    lines = (f"id: {event['EventId']}\ndata: {json.dumps(event)}\n\n" async for event in execution.events())
+    lines = (f"id: {event.id}\ndata: {json.dumps(event_json(event))}\n\n" async for event in execution.events())
     return StreamingResponse(lines, media_type="text/event-stream")
 
 
@@ -107,7 +107,7 @@ async def events(order_id: int) -> StreamingResponse:
 async def approve(order_id: int) -> None:
     execution = await service().find(fulfil, f"order-{order_id}")
     history = [] if execution is None else await execution.history()
-    asked = [event["CallbackStartedDetails"] for event in history if event["EventType"] == "CallbackStarted"]
+    asked = [event.details for event in history if event.type is EventType.CALLBACK_STARTED]
     if not asked:
         raise HTTPException(404, "no approval is open for this order")
     try:

@@ -13,7 +13,7 @@ import attrs
 
 from durable_async import DurableHandler
 from durable_async.embedded.local import in_process_handler
-from durable_async.service import LambdaApi
+from durable_async.service import ExecutionStatus, HistoryEvent, LambdaApi
 
 DAY = 86_400  # seconds
 
@@ -41,7 +41,7 @@ class Run:
 
 @attrs.define
 class Clock:
-    now: float = attrs.field(factory=time.time)
+    now: float = attrs.field(factory=lambda: round(time.time(), 3))  # timers count in milliseconds
 
     def __call__(self) -> float:
         return self.now
@@ -70,7 +70,7 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
         status=closed.status,
         result=None if closed.result is None else json.loads(closed.result),
         error=closed.error,
-        events=[_label(each) for each in history["Events"]],
+        events=[_label(each) for each in history.items],
         took=timedelta(seconds=round(clock() - began, 3)),
     )
 
@@ -78,9 +78,9 @@ async def run(handler: DurableHandler[Any, Any], event: Any = None) -> Run:
 async def _closed(service: LambdaApi, arn: str) -> bool:
     await service.idle()  # returns when no function runs: from then on only the clock can change anything
     execution = await service.get_execution(arn)
-    return execution["Status"] != "RUNNING"
+    return execution.status is not ExecutionStatus.RUNNING
 
 
-def _label(event: dict[str, Any]) -> str:
-    of_an_operation = not event["EventType"].startswith("Execution")
-    return f"{event['EventType']} {event.get('Name', '') if of_an_operation else ''}".rstrip()
+def _label(event: HistoryEvent) -> str:
+    of_an_operation = not event.type.startswith("Execution")
+    return f"{event.type} {event.name or '' if of_an_operation else ''}".rstrip()

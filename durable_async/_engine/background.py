@@ -64,7 +64,7 @@ def _keeper(task: Task) -> object | None:
     for _, frame in standing_in(task):
         value: object
         for value in frame.f_locals.values():
-            if not isinstance(value, Scope) and _refers(_attributes(value), task):
+            if not isinstance(value, Scope | Branch) and _refers(_attributes(value), task):
                 return value
         if _refers(frame.f_globals.values(), task):
             return frame.f_globals

@@ -35,7 +35,7 @@ logger: logging.Logger = logging.getLogger("durable_async")
 Task = asyncio.Task[Any]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Workflow:
     """What all branches of one invocation have in common.
 
@@ -83,7 +83,7 @@ class Workflow:
         self.on_change()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Scope:
     """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
 
@@ -110,9 +110,9 @@ class Scope:
     unstarted: dict[Unstarted, None] = attrs.field(factory=dict[Unstarted, None], init=False)
 
     @classmethod
-    def inside(cls, parent: Scope, id: str | None) -> Scope:
+    def inside(cls, parent: Scope, context_id: str | None) -> Scope:
         """Return the scope of a context that is entered now. It has an order of its own."""
-        return cls(id, parent, order=Order(parent.order.latest))
+        return cls(context_id, parent, order=Order(parent.order.latest))
 
     def adopt(self, task: Task) -> None:
         """Count a task that was announced to ``order`` among those of the context, until it ends."""
@@ -142,7 +142,7 @@ class Scope:
             task.cancel()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Branch:
     """One strand of calls.
 
@@ -203,7 +203,7 @@ class Branch:
         self._values += 1
         return operation_id(self.prefix, f"value-{self._values}")
 
-    def at(self, key: str, task: Task | None) -> Branch:
+    def at(self, key: str) -> Branch:
         """Return a branch of the same context whose operations are identified by ``key``, whichever task calls them.
 
         :raises ContextMisuseError: the key was used in this context before
@@ -217,7 +217,7 @@ class Branch:
                 "what it returns, or use another key"
             )
         scope.keys.add(key)
-        return Branch(self.workflow, scope, keyed_branch(scope.prefix, key), task, creator=self)
+        return Branch(self.workflow, scope, keyed_branch(scope.prefix, key), self.task, creator=self)
 
     def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
         """The branch of the task that is being made of ``coro``.

@@ -27,7 +27,7 @@ from durable_async._wire.operations import (
     UpdateDetails,
 )
 from durable_async._wire.text import utf8_size
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import end_microseconds
 from durable_async.errors import (
     NonDeterminismError,
     OperationError,
@@ -44,7 +44,7 @@ class BlockExpired(asyncio.CancelledError):
     """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """
     :ivar coroutine: does the operation, and has not begun; None afterwards
@@ -64,7 +64,7 @@ class Call:
     number: int = 0
     _asked: int | None = attrs.field(default=None, init=False)  # see Place; None: the end is not the workflow's to see
     _end: Operation | None = attrs.field(default=None, init=False)
-    _ended_at: float = attrs.field(default=0.0, init=False)
+    _ended_at: int = attrs.field(default=0, init=False)
     _place: Place | None = attrs.field(default=None, init=False)
 
     def __str__(self) -> str:
@@ -74,7 +74,10 @@ class Call:
         """Await ``operation(self, *args, **options)``, and return or raise when it is this end's turn."""
         self.coroutine = self._place = self._end = None
         scope = self.branch.scope
-        scope.unstarted.pop(self, None)
+        unstarted = scope.unstarted
+        unstarted.pop(self, None)
+        if not unstarted:
+            unstarted.clear()  # which frees its table: thousands of contexts may each have one call going on
         self._asked = scope.order.handed_over
         try:
             result = await operation(self, *args, **options)
@@ -94,15 +97,15 @@ class Call:
         """Take this end's place in the order. To be called as soon as the record has it."""
         if self._end is None:
             self._end = operation
-            self.happened(operation.get("EndTimestamp"))
+            self.happened(end_microseconds(operation) or 0)
 
-    def happened(self, timestamp: float | None) -> None:
+    def happened(self, at: int) -> None:
         """Take a place in the order for what the workflow is to see of an operation before its end.
 
-        :param timestamp: as recorded
+        :param at: epoch microseconds, as recorded
         """
         order = self.branch.scope.order
-        self._ended_at = seconds(timestamp or 0.0)
+        self._ended_at = at
         if not order.is_single:
             asked = order.handed_over if self._asked is None else self._asked
             self._place = order.take_place(self._ended_at, self.number, str(self), asked)
@@ -116,8 +119,7 @@ class Call:
 
     def _visit(self) -> None:
         order = self.branch.scope.order
-        if self._ended_at > order.latest:
-            order.latest = self._ended_at
+        order.latest = max(order.latest, self._ended_at)
         if self._end is not None:
             self.invocation.record.visit(self._end)
 

@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import uuid
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -39,7 +38,7 @@ class TokenWithdrawn(Exception):  # noqa: N818 - a signal
     """The service gave no further token: what was sent is recorded, and this invocation may write no more."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Entry:
     update: OperationUpdate | None  # None: only ask what has changed
     size: int
@@ -61,9 +60,10 @@ class Flusher:
         token: str,
         record: Record,
         loop: asyncio.AbstractEventLoop,
+        *,
         settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
     ) -> None:
-        self._client = client
+        self.client = client
         self._execution_arn = execution_arn
         self._token = token
         self._record = record
@@ -74,7 +74,7 @@ class Flusher:
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self._nudge: asyncio.TimerHandle | None = None
-        self._calls_id = uuid.uuid4().hex
+        self._calls_id = os.urandom(16).hex()
         self._calls = 0
 
     def post(self, update: OperationUpdate) -> None:
@@ -94,7 +94,7 @@ class Flusher:
 
     def resume(self, client: DurableServiceClient, token: str) -> None:
         """Go on in the next invocation, for which ``run`` is called again. What was enqueued meanwhile leaves first."""
-        self._client = client
+        self.client = client
         self._token = token
 
     def drained(self) -> asyncio.Future[None] | None:
@@ -184,18 +184,20 @@ class Flusher:
         self._calls += 1
         client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
         return await _while_busy(
-            lambda: self._client.checkpoint(self._execution_arn, self._token, updates, client_token)
+            lambda: self.client.checkpoint(self._execution_arn, self._token, updates, client_token)
         )
 
     async def _load(self, marker: str | None, take: Callable[[list[Operation]], None]) -> None:
         while marker:
-            page = await _while_busy(partial(self._client.get_state, self._execution_arn, self._token, marker))
+            page = await _while_busy(partial(self.client.get_state, self._execution_arn, self._token, marker))
             take(page["Operations"])
             marker = page.get("NextMarker")
 
 
 async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
     """Call, and again for as long as the service is too busy, at growing intervals and not for ever."""
+    from random import uniform  # not on import: few services are ever busy
+
     delay = _BUSY_DELAY
     for _ in range(_BUSY_ATTEMPTS):
         try:
@@ -203,6 +205,6 @@ async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
         except ServiceCallError as error:
             if verdict(error) is not Verdict.WAIT:
                 raise
-        await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - no secret
+        await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
         delay = min(delay * 2, _BUSY_DELAY_MAX)
     return await call()

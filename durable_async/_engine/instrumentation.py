@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+
+import attrs
 
 from durable_async._engine.branches import entered
 from durable_async._engine.invocation import Invocation
+from durable_async._engine.observed_client import ObservedClient
 from durable_async._engine.observer import ObservedCall
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
 from durable_async._engine.plugin_sources import listeners
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.plugins import (
     InvocationEndInfo,
     InvocationStartInfo,
@@ -36,21 +42,26 @@ from durable_async.plugins import (
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
+_ANSWERING = timedelta(seconds=0.5)  # what an answer may take after the flush
+
 
 class Instrumentation:
-    """
-    :param request_id: names the invocation; None if nothing does
+    """Calls the plugins of one invocation.
+
+    :param client: of the invocation
     :param updated: ids of the operations that changed since the last invocation
     """
 
     def __init__(
-        self, sources: Iterable[PluginSource], invocation: Invocation, request_id: str | None, updated: Sequence[str]
+        self, sources: Iterable[PluginSource], invocation: Invocation, client: ObservedClient, updated: Sequence[str]
     ) -> None:
         self._listeners = listeners(sources)
         self._invocation = invocation
         self._arn = invocation.execution_arn
         self._record = invocation.record
-        self._request_id = request_id
+        self._client = client
+        self._function = FunctionContext(invocation.lambda_context)
+        self._started = self._now()
         self._updated = updated
         self._operations = Operations(self._record, self._info)
         self._is_first = False
@@ -66,9 +77,9 @@ class Instrumentation:
         try:
             outcome = await run()
         except BaseException as error:
-            self._end(Broken(error))
+            await self._end(Broken(error))
             raise
-        self._end(outcome)
+        await self._end(outcome)
         return outcome
 
     # --- for the engine and the operations ---
@@ -159,25 +170,63 @@ class Instrumentation:
         updated = [operation for each in self._updated if (operation := self._record.get(each)) is not None]
         self._unread = {operation["Id"]: operation for operation in updated if _has_ended(operation)}
         self._invocation.plugins = self
+        if self._listeners["on_checkpoint"]:
+            self._client.told = partial(self._tell, "on_checkpoint")
         self._record.observer = self._changed
         if self._listeners["on_invocation_start"]:
-            info = InvocationStartInfo(**self._of_invocation(), updated_operations=self._infos(updated))
+            info = InvocationStartInfo(
+                **self._of_invocation(),
+                updated_operations=self._infos(updated),
+                start_time=self._started,
+                trace_header=self._function.trace_header(),
+            )
             self._tell("on_invocation_start", info)
 
-    def _end(self, outcome: Outcome) -> None:
+    async def _end(self, outcome: Outcome) -> None:
         for operation in children_first(self._unread.values(), self._record):
             self._tell_end(operation)
-        if self._listeners["on_invocation_end"]:
-            self._tell("on_invocation_end", InvocationEndInfo(**self._of_invocation(), **_of_outcome(outcome)))
+        if self._listeners["on_invocation_end"] or self._listeners["flush"]:
+            await self._end_of_invocation(outcome)
         self._over = True  # an abandoned task that ends later is no part of the invocation
+
+    async def _end_of_invocation(self, outcome: Outcome) -> None:
+        info = InvocationEndInfo(
+            **self._of_invocation(),
+            **_of_outcome(outcome),
+            end_time=self._now(),
+            remaining_time=self._function.remaining_time(),
+        )
+        self._tell("on_invocation_end", info)
+        self._over = True
+        if self._listeners["flush"]:
+            await self._flush(info)
+
+    async def _flush(self, info: InvocationEndInfo) -> None:
+        left = info.remaining_time
+        limit = None if left is None else max(0.0, (left - _ANSWERING).total_seconds())
+        with entered(None):
+            flushes = {
+                asyncio.get_running_loop().create_task(listener.call(info)): listener.name
+                for listener in self._listeners["flush"]
+            }
+        try:
+            await asyncio.wait(flushes, timeout=limit)
+        finally:
+            for task, name in flushes.items():
+                if not task.done():
+                    task.cancel()
+                    logger.warning("%s: %s was not done in time, and is cancelled", self._arn, name)
+                elif not task.cancelled() and (error := task.exception()) is not None:
+                    logger.error("%s: ignored what the plugin's %s raised", self._arn, name, exc_info=error)
 
     def _of_invocation(self) -> dict[str, Any]:
         execution = self._record.execution()
         return {
             "execution_arn": self._arn,
-            "request_id": self._request_id,
+            "request_id": self._function.request_id(),
+            "clock": self._invocation.clock,
             "is_first_invocation": self._is_first,
-            "execution_start_time": moment(execution.get("StartTimestamp")) if execution else None,
+            "execution_start_time": moment(start_microseconds(execution)) if execution else None,
             "execution_input": (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None,
             "operations": self._operations,
         }
@@ -239,10 +288,11 @@ class Instrumentation:
     def _tell(self, hook: str, info: object) -> list[Any]:
         """Call the hook of each plugin. What they returned, but of those that raised."""
         answers: list[Any] = []
-        if self._over:
+        listeners = self._listeners[hook]
+        if self._over or not listeners:
             return answers
         with entered(None):  # what tasks a hook starts is nobody's business
-            for listener in self._listeners[hook]:
+            for listener in listeners:
                 try:
                     answers.append(listener.call(info))
                 except (Exception, asyncio.CancelledError):  # which cannot be meant for a function that awaits nothing
@@ -251,6 +301,33 @@ class Instrumentation:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._invocation.clock(), UTC)
+
+
+@attrs.frozen
+class FunctionContext:
+    """What Lambda, or a service in its place, says of an invocation.
+
+    :param given: the second argument of the handler, of whatever class
+    """
+
+    given: Any
+
+    def request_id(self) -> str | None:
+        request_id: str | None = getattr(self.given, "aws_request_id", None)
+        return request_id
+
+    def trace_header(self) -> str | None:
+        """A process that runs several invocations at once gets it with each of them; Lambda's has a variable."""
+        if hasattr(self.given, "trace_header"):
+            header: str | None = self.given.trace_header
+            return header
+        return os.environ.get("_X_AMZN_TRACE_ID") if self.given is not None else None
+
+    def remaining_time(self) -> timedelta | None:
+        """Return None if it is not known: a deadline that is past on this clock says nothing."""
+        ask = getattr(self.given, "get_remaining_time_in_millis", None)
+        milliseconds = 0 if ask is None else ask()
+        return timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
 
 
 def _identity(info: OperationInfo) -> dict[str, Any]:

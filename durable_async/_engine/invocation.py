@@ -26,6 +26,7 @@ from durable_async._engine.background import release_background_tasks, standing_
 from durable_async._engine.branches import Branch, Scope, Task, Workflow, entered, put_in
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.observer import Frontier, Observer
+from durable_async._engine.order import Order
 from durable_async._engine.outcomes import (
     Broken,
     Ending,
@@ -38,7 +39,6 @@ from durable_async._engine.outcomes import (
     of_flusher,
     of_workflow,
 )
-from durable_async._engine.order import Order
 from durable_async._engine.record import Record
 from durable_async._engine.suspension import Activity
 from durable_async._engine.task_factory import start_task, task_branches
@@ -47,7 +47,7 @@ from durable_async._engine.unstarted import close_unstarted
 from durable_async._threads import Threads, threads_of
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import Operation, OperationUpdate
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.transport.base import DurableServiceClient
 
@@ -122,7 +122,7 @@ class Invocation:
         )
         self.workflow.on_change = self.activity.changed
         self.flusher: Flusher = Flusher(
-            client, envelope.execution_arn, envelope.token, self.record, self._loop, self.activity.settled
+            client, envelope.execution_arn, envelope.token, self.record, self._loop, settled=self.activity.settled
         )
         self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
 
@@ -243,7 +243,8 @@ class Invocation:
     def started_at(self) -> float:
         """When the execution began, in epoch seconds; 0.0 if the record does not say."""
         execution = self.record.execution()
-        return seconds(execution.get("StartTimestamp") or 0.0) if execution else 0.0
+        started = start_microseconds(execution) if execution else None
+        return 0.0 if started is None else started / 1_000_000
 
     def decided(self) -> bool:
         """Whether no operation may start any more."""

@@ -39,11 +39,15 @@ def driven(work: Coroutine[Any, Any, T], context: Context) -> Generator[Any, Any
         argument = None  # an error holds this frame, which must not hold the error
 
 
-def isolated(body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-    """Call ``body`` and await what it returns. It sees the caller's context variables, and sets only its own."""
-    context = copy_context()
+def isolated(body: Callable[[], Awaitable[T]], context: Context | None = None) -> Awaitable[T]:
+    """Call ``body`` and await what it returns. It sees the caller's context variables, and sets only its own.
+
+    :param context: where to run it, instead of in a copy of the caller's
+    """
+    if context is None:
+        context = copy_context()
     work = context.run(body)
-    coro = cast("Coroutine[Any, Any, T]", work) if isinstance(work, Coroutine) else _awaited(work)
+    coro = cast("Coroutine[Any, Any, T]", work) if isinstance(work, types.CoroutineType) else _awaited(work)
     return driven(coro, context)
 
 

@@ -48,14 +48,14 @@ class Place:
 @attrs.define(eq=False)
 class Order:
     """
-    :ivar latest: epoch seconds: the time of the last end that was handed over, or of the last one before the context
+    :ivar latest: epoch microseconds: of the last end that was handed over, or of the last one before the context
     :ivar tasks: that run in the context and have not ended
     :ivar is_single: one task runs in the context, and nothing waits for its turn
     :ivar calls: that were made in the context so far
     :ivar handed_over: ends that had to wait for their turn and were handed over
     """
 
-    latest: float = 0.0
+    latest: int = 0
     tasks: int = 1
     is_single: bool = True
     calls: int = 0
@@ -72,12 +72,12 @@ class Order:
     def end_task(self, _: object = None) -> None:
         self.tasks -= 1
 
-    def take_place(self, at: float, number: int, label: str, asked: int) -> Place:
+    def take_place(self, at: int, number: int, label: str, asked: int) -> Place:
         """Return the place of an end that became known.
 
-        :param at: epoch seconds
+        :param at: epoch microseconds
         """
-        place = Place(self, round(at * 1e6), number, label, asked)
+        place = Place(self, at, number, label, asked)
         heappush(self._waiting, place)
         self.is_single = False
         return place

@@ -12,14 +12,14 @@ from durable_async._engine.flusher import TokenWithdrawn
 from durable_async.errors import ServiceCallError
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Returned:
     """The workflow's coroutine returned."""
 
     value: Any
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Caused:
     error: BaseException
 

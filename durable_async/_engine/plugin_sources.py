@@ -14,6 +14,7 @@ from durable_async.plugins import DurablePlugin, PluginSource
 logger: logging.Logger = logging.getLogger("durable_async")
 
 _HOOKS = tuple(name for name in vars(DurablePlugin) if not name.startswith("_"))
+_AWAITED = ("flush",)
 
 
 @attrs.frozen
@@ -40,8 +41,18 @@ def listeners(sources: Iterable[PluginSource]) -> dict[str, list[Listener]]:
     }
 
 
-def check_source(source: object) -> None:
-    """:raises TypeError: no plugin can come from it"""
+def check_sources(sources: Iterable[object]) -> None:
+    """:raises TypeError: no plugin can come from one of them, or two are of a type of which a handler may have one"""
+    seen: set[type[object]] = set()
+    for source in sources:
+        _check_source(source)
+        kind = type(source)
+        if kind in seen and getattr(kind, "once_per_handler", False):
+            raise TypeError(f"a handler may have one {kind.__qualname__} among its plugins, and this one has two")
+        seen.add(kind)
+
+
+def _check_source(source: object) -> None:
     if isinstance(source, type):
         _check_class(source)
     elif not callable(source):
@@ -68,5 +79,6 @@ def _check_class(kind: type[object]) -> None:
     if not issubclass(kind, DurablePlugin):
         raise TypeError(f"a plugin must be derived from DurablePlugin, and {kind.__qualname__} is not")
     for hook in _HOOKS:
-        if inspect.iscoroutinefunction(getattr(kind, hook)):
-            raise TypeError(f"{kind.__qualname__}.{hook} must be a plain function: nobody awaits a hook")
+        if inspect.iscoroutinefunction(getattr(kind, hook)) is not (hook in _AWAITED):
+            must_be = "an async function" if hook in _AWAITED else "a plain function: nobody awaits this hook"
+            raise TypeError(f"{kind.__qualname__}.{hook} must be {must_be}")

@@ -28,7 +28,8 @@ _PATIENCE = 1000
 
 
 class Watcher(Protocol):
-    """
+    """Is told when a workflow is at rest.
+
     :ivar quiet: turns in which nothing of the workflow began or ended. The watcher sets it to 0 when something does
     """
 

@@ -68,7 +68,7 @@ class WorkflowTask(Task):
         return self._hash
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Factory:
     previous: Make | None
     users: int = 0
@@ -76,7 +76,9 @@ class _Factory:
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any) -> Task:
         return _start_numbered(coro, partial(self.make, loop, coro), options)
 
-    def make(self, loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any) -> Task:
+    def make(
+        self, loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any
+    ) -> Task:
         previous = self.previous
         if previous is None:
             return _make(loop, coro, branch=branch, **options)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-
-import attrs
+from typing import NamedTuple
 
 _ASK_AGAIN = 0.25  # seconds after an answer that did not bring the end of a timer; doubled each time
 _ASK_AGAIN_MAX = 8.0
 
 
-@attrs.define(order=True)
-class _Timer:
+class _Timer(NamedTuple):  # the earliest is the least
     due: float  # epoch seconds
     operation_id: str
-    ask_again: float = attrs.field(default=_ASK_AGAIN, order=False)
+    ask_again: float = _ASK_AGAIN
 
 
 class Timers:

@@ -34,11 +34,12 @@ from durable_async._wire.operations import (
     OperationStatus,
 )
 from durable_async._wire.text import utf8_size
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import end_microseconds
 from durable_async.batch_config import BatchConfig, BatchProgress
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
 from durable_async.errors import ChildContextError, SerializationError
-from durable_async.serializers import NO_TYPE, SerializerContext, return_type
+from durable_async.serializers import NO_TYPE, SerializerContext
+from durable_async.serializers._json.annotations import return_type
 
 T = TypeVar("T")
 ContextT = TypeVar("ContextT")
@@ -254,10 +255,10 @@ class _Run:
             await call.invocation.gone(scope.tasks)
 
 
-def _by_end(item: tuple[int, Call]) -> float:
+def _by_end(item: tuple[int, Call]) -> int:
     _, call = item
     record = call.invocation.record.get(call.id)
-    return seconds((record.get("EndTimestamp") if record else None) or 0.0)
+    return (end_microseconds(record) or 0) if record else 0
 
 
 async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]:

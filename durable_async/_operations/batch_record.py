@@ -20,7 +20,7 @@ from durable_async._wire.operations import TERMINAL, ErrorObject
 from durable_async.batch_config import BatchProgress, NestingType
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
 from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel, SerializationError
-from durable_async.serializers import structure
+from durable_async.serializers._json.serializer import structure
 from durable_async.serializers._json.tree import decode, encode, is_array, is_object
 
 

@@ -22,6 +22,7 @@ from durable_async._wire.operations import (
     Operation,
     OperationStatus,
 )
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import (
     CallbackFailedError,
     CallbackTimeoutError,
@@ -73,7 +74,7 @@ async def callback_id_of(call: Call, config: CallbackConfig) -> str:
     record = await call.look(start=True)
     if record is None:
         record = await call.commit(Action.START, CallbackOptions=_options(config))
-    call.happened(record.get("StartTimestamp"))
+    call.happened(start_microseconds(record) or 0)
     callback_id = _details(record).get("CallbackId")
     if callback_id is None:
         raise ServiceCallError("checkpoint", f"the service has {call} on record without a callback id")

@@ -37,7 +37,8 @@ async def run_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Any:
     """:raises ChildContextError: the function raised; built from the record, on the first run too"""
-    return (await end_of_child(call, body, config, described)).value
+    end = end_of_virtual_child if config.virtual else end_of_child
+    return (await end(call, body, config, described)).value
 
 
 async def end_of_child(
@@ -101,15 +102,15 @@ def flat(call: Call) -> OperationLabel:
     return OperationLabel(call.kind, f"flat {call.subtype}", call.name)
 
 
-async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
     what it set in context variables is gone."""
-    return await _inside(call, Scope.inside(call.branch.scope, call.id), body, on_record=True)
+    return _inside(call, Scope.inside(call.branch.scope, call.id), body, on_record=True)
 
 
-async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
+def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     """The same for a context that is not recorded: its operations are children of the nearest one that is."""
-    return await _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
+    return _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
 
 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:

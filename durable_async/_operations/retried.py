@@ -29,8 +29,8 @@ async def run_retried(
     started = now()
     attempt = 1
     while True:
-        here = calling_branch(call.branch.workflow).scope
-        scope = Scope(call.id, call.branch.scope, order=here.order)
+        around = calling_branch(call.branch.workflow).scope
+        scope = Scope(around.id, around, order=around.order)
         try:
             with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
                 return await body()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from durable_async._callables import is_coroutine_function
 from durable_async._engine.branches import put_in, put_task
 from durable_async._engine.call import Call
-from durable_async._engine.isolation import driven
+from durable_async._engine.isolation import isolated
 from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async._operations.values import recorded, round_trip
 from durable_async._raised import holds
@@ -29,7 +30,8 @@ from durable_async.errors import (
     StepInterruptedError,
     StepTimeoutError,
 )
-from durable_async.serializers import SerializerContext, returns_awaitable
+from durable_async.serializers import SerializerContext
+from durable_async.serializers._json.annotations import returns_awaitable
 from durable_async.step_context import StepContext
 
 _NO_LOOP = re.compile(
@@ -58,11 +60,11 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
         branch = put_task(task, here)
         try:
             if timeout is None:
-                return await driven(_run(call, body, abandon=False), context)
+                return await isolated(partial(_run, call, body, abandon=False), context)
             deadline = asyncio.timeout(timeout.total_seconds())
             try:
                 async with deadline:
-                    return await driven(_run(call, body, abandon=True), context)
+                    return await isolated(partial(_run, call, body, abandon=True), context)
             except TimeoutError:
                 if deadline.expired():
                     raise StepTimeoutError(call.name, timeout) from None
@@ -78,14 +80,20 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
             put_task(task, branch)
 
 
-async def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
-    """Run a function that makes an awaitable on the loop, and any other in a worker thread.
+def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[Any]:
+    """Run a function that makes an awaitable on the loop, and any other one in a worker thread.
 
-    :param abandon: leave a thread to itself when cancelled; threads cannot be stopped
-    :raises ContextMisuseError: a function that needs the loop ran in a thread, since nothing told so beforehand
+    :param abandon: True to leave the thread to itself when cancelled, since a thread cannot be stopped; False to wait
+        for its end
     """
     if is_coroutine_function(body) or returns_awaitable(body):
-        return await body()
+        awaitable: Awaitable[Any] = body()
+        return awaitable
+    return _run_in_thread(call, body, abandon=abandon)
+
+
+async def _run_in_thread(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
+    """:raises ContextMisuseError: the function needs the loop, which nothing about it said beforehand"""
     try:
         value = await call.invocation.threads.run(call.invocation.execution_arn, body, abandon=abandon)
     except RuntimeError as error:

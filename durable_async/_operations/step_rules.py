@@ -11,8 +11,7 @@ clock: the service's clock decides, and tells by making the step READY.
 from __future__ import annotations
 
 from enum import Enum, auto
-
-import attrs
+from typing import NamedTuple
 
 from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, StepDetails
 from durable_async._wire.timestamps import seconds
@@ -30,31 +29,26 @@ class Start(Enum):
     """The service has accepted it."""
 
 
-@attrs.frozen
-class Run:
+class Run(NamedTuple):
     attempt: int  # 1-based
     start: Start
 
 
-@attrs.frozen
-class Park:
+class Park(NamedTuple):
     until: float | None  # epoch seconds
 
 
-@attrs.frozen
-class Interrupted:
+class Interrupted(NamedTuple):
     """An at-most-once attempt began and its end is unknown: count it, never run it again."""
 
     attempt: int
 
 
-@attrs.frozen
-class Return:
+class Return(NamedTuple):
     payload: str | None
 
 
-@attrs.frozen
-class Raise:
+class Raise(NamedTuple):
     error: ErrorObject
 
 

@@ -20,7 +20,7 @@ from durable_async._engine.call import BlockExpired, Call
 from durable_async._engine.order import Place
 from durable_async._operations.wait import scheduled_end
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import end_microseconds, start_microseconds
 from durable_async.config import duration_seconds
 from durable_async.errors import ContextMisuseError, DurableTimeoutError
 
@@ -129,7 +129,7 @@ class Deadline:
         assert owner is not None
         if self._decided is None or self._decided["Status"] != OperationStatus.SUCCEEDED:
             self._watch(timer, owner)
-        timer.happened(record.get("StartTimestamp") if record else None)
+        timer.happened((start_microseconds(record) or 0) if record else 0)
         await timer.hand_over()
 
     def _watch(self, timer: Call, owner: asyncio.Task[object], _: object = None) -> None:
@@ -143,7 +143,7 @@ class Deadline:
             self._news.add_done_callback(partial(self._watch, timer, owner))
             return
         self._scope.is_expiring = True
-        order, at = self._scope.order, seconds(ended.get("EndTimestamp") or 0.0)
+        order, at = self._scope.order, end_microseconds(ended) or 0
         self._expiry = order.take_place(at, timer.number, str(self._call), order.handed_over)
         self._expiry.turn = asyncio.get_running_loop().create_future()
         self._expiry.turn.add_done_callback(lambda _: self._expire(timer, ended, owner))
@@ -153,7 +153,7 @@ class Deadline:
         assert self._expiry is not None
         if self._expiry.is_withdrawn:
             return
-        self._scope.order.latest = max(self._scope.order.latest, seconds(ended.get("EndTimestamp") or 0.0))
+        self._scope.order.latest = max(self._scope.order.latest, end_microseconds(ended) or 0)
         timer.forget()
         self._scope.expired = True
         self._scope.cancel_tasks()

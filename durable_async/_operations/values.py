@@ -12,8 +12,9 @@ from typing import Any
 from durable_async._engine.call import Call
 from durable_async._engine.isolation import isolated
 from durable_async.errors import StorageUnavailableError
-from durable_async.serializers import Serializer, SerializerContext, deserialize, serialize
+from durable_async.serializers import Serializer, SerializerContext
 from durable_async.serializers._json import serializer as serializers
+from durable_async.serializers._json.serializer import deserialize, serialize
 
 
 async def written(call: Call, serializer: Serializer | None, value: Any, described: SerializerContext) -> str:

@@ -1,4 +1,4 @@
-"""What an invocation of a durable function gets, and what it answers.
+"""The input and the answer of one invocation.
 
 Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are those that Lambda sends and takes.
 """
@@ -6,20 +6,17 @@ Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are thos
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Required, TypedDict, cast
-
-import attrs
+from typing import Any, Literal, NamedTuple, Required, TypedDict, cast
 
 from durable_async._wire.operations import ErrorObject, Operation
 
 
-@attrs.frozen
-class Envelope:
+class Envelope(NamedTuple):
     """The input of one invocation.
 
-    :ivar operations: the first part of the record, as it came
-    :ivar next_marker: where it goes on, None if this is all
-    :ivar updated_ids: of the operations that changed since the handler was last told. Older services don't say
+    :ivar operations: the first part of the record
+    :ivar next_marker: asks for the next part; None if this is all
+    :ivar updated_ids: the ids of the operations that changed since the previous invocation; empty from older services
     """
 
     execution_arn: str
@@ -30,7 +27,7 @@ class Envelope:
 
 
 def read_envelope(event: object) -> Envelope | None:
-    """The envelope in an invocation's event, or None if the event is not one of a durable invocation."""
+    """Return the envelope in ``event``, or None if this is not the event of a durable invocation."""
     if not isinstance(event, Mapping):
         return None
     members = cast("Mapping[str, Any]", event)
@@ -43,7 +40,7 @@ def read_envelope(event: object) -> Envelope | None:
 
 
 class Output(TypedDict, total=False):
-    """The answer of one invocation. An empty ``Result`` says that the result was checkpointed."""
+    """The answer of one invocation. An empty ``Result`` means that the result was checkpointed."""
 
     Status: Required[Literal["SUCCEEDED", "FAILED", "PENDING"]]
     Result: str

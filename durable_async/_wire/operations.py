@@ -1,9 +1,9 @@
-"""Operations and updates, in the shapes in which they cross the wire.
+"""Operations and updates, in the format of the wire.
 
-They are plain dicts, typed here and nowhere converted: a replay that visits ten operations of ten thousand pays for
-ten. Timestamps are epoch milliseconds in an envelope and epoch seconds in an API response (``timestamps.seconds``
-reads both). Members may be absent, and a reader must not fail on a type or status that it does not know: the service
-model grows.
+They are plain dicts with types, and nothing converts them: a replay that reads ten operations of ten thousand pays for
+ten. Timestamps are whole epoch milliseconds in an envelope and epoch seconds with a fraction in an API response
+(``timestamps`` reads both). Members may be absent, and a reader must not fail on a type or status that it does not
+know: the service model grows.
 
 Source: the ``lambda`` service model of botocore (``Operation``, ``OperationUpdate``, ``ErrorObject``).
 """
@@ -99,7 +99,7 @@ class ChainedInvokeDetails(TypedDict, total=False):
 
 
 class Operation(TypedDict, total=False):
-    """What the service knows of one operation."""
+    """The record of one operation."""
 
     Id: Required[str]
     Type: Required[str]
@@ -109,6 +109,8 @@ class Operation(TypedDict, total=False):
     SubType: str
     StartTimestamp: float
     EndTimestamp: float
+    StartMicroseconds: int  # in envelopes of our own service: the part of StartTimestamp below a millisecond, if any
+    EndMicroseconds: int
     ExecutionDetails: ExecutionDetails
     ContextDetails: ContextDetails
     StepDetails: StepDetails
@@ -141,7 +143,7 @@ class ChainedInvokeOptions(TypedDict, total=False):
 
 
 class UpdateDetails(TypedDict, total=False):
-    """What an update says besides which operation it is of and what happened."""
+    """The members of an update besides the operation and the action."""
 
     Payload: str
     Error: ErrorObject
@@ -153,7 +155,7 @@ class UpdateDetails(TypedDict, total=False):
 
 
 class OperationUpdate(UpdateDetails, total=False):
-    """What an SDK asks the service to record. Absent members are left out, never null."""
+    """A change of one operation, which the service is to record. Absent members are left out, never null."""
 
     Id: Required[str]
     Type: Required[str]
@@ -171,7 +173,7 @@ class ExecutionState(TypedDict, total=False):
 
 
 class CheckpointResult(TypedDict, total=False):
-    """The service's answer to a checkpoint. Without a token this invocation may write no more."""
+    """The service's answer to a checkpoint. Without a token, this invocation must not write again."""
 
     CheckpointToken: str | None
     NewExecutionState: Required[ExecutionState]

@@ -1,9 +1,8 @@
-"""Whether two texts are the same JSON value."""
+"""Texts on the wire: their sizes, and whether two of them are the same JSON value."""
 
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -13,9 +12,9 @@ _FRAME = 400  # bytes of an update besides its name, payload and error: member n
 
 
 def wire_size(update: OperationUpdate) -> int:
-    """Upper bound of the bytes of an update in a checkpoint request.
+    """Return an upper bound for the bytes of an update in a checkpoint request.
 
-    A payload is JSON within JSON: its quotes are escaped, and what is not ASCII takes six bytes a character or more.
+    A payload is JSON within JSON: its quotes are escaped, and a character outside ASCII takes six bytes or more.
     """
     size = _FRAME + 2 * len(update.get("Name", ""))
     payload = update.get("Payload")
@@ -36,15 +35,15 @@ def wire_size(update: OperationUpdate) -> int:
 
 
 def utf8_size(text: str) -> int:
-    """Bytes of ``text`` in UTF-8."""
+    """Return the number of bytes of ``text`` in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def is_same_json(text: str, other: str) -> bool:
-    """Whether both texts say the same: members of objects in any order, numbers by their value, any white space.
+    """Return whether both texts are the same JSON value, whatever the order of members, number formats and spacing.
 
-    ``1`` is ``1.0`` and ``10e-1``, but not ``true``. All digits of a number count. Texts that are not JSON, or nested
-    too deeply to be read, are the same only if they are equal.
+    ``1`` equals ``1.0`` and ``10e-1``, but not ``true``. All digits of a number count. Texts that are not JSON, or
+    nested too deeply to be read, are the same only if they are equal.
     """
     if text == other:
         return True
@@ -55,6 +54,8 @@ def is_same_json(text: str, other: str) -> bool:
 
 
 def _number(digits: str) -> object:
+    from decimal import Decimal, InvalidOperation  # not on import: only the service compares texts
+
     try:
         return Decimal(digits)
     except InvalidOperation:  # an exponent that no Decimal can have
@@ -66,7 +67,7 @@ _read = json.JSONDecoder(parse_float=_number).decode
 
 def _is_same(value: Any, other: Any) -> bool:
     kind = _kind(value)
-    if kind is not _kind(other):  # of numbers; a bool is none
+    if kind is not _kind(other):  # equal numbers may be of two kinds; a bool is not a number
         return bool not in (kind, _kind(other)) and bool(value == other)
     if kind is dict:
         return value.keys() == other.keys() and all(_is_same(item, other[key]) for key, item in value.items())

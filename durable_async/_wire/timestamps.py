@@ -1,12 +1,16 @@
-"""Reading the wire's timestamps."""
+"""Reads timestamps of the wire."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+from durable_async._wire.operations import Operation
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def seconds(timestamp: float | datetime) -> float:
-    """Epoch seconds of a timestamp in any of the forms it comes in.
+    """Return a timestamp in epoch seconds, whatever its format.
 
     An envelope has epoch milliseconds, an API response epoch seconds, and botocore's own parser makes ``datetime`` of
     the latter. A number above 1e11 is milliseconds: as seconds it would be the year 5138.
@@ -14,3 +18,26 @@ def seconds(timestamp: float | datetime) -> float:
     if isinstance(timestamp, datetime):
         return timestamp.timestamp()
     return timestamp / 1000 if timestamp > 1e11 else timestamp
+
+
+def start_microseconds(operation: Operation) -> int | None:
+    """Return when ``operation`` started, in epoch microseconds; None if it does not say."""
+    started = operation.get("StartTimestamp")
+    return None if started is None else _microseconds(started) + (operation.get("StartMicroseconds") or 0)
+
+
+def end_microseconds(operation: Operation) -> int | None:
+    """Return when ``operation`` ended, in epoch microseconds; None if it has not ended, or does not say.
+
+    The same operation gives the same number in an envelope and in an API response, and on our own service no other
+    operation of its execution has it. On Lambda, where times are milliseconds, operations that ended in one checkpoint
+    may share it.
+    """
+    ended = operation.get("EndTimestamp")
+    return None if ended is None else _microseconds(ended) + (operation.get("EndMicroseconds") or 0)
+
+
+def _microseconds(timestamp: float | datetime) -> int:
+    if isinstance(timestamp, datetime):
+        return (timestamp - _EPOCH) // timedelta(microseconds=1)
+    return round(timestamp * 1000) if timestamp > 1e11 else round(timestamp * 1_000_000)

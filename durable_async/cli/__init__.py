@@ -1,4 +1,4 @@
-"""The ``durable-async`` command. One module a command; each is a thin caller of the package."""
+"""The ``durable-async`` command. Each command has its own module, which only calls the package."""
 
 from __future__ import annotations
 

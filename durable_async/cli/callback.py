@@ -19,9 +19,10 @@ from durable_async.cli.text import one_line, utf8
 
 @attrs.frozen
 class OpenCallback:
-    """
-    :ivar id: what answers it
-    :ivar name: the one in the workflow's code; that of ``wait_for_callback``, if it is one of its parts
+    """A callback that has no answer yet.
+
+    :ivar id: the id with which it is answered
+    :ivar name: its name in the workflow's code, or the name of the ``wait_for_callback`` that it belongs to
     """
 
     id: str
@@ -30,13 +31,13 @@ class OpenCallback:
 
 @attrs.define
 class Callbacks:
-    """Takes the events of one history in their order."""
+    """Collects the open callbacks from the events of one history, which it gets in order."""
 
     _names: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
     _open: dict[str, OpenCallback] = attrs.field(init=False, factory=dict[str, OpenCallback])
 
     def take(self, event: Mapping[str, Any]) -> OpenCallback | None:
-        """The callback that ``event`` opens, if it does."""
+        """Return the callback that ``event`` opens, if it opens one."""
         kind, operation = event["EventType"], event.get("Id", "")
         if event.get("SubType") == "WaitForCallback":
             self._names[operation] = event.get("Name") or ""
@@ -57,10 +58,10 @@ class Callbacks:
 
 
 def choose(callbacks: Sequence[OpenCallback], execution: str, name: str | None) -> OpenCallback:
-    """The callback that is meant: by its name, or the only one.
+    """Return the callback with this name, or the only one.
 
-    :param execution: as it was named, for messages
-    :raises Refused: there is none, or more than one
+    :param execution: the execution as the user named it, for messages
+    :raises Refused: there is no such callback, or more than one
     """
     fitting = [each for each in callbacks if name in (None, each.name)]
     if len(fitting) == 1:
@@ -68,10 +69,10 @@ def choose(callbacks: Sequence[OpenCallback], execution: str, name: str | None) 
     called = "" if name is None else f" named {name}"
     names = ", ".join(sorted({each.name or "(no name)" for each in callbacks}))
     if not callbacks:
-        raise Refused(one_line(f"{execution} has no open callback: durable-async show {execution} tells what it does"))
+        raise Refused(one_line(f"{execution} has no open callback: see durable-async show {execution}"))
     if not fitting:
         raise Refused(one_line(f"{execution} has no open callback{called}; open are: {names}"))
-    advice = "give the name of one" if name is None else "give the id of one, which show prints"
+    advice = "give the name of one" if name is None else "give the id of one, which 'show' prints"
     raise Refused(one_line(f"{execution} has {len(fitting)} open callbacks{called} ({names}): {advice}"))
 
 
@@ -83,8 +84,8 @@ _name = click.argument("name", metavar="[NAME]", required=False)
 def callback() -> None:
     """Answer a callback.
 
-    CALLBACK is the id that the workflow gave out; or an execution, as FUNCTION/NAME or by its ARN, followed by the
-    callback's NAME if more than one is open. "show" prints what is open.
+    CALLBACK is the id that the workflow gave out, or an execution (FUNCTION/NAME or its ARN). After an execution, give
+    the callback's NAME if more than one callback is open. "show" prints the open callbacks.
     """
 
 
@@ -103,7 +104,7 @@ def callback() -> None:
     callback=options.json_text,
     help="JSON, a file of it, or - for stdin.  [default: none]",
 )
-@click.option("--text", help="A result that is no JSON, as it stands.")
+@click.option("--text", help="The result as text, instead of JSON.")
 @target_options
 def succeed(target: Target, callback_id: str, name: str | None, *, result: str | None, text: str | None) -> None:
     """Answer with a result."""
@@ -120,9 +121,9 @@ def succeed(target: Target, callback_id: str, name: str | None, *, result: str |
 )
 @_callback
 @_name
-@click.option("--type", "error_type", help="Of the error, such as a class name.")
+@click.option("--type", "error_type", help="The error's type, such as a class name.")
 @click.option("--message", help="What went wrong.")
-@click.option("--data", help="Anything more for the workflow.")
+@click.option("--data", help="More data for the workflow.")
 @target_options
 def fail(
     target: Target, callback_id: str, name: str | None, *, error_type: str | None, message: str | None, data: str | None
@@ -140,7 +141,7 @@ def fail(
 @_name
 @target_options
 def heartbeat(target: Target, callback_id: str, name: str | None) -> None:
-    """Say that whoever is to answer is still at work."""
+    """Send a heartbeat: the answer is still being worked on."""
     run(_send(target, "SendDurableExecutionCallbackHeartbeat", callback_id, name, {}, done="alive"))
 
 
@@ -164,7 +165,7 @@ async def _meant(client: Client, reference: str, name: str | None) -> str:
 
 
 def _is_execution(reference: str) -> bool:
-    """Whether it is no callback's id. An id has no colon; it may have slashes, as base64 has."""
+    """Return whether it names an execution. A callback's id has no colon; it may have slashes, which base64 uses."""
     from durable_async.service.model.arns import is_execution_name, is_function_name
 
     function, _, name = reference.rpartition("/")

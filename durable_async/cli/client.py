@@ -1,43 +1,41 @@
-"""The calls that commands make, on whatever speaks Lambda's API."""
+"""The calls of the commands to a service with Lambda's API."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from durable_async._client_per_loop import ClientPerLoop
 from durable_async.cli.exits import Refused, Unreachable
 from durable_async.cli.text import one_line
 from durable_async.errors import ServiceCallError
 
-if TYPE_CHECKING:
-    from durable_async.transport._aiobotocore import Connection
-
 CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 
 _PAGE_ITEMS = 1000
-_POLL_SECONDS = (0.1, 2.0)  # between two looks: at first, and once nothing has happened for long
+_POLL_SECONDS = (0.1, 2.0)  # between two polls: at first, and after a long time without events
 
 
 class Client:
-    """An open connection.
+    """Calls a service. Every method raises ``ServiceCallError`` if the call fails.
 
-    Every call raises ``ServiceCallError`` as the connection does.
-
-    :ivar place: what is called, in words, for messages
+    :ivar place: describes the service, for messages
     """
 
-    def __init__(self, connection: Connection, place: str) -> None:
-        self._connection = connection
+    def __init__(self, clients: ClientPerLoop, place: str) -> None:
+        self._clients = clients
         self.place = place
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The answer, as plain JSON with epoch seconds. Parameters that are None are left out."""
+        """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
+        from durable_async.transport._aiobotocore import call  # not on import: --help needs no client
+
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
-            answer = await self._connection.call(operation, **given)
+            answer = await call(self._clients, operation, given)
         except ServiceCallError as error:
-            if error.code == str(error.status):  # whoever answered does not speak the API: it names its errors
+            if error.code == str(error.status):  # Lambda's API names its errors, so this is something else
                 raise Unreachable(
                     f"there is no durable API at {self.place} (status {error.status}): "
                     "is it mounted under a path, such as /durable?"
@@ -47,7 +45,7 @@ class Client:
         return answer
 
     async def arn(self, reference: str) -> str:
-        """The ARN of an execution that is named by it, or as ``FUNCTION/NAME``.
+        """Return the ARN of an execution that is given by its ARN or as ``FUNCTION/NAME``.
 
         :raises Refused: there is no such execution, or more than one
         """
@@ -55,7 +53,7 @@ class Client:
             return reference
         function, slash, name = reference.rpartition("/")
         if not slash:
-            raise Refused(f"'{one_line(reference)}' names no execution: give its ARN, or FUNCTION/NAME")
+            raise Refused(f"'{one_line(reference)}' is not an execution: give its ARN, or FUNCTION/NAME")
         answer = await self.call(
             "ListDurableExecutionsByFunction", FunctionName=function, DurableExecutionName=name, MaxItems=2
         )
@@ -63,7 +61,7 @@ class Client:
             case [found]:
                 return str(found["DurableExecutionArn"])
             case []:
-                advice = f"durable-async list {function} shows those that there are"
+                advice = f"'durable-async list {function}' shows its executions"
                 raise Refused(one_line(f"the function {function} has no execution named {name}: {advice}"))
             case _:
                 raise Refused(one_line(f"the function {function} has several executions named {name}: give the ARN"))
@@ -74,13 +72,13 @@ class Client:
         return answer
 
     async def functions(self) -> AsyncGenerator[str]:
-        """The names of the durable functions."""
+        """Yield the names of the durable functions."""
         async for item in self._items("ListFunctions", "Functions", None):
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
     async def executions(self, function: str, limit: int, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
-        """Up to ``limit`` executions of ``function``."""
+        """Yield up to ``limit`` executions of ``function``."""
         async for item in self._items(
             "ListDurableExecutionsByFunction", "DurableExecutions", limit, FunctionName=function, **filters
         ):
@@ -89,7 +87,7 @@ class Client:
     async def events(
         self, arn: str, *, data: bool = True, reverse: bool = False, limit: int | None = None
     ) -> AsyncGenerator[dict[str, Any]]:
-        """The history as it is now, page by page."""
+        """Yield the events of the history as it is now."""
         async for item in self._items(
             "GetDurableExecutionHistory",
             "Events",
@@ -101,9 +99,9 @@ class Client:
             yield item
 
     async def follow(self, arn: str, *, data: bool = True) -> AsyncGenerator[dict[str, Any]]:
-        """The history, and what is added to it, until the execution is closed.
+        """Yield the events of the history, and new ones, until the execution is closed.
 
-        The API has no other way to learn of an event than to ask again. Only the last page is asked for again.
+        The API offers only polling. Only the last page is requested again.
         """
         marker, seen, pause = None, 0, _POLL_SECONDS[0]
         while True:
@@ -127,7 +125,7 @@ class Client:
             await asyncio.sleep(pause)
 
     async def closed(self, arn: str) -> dict[str, Any]:
-        """The execution, once it is closed."""
+        """Return the execution when it is closed."""
         pause = _POLL_SECONDS[0]
         while (await self.execution(arn, data=False))["Status"] not in CLOSED:
             await asyncio.sleep(pause)
@@ -137,7 +135,7 @@ class Client:
     async def _items(
         self, operation: str, member: str, limit: int | None, **parameters: Any
     ) -> AsyncGenerator[dict[str, Any]]:
-        """:param limit: None: all"""
+        """:param limit: None: all items"""
         left, marker = limit, None
         while left is None or left > 0:
             count = _PAGE_ITEMS if left is None else min(left, _PAGE_ITEMS)
@@ -150,16 +148,16 @@ class Client:
             if not following:
                 return
             if following == marker:
-                raise Unreachable(f"{self.place} gives the same page again and again")
+                raise Unreachable(f"{self.place} keeps returning the same page")
             marker = following
 
     def _required(self, answer: dict[str, Any], member: str) -> Any:
-        """A proxy or a captive portal may answer 200 too."""
+        """Return ``answer[member]``. Without it, the answer came from something else, such as a proxy."""
         if answer.get(member) is None:
-            raise Unreachable(f"what answers at {self.place} is no durable service")
+            raise Unreachable(f"what answers at {self.place} is not a durable service")
         return answer[member]
 
 
 def closes(event: Mapping[str, Any]) -> bool:
-    """Whether ``event`` is the last of its execution."""
+    """Return whether ``event`` is the last one of its execution."""
     return event["EventType"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"}

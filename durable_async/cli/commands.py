@@ -1,4 +1,4 @@
-"""The commands, put together. Each is in a module of its own, which is imported when the command is used."""
+"""The list of all commands. Each is in its own module, which is imported when the command is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from durable_async.cli.text import drop_output
 
 @attrs.frozen
 class Place:
-    """Where a command is, and what ``--help`` says of it without looking there."""
+    """Where a command is, and its line in ``--help``, which does not import the module."""
 
     module: str
     attribute: str
@@ -40,9 +40,9 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
         "Steer": {
             "stop": Place("control", "stop", "Stop an execution for good."),
             "pause": Place("control", "pause", "Pause an execution."),
-            "resume": Place("control", "resume", "Let a paused execution go on."),
+            "resume": Place("control", "resume", "Let a paused execution continue."),
             "callback": Place("callback", "callback", "Answer a callback that an execution waits for."),
-            "delete": Place("control", "delete", "Delete a closed execution; its name is free then."),
+            "delete": Place("control", "delete", "Delete a closed execution, so that its name can be used again."),
         },
         "Check": {
             "doctor": Place("doctor", "doctor", "Check this machine, a service or a store, and say what to do."),
@@ -52,7 +52,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
 
 
 class Commands(click.Group):
-    """A group that knows its commands by name, and imports the one that is called."""
+    """A group that imports only the command that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
         return [name for places in _SECTIONS.values() for name in places]
@@ -85,7 +85,7 @@ class Commands(click.Group):
 
 @contextmanager
 def _ended_from_outside() -> Generator[None]:
-    """Exit as a program does that the same signal ends."""
+    """Exit with the code of a program that is ended by the same signal."""
     try:
         yield
     except KeyboardInterrupt:
@@ -98,8 +98,8 @@ def _ended_from_outside() -> Generator[None]:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="durable-async")
 def durable_async() -> None:
-    """Durable executions: run them, look at them, steer them.
+    """Run, inspect and control durable executions.
 
-    Most commands talk to a service over Lambda's API: --endpoint names one that runs, --store the file of one that
-    does not, and with neither it is AWS.
+    Most commands call a service over Lambda's API. --endpoint is the URL of a running service, --store the file of a
+    service that is not running. Without both, the service is AWS Lambda.
     """

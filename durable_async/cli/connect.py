@@ -1,7 +1,7 @@
-"""Which service a command talks to: options, and a client for what they name.
+"""The service that a command calls: the options that name it, and a client for it.
 
-There is one way to talk, Lambda's API. The file of a service that is not running is opened by a passive service in this
-process, which runs no function and serves that API to this process alone.
+Commands use Lambda's API only. A passive service in this process opens the file of a service that is not running. It
+runs no function and serves the API to this process alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,14 +18,15 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from durable_async._client_per_loop import ClientPerLoop
 from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.text import one_line
 
 _ATTEMPTS = 3  # of one call, the first included
-_LOCAL_ATTEMPTS = 2  # what does not listen here now will not in a second
-_LOCAL = "local"  # presented where nobody asks who one is
+_LOCAL_ATTEMPTS = 2  # a local server that does not listen now will not listen in a second
+_LOCAL = "local"  # the credentials for a service that checks none
 
 
 _WHERE = (
@@ -36,7 +37,7 @@ _WHERE = (
 
 @attrs.frozen
 class Target:
-    """A service as the command line names it. Neither ``endpoint`` nor ``store``: AWS."""
+    """A service as the command line names it. AWS if both ``endpoint`` and ``store`` are None."""
 
     endpoint: str | None = None
     store: Path | None = None
@@ -62,14 +63,14 @@ _OPTIONS = (
         metavar="FILE",
         help="The file of an embedded service that is not running.",
     ),
-    options.token(help="What the service asks of its callers."),
-    click.option("--region", help="Of AWS. Without one: as every AWS tool finds it."),
-    click.option("--profile", help="Of AWS credentials. Without one: as every AWS tool finds it."),
+    options.token(help="The token that the service requires."),
+    click.option("--region", help="AWS region. Default: the AWS configuration."),
+    click.option("--profile", help="AWS profile. Default: the AWS configuration."),
 )
 
 
 def target_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which service it is for; it gets them as ``target``."""
+    """Add the options that name a service to a command, which gets them as ``target``."""
 
     @wraps(command)
     def with_target(
@@ -95,10 +96,10 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @asynccontextmanager
 async def connected(target: Target, *, writes: bool = False) -> AsyncGenerator[Client]:
-    """A client for ``target``. It makes no call by itself.
+    """Return a client for ``target``. Opening it makes no call.
 
-    :param writes: it will change something: then a store's file must not be in use
-    :raises Unreachable: the file is no store, or cannot be opened
+    :param writes: True if the command changes something; then no service may be using the store's file
+    :raises Unreachable: the file is not a store, or cannot be opened
     """
     if target.store is None:
         async with _client(target, str(target)) as client:
@@ -117,30 +118,29 @@ async def connected(target: Target, *, writes: bool = False) -> AsyncGenerator[C
 async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
     from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-    from durable_async.transport._aiobotocore import Connection
+    from durable_async.transport._aiobotocore import lambda_client
 
     local = is_local(target.endpoint)
     attempts = _LOCAL_ATTEMPTS if local else _ATTEMPTS
     settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": attempts}}
     if local:
-        settings["proxies"] = {}  # of the environment's proxies none leads back to here
+        settings["proxies"] = {}  # no proxy of the environment leads back to this machine
     session = open_session(target)
     region = region_of(target, session)
     if region is None or await session.get_credentials() is None:
         missing = "AWS region" if region is None else "AWS credentials"
         raise Unreachable(f"no {missing} found. {_WHERE}")
-    connection = Connection(region, target.endpoint, session, AioConfig(**settings))
+    clients = ClientPerLoop(partial(lambda_client, region, target.endpoint, session, AioConfig(**settings)))
     try:
-        yield Client(connection, place)
+        yield Client(clients, place)
     finally:
-        await connection.aclose()
+        await clients.aclose()
 
 
 def open_session(target: Target) -> Any:
-    """An aiobotocore session that knows the operations of :mod:`lambda_model <durable_async.cli.lambda_model>`.
+    """Return an aiobotocore session that knows the operations of :mod:`lambda_model <durable_async.cli.lambda_model>`.
 
-    A service of this machine that asks for no token is not shown anybody's credentials, unless the environment or a
-    profile was set for it.
+    A service on this machine without a token gets no real credentials, unless the environment or a profile sets them.
 
     :raises Unreachable: there is no such profile, or the configuration cannot be read
     """
@@ -164,14 +164,14 @@ def open_session(target: Target) -> Any:
 
 
 def region_of(target: Target, session: Any) -> str | None:
-    """The one that was given, the environment's, or the profile's. For an endpoint any is good."""
-    # botocore itself does not look at AWS_REGION.
+    """Return the region of the options, the environment or the profile. An endpoint accepts any region."""
+    # botocore does not read AWS_REGION.
     given = target.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
     return given or (None if target.endpoint is None else "us-east-1")
 
 
 def is_local(endpoint: str | None) -> bool:
-    """Whether ``endpoint`` is on this machine."""
+    """Return whether ``endpoint`` is on this machine."""
     from durable_async.service.http.access import is_loopback
 
     try:

@@ -1,4 +1,4 @@
-"""``durable-async stop``, ``pause``, ``resume`` and ``delete``: an execution's fate, taken in hand."""
+"""``durable-async stop``, ``pause``, ``resume`` and ``delete``."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from durable_async.cli.text import dump_json, local_time, with_local_times
     ),
 )
 @options.execution
-@click.option("--error-type", help="What is recorded as the reason.")
-@click.option("--error-message", help="What is recorded as the reason.")
+@click.option("--error-type", help="The type of the error that is recorded.")
+@click.option("--error-message", help="The message of the error that is recorded.")
 @options.as_json
 @target_options
 def stop(target: Target, execution: str, error_type: str | None, error_message: str | None, *, as_json: bool) -> None:
-    """Stop an execution for good. One that is closed stays as it is.
+    """Stop an execution for good. A closed one does not change.
 
-    Nothing of its workflow runs afterwards: no compensation, no "finally" and no other clean-up. A step that is running
-    may still end, and what it returns is not recorded.
+    None of its code runs afterwards: no compensation, no "finally" and no other clean-up. A running step may still end,
+    but its result is not recorded.
     """
     error = options.error_members(error_type, error_message)
     run(_control(target, "StopDurableExecution", execution, "stopped", error, as_json=as_json))
@@ -41,12 +41,12 @@ def stop(target: Target, execution: str, error_type: str | None, error_message: 
     examples=('pause fulfil/order-1017 --reason "carrier is on strike"',),
 )
 @options.execution
-@click.option("--reason", help="Is recorded.")
+@click.option("--reason", help="The reason, shown in the history.")
 @click.option("--timeout-goes-on", is_flag=True, help="Count paused time towards the execution's timeout.")
 @options.as_json
 @target_options
 def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on: bool, as_json: bool) -> None:
-    """Pause an execution. What runs may end; timers and callbacks go on, but the function is not invoked."""
+    """Pause an execution. A running invocation may end; timers and callbacks go on, but the function is not invoked."""
     asked = {"Reason": reason, "ExecutionTimeoutPaused": not timeout_goes_on}
     run(_control(target, "PauseDurableExecution", execution, "pause requested", asked, as_json=as_json))
 
@@ -56,11 +56,11 @@ def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on
     examples=("resume fulfil/order-1017",),
 )
 @options.execution
-@click.option("--reason", help="Is recorded.")
+@click.option("--reason", help="The reason, shown in the history.")
 @options.as_json
 @target_options
 def resume(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
-    """Let a paused execution go on."""
+    """Let a paused execution continue."""
     run(_control(target, "ResumeDurableExecution", execution, "resumed", {"Reason": reason}, as_json=as_json))
 
 
@@ -72,7 +72,7 @@ def resume(target: Target, execution: str, reason: str | None, *, as_json: bool)
 @options.as_json
 @target_options
 def delete(target: Target, execution: str, *, as_json: bool) -> None:
-    """Delete a closed execution and its history. Its name is free then, on AWS a little later."""
+    """Delete a closed execution and its history. Its name can be used again, on AWS a little later."""
     run(_control(target, "DeleteDurableExecution", execution, "deletion requested", {}, as_json=as_json))
 
 

@@ -1,4 +1,4 @@
-"""``durable-async doctor``: what is not well, and what to do about it."""
+"""``durable-async doctor``: checks this machine, a service or a store, and says what to do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STYLES: Final[Mapping[str, str]] = MappingProxyType({Health.OK: "green", Health.
 
 @attrs.frozen
 class Finding:
-    """:ivar advice: what to do; nothing if it is well"""
+    """:ivar advice: what to do; empty if nothing is wrong"""
 
     health: Health
     subject: str
@@ -119,30 +119,30 @@ def _event_loop() -> Finding:
     loop = asyncio.get_running_loop()
     name = f"{type(loop).__module__.partition('.')[0]}.{type(loop).__qualname__}"
     if loop.get_debug():
-        return doubtful("event loop", f"{name}, in debug mode", "unset PYTHONASYNCIODEBUG where speed matters")
+        return doubtful("event loop", f"{name}, in debug mode", "unset PYTHONASYNCIODEBUG if speed matters")
     return well("event loop", name)
 
 
 _SECONDS = 5.0  # for an answer
-_PROBE = "durable-async-doctor"  # a function that nobody has
+_PROBE = "durable-async-doctor"  # the name of a function that does not exist
 
 
 async def check_service(target: Target) -> AsyncIterator[Finding]:
-    """Without an endpoint AWS is asked, if there are a region and credentials for it."""
+    """Check the endpoint; without one, AWS, if there are a region and credentials."""
     try:
         session = open_session(target)
         region, credentials = region_of(target, session), await session.get_credentials()
     except (BotoCoreError, Unreachable) as error:
-        yield broken("credentials", str(error), "mend the AWS configuration, or choose another --profile")
+        yield broken("credentials", str(error), "fix the AWS configuration, or choose another --profile")
         return
     if target.endpoint is None and not (region and credentials):
         missing = " and ".join(what for what, there in (("region", region), ("credentials", credentials)) if not there)
-        advice = "set AWS_REGION and AWS_PROFILE, if you use Lambda; give --endpoint or --store, if you do not"
+        advice = "set AWS_REGION and AWS_PROFILE if you use Lambda; otherwise give --endpoint or --store"
         yield doubtful("aws", f"no {missing}", advice)
         return
     yield well("region", str(region))
     if not credentials:
-        yield broken("credentials", "none", "set AWS_PROFILE; or DURABLE_ASYNC_TOKEN, if the service asks for one")
+        yield broken("credentials", "none", "set AWS_PROFILE; or DURABLE_ASYNC_TOKEN, if the service requires a token")
         return
     yield well("credentials", f"found ({credentials.method})")
     yield await _answer(target)
@@ -154,12 +154,12 @@ async def _answer(target: Target) -> Finding:
         async with asyncio.timeout(_SECONDS), connected(target) as client:
             await client.call("ListDurableExecutionsByFunction", FunctionName=_PROBE, MaxItems=1)
     except TimeoutError:
-        return broken("service", f"{place} gives no answer in {_SECONDS:g} s", "check its address, and the way to it")
+        return broken("service", f"{place} gives no answer in {_SECONDS:g} s", "check its address, and the network")
     except ServiceCallError as error:
         if error.code == "ResourceNotFoundException":
             return well("service", f"{place} answers")
         if error.status is None:
-            return broken("service", error.message, "check its address, and whether it runs")
+            return broken("service", error.message, "check its address, and that it runs")
         advice = (
             "check DURABLE_ASYNC_TOKEN, or credentials and their rights" if error.status < 500 else "look at its log"
         )
@@ -214,10 +214,10 @@ def _of(connection: sqlite3.Connection, path: Path, writer: str) -> Iterator[Fin
     yield well("executions", ", ".join(f"{count} {status}" for status, count in counts) or "none")
     if still_open := connection.execute(_OPEN).fetchall():
         functions = ", ".join(f"{name} ({count})" for name, count in still_open)
-        yield well("open", f"{functions}: they go on where these functions are registered")
+        yield well("open", f"{functions}: they continue where these functions are registered")
     if quarantined := [name for (name,) in connection.execute(_QUARANTINED)]:
         more = f" and {len(quarantined) - _SHOWN} more" if len(quarantined) > _SHOWN else ""
-        advice = "their handlers crashed again and again: mend them, then durable-async resume"
+        advice = "their handlers kept crashing: fix them, then durable-async resume"
         yield doubtful("quarantine", ", ".join(quarantined[:_SHOWN]) + more, advice)
 
 
@@ -236,7 +236,7 @@ def _damaged(connection: sqlite3.Connection) -> Iterator[Finding]:
         if damaged.repairable:
             yield doubtful("damaged", found, "start its service, which repairs it when it is used")
         else:
-            yield broken("damaged", found, "the others go on; restore a backup of the store to have this one back")
+            yield broken("damaged", found, "the others continue; to get this one back, restore a backup of the store")
 
 
 @click.command(

@@ -33,17 +33,17 @@ _TERMINAL_COLUMNS = (
     Column("ABOUT", cut=True),
 )
 
-_LINE_WIDTH = 120  # characters of what is said about an event, unless all of it was asked for
-_TERMINAL_WIDTH = 500  # more than a line has, which rich then cuts
+_LINE_WIDTH = 120  # characters of the description of an event, unless --full is given
+_TERMINAL_WIDTH = 500  # longer than a line; rich cuts it
 
 
 @attrs.define
 class History:
-    """The rows of one history, whose events come in their order or backwards.
+    """The rows of one history, whose events come in order or in reverse order.
 
-    On a terminal times are counted from ``started``, or else from the first event; in a pipe they are points in time.
+    On a terminal, times are relative to ``started``, or else to the first event. In a pipe they are absolute.
 
-    :ivar full: nothing is cut
+    :ivar full: True to cut nothing
     """
 
     stream: TextIO
@@ -77,7 +77,7 @@ class History:
         return duration(max(0.0, at - self.started))
 
     def _depth(self, event: Mapping[str, Any]) -> int:
-        """How many contexts the operation is in. Backwards only that it is in one can be known."""
+        """Return the number of contexts around the operation. In reverse order, at most 1 can be known."""
         parent = event.get("ParentId")
         depth = 0 if parent is None else self._depths.get(parent, 0) + 1
         if "Id" in event:
@@ -86,20 +86,20 @@ class History:
 
 
 def print_history(events: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
-    """A history that is known at once."""
+    """Print a complete history."""
     rows = History(stream, started=min((event["EventTimestamp"] for event in events), default=None))
     print_table(rows.columns, [rows.row(event) for event in events], stream)
 
 
 def _name(event: Mapping[str, Any]) -> str:
-    """Of the operation. That of the execution is what the reader asked for."""
+    """Return the name of the operation; empty for the execution, whose name the reader knows."""
     if event["EventType"].startswith("Execution"):
         return ""
     return one_line(event.get("Name") or event.get("SubType", ""))
 
 
 def about(event: Mapping[str, Any]) -> str:
-    """What an event says besides its type and its operation."""
+    """Return what an event contains besides its type and its operation."""
     details: Mapping[str, Any] = event.get(f"{event['EventType']}Details") or {}
     said = [*_attempt(details), *_facts(details), *_outcome(details)]
     return ", ".join(said)
@@ -153,7 +153,7 @@ def _payload(details: Mapping[str, Any], member: str) -> Any:
 )
 @options.execution
 @options.as_json
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until the execution is closed.")
+@click.option("--follow", "-f", is_flag=True, help="Show new events too, until the execution is closed.")
 @click.option("--reverse", is_flag=True, help="The newest event first.")
 @click.option("--no-data", is_flag=True, help="Do not fetch inputs, results and errors.")
 @options.in_full
@@ -163,8 +163,8 @@ def history(
 ) -> None:
     """Show the history of an execution, named by its ARN or as FUNCTION/NAME.
 
-    On a terminal times are counted from the first event, in a pipe they are points in time. With --json each event is a
-    line of JSON, as the API has it, with times in ISO format.
+    On a terminal, times are relative to the first event; in a pipe they are absolute. With --json each event is a line
+    of JSON in the API's format, with ISO times.
     """
     if follow and reverse:
         raise click.UsageError("--follow and --reverse exclude each other")
@@ -188,7 +188,7 @@ async def _history(
 
 
 async def _stream(events: AsyncIterator[Mapping[str, Any]], rows: History) -> None:
-    """Event by event, as they come."""
+    """Print each event as it comes."""
     lines = Lines(rows.columns, rows.stream)
     async for event in events:
         lines.print(rows.row(event))

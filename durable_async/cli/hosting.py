@@ -1,4 +1,4 @@
-"""The functions that a server hosts: of modules, wherever they run, and of other servers."""
+"""The functions that a server hosts: functions of modules, in any process, and of other servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from durable_async.service.runtime.api import LambdaApi
 
 
 class Modules(Protocol):
-    """Where the functions of modules run: ``WorkerPool``, or :class:`InProcess`."""
+    """Runs the functions of modules: a ``WorkerPool`` or :class:`InProcess`."""
 
     async def functions_of(self, mapping: Target) -> Mapping[str, Function]:
         """:raises LoadError: there is no such mapping of functions"""
@@ -31,7 +31,7 @@ class Modules(Protocol):
 
 @attrs.frozen
 class InProcess:
-    """Runs them on the event loop of this process."""
+    """Runs the functions of modules on the event loop of this process."""
 
     api: LambdaApi
     cache: ExecutionCache
@@ -44,7 +44,9 @@ class InProcess:
         if _is_handler(found):
             return in_process_handler(found, self.api, cache=self.cache)
         if durable:
-            raise LoadError("Runtime.HandlerNotFound", f"{target} is no handler of this package, and needs a worker")
+            raise LoadError(
+                "Runtime.HandlerNotFound", f"{target} is not a handler of this package, so it needs a worker"
+            )
         return in_process_function(found)
 
 
@@ -53,7 +55,7 @@ def _is_handler(found: Any) -> TypeGuard[DurableHandler[Any, Any]]:
 
 
 class Hosted:
-    """Functions by name."""
+    """The functions of a server, by name."""
 
     def __init__(self) -> None:
         self._functions: dict[str, tuple[object, Function, int | None]] = {}
@@ -61,14 +63,15 @@ class Hosted:
     def __len__(self) -> int:
         return len(self._functions)
 
-    def add(self, name: str, place: object, function: Function, *, most: int | None) -> None:
-        """
-        :param place: where it is found, for people
-        :param most: invocations of it that may run at once; None: any number
+    def add(self, name: str, place: object, function: Function, *, max_concurrency: int | None) -> None:
+        """Add a function.
+
+        :param place: where it is found, for messages
+        :param max_concurrency: how many of its invocations may run at once; None: any number
         """
         if (found := self._functions.get(name)) is not None:
             raise click.ClickException(f"the name '{name}' is given twice: {found[0]} and {place}")
-        self._functions[name] = (place, function, most)
+        self._functions[name] = (place, function, max_concurrency)
 
     async def load(
         self,
@@ -76,25 +79,31 @@ class Hosted:
         mappings: Iterable[Target],
         functions: Iterable[Named[Target]],
         *,
-        most: int | None = None,
+        max_concurrency: int | None = None,
     ) -> None:
-        """Add functions of modules. What cannot be imported ends the command."""
+        """Add functions of modules.
+
+        :raises click.ClickException: one of them cannot be imported
+        """
         try:
             for mapping in mappings:
                 for name, function in (await modules.functions_of(mapping)).items():
-                    self.add(name, attrs.evolve(mapping, key=name), function, most=most)
+                    self.add(name, attrs.evolve(mapping, key=name), function, max_concurrency=max_concurrency)
             for named in functions:
-                self.add(named.name, named.place, await modules.function(named.place), most=most)
+                self.add(named.name, named.place, await modules.function(named.place), max_concurrency=max_concurrency)
         except LoadError as error:
             raise click.ClickException(str(error)) from None
 
     def register(self, api: LambdaApi, timeouts: Mapping[str | None, int]) -> None:
-        """:param timeouts: in seconds, of the executions of each function; None: of all others"""
+        """Register all functions with ``api``.
+
+        :param timeouts: the execution timeout of each function, in seconds; under None, that of all others
+        """
         if unknown := sorted(name for name in timeouts if name is not None and name not in self._functions):
-            raise click.ClickException(f"--execution-timeout is given for '{unknown[0]}', which is no function")
-        for name, (_, function, most) in self._functions.items():
+            raise click.ClickException(f"--execution-timeout is given for '{unknown[0]}', which is not a function")
+        for name, (_, function, max_concurrency) in self._functions.items():
             timeout = timeouts.get(name, timeouts[None])
             try:
-                api.register(name, function, execution_timeout=timeout, max_concurrency=most)
+                api.register(name, function, execution_timeout=timeout, max_concurrency=max_concurrency)
             except ValueError as error:
                 raise click.ClickException(str(error)) from None

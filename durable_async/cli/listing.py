@@ -23,7 +23,7 @@ STATUSES: Final = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
 
 _COLUMNS = (Column("STATUS"), Column("STARTED"), Column("TOOK"), Column("NAME", cut=True))
 _FUNCTION_COLUMNS = (Column("FUNCTION", cut=True), Column("EXECUTIONS"), Column("BY STATUS", fold=True))
-_COUNTED = 1000  # executions of a function at most: the API can only list them
+_COUNTED = 1000  # the maximum of counted executions of a function, since the API can only list them
 
 
 @click.command(
@@ -42,14 +42,19 @@ _COUNTED = 1000  # executions of a function at most: the API can only list them
     "statuses",
     multiple=True,
     type=click.Choice(STATUSES, case_sensitive=False),
-    help="Only these; may be given often.",
+    help="Only executions with this status; may be repeated.",
 )
-@click.option("--name", help="Only the execution of this name.")
+@click.option("--name", help="Only the execution with this name.")
 @click.option(
-    "--since", metavar="TIME", callback=options.moment, help="Started then or later: ISO 8601, or 30m, 7d ago."
+    "--since",
+    metavar="TIME",
+    callback=options.moment,
+    help="Only executions that started since: ISO 8601, or an age such as 30m or 7d.",
 )
 @click.option("--until", metavar="TIME", callback=options.moment, help="Started then or before.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1), help="The maximum number of executions."
+)
 @click.option("--oldest-first", is_flag=True, help="Instead of the newest.")
 @options.as_json
 @target_options
@@ -65,9 +70,9 @@ def list_executions(
     oldest_first: bool,
     as_json: bool,
 ) -> None:
-    """List the executions of a function, the newest first; without FUNCTION, the functions and how many each has.
+    """List the executions of a function, the newest first; without FUNCTION, the functions and their counts.
 
-    On a terminal they are shown by name; in a pipe their ARNs follow, and with --json each is a line of JSON.
+    On a terminal they are shown by name. In a pipe their ARNs are added. With --json each is a line of JSON.
     """
     filters: dict[str, Any] = {
         "Statuses": [*statuses] or None,
@@ -79,7 +84,7 @@ def list_executions(
     if function is not None:
         run(_list(target, function, limit, filters, as_json=as_json))
     elif any(value is not None for value in filters.values()):
-        raise click.UsageError("say of which FUNCTION; durable-async list shows which there are")
+        raise click.UsageError("give a FUNCTION; 'durable-async list' shows all functions")
     else:
         run(_list_functions(target, as_json=as_json))
 
@@ -90,8 +95,8 @@ async def _list_functions(target: Target, *, as_json: bool) -> Exit:
         async for function in client.functions():
             found = Counter([str(item["Status"]) async for item in client.executions(function, _COUNTED)])
             if as_json:
-                told = {"FunctionName": function, "Executions": found, "Complete": found.total() < _COUNTED}
-                click.echo(dump_json(told))
+                row = {"FunctionName": function, "Executions": found, "Complete": found.total() < _COUNTED}
+                click.echo(dump_json(row))
             else:
                 rows.append(_function_row(function, found))
     if rows:

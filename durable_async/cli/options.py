@@ -1,4 +1,4 @@
-"""Reading the values of options: texts to what they say."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from durable_async.service.functions.worker_process import Target
 
 
 class Command(click.Command):
-    """:param examples: command lines, without the program's name"""
+    """A command whose help ends in examples. A test runs them.
+
+    :param examples: command lines, without the program's name
+    """
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*args, **options)
@@ -44,9 +47,9 @@ execution: Callable[[Callable[..., None]], Callable[..., None]] = click.argument
 
 
 def json_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A value that is JSON, the name of a file of it, or ``-`` for stdin. What looks like JSON is JSON.
+    """Read a value that is JSON, the name of a JSON file, or ``-`` for stdin. What looks like JSON is not a file name.
 
-    The text is passed on as it is, so that no number loses a digit, but for blanks around it, as at a file's end.
+    Only white space around the text is removed, so no number loses a digit.
     """
     if value is None:
         return None
@@ -66,7 +69,7 @@ event: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
     default="{}",
     show_default=True,
     callback=json_text,
-    help="The event: JSON, a file of it, or - for stdin.",
+    help="The event: JSON, a JSON file, or - for stdin.",
 )
 
 
@@ -78,7 +81,7 @@ def _stdin(ctx: click.Context, param: click.Parameter) -> str:
 
 
 def check_json(text: str) -> None:
-    """:raises ValueError: it is not JSON; NaN and the infinities are none"""
+    """:raises ValueError: it is not JSON. NaN and the infinities are not JSON"""
     json.loads(text, parse_constant=_no_constant)
 
 
@@ -90,7 +93,7 @@ def _from_file(value: str, error: ValueError, ctx: click.Context, param: click.P
     try:
         text = Path(value).read_text(encoding="utf-8")
     except (FileNotFoundError, ValueError):
-        raise click.BadParameter(f"neither JSON ({error}) nor a file of it: {value[:80]!r}", ctx, param) from None
+        raise click.BadParameter(f"neither JSON ({error}) nor a JSON file: {value[:80]!r}", ctx, param) from None
     except OSError as failed:
         message = f"neither JSON ({error}) nor a file that can be read: {failed.strerror}"
         raise click.BadParameter(message, ctx, param) from None
@@ -106,7 +109,7 @@ def _checked(text: str, complaint: str, ctx: click.Context, param: click.Paramet
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Epoch seconds of an ISO 8601 time, local if it names no offset; or of so long ago: ``30m``, ``7d``."""
+    """Read an ISO 8601 time (local time without an offset) or an age (``30m``, ``7d``), and return epoch seconds."""
     if value is None:
         return None
     try:
@@ -114,12 +117,12 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
             return (datetime.now().astimezone() - timedelta(**{_UNITS[ago[2]]: float(ago[1])})).timestamp()
         return datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError, OSError):
-        message = f"'{value}' is neither an ISO 8601 time nor so long ago, as 30m or 7d"
+        message = f"'{value}' is not a time: use ISO 8601, or an age such as 30m or 7d"
         raise click.BadParameter(message, ctx, param) from None
 
 
 def error_members(error_type: str | None, message: str | None, data: str | None = None) -> dict[str, Any]:
-    """An error object's members, without those that were not given."""
+    """Return the members of an error object, without those that are None."""
     given = {"ErrorType": error_type, "ErrorMessage": message, "ErrorData": data}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -131,7 +134,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @attrs.frozen
 class Named(Generic[P]):
-    """``NAME=PLACE``"""
+    """A value of the form ``NAME=PLACE``."""
 
     name: str
     place: P
@@ -139,14 +142,14 @@ class Named(Generic[P]):
 
 @attrs.frozen
 class Timeout:
-    """``[NAME=]SECONDS``; without a name, for all functions."""
+    """A value of the form ``[NAME=]SECONDS``; without a name, it is for all functions."""
 
     name: str | None
     seconds: int
 
 
 def mapping(text: str) -> Target:
-    """``MODULE[:MAPPING]``"""
+    """Read ``MODULE[:MAPPING]``."""
     module, colon, attribute = text.partition(":")
     if not module or (colon and not attribute):
         raise ValueError
@@ -154,7 +157,7 @@ def mapping(text: str) -> Target:
 
 
 def function(text: str) -> Named[Target]:
-    """``NAME=MODULE:ATTRIBUTE``"""
+    """Read ``NAME=MODULE:ATTRIBUTE``."""
     name, _, place = text.partition("=")
     module, _, attribute = place.partition(":")
     if not (name and module and attribute):
@@ -163,7 +166,7 @@ def function(text: str) -> Named[Target]:
 
 
 def remote(text: str) -> Named[str]:
-    """``NAME=URL``"""
+    """Read ``NAME=URL``."""
     name, _, url = text.partition("=")
     if not (name and url):
         raise ValueError
@@ -181,7 +184,7 @@ def timeout(text: str) -> Timeout:
 
 
 def token(*, help: str) -> Callable[[F], F]:  # noqa: A002
-    """Three ways to give a token, one of which others can see. The command gets it as ``token``."""
+    """Add the three ways to give a token. Other users can see one of them. The command gets it as ``token``."""
 
     def from_file(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
         if value is None:
@@ -210,7 +213,7 @@ def token(*, help: str) -> Callable[[F], F]:  # noqa: A002
             metavar="FILE",
             expose_value=False,
             callback=from_file,
-            help="A file that holds the token, and nothing else.",
+            help="A file that contains the token and nothing else.",
         )(command)
         return click.option(
             "--token", envvar="DURABLE_ASYNC_TOKEN", show_envvar=True, is_eager=True, callback=warned, help=help
@@ -220,7 +223,7 @@ def token(*, help: str) -> Callable[[F], F]:  # noqa: A002
 
 
 def repeatable(flag: str, form: str, read: Callable[[str], T], *, help: str) -> Callable[[F], F]:  # noqa: A002
-    """An option that may be given often, whose values ``read`` understands or refuses with a ValueError."""
+    """Return an option that may be repeated. ``read`` parses its values and raises ValueError for a wrong one."""
 
     def understand(value: str) -> T:
         try:

@@ -1,4 +1,4 @@
-"""A service over a store's file that runs nothing: it answers what this process asks of it."""
+"""A service over a store's file that runs no functions and only answers this process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from durable_async.service.store.sqlite import SqliteStore
 
 @asynccontextmanager
 async def serving(file: Path, *, writes: bool) -> AsyncGenerator[tuple[str, str]]:
-    """The URL, and the token without which nobody is served.
+    """Serve; the value is the URL and the required token.
 
-    :param writes: the file must be free for that; to read it, it may be in use
-    :raises Unreachable: it is no store, or another process writes to it
+    :param writes: True to write, for which no other process may use the file; False to read only
+    :raises Unreachable: it is not a store, or another process writes to it
     """
     token = secrets.token_urlsafe()
     api = LambdaApi(store=SqliteStore(file, read_only=not writes), passive=True)

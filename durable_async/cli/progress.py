@@ -1,4 +1,4 @@
-"""What an execution does, shown while it does it."""
+"""Shows what an execution does while it runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _REFRESH_SECONDS = 0.1
-_WIDTH = 500  # of what is said about an operation: more than a line has
+_WIDTH = 500  # of the description of an operation: longer than a line
 
 
 class Progress(Protocol):
     def take(self, event: Mapping[str, Any]) -> None:
-        """The next event of the history."""
+        """Take the next event of the history."""
         ...
 
 
 @asynccontextmanager
 async def shown(stream: TextIO, clock: Callable[[], float], *, remains: bool) -> AsyncGenerator[Progress]:
-    """On a terminal a table of the operations; anywhere else a line for each event.
+    """Show a table of the operations on a terminal, and a line for each event elsewhere.
 
-    :param clock: by which the execution runs
-    :param remains: the table stays when it is over
+    :param clock: the clock of the execution
+    :param remains: True to leave the table on the screen at the end; False to remove it
     """
     if is_terminal(stream):
         async with _table(stream, clock, remains=remains) as progress:
@@ -49,7 +49,7 @@ class EventLines:
 
 
 class OperationTable:
-    """The operations as a tree. When there are more than the screen has lines, what is open and what came last."""
+    """The operations as a tree. If the screen is too small, only the open ones and the latest ones."""
 
     def __init__(self, out: Console, clock: Callable[[], float]) -> None:
         self._out = out
@@ -70,12 +70,12 @@ class OperationTable:
         return Group(table, Text(f"and {hidden} more", style="dim")) if hidden else Group(table)
 
 
-def choose(operations: Sequence[Operation], most: int) -> Sequence[Operation]:
-    """``most`` of the operations, in their order: those that are open first, then those that ended last."""
-    if len(operations) <= most:
+def choose(operations: Sequence[Operation], max_count: int) -> Sequence[Operation]:
+    """Return at most ``max_count`` of the operations, in their order: the open ones, then those that ended last."""
+    if len(operations) <= max_count:
         return operations
     by_weight = sorted(operations, key=lambda each: (each.open, each.ended or each.started), reverse=True)
-    kept = {operation.id for operation in by_weight[: max(1, most)]}
+    kept = {operation.id for operation in by_weight[: max(1, max_count)]}
     return [operation for operation in operations if operation.id in kept]
 
 
@@ -85,7 +85,7 @@ async def _table(stream: TextIO, clock: Callable[[], float], *, remains: bool) -
 
     out = console(stream)
     progress = OperationTable(out, clock)
-    # Not refreshed by a thread of its own, which would read what the event loop is changing.
+    # Without rich's refresh thread, which would read what the event loop is changing.
     with Live(console=out, get_renderable=progress.render, auto_refresh=False, transient=not remains) as live:
         refreshing = asyncio.create_task(_refresh(live))
         try:

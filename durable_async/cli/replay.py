@@ -1,4 +1,4 @@
-"""``durable-async replay``: the code of today against a recorded history, with no side effects."""
+"""``durable-async replay``: runs today's code against a recorded history, without side effects."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ from durable_async.replay import ReplayReport, replay
 )
 @click.argument("handler", metavar="MODULE:HANDLER")
 @click.argument("history", metavar="[HISTORY|-]", required=False, type=click.File(encoding="utf-8"))
-@click.option("--execution", metavar="EXECUTION", help="Fetch the history of this one, by its ARN or FUNCTION/NAME.")
-@click.option("--arn", help="Of the execution whose history is given; ctx.uuid() and ctx.random() derive from it.")
+@click.option("--execution", metavar="EXECUTION", help="Fetch the history of this execution: its ARN or FUNCTION/NAME.")
+@click.option(
+    "--arn", help="The ARN of the execution whose history is given. ctx.uuid() and ctx.random() derive from it."
+)
 @options.as_json
 @target_options
 def replay_history(
@@ -41,14 +43,14 @@ def replay_history(
     """Run today's code against a recorded history, and report whether it still does the same.
 
     Recorded operations are answered from the record, and the code stops where the record ends. No step's body runs and
-    nothing is written. HISTORY is a file, or - for stdin: what "history --json" prints, or what
-    "aws lambda get-durable-execution-history --include-execution-data" does.
+    nothing is written. HISTORY is a file, or - for stdin: the output of "history --json" or of
+    "aws lambda get-durable-execution-history --include-execution-data".
 
-    The exit code is 0 if the code replays the history, or goes on after it if the execution is open. It is 1 if the
+    The exit code is 0 if the code replays the history, or continues after it if the execution is open. It is 1 if the
     code diverges, ends differently or skips recorded operations.
     """
     if (history is None) == (execution is None):
-        raise click.UsageError("give a HISTORY or --execution, one of them")
+        raise click.UsageError("give either a HISTORY or --execution")
     if execution is not None and arn is not None:
         raise click.UsageError("--arn is for a HISTORY; --execution names the execution itself")
     chosen = load(handler)
@@ -60,7 +62,7 @@ def replay_history(
 
 
 def _read(text: str) -> Any:
-    """JSON, or a JSON object in each line."""
+    """Read JSON, or one JSON object in each line."""
     try:
         return json.loads(text)
     except ValueError as error:

@@ -24,8 +24,9 @@ from durable_async.cli.running import run, tell
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 from durable_async.cli.workflow import Workflow, load
-from durable_async.embedded import DurableService, ExecutionHandle
+from durable_async.embedded import DurableService, EventType, ExecutionDescription, ExecutionHandle, ExecutionStatus
 from durable_async.service.clock import steady_time
+from durable_async.service.http.rendering import JsonObject, event_json, execution_json
 from durable_async.service.machine import InvocationRetryPolicy
 from durable_async.service.runtime.api import LambdaApi
 
@@ -65,9 +66,9 @@ async def while_jumping(work: Coroutine[Any, Any, T], api: LambdaApi, clock: Vir
 async def _jump(api: LambdaApi, clock: VirtualClock, arn: str) -> None:
     while True:
         await api.idle()
-        execution = await api.get_execution(arn, include_data=False)
+        execution = await api.get_execution(arn)
         due = api.next_due()
-        if execution["Status"] != "RUNNING" or due is None:
+        if execution.status is not ExecutionStatus.RUNNING or due is None:
             return
         clock.jump_to(due)
         await api.fire_due()
@@ -194,19 +195,20 @@ def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
 
 async def _run(workflow: Workflow, settings: Settings) -> Exit:
     with redirect_stdout(sys.stderr):  # what the workflow prints; stdout is for its result
-        execution, events = await _executed(workflow, settings)
+        closed, events = await _executed(workflow, settings)
+    execution = execution_json(closed)
     if settings.history and is_terminal(sys.stderr):  # elsewhere it was printed line by line
         print_history(events, sys.stderr)
     if settings.as_json:
         told = {**execution, "Events": events} if settings.history else execution
         click.echo(dump_json(with_local_times(told)))
-    elif execution["Status"] == "SUCCEEDED":
-        click.echo(payload_as_json(execution.get("Result")))
+    elif closed.status is ExecutionStatus.SUCCEEDED:
+        click.echo(payload_as_json(closed.result))
     return tell(execution, sys.stderr)
 
 
-async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The execution as it ended, and its history."""
+async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDescription, list[JsonObject]]:
+    """Return the execution as it ended, and its history."""
     clock = VirtualClock() if settings.skip_time else None
     nobody_mends_it = settings.store is None or settings.skip_time
     async with DurableService(
@@ -221,31 +223,31 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[dict[str, A
             if clock is None:
                 async with AsyncExitStack() as stack:
                     answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
-                    events = await _watched(service, execution, steady_time, answering, remains=not settings.history)
+                    events = await _watched(execution, steady_time, answering, remains=not settings.history)
             else:  # who would answer has no time
-                watching = _watched(service, execution, clock, None, remains=not settings.history)
+                watching = _watched(execution, clock, None, remains=not settings.history)
                 events = await while_jumping(watching, service.api, clock, execution.arn)
-        return await service.api.get_execution(execution.arn), events
+        return await execution.describe(), events
 
 
 async def _watched(
-    service: DurableService,
     execution: ExecutionHandle[Any],
     clock: Callable[[], float],
     answering: Answering | None,
     *,
     remains: bool,
-) -> list[dict[str, Any]]:
-    """The history, once the execution goes on no more."""
-    events: list[dict[str, Any]] = []
+) -> list[JsonObject]:
+    """Return the history when the execution cannot continue any more."""
+    events: list[JsonObject] = []
     async with shown(sys.stderr, clock, remains=remains) as progress:
-        async for event in service.api.events(execution.arn):
-            events.append(event)
-            progress.take(event)
+        async for event in execution.events():
+            shown_event = event_json(event)
+            events.append(shown_event)
+            progress.take(shown_event)
             if answering is not None:
-                await answering.take(event)
+                await answering.take(shown_event)
             # In quarantine: while this process has it, nobody can let it go on.
-            if event["EventType"] == "ExecutionPaused" and await execution.status() == "PAUSED":
+            if event.type is EventType.EXECUTION_PAUSED and await execution.status() is ExecutionStatus.PAUSED:
                 break
     return events
 

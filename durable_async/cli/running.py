@@ -1,4 +1,4 @@
-"""How a command runs, and how it tells an execution's end and its own failures on the command line."""
+"""Runs a command, and reports its failures and the end of an execution on the command line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from durable_async.errors import ServiceCallError
 from durable_async.service.model.errors import ApiError
 
 _HINTS = {
-    "ResourceNotFoundException": "durable-async list and show tell what there is",
-    "DurableExecutionAlreadyStartedException": "give another --name, or the input that it was started with",
+    "ResourceNotFoundException": "see durable-async list and show",
+    "DurableExecutionAlreadyStartedException": "give another --name, or the input with which it was started",
 }
 
 
 def run(command: Coroutine[Any, Any, Exit]) -> None:
-    """Run a command to its end on an event loop of its own, and leave with its exit code."""
+    """Run a command on its own event loop, and exit with its exit code."""
     try:
         code = asyncio.run(command)
     except ServiceCallError as error:
@@ -36,20 +36,20 @@ def _call_failed(error: ServiceCallError) -> click.ClickException:
         hint = f"; {_HINTS[error.code]}" if error.code in _HINTS else ""
         return Refused(one_line(f"{error.message} ({error.code}){hint}"))
     if error.status is None and error.code is None:
-        return Unreachable(one_line(f"{error.message}: is it running there? durable-async doctor looks into it"))
+        return Unreachable(one_line(f"{error.message}: is it running there? Try durable-async doctor"))
     reason = f" ({error.code}, status {error.status})" if error.status else ""
     return Unreachable(one_line(f"{error.message}{reason}"))
 
 
 def _refusal(error: ApiError) -> click.ClickException:
-    """By a service in this process."""
+    """Return the refusal of a service in this process as an error of the command."""
     return (Refused if error.status < 500 else Unreachable)(one_line(error.message))
 
 
 def tell(execution: Mapping[str, Any], stream: TextIO) -> Exit:
-    """Write one line about an execution that goes on no more, closed or paused.
+    """Write one line about an execution that is closed or paused, and return the exit code.
 
-    :param execution: as ``GetDurableExecution`` answers
+    :param execution: an answer of ``GetDurableExecution``
     """
     status = str(execution["Status"])
     pause: Mapping[str, Any] = execution.get("PauseDetails") or {}

@@ -19,9 +19,9 @@ from durable_async.cli.options import Command
         "serve --function fulfil=orders.py:fulfil --store orders.db --execution-timeout 86400",
     ),
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Any but a loopback address needs a token.")
-@click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@options.token(help="Callers must present it, as bearer or access key id.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address other than loopback requires a token.")
+@click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
+@options.token(help="The token that callers must send, as bearer token or access key id.")
 @options.repeatable(
     "--functions",
     "MODULE[:MAPPING]",
@@ -38,27 +38,27 @@ from durable_async.cli.options import Command
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="Invocations of each other server at once. Lambda's emulator takes no more than one.",
+    help="Invocations of each other server at once. Lambda's emulator accepts only one.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes at most.  [default: 8]")
-@click.option("--max-invocations", type=click.IntRange(1), help="Replace a worker after so many.  [default: never]")
+@click.option("--workers", type=click.IntRange(1), help="The maximum number of processes.  [default: 8]")
+@click.option("--max-invocations", type=click.IntRange(1), help="Replace a worker after this many.  [default: never]")
 @click.option(
     "--max-memory",
     type=click.IntRange(1),
     metavar="MIB",
-    help="Replace a worker that has taken more memory than this.  [default: never]",
+    help="Replace a worker that uses more memory than this.  [default: never]",
 )
 @click.option(
     "--in-process",
     is_flag=True,
-    help="Run functions of modules in the server's own process: quicker, and what breaks them breaks it.",
+    help="Run functions of modules in the server's own process: faster, but a crash takes the server down.",
 )
 @click.option("--max-concurrency", type=click.IntRange(1), help="Invocations at once, of all functions.")
 @options.repeatable(
     "--execution-timeout",
     "[NAME=]SECONDS",
     options.timeout,
-    help="Of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
+    help="The timeout of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
 )
 @click.option(
     "--store",
@@ -71,7 +71,7 @@ from durable_async.cli.options import Command
     type=click.Choice(["full", "normal"]),
     default="full",
     show_default=True,
-    help="What the file survives: 'full' the loss of power too, 'normal' the death of the server.",
+    help="What an acknowledged write survives: 'full', power loss; 'normal', a crash of the server.",
 )
 @click.option(
     "--wait-for-lock",
@@ -79,13 +79,13 @@ from durable_async.cli.options import Command
     show_default=True,
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="While another process has the store's file, wait so long for its end.",
+    help="How long to wait while another process uses the store's file.",
 )
 @click.option(
     "--log-json",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Append what workers print and log, one JSON object a line. Without it, it goes to standard error.",
+    help="Append the output and logs of workers to this file, one JSON object per line. Default: standard error.",
 )
 @click.option(
     "--grace",
@@ -93,13 +93,13 @@ from durable_async.cli.options import Command
     show_default=True,
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="After a signal, wait so long for what runs. A second signal ends it at once.",
+    help="How long running steps may continue after a signal. A second signal ends them at once.",
 )
 def serve(**values: object) -> None:
     """Serve functions over Lambda's API.
 
-    Modules are imported from the current directory and the import path, in processes that are not the server's. Point
-    an AWS client at the URL that is printed: AWS_ENDPOINT_URL_LAMBDA=http://127.0.0.1:8700.
+    Modules are imported from the current directory and the import path, in other processes than the server. Point an
+    AWS client at the printed URL: AWS_ENDPOINT_URL_LAMBDA=http://127.0.0.1:8700.
     """
     from durable_async.cli.server import Settings, run
 
@@ -109,7 +109,6 @@ def serve(**values: object) -> None:
     of_workers = (settings.workers, settings.log_json, settings.max_invocations, settings.max_memory)
     if settings.in_process and any(value is not None for value in of_workers):
         raise click.UsageError(
-            "--workers, --log-json, --max-invocations and --max-memory are about workers, and with --in-process there "
-            "are none"
+            "--workers, --log-json, --max-invocations and --max-memory configure workers, and --in-process uses none"
         )
     run(settings)

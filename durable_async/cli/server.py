@@ -20,6 +20,7 @@ import click
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.hosting import Hosted, InProcess
 from durable_async.cli.options import Named, Timeout
+from durable_async.cli.telemetry import telemetry
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.service.functions.remote import RemoteFunctions
 from durable_async.service.functions.worker_process import Target
@@ -32,9 +33,9 @@ from durable_async.service.store.sqlite import SqliteStore
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
 _EXECUTION_SECONDS = 366 * 86_400  # as in the embedded service
-_IN_MEMORY_SECONDS = 300  # nobody waits long for what the server takes along
+_IN_MEMORY_SECONDS = 300  # executions that end with the server are short
 _WORKERS = 8
-_CACHED_EXECUTIONS = 1000  # which wait in memory, with --in-process
+_CACHED_EXECUTIONS = 1000  # the suspended workflows kept in memory, with --in-process
 _CACHED_SECONDS = 300.0
 
 
@@ -66,10 +67,10 @@ class Settings:
 def run(settings: Settings) -> None:
     """Serve until a signal comes.
 
-    :raises click.ClickException: it cannot be served, and why
+    :raises click.ClickException: it cannot be served; the message says why
     """
-    level = logging.INFO if settings.in_process else logging.WARNING  # the workers' own goes another way
-    errors = bounded(sys.stderr)  # which may have no reader, and a log must not stop the service
+    level = logging.INFO if settings.in_process else logging.WARNING  # the records of workers go another way
+    errors = bounded(sys.stderr)  # stderr may have no reader, and a log must not stop the service
     log: Any = errors
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log)
     try:
@@ -77,7 +78,7 @@ def run(settings: Settings) -> None:
             asyncio.run(_run(settings))
     finally:
         errors.close()
-    if threading.active_count() > 1:  # functions of this process, which nothing else can end
+    if threading.active_count() > 1:  # functions of this process are running, which cannot be ended otherwise
         os._exit(0)
 
 
@@ -100,12 +101,13 @@ def _on_signal(act: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
-    """How many functions are served, and where. Nothing is accepted before all of them are known to load."""
+    """Serve. The value is the number of functions and the URL. No request is accepted before all are loaded."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     store = _store(settings)
-    api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency)
     cache = ExecutionCache(_CACHED_EXECUTIONS, _CACHED_SECONDS)
-    async with AsyncExitStack() as stack:  # ended in the opposite order: what runs can call to its end
+    async with AsyncExitStack() as stack:  # closed in reverse order, so running functions can call the service
+        observer = stack.enter_context(telemetry(os.environ, cache))
+        api = LambdaApi(store=store, region=region, max_concurrency=settings.max_concurrency, observer=observer)
         listener = stack.enter_context(_bound(settings))
         stack.push_async_callback(cache.aclose)
         hosted = Hosted()
@@ -114,13 +116,13 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         else:
             environment = worker_environment(url_of(listener), os.environ, region=region, token=settings.token)
             pool = await _workers(stack, settings, environment)
-            await hosted.load(pool, settings.functions, settings.function, most=pool.most)
-        remote = await stack.enter_async_context(RemoteFunctions(most=settings.remote_concurrency))
+            await hosted.load(pool, settings.functions, settings.function, max_concurrency=pool.max_workers)
+        remote = await stack.enter_async_context(RemoteFunctions(max_concurrency=settings.remote_concurrency))
         _add_remote(hosted, settings, remote)
         timeouts: dict[str | None, int] = {None: _IN_MEMORY_SECONDS if store is None else _EXECUTION_SECONDS}
         timeouts |= {timeout.name: timeout.seconds for timeout in settings.execution_timeout}
         hosted.register(api, timeouts)
-        listener.listen()  # what goes on from before calls at once, and has its answer when it is served
+        listener.listen()  # executions from before call at once, and get their answer when the service is up
         await _open(stack, api)
         url = await stack.enter_async_context(serve_on(api, listener, token=settings.token))
         stack.push_async_callback(api.aclose, grace=settings.grace)
@@ -147,7 +149,7 @@ async def _workers(stack: AsyncExitStack, settings: Settings, environment: dict[
         sink = json_lines(stack.enter_context(_appending(settings.log_json)))
     pool = WorkerPool(
         environment,
-        most=settings.workers or _WORKERS,
+        max_workers=settings.workers or _WORKERS,
         sink=sink,
         max_invocations=settings.max_invocations,
         max_memory=settings.max_memory and settings.max_memory * 1024 * 1024,
@@ -169,7 +171,7 @@ def _add_remote(hosted: Hosted, settings: Settings, remote: RemoteFunctions) -> 
                 function = remote.function(named.place, durable=durable)
             except ValueError as error:
                 raise click.ClickException(f"--remote {named.name}: {error}") from None
-            hosted.add(named.name, named.place, function, most=settings.remote_concurrency)
+            hosted.add(named.name, named.place, function, max_concurrency=settings.remote_concurrency)
 
 
 async def _open(stack: AsyncExitStack, api: LambdaApi) -> None:
@@ -178,4 +180,6 @@ async def _open(stack: AsyncExitStack, api: LambdaApi) -> None:
     except StoreError as error:
         raise Unreachable(error.message) from None
     for name, count in api.unregistered().items():
-        logger.warning("%d executions of '%s' are open, and it is not served: they wait until it is", count, name)
+        logger.warning(
+            "%d executions of '%s' are open, but this function is not served. They wait until it is", count, name
+        )

@@ -20,7 +20,7 @@ from durable_async.cli.tables import console, is_terminal, print_table, status_s
 from durable_async.cli.text import dump_json, duration, function_name, local_time, one_line, shorten, with_local_times
 
 _WIDTH = 400  # of a payload
-_ABOUT = 80  # of what is said about an operation, in a pipe
+_ABOUT = 80  # of the description of an operation, in a pipe
 
 _TIMES = {
     "StartTimestamp": "started",
@@ -43,7 +43,7 @@ _TIMES = {
 def show(target: Target, execution: str, *, as_json: bool, full: bool) -> None:
     """Show an execution, named by its ARN or as FUNCTION/NAME: state, input, result or error, and operations.
 
-    Callbacks that are open are shown with their whole ids. On a terminal the ARNs are shown with --full.
+    Open callbacks are shown with their whole ids. On a terminal, ARNs are shown with --full only.
     """
     run(_show(target, execution, as_json=as_json, full=full))
 
@@ -85,7 +85,7 @@ def _print_fields(known: Iterator[tuple[str, str]], *, full: bool) -> None:
 
 
 def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple[str, str]]:
-    """:param everything: the ARNs too, which are long and seldom what a person looks for"""
+    """:param everything: True to include the ARNs, which are long and rarely needed"""
     yield "execution", f"{function_name(execution['FunctionArn'])}/{execution['DurableExecutionName']}"
     if everything:
         yield "arn", execution["DurableExecutionArn"]

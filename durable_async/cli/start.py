@@ -1,4 +1,4 @@
-"""``durable-async start``: a new execution, for whoever serves the function."""
+"""``durable-async start``: starts an execution of a function that a service serves."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, w
 )
 @click.argument("function", metavar="FUNCTION")
 @options.event
-@click.option("--name", help="Of the execution: the same name and input find the same execution.  [default: a new one]")
-@click.option("--wait", is_flag=True, help="Until it is closed, and print its result instead of its ARN.")
+@click.option(
+    "--name", help="The execution's name: the same name and input find the same execution.  [default: a new one]"
+)
+@click.option("--wait", is_flag=True, help="Wait until it is closed, and print its result instead of its ARN.")
 @options.as_json
 @target_options
 def start(target: Target, function: str, payload: str, name: str | None, *, wait: bool, as_json: bool) -> None:
@@ -35,7 +37,9 @@ def start(target: Target, function: str, payload: str, name: str | None, *, wait
     FUNCTION is a name or an ARN; without a qualifier it means $LATEST.
     """
     if target.store is not None:
-        raise click.UsageError("nobody would run it: start it where the function is served, or use 'run --store'")
+        raise click.UsageError(
+            "a store alone runs nothing: start it where the function is served, or use 'run --store'"
+        )
     run(_start(target, function, payload, name, wait=wait, as_json=as_json))
 
 
@@ -46,7 +50,7 @@ async def _start(target: Target, function: str, payload: str, name: str | None, 
             FunctionName=function,
             Qualifier=None if _is_qualified(function) else "$LATEST",
             InvocationType="Event",
-            DurableExecutionName=name or str(uuid4()),  # so that a repeated request starts nothing twice
+            DurableExecutionName=name or str(uuid4()),  # so that a repeated request does not start it twice
             Payload=utf8(payload),
         )
         arn = answer.get("DurableExecutionArn")
@@ -68,4 +72,4 @@ def _is_qualified(function: str) -> bool:
     from durable_async.service.model.arns import parse_function
 
     parsed = parse_function(function)
-    return parsed is None or parsed.qualifier is not None  # what it cannot read, the service will refuse
+    return parsed is None or parsed.qualifier is not None  # the service refuses what cannot be parsed

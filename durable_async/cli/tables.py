@@ -1,7 +1,7 @@
-"""Rows on a screen or in a pipe.
+"""Prints tables on a terminal or into a pipe.
 
-On a terminal rich lays them out: what is too long is cut to the width, a status has its colour. Anywhere else they are
-lines of columns with blanks between them, the same for any reader.
+On a terminal, rich cuts long text to the width and colours a status. Elsewhere a row is one line with spaces between
+the columns, whatever the reader is.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Row = Sequence[str]
 
-_GAP = 2  # blanks between columns
-_NARROWEST = 10  # that a column gets on a screen that is too narrow
+_GAP = 2  # spaces between columns
+_NARROWEST = 10  # the minimum of a column on a narrow screen
 
 _COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -49,11 +49,12 @@ _ENDINGS = {
 
 @attrs.frozen
 class Column:
-    """
-    :ivar width: characters that it takes at least
-    :ivar cut: on a terminal, where there is no room for it, it is cut
-    :ivar fold: on a terminal, where there is no room for it, it goes on in further lines
-    :ivar dropped: on a terminal that is too narrow, it is left out, the lowest number first; 0: never
+    """A column of a table.
+
+    :ivar width: its minimum width in characters
+    :ivar cut: True to cut it on a narrow terminal
+    :ivar fold: True to continue it on more lines on a narrow terminal
+    :ivar dropped: the order in which columns are left out on a narrow terminal, the lowest number first; 0: never
     """
 
     title: str
@@ -72,7 +73,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Row], stream: TextIO) -> None:
-    """All of ``rows``, which are known at once."""
+    """Print a complete table."""
     if is_terminal(stream):
         screen = console(stream)
         screen.print(rich_table(columns, rows, screen.width))
@@ -85,7 +86,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], stream: TextIO) 
 
 
 class Lines:
-    """Rows that are printed one by one, as they come, below their titles."""
+    """Prints rows one by one, as they come, below the titles."""
 
     def __init__(self, columns: Sequence[Column], stream: TextIO) -> None:
         self._columns = columns
@@ -107,7 +108,7 @@ def console(stream: TextIO) -> Console:
 
 
 def rich_table(columns: Sequence[Column], rows: Sequence[Row], width: int, *, titles: bool = True) -> Table:
-    """:param width: of the screen: a column that gives way gets what the others leave of it"""
+    """:param width: of the screen. A column that may be cut or folded gets the rest"""
     from rich.cells import cell_len
     from rich.table import Table
 
@@ -130,7 +131,7 @@ def rich_table(columns: Sequence[Column], rows: Sequence[Row], width: int, *, ti
 
 
 def fitting(columns: Sequence[Column], wanted: Sequence[int], width: int) -> Sequence[int]:
-    """The places of the columns that are shown."""
+    """Return the positions of the columns that are shown."""
     kept = [*range(len(columns))]
     by_rank = sorted((index for index in kept if columns[index].dropped), key=lambda index: columns[index].dropped)
     for index in by_rank:
@@ -141,7 +142,7 @@ def fitting(columns: Sequence[Column], wanted: Sequence[int], width: int) -> Seq
 
 
 def shared(columns: Sequence[Column], wanted: Sequence[int], width: int) -> Sequence[int]:
-    """The width of each column. Those that give way get what the others leave, the first of them first."""
+    """Return the width of each column. Those that may be cut or folded share the rest, the first one first."""
     left = width - sum(_least(column, size) + _GAP for column, size in zip(columns, wanted, strict=True))
     sizes: list[int] = []
     for column, size in zip(columns, wanted, strict=True):
@@ -161,7 +162,7 @@ def _line(columns: Sequence[Column], row: Row) -> str:
 
 
 def status_style(word: str) -> str:
-    """Of a status or a type of event; nothing for any other text."""
+    """Return the style of a status or an event type; empty for other text."""
     return _COLOURS.get(word) or next((colour for end, colour in _ENDINGS.items() if word.endswith(end)), "")
 
 

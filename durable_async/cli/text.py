@@ -1,4 +1,8 @@
-"""Standard output and input as they may be: of another encoding than UTF-8, or closed by who reads them."""
+"""Text that is safe to print, and standard streams that may be closed or not be UTF-8.
+
+The text in an execution comes from its callers. Printed unchanged, it could move the cursor, recolour the terminal or
+show characters in another order.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,21 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import Any, cast
 
-# The marks that change the direction of a text, and halves of surrogate pairs, which no encoding takes.
+# The marks that change the direction of a text, and halves of surrogate pairs, which no encoding accepts.
 _MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _UNSAFE = re.compile(rf"[\x00-\x1f{_MARKS}]")
-_UNSAFE_IN_JSON = re.compile(rf"[{_MARKS}]")  # below 0x20 JSON has but white space
+_UNSAFE_IN_JSON = re.compile(rf"[{_MARKS}]")  # below 0x20 JSON has only white space
 
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 def one_line(text: str) -> str:
-    """``text`` with its control characters shown as Python would escape them."""
+    """Return ``text`` with control characters escaped as in Python."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shorten(text: str, width: int | None) -> str:
-    """``text`` as one line of at most ``width`` characters. None: of any length."""
+    """Return ``text`` as one line of at most ``width`` characters; None: of any length."""
     if width is None:
         return one_line(text)
     shown = one_line(text[: width + 1])
@@ -34,12 +38,12 @@ def shorten(text: str, width: int | None) -> str:
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON that is safe on a terminal, and means the same."""
+    """Return JSON that is safe on a terminal and has the same meaning."""
     return _safe_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def payload_as_json(payload: str | None) -> str:
-    """A payload as JSON: as it stands, or as a string if it is none."""
+    """Return a payload unchanged if it is JSON, and otherwise as a JSON string."""
     if payload is None:
         return "null"
     try:

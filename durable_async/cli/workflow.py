@@ -44,7 +44,7 @@ def load(reference: str) -> Workflow:
     except AttributeError:
         raise click.UsageError(f"{place} has no {attribute}; its handlers: {_listed(handlers)}") from None
     if not _is_handler(chosen):
-        raise click.UsageError(f"{reference} is no durable handler: make it one with @durable_execution")
+        raise click.UsageError(f"{reference} is not a durable handler: make it one with @durable_execution")
     handlers[_name(chosen)] = chosen
     return Workflow(_name(chosen), handlers)
 

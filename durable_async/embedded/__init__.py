@@ -1,15 +1,26 @@
-"""The durable service inside your program: handlers in, typed results out.
+"""The durable service inside your program: it runs your handlers, and takes and returns Python values.
 
     async with DurableService("orders.db") as service:
         service.register(fulfil)
         execution = await service.start(fulfil, order, name="order-1017")
         receipt = await execution.result()
 
-:mod:`durable_async.service` is the engine underneath, which knows names, bytes and JSON; ``service.api`` is it.
+``service.api`` is the :class:`~durable_async.service.LambdaApi` on which it is built.
 """
 
 from durable_async.embedded.execution import ExecutionHandle
-from durable_async.embedded.service import DurableService, ExecutionSummary
-from durable_async.embedded.shapes import ExecutionDescription, HistoryEvent, Status
+from durable_async.embedded.service import DurableService
+from durable_async.service.machine import ExecutionStatus
+from durable_async.service.model.history import EventType, HistoryEvent
+from durable_async.service.runtime.views import ExecutionDescription, ExecutionSummary, PauseDetails
 
-__all__ = ["DurableService", "ExecutionDescription", "ExecutionHandle", "ExecutionSummary", "HistoryEvent", "Status"]
+__all__ = [
+    "DurableService",
+    "EventType",
+    "ExecutionDescription",
+    "ExecutionHandle",
+    "ExecutionStatus",
+    "ExecutionSummary",
+    "HistoryEvent",
+    "PauseDetails",
+]

@@ -1,8 +1,9 @@
-"""Where workflows stay in memory while nothing can progress: the next invocation need not replay them.
+"""Keeps suspended workflows in memory, so that the next invocation need not replay them.
 
-- an execution is here only if the last answer of its handler was PENDING, and all that it was told is in its record
-- one copy of a workflow at a time: a new invocation waits until an evicted one has cleaned up
-- evicted is suspended: the next invocation replays what is on record
+- an execution is here only if the last answer of its handler was PENDING and its record holds everything that it has
+  received
+- there is one copy of a workflow at a time: a new invocation waits until an evicted one has cleaned up
+- evicting an execution suspends it: its next invocation replays the record
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
 from durable_async._engine.branches import entered
 from durable_async._engine.invocation import Invocation
-from durable_async._wire.envelope import Envelope
+from durable_async._threads import Threads
+from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import OperationType
+from durable_async.handler import DurableHandler, envelope_of
+from durable_async.transport.base import DurableServiceClient
 
 
 @attrs.frozen
@@ -27,23 +32,26 @@ class _Place:
 
 
 class ExecutionCache:
-    """For all handlers that one service invokes on one event loop.
+    """Serves all handlers that one service invokes on one event loop.
 
-    :param max_executions: the least recently parked is evicted for one more; 0: none is parked
-    :param idle: seconds after which a parked execution is evicted
+    :param max_executions: when there are more, the least recently used is evicted; 0: none is kept
+    :param idle: seconds after which an execution is evicted
+    :param threads: in which sync steps run; None: those of the event loop
     """
 
-    def __init__(self, max_executions: int, idle: float) -> None:
+    def __init__(self, max_executions: int, idle: float, *, threads: Threads | None = None) -> None:
         self._max = max_executions
         self._idle = idle
+        self._threads = threads
         self._draining = False
         self._running: set[Invocation] = set()
         self._parked: OrderedDict[str, _Place] = OrderedDict()
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self.evictions: int = 0  # so far
 
     def keeps(self, execution_arn: str) -> bool:
-        """Whether the execution is here, so that what changed since is all that its next invocation has to be told.
+        """Whether the execution is here, so that its next invocation needs only what has changed since.
 
         The answer holds until the event loop's next turn.
         """
@@ -51,20 +59,24 @@ class ExecutionCache:
         return place is not None and place.invocation.is_intact()
 
     def forget(self, execution_arn: str) -> None:
-        """Evict an execution that nobody will go on with."""
+        """Evict an execution that will not continue."""
         place = self._parked.pop(execution_arn, None)
         if place is not None:
             self._evict(place.invocation)
 
+    def size(self) -> int:
+        """Return how many executions are parked."""
+        return len(self._parked)
+
     def is_open(self) -> bool:
-        """Whether one that runs may be parked."""
+        """Whether an execution that runs may be kept."""
         return self._max > 0 and not self._draining
 
     def drain(self) -> None:
-        """For a shutdown: evict all, and let what runs suspend as soon as the running bodies of steps have ended.
+        """Evict all executions, and suspend those that run as soon as their running steps have ended.
 
-        No further operation starts, and what is invoked later suspends as well. Who waits for the invocations that run
-        need not wait for those that are evicted; :meth:`aclose` does.
+        No further operation starts, and executions that are invoked later suspend as well. This does not wait;
+        :meth:`aclose` does.
         """
         self._draining = True
         while self._parked:
@@ -73,19 +85,40 @@ class ExecutionCache:
             invocation.drain()
 
     async def aclose(self) -> None:
-        """Drain, and return when nothing evicted is left in memory. It may take some seconds to clean up."""
+        """Drain, and return when all evicted workflows have cleaned up, which may take some seconds."""
         self.drain()
         if self._alarm is not None:
             self._alarm.cancel()
         while self._leaving:
             await asyncio.wait(self._leaving.values())
 
-    # --- for the handler ---
+    async def run(
+        self,
+        handler: DurableHandler[Any, Any],
+        event: Any,
+        *,
+        client: DurableServiceClient,
+        lambda_context: Any = None,
+    ) -> Output:
+        """Handle one invocation, as ``handler.run`` does, without a replay if the execution is here.
 
-    async def take(self, envelope: Envelope) -> Invocation | None:
-        """What is parked of the execution; None if nothing is: then it has to be replayed.
+        :raises RuntimeError: the execution is not here, and the envelope does not hold its record
+        """
+        envelope = envelope_of(event)
+        invocation = await self._take(envelope)
+        if invocation is None:
+            invocation = handler.invocation(
+                envelope, client, lambda_context, may_park=self.is_open, threads=self._threads
+            )
+        else:
+            invocation.resume(envelope, client, lambda_context)
+        with self._running_now(invocation):
+            return await handler.answer(invocation, envelope)
 
-        :raises RuntimeError: it would have to be replayed, and the envelope does not hold the record
+    async def _take(self, envelope: Envelope) -> Invocation | None:
+        """Remove the execution's invocation from the cache and return it; None if the record must be replayed.
+
+        :raises RuntimeError: it must be replayed, and the envelope does not hold the record
         """
         place = self._parked.pop(envelope.execution_arn, None)
         if place is not None and envelope.next_marker is None and place.invocation.is_intact():
@@ -93,14 +126,16 @@ class ExecutionCache:
         if place is not None:
             self._evict(place.invocation)  # it was cancelled from outside, or what changed fills more than a page
         if not any(operation["Type"] == OperationType.EXECUTION for operation in envelope.operations):
-            raise RuntimeError(f"{envelope.execution_arn} was to go on from memory, and is not there")
+            raise RuntimeError(
+                f"{envelope.execution_arn} is not in the execution cache, and the envelope holds only what has changed"
+            )
         if (leaving := self._leaving.get(envelope.execution_arn)) is not None:
             await asyncio.wait([leaving])
         return None
 
     @contextmanager
-    def running(self, invocation: Invocation) -> Generator[None]:
-        """Entered while an invocation runs. If it is parked at the end, it stays here."""
+    def _running_now(self, invocation: Invocation) -> Generator[None]:
+        """Enter this while an invocation runs. If its workflow is suspended in memory at the end, keep it."""
         self._running.add(invocation)
         if self._draining:
             invocation.drain()
@@ -115,7 +150,7 @@ class ExecutionCache:
             elif invocation.is_parked:
                 self._evict(invocation)
 
-    # --- coming and going ---
+    # --- keep and evict ---
 
     def _keep(self, invocation: Invocation) -> None:
         until = asyncio.get_running_loop().time() + self._idle
@@ -129,6 +164,7 @@ class ExecutionCache:
         self._evict(place.invocation)
 
     def _evict(self, invocation: Invocation) -> None:
+        self.evictions += 1
         arn = invocation.execution_arn
         with entered(None):  # whoever evicts it, this task belongs to no workflow
             leaving = asyncio.get_running_loop().create_task(invocation.leave())
@@ -141,7 +177,10 @@ class ExecutionCache:
             self._alarm = asyncio.get_running_loop().call_at(oldest.until, self._ring, oldest.until)
 
     def _ring(self, now: float) -> None:
-        """:param now: for which the alarm was set; the loop may be early by the resolution of its clock"""
+        """Evict what is due.
+
+        :param now: the time for which the alarm was set; the loop may be early by the resolution of its clock
+        """
         self._alarm = None
         while self._parked and next(iter(self._parked.values())).until <= now:
             self._evict_oldest()

@@ -1,33 +1,34 @@
-"""One execution, as the program that embeds the service holds it."""
+"""A handle of one execution of the embedded service."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 import attrs
 
 from durable_async._raised import place_of
 from durable_async._wire.operations import ErrorObject
-from durable_async.embedded.shapes import ExecutionDescription, HistoryEvent, Status
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
     ExecutionStoppedError,
     ExecutionTimedOutError,
 )
-from durable_async.service.http.rendering import Closed
+from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model import arns
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.views import Closed, ExecutionDescription
 
 ResultT = TypeVar("ResultT")
 
-_ERRORS: dict[str, tuple[type[ExecutionError], str]] = {
-    "FAILED": (ExecutionFailedError, "the execution failed"),
-    "TIMED_OUT": (ExecutionTimedOutError, "the execution timed out"),
-    "STOPPED": (ExecutionStoppedError, "the execution was stopped"),
+_ERRORS: dict[ExecutionStatus, tuple[type[ExecutionError], str]] = {
+    ExecutionStatus.FAILED: (ExecutionFailedError, "the execution failed"),
+    ExecutionStatus.TIMED_OUT: (ExecutionTimedOutError, "the execution timed out"),
+    ExecutionStatus.STOPPED: (ExecutionStoppedError, "the execution was stopped"),
 }
 
 
@@ -40,7 +41,7 @@ class HasApi(Protocol):
 
 @attrs.frozen
 class ExecutionHandle(Generic[ResultT]):
-    """An execution, by its ARN. Holding one keeps nothing alive, and dropping it ends nothing.
+    """Refers to an execution by its ARN. The execution does not depend on the handle.
 
     Every method raises :class:`~durable_async.service.ApiError`: ``ResourceNotFoundException`` once the execution is
     deleted, status 503 if the store fails or the service ends.
@@ -52,7 +53,7 @@ class ExecutionHandle(Generic[ResultT]):
 
     @property
     def name(self) -> str:
-        """Unique among the executions of its function."""
+        """The execution's name, which is unique among the executions of its function."""
         reference = arns.parse_execution(self.arn)
         return "" if reference is None else reference.name
 
@@ -65,61 +66,64 @@ class ExecutionHandle(Generic[ResultT]):
         """
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
             closed = await self._service.api.wait(self.arn)
-        if closed.status != "SUCCEEDED":
+        if closed.status is not ExecutionStatus.SUCCEEDED:
             raise _error(self.arn, closed)
         return await self._decode(self.arn, closed.result or "null")
 
-    async def status(self) -> Status:
-        """RUNNING, PAUSING, PAUSED, SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
-        status: Status = (await self._service.api.get_execution(self.arn, include_data=False))["Status"]
-        return status
+    async def status(self) -> ExecutionStatus:
+        """Return the status of the execution as it is stored now."""
+        return (await self.describe()).status
 
     async def describe(self) -> ExecutionDescription:
-        """Return everything that ``GetDurableExecution`` answers, in its member names and epoch seconds."""
-        return cast("ExecutionDescription", await self._service.api.get_execution(self.arn))
+        """Return the execution as it is stored now, with its input and its result as JSON text."""
+        return await self._service.api.get_execution(self.arn)
 
     async def history(self) -> list[HistoryEvent]:
-        """Return the events until now, in the shape of ``GetDurableExecutionHistory``."""
+        """Return all events until now, oldest first."""
         events: list[HistoryEvent] = []
         marker: str | None = ""
         while marker is not None:
             page = await self._service.api.get_history(self.arn, marker=marker, max_items=1000)
-            events += page["Events"]
-            marker = page.get("NextMarker")
+            events += page.items
+            marker = page.next_marker
         return events
 
     def events(self, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
-        """The events as they come, beginning with those there were, until the execution is closed.
+        """Yield the events while they happen, oldest first, until the execution is closed.
 
-        :param after: the ``EventId`` of the last event already seen
+        :param after: the ``id`` of the last event that is not wanted; 0: all are wanted
         """
-        return cast("AsyncGenerator[HistoryEvent]", self._service.api.events(self.arn, after=after))
+        return self._service.api.events(self.arn, after=after)
 
     async def stop(self, error: ErrorObject | None = None) -> None:
-        """Close the execution as STOPPED, and run nothing of it afterwards: no compensation and no clean-up either.
+        """Close the execution as STOPPED. Nothing of it runs afterwards, not even a compensation or a clean-up.
 
-        One that is closed stays as it is.
+        An execution that is closed already stays as it is.
 
-        :param error: what those who wait for it are told
+        :param error: its members become those of the ``ExecutionStoppedError`` that :meth:`result` raises
         """
         await self._service.api.stop(self.arn, error)
 
     async def pause(self, reason: str | None = None) -> None:
-        """Let nothing be invoked until :meth:`resume`.
+        """Do not invoke the handler of the execution until :meth:`resume`.
+
+        :param reason: shown in the history
 
         :raises ApiError: ``ResourceConflictException``: it is closed, or paused already
         """
         await self._service.api.pause(self.arn, reason=reason)
 
     async def resume(self, reason: str | None = None) -> None:
-        """Go on after a pause, or after a quarantine.
+        """Continue after a pause, or after a quarantine.
+
+        :param reason: shown in the history
 
         :raises ApiError: ``ResourceConflictException``: it is not paused
         """
         await self._service.api.resume(self.arn, reason=reason)
 
     async def delete(self) -> None:
-        """Forget a closed execution; its name is free.
+        """Delete a closed execution. Its name can be used again.
 
         :raises ApiError: ``ResourceConflictException``: it is not closed
         """

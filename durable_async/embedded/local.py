@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 import attrs
 
-from durable_async._threads import Threads
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.errors import ServiceCallError
+from durable_async.handler import DurableHandler
 from durable_async.service.functions.base import InProcessFunction, InvocationRequest, LambdaContext
 from durable_async.service.model.errors import ApiError
 from durable_async.service.runtime.api import LambdaApi
@@ -48,36 +48,31 @@ async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T
         raise ServiceCallError(operation, refused.message, refused.code, refused.status) from refused
 
 
-class DurableHandler(Protocol):
-    """What this room needs of a handler made by the SDK."""
+class Runs(Protocol):
+    """What :func:`in_process_handler` needs of a handler if no cache is given."""
 
     async def run(
-        self,
-        event: Any,
-        /,
-        *,
-        client: DurableServiceClient,
-        lambda_context: Any = None,
-        cache: ExecutionCache | None = None,
-        threads: Threads | None = None,
+        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None
     ) -> Mapping[str, object]: ...
 
 
+@overload
+def in_process_handler(handler: Runs, service: LambdaApi) -> InProcessFunction: ...
+@overload
 def in_process_handler(
-    handler: DurableHandler, service: LambdaApi, *, cache: ExecutionCache | None = None, threads: Threads | None = None
-) -> InProcessFunction:
-    """A durable function of this process, to be registered with ``service``. An exception is a failed invocation.
+    handler: DurableHandler[Any, Any], service: LambdaApi, *, cache: ExecutionCache | None
+) -> InProcessFunction: ...
+def in_process_handler(handler: Any, service: LambdaApi, *, cache: ExecutionCache | None = None) -> InProcessFunction:
+    """Return a durable function that runs ``handler`` in this process, to be registered with ``service``.
 
-    :param cache: where its executions stay in memory while they wait; None: nowhere
-    :param threads: in which its sync steps run; None: those of the event loop
+    An exception of the handler is a failed invocation.
+
+    :param cache: keeps its executions in memory while they wait; None: each invocation replays
     """
-    run = partial(handler.run, client=InProcessClient(service))
-    if cache is not None:
-        run = partial(run, cache=cache)
-    if threads is not None:
-        run = partial(run, threads=threads)
+    client = InProcessClient(service)
+    run = handler.run if cache is None else partial(cache.run, handler)
 
     async def call(event: Any, request: InvocationRequest) -> Any:
-        return await run(event, lambda_context=LambdaContext.of(request))
+        return await run(event, client=client, lambda_context=LambdaContext.of(request))
 
     return InProcessFunction(call, durable=True, memory=cache)

@@ -7,12 +7,10 @@ import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Literal, Self, TypeGuard, TypeVar, overload
-
-import attrs
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, overload
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
@@ -23,7 +21,6 @@ from durable_async._wire.operations import ErrorObject
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.execution import ExecutionHandle
 from durable_async.embedded.local import in_process_handler
-from durable_async.embedded.shapes import Status
 from durable_async.handler import DurableHandler
 from durable_async.serializers import JsonSerializer, SerializerContext
 from durable_async.service import own_tasks
@@ -33,27 +30,20 @@ from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model import arns
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.views import ExecutionSummary
 from durable_async.service.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from durable_async.otel import Traces
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
 
 PlainFunction = Callable[[Any, Any], Any]
 """An ordinary function of ``(event, context)``, sync or async: the target of a chained invoke."""
-
-
-@attrs.frozen
-class ExecutionSummary:
-    """An execution as a list shows it.
-
-    :ivar ended: None while it is open
-    """
-
-    arn: str
-    name: str
-    status: Status
-    started: datetime
-    ended: datetime | None
 
 
 class DurableService:
@@ -83,6 +73,10 @@ class DurableService:
     :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
     :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
         runs. With another one, call ``api.fire_due`` after moving it
+    :param tracer_provider: of OpenTelemetry's SDK: executions are traced, in the execution view unless their handler
+        has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
+        that is started within a span goes on with its trace. None: nothing is traced
+    :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
     """
 
     def __init__(
@@ -103,6 +97,8 @@ class DurableService:
         region: str = "us-east-1",
         account: str = "000000000000",
         clock: Callable[[], float] = steady_time,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -111,6 +107,16 @@ class DurableService:
             if fspath(path).startswith("file:"):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability, wait_for_lock=wait_for_lock.total_seconds())
+        self._threads = Threads(threads)
+        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
+        self._traces: Traces | None = None
+        observer = None
+        if tracer_provider is not None or meter_provider is not None:
+            from durable_async.otel import ServiceTelemetry, Traces
+
+            observer = ServiceTelemetry(tracer_provider, meter_provider, self._cache)
+            if tracer_provider is not None:
+                self._traces = Traces(view="execution", tracer_provider=tracer_provider, flush_timeout=timedelta(0))
         self._api = LambdaApi(
             store=store,
             clock=clock,
@@ -121,10 +127,9 @@ class DurableService:
             retention_days=retention.days,
             limits=limits,
             max_concurrency=max_concurrency,
+            observer=observer,
         )
         self._pid = os.getpid()
-        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds())
-        self._threads = Threads(threads)
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
@@ -194,9 +199,12 @@ class DurableService:
         name = name or str(getattr(function, "__name__", ""))
         timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
         if _is_durable(function):
+            handler = function.on_clock(self._clock)
+            if self._traces is not None:
+                handler = handler.with_plugin(self._traces)
             self.api.register(
                 name,
-                in_process_handler(function.on_clock(self._clock), self.api, cache=self._cache, threads=self._threads),
+                in_process_handler(handler, self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
             )
@@ -234,7 +242,14 @@ class DurableService:
             text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
         else:
             text = function.encode_event(event)
-        started = await self.api.invoke(qualified, text.encode("utf-8", "surrogatepass"), execution_name=name)
+        trace_header = None
+        if self._traces is not None:
+            from durable_async.otel import header_of_current_span
+
+            trace_header = header_of_current_span()
+        started = await self.api.invoke(
+            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header
+        )
         return self._handle(function, started.execution_arn)
 
     @overload
@@ -244,8 +259,7 @@ class DurableService:
     async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
         """The execution of ``function`` that was started under ``name``, if there is one."""
         found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
-        executions = found["DurableExecutions"]
-        return self._handle(function, executions[0]["DurableExecutionArn"]) if executions else None
+        return self._handle(function, found.items[0].arn) if found.items else None
 
     def execution(self, arn: str) -> ExecutionHandle[Any]:
         """The execution with this ARN. Its result comes as plain JSON values."""
@@ -271,14 +285,14 @@ class DurableService:
             page = await self.api.list_executions(
                 self._name_of(function),
                 statuses=[*statuses],
-                started_after=None if started_after is None else started_after.timestamp(),
-                started_before=None if started_before is None else started_before.timestamp(),
+                started_after=started_after,
+                started_before=started_before,
                 reverse=oldest_first,
                 marker=marker,
             )
-            for item in page["DurableExecutions"]:
-                yield _summary(item)
-            marker = page.get("NextMarker")
+            for summary in page.items:
+                yield summary
+            marker = page.next_marker
 
     # --- what external systems answer ---
 
@@ -349,14 +363,3 @@ def _seconds(duration: timedelta, what: str) -> int:
 
 async def _as_json(_arn: str, text: str) -> Any:
     return json.loads(text)
-
-
-def _summary(item: dict[str, Any]) -> ExecutionSummary:
-    ended = item.get("EndTimestamp")
-    return ExecutionSummary(
-        arn=item["DurableExecutionArn"],
-        name=item["DurableExecutionName"],
-        status=item["Status"],
-        started=datetime.fromtimestamp(item["StartTimestamp"], UTC),
-        ended=None if ended is None else datetime.fromtimestamp(ended, UTC),
-    )

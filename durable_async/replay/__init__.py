@@ -37,9 +37,10 @@ from durable_async.replay.report import (
     Skips,
 )
 from durable_async.replay.route import Route
-from durable_async.service.http.rendering import Closed
+from durable_async.service.machine import ExecutionStatus
 from durable_async.service.machine.derive import derive
 from durable_async.service.model.exported import read_history
+from durable_async.service.runtime.views import Closed
 
 __all__ = [
     "Closed",
@@ -64,8 +65,9 @@ async def replay(
 ) -> ReplayReport:
     """Check that ``handler`` still does what the history says.
 
-    :param history: the answer of ``GetDurableExecutionHistory`` with ``IncludeExecutionData``, as JSON values: one
-        answer, a list of answers, or a list of events. The output of ``aws lambda get-durable-execution-history`` works
+    :param history: a list of :class:`~durable_async.embedded.HistoryEvent`; or the answer of
+        ``GetDurableExecutionHistory`` with ``IncludeExecutionData``, as JSON values: one answer, a list of answers, or
+        a list of events. The output of ``aws lambda get-durable-execution-history`` works
         too. The execution may still be open
     :param execution_arn: ``ctx.uuid`` and ``ctx.random`` derive from it, and a history does not contain it
     :param lambda_context: what the workflow gets as ``ctx.lambda_context``
@@ -80,7 +82,7 @@ async def replay(
     route, service = Route(execution), _Silent()
     operations = [operation.in_milliseconds() for operation in execution.operations]
     envelope = Envelope(arn or f"{execution.name}/{execution.id}", "replay", operations, None, [])
-    latest = execution.latest_ms / 1000
+    latest = execution.latest_us / 1_000_000
     async with Invocation(envelope, service, clock=lambda: latest, lambda_context=lambda_context) as invocation:
         invocation.plugins, invocation.frontier = route, route.stopped
         outcome = await handler.outcome(invocation)
@@ -99,19 +101,20 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
     execution = route.execution
     now: Closed | None
     match outcome:
-        case Failed(NonDeterminismError(operation_id, recorded, requested) as error):
-            return Diverges(operation_id, recorded, requested, route.within(operation_id), _where(error))
+        case Failed(NonDeterminismError() as error):
+            within = route.within(error.operation_id)
+            return Diverges(error.operation_id, error.recorded, error.requested, within, _where(error))
         case Failed(error):
-            now = Closed("FAILED", error=error_object(error, of="the execution"))
+            now = Closed(ExecutionStatus.FAILED, error=error_object(error, of="the execution"))
         case Returned(text):
-            now = Closed("SUCCEEDED", text if large_result is None else large_result)
+            now = Closed(ExecutionStatus.SUCCEEDED, text if large_result is None else large_result)
         case Suspended() | Superseded():
             now = None
         case Broken(error) | Exited(error):
             raise error
         case _:
             assert_never(outcome)
-    ended = Closed(str(execution.status), execution.result, execution.error) if execution.answered else None
+    ended = Closed(execution.status, execution.result, execution.error) if execution.answered else None
     if ended is not None and (now is None or not _same(ended, now)):
         return EndsDifferently(ended, now)
     if route.skipped():

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import attrs
 
 from durable_async.errors import OperationLabel
-from durable_async.service.http.rendering import Closed
+from durable_async.service.runtime.views import Closed
 
 
 @attrs.frozen

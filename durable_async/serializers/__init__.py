@@ -1,14 +1,13 @@
-"""How results, inputs and states become the text that is recorded, and values again.
+"""Serializers turn results, inputs and states into the text that is recorded, and back.
 
-``JsonSerializer`` writes the text. The stages around it (``Compressed``, ``Encrypted``, ``Offloaded``) are imported
-when they are first asked for: most workflows do without.
+``JsonSerializer`` is the default. The stages around it (``Compressed``, ``Encrypted``, ``Offloaded``) are imported at
+their first use, since most workflows do not need them.
 """
 
 from typing import TYPE_CHECKING
 
 from durable_async._lazy import names_from
-from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type, returns_awaitable
-from durable_async.serializers._json.serializer import JsonSerializer, deserialize, serialize, structure, unstructure
+from durable_async.serializers._json.serializer import JsonSerializer
 from durable_async.serializers.base import NO_TYPE, Serializer, SerializerContext
 
 if TYPE_CHECKING:
@@ -32,15 +31,7 @@ __all__ = [
     "Serializer",
     "SerializerContext",
     "Storage",
-    "deserialize",
-    "parameter_type",
-    "resolve_locals",
-    "return_type",
-    "returns_awaitable",
-    "serialize",
     "storage_folder",
-    "structure",
-    "unstructure",
 ]
 
 _LATER = {

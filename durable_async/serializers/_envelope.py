@@ -1,16 +1,16 @@
-"""What the stages have in common: the envelope that tells a stage's text from its inner serializer's.
+"""The envelope that distinguishes a stage's text from that of its inner serializer.
 
 A stage is a serializer around another one: it changes the text that the inner one wrote, and changes it back. Its text
 is a compact JSON object, such as ``{"$durable_async":"zlib","data":"eJy..."}``.
 
-- An envelope is known by its first characters, up to the comma after the stage's name; what begins otherwise is the
-  inner serializer's text and is handed to it unchanged. So a stage reads what was recorded before it was added.
-- ``JsonSerializer`` writes a space after each colon: no value whatever makes its text begin like an envelope.
-- Where another inner serializer's text does, the stage puts it in an envelope of its own, whatever its size. So of
-  what a stage wrote, only envelopes begin like one.
+- An envelope is recognized by its first characters, up to the comma after the stage's name. Other text is the inner
+  serializer's and is passed to it unchanged. So a stage reads what was recorded before it was added.
+- ``JsonSerializer`` writes a space after each colon: its text never begins like an envelope.
+- If the text of another inner serializer begins like an envelope, the stage puts it in an envelope of its own,
+  whatever its size. So among the texts that a stage wrote, only envelopes begin like one.
 
-What remains: text from before a stage was added, from an inner serializer that is not ``JsonSerializer``, that begins
-with the stage's own ``{"$durable_async":"<stage>",``. It is taken for an envelope.
+One case remains: text that was recorded before a stage was added, by an inner serializer other than
+``JsonSerializer``, and begins with the stage's own ``{"$durable_async":"<stage>",``. It is read as an envelope.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 @attrs.frozen
 class Envelope:
-    """One stage's: an object of the reserved member, first, and of text members.
+    """The envelope of one stage: a JSON object with the reserved member first, then members that are strings.
 
-    :ivar stage: the reserved member's value
+    :ivar stage: the value of the reserved member
     """
 
     stage: str
     members: tuple[str, ...]
 
     def opens(self, text: str) -> bool:
-        """Whether ``text`` begins like this envelope, and so has to be one."""
+        """Return whether ``text`` begins like this envelope. If it does, it has to be one."""
         return text.startswith(f'{{"{RESERVED}":"{self.stage}",')
 
     def write(self, **members: str) -> str:
@@ -50,7 +50,7 @@ class Envelope:
     def read(self, text: str, context: SerializerContext) -> dict[str, str]:
         """The members of a text that :meth:`opens` the envelope.
 
-        :raises SerializationError: it begins like one and is none
+        :raises SerializationError: it begins like an envelope and is not one
         """
         try:
             tree = decode(text)
@@ -66,14 +66,14 @@ class Envelope:
         return SerializationError(context.operation, f"the recorded {self.stage} envelope is damaged: {why}")
 
     def bytes_of(self, member: str, context: SerializerContext) -> bytes:
-        """:raises SerializationError: ``member`` is no base64"""
+        """:raises SerializationError: ``member`` is not base64"""
         try:
             return a2b_base64(member, strict_mode=True)
         except ValueError:
-            raise self.damaged(context, "its data are not base64") from None
+            raise self.damaged(context, "its data is not base64") from None
 
     def text_of(self, data: bytes, context: SerializerContext) -> str:
-        """:raises SerializationError: ``data`` are no text that :func:`utf8` made"""
+        """:raises SerializationError: ``data`` is not text that :func:`utf8` made"""
         try:
             return data.decode(errors="surrogatepass")
         except UnicodeDecodeError:
@@ -81,7 +81,7 @@ class Envelope:
 
 
 def utf8(text: str) -> bytes:
-    """Any ``str``, for a serializer's text may hold lone surrogates."""
+    """Return any ``str`` as bytes. A serializer's text may contain lone surrogates, which UTF-8 refuses."""
     return text.encode(errors="surrogatepass")
 
 
@@ -93,7 +93,7 @@ def base64(data: bytes) -> str:
 
 
 def follows(protocol: type[Any]) -> Any:
-    """Of an attribute that has to be an object with the protocol's methods. A class has them too, and is not meant."""
+    """Return a validator: the attribute must be an object with the protocol's methods, and not a class."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if isinstance(value, type) or not isinstance(value, protocol):

@@ -22,14 +22,15 @@ def _copied(keys: Mapping[str, bytes]) -> dict[str, bytes]:
 class AesGcm:
     """A :class:`Cipher`: AES-GCM under a random nonce.
 
-    Data are ``length of the key's id (1 byte), key's id, nonce (12 bytes), ciphertext and tag (16 bytes)``. To rotate:
-    add the new key everywhere, then make it ``current``, then drop the old one when no execution that used it is left.
+    The data is ``length of the key's id (1 byte), key's id, nonce (12 bytes), ciphertext and tag (16 bytes)``. To
+    rotate keys, add the new key everywhere, then make it ``current``, and remove the old key when no execution that
+    used it is left.
 
     With random nonces, one key must not encrypt more than about four billion (2**32) payloads.
 
     :ivar keys: of 16, 24 or 32 secret random bytes each, by their ids: ASCII, 1 to 255 characters, not secret
     :ivar current: the id of the key that encrypts
-    :raises ValueError: a key or an id is of the wrong length, or there is no current key
+    :raises ValueError: a key or an id has a wrong length, or ``current`` is not among the keys
     :raises ImportError: ``cryptography`` is not installed
     """
 
@@ -50,7 +51,7 @@ class AesGcm:
         return header + nonce + self._ciphers[self.current].encrypt(nonce, data, header + associated)
 
     def decrypt(self, data: bytes, associated: bytes) -> bytes:
-        """:raises ValueError: the key is unknown, or the data or ``associated`` are not what was encrypted"""
+        """:raises ValueError: the key is unknown, or the data or ``associated`` was changed"""
         from cryptography.exceptions import InvalidTag
 
         end = 1 + data[0] if data else 0
@@ -63,8 +64,7 @@ class AesGcm:
             return cipher.decrypt(nonce, ciphertext, header + associated)
         except (InvalidTag, ValueError):  # ValueError: not even a nonce is left
             raise ValueError(
-                f"the key {key_id!r} is not the one it was encrypted with, or it was changed, or it belongs to "
-                "another operation"
+                f"the data was not encrypted with the key {key_id!r}, or was changed, or belongs to another operation"
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""What a serializer is, and what it is told."""
+"""The protocol of serializers, and the context that they get."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class _NoType(Enum):
 
 
 NO_TYPE: Final = _NoType.NO_TYPE
-"""Stands where no type was asked for: None is a type that can be."""
+"""Means that no type was requested. None could not mean that, because it is a type."""
 
 
 @attrs.frozen
 class SerializerContext:
-    """Whose value it is.
+    """The operation to which a value belongs, and the type as which it is read.
 
-    :ivar operation_id: empty for the execution's own input and result
-    :ivar operation_name: for people
-    :ivar type: what the value is to be read as, such as ``list[Order]``; :data:`NO_TYPE` if nobody said
+    :ivar operation_id: empty for the input and the result of the execution
+    :ivar operation_name: None if the operation has no name
+    :ivar type: the type to read the value as, such as ``list[Order]``; :data:`NO_TYPE` if none was requested
     """
 
     execution_arn: str
@@ -36,7 +36,7 @@ class SerializerContext:
 
     @property
     def operation(self) -> str:
-        """Names the operation in an error."""
+        """The name of the operation for an error message."""
         return self.operation_name or self.operation_id or "the execution"
 
 
@@ -44,8 +44,8 @@ class SerializerContext:
 class Serializer(Protocol):
     """Turns values into the text that is recorded, and back. Both methods may be coroutine functions.
 
-    The same value must give the same text. What ``deserialize`` returns is what the workflow gets, on the first run
-    too. An exception of either fails the operation, without a retry.
+    The same value must give the same text. The workflow gets what ``deserialize`` returns, on the first run too. An
+    exception in either method fails the operation without a retry.
     """
 
     def serialize(self, value: Any, context: SerializerContext) -> str | Awaitable[str]: ...

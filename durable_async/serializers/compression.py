@@ -18,16 +18,16 @@ _ENVELOPE = Envelope("zlib", ("data",))
 
 @attrs.frozen
 class Compressed:
-    """Compresses what ``inner`` writes, where that makes it shorter.
+    """Compresses what ``inner`` writes, if that makes it shorter.
 
-    The same value gives the same text, as long as zlib stays the same: another version or build of it may compress to
-    other bytes, which all read alike. Runs on the event loop: some 25 ms for a megabyte of JSON.
+    The same value gives the same text as long as zlib is the same: another version or build may compress to other
+    bytes, which decompress to the same text. Runs on the event loop: about 25 ms for a megabyte of JSON.
 
-    :ivar threshold: bytes of UTF-8; text of no more than this is left as it is
-    :ivar limit: bytes of UTF-8 that ``inner`` may write; more is refused when it is written and when it is read, so
-        that a short text cannot take all memory. By default 16 MiB: a megabyte, which is the most that a record takes,
-        may hold a gigabyte otherwise
-    :ivar level: zlib's, from 1 (fastest) to 9 (smallest)
+    :ivar threshold: text of at most this many bytes of UTF-8 is not compressed
+    :ivar limit: how many bytes of UTF-8 ``inner`` may write. More is refused when it is written and when it is read,
+        so that a short text cannot use up all memory. By default 16 MiB: without a limit, a megabyte, the maximum of a
+        record, may contain a gigabyte
+    :ivar level: the level of zlib, from 1 (fastest) to 9 (smallest)
     """
 
     inner: Serializer = attrs.field(default=JSON, validator=follows(Serializer))

@@ -21,13 +21,13 @@ _ENVELOPE = Envelope("encrypted", ("data",))
 class Cipher(Protocol):
     """Authenticated encryption. Both methods may be coroutine functions.
 
-    ``associated`` is not part of the result, but ``decrypt`` has to refuse data that were encrypted with another.
+    ``associated`` is not part of the result, but ``decrypt`` must refuse data that was encrypted with another value.
     """
 
     def encrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]: ...
 
     def decrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]:
-        """:raises ValueError: it cannot be; the message says why and is shown, so it must not tell what is secret"""
+        """:raises ValueError: the data cannot be decrypted. The message is shown, so it must not contain secrets"""
         ...
 
 
@@ -35,12 +35,12 @@ class Cipher(Protocol):
 class Encrypted:
     """Encrypts whatever ``inner`` writes.
 
-    Ciphertext is bound to its execution and operation: copied into the record of another, it does not decrypt. A cipher
-    with a random nonce, as :class:`AesGcm` is, gives another text each time: this stage's text is not deterministic.
+    The ciphertext is bound to its execution and operation: copied into another record, it cannot be decrypted. A cipher
+    with a random nonce, such as :class:`AesGcm`, gives another text each time, so this stage is not deterministic.
 
-    :ivar accept_plain: True: read what is not encrypted too, for a migration: text that was recorded before this stage
-        was added. Whoever can write to the record can then put plain text in it, so set it back to False when the
-        executions from before have ended. False: refuse such text
+    :ivar accept_plain: True: also read text that is not encrypted, which was recorded before this stage was added.
+        Anyone who can write to the record can then put plain text in it, so set it back to False when the executions
+        from before have ended. False: refuse such text
     """
 
     inner: Serializer = attrs.field(validator=follows(Serializer))
@@ -56,19 +56,19 @@ class Encrypted:
                 data = await data
         except DurableError:
             raise
-        except Exception as error:  # noqa: BLE001 - any cipher; its message may hold what was to be encrypted
+        except Exception as error:  # noqa: BLE001 - any cipher; its message may contain the plain text
             raise self._failed("encrypt", f"failed with {type(error).__name__}", context) from None
         return _ENVELOPE.write(data=base64(self._checked(data, "encrypt", context)))
 
     async def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: it does not decrypt, is not encrypted, or ``inner`` cannot read what was in it"""
+        """:raises SerializationError: the text cannot be decrypted, is not encrypted, or ``inner`` cannot read it"""
         if _ENVELOPE.opens(text):
             data = _ENVELOPE.bytes_of(_ENVELOPE.read(text, context)["data"], context)
             text = _ENVELOPE.text_of(await self._decrypted(data, context), context)
         elif not self.accept_plain:
             raise SerializationError(
                 context.operation,
-                "what is recorded is not encrypted. If it was recorded before Encrypted was added, use "
+                "the recorded text is not encrypted. If it was recorded before Encrypted was added, use "
                 "Encrypted(..., accept_plain=True) until the executions from before have ended",
             )
         return await deserialize(self.inner, text, context)
@@ -96,5 +96,5 @@ class Encrypted:
 
 
 def associated(context: SerializerContext) -> bytes:
-    """What ciphertext is bound to: the execution's ARN and the operation's id, a line each."""
+    """Return what the ciphertext is bound to: the execution's ARN and the operation's id, on one line each."""
     return utf8(f"{context.execution_arn}\n{context.operation_id}")

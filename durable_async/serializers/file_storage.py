@@ -22,15 +22,15 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9_-][A-Za-z0-9.
 
 @attrs.frozen
 class FileStorage:
-    """A :class:`Storage` in a folder that every process of the workflow sees, such as an EFS mount.
+    """A :class:`Storage` in a folder that every process of the workflow can reach, such as an EFS mount.
 
-    Never in Lambda's ``/tmp``, which ends with its environment. References are paths relative to the folder, so it can
-    be moved as a whole. Files can be read by their owner alone.
+    Do not use Lambda's ``/tmp``, which is deleted with its environment. References are paths relative to the folder, so
+    the folder can be moved as a whole. Only their owner can read the files.
 
     A file is written under a hidden name, flushed to the disk, and only then gets its own name. A process that dies
     in between leaves a ``.*.tmp`` file, which nothing reads and which may be deleted when it is old.
 
-    :ivar folder: made, with those above it, when it is first written to
+    :ivar folder: created at the first write, with its parents
     """
 
     folder: Path = attrs.field(converter=Path)
@@ -54,7 +54,7 @@ class FileStorage:
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no key of a file")
+            raise ValueError(f"{key!r} is not a key of a file")
         return self.folder / key
 
 
@@ -82,7 +82,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """A name is on the disk when its folder is."""
+    """Flush a folder: only then are the names in it on the disk."""
     if os.name == "nt":  # where folders cannot be opened
         return
     descriptor = os.open(folder, os.O_RDONLY)

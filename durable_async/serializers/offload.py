@@ -1,8 +1,8 @@
-"""A stage that keeps large text elsewhere and records where.
+"""A stage that stores large text elsewhere and records a reference.
 
-What is stored is found under the hash of its execution, its operation and its content, in this order. With the content
-in the key, nothing that a record refers to is ever overwritten: not by a further attempt that dies before it is
-recorded, nor by a superseded invocation that is still running. The same content goes to the same key.
+The key consists of the hashes of the execution, the operation and the content, in this order. Because the content is
+part of the key, nothing that a record refers to is ever overwritten: not by another attempt that dies before it is
+recorded, nor by a superseded invocation that still runs. The same content gets the same key.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ _ENVELOPE = Envelope("offloaded", ("reference", "sha256"))
 
 @runtime_checkable
 class Storage(Protocol):
-    """Where bytes are kept: a folder, a bucket, a database.
+    """A place that keeps bytes: a folder, a bucket, a database.
 
-    Any error not named here counts as a :class:`StorageUnavailableError`.
+    Any error that is not named here counts as a :class:`StorageUnavailableError`.
     """
 
     async def put(self, key: str, data: bytes) -> str:
-        """Keep ``data``, durably when this returns, in whole or not at all. Twice the same call is no error.
+        """Store ``data`` durably, as a whole or not at all. Repeating a call is not an error.
 
         :param key: three segments of hexadecimal digits, separated by ``/``
-        :return: a reference, to be recorded
+        :return: the reference to record
         """
         ...
 
     async def get(self, reference: str) -> bytes:
-        """:raises LookupError: nothing is there; :raises ValueError: it is no reference of this storage"""
+        """:raises LookupError: nothing is stored there; :raises ValueError: not a reference of this storage"""
         ...
 
 
 @attrs.frozen
 class Offloaded:
-    """Keeps what ``inner`` writes in a storage if it is large, and records a reference and a hash in its place.
+    """Stores large text that ``inner`` writes in a storage, and records a reference and a hash.
 
-    Nothing is ever deleted. What is stored has to be kept until its execution has ended, and for as long as somebody
-    may want to read the record; :func:`storage_folder` says where an execution's is.
+    Nothing is ever deleted. Keep what is stored until its execution has ended, and as long as anyone may read the
+    record. :func:`storage_folder` returns the folder of an execution.
 
-    A result is read back when it has been written, as all results are: each costs one ``put`` and one ``get``.
+    Each result is read back after it was written, so it costs one ``put`` and one ``get``.
 
-    :ivar threshold: bytes of UTF-8; text of no more than this is recorded itself. By default 256 KiB, over which a
-        child context's result is not recorded. The service's limit is 1 MiB
+    :ivar threshold: text of at most this many bytes of UTF-8 is recorded itself. By default 256 KiB, above which the
+        result of a child context is not recorded. The limit of the service is 1 MiB
     """
 
     inner: Serializer = attrs.field(validator=follows(Serializer))
@@ -77,7 +77,7 @@ class Offloaded:
         return _ENVELOPE.write(reference=reference, sha256=content)
 
     async def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: what was stored is missing or was changed, or ``inner`` cannot read it
+        """:raises SerializationError: the stored text is missing or was changed, or ``inner`` cannot read it
         :raises StorageUnavailableError: the storage failed"""
         if _ENVELOPE.opens(text):
             text = await self._stored(_ENVELOPE.read(text, context), context)
@@ -93,7 +93,7 @@ class Offloaded:
         except LookupError:
             raise SerializationError(context.operation, f"{shown} is not in the {class_name(self.storage)}") from None
         except ValueError:
-            reason = f"{shown} is no reference of a {class_name(self.storage)}"
+            reason = f"{shown} is not a reference of a {class_name(self.storage)}"
             raise SerializationError(context.operation, reason) from None
         except Exception as error:
             raise self._unavailable(error, context) from error
@@ -107,7 +107,7 @@ class Offloaded:
 
 
 def storage_folder(execution_arn: str) -> str:
-    """The first segment of the keys under which an execution's payloads are stored."""
+    """Return the first segment of the keys under which the payloads of an execution are stored."""
     return _digest(execution_arn)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
+
+from durable_async._client_per_loop import ClientPerLoop
 
 if TYPE_CHECKING:
     from typing import Self
@@ -18,20 +20,20 @@ _READ_TIMEOUT = 20  # seconds without a byte
 
 
 class S3Storage:
-    """A :class:`Storage` in a bucket of S3, or of anything that speaks its API.
+    """A :class:`Storage` in a bucket of S3, or of a service with the same API.
 
     References are keys below the prefix, so the objects can be moved to another bucket or prefix as a whole. It needs
     ``s3:PutObject`` and ``s3:GetObject``, and ``s3:ListBucket`` to tell a missing object from a forbidden one.
 
-    It may be kept for the life of the process and used from any event loop: each loop gets connections of its own,
-    opened at its first call and closed with the loop. ``async with S3Storage(...) as storage`` closes them sooner.
+    One object serves the whole process and any event loop: each loop gets its own connections, opened at its first
+    call and closed with the loop. ``async with S3Storage(...) as storage`` closes them earlier.
 
     :param prefix: put before each key, with a ``/`` between
-    :param region: without one, ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then the profile's
-    :param endpoint_url: without one, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile's, then AWS's own
+    :param region: None: ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then the profile's
+    :param endpoint_url: None: ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile's, then AWS's own
     :param put_options: further parameters of ``PutObject``, such as ``{"ServerSideEncryption": "aws:kms"}``
     :param session: an aiobotocore session of your own
-    :param config: a botocore ``Config``; what it sets goes before the defaults of this class
+    :param config: a botocore ``Config``; it overrides the defaults of this class
     """
 
     def __init__(
@@ -52,17 +54,17 @@ class S3Storage:
         self._put_options = dict(put_options or {})
         self._session = session
         self._config = config
-        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
+        self._clients = ClientPerLoop(self._open_client)
 
     async def put(self, key: str, data: bytes) -> str:
         """Errors are botocore's."""
-        client = await self._client()
+        client = await self._clients.get()
         await client.put_object(**self._put_options, Bucket=self.bucket, Key=f"{self._prefix}{key}", Body=data)
         return key
 
     async def get(self, reference: str) -> bytes:
         """:raises LookupError: there is no such object. botocore's other errors pass through"""
-        client = await self._client()
+        client = await self._clients.get()
         try:
             answer = await client.get_object(Bucket=self.bucket, Key=f"{self._prefix}{reference}")
         except client.exceptions.NoSuchKey:
@@ -73,9 +75,7 @@ class S3Storage:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop. A later call opens new ones."""
-        connection = self._connections.pop(asyncio.get_running_loop(), None)
-        if connection is not None:
-            await connection.aclose()
+        await self._clients.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,17 +85,8 @@ class S3Storage:
     ) -> None:
         await self.aclose()
 
-    async def _client(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if loop not in self._connections:
-            for closed in [each for each in self._connections if each.is_closed()]:
-                del self._connections[closed]
-            self._connections[loop] = _Connection(self._clients)
-        return await self._connections[loop].client()
-
-    async def _clients(self) -> AsyncGenerator[Any, None]:
-        """One client, as a generator: a loop ends its asynchronous generators before it closes."""
-        # In a thread, for it imports much and reads large files; the workflows of this loop go on meanwhile.
+    async def _open_client(self) -> AsyncGenerator[Any, None]:
+        # In a thread, because it imports a lot and reads large files; the workflows of this loop continue meanwhile.
         session, config = await asyncio.to_thread(_prepared, self._session)
         if self._config is not None:
             config = config.merge(self._config)
@@ -106,30 +97,8 @@ class S3Storage:
             yield client
 
 
-class _Connection:
-    """A client on one event loop: made at the first call, closed with the loop if not before."""
-
-    def __init__(self, clients: Callable[[], AsyncGenerator[Any, None]]) -> None:
-        self._clients = clients
-        self._opening = asyncio.Lock()  # two first calls must not make two
-        self._client: Any = None
-        self._life: AsyncGenerator[Any, None] | None = None
-
-    async def client(self) -> Any:
-        async with self._opening:
-            if self._client is None:
-                life = self._clients()
-                self._client = await anext(life)
-                self._life = life
-        return self._client
-
-    async def aclose(self) -> None:
-        if self._life is not None:
-            await self._life.aclose()
-
-
 def _prepared(session: Any) -> tuple[Any, Any]:
-    """The session to use, and the configuration that a user's goes before."""
+    """Return the session to use, and the default configuration."""
     from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
     config = cast("Any", AioConfig)(
@@ -142,7 +111,7 @@ def _prepared(session: Any) -> tuple[Any, Any]:
 
 @cache
 def _shared_session() -> Any:
-    """The process's own session, which has already read what making a client reads."""
+    """Return the session of this process, which has already read the files that making a client reads."""
     from aiobotocore.session import get_session  # type: ignore[import-untyped]
 
     session = cast("Any", get_session())

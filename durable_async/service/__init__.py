@@ -21,44 +21,89 @@ if TYPE_CHECKING:
         InProcessFunction,
         InvocationFailed,
         InvocationRequest,
+        Memory,
         in_process_function,
     )
-    from durable_async.service.http.rendering import Closed, Started
-    from durable_async.service.machine import InvocationRetryPolicy, Limits
+    from durable_async.service.functions.remote import RemoteFunctions
+    from durable_async.service.http import asgi_app, serve
+    from durable_async.service.machine import ExecutionStatus, InvocationRetryPolicy, Limits
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
+    from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.runtime.observing import ServiceObserver
+    from durable_async.service.runtime.views import (
+        Closed,
+        ExecutionDescription,
+        ExecutionSummary,
+        FunctionDescription,
+        Page,
+        PauseDetails,
+        Started,
+    )
+    from durable_async.service.store import Store
+    from durable_async.service.store.sqlite import SqliteStore
 
 __all__ = [
     "ApiError",
     "Closed",
     "DamagedExecutionError",
+    "EventType",
+    "ExecutionDescription",
+    "ExecutionStatus",
+    "ExecutionSummary",
     "Function",
+    "FunctionDescription",
+    "HistoryEvent",
     "InProcessFunction",
     "InvocationFailed",
     "InvocationRequest",
     "InvocationRetryPolicy",
     "LambdaApi",
     "Limits",
+    "Memory",
+    "Page",
+    "PauseDetails",
+    "RemoteFunctions",
+    "ServiceObserver",
+    "SqliteStore",
     "Started",
+    "Store",
     "StoreError",
+    "asgi_app",
     "in_process_function",
+    "serve",
 ]
 
 # Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
 _LATER = {
     "ApiError": "model.errors",
-    "Closed": "http.rendering",
-    "LambdaApi": "runtime.api",
+    "Closed": "runtime.views",
+    "DamagedExecutionError": "model.errors",
+    "EventType": "model.history",
+    "ExecutionDescription": "runtime.views",
+    "ExecutionStatus": "machine",
+    "ExecutionSummary": "runtime.views",
     "Function": "functions.base",
+    "FunctionDescription": "runtime.views",
+    "InProcessFunction": "functions.base",
     "InvocationFailed": "functions.base",
     "InvocationRequest": "functions.base",
     "InvocationRetryPolicy": "machine",
+    "LambdaApi": "runtime.api",
     "Limits": "machine",
-    "InProcessFunction": "functions.base",
-    "Started": "http.rendering",
-    "DamagedExecutionError": "model.errors",
+    "HistoryEvent": "model.history",
+    "Memory": "functions.base",
+    "ServiceObserver": "runtime.observing",
+    "Page": "runtime.views",
+    "PauseDetails": "runtime.views",
+    "RemoteFunctions": "functions.remote",
+    "SqliteStore": "store.sqlite",
+    "Started": "runtime.views",
+    "Store": "store",
     "StoreError": "model.errors",
+    "asgi_app": "http",
     "in_process_function": "functions.base",
+    "serve": "http",
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's

@@ -1,11 +1,10 @@
 """The parts of the AWS transport that need aiobotocore imported: its session, its configuration, calls and failures.
 
-Importing this module takes a third of a second, so it is imported when the first client is needed, and not before.
+Importing this module takes a third of a second, so it is imported when the first client is made.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +18,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
-    ConnectionError,  # noqa: A004 - botocore's, which is no builtin one
+    ConnectionError,  # noqa: A004 - botocore's, not the builtin one
     CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
@@ -29,14 +28,15 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
     TokenRetrievalError,
 )
 
+from durable_async._client_per_loop import ClientPerLoop
 from durable_async.errors import ServiceCallError
 from durable_async.transport._loader import LambdaLoader
 from durable_async.transport.base import MISCONFIGURED
 
 _ATTEMPTS = 4  # of one call, the first included
 
-# botocore's defaults are a minute each, so that one dead connection could use up the time that an invocation has. A
-# checkpoint is answered in milliseconds, and to repeat one is safe: the repetition carries the same ClientToken.
+# botocore's defaults are a minute each, so one dead connection could use up the time of an invocation. A checkpoint
+# is answered in milliseconds, and repeating it is safe, because the repetition has the same ClientToken.
 _CONNECT_TIMEOUT = 3  # seconds
 _READ_TIMEOUT = 10  # seconds without a byte
 
@@ -49,72 +49,48 @@ _TRANSIENT = (
 )
 
 
-class Connection:
-    """Lambda's client on one event loop: made at the first call, closed with the loop if not before.
+async def call(clients: ClientPerLoop, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of the answer, as botocore gives it.
 
-    :param session: an aiobotocore session of the user's; it is used and not changed. None for the shared one, whose
-        calls cost less
-    :param config: a botocore ``Config``, whose options go before ours
+    :raises ServiceCallError: with ``code`` and ``status`` if the service answered; with ``MISCONFIGURED`` if no request
+        can be made; with neither if no answer came or credentials could not be fetched now
     """
+    try:
+        client = await clients.get()
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
+        raise _service_call_error(operation, error) from error
+    try:
+        answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
+    except (BotoCoreError, ClientError) as error:
+        raise _service_call_error(operation, error) from error
+    return answer
 
-    def __init__(self, region: str | None, endpoint_url: str | None, session: Any, config: Any) -> None:
-        self._region = region
-        self._endpoint_url = endpoint_url
-        self._session = session
-        self._config = config
-        self._opening = asyncio.Lock()
-        self._client: Any = None
-        self._life: AsyncGenerator[Any, None] | None = None
 
-    async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The answer's body, as botocore gives it.
+async def lambda_client(
+    region: str | None, endpoint_url: str | None, session: Any, config: Any
+) -> AsyncGenerator[Any, None]:
+    """Yield an open client of Lambda, and close it afterwards.
 
-        :raises ServiceCallError: with ``code`` and ``status`` if the service answered; with ``MISCONFIGURED`` if no
-            request can be made; with neither if no answer came, or credentials could not be fetched just now
-        """
-        if self._client is None:
-            await self._open(operation)
-        try:
-            answer: dict[str, Any] = await getattr(self._client, xform_name(operation))(**parameters)
-        except (BotoCoreError, ClientError) as error:
-            raise _service_call_error(operation, error) from error
-        return answer
-
-    async def _open(self, operation: str) -> None:
-        async with self._opening:
-            if self._client is not None:
-                return
-            life = self._clients()
-            try:
-                self._client = await anext(life)
-            except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
-                raise _service_call_error(operation, error) from error
-            self._life = life
-
-    async def _clients(self) -> AsyncGenerator[Any, None]:
-        """One client, as a generator: a loop ends its asynchronous generators before it closes.
-
-        So a program that forgets its client leaves no connection open.
-        """
-        session = self._session or shared_session()
-        config = _default_config(session)
-        if self._config is not None:
-            config = config.merge(self._config)
-        async with session.create_client(
-            "lambda", region_name=self._region, endpoint_url=self._endpoint_url, config=config
-        ) as client:
-            client.meta.events.register_first("needs-retry.lambda", _retry_rules(client))
-            yield client
-
-    async def aclose(self) -> None:
-        if self._life is not None:
-            await self._life.aclose()
+    :param session: an aiobotocore session of the user, which is not changed. None: the shared one, whose calls cost
+        less
+    :param config: a botocore ``Config``, which overrides ours
+    """
+    session = session or shared_session()
+    ours = _default_config(session)
+    async with session.create_client(
+        "lambda",
+        region_name=region,
+        endpoint_url=endpoint_url,
+        config=ours if config is None else ours.merge(config),
+    ) as client:
+        client.meta.events.register_first("needs-retry.lambda", _retry_rules(client))
+        yield client
 
 
 class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
     """Registers handlers without looking at their signatures.
 
-    A session registers 120 of botocore's own. To inspect each takes longer than to make the client.
+    A session registers 120 handlers of botocore. Inspecting them takes longer than making the client.
     """
 
     def _verify_accept_kwargs(self, func: object) -> None:
@@ -123,7 +99,7 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
 
 @cache
 def shared_session() -> Any:
-    """The process's own session: it holds the credentials, and what was read from disk."""
+    """Return the session of this process, which has the credentials and the data read from disk."""
     session = cast("Any", AioSession(event_hooks=_Emitter()))
     loader = LambdaLoader(session.get_component("data_loader"))
     loader.warm_up()
@@ -142,7 +118,7 @@ def _default_config(session: Any) -> Any:
 
 
 def _user_agent(session: Any) -> str:
-    """A fixed text, for botocore would build its own anew for each request. To this it adds its name and version."""
+    """Return a fixed text, because botocore would build its own for each request. It adds its name and version."""
     try:
         ours = version("durable-async")
     except PackageNotFoundError:  # run from a source tree
@@ -153,10 +129,10 @@ def _user_agent(session: Any) -> str:
 
 
 def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
-    """Two rules that go before botocore's own.
+    """Return two rules that apply before botocore's own.
 
-    A lost connection is replaced at once, and an encryption key that the service cannot use is not tried again.
-    A connection kept open over a pause of the process (Lambda freezes it between invocations) is often found dead;
+    A lost connection is replaced at once, and an encryption key that the service cannot use is not tried again. A
+    connection that was kept open while the process was frozen (Lambda does so between invocations) is often dead, and
     botocore's first retry would come half a second later, on average.
     """
     attempts_allowed = client.meta.config.retries["total_max_attempts"]
@@ -164,7 +140,7 @@ def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
     def needs_retry(
         attempts: int, response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, **_: Any
     ) -> float | bool | None:
-        """A delay in seconds, False for no retry, or None to leave it to the next rule."""
+        """Return a delay in seconds, False for no retry, or None to let the next rule decide."""
         if isinstance(caught_exception, ConnectionClosedError | EndpointConnectionError) and attempts == 1:
             return 0.0 if attempts_allowed > 1 else False
         if response is not None and str(response[1].get("Error", {}).get("Code")).startswith("KMS"):

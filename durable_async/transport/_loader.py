@@ -1,8 +1,8 @@
-"""What aiobotocore reads from disk before it can make a client, cut down to what a Lambda client needs.
+"""Reduces what aiobotocore reads from disk for its first client to what a Lambda client needs.
 
-The extension point is a session's ``data_loader`` component. The stock one lists the directories of four hundred
-services, twice, and decodes a model of all of Lambda and the 1.2 MB of ``endpoints.json``, which endpoint rules have
-replaced since: together most of the time that a first client takes.
+The extension point is the ``data_loader`` component of a session. The default one lists the directories of four hundred
+services twice, and decodes the model of all of Lambda and the 1.2 MB of ``endpoints.json``, which endpoint rules have
+replaced. Together this is most of the time that a first client takes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _LAMBDA = "lambda"
 
 
 class LambdaLoader:
-    """A botocore loader whose Lambda has the operations of ``model``. What it does not know it asks ``loader`` for.
+    """A botocore loader whose Lambda has the operations of ``model``. For other data it calls ``loader``.
 
-    :param model: an invocation's two operations, if nothing else is said
+    :param model: by default the two operations of an invocation
     """
 
     def __init__(self, loader: Any, model: dict[str, Any] = SERVICE_MODEL) -> None:
@@ -34,7 +34,7 @@ class LambdaLoader:
         return self._loader.load_data(f"{service_name}/{version}/{type_name}")
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
-        """The data, and the file they come from."""
+        """Return the data and the path of its file."""
         if name != "endpoints":
             data_and_path: tuple[Any, str] = self._loader.load_data_with_path(name)
             return data_and_path
@@ -47,7 +47,7 @@ class LambdaLoader:
         return self.load_data_with_path(name)[0]
 
     def warm_up(self) -> None:
-        """Read now what making a client reads."""
+        """Read now the data that making a client reads."""
         for name in ("endpoints", "partitions", "sdk-default-configuration"):
             self.load_data(name)
         self.load_service_model(_LAMBDA, "endpoint-rule-set-1")

@@ -1,9 +1,9 @@
-"""The Lambda service as far as an invocation uses it: two operations, in botocore's model format.
+"""The part of Lambda's API that an invocation uses: two operations, in botocore's model format.
 
 botocore's own model of Lambda has a hundred operations, and a client walks its shapes member by member on every
-request and answer. Here whatever lies deeper than the call's own parameters is a *document*: plain JSON, which botocore
-passes through as it is. So a client needs no file to be read, an update is serialized by ``json.dumps`` alone, and
-an answer is what ``json.loads`` made of it. Timestamps stay numbers, and a member may be null.
+request and answer. Here everything below the parameters of a call is a *document*: plain JSON, which botocore does not
+touch. So a client reads no file, ``json.dumps`` alone serializes an update, and an answer is what ``json.loads``
+returned. Timestamps stay numbers, and a member may be null.
 
 The tests compare it with botocore's model: the same requests, the same answers, the same errors.
 """

@@ -1,7 +1,7 @@
-"""The durable service over AWS's API: Lambda itself, or any endpoint that speaks its protocol.
+"""The durable service over AWS's API: Lambda itself, or any endpoint with the same protocol.
 
-aiobotocore does credentials, signing, retries and connections. What it would spend beyond that, on a call or on the
-first client, is cut down in ``_model``, ``_loader`` and ``_aiobotocore``. They are imported at the first call.
+aiobotocore does credentials, signing, retries and connections. ``_model``, ``_loader`` and ``_aiobotocore`` reduce what
+a call and the first client cost beyond that. They are imported at the first call.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from threading import Thread
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from durable_async._client_per_loop import ClientPerLoop
 from durable_async._wire.limits import STATE_PAGE_ITEMS
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async.errors import ServiceCallError
@@ -23,13 +24,11 @@ from durable_async.errors import ServiceCallError
 if TYPE_CHECKING:
     from typing import Self
 
-    from durable_async.transport._aiobotocore import Connection
-
 
 def preload() -> None:
-    """Do now what the first call would do otherwise: import aiobotocore and read its data files.
+    """Import aiobotocore and read its data files now, instead of at the first call.
 
-    Takes some tenths of a second and touches no network. May be called in any thread, and more than once.
+    This takes some tenths of a second and does not use the network. It may be called in any thread, and repeatedly.
     """
     with _garbage_collected_later():
         # aiohttp makes an SSL context when it is imported. That releases the GIL, so botocore is imported meanwhile.
@@ -44,7 +43,7 @@ def preload() -> None:
 
 @contextmanager
 def _garbage_collected_later() -> Generator[None]:
-    """Hold the garbage collector back: all that an import makes is kept, and searching it takes a tenth of its time."""
+    """Disable the garbage collector during an import, which makes no garbage; collecting takes a tenth of its time."""
     if not gc.isenabled():
         yield
         return
@@ -58,15 +57,15 @@ def _garbage_collected_later() -> Generator[None]:
 class AwsClient:
     """A :class:`~durable_async.transport.base.DurableServiceClient` for AWS.
 
-    It may be kept for the life of the process and used from any event loop: each loop gets connections of its own,
-    opened at its first call and closed with the loop. ``async with AwsClient() as client`` closes them sooner.
+    One object serves the whole process and any event loop: each loop gets its own connections, opened at its first
+    call and closed with the loop. ``async with AwsClient() as client`` closes them earlier.
 
     Members of the answers may be null. Timestamps are epoch seconds, or ``datetime`` with a ``session`` of your own.
 
-    :param region: without one, ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then the profile's
-    :param endpoint_url: without one, ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, the profile's, then AWS's own
-    :param session: an aiobotocore session, used as it is: its calls cost what aiobotocore's calls cost
-    :param config: a botocore ``Config``; what it sets goes before the defaults of this client
+    :param region: None: ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then the profile's
+    :param endpoint_url: None: ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, the profile's, then AWS's own
+    :param session: an aiobotocore session of your own, without the savings of this package
+    :param config: a botocore ``Config``; it overrides the defaults of this client
     """
 
     def __init__(
@@ -81,14 +80,15 @@ class AwsClient:
         self._endpoint_url = endpoint_url
         self._session = session
         self._config = config
-        self._connections: dict[asyncio.AbstractEventLoop, Connection] = {}
+        self._clients = ClientPerLoop(self._open_client)
+        self._is_loaded = False
 
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
     ) -> CheckpointResult:
         """See :meth:`~durable_async.transport.base.DurableServiceClient.checkpoint`."""
         operation = "CheckpointDurableExecution"
-        answer = await (await self._connection()).call(
+        answer = await self._call(
             operation,
             DurableExecutionArn=execution_arn,
             CheckpointToken=token,
@@ -101,7 +101,7 @@ class AwsClient:
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
         """See :meth:`~durable_async.transport.base.DurableServiceClient.get_state`."""
         operation = "GetDurableExecutionState"
-        answer = await (await self._connection()).call(
+        answer = await self._call(
             operation,
             DurableExecutionArn=execution_arn,
             CheckpointToken=token,
@@ -112,9 +112,7 @@ class AwsClient:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop. A later call opens new ones."""
-        connection = self._connections.pop(asyncio.get_running_loop(), None)
-        if connection is not None:
-            await connection.aclose()
+        await self._clients.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,25 +122,20 @@ class AwsClient:
     ) -> None:
         await self.aclose()
 
-    async def _connection(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        if loop not in self._connections:
-            # In a thread, so that a step's body may go on meanwhile.
+    async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        if not self._is_loaded:  # in a thread, so that the bodies of steps can run meanwhile
             await asyncio.to_thread(preload if self._session is None else _aiobotocore)
-            if loop not in self._connections:
-                self._forget_closed_loops()
-                self._connections[loop] = self._new_connection()
-        return self._connections[loop]
+            self._is_loaded = True
+        answer: dict[str, Any] = await _aiobotocore().call(self._clients, operation, parameters)
+        return answer
 
-    def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._connections if loop.is_closed()]:
-            del self._connections[loop]
-
-    def _new_connection(self) -> Connection:
-        # botocore itself does not look at AWS_REGION, which is what Lambda and most containers set.
+    def _open_client(self) -> AsyncGenerator[Any, None]:
+        # botocore does not read AWS_REGION, which Lambda and most containers set.
         region = self._region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        connection: Connection = _aiobotocore().Connection(region, self._endpoint_url, self._session, self._config)
-        return connection
+        client: AsyncGenerator[Any, None] = _aiobotocore().lambda_client(
+            region, self._endpoint_url, self._session, self._config
+        )
+        return client
 
 
 def _aiobotocore() -> ModuleType:
@@ -152,7 +145,10 @@ def _aiobotocore() -> ModuleType:
 
 
 def _required(answer: dict[str, Any], member: str, operation: str) -> Any:
-    """A proxy or a captive portal may answer 200 too; taking that for a checkpoint would lose what it carried."""
+    """Return ``answer[member]``. Without it the answer came from something else, such as a proxy, with status 200.
+
+    :raises ServiceCallError: the answer has no such member
+    """
     if answer.get(member) is None:
-        raise ServiceCallError(operation, f"the answer has no {member}: this is no durable service", status=200)
+        raise ServiceCallError(operation, f"the answer has no {member}: this is not a durable service", status=200)
     return answer[member]

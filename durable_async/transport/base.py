@@ -1,4 +1,4 @@
-"""The two calls that a running invocation makes, and the one error with which they fail."""
+"""The protocol of a client: the two calls of a running invocation, which fail with one class of error."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Protocol
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 
 MISCONFIGURED = "ClientMisconfigured"
-"""The code of a :class:`~durable_async.errors.ServiceCallError` when no request could be made and a repetition
-cannot help: region or credentials are missing, or a setting is wrong. The message says what to do."""
+"""The code of a :class:`~durable_async.errors.ServiceCallError` if no request could be made and repeating the
+call cannot help: the region or the credentials are missing, or a setting is wrong. The message says what to do."""
 
 
 class DurableServiceClient(Protocol):
     """The durable service as an invocation sees it.
 
-    Both calls raise :class:`~durable_async.errors.ServiceCallError`, and nothing else, when the service refuses or
-    cannot be reached; what that means for the execution is decided in ``engine.failures``.
+    If the service refuses or cannot be reached, both calls raise :class:`~durable_async.errors.ServiceCallError` and
+    nothing else. ``_engine/failures.py`` decides what that means for the execution.
     """
 
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
     ) -> CheckpointResult:
-        """Record ``updates`` in their order, all or none, and learn what else changed.
+        """Record ``updates`` in their order, all or none, and return what else has changed.
 
-        :param token: the last token given to this invocation; it is consumed when the call succeeds
-        :param updates: may be empty: then the call only refreshes
-        :param client_token: the same on every repetition of one call, so that a repetition after a lost answer gets
-            the first answer again
+        :param token: the last token that this invocation got; used up when the call succeeds
+        :param updates: if empty, the call only returns the changes
+        :param client_token: the same for each repetition of a call, so that a repetition after a lost answer gets the
+            first answer again
         """
         ...
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
-        """One further page of the record. Consumes no token.
+        """Return another page of the record. This does not use up the token.
 
-        :param marker: the ``NextMarker`` of the page before
+        :param marker: the ``NextMarker`` of the previous page
         """
         ...

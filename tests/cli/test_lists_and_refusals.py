@@ -34,13 +34,13 @@ def test_a_closed_execution_is_deleted_and_its_name_is_free(service):
     assert service("delete", "ask/deleted").lines == ["deletion requested"]
     gone = service("show", "ask/deleted")
     assert gone.code == Exit.REFUSED
-    assert "durable-async list ask shows those that there are" in gone.err
+    assert "'durable-async list ask' shows its executions" in gone.err
     assert service.start("ask", "deleted", '{"another": "payload"}') != arn
 
 
 def test_what_is_not_there_or_taken_is_refused_with_what_to_do(service):
     unknown = service("start", "nobody")
-    assert "durable-async list and show tell what there is" in unknown.err
+    assert "see durable-async list and show" in unknown.err
     service.start("ask", "taken")
     taken = service("start", "ask", "--name", "taken", "--input", '{"another": 1}')
     assert "give another --name, or the input that it was started with" in taken.err
@@ -61,7 +61,7 @@ def test_without_a_service_the_ways_to_name_one_are_told(variables, missing):
 def test_where_nobody_listens_it_is_asked_whether_it_runs():
     ended = durable_async("list", "fulfil", "--endpoint", "http://127.0.0.1:9")
     assert ended.code == Exit.UNREACHABLE
-    assert "is it running there? durable-async doctor looks into it" in ended.err
+    assert "is it running there? Try durable-async doctor" in ended.err
 
 
 def test_a_wrong_path_of_the_endpoint_is_named_as_such(uvicorn_url):

@@ -81,8 +81,8 @@ def test_the_arn_is_checked(recorded):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "complaint"),
     [
-        pytest.param([], "", "give a HISTORY or --execution", id="neither"),
-        pytest.param(["-", "--execution", "a/b"], "[]", "give a HISTORY or --execution", id="both"),
+        pytest.param([], "", "give either a HISTORY or --execution", id="neither"),
+        pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY or --execution", id="both"),
         pytest.param(["--execution", "a/b", "--arn", "c"], "", "--arn is for a HISTORY", id="two names"),
         pytest.param(["-"], "a history", "the history is not JSON", id="no JSON"),
         pytest.param(["-"], "{}", "is no list of JSON objects", id="no history"),

@@ -54,7 +54,7 @@ def test_start_and_wait_for_the_result(service, done):
         (["start", "plain"], Exit.REFUSED, "plain was invoked, but it is not durable"),
         (["list", "nobody"], Exit.REFUSED, "Function not found"),
         (["show", "fulfil/none"], Exit.REFUSED, "the function fulfil has no execution named none"),
-        (["show", "none\x1b"], Exit.REFUSED, "'none\\x1b' names no execution: give its ARN, or FUNCTION/NAME"),
+        (["show", "none\x1b"], Exit.REFUSED, "'none\\x1b' is not an execution: give its ARN, or FUNCTION/NAME"),
         (["history", NO_SUCH], Exit.REFUSED, "Durable execution not found"),
         (["pause", "fulfil/done"], Exit.REFUSED, "ResourceConflictException"),
         (["callback", "heartbeat", "nonsense"], Exit.REFUSED, "Invalid callback id"),

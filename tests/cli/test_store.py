@@ -78,7 +78,7 @@ def test_a_store_in_use_is_read_and_not_written(tmp_path):
     assert f"in use by process {process.pid}" in ended.err
     assert "--endpoint" in ended.err
     assert f"ok    writer      process {process.pid}" in doctor.lines
-    assert "ok    open        hang (1): they go on where these functions are registered" in doctor.lines
+    assert "ok    open        hang (1): they continue where these functions are registered" in doctor.lines
     assert durable_async("stop", "hang/one", "--store", store).code == 0
     assert durable_async("show", "hang/one", "--store", store, "--json").json["Status"] == "STOPPED"
 

@@ -1,6 +1,6 @@
-"""Runs the cases against any running service: ``python -m tests.conformance URL [--log-json FILE] [suite...]``.
+"""Runs the cases against any running service: ``python -m tests.conformance URL [--log-json FILE] [--spans FILE] [suite...]``.
 
-A case is run as the function of its id. Suites that are named are run even if they are listed as skipped.
+A case is run as the function of its id.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .case import load_cases
 from .report import Row, closing_lines
 from .runner import Outcome, Runner, connect
 from .sources import NONE_THERE, folders, sources
-from .suites import DEPARTURES, SKIPPED_SUITES
+from .suites import DEPARTURES
 
 
 def main() -> int:
@@ -28,13 +28,16 @@ def main() -> int:
     parser.add_argument(
         "--log-json", type=Path, metavar="FILE", help="the service's log file; else logs aren't compared"
     )
+    parser.add_argument(
+        "--spans", type=Path, metavar="FILE", help="the file of tests.otlp_receiver; else spans aren't compared"
+    )
     parser.add_argument("--workers", type=int, default=12, help="cases run at a time (%(default)s)")
     options = parser.parse_intermixed_args()
     if unknown := set(options.suite) - set(suites) - {case.id for case in cases}:
         parser.error(f"no such suite or case: {', '.join(sorted(unknown))}")
 
-    wanted = options.suite or [suite for suite in suites if suite not in SKIPPED_SUITES]
-    runner = Runner(connect(options.url), options.log_json)
+    wanted = options.suite or suites
+    runner = Runner(connect(options.url), options.log_json, span_file=options.spans)
     with ThreadPoolExecutor(options.workers) as pool:
         outcomes = list(pool.map(runner.run, [case for case in cases if {case.suite, case.id} & set(wanted)]))
 

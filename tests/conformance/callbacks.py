@@ -40,17 +40,27 @@ class Switchboard:
             if not self._answering or event["EventType"] != "CallbackStarted" or event["Id"] in ended:
                 continue
             if event["Id"] not in self._settled:
-                action = self._take(event)
+                action = self._take(event, events)
+                if action is None:
+                    continue
                 if action.operation is not CallbackOperation.HEARTBEAT:
                     self._settled.add(event["Id"])
                 yield event["CallbackStartedDetails"]["CallbackId"], action
 
-    def _take(self, event: Mapping[str, Any]) -> CallbackAction:
+    def _take(self, event: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> CallbackAction | None:
+        """Return None if the action's time has not come yet."""
         for action in self.actions:
             if fits_name(action.name, event.get("Name"), self.names):
+                if action.after_invocation and not _invocation_ended(event, events):
+                    return None
                 self.actions.remove(action)
                 return action
         raise UnansweredCallbackError(f"event {event['EventId']}: no action for callback {event.get('Name')!r}")
+
+
+def _invocation_ended(started: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> bool:
+    later = (event for event in events if event["EventId"] > started["EventId"])
+    return any(event["EventType"] == "InvocationCompleted" for event in later)
 
 
 _ENDS = {"CallbackSucceeded", "CallbackFailed", "CallbackTimedOut"}

@@ -27,12 +27,17 @@ class CallbackOperation(StrEnum):
 
 @attrs.frozen
 class CallbackAction:
-    """What the outside world does to the first open callback whose name fits. ``delay`` is in seconds."""
+    """What the outside world does to the first open callback whose name fits.
+
+    :ivar delay: in seconds
+    :ivar after_invocation: only when the invocation that made the callback has ended
+    """
 
     name: str
     operation: CallbackOperation
     payload: Any
     delay: float
+    after_invocation: bool = False
 
 
 @attrs.frozen
@@ -61,7 +66,7 @@ class Case:
     result: Any
     history: tuple[Mapping[str, Any], ...]
     logs: tuple[LogExpectation, ...]
-    expects_spans: bool
+    spans: Mapping[str, Any] | None
 
     def __str__(self) -> str:
         return f"{self.suite}/{self.id}"
@@ -75,7 +80,15 @@ def load_cases(folders: Iterable[Path]) -> list[Case]:
     found: dict[tuple[str, str], Path] = {}
     for path in (path for folder in folders for path in folder.glob("*/*.yaml")):
         found.setdefault((path.parent.name, path.stem), path)
-    return [parse_case(*key, _read(path)) for key, path in sorted(found.items(), key=lambda each: _order(each[1]))]
+    ordered = sorted(found.items(), key=lambda each: _order(each[1]))
+    return [case for (suite, case_id), path in ordered for case in parse_cases(suite, case_id, _read(path))]
+
+
+def parse_cases(suite: str, case_id: str, content: Mapping[str, Any]) -> Iterator[Case]:
+    """Yield the case of a file; and a second one, of another function, if the file also has the execution view's spans."""
+    yield parse_case(suite, case_id, content)
+    if (spans := content.get("ExecutionTelemetryAssertions")) is not None:
+        yield parse_case(suite, f"{case_id}-execution", {**content, "TelemetryAssertions": spans})
 
 
 def parse_case(suite: str, case_id: str, content: Mapping[str, Any]) -> Case:
@@ -97,7 +110,7 @@ def parse_case(suite: str, case_id: str, content: Mapping[str, Any]) -> Case:
         result=expected.get("Result", ABSENT),
         history=tuple(content.get("ExpectedExecutionHistory") or ()),
         logs=tuple(map(_log_expectation, content.get("ExpectedLogs") or ())),
-        expects_spans="TelemetryAssertions" in content,
+        spans=content.get("TelemetryAssertions"),
     )
 
 
@@ -107,7 +120,7 @@ def draw_variables(variables: Mapping[str, str], source: random.Random) -> dict[
     def drawn(match: re.Match[str]) -> str:
         return "".join(source.choices(_ALPHABET, k=int(match[1])))
 
-    return {name: _GENERATED.sub(drawn, value) for name, value in variables.items()}
+    return {name: _GENERATED.sub(drawn, str(value)) for name, value in variables.items()}
 
 
 def _action(content: Mapping[str, Any]) -> CallbackAction:
@@ -116,6 +129,7 @@ def _action(content: Mapping[str, Any]) -> CallbackAction:
         operation=CallbackOperation(content["Operation"]),
         payload=content.get("Payload", ABSENT),
         delay=float(content.get("Delay", 0)),
+        after_invocation=bool(content.get("AfterInvocationCompleted")),
     )
 
 

@@ -154,10 +154,20 @@ def _compare_object(expected: Mapping[str, Any], actual: Any, names: Names, path
         yield f"{path}: expected an object, found {_short(actual)}"
         return
     for key, value in expected.items():
-        if key in actual:
+        if key == "$absent":
+            yield from (f"{path}: {'.'.join(there)} is there" for there in value if _is_there(actual, there))
+        elif key in actual:
             yield from compare(value, actual[key], names, f"{path}.{key}")
         else:
             yield f"{path}.{key}: expected {_short(value)}, but there is no such key"
+
+
+def _is_there(value: Any, path: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            return False
+        value = value[key]
+    return True
 
 
 def _compare_list(expected: list[Any], actual: Any, names: Names, path: str) -> Iterator[str]:

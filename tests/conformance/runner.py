@@ -17,10 +17,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.otlp_receiver import spans_in
+
 from .callbacks import Switchboard, UnansweredCallbackError
 from .case import ABSENT, CallbackAction, CallbackOperation, Case, draw_variables
 from .logs import match_logs, records_of
 from .matching import Names, fill, match_history, match_result, name_parts_of_wait_for_callback
+from .server import SERVICE_NAME
+from .spans import match_spans
 
 TERMINAL = {"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"}
 _PAGE = 5  # small, so that paging is exercised by every longer history
@@ -34,6 +38,7 @@ class Pace:
     quiet: float = 30.0  # without a new event an asynchronous case has failed
     logs_settle: float = 0.5  # lines may come a little after the end
     logs_within: float = 5.0
+    spans_within: float = 5.0
 
 
 @attrs.frozen
@@ -83,11 +88,13 @@ class Runner:
     """Runs cases against one service. May be used by several threads at once.
 
     :ivar log_file: what the service writes its functions' lines to; None leaves expected logs uncompared
+    :ivar span_file: what ``tests.otlp_receiver`` writes the functions' spans to; None leaves spans uncompared
     """
 
     client: Any
     log_file: Path | None = None
     pace: Pace = Pace()
+    span_file: Path | None = None
 
     def run(self, case: Case) -> Outcome:
         """Run a case to its end, or until it is clear that it fails."""
@@ -113,7 +120,7 @@ class Runner:
     def _not_compared(self, case: Case) -> Iterator[str]:
         if case.logs and self.log_file is None:
             yield "logs"
-        if case.expects_spans:
+        if case.spans is not None and self.span_file is None:
             yield "spans"
 
 
@@ -167,12 +174,13 @@ class _Execution:
             time.sleep(self.runner.pace.poll)
 
     def differences(self) -> list[str]:
-        """Compare history, result and logs, in this order: the history binds names that logs use."""
+        """Compare history, result, logs and spans, in this order: the history binds names that the others use."""
         names = dict(self.variables)
         return [
             *match_history(self.case.history, self.history, names),
             *match_result(self.case.status, self.case.result, self.status, self.result, self.variables),
             *self._log_differences(names),
+            *self._span_differences(names),
         ]
 
     def history_differences(self) -> list[str]:
@@ -216,6 +224,19 @@ class _Execution:
             if not differences or time.monotonic() > deadline:
                 return differences
             time.sleep(0.2)
+
+    def _span_differences(self, names: Names) -> list[str]:
+        """Compare when the spans are there, and once more when the case says how long nothing else may come."""
+        if self.case.spans is None or self.runner.span_file is None or self.arn is None:
+            return []
+        names = {**names, "EXECUTION_ARN": self.arn, "SERVICE_NAME": SERVICE_NAME}
+        deadline = time.monotonic() + self.runner.pace.spans_within
+        while differences := match_spans(self.case.spans, spans_in(self.runner.span_file), names):
+            if time.monotonic() > deadline:
+                return differences
+            time.sleep(0.2)
+        time.sleep(self.case.spans.get("quiescence_seconds", 0))
+        return match_spans(self.case.spans, spans_in(self.runner.span_file), names)
 
 
 def _event_line(event: Mapping[str, Any]) -> str:

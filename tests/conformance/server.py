@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,21 +11,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SERVICE_NAME = "durable-async-conformance"
+INTERRUPTED = ("otel-invocation-15", "otel-execution-15")  # their executions time out
 ROOT = Path(__file__).parents[2]
 _URL = re.compile(r"https?://[\w.\[\]:-]*\w")
 
 
 @contextmanager
-def serving(log_file: Path, output: Path) -> Iterator[str]:
+def serving(log_file: Path, output: Path, receiver: str) -> Iterator[str]:
     """The URL of a server that has the handlers of all built cases; ended by SIGTERM at exit.
 
     :param output: takes what the server itself prints
+    :param receiver: the URL of the OTLP receiver to which the functions export their spans
     :raises RuntimeError: if it ends before it accepts connections, or does not end with status 0
     """
     command = [sys.executable, "-m", "durable_async.cli", "serve", "--port", "0"]
     command += ["--functions", "tests.conformance.handlers", "--log-json", str(log_file)]
+    for function in INTERRUPTED:
+        command += ["--execution-timeout", f"{function}=5"]
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver, "OTEL_SERVICE_NAME": SERVICE_NAME}
     with output.open("w") as printed:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=printed, stderr=subprocess.STDOUT
+        )
     try:
         yield _url_of(process, output)
         process.terminate()

@@ -61,8 +61,8 @@ async def main(file: str) -> None:
         print("not started", await service.find(writes, "too-much"))
         for execution in executions:
             history = await execution.history()
-            assert [event["EventId"] for event in history] == [*range(1, len(history) + 1)]
-            assert sum(event["EventType"] == "StepSucceeded" for event in history) == 10
+            assert [event.id for event in history] == [*range(1, len(history) + 1)]
+            assert sum(event.type == "StepSucceeded" for event in history) == 10
     print("told", failures.told[0])
 
 

@@ -39,7 +39,7 @@ async def main(file: str) -> None:
         assert await asyncio.gather(*(each.result() for each in others)) == [10 * n for n in range(INNOCENT)]
         while await ends.status() == "RUNNING":
             await asyncio.sleep(0.05)
-        print(await ends.status(), (await ends.describe())["PauseDetails"]["Reason"])
+        print(await ends.status(), (await ends.describe()).pause.reason)
 
 
 if __name__ == "__main__":

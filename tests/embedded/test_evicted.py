@@ -472,9 +472,9 @@ async def test_a_cancellation_from_outside_ends_it_whenever_it_comes(resumed, wh
     cache = ExecutionCache(10, idle=3600.0)
     service = Recording()
     if resumed:
-        await workflow.handler.run(service.event(), client=service, cache=cache)
+        await cache.run(workflow.handler, service.event(), client=service)
         service.end_wait()
-    running = asyncio.create_task(workflow.handler.run(service.event(), client=service, cache=cache))
+    running = asyncio.create_task(cache.run(workflow.handler, service.event(), client=service))
     await turns(when)
     running.cancel()
     await asyncio.wait([running])
@@ -598,7 +598,7 @@ async def test_before_all_of_the_record_is_here_it_is_suspended():
         await asyncio.sleep(3600)
 
     service.get_state = get_state
-    assert await workflow.handler.run(event, client=service, cache=cache) == {"Status": "PENDING"}
+    assert await cache.run(workflow.handler, event, client=service) == {"Status": "PENDING"}
     assert workflow.left == 2 and not cache.keeps("arn")
 
 
@@ -616,9 +616,9 @@ async def test_what_it_has_loaded_is_not_loaded_again():
         return {"Operations": service.waits}
 
     service.get_state = get_state
-    await workflow.handler.run(event, client=service, cache=cache)
+    await cache.run(workflow.handler, event, client=service)
     service.end_wait()
-    await workflow.handler.run(service.event(), client=service, cache=cache)
+    await cache.run(workflow.handler, service.event(), client=service)
     assert pages == ["2"] and workflow.starts == 2
     await cache.aclose()
 
@@ -626,7 +626,7 @@ async def test_what_it_has_loaded_is_not_loaded_again():
 async def test_where_there_is_no_room_it_has_left_when_the_invocation_is_answered():
     workflow, service = Workflow(waits_twice), Recording()
     workflow.handler._clock = lambda: 0.0
-    await workflow.handler.run(service.event(), client=service, cache=ExecutionCache(0, idle=3600.0))
+    await ExecutionCache(0, idle=3600.0).run(workflow.handler, service.event(), client=service)
     assert workflow.left == 1
 
 
@@ -636,8 +636,8 @@ async def test_where_there_is_no_room_it_has_left_when_the_invocation_is_answere
 async def test_whoever_is_told_only_what_changed_must_have_the_rest_in_memory():
     service = Recording()
     service.event()
-    with pytest.raises(RuntimeError, match="was to go on from memory"):
-        await Workflow(waits_twice).handler.run(service.event(), client=service, cache=ExecutionCache(1, idle=1.0))
+    with pytest.raises(RuntimeError, match="is not in the execution cache"):
+        await ExecutionCache(1, idle=1.0).run(Workflow(waits_twice).handler, service.event(), client=service)
 
 
 @pytest.mark.parametrize(("marker", "starts"), [("", 1), ("7", 2)], ids=["in one page", "in pages"])
@@ -646,7 +646,7 @@ async def test_one_that_is_told_everything_goes_on_as_it_should(marker, starts):
     workflow.handler._clock = lambda: 0.0
     cache = ExecutionCache(1, idle=3600.0)
     service = Recording()
-    await workflow.handler.run(service.event(), client=service, cache=cache)
+    await cache.run(workflow.handler, service.event(), client=service)
     whole = Recording()
     whole.waits = service.waits
     whole.end_wait()
@@ -657,7 +657,7 @@ async def test_one_that_is_told_everything_goes_on_as_it_should(marker, starts):
         return {"Operations": []}
 
     service.get_state = get_state
-    assert await workflow.handler.run(event, client=service, cache=cache) == {"Status": "PENDING"}
+    assert await cache.run(workflow.handler, event, client=service) == {"Status": "PENDING"}
     assert workflow.starts == starts and workflow.left == starts - 1
     assert [wait["Name"] for wait in service.waits] == ["first", "second"]
     await cache.aclose()

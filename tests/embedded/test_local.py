@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from durable_async import durable_execution
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import in_process_handler
 from durable_async.errors import ServiceCallError
@@ -68,23 +71,22 @@ async def test_an_exception_of_the_handler_is_a_failed_invocation():
     assert len(calls) == 2
 
 
-async def test_where_executions_stay_in_memory_is_the_handlers_to_use_and_the_services_to_ask():
-    caches = []
-
-    class Hot(Handler):
-        async def run(self, event, /, *, client, lambda_context=None, cache=None):
-            caches.append(cache)
-            return {"Status": "SUCCEEDED"}
+async def test_the_cache_keeps_a_waiting_execution_until_it_is_closed():
+    @durable_execution
+    async def waits(event, ctx):
+        await ctx.wait(timedelta(hours=1))
 
     cache = ExecutionCache(1, idle=3600.0)
     async with LambdaApi() as service:
-        function = in_process_handler(Hot(None), service, cache=cache)
+        function = in_process_handler(waits, service, cache=cache)
         service.register("flow", function)
         started = await service.invoke("flow:$LATEST", b"1")
-        await service.wait(started.execution_arn)
+        await service.idle()
         assert function.memory is cache
+        assert cache.keeps(started.execution_arn)
+        await service.stop(started.execution_arn)
         assert not cache.keeps(started.execution_arn)
-    assert caches == [cache]
+    await cache.aclose()
 
 
 async def test_without_a_cache_nothing_is_kept():

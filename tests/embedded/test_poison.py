@@ -31,4 +31,4 @@ async def test_what_ends_the_process_is_put_in_quarantine_and_the_others_finish(
         assert len(names) == INNOCENT
         for name in names:
             execution = await service.find(innocent, name)
-            assert all(event["EventType"] != "ExecutionPaused" for event in await execution.history())
+            assert all(event.type != "ExecutionPaused" for event in await execution.history())

@@ -116,9 +116,7 @@ async def open_again(file: str) -> None:
         for kind in (ends, innocent):
             async for summary in service.executions(kind.__name__):
                 history = await service.execution(summary.arn).history()
-                errors = [
-                    e["InvocationCompletedDetails"].get("Error") for e in history if "InvocationCompletedDetails" in e
-                ]
+                errors = [event.details.get("Error") for event in history if event.type == "InvocationCompleted"]
                 crashes = [error for error in errors if error and "Exit" in str(error)]
                 print(summary.name, summary.status, len(crashes))
 

@@ -391,7 +391,7 @@ HANDLERS = [
     (three, "takes 3 arguments, and 2 are given"),
     (swapped_handler, "its parameters are (ctx, event): swap them"),
     (swapped_by_name, "swap them"),
-    (Shop.workflow, "Of a method, give the bound one"),
+    (Shop.workflow, "Pass a bound method"),
     (5, "'async def function(event, ctx)', not an object of type int"),
 ]
 

@@ -148,7 +148,7 @@ async def test_an_execution_survives_that_all_tasks_are_cancelled_and_the_clean_
         async with DurableService(tmp_path / "x.db") as service:
             service.register(handler)
             execution = await service.start(handler, None, name="one")
-            while not any(e["EventType"] == "InvocationCompleted" for e in await execution.history()):
+            while not any(e.type == "InvocationCompleted" for e in await execution.history()):
                 await asyncio.sleep(0.01)
             waits.set()
             try:

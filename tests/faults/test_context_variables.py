@@ -44,8 +44,8 @@ async def as_tenant(name, make):
 
 async def callback_id_of(execution):
     async for event in execution.events():
-        if event["EventType"] == "CallbackStarted":
-            return event["CallbackStartedDetails"]["CallbackId"]
+        if event.type == "CallbackStarted":
+            return event.details["CallbackId"]
     raise AssertionError("no callback")
 
 

@@ -73,7 +73,10 @@ DAMAGE = {
     "a time that is text": (ROW.format("due_ms = 'soon'"), "its row cannot be decoded"),
     "unseen that is no JSON": (ROW.format("unseen = '[1'"), "its row cannot be decoded"),
     "unseen that is not there": (ROW.format("unseen = '[77]'"), "the order of its operations cannot be decoded"),
-    "a text that is no text": (ROW.format("token = CAST(x'ff' AS TEXT)"), "its row cannot be read from the file"),
+    "a text that is no text": (
+        ROW.format("invocation_token = CAST(x'ff' AS TEXT)"),
+        "its row cannot be read from the file",
+    ),
     "an operation of no type": (OPERATION.format("type = 'STROLL'"), "an operation cannot be decoded"),
     "a result that is no text": (OPERATION.format("result = x'ff', result_digest = NULL"), "an operation cannot be"),
     "an attempt that is text": (OPERATION.format("attempts = 'x'"), "an operation cannot be decoded"),

@@ -84,7 +84,7 @@ async def start_some(service, seconds=3600.0):
         service.register(handler)
     waiting = await service.start(waits, None)
     await service.start(works, seconds)
-    while not any(event["EventType"] == "InvocationCompleted" for event in await waiting.history()):
+    while not any(event.type == "InvocationCompleted" for event in await waiting.history()):
         await asyncio.sleep(0.01)
 
 

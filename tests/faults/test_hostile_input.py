@@ -344,7 +344,9 @@ def test_idle_connections_make_room_for_new_ones(tmp_path):
 @pytest.fixture
 async def pool(monkeypatch):
     monkeypatch.chdir(HERE)
-    async with WorkerPool(worker_environment("http://127.0.0.1:9", os.environ), most=1, sink=lambda *_: None) as pool:
+    async with WorkerPool(
+        worker_environment("http://127.0.0.1:9", os.environ), max_workers=1, sink=lambda *_: None
+    ) as pool:
         yield pool
 
 
@@ -383,7 +385,7 @@ async def test_an_answer_that_announces_gigabytes_is_not_read(pool):
 )
 async def test_a_worker_is_replaced_by_what_it_took(monkeypatch, options, event, pids):
     monkeypatch.chdir(HERE)
-    async with WorkerPool(worker_environment("http://127.0.0.1:9", os.environ), most=1, **options) as pool:
+    async with WorkerPool(worker_environment("http://127.0.0.1:9", os.environ), max_workers=1, **options) as pool:
         assert len({(await run(pool, "take", event))[0] for _ in range(4)}) == pids
 
 
@@ -398,7 +400,7 @@ def test_a_function_that_talks_does_not_stop_a_server_whose_output_nobody_reads(
 def test_what_nobody_reads_is_dropped_and_counted():
     read_end, write_end = os.pipe()
     with os.fdopen(read_end) as reader, os.fdopen(write_end, "w") as stream:
-        output = BoundedOutput(stream, most=200_000)
+        output = BoundedOutput(stream, max_characters=200_000)
         for number in range(5000):
             output.write(f"{number} {'x' * 95}\n")
         read = []

@@ -22,7 +22,7 @@ async def forget(_callback_id):
 
 async def end_of(events):
     async for event in events:
-        last = event["EventType"]
+        last = event.type
     return last
 
 
@@ -44,7 +44,7 @@ async def test_a_stop_that_could_not_be_stored_is_told_to_nobody(tmp_path):
         described = asyncio.ensure_future(service.api.get_execution(execution.arn))
         with pytest.raises(StoreError):
             await stopping
-        assert (await described)["Status"] == "RUNNING"
+        assert (await described).status == "RUNNING"
         assert not result.done()
         assert not events.done()
         other.execute("ROLLBACK")

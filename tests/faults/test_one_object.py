@@ -118,7 +118,7 @@ async def test_a_call_that_comes_before_the_function_is_registered_leaves_nothin
         execution = await service.start(both, 5, name="x")
         while not (ids and plain.calls and "CallbackStarted" in str(await execution.history())):
             await asyncio.sleep(0.01)
-        while (await execution.history())[-1]["EventType"] != "InvocationCompleted":
+        while (await execution.history())[-1].type != "InvocationCompleted":
             await asyncio.sleep(0.01)
         left = crash_image(file, "left")
     again = Plain()

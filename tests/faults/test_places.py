@@ -56,7 +56,7 @@ class Hanging:
 
 async def recorded(execution, event_type):
     async with asyncio.timeout(10):
-        while event_type not in [event["EventType"] for event in await execution.history()]:
+        while event_type not in [event.type for event in await execution.history()]:
             await asyncio.sleep(0.005)
 
 
@@ -93,7 +93,7 @@ async def test_the_place_of_a_closed_execution_is_free_though_its_step_hangs(end
         async with asyncio.timeout(10):
             assert await other.result() == "served"
         assert await stuck.status() == ("STOPPED" if end is stop else "TIMED_OUT")
-        types = [event["EventType"] for event in await stuck.history()]
+        types = [event.type for event in await stuck.history()]
         assert types[-1] == "InvocationCompleted"
         hanging.let_go()
 
@@ -141,7 +141,7 @@ async def test_the_worker_of_a_closed_execution_is_killed_and_another_serves(end
     clock = Clock()
     environment = worker_environment("http://127.0.0.1:9", os.environ)
     async with (
-        WorkerPool(environment, most=1, sink=lambda *_: None) as pool,
+        WorkerPool(environment, max_workers=1, sink=lambda *_: None) as pool,
         LambdaApi(clock=clock, max_concurrency=1) as api,
     ):
         api.register("f", await pool.function(Target("stubborn", "handler")), execution_timeout=60)

@@ -95,4 +95,4 @@ async def test_a_start_under_a_name_finds_the_execution_that_was_started_with_eq
             with pytest.raises(ApiError, match="another payload"):
                 await service.start(echo, {"a": True, "b": [2.0, {"d": None, "c": True}]}, name="one")
             description = await first.describe()
-            assert description["InputPayload"] == '{"a": 1, "b": [2.0, {"d": null, "c": true}]}'
+            assert description.input == '{"a": 1, "b": [2.0, {"d": null, "c": true}]}'

@@ -92,7 +92,7 @@ async def test_after_three_kills_halves_run_and_everything_else_beside_them(tmp_
         assert [await each.result() for each in found] == [*range(COUNT)]
         assert [await each.result() for each in fresh] == [0, 1, 2]
         for each in found:
-            assert "ExecutionPaused" not in {event["EventType"] for event in await each.history()}
+            assert "ExecutionPaused" not in {event.type for event in await each.history()}
 
 
 def test_after_two_real_kills_all_run_at_once(tmp_path):

@@ -529,8 +529,8 @@ REFUSED = [
     (Loose(ID), Loose, "$.value: a UUID would come back as a str"),
     (Loose(None, {1}), Loose, "$.untyped: a set would come back as a list"),
     (Box(ID), Box, "$.content: a UUID would come back as a str"),
-    (changed(Scribbled("a"), note="b"), Scribbled, "$.note: an attribute that is no field is not written"),
-    (changed(Locked("a"), opened=True), Locked, "$.opened: an attribute that is no field is not written"),
+    (changed(Scribbled("a"), note="b"), Scribbled, "$.note: an attribute that is not a field is not written"),
+    (changed(Locked("a"), opened=True), Locked, "$.opened: an attribute that is not a field is not written"),
     (Slim(name=5), Slim, "would not come back as Slim: $.name: expected str, found a whole number"),
     # the standard library
     ({"name": "a", "more": (1, 2)}, Optional_, "$.more: a tuple"),
@@ -745,9 +745,9 @@ async def test_an_event_or_an_answer_that_would_change_starts_and_answers_nothin
         assert await service.find(take, "one") is None
         execution = await service.start(ask, {})
         async for found in execution.events():
-            if found["EventType"] == "CallbackStarted":
+            if found.type == "CallbackStarted":
                 break
-        callback_id = found["CallbackStartedDetails"]["CallbackId"]
+        callback_id = found.details["CallbackId"]
         with pytest.raises(SerializationError, match=r"the callback's result: \$\.password: a SecretStr"):
             await service.succeed_callback(callback_id, LOGIN)
         await service.succeed_callback(callback_id, b'{"amount": 12345678901234567.89}')

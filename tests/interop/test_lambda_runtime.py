@@ -48,7 +48,7 @@ async def run(service: LambdaApi, url: str, remote: RemoteFunctions, event) -> t
     closed = await service.wait(started.execution_arn)
     history = await service.get_history(started.execution_arn)
     assert closed.status == "SUCCEEDED", closed
-    return json.loads(closed.result), [event["EventType"] for event in history["Events"]]
+    return json.loads(closed.result), [str(event.type) for event in history.items]
 
 
 async def test_our_handler_whose_process_dies_on_our_service(runtime, tmp_path):

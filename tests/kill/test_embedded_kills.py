@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 import attrs
 import pytest
 
-from durable_async.embedded import DurableService
+from durable_async.embedded import DurableService, HistoryEvent
 
 from .embedded import CHILDREN, ITEMS, child, expected, workflow
 from .massacre import PATIENCE, ROOT, Line
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 @attrs.frozen
 class Aftermath:
-    histories: dict[str, list[dict]]
+    histories: dict[str, list[HistoryEvent]]
     statuses: dict[str, str]
     results: dict[str, list]
     lines: list[Line]
@@ -126,8 +126,8 @@ def test_the_kills_hit_something(aftermath):
         event
         for history in aftermath.histories.values()
         for event in history
-        if event.get("InvocationCompletedDetails", {}).get("Error", {}).get("Payload", {}).get("ErrorType")
-        == "Runtime.ExitError"
+        if event.type == "InvocationCompleted"
+        and (event.details.get("Error") or {}).get("ErrorType") == "Runtime.ExitError"
     ]
     assert len(lost) >= KILLS / 4
     assert len({line.pid for line in aftermath.lines} & {*aftermath.killed}) >= KILLS / 4
@@ -139,10 +139,10 @@ def test_the_file_is_whole(aftermath):
 
 def test_no_completed_step_runs_again(aftermath):
     completed = {
-        (name, event["Name"]): event["EventTimestamp"]
+        (name, event.name): event.at_us / 1_000_000
         for name, history in aftermath.histories.items()
         for event in history
-        if event["EventType"] == "StepSucceeded" and event.get("Name")
+        if event.type == "StepSucceeded" and event.name
     }
     assert {step for _, step in completed} >= {*STEPS}
     late = [
@@ -169,8 +169,8 @@ def test_attempts_are_numbered_without_a_gap(aftermath):
 
 def test_the_histories_are_dense_and_end_once(aftermath):
     for history in aftermath.histories.values():
-        assert [event["EventId"] for event in history] == [*range(1, len(history) + 1)]
-        types = Counter(event["EventType"] for event in history)
+        assert [event.id for event in history] == [*range(1, len(history) + 1)]
+        types = Counter(event.type for event in history)
         assert types["ExecutionSucceeded"] == 1
         assert types["ExecutionPaused"] == 0  # nobody is suspected for what others did
         assert types["WaitSucceeded"] == types["CallbackSucceeded"] == 1

@@ -384,7 +384,7 @@ async def test_a_deadline_that_passes_cancels_the_block_and_nothing_in_it_writes
         seconds = world.clock() - (await world.events(arn))[0]["EventTimestamp"]
     assert closed.result == "1"
     assert seconds == 2 * 3600
-    assert set(seen) == {1, "the block block was not done within 1:00:00"}
+    assert set(seen) == {1, "block block did not finish within 1:00:00"}
     assert not any("in finally" in update for call in world.calls for update in call)
     assert sum("SUCCEED outside" in call for call in world.calls) == 1
 

@@ -226,8 +226,8 @@ async def test_a_workflow_that_is_stopped(given, expected):
     async with world_with(slow) as world:
         arn = await world.start(workflow)
         await world.settle()
-        [child] = (await world.service.list_executions("target"))["DurableExecutions"]
-        await world.service.stop(child["DurableExecutionArn"], given)
+        [child] = (await world.service.list_executions("target")).items
+        await world.service.stop(child.arn, given)
         await world.finish(arn)
     first, replayed = errors
     assert first.args == replayed.args

@@ -17,7 +17,7 @@ from aiobotocore.session import get_session
 from durable_async import DurableHandler
 from durable_async.service.functions.base import InProcessFunction, InvocationRequest, LambdaContext
 from durable_async.service.http import serve
-from durable_async.service.http.rendering import Closed
+from durable_async.service.runtime.views import Closed
 from durable_async.transport.aws import AwsClient
 from tests.world import Client, World
 

@@ -243,7 +243,7 @@ class Function:
 
     async def answer(self, event: Any, client: DurableServiceClient) -> Any:
         cache = self.run.cache
-        output = await self.handler.run(event, client=client, cache=cache)
+        output = await cache.run(self.handler, event, client=client)
         if cache is not self.run.cache and output["Status"] == "PENDING":
             raise InvocationFailed({"ErrorType": "ServiceShutDown"})  # it was asked to stop, and may wait for nothing
         return output

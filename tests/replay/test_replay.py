@@ -40,7 +40,8 @@ from durable_async.replay import (
     Skips,
     replay,
 )
-from durable_async.service.http.rendering import Closed
+from durable_async.service.http.rendering import history_json
+from durable_async.service.runtime.views import Closed
 from tests.programs.execution import Conditions, Run, races
 from tests.programs.generation import programs
 from tests.programs.interpreter import Interpreter, Place
@@ -499,7 +500,7 @@ async def test_a_history_without_data_is_refused():
     async with World() as world:
         arn = await world.start(durable_execution(original))
         await world.finish(arn)
-        history = await world.service.get_history(arn, include_data=False)
+        history = history_json(await world.service.get_history(arn), include_data=False)
     with pytest.raises(HistoryError, match="IncludeExecutionData"):
         await replay(durable_execution(original), history, execution_arn=arn)
 
@@ -554,9 +555,9 @@ class Recording(Run):
 
     async def _replay(self, execution, outcome) -> None:
         self.arn = execution.arn
-        self.history = [await self.service.get_history(self.arn, max_items=1000)]
+        self.history = [history_json(await self.service.get_history(self.arn, max_items=1000))]
         while marker := self.history[-1].get("NextMarker"):
-            self.history.append(await self.service.get_history(self.arn, max_items=1000, marker=marker))
+            self.history.append(history_json(await self.service.get_history(self.arn, max_items=1000, marker=marker)))
 
     @property
     def events(self):

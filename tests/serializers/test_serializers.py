@@ -24,19 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_async.errors import SerializationError
-from durable_async.serializers import (
-    NO_TYPE,
-    JsonSerializer,
-    Serializer,
-    SerializerContext,
-    deserialize,
-    parameter_type,
-    return_type,
-    serialize,
-    structure,
-    unstructure,
-)
+from durable_async.serializers import NO_TYPE, JsonSerializer, Serializer, SerializerContext
+from durable_async.serializers._json.annotations import parameter_type, return_type
 from durable_async.serializers._json.converter import format_duration, make_converter, parse_duration
+from durable_async.serializers._json.serializer import deserialize, serialize, structure, unstructure
 from tests.ids import stable
 
 JSON = JsonSerializer()
@@ -335,7 +326,7 @@ def test_what_would_not_come_back_is_refused_with_its_place(value, kind, reason)
     [
         ("{", NO_TYPE, "not JSON"),
         ("", NO_TYPE, "not JSON"),
-        ("[NaN]", NO_TYPE, "not JSON: NaN is no JSON"),
+        ("[NaN]", NO_TYPE, "not JSON: NaN is not JSON"),
         ("-Infinity", NO_TYPE, "not JSON"),
         ("[" * 100_000, NO_TYPE, "not JSON"),
         ('"12"', int, "cannot be read as int: $: expected int, found a string"),

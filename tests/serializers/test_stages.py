@@ -35,10 +35,9 @@ from durable_async.serializers import (
     Serializer,
     SerializerContext,
     Storage,
-    deserialize,
-    serialize,
     storage_folder,
 )
+from durable_async.serializers._json.serializer import deserialize, serialize
 from tests.world import World
 
 KEY = bytes(range(32))
@@ -259,7 +258,7 @@ async def test_a_changed_ciphertext_is_refused(data):
     else:
         del encrypted[data.draw(st.integers(0, len(encrypted) - 1) | st.just(3)) :]
     text = f'{{"$durable_async":"encrypted","data":"{base64.b64encode(encrypted).decode()}"}}'
-    with pytest.raises(SerializationError, match=r"cannot be decrypted: (the|there is no) key") as refused:
+    with pytest.raises(SerializationError, match=r"cannot be decrypted: (the data was not|there is no key)") as refused:
         await stage.deserialize(text, HERE)
     assert SECRET not in str(refused.value)
 
@@ -270,7 +269,7 @@ async def test_a_changed_ciphertext_is_refused(data):
 @pytest.mark.parametrize("there", [at(operation="2"), at(execution="arn:b"), at("a\n1ced8f", "arn:")], ids=str)
 async def test_ciphertext_cannot_be_moved_to_another_operation(there):
     stage = Encrypted(JsonSerializer(), AES)
-    with pytest.raises(SerializationError, match="it belongs to another operation"):
+    with pytest.raises(SerializationError, match="or belongs to another operation"):
         await stage.deserialize(await stage.serialize(1, HERE), there)
 
 
@@ -293,7 +292,7 @@ async def test_keys_can_be_rotated():
 async def test_a_wrong_key_is_refused():
     text = await Encrypted(JsonSerializer(), AES).serialize(SECRET, HERE)
     wrong = Encrypted(JsonSerializer(), AesGcm({"k1": bytes(32)}, current="k1"))
-    with pytest.raises(SerializationError, match="the key 'k1' is not the one it was encrypted with"):
+    with pytest.raises(SerializationError, match="the data was not encrypted with the key 'k1'"):
         await wrong.deserialize(text, HERE)
 
 
@@ -412,7 +411,7 @@ async def test_what_is_missing_or_changed_is_refused(tmp_path):
     file.unlink()
     with pytest.raises(SerializationError, match=rf"charge: '{storage_folder('arn:a')}/.*' is not in the FileStorage"):
         await stage.deserialize(text, HERE)
-    with pytest.raises(SerializationError, match=r"'\.\./secrets' is no reference of a FileStorage"):
+    with pytest.raises(SerializationError, match=r"'\.\./secrets' is not a reference of a FileStorage"):
         await stage.deserialize(changed(text, reference="../secrets"), HERE)
 
 
@@ -441,9 +440,9 @@ async def test_a_storage_that_fails_may_work_later(tmp_path):
 async def test_a_key_cannot_leave_the_folder(tmp_path, key):
     storage = FileStorage(tmp_path / "in")
     (tmp_path / "a").write_text("outside")
-    with pytest.raises(ValueError, match="is no key of a file"):
+    with pytest.raises(ValueError, match="is not a key of a file"):
         await storage.put(key, b"")
-    with pytest.raises(ValueError, match="is no key of a file"):
+    with pytest.raises(ValueError, match="is not a key of a file"):
         await storage.get(key)
     assert not (tmp_path / "in").exists()
 
@@ -611,7 +610,7 @@ async def test_a_busy_bucket_is_asked_again(bucket):
 async def test_the_first_calls_of_many_share_one_client(bucket):
     async with S3Storage("orders", endpoint_url=bucket.url) as storage:
         await asyncio.gather(*(storage.put(str(number), b"x") for number in range(10)))
-        assert await storage._client() is await storage._client()
+        assert await storage._clients.get() is await storage._clients.get()
     assert len(bucket.objects) == 10
 
 
@@ -627,7 +626,7 @@ def test_each_loop_has_connections_of_its_own_and_closes_them(credentials):
 
     assert asyncio.run(use()) == b"data"  # an open connection would be a ResourceWarning
     assert asyncio.run(use()) == b"data"
-    assert len(storage._connections) == 1
+    assert len(storage._clients._clients) == 1
 
 
 # --- in a workflow ---

@@ -19,7 +19,7 @@ from durable_async.service.machine import (
     Target,
 )
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 
 START_MS = 1_700_000_000_000
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function"
@@ -50,7 +50,7 @@ class Invoked:
 class Driver:
     execution: Execution
     now_ms: int
-    events: list[Event]
+    events: list[HistoryEvent]
     invocations: list[Invoked]  # all there were
     chained: list[machine.StartChained]
     closings: int
@@ -74,7 +74,7 @@ class Driver:
 
     @property
     def at(self) -> Moment:
-        return Moment(self.now_ms, lambda: f"m{next(self._ids)}", self.limits, self.retries)
+        return Moment(self.now_ms * 1000, lambda: f"m{next(self._ids)}", self.limits, self.retries)
 
     def _absorb(self) -> machine.Changes:
         changes = self.execution.take_changes()

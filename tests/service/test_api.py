@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from durable_async.service.functions.base import InProcessFunction, InvocationFailed, in_process_function
-from durable_async.service.http.rendering import Closed
+from durable_async.service.http.rendering import execution_json
 from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model.errors import (
     AlreadyStartedError,
-    CallbackTimeoutError,
+    CallbackTimedOutError,
     InvalidParameterValueError,
     InvalidRequestContentError,
     RequestTooLargeError,
@@ -20,7 +21,9 @@ from durable_async.service.model.errors import (
     ResourceNotFoundError,
     ServiceClosedError,
 )
+from durable_async.service.model.history import EventType
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.views import Closed, ExecutionDescription
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400
@@ -68,13 +71,13 @@ class World:
         """Let time jump from one due time to the next until the execution is closed."""
         while True:
             await self.service.idle()
-            if (await self.service.get_execution(arn))["Status"] not in ("RUNNING", "PAUSING", "PAUSED"):
+            if not (await self.service.get_execution(arn)).status.open:
                 return await self.service.wait(arn)
             self.clock.now = max(self.clock.now, self.service.next_due())
             await self.service.fire_due()
 
     async def history(self, arn, **options):
-        return [event["EventType"] for event in (await self.service.get_history(arn, **options))["Events"]]
+        return [str(event.type) for event in (await self.service.get_history(arn, **options)).items]
 
 
 @pytest.fixture
@@ -130,8 +133,8 @@ async def waits_for_a_callback(operations, checkpoint):
 
 async def callback_id(world, arn):
     await world.service.idle()
-    events = (await world.service.get_history(arn))["Events"]
-    return next(e["CallbackStartedDetails"]["CallbackId"] for e in events if e["EventType"] == "CallbackStarted")
+    events = (await world.service.get_history(arn)).items
+    return next(event.details["CallbackId"] for event in events if event.type is EventType.CALLBACK_STARTED)
 
 
 # --- an execution's life ---
@@ -145,7 +148,23 @@ async def test_an_execution_runs_and_is_told_of(world):
     assert await world.service.wait(arn) == Closed("SUCCEEDED", '"done"')
     prefix = "arn:aws:lambda:us-east-1:000000000000:function:flow:$LATEST"
     assert arn.startswith(f"{prefix}/durable-execution/order-1/")
-    assert await world.service.get_execution(arn) == {
+    begin = datetime.fromtimestamp(1_700_000_000, UTC)
+    described = await world.service.get_execution(arn)
+    assert described == ExecutionDescription(
+        arn=arn,
+        name="order-1",
+        function_arn=prefix,
+        version="$LATEST",
+        status="SUCCEEDED",
+        started=begin,
+        execution_timeout=60,
+        retention_days=14,
+        times_out=begin + timedelta(seconds=60),
+        input='{"a": 1}',
+        result='"done"',
+        ended=begin,
+    )
+    shown = {
         "DurableExecutionArn": arn,
         "DurableExecutionName": "order-1",
         "FunctionArn": prefix,
@@ -153,14 +172,11 @@ async def test_an_execution_runs_and_is_told_of(world):
         "EndTimestamp": 1_700_000_000.0,
         "Status": "SUCCEEDED",
         "Version": "$LATEST",
-        "InputPayload": '{"a": 1}',
-        "Result": '"done"',
-        "ExecutionDataIncluded": True,
         "DurableConfig": {"ExecutionTimeout": 60, "RetentionPeriodInDays": 14},
     }
-    bare = await world.service.get_execution(arn, include_data=False)
-    assert not bare["ExecutionDataIncluded"]
-    assert not {"InputPayload", "Result"} & set(bare)
+    data = {"InputPayload": '{"a": 1}', "Result": '"done"'}
+    assert execution_json(described) == shown | data | {"ExecutionDataIncluded": True}
+    assert execution_json(described, include_data=False) == shown | {"ExecutionDataIncluded": False}
 
 
 async def test_time_moves_an_execution(world):
@@ -168,7 +184,7 @@ async def test_time_moves_an_execution(world):
     arn = await world.start()
     await world.service.idle()
     assert world.service.next_due() == world.clock.now + DAY
-    assert (await world.service.get_execution(arn))["ExpectedExecutionTimeoutTimestamp"] == world.clock.now + DAY
+    assert (await world.service.get_execution(arn)).times_out.timestamp() == world.clock.now + DAY
     world.clock.now += DAY - 1
     await world.service.fire_due()
     assert len(world.envelopes) == 1
@@ -211,10 +227,9 @@ async def test_a_handler_that_raises_is_invoked_again(world):
     arn = await world.start()
     assert (await world.run(arn)).result == '"mended"'
     assert attempts == [1_700_000_000.0, 1_700_000_001.0]
-    events = (await world.service.get_history(arn))["Events"]
-    error = events[1]["InvocationCompletedDetails"]["Error"]
-    assert error["Payload"]["ErrorType"] == "KeyError"
-    assert "fails_once" in error["Payload"]["StackTrace"][-1]
+    error = (await world.service.get_history(arn)).items[1].details["Error"]
+    assert error["ErrorType"] == "KeyError"
+    assert "fails_once" in error["StackTrace"][-1]
 
 
 async def test_an_execution_that_takes_too_long(world):
@@ -250,8 +265,8 @@ async def test_a_caller_that_goes_away_while_it_starts_an_execution_does_not_sto
         caller.cancel()
         await asyncio.wait([caller])
         await world.service.idle()
-        listed = (await world.service.list_executions("flow"))["DurableExecutions"]
-        assert [item["Status"] for item in listed] == ["SUCCEEDED"]
+        listed = (await world.service.list_executions("flow")).items
+        assert [item.status for item in listed] == ["SUCCEEDED"]
 
 
 # --- Invoke ---
@@ -291,7 +306,7 @@ async def test_retention_ends_by_itself(world):
     with pytest.raises(ResourceNotFoundError):
         await world.service.get_execution(arn)
     await world.service.fire_due()
-    assert (await world.service.list_executions("flow"))["DurableExecutions"] == []
+    assert (await world.service.list_executions("flow")).items == []
     assert world.service.next_due() is None
 
 
@@ -331,7 +346,7 @@ async def test_every_form_of_a_reference_names_the_one_version(world, reference)
 async def test_no_event_is_an_empty_object(world):
     world.durable()(ends_at_once)
     arn = await world.start(b"")
-    assert (await world.service.get_execution(arn))["InputPayload"] == "{}"
+    assert (await world.service.get_execution(arn)).input == "{}"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 141, "a:b"])
@@ -415,8 +430,8 @@ async def test_a_durable_target_is_an_execution_of_its_own(world):
 
     arn, result = await result_of(world, "child:$LATEST", '"in"')
     assert result == ["SUCCEEDED", {"Result": '"\\"in\\""'}]
-    started = (await world.service.get_history(arn))["Events"][1]["ChainedInvokeStartedDetails"]
-    assert (await world.service.get_execution(started["DurableExecutionArn"]))["Status"] == "SUCCEEDED"
+    started = (await world.service.get_history(arn)).items[1].details
+    assert (await world.service.get_execution(started["DurableExecutionArn"])).status == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("target", ["nobody", "child"], ids=["unknown", "durable but unqualified"])
@@ -439,7 +454,7 @@ async def test_a_child_that_is_stopped(world):
     world.durable()(chains("child:1"))
     arn = await world.start()
     await world.service.idle()
-    child = (await world.service.list_executions("child"))["DurableExecutions"][0]["DurableExecutionArn"]
+    child = (await world.service.list_executions("child")).items[0].arn
     await world.service.stop(child, {"ErrorType": "Enough"})
     assert json.loads((await world.run(arn)).result) == ["STOPPED", {"Error": {"ErrorType": "Enough"}}]
 
@@ -449,7 +464,7 @@ async def test_a_child_of_a_closed_parent_runs_on(world):
     world.durable()(chains("child:1"))
     arn = await world.start()
     await world.service.idle()
-    child = (await world.service.list_executions("child"))["DurableExecutions"][0]["DurableExecutionArn"]
+    child = (await world.service.list_executions("child")).items[0].arn
     await world.service.stop(arn)
     await world.service.callback_succeeded(await callback_id(world, child), b"1")
     assert (await world.run(child)).status == "SUCCEEDED"
@@ -497,7 +512,7 @@ async def test_what_was_due_is_kept_even_if_the_call_that_found_it_is_refused(wo
     arn = await world.start()
     identity = await callback_id(world, arn)
     world.clock.now += 60
-    with pytest.raises(CallbackTimeoutError):
+    with pytest.raises(CallbackTimedOutError):
         await world.service.callback_succeeded(identity, b"")
     await world.service.idle()
     ended = ["InvocationCompleted", "ExecutionSucceeded"]
@@ -509,7 +524,7 @@ async def test_stop_is_answered_with_its_time_again_and_again(world):
     arn = await world.start()
     first = await world.service.stop(arn, {"ErrorType": "Enough"})
     world.clock.now += 5
-    assert await world.service.stop(arn) == first == {"StopTimestamp": 1_700_000_000.0}
+    assert await world.service.stop(arn) == first == datetime.fromtimestamp(1_700_000_000, UTC)
     assert await world.service.wait(arn) == Closed("STOPPED", error={"ErrorType": "Enough"})
 
 
@@ -517,10 +532,10 @@ async def test_pause_and_resume(world):
     world.durable()(waits_for_a_callback)
     arn = await world.start()
     identity = await callback_id(world, arn)
-    assert await world.service.pause(arn, reason="lunch") == {}
+    await world.service.pause(arn, reason="lunch")
     paused = await world.service.get_execution(arn)
-    assert paused["Status"] == "PAUSED"
-    assert paused["PauseDetails"] == {
+    assert paused.status == "PAUSED"
+    assert execution_json(paused)["PauseDetails"] == {
         "PauseRequestTimestamp": 1_700_000_000.0,
         "ExecutionTimeoutPaused": True,
         "Reason": "lunch",
@@ -541,8 +556,8 @@ async def test_history_pages_in_both_directions(world):
         marker, found = None, []
         while True:
             page = await world.service.get_history(arn, marker=marker, max_items=4, **options)
-            found.append([event["EventId"] for event in page["Events"]])
-            marker = page.get("NextMarker")
+            found.append([event.id for event in page.items])
+            marker = page.next_marker
             if marker is None:
                 return found
 
@@ -561,21 +576,25 @@ async def test_list_filters_orders_and_pages(world):
         arns.append(await world.start(execution_name=f"n{number}"))
         world.clock.now += 10
     await world.service.stop(arns[3])
-    begin = 1_700_000_000.0
+    begin = datetime.fromtimestamp(1_700_000_000, UTC)
 
     async def names(**options):
         found = await world.service.list_executions("flow", **options)
-        return [item["DurableExecutionName"] for item in found["DurableExecutions"]]
+        return [item.name for item in found.items]
 
     assert await names() == ["n4", "n3", "n2", "n1", "n0"]
     assert await names(reverse=True, qualifier="$LATEST") == ["n0", "n1", "n2", "n3", "n4"]
     assert await names(statuses=["STOPPED", "FAILED"]) == ["n3"]
     assert await names(execution_name="n2") == ["n2"]
-    assert await names(started_after=begin + 10, started_before=begin + 30) == ["n3", "n2", "n1"]
+    assert await names(started_after=begin + timedelta(seconds=10), started_before=begin + timedelta(seconds=30)) == [
+        "n3",
+        "n2",
+        "n1",
+    ]
     page = await world.service.list_executions("flow", max_items=3)
-    assert len(page["DurableExecutions"]) == 3
-    assert await names(marker=page["NextMarker"]) == ["n1", "n0"]
-    assert await names(marker=page["NextMarker"], reverse=True) == ["n3", "n4"]
+    assert len(page.items) == 3
+    assert await names(marker=page.next_marker) == ["n1", "n0"]
+    assert await names(marker=page.next_marker, reverse=True) == ["n3", "n4"]
     with pytest.raises(InvalidParameterValueError):
         await names(statuses=["DONE"])
     with pytest.raises(ResourceNotFoundError):
@@ -687,7 +706,7 @@ async def test_a_service_takes_up_what_another_one_left():
     async with second.service:
         assert json.loads((await second.run(arn)).result) == ['"plain"', '"done"']
         children = await second.service.list_executions("child")
-        assert len(children["DurableExecutions"]) == 1
+        assert len(children.items) == 1
 
 
 async def test_an_execution_waits_for_its_function_to_be_registered():
@@ -702,7 +721,7 @@ async def test_an_execution_waits_for_its_function_to_be_registered():
         assert second.service.unregistered() == {"flow": 1}
         await second.service.callback_succeeded(identity, b"1")
         await second.service.idle()
-        assert (await second.service.get_execution(arn))["Status"] == "RUNNING"
+        assert (await second.service.get_execution(arn)).status == "RUNNING"
         second.durable()(waits_for_a_callback)
         assert second.service.unregistered() == {}
         closed = await second.service.wait(arn)
@@ -722,8 +741,8 @@ async def test_commands_that_come_together_are_stored_in_their_order():
     async with world.service:
         arn = await world.start()
         await world.service.idle()
-        history = (await world.service.get_history(arn))["Events"]
-        ids = [e["CallbackStartedDetails"]["CallbackId"] for e in history if e["EventType"] == "CallbackStarted"]
+        history = (await world.service.get_history(arn)).items
+        ids = [event.details["CallbackId"] for event in history if event.type is EventType.CALLBACK_STARTED]
         await asyncio.gather(*(world.service.callback_succeeded(each, b"1") for each in ids))
-        ids = [event["EventId"] for event in (await world.service.get_history(arn))["Events"]]
+        ids = [event.id for event in (await world.service.get_history(arn)).items]
         assert ids == [*range(1, len(ids) + 1)]

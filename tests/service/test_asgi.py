@@ -17,7 +17,8 @@ from starlette.routing import Mount
 
 from durable_async.service.functions.base import InProcessFunction, in_process_function
 from durable_async.service.http import asgi_app
-from durable_async.service.runtime.api import EVENT_BYTES, LambdaApi
+from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.inputs import EVENT_BYTES
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:durable:$LATEST/durable-execution/name/id"
 ENCODED = execution_path(ARN, "history")
@@ -139,7 +140,7 @@ async def test_a_caller_that_leaves_in_the_middle_of_its_body_has_asked_nothing(
         {"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}, path=INVOKE
     )
     await exchange.of(asgi_app(api))
-    assert (await api.list_executions("durable"))["DurableExecutions"] == []
+    assert (await api.list_executions("durable")).items == []
 
 
 async def test_a_caller_that_leaves_when_the_answer_comes_is_no_fault(api):

@@ -30,9 +30,7 @@ def listed(server):
     async def start():
         for n in range(LISTED):
             await server.service.invoke("listed", b'{"do": "nothing"}', qualifier="1", execution_name=f"{n}")
-        await server.service.wait(
-            (await server.service.list_executions("listed", max_items=1))["DurableExecutions"][0]["DurableExecutionArn"]
-        )
+        await server.service.wait((await server.service.list_executions("listed", max_items=1)).items[0].arn)
 
     server.portal.call(start)
     return [f"{n}" for n in reversed(range(LISTED))]

@@ -12,9 +12,9 @@ from machine_driver import START_MS, Driver, callback, context, invoke, step, up
 
 from durable_async.errors import HistoryError
 from durable_async.service import machine
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine.derive import derive
 from durable_async.service.model.exported import read_history
-from durable_async.service.model.history import render
 
 
 def driven(*batches, end=True) -> Driver:
@@ -42,7 +42,7 @@ def test_an_execution_that_succeeded():
     execution = derived(driven([step("START")], [step("SUCCEED", Payload="1")]))
     assert (execution.id, execution.name, execution.input) == ("e1", "order-1", '{"order": 1}')
     assert (execution.status, execution.result, execution.error) == ("SUCCEEDED", '"done"', None)
-    assert (execution.started_ms, execution.ended_ms, execution.latest_ms) == (START_MS, START_MS, START_MS)
+    assert (execution.started_ms, execution.ended_ms, execution.latest_us) == (START_MS, START_MS, START_MS * 1000 + 4)
     assert execution.timeout_seconds == 86_400
     assert [each.type for each in execution.operations] == ["EXECUTION", "STEP"]
     assert execution.operations[0].status == "SUCCEEDED"
@@ -108,7 +108,7 @@ def test_a_step_between_two_attempts():
     driver = driven([step("RETRY", delay=5, Error={"ErrorType": "Busy"}, Name="charge")], end=False)
     between = operation(driver, "s")
     assert (between.status, between.attempts, between.error) == ("PENDING", 1, {"ErrorType": "Busy"})
-    assert (between.due_ms, between.end_ms, between.name) == (START_MS + 5000, None, "charge")
+    assert (between.due_ms, between.end_us, between.name) == (START_MS + 5000, None, "charge")
     driver.suspend()
     driver.advance(5)
     driver.checkpoint(step("START"))
@@ -207,7 +207,7 @@ def rich_history():
 
 
 EVENTS = rich_history()
-SHOWN = [render(event, include_data=True) for event in EVENTS]
+SHOWN = [event_json(event, include_data=True) for event in EVENTS]
 
 
 def times(value, how):
@@ -251,7 +251,9 @@ def test_an_export_may_say_whose_it_is():
 
 def test_payloads_that_say_nothing_of_the_state_may_be_missing():
     shown = [
-        render(event, include_data=event.type not in ("ChainedInvokeStarted", "InvocationCompleted", "ExecutionPaused"))
+        event_json(
+            event, include_data=event.type not in ("ChainedInvokeStarted", "InvocationCompleted", "ExecutionPaused")
+        )
         for event in EVENTS
     ]
     derive(read_history(shown).events)
@@ -269,7 +271,7 @@ def changed(event_type, **members):
         pytest.param({"Events": SHOWN, "NextMarker": "99"}, "goes on after", id="not all pages"),
         pytest.param({"Events": SHOWN, "NextToken": "99"}, "goes on after", id="not all pages, by the AWS CLI"),
         pytest.param(
-            [render(event, include_data=False) for event in EVENTS],
+            [event_json(event, include_data=False) for event in EVENTS],
             "event 1, ExecutionStarted 'order-1', is without its data: export the history with IncludeExecutionData",
             id="without data",
         ),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from durable_async.service.model.history import Event, EventType, render
+from durable_async.service.http.rendering import event_json
+from durable_async.service.model.history import EventType, HistoryEvent
 
 
 def shown(kind, *, include_data=True, **details):
-    return render(Event(2, kind, 1_500, details), include_data=include_data)[f"{kind}Details"]
+    return event_json(HistoryEvent(2, kind, 1_500, details), include_data=include_data)[f"{kind}Details"]
 
 
 def test_an_event_has_its_place_and_seconds():
-    event = Event(7, EventType.STEP_STARTED, 1_500, {}, "s", "charge", "Step", "x")
-    assert render(event, include_data=True) == {
+    event = HistoryEvent(7, EventType.STEP_STARTED, 1_500_001, {}, "s", "charge", "Step", "x")
+    assert event_json(event, include_data=True) == {
         "EventType": "StepStarted",
         "EventId": 7,
-        "EventTimestamp": 1.5,
+        "EventTimestamp": 1.500001,
         "Id": "s",
         "Name": "charge",
         "SubType": "Step",
@@ -26,8 +27,8 @@ def test_an_event_has_its_place_and_seconds():
 
 
 def test_what_an_operation_does_not_have_is_left_out():
-    event = Event(7, EventType.INVOCATION_COMPLETED, 1_500, {"RequestId": "r", "StartTimestamp": 1_000})
-    assert render(event, include_data=True) == {
+    event = HistoryEvent(7, EventType.INVOCATION_COMPLETED, 1_500_000, {"RequestId": "r", "StartTimestamp": 1_000})
+    assert event_json(event, include_data=True) == {
         "EventType": "InvocationCompleted",
         "EventId": 7,
         "EventTimestamp": 1.5,
@@ -64,5 +65,5 @@ def test_other_members_do_not_depend_on_the_data():
 
 
 def test_a_size_counts_payloads():
-    small, large = (Event(1, EventType.STEP_SUCCEEDED, 0, {"Result": "x" * n}) for n in (0, 5_000))
+    small, large = (HistoryEvent(1, EventType.STEP_SUCCEEDED, 0, {"Result": "x" * n}) for n in (0, 5_000))
     assert large.size - small.size == 5_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, pairwise
 from random import Random
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from machine_driver import FUNCTION, START_MS, Targets, callback, context, invok
 
 from durable_async._wire.operations import TERMINAL, OperationType
 from durable_async.service import machine
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine import (
     ChainedOutcome,
     Checkpoint,
@@ -35,7 +36,7 @@ from durable_async.service.machine.derive import derive
 from durable_async.service.machine.operation import make_callback_id
 from durable_async.service.model.errors import ApiError, InvalidParameterValueError
 from durable_async.service.model.exported import read_history
-from durable_async.service.model.history import Event, render
+from durable_async.service.model.history import HistoryEvent
 from tests.property_runs import examples
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ class Executions(RuleBasedStateMachine):
         super().__init__()
         self.now_ms = START_MS
         self.minted = count(1)
-        self.events: list[Event] = []
+        self.events: list[HistoryEvent] = []
         self.begun: list[str] = []  # the request ids of all invocations
         self.told: str | None = None  # the request id of the last invocation whose handler was told
         self.token: str | None = None  # what the handler has
@@ -181,7 +182,7 @@ class Executions(RuleBasedStateMachine):
 
     @property
     def at(self) -> Moment:
-        return Moment(self.now_ms, lambda: f"m{next(self.minted)}", Limits(), self.policy)
+        return Moment(self.now_ms * 1000, lambda: f"m{next(self.minted)}", Limits(), self.policy)
 
     @property
     def running(self) -> str | None:
@@ -444,6 +445,16 @@ class Executions(RuleBasedStateMachine):
         assert self.execution.event_count == len(self.events)
 
     @invariant()
+    def times_grow_from_event_to_event_and_are_those_of_the_operations(self):
+        times = [event.at_us for event in self.events]
+        assert all(earlier < later for earlier, later in pairwise(times))
+        assert self.execution.latest_us == times[-1]
+        assert {operation.start_us for operation in self.execution.operations} <= {*times}
+        ends = [operation.end_us for operation in self.execution.operations if operation.ended]
+        assert {*ends} <= {*times}
+        assert len({*ends}) == len(ends)
+
+    @invariant()
     def the_history_tells_the_state(self):
         derived, execution = derive(self.events), self.execution
         status = "RUNNING" if execution.status == "PAUSING" else execution.status
@@ -506,7 +517,7 @@ class Executions(RuleBasedStateMachine):
                 self.now_ms = max(self.now_ms, self.execution.next_due_ms())
                 self.do_what_is_due()
         assert not self.execution.open
-        assert list(read_history([render(event, include_data=True) for event in self.events]).events) == self.events
+        assert list(read_history([event_json(event, include_data=True) for event in self.events]).events) == self.events
 
 
 def one_of(choices: Sequence[T], pick: int) -> T:

@@ -326,7 +326,7 @@ async def test_another_limit(emulator, url):
         return b"1"
 
     emulator.handler = together
-    async with RemoteFunctions(most=2) as remote:
+    async with RemoteFunctions(max_concurrency=2) as remote:
         function = remote.function(url)
         assert await asyncio.gather(*(function.invoke({}, request_of()) for _ in range(2))) == [1, 1]
 
@@ -382,5 +382,5 @@ async def test_an_execution_outlives_a_container_that_restarts(remote):
 
 async def _errors(api, arn, error_type):
     history = await api.get_history(arn, max_items=1000)
-    details = [event.get("InvocationCompletedDetails", {}) for event in history["Events"]]
-    return [each for each in details if each.get("Error", {}).get("Payload", {}).get("ErrorType") == error_type]
+    errors = [event.details.get("Error") for event in history.items if event.type == "InvocationCompleted"]
+    return [error for error in errors if error and error["ErrorType"] == error_type]

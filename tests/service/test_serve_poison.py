@@ -85,7 +85,7 @@ async def served(store):
     listener = bind()
     environment = worker_environment(url_of(listener), os.environ)
     async with (
-        WorkerPool(environment, most=2, sink=lambda *_: None) as pool,
+        WorkerPool(environment, max_workers=2, sink=lambda *_: None) as pool,
         LambdaApi(store=store, retries=RETRIES) as api,
         serve_on(api, listener) as url,
     ):

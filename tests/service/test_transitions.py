@@ -8,7 +8,7 @@ from machine_driver import START_MS, Driver, callback, context, invoke, step, up
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Limits
 from durable_async.service.model.errors import (
-    CallbackTimeoutError,
+    CallbackTimedOutError,
     InvalidParameterValueError,
     ResourceNotFoundError,
 )
@@ -30,7 +30,7 @@ def test_a_step_that_started():
         "Status": "STARTED",
         "Name": "charge",
         "SubType": "Step",
-        "StartTimestamp": NOW,
+        "StartTimestamp": NOW + 0.000_001,
         "StepDetails": {"Attempt": 0},
     }
 
@@ -150,7 +150,7 @@ def test_the_end_of_a_callback(act, status, details):
     [
         pytest.param(lambda d: d.callback_succeeds("c"), InvalidParameterValueError, id="completed"),
         pytest.param(lambda d: d.callback_fails("c"), InvalidParameterValueError, id="failed"),
-        pytest.param(lambda d: d.advance(9), CallbackTimeoutError, id="timed out"),
+        pytest.param(lambda d: d.advance(9), CallbackTimedOutError, id="timed out"),
         pytest.param(lambda d: d.succeed(), InvalidParameterValueError, id="execution closed"),
     ],
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from machine_driver import Driver, callback, context, invoke, step, wait
 
+from durable_async.service.http.rendering import event_json
 from durable_async.service.machine import ChainedOutcome
-from durable_async.service.model.history import render
 
 ERROR = {"ErrorType": "Boom", "ErrorMessage": "no"}
 
 
 def brief(event) -> str:
     """``StepFailed s{1, delay 2}``: what the worked examples say of an event."""
-    shown = render(event, include_data=True)
+    shown = event_json(event, include_data=True)
     details = shown[f"{event.type}Details"]
     said = []
     if retry := details.get("RetryDetails"):
@@ -299,7 +299,7 @@ def test_a_chained_invoke_tells_what_it_invokes():
     driver = Driver()
     target = {"FunctionName": "flow:$LATEST", "TenantId": "t1"}
     driver.checkpoint({**invoke("flow:$LATEST", Name="n"), "ChainedInvokeOptions": target})
-    shown = render(driver.events[-1], include_data=True)
+    shown = event_json(driver.events[-1], include_data=True)
     child = driver.chained[0].child
     assert shown["ChainedInvokeStartedDetails"] == {
         "FunctionName": "flow:$LATEST",

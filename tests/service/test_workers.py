@@ -33,7 +33,7 @@ def lines():
 @pytest.fixture
 async def pool(lines):
     environment = worker_environment("http://127.0.0.1:9", os.environ)
-    async with WorkerPool(environment, most=2, sink=lambda *line: lines.append(line)) as pool:
+    async with WorkerPool(environment, max_workers=2, sink=lambda *line: lines.append(line)) as pool:
         yield pool
 
 

@@ -542,7 +542,7 @@ async def test_each_loop_has_its_own_connection_and_closes_it(service):
     connections = [request.connection for request in service.requests]
     assert connections[0] == connections[-1]
     assert len(set(connections)) == 4
-    assert len(client._connections) <= 2  # closed loops are forgotten
+    assert len(client._clients._clients) <= 2  # closed loops are forgotten
     await client.aclose()
 
 

@@ -1,4 +1,4 @@
-"""The types that a function's annotations state: what its result and its event are to be read as."""
+"""The types in a function's annotations, as which its result and its event are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _reported: set[tuple[str, int, str]] = set()
 
 
 def return_type(func: Callable[..., Any]) -> Any:
-    """The type of what ``func`` returns, awaited if need be.
+    """Return the type of the result of ``func``; of an awaitable, the type of what it gives.
 
     :param func: a function, sync or async, a method, a ``partial``, a class, or an object that can be called
     :return: :data:`~durable_async.serializers.NO_TYPE` if it is not annotated, annotated as ``Any``, ``object`` or a
@@ -44,13 +44,13 @@ def return_type(func: Callable[..., Any]) -> Any:
 
 
 def returns_awaitable(func: Callable[..., Any]) -> bool:
-    """Whether ``func`` is annotated to return what has to be awaited, such as a coroutine or a future."""
+    """Return whether ``func`` is annotated to return an awaitable, such as a coroutine or a future."""
     function = target_of(func).function()
     return function is not None and is_awaitable_type(_annotation(function, "return"))
 
 
 def parameter_type(func: Callable[..., Any]) -> Any:
-    """The type of the first argument that a call of ``func`` fills, under the same rules."""
+    """Return the type of the first parameter that a call of ``func`` fills, under the same rules."""
     names = parameters_of(func)
     return _annotation(_annotated(func), names[0]) if names else NO_TYPE
 
@@ -58,7 +58,7 @@ def parameter_type(func: Callable[..., Any]) -> Any:
 def resolve_locals(func: Callable[..., Any], namespace: Mapping[str, Any]) -> None:
     """Find the annotations of ``func`` that only the code which defines it can find: classes of a function's body.
 
-    What is not found here is looked for again when it is needed, since a module may define it later.
+    A name that is not found here is looked up again when it is needed, since a module may define it later.
     """
     function = _annotated(func)
     for name in [*parameters_of(func)[:1], "return"]:
@@ -66,7 +66,7 @@ def resolve_locals(func: Callable[..., Any], namespace: Mapping[str, Any]) -> No
 
 
 def _annotated(func: Callable[..., Any]) -> Any:
-    """The function that has the annotations: below a decorator, if that has taken none over."""
+    """Return the function that has the annotations: the decorated one, if the decorator did not copy them."""
     function = target_of(func).callable
     return function if getattr(function, "__annotations__", None) else described_by(func).callable
 
@@ -101,7 +101,7 @@ def _annotation(function: Any, name: str, namespace: Mapping[str, Any] | None = 
 
 
 def _resolved(function: Any, declared: Any, namespace: Mapping[str, Any]) -> Any:
-    """Evaluate one annotation alone: others may name what is imported for type checkers only."""
+    """Evaluate one annotation alone: other annotations may use names that are imported for type checkers only."""
     holder = types.SimpleNamespace(__annotations__={"it": declared})
     bottom = inspect.unwrap(function)
     names = {**namespace, **_enclosed(bottom)}
@@ -109,7 +109,7 @@ def _resolved(function: Any, declared: Any, namespace: Mapping[str, Any]) -> Any
 
 
 def _enclosed(function: Any) -> dict[str, Any]:
-    """The names of enclosing functions that the body of ``function`` uses: among them the local class it makes."""
+    """Return the names of enclosing functions that the body of ``function`` uses, such as a local class."""
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     enclosed: dict[str, Any] = {}
     for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
@@ -121,7 +121,7 @@ def _enclosed(function: Any) -> dict[str, Any]:
 
 
 def _report(function: Any, name: str, error: Exception) -> None:
-    """Once for each function."""
+    """Log a warning, once for each function."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     file, line = getattr(code, "co_filename", "?"), getattr(code, "co_firstlineno", 0)
     if (file, line, name) in _reported:

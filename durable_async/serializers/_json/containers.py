@@ -32,7 +32,7 @@ def register_containers(converter: Converter) -> None:
 
 @attrs.frozen
 class _Items:
-    """The types of an array's items: one for all, or one for each."""
+    """The types of the items of an array: one for all, or one for each."""
 
     each: Any = None
     fixed: tuple[Any, ...] | None = None
@@ -69,10 +69,10 @@ def _write_array(declared: Any, converter: Converter) -> Write:
 
 
 def _order(tree: Any) -> str:
-    """Sorts a set's items, whose own order may differ from process to process."""
+    """Return a key that sorts the items of a set, whose order differs between processes."""
     try:
         return encode(tree)
-    except (TypeError, ValueError):  # the check of the tree will refuse it, and tell its place
+    except (TypeError, ValueError):  # the check of the tree refuses it, with its path
         return ""
 
 
@@ -111,7 +111,7 @@ def _read_all(declared: Any, items: Iterable[tuple[int | str, Any, Read, Any]]) 
     for index, tree, read, item_type in items:
         try:
             values.append(read(tree, item_type))
-        except Exception as error:  # noqa: BLE001 - a type's own hooks may raise anything; here it gets its place
+        except Exception as error:  # noqa: BLE001 - the hooks of a type may raise anything; here the path is added
             error.add_note(IterableValidationNote(f"at {index!r}", index, item_type))
             errors.append(error)
     if errors:
@@ -128,7 +128,7 @@ def _maps(value: object) -> TypeGuard[Mapping[Any, Any]]:
 
 
 def _is_dict(declared: Any) -> bool:
-    """The rest, such as defaultdict, is left to cattrs."""
+    """Return whether it is a plain mapping. cattrs handles the others, such as defaultdict."""
     return is_mapping(declared) and class_of(declared) in (dict, Mapping, MutableMapping, OrderedDict)
 
 
@@ -147,7 +147,7 @@ def _write_mapping(declared: Any, converter: Converter) -> Write:
     def write(value: Any) -> Any:
         if not _maps(value):
             return misfit(converter, value, declared)
-        if write_key is None:  # a key that is no str is then found by the check of the tree
+        if write_key is None:  # the check of the tree then finds a key that is not a str
             return {key: write_value(item) for key, item in value.items()}
         return {write_key(key): write_value(item) for key, item in value.items()}
 
@@ -159,7 +159,7 @@ def _write_key(converter: Converter, key_type: Any) -> Write:
 
     def write_key(key: Any) -> Any:
         tree = write(key)
-        with suppress(Exception):  # a type's own hooks may raise anything; then it does not come back
+        with suppress(Exception):  # the hooks of a type may raise anything; then the key cannot be read back
             text = tree if isinstance(tree, str) else encode(tree)
             if is_same(key, read(text, key_type)):
                 return text
@@ -169,7 +169,7 @@ def _write_key(converter: Converter, key_type: Any) -> Write:
 
 
 def _read_key(converter: Converter, key_type: Any) -> Read:
-    """A key that is no text in JSON has its JSON text there: ``1``, ``true``, ``[1, 2]``."""
+    """A key that is not a string in JSON is written as its JSON text: ``1``, ``true``, ``[1, 2]``."""
     read, taken = converter.get_structure_hook(key_type), kinds(key_type)
 
     def read_key(text: str, key_type: Any) -> Any:

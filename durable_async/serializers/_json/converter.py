@@ -1,14 +1,15 @@
 """The cattrs converter between values and JSON trees.
 
-cattrs does what has fields: attrs classes, dataclasses, TypedDicts, generic ones too. What is added here:
+cattrs converts types with fields: attrs classes, dataclasses, TypedDicts, also generic ones. This module adds:
 
-- texts for what JSON has no type for, in the forms that other languages read: ISO 8601, base64, decimal digits
-- strictness when reading: a string is no list of characters, and ``"12"`` is no int. A guess would be data lost
-- when writing, a value that does not fit its declared type is left in the tree, as it is or as a :class:`Misfit`:
-  the tree's check then names its place, which cattrs cannot
-- containers and unions, each in its module
+- texts for types that JSON does not have, in forms that other languages read: ISO 8601 (a ``timedelta`` is a duration
+  such as ``P1DT2H3M4.5S``, ``-PT1S`` or ``PT0S``), base64, decimal digits
+- strictness when reading: a string is not read as a list of characters, nor ``"12"`` as an int. A guess would lose data
+- when writing, a value that does not fit its declared type stays in the tree, unchanged or as a :class:`Misfit`. The
+  check of the tree then reports its path, which cattrs cannot
+- containers and unions, each in its own module
 
-Loaded on first use, for it loads cattrs. Its hooks are made once per type.
+Loaded at the first use, because it loads cattrs. Its hooks are made once for each type.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def format_duration(value: timedelta) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """:raises ValueError: it is no duration, or one in months or years, which have no length"""
+    """:raises ValueError: it is not a duration, or one in months or years, which have no length"""
     match = _PATTERN.fullmatch(text)
     if match is None or text[-1] in "PT":
         raise ValueError("not an ISO 8601 duration in weeks, days, hours, minutes and seconds")
@@ -95,7 +96,7 @@ def _read_scalar(tree: Any, declared: Any) -> Any:
 
 
 def _read_int(tree: Any, declared: Any) -> Any:
-    if isinstance(tree, float) and tree.is_integer():  # as languages with one kind of number may write it
+    if isinstance(tree, float) and tree.is_integer():  # a language with one kind of number may write it so
         tree = int(Decimal(tree.digits) if isinstance(tree, LongNumber) else tree)
     return _read_scalar(tree, declared)
 
@@ -122,7 +123,7 @@ def _is_anything(declared: Any) -> bool:
     return declared is object or isinstance(declared, TypeVar)
 
 
-# --- what JSON has no type for, as texts ---
+# --- types that JSON does not have, as texts ---
 
 
 def _register_texts(converter: Converter) -> None:
@@ -155,7 +156,7 @@ def _base64(value: bytes | bytearray) -> str:
 
 
 def _read_decimal(tree: Any, declared: Any) -> Any:
-    """From digits, or from a number as another language may have written it."""
+    """Read digits, or a number, which another language may have written."""
     if type(tree) not in (str, int, float, LongNumber):
         raise UnexpectedError(declared, tree)
     return _decimal(declared, tree.digits if isinstance(tree, LongNumber) else str(tree))
@@ -168,7 +169,7 @@ def _decimal(cls: Any, text: str) -> Any:
         raise ValueError("not a decimal number") from None
 
 
-# --- what has fields ---
+# --- types with fields ---
 
 
 def _register_classes(converter: Converter) -> None:
@@ -200,12 +201,12 @@ def _register_classes(converter: Converter) -> None:
 
 
 def _untyped(converter: Converter) -> Any:
-    """Its functions for TypedDicts are annotated in part."""
+    """Return the converter untyped: its functions for TypedDicts are only partly annotated."""
     return converter
 
 
 def _exact(converter: Converter, declared: Any, write: Write) -> Write:
-    """Keep subclasses away: they would lose their own fields without a word."""
+    """Refuse subclasses, whose own fields would be lost silently."""
     cls = class_of(declared)
     return lambda value: write(value) if type(value) is cls else misfit(converter, value, declared)
 

@@ -1,6 +1,6 @@
 """Whether what was read back is what was written: by types and fields, not by what a class's ``__eq__`` says.
 
-``__eq__`` is no judge: with ``eq=False`` it compares identities, and fields can be left out of it. So a class with
+``__eq__`` does not decide: with ``eq=False`` it compares identities, and fields can be left out of it. So a class with
 fields is compared field by field, and only values that are written as one text, such as a ``UUID``, by ``==``.
 
 - A subclass of a builtin scalar or container comes back as the builtin that is declared, and is equal if the builtin
@@ -209,14 +209,14 @@ class Comparison:
         return self._attributes(value, back, names)
 
     def _attributes(self, value: Any, back: Any, known: Iterable[str]) -> Difference:
-        """Attributes that are no fields come back if ``__init__`` makes them; those of a ``cached_property`` may go."""
+        """Attributes that are not fields must be made by ``__init__``; a ``cached_property`` may be missing."""
         kept: dict[str, Any] = getattr(value, "__dict__", {})
         for name in [name for name in kept if name not in known]:
             if _is_a(getattr(kind_of(value), name, None), cached_property):
                 continue
             again = getattr(back, name, _ABSENT)
             if again is _ABSENT or (is_plain(kept[name]) and self.difference(kept[name], again) is not None):
-                return f".{name}: an attribute that is no field is not written. Make it a field, or leave it out"
+                return f".{name}: an attribute that is not a field is not written. Make it a field, or leave it out"
         return None
 
     def model(self, value: Any, back: Any) -> Difference:

@@ -50,7 +50,7 @@ class JsonSerializer:
         return text
 
     def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: the text is no JSON, or not what the type is read from"""
+        """:raises SerializationError: the text is not JSON, or not what the type is read from"""
         declared = context.type
         as_it_is = declared is NO_TYPE or (isinstance(declared, type) and declared in _PLAIN_BUT_FLOAT)
         decoder = self._decode if as_it_is else _decoder(declared, self._decode)
@@ -261,7 +261,7 @@ def _converter() -> Converter:
 
 
 def _encoded(tree: Any, context: SerializerContext) -> str:
-    """:raises SerializationError: the tree is no JSON, or is not what its text would be read as"""
+    """:raises SerializationError: the tree is not JSON, or is not what its text would be read as"""
     try:
         text = encode(tree)
     except (TypeError, ValueError, RecursionError) as error:

@@ -28,19 +28,20 @@ _KINDS: dict[type[Any], str] = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Misfit:
-    """Stands in a tree for a value that cannot be written as the type that is declared at its place."""
+    """Takes the place of a value that cannot be written as its declared type."""
 
     found: str  # the class's name
     declared: Any
 
     def __str__(self) -> str:
-        return f"a {self.found} where {type_name(self.declared)} is declared would not come back as it is"
+        declared = type_name(self.declared)
+        return f"a {self.found} where {declared} is declared cannot be stored: it would be read back as another value"
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 class LongNumber(float):

@@ -26,7 +26,7 @@ _VALUE = "$value"
 
 
 def register_unions(converter: Converter) -> None:
-    """Of more than one type and None: that is no choice, and cattrs reads it."""
+    """Return whether there is a choice: more than one type besides None. Otherwise cattrs reads it."""
     converter.register_unstructure_hook_factory(_is_choice, _write_choice)
     converter.register_structure_hook_factory(_is_choice, _read_choice)
 

@@ -31,6 +31,7 @@ class InvocationRequest:
     :ivar request_id: names this invocation; in the history as ``RequestId``
     :ivar function_arn: qualified with the version that is executed
     :ivar deadline_ms: epoch milliseconds at which the function must have answered; None if it may take its time
+    :ivar trace_header: an X-Ray trace header: the trace that the invocation belongs to; None if the caller gave none
     """
 
     request_id: str
@@ -38,6 +39,7 @@ class InvocationRequest:
     function_arn: str
     tenant_id: str | None = None
     deadline_ms: int | None = None
+    trace_header: str | None = None
 
 
 class InvocationFailed(Exception):  # noqa: N818 - an outcome, told apart from errors of the service itself
@@ -124,6 +126,7 @@ class LambdaContext:
     invoked_function_arn: str
     tenant_id: str | None
     deadline_ms: int | None
+    trace_header: str | None
 
     @classmethod
     def of(cls, request: InvocationRequest) -> LambdaContext:
@@ -133,6 +136,7 @@ class LambdaContext:
             invoked_function_arn=request.function_arn,
             tenant_id=request.tenant_id,
             deadline_ms=request.deadline_ms,
+            trace_header=request.trace_header,
         )
 
     def get_remaining_time_in_millis(self) -> int:

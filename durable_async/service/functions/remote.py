@@ -33,7 +33,7 @@ from aiohttp import (
 )
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.functions.base import InvocationFailed, InvocationRequest, failure, within_deadline
+from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import ANSWER_BYTES, too_large
 from durable_async.service.parsing import NotReadable, loads, read
 
@@ -48,11 +48,11 @@ class RemoteFunctions:
     """The functions of other servers, and the session by which they are invoked. Used with ``async with``, around the
     service that they are registered with.
 
-    :param most: invocations of one server at once. More than one only for a server that is not the emulator
+    :param max_concurrency: invocations of one server at once. More than one only for a server that is not the emulator
     """
 
-    def __init__(self, *, most: int = 1) -> None:
-        self._most = most
+    def __init__(self, *, max_concurrency: int = 1) -> None:
+        self._max_concurrency = max_concurrency
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._session = ClientSession(
             # A connection that an idle server closed would look like a function that died.
@@ -69,7 +69,7 @@ class RemoteFunctions:
     ) -> None:
         await self._session.close()
 
-    def function(self, url: str, *, durable: bool = True, name: str = "function") -> RemoteFunction:
+    def function(self, url: str, *, durable: bool = True, name: str = "function") -> Function:
         """
         :param url: of the server, as ``http://127.0.0.1:9000``
         :param durable: False: an ordinary function, which gets its caller's event
@@ -79,7 +79,7 @@ class RemoteFunctions:
         if not _is_server(url):
             raise ValueError(f"{url!r} is no URL of a server, as http://HOST:PORT")
         base = url.rstrip("/")
-        turn = self._turns.setdefault(base, asyncio.Semaphore(self._most))
+        turn = self._turns.setdefault(base, asyncio.Semaphore(self._max_concurrency))
         return RemoteFunction(
             f"{base}/2015-03-31/functions/{quote(name, safe='')}/invocations", durable, self._session, turn
         )
@@ -138,6 +138,8 @@ def _headers(request: InvocationRequest) -> dict[str, str]:
         headers["Lambda-Runtime-Deadline-Ms"] = str(request.deadline_ms)
     if request.tenant_id is not None:
         headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=_TENANT_CHARACTERS)
+    if request.trace_header is not None:
+        headers["X-Amzn-Trace-Id"] = request.trace_header
     return headers
 
 

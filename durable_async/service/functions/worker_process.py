@@ -22,7 +22,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Mapping
-from datetime import UTC, datetime
 from io import TextIOWrapper
 from operator import attrgetter
 from typing import Any, cast
@@ -30,6 +29,7 @@ from typing import Any, cast
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async.logs import JsonFormatter
 from durable_async.service.functions.base import InvocationRequest, LambdaContext, error_object
 from durable_async.service.functions.modules import load_module
 
@@ -38,6 +38,7 @@ ANSWER_BYTES = 6 * 1024 * 1024 + 100  # of a function's answer; what Lambda lets
 FRAME_BYTES = ANSWER_BYTES + 1024
 """Of a reply. The server reads no larger one, and ends the worker that announces it."""
 
+_TRACE_HEADER = "_X_AMZN_TRACE_ID"  # where Lambda's runtimes put it, and where AWS's libraries look for it
 _TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it found its credentials and endpoint
 
 
@@ -90,29 +91,6 @@ class LineStream(TextIOWrapper):
         begun: str = getattr(self._begun, "text", "")
         self._begun.text = ""
         return begun
-
-
-class LambdaJsonFormatter(logging.Formatter):
-    """Records as Lambda's JSON log format: one object a line, each extra a top-level member of it."""
-
-    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        members: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in self._OWN}
-        members |= {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
-            "level": record.levelname,
-            "message": record.getMessage(),
-            "logger": record.name,
-        }
-        if record.exc_info and record.exc_info[1] is not None:
-            error = error_object(record.exc_info[1])
-            members |= {
-                "errorType": error.get("ErrorType"),
-                "errorMessage": error.get("ErrorMessage"),
-                "stackTrace": error.get("StackTrace"),
-            }
-        return json.dumps(members, default=str, skipkeys=True)
 
 
 def find(target: Target) -> Any:
@@ -171,6 +149,10 @@ def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, 
     :raises LoadError: as :func:`find`
     """
     function = find(target)
+    if request.trace_header is None:
+        os.environ.pop(_TRACE_HEADER, None)
+    else:
+        os.environ[_TRACE_HEADER] = request.trace_header
     try:
         result = function(event, LambdaContext.of(request))
         if inspect.isawaitable(result):
@@ -258,7 +240,7 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(channel,), daemon=True, name="durable-async-server-watch").start()
     sys.stdout, sys.stderr = LineStream(1), LineStream(2)
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LambdaJsonFormatter())
+    handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for talkative in _TALKATIVE:  # before the functions' modules, which may want to hear them
         logging.getLogger(talkative).setLevel(logging.WARNING)

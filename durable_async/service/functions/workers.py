@@ -44,12 +44,12 @@ class BoundedOutput:
     """Takes texts without waiting, in the order in which they come. From any thread.
 
     :param stream: it is written to and flushed by one daemon thread, which starts with the first text
-    :param most: characters that may wait to be written
+    :param max_characters: how many characters may wait to be written
     """
 
-    def __init__(self, stream: TextIO, *, most: int = _BUFFER_CHARACTERS) -> None:
+    def __init__(self, stream: TextIO, *, max_characters: int = _BUFFER_CHARACTERS) -> None:
         self._stream = stream
-        self._most = most
+        self._max_characters = max_characters
         self._texts: deque[str] = deque()
         self._waiting = 0  # characters
         self._dropped = 0
@@ -60,7 +60,7 @@ class BoundedOutput:
     def write(self, text: str, /) -> int:
         """Return the length of ``text``, as a stream does, also if it is dropped."""
         with self._changed:
-            if self._waiting + len(text) > self._most:
+            if self._waiting + len(text) > self._max_characters:
                 self._dropped += 1
             else:
                 self._note_dropped()
@@ -200,17 +200,17 @@ class WorkerPool:
         self,
         environment: Mapping[str, str],
         *,
-        most: int = 8,
+        max_workers: int = 8,
         sink: LineSink | None = None,
         max_invocations: int | None = None,
         max_memory: int | None = None,
     ) -> None:
-        self.most = most
+        self.max_workers = max_workers
         self._max_invocations = max_invocations or sys.maxsize
         self._max_memory = max_memory or sys.maxsize
         self._environment = environment
         self._sink = sink or to_stderr
-        self._slots = asyncio.Semaphore(most)
+        self._slots = asyncio.Semaphore(max_workers)
         self._idle: list[_Worker] = []
 
     async def __aenter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -9,10 +10,17 @@ import attrs
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
-from durable_async.service.http.rendering import Started
+from durable_async.service.http.rendering import execution_json, functions_json, history_json, list_json
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
-from durable_async.service.runtime.api import LambdaApi, read_event
+from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
+from durable_async.service.runtime.inputs import read_event
+from durable_async.service.runtime.views import Started
+
+_TRACE_HEADER_LENGTH = 1024
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?P<time>[0-9a-f]{8})(?P<rest>[0-9a-f]{24})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-|$)"
+)
 
 
 async def invoke(api: LambdaApi, call: Call) -> Answer:
@@ -50,6 +58,7 @@ async def _started(api: LambdaApi, call: Call) -> Started:
         qualifier=_qualifier(call),
         execution_name=_header(call, "x-amz-durable-execution-name"),
         tenant_id=_header(call, "x-amz-tenant-id"),
+        trace_header=_trace_header(call),
     )
 
 
@@ -61,24 +70,41 @@ def _names(started: Started) -> dict[str, str]:
 
 
 async def _run_function(api: LambdaApi, call: Call) -> Answer:
-    tenant = _header(call, "x-amz-tenant-id")
     try:
-        answer = json_answer(
-            await api.invoke_plain(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
-        )
+        answer = json_answer(await api.invoke_plain(call.parameter, call.body, **_options(call)))
     except InvocationFailed as failed:
         answer = function_error(failed.error)
     return answer.with_headers({"X-Amz-Executed-Version": "$LATEST"})
 
 
 async def _start_function(api: LambdaApi, call: Call) -> Answer:
-    tenant = _header(call, "x-amz-tenant-id")
-    await api.invoke_event(call.parameter, call.body, qualifier=_qualifier(call), tenant_id=tenant)
+    await api.invoke_event(call.parameter, call.body, **_options(call))
     return Answer(202)
+
+
+def _options(call: Call) -> dict[str, str | None]:
+    return {
+        "qualifier": _qualifier(call),
+        "tenant_id": _header(call, "x-amz-tenant-id"),
+        "trace_header": _trace_header(call),
+    }
 
 
 def _qualifier(call: Call) -> str | None:
     return dict(call.query).get("Qualifier")
+
+
+def _trace_header(call: Call) -> str | None:
+    """Return the caller's X-Ray trace header, or its W3C ``traceparent`` written as one; None without either.
+
+    A ``traceparent`` that is not valid is ignored, as W3C's specification asks.
+    """
+    if (header := _header(call, "x-amzn-trace-id")) is not None:
+        return header if len(header) <= _TRACE_HEADER_LENGTH else None
+    if (parent := _TRACEPARENT.match(call.headers.get("traceparent", ""))) is None:
+        return None
+    sampled = int(parent["flags"], 16) & 1
+    return f"Root=1-{parent['time']}-{parent['rest']};Parent={parent['span']};Sampled={sampled}"
 
 
 def _header(call: Call, name: str) -> str | None:
@@ -116,60 +142,63 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 async def get(api: LambdaApi, call: Call) -> Answer:
     include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(await api.get_execution(call.parameter, include_data=include))
+    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
-    return json_answer(
-        await api.get_history(
-            call.parameter,
-            include_data=shapes.truth(query, "IncludeExecutionData", default=True),
-            marker=query.get("Marker"),
-            max_items=shapes.number(query, "MaxItems"),
-            reverse=shapes.truth(query, "ReverseOrder", default=False),
-        )
+    include = shapes.truth(query, "IncludeExecutionData", default=True)
+    page = await api.get_history(
+        call.parameter,
+        marker=query.get("Marker"),
+        max_items=shapes.number(query, "MaxItems"),
+        reverse=shapes.truth(query, "ReverseOrder", default=False),
+        page_bytes=HISTORY_PAGE_BYTES if include else None,
     )
+    return json_answer(history_json(page, include_data=include))
 
 
 async def list_functions(api: LambdaApi, _call: Call) -> Answer:
-    return json_answer(await api.list_functions())
+    return json_answer(functions_json(await api.list_functions()))
 
 
 async def list_executions(api: LambdaApi, call: Call) -> Answer:
     query = dict(call.query)
-    return json_answer(
-        await api.list_executions(
-            call.parameter,
-            qualifier=query.get("Qualifier"),
-            execution_name=query.get("DurableExecutionName"),
-            statuses=[value for name, value in call.query if name == "Statuses"],
-            started_after=shapes.timestamp(query, "StartedAfter"),
-            started_before=shapes.timestamp(query, "StartedBefore"),
-            reverse=shapes.truth(query, "ReverseOrder", default=False),
-            marker=query.get("Marker"),
-            max_items=shapes.number(query, "MaxItems"),
-        )
+    page = await api.list_executions(
+        call.parameter,
+        qualifier=query.get("Qualifier"),
+        execution_name=query.get("DurableExecutionName"),
+        statuses=[value for name, value in call.query if name == "Statuses"],
+        started_after=shapes.timestamp(query, "StartedAfter"),
+        started_before=shapes.timestamp(query, "StartedBefore"),
+        reverse=shapes.truth(query, "ReverseOrder", default=False),
+        marker=query.get("Marker"),
+        max_items=shapes.number(query, "MaxItems"),
     )
+    return json_answer(list_json(page))
 
 
 async def stop(api: LambdaApi, call: Call) -> Answer:
-    return json_answer(await api.stop(call.parameter, await read(shapes.error_object, call.body)))
+    stopped = await api.stop(call.parameter, await read(shapes.error_object, call.body))
+    return json_answer({"StopTimestamp": stopped.timestamp()})
 
 
 async def pause(api: LambdaApi, call: Call) -> Answer:
     asked = await read(shapes.members, call.body)
     reason, timeout_too = shapes.text(asked, "Reason"), shapes.truth(asked, "ExecutionTimeoutPaused", default=True)
-    return json_answer(await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too), status=202)
+    await api.pause(call.parameter, reason=reason, timeout_paused=timeout_too)
+    return json_answer({}, status=202)
 
 
 async def resume(api: LambdaApi, call: Call) -> Answer:
     reason = shapes.text(await read(shapes.members, call.body), "Reason")
-    return json_answer(await api.resume(call.parameter, reason=reason), status=202)
+    await api.resume(call.parameter, reason=reason)
+    return json_answer({}, status=202)
 
 
 async def delete(api: LambdaApi, call: Call) -> Answer:
-    return json_answer(await api.delete(call.parameter), status=202)
+    deleted = await api.delete(call.parameter)
+    return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)
 
 
 async def callback_succeeded(api: LambdaApi, call: Call) -> Answer:

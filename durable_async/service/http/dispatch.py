@@ -14,7 +14,8 @@ from durable_async.service.http.bodies import Bodies
 from durable_async.service.http.calls import Call, invoke
 from durable_async.service.http.routes import Operation, Route, route
 from durable_async.service.model.errors import ApiError, InvalidParameterValueError, StoreError
-from durable_async.service.runtime.api import EVENT_BYTES, LambdaApi
+from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.inputs import EVENT_BYTES
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 

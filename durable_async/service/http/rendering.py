@@ -1,148 +1,118 @@
-"""What the service tells about executions, in the API's member names and epoch seconds.
+"""What the service returns, as Lambda's JSON: the API's member names, times in epoch seconds.
 
-Source: protocol.md, "API" and "Timestamps".
+Source: protocol.md, "API", "History" and "Timestamps".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import attrs
+from durable_async.service.model.history import PAYLOADS, HistoryEvent
+from durable_async.service.runtime.views import ExecutionDescription, ExecutionSummary, FunctionDescription, Page
 
-from durable_async._wire.operations import ErrorObject
-from durable_async.service.machine import Execution, ExecutionStatus
-from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, render
-from durable_async.service.store import Summary
-
-_PAGE_BYTES = 5 * 1024 * 1024
+JsonObject = dict[str, object]
 
 
-@attrs.frozen
-class Started:
-    """Invoke's answer. ``execution_arn`` is that of the new execution, or of the one found under the same name."""
+def execution_json(execution: ExecutionDescription, *, include_data: bool = True) -> JsonObject:
+    """Return the answer of ``GetDurableExecution``.
 
-    execution_arn: str
-    executed_version: str
-
-
-@attrs.frozen
-class Closed:
-    """How an execution ended: SUCCEEDED (``result``, if any), FAILED, TIMED_OUT or STOPPED (``error``, if any)."""
-
-    status: str
-    result: str | None = None
-    error: ErrorObject | None = None
-
-    @classmethod
-    def of(cls, execution: Execution) -> Closed:
-        return cls(str(execution.status), execution.result, execution.error)
-
-
-def functions_answer(
-    arns: Mapping[str, str], timeouts: Mapping[str, int | None], retention_days: int
-) -> dict[str, Any]:
+    :param include_data: False: leave out input, result and error
     """
-    :param arns: of the functions, by name
-    :param timeouts: seconds, of the executions of each; None: it is not durable
-    """
-    functions: list[dict[str, Any]] = []
-    for name, arn in arns.items():
-        function: dict[str, Any] = {"FunctionName": name, "FunctionArn": arn}
-        if timeouts[name] is not None:
-            function["DurableConfig"] = {
-                "ExecutionTimeout": timeouts[name],
-                "RetentionPeriodInDays": retention_days,
-            }
-        functions.append(function)
-    return {"Functions": functions}
-
-
-def page_length(max_items: int) -> int:
-    """:raises InvalidParameterValueError: ``max_items`` is not between 0 (the default, 100) and 1000"""
-    if not 0 <= max_items <= 1000:
-        raise InvalidParameterValueError("MaxItems must be between 0 and 1000.")
-    return max_items or 100
-
-
-def page_start(marker: str | None) -> int | None:
-    """:raises InvalidParameterValueError: the marker was not given out here"""
-    if not marker:
-        return None
-    if not (marker.isascii() and marker.isdecimal() and len(marker) <= 18):  # what a store's integers hold
-        raise InvalidParameterValueError("Invalid marker")
-    return int(marker)
-
-
-def known_statuses(statuses: Sequence[str]) -> frozenset[str]:
-    """:raises InvalidParameterValueError: one of them is no status of an execution"""
-    for status in statuses:
-        if status not in [*ExecutionStatus]:
-            raise InvalidParameterValueError(f"{status!r} is no status of an execution: {', '.join(ExecutionStatus)}")
-    return frozenset(statuses)
-
-
-def execution_answer(execution: Execution, retention_days: int, *, include_data: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {
+    answer: JsonObject = {
         "DurableExecutionArn": execution.arn,
         "DurableExecutionName": execution.name,
         "FunctionArn": execution.function_arn,
-        "StartTimestamp": execution.started_ms / 1000,
+        "StartTimestamp": execution.started.timestamp(),
         "Status": str(execution.status),
         "Version": execution.version,
         "ExecutionDataIncluded": include_data,
-        "DurableConfig": {
-            "ExecutionTimeout": execution.timeout_seconds,
-            "RetentionPeriodInDays": retention_days,
-        },
+        "DurableConfig": _durable_config(execution.execution_timeout, execution.retention_days),
     }
     if include_data:
-        answer["InputPayload"] = execution.input
-        if execution.result is not None:
-            answer["Result"] = execution.result
-        if execution.error is not None:
-            answer["Error"] = execution.error
-    if execution.ended_ms is not None:
-        answer["EndTimestamp"] = execution.ended_ms / 1000
+        data = {"InputPayload": execution.input, "Result": execution.result, "Error": execution.error}
+        answer.update({member: value for member, value in data.items() if value is not None})
+    if execution.ended is not None:
+        answer["EndTimestamp"] = execution.ended.timestamp()
     else:
-        answer["ExpectedExecutionTimeoutTimestamp"] = execution.timeout_ms / 1000
-    if execution.status in (ExecutionStatus.PAUSING, ExecutionStatus.PAUSED) and execution.pause is not None:
+        answer["ExpectedExecutionTimeoutTimestamp"] = execution.times_out.timestamp()
+    if (pause := execution.pause) is not None:
+        reason = {} if pause.reason is None else {"Reason": pause.reason}
         answer["PauseDetails"] = {
-            "PauseRequestTimestamp": execution.pause.requested_ms / 1000,
-            "ExecutionTimeoutPaused": execution.pause.timeout_paused,
-        } | ({} if execution.pause.reason is None else {"Reason": execution.pause.reason})
+            "PauseRequestTimestamp": pause.requested.timestamp(),
+            "ExecutionTimeoutPaused": pause.timeout_paused,
+            **reason,
+        }
     return answer
 
 
-def history_answer(events: Sequence[Event], count: int, *, include_data: bool) -> dict[str, Any]:
-    """A page of at most ``count`` of ``events``, which hold one more if more follow, and of some 5 MiB."""
-    shown: list[dict[str, Any]] = []
-    used = 0
-    for event in events:
-        used += event.size if include_data else 0
-        if len(shown) == count or (shown and used > _PAGE_BYTES):
-            return {"Events": shown, "NextMarker": str(event.id)}
-        shown.append(render(event, include_data=include_data))
-    return {"Events": shown}
+def history_json(page: Page[HistoryEvent], *, include_data: bool = True) -> JsonObject:
+    """Return the answer of ``GetDurableExecutionHistory``."""
+    return _page("Events", [event_json(event, include_data=include_data) for event in page.items], page.next_marker)
 
 
-def list_answer(found: Sequence[Summary], count: int) -> dict[str, Any]:
-    """A page of at most ``count`` of ``found``, which hold one more if more follow."""
-    answer: dict[str, Any] = {"DurableExecutions": [_item(summary) for summary in found[:count]]}
-    if len(found) > count:
-        answer["NextMarker"] = str(found[count - 1].position)
-    return answer
+def event_json(event: HistoryEvent, *, include_data: bool = True) -> JsonObject:
+    """Return the event as ``GetDurableExecutionHistory`` shows it.
 
-
-def _item(summary: Summary) -> dict[str, Any]:
-    item: dict[str, Any] = {
-        "DurableExecutionArn": summary.arn,
-        "DurableExecutionName": summary.name,
-        "FunctionArn": summary.function_arn,
-        "Status": summary.status,
-        "StartTimestamp": summary.started_ms / 1000,
+    Its payload members are always there. With ``include_data=True`` they are ``{"Payload": ..., "Truncated": false}``,
+    without ``Payload`` if there is none; with ``include_data=False`` they are ``{"Truncated": true}``.
+    """
+    shown: JsonObject = {
+        "EventType": str(event.type),
+        "EventId": event.id,
+        "EventTimestamp": event.at_us / 1_000_000,
     }
-    if summary.ended_ms is not None:
-        item["EndTimestamp"] = summary.ended_ms / 1000
-    return item
+    place = {"Id": event.operation_id, "Name": event.name, "SubType": event.sub_type, "ParentId": event.parent_id}
+    shown.update({member: value for member, value in place.items() if value is not None})
+    shown[f"{event.type}Details"] = {
+        member: _payload(value, include_data=include_data) if member in PAYLOADS else _detail(member, value)
+        for member, value in event.details.items()
+    }
+    return shown
+
+
+def list_json(page: Page[ExecutionSummary]) -> JsonObject:
+    """Return the answer of ``ListDurableExecutionsByFunction``."""
+    return _page("DurableExecutions", [_summary(execution) for execution in page.items], page.next_marker)
+
+
+def functions_json(functions: Sequence[FunctionDescription]) -> JsonObject:
+    """Return the answer of ``ListFunctions``. Only functions that are durable have a ``DurableConfig``."""
+    return {"Functions": [_function(function) for function in functions]}
+
+
+def _page(member: str, items: list[JsonObject], next_marker: str | None) -> JsonObject:
+    return {member: items} if next_marker is None else {member: items, "NextMarker": next_marker}
+
+
+def _payload(value: object, *, include_data: bool) -> JsonObject:
+    if not include_data:
+        return {"Truncated": True}
+    return {"Truncated": False} if value is None else {"Payload": value, "Truncated": False}
+
+
+def _detail(member: str, value: object) -> object:
+    return value / 1000 if member.endswith("Timestamp") and isinstance(value, int) else value
+
+
+def _summary(execution: ExecutionSummary) -> JsonObject:
+    shown: JsonObject = {
+        "DurableExecutionArn": execution.arn,
+        "DurableExecutionName": execution.name,
+        "FunctionArn": execution.function_arn,
+        "Status": str(execution.status),
+        "StartTimestamp": execution.started.timestamp(),
+    }
+    if execution.ended is not None:
+        shown["EndTimestamp"] = execution.ended.timestamp()
+    return shown
+
+
+def _function(function: FunctionDescription) -> JsonObject:
+    shown: JsonObject = {"FunctionName": function.name, "FunctionArn": function.arn}
+    if function.execution_timeout is not None:
+        shown["DurableConfig"] = _durable_config(function.execution_timeout, function.retention_days)
+    return shown
+
+
+def _durable_config(execution_timeout: int, retention_days: int) -> JsonObject:
+    return {"ExecutionTimeout": execution_timeout, "RetentionPeriodInDays": retention_days}

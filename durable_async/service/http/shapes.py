@@ -111,16 +111,16 @@ def number(query: Mapping[str, str], member: str) -> int:
     return int(value)
 
 
-def timestamp(query: Mapping[str, str], member: str) -> float | None:
-    """Epoch seconds of an ISO 8601 time, which is UTC if it names no offset."""
+def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
+    """Return an ISO 8601 time, which is UTC if it names no offset; None if it is absent."""
     value = query.get(member)
     if value is None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         raise InvalidParameterValueError(f"{member} must be an ISO 8601 timestamp.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _structure(value: Any, what: str) -> dict[str, Any]:

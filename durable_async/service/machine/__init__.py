@@ -21,7 +21,7 @@ from durable_async.service.machine.effects import (
     StartChained,
     Target,
 )
-from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, Parent
+from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, NewExecution, Parent
 from durable_async.service.machine.invocations import (
     EXITED,
     begun,
@@ -32,7 +32,7 @@ from durable_async.service.machine.invocations import (
     taken_up,
     tell,
 )
-from durable_async.service.machine.lifecycle import NewExecution, pause, resume, start, stop
+from durable_async.service.machine.lifecycle import pause, resume, start, stop
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page

@@ -26,7 +26,7 @@ from durable_async._wire.operations import ErrorObject, OperationStatus, Operati
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.model.history import CLOSING, Event, EventType
+from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, milliseconds
 
 Status = OperationStatus
 
@@ -36,7 +36,7 @@ class DerivedExecution:
     """
     :ivar operations: in the order in which they began; the first is the EXECUTION operation
     :ivar answered: its handler closed it. False if it is open, or time, a stop or a failing invocation closed it
-    :ivar latest_ms: of the last event
+    :ivar latest_us: of the last event, in epoch microseconds
     """
 
     id: str
@@ -44,7 +44,7 @@ class DerivedExecution:
     input: str
     timeout_seconds: int
     started_ms: int
-    latest_ms: int
+    latest_us: int
     status: ExecutionStatus
     operations: list[OperationRecord]
     ended_ms: int | None = None
@@ -53,7 +53,7 @@ class DerivedExecution:
     answered: bool = False
 
 
-def derive(events: Iterable[Event]) -> DerivedExecution:
+def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     """The execution as it stood after the last of ``events``.
 
     :param events: the first so many of a history, in their order, with their data
@@ -103,22 +103,22 @@ _EXECUTION = {
 class _Derivation:
     """The state after the events so far."""
 
-    def __init__(self, started: Event) -> None:
+    def __init__(self, started: HistoryEvent) -> None:
         self._started = started
         self._root = OperationRecord(
             id=started.operation_id or "",
             type=OperationType.EXECUTION,
             sequence=0,
-            start_ms=started.at_ms,
+            start_us=started.at_us,
             name=started.name,
             result=started.details.get("Input"),
         )
         self._by_id = {self._root.id: self._root}  # in the order in which they began
         self._status = ExecutionStatus.RUNNING
-        self._closing: Event | None = None
+        self._closing: HistoryEvent | None = None
         self._answered = False
 
-    def through(self, history: list[Event]) -> DerivedExecution:
+    def through(self, history: list[HistoryEvent]) -> DerivedExecution:
         before = history[0]
         for event in history[1:]:
             if event.type in _OPERATIONS:
@@ -130,12 +130,12 @@ class _Derivation:
             before = event
         return self._derived(before)
 
-    def _take(self, event: Event, kind: OperationType, status: Status) -> None:
+    def _take(self, event: HistoryEvent, kind: OperationType, status: Status) -> None:
         operation = self._operation(event, kind)
         details = event.details
         operation.status = status
         if operation.ended:
-            operation.end_ms = event.at_ms
+            operation.end_us = event.at_us
         match kind, status:
             case OperationType.STEP, Status.STARTED:
                 operation.error = operation.due_ms = None  # the state of a condition stays
@@ -153,7 +153,7 @@ class _Derivation:
         if kind is OperationType.CONTEXT and status is Status.SUCCEEDED:
             operation.replay_children = _replays_children(operation)
 
-    def _operation(self, event: Event, kind: OperationType) -> OperationRecord:
+    def _operation(self, event: HistoryEvent, kind: OperationType) -> OperationRecord:
         operation_id = event.operation_id or ""
         operation = self._by_id.get(operation_id)
         if operation is None:
@@ -161,7 +161,7 @@ class _Derivation:
                 id=operation_id,
                 type=kind,
                 sequence=len(self._by_id),
-                start_ms=event.at_ms,
+                start_us=event.at_us,
                 parent_id=event.parent_id,
                 name=event.name,
                 sub_type=event.sub_type,
@@ -170,33 +170,33 @@ class _Derivation:
             raise HistoryError(f"event {event.id} says {event.type} of a {operation.type}")
         return operation
 
-    def _close(self, event: Event, before: Event) -> None:
+    def _close(self, event: HistoryEvent, before: HistoryEvent) -> None:
         self._closing = event
-        self._root.status, self._root.end_ms = Status(str(self._status)), event.at_ms
+        self._root.status, self._root.end_us = Status(str(self._status)), event.at_us
         given_up = before.type is EventType.INVOCATION_COMPLETED and before.details.get("Error") is not None
         self._answered = self._status is ExecutionStatus.SUCCEEDED or (
             self._status is ExecutionStatus.FAILED and not given_up
         )
 
-    def _derived(self, latest: Event) -> DerivedExecution:
+    def _derived(self, latest: HistoryEvent) -> DerivedExecution:
         end = self._closing
         return DerivedExecution(
             id=self._root.id,
             name=self._root.name or "",
             input=self._root.result or "{}",
             timeout_seconds=_required(self._started, "ExecutionTimeout"),
-            started_ms=self._root.start_ms,
-            latest_ms=latest.at_ms,
+            started_ms=milliseconds(self._root.start_us),
+            latest_us=latest.at_us,
             status=self._status,
             operations=[*self._by_id.values()],
-            ended_ms=end.at_ms if end else None,
+            ended_ms=milliseconds(end.at_us) if end else None,
             result=end.details.get("Result") if end else None,
             error=end.details.get("Error") if end else None,
             answered=self._answered,
         )
 
 
-def _required(event: Event, member: str) -> Any:
+def _required(event: HistoryEvent, member: str) -> Any:
     """:raises HistoryError: the event does not have it"""
     value = event.details.get(member)
     if value is None:
@@ -204,7 +204,7 @@ def _required(event: Event, member: str) -> Any:
     return value
 
 
-def _end_attempt(step: OperationRecord, event: Event) -> None:
+def _end_attempt(step: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     retry: dict[str, int] = details.get("RetryDetails") or {}
     step.attempts = retry.get("CurrentAttempt", step.attempts + 1)
@@ -212,16 +212,16 @@ def _end_attempt(step: OperationRecord, event: Event) -> None:
     step.due_ms = None
     delay = retry.get("NextAttemptDelaySeconds")
     if delay is not None:
-        step.status, step.end_ms, step.due_ms = Status.PENDING, None, event.at_ms + delay * 1000
+        step.status, step.end_us, step.due_ms = Status.PENDING, None, milliseconds(event.at_us) + delay * 1000
 
 
-def _start_callback(callback: OperationRecord, event: Event) -> None:
+def _start_callback(callback: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
     if timeout := details.get("Timeout"):
-        callback.due_ms = event.at_ms + timeout * 1000
+        callback.due_ms = milliseconds(event.at_us) + timeout * 1000
     if heartbeat := details.get("HeartbeatTimeout"):
-        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, event.at_ms + heartbeat * 1000
+        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, milliseconds(event.at_us) + heartbeat * 1000
 
 
 def _replays_children(context: OperationRecord) -> bool:

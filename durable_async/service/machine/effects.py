@@ -1,4 +1,4 @@
-"""What a command asks the shell to do, after what it changed is stored."""
+"""What a command is given from outside, and what it asks the shell to do after its changes are stored."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import attrs
 
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
+from durable_async.service.model.columns import PAYLOAD
+from durable_async.service.model.history import milliseconds
 
 Mint = Callable[[], str]
 """Gives a fresh, unguessable text of letters and digits at each call: the source of ids and tokens."""
@@ -15,16 +17,23 @@ Mint = Callable[[], str]
 
 @attrs.frozen
 class Moment:
-    """When a command happens (epoch milliseconds), and under which rules.
+    """When a command happens, and under which rules.
 
+    :ivar now_us: the time in epoch microseconds
+    :ivar mint: returns a fresh id or token at each call
     :ivar passive: nothing can be invoked here: what has to run is left to the next service on the store
     """
 
-    now_ms: int
+    now_us: int
     mint: Mint
     limits: Limits = attrs.Factory(Limits)
     retries: InvocationRetryPolicy = attrs.Factory(InvocationRetryPolicy)
     passive: bool = False
+
+    @property
+    def now_ms(self) -> int:
+        """The time in epoch milliseconds, to the nearest. Timers count from it."""
+        return milliseconds(self.now_us)
 
 
 @attrs.frozen
@@ -55,9 +64,10 @@ class StartChained:
 
     operation_id: str
     target: Target
-    payload: str
+    payload: str = attrs.field(metadata=PAYLOAD)
     tenant_id: str | None = None
     child: Child | None = None
+    trace_header: str | None = None
 
 
 @attrs.frozen
@@ -90,5 +100,5 @@ class ChainedOutcome:
     """How a chained invoke's target ended: ``status`` is SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
 
     status: str
-    result: str | None = None
-    error: ErrorObject | None = None
+    result: str | None = attrs.field(default=None, metadata=PAYLOAD)
+    error: ErrorObject | None = attrs.field(default=None, metadata=PAYLOAD)

@@ -5,6 +5,8 @@ Commands (the other modules of this package) decide; here is what every decision
 - operations are never removed, and stand in the order in which they began;
 - ``unseen`` holds exactly the operations that changed since the handler was last told;
 - an operation that ended does not change, and a closed execution starts nothing;
+- every event has a later time than the one before it, and an operation starts and ends at the times of its events:
+  sorting ends by their time gives the order in which they were recorded;
 - each operation with a timer has exactly one entry in ``timers``, due no later than that timer. An entry that comes
   too early is put back, so that a heartbeat costs no search;
 - ``changes`` holds all that was done since the shell last took it, so storing costs what a command did and not what
@@ -21,10 +23,11 @@ from typing import Any
 import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
-from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler
+from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
 from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.model.columns import DERIVED, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
 
 class ExecutionStatus(StrEnum):
@@ -73,7 +76,7 @@ class Invocation:
     request_id: str
     started_ms: int
     token: str | None
-    answered: Answered | None = None
+    answered: Answered | None = attrs.field(default=None, metadata=DERIVED)
     waiting: bool = False
 
 
@@ -84,12 +87,12 @@ class Pause:
     requested_ms: int
     timeout_ms: int
     timeout_paused: bool
-    reason: str | None = None
+    reason: str | None = attrs.field(default=None, metadata=PAYLOAD)
 
 
 @attrs.define
 class Changes:
-    events: list[Event] = attrs.Factory(list[Event])
+    events: list[HistoryEvent] = attrs.Factory(list[HistoryEvent])
     operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     effects: list[Effect] = attrs.Factory(list[Effect])
 
@@ -99,19 +102,14 @@ class Changes:
 
 
 @attrs.define(eq=False)
-class Execution:
-    """
-    :ivar id: the last segment of the ARN, and the id of the EXECUTION operation
-    :ivar timeout_seconds: as configured; ``timeout_ms`` is when it ends, pauses included
-    :ivar unseen: what changed since a handler was last told
-    :ivar held: chained invokes whose outcome waits for the end of the running invocation
-    :ivar asked: chained invokes that have not ended
-    :ivar awaited: how many operations something outside the handler will change
-    :ivar invoke_at_ms: when a failed invocation is tried again; None: no retry is waiting
-    :ivar failures: invocations that failed, one after another
-    :ivar crashes: those of them that ended their process, one after another
-    :ivar idle_answers: PENDING answers with nothing pending, one after another
-    :ivar deferred: an invocation is wanted although no operation changed unseen
+class NewExecution:
+    """What an execution is started with. None of it changes.
+
+    :ivar id: unique; the last segment of ``arn``, and the id of the EXECUTION operation
+    :ivar function_arn: qualified with ``version``
+    :ivar input: the caller's event, JSON text
+    :ivar timeout_seconds: how long it may take, pauses not included
+    :ivar trace_header: the caller's X-Ray trace header
     """
 
     id: str
@@ -120,24 +118,45 @@ class Execution:
     function_name: str
     function_arn: str
     version: str
-    input: str
-    started_ms: int
+    input: str = attrs.field(metadata=PAYLOAD)
     timeout_seconds: int
-    timeout_ms: int
     tenant_id: str | None = None
     parent: Parent | None = None
+    trace_header: str | None = None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Execution(NewExecution):
+    """An execution and all that happened to it.
+
+    :ivar timeout_ms: when it times out, pauses included
+    :ivar unseen: what changed since a handler was last told
+    :ivar held: chained invokes whose outcome waits for the end of the running invocation
+    :ivar asked: chained invokes that have not ended
+    :ivar latest_us: the time of the last event, in epoch microseconds
+    :ivar awaited: how many operations something outside the handler will change
+    :ivar invoke_at_ms: when a failed invocation is tried again; None: no retry is waiting
+    :ivar failures: invocations that failed, one after another
+    :ivar crashes: those of them that ended their process, one after another
+    :ivar idle_answers: PENDING answers with nothing pending, one after another
+    :ivar deferred: an invocation is wanted although no operation changed unseen
+    """
+
+    started_ms: int
+    timeout_ms: int
     status: ExecutionStatus = ExecutionStatus.RUNNING
     ended_ms: int | None = None
-    result: str | None = None
-    error: ErrorObject | None = None
-    operations: list[OperationRecord] = attrs.Factory(list[OperationRecord])
-    by_id: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    timers: list[tuple[int, int]] = attrs.Factory(list[tuple[int, int]])
-    unseen: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    held: list[OperationRecord] = attrs.Factory(list[OperationRecord])
-    asked: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    awaited: int = 0
+    result: str | None = attrs.field(default=None, metadata=PAYLOAD)
+    error: ErrorObject | None = attrs.field(default=None, metadata=PAYLOAD)
+    operations: list[OperationRecord] = attrs.field(factory=list[OperationRecord], metadata=DERIVED)
+    by_id: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    timers: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]], metadata=DERIVED)
+    unseen: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    held: list[OperationRecord] = attrs.field(factory=list[OperationRecord], metadata=DERIVED)
+    asked: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    awaited: int = attrs.field(default=0, metadata=DERIVED)
     event_count: int = 0
+    latest_us: int = attrs.field(default=0, metadata=DERIVED)
     invocation: Invocation | None = None
     invoke_at_ms: int | None = None
     failures: int = 0
@@ -145,7 +164,7 @@ class Execution:
     idle_answers: int = 0
     deferred: bool = False
     pause: Pause | None = None
-    changes: Changes = attrs.Factory(Changes)
+    changes: Changes = attrs.field(factory=Changes, metadata=DERIVED)
 
     @property
     def open(self) -> bool:
@@ -161,8 +180,9 @@ class Execution:
     @property
     def active(self) -> bool:
         """Whether a service that takes it up from a store has something to do for it at once."""
-        asking = any(invoke.held is None for invoke in self.asked.values())
-        return self.open and (self.invocation is not None or self.wanted or asking)
+        if not self.open or self.invocation is not None:
+            return self.open
+        return self.wanted or any(invoke.held is None for invoke in self.asked.values())
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
         """Take in what a store kept of an execution, whose own fields are set.
@@ -235,15 +255,18 @@ class Execution:
         self,
         operation: OperationRecord,
         status: OperationStatus,
-        now_ms: int,
+        at_us: int,
         *,
         result: str | None = None,
         error: ErrorObject | None = None,
     ) -> None:
-        """Give ``operation`` its final status."""
+        """Give ``operation`` its final status.
+
+        :param at_us: the time of its last event, from ``tick``
+        """
         was_awaited = operation.awaited
         operation.status = status
-        operation.end_ms = now_ms
+        operation.end_us = at_us
         operation.result = result
         operation.error = error
         if operation.request is not None:
@@ -266,16 +289,28 @@ class Execution:
 
     # --- what commands write and close ---
 
-    def log(self, kind: EventType, now_ms: int, operation: OperationRecord | None = None, **details: Any) -> None:
-        """Append an event to the history."""
+    def tick(self, at: Moment) -> int:
+        """Return the time of the next event in epoch microseconds.
+
+        It is the time of ``at``, or one microsecond after the last event if the clock has not moved on since, or was
+        put back. So the times of an execution's events grow strictly, however fast they follow one another.
+        """
+        self.latest_us = max(at.now_us, self.latest_us + 1)
+        return self.latest_us
+
+    def log(self, kind: EventType, at_us: int, operation: OperationRecord | None = None, **details: Any) -> None:
+        """Append an event to the history.
+
+        :param at_us: its time, from ``tick``. No two events share one
+        """
         self.event_count += 1
         if operation is None:
-            event = Event(self.event_count, kind, now_ms, details)
+            event = HistoryEvent(self.event_count, kind, at_us, details)
         else:
-            event = Event(
+            event = HistoryEvent(
                 self.event_count,
                 kind,
-                now_ms,
+                at_us,
                 details,
                 operation.id,
                 operation.name,
@@ -287,7 +322,7 @@ class Execution:
     def close(
         self,
         status: ExecutionStatus,
-        now_ms: int,
+        at: Moment,
         *,
         result: str | None = None,
         error: ErrorObject | None = None,
@@ -296,8 +331,9 @@ class Execution:
 
         A running invocation's token stops working. Whether the invocation goes on is the shell's part.
         """
+        at_us = self.tick(at)
         self.status = status
-        self.ended_ms = now_ms
+        self.ended_ms = milliseconds(at_us)
         self.result = result
         self.error = error
         self.invoke_at_ms = None
@@ -307,17 +343,17 @@ class Execution:
         self.held.clear()
         root = self.operations[0]
         root.status = OperationStatus(str(status))
-        root.end_ms = now_ms
+        root.end_us = at_us
         self.touched(root, was_awaited=False)
         match status:
             case ExecutionStatus.SUCCEEDED:
-                self.log(EventType.EXECUTION_SUCCEEDED, now_ms, root, Result=result)
+                self.log(EventType.EXECUTION_SUCCEEDED, at_us, root, Result=result)
             case ExecutionStatus.FAILED:
-                self.log(EventType.EXECUTION_FAILED, now_ms, root, Error=error)
+                self.log(EventType.EXECUTION_FAILED, at_us, root, Error=error)
             case ExecutionStatus.TIMED_OUT:
-                self.log(EventType.EXECUTION_TIMED_OUT, now_ms, root, Error=error)
+                self.log(EventType.EXECUTION_TIMED_OUT, at_us, root, Error=error)
             case ExecutionStatus.STOPPED:
-                self.log(EventType.EXECUTION_STOPPED, now_ms, root, Error=error)
+                self.log(EventType.EXECUTION_STOPPED, at_us, root, Error=error)
             case _:
                 raise ValueError(f"{status} closes nothing")
         self.changes.effects.append(ExecutionClosed())

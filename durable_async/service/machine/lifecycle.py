@@ -7,7 +7,7 @@ import attrs
 from durable_async._wire.limits import DELAY_SECONDS, REASON_LENGTH
 from durable_async._wire.operations import ErrorObject, OperationType
 from durable_async.service.machine.effects import Moment
-from durable_async.service.machine.execution import Execution, ExecutionStatus, Parent
+from durable_async.service.machine.execution import Execution, ExecutionStatus, NewExecution
 from durable_async.service.machine.invocations import begin_invocation, begin_pause, invoke_if_wanted, take_effect
 from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.operation import OperationRecord
@@ -16,53 +16,25 @@ from durable_async.service.model.errors import InvalidParameterValueError, Resou
 from durable_async.service.model.history import EventType
 
 
-@attrs.frozen
-class NewExecution:
-    """What an execution is started with.
-
-    :ivar id: unique; the last segment of ``arn``
-    :ivar function_arn: qualified with ``version``
-    :ivar input: the caller's event, JSON text
-    """
-
-    id: str
-    arn: str
-    name: str
-    function_name: str
-    function_arn: str
-    version: str
-    input: str
-    timeout_seconds: int
-    tenant_id: str | None = None
-    parent: Parent | None = None
-
-
 def start(new: NewExecution, at: Moment) -> Execution:
+    """Return a new execution whose handler is to be invoked."""
     execution = Execution(
-        id=new.id,
-        arn=new.arn,
-        name=new.name,
-        function_name=new.function_name,
-        function_arn=new.function_arn,
-        version=new.version,
-        input=new.input,
+        **attrs.asdict(new, recurse=False),
         started_ms=at.now_ms,
-        timeout_seconds=new.timeout_seconds,
         timeout_ms=at.now_ms + new.timeout_seconds * 1000,
-        tenant_id=new.tenant_id,
-        parent=new.parent,
     )
+    started_us = execution.tick(at)
     root = OperationRecord(
         id=new.id,
         type=OperationType.EXECUTION,
         sequence=0,
-        start_ms=at.now_ms,
+        start_us=started_us,
         name=new.name,
         result=new.input,
     )
     execution.begin(root)
     execution.touched(root, was_awaited=False)
-    execution.log(EventType.EXECUTION_STARTED, at.now_ms, root, Input=new.input, ExecutionTimeout=new.timeout_seconds)
+    execution.log(EventType.EXECUTION_STARTED, started_us, root, Input=new.input, ExecutionTimeout=new.timeout_seconds)
     begin_invocation(execution, at)
     return execution
 
@@ -77,7 +49,7 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
     fire_due(execution, at)
     if execution.open:
         execution.close(
-            ExecutionStatus.STOPPED, at.now_ms, error=error or {"ErrorMessage": "Execution stopped by user request"}
+            ExecutionStatus.STOPPED, at, error=error or {"ErrorMessage": "Execution stopped by user request"}
         )
 
 
@@ -92,9 +64,9 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
     fire_due(execution, at)
     if execution.status is not ExecutionStatus.RUNNING:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be paused.")
-    begin_pause(execution, reason, at.now_ms, timeout_paused=timeout_paused)
+    begin_pause(execution, reason, at, timeout_paused=timeout_paused)
     if execution.invocation is None:
-        take_effect(execution, at.now_ms)
+        take_effect(execution, at)
 
 
 def resume(execution: Execution, reason: str | None, at: Moment) -> None:
@@ -114,7 +86,7 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
         details = {} if reason is None else {"Reason": reason}
         execution.log(
             EventType.EXECUTION_RESUMED,
-            at.now_ms,
+            execution.tick(at),
             execution.operations[0],
             ResumeRequestTimestamp=at.now_ms,
             **details,

@@ -29,10 +29,10 @@ class Limits:
     page_bytes: int = 5 * 1024 * 1024
 
 
-def check_error_size(error: ErrorObject, most_bytes: int) -> None:
+def check_error_size(error: ErrorObject, max_bytes: int) -> None:
     """:raises InvalidParameterValueError: it has more, as JSON"""
-    if utf8_size(json.dumps(error, ensure_ascii=False)) > most_bytes:
-        raise InvalidParameterValueError(f"Error object size must be less than {most_bytes} bytes.")
+    if utf8_size(json.dumps(error, ensure_ascii=False)) > max_bytes:
+        raise InvalidParameterValueError(f"Error object size must be less than {max_bytes} bytes.")
 
 
 def utf8_size(text: str) -> int:

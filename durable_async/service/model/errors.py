@@ -46,7 +46,7 @@ class RequestTooLargeError(ApiError):
     status = 413
 
 
-class CallbackTimeoutError(ApiError):
+class CallbackTimedOutError(ApiError):
     """The callback timed out before its result came."""
 
     code = "CallbackTimeoutException"

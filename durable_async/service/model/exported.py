@@ -1,4 +1,4 @@
-"""Reading a history as the API shows it, from wherever it was exported: the inverse of ``history.render``.
+"""Reading a history as the API shows it, from wherever it was exported: the inverse of ``service.http.rendering``.
 
 Taken are the answers of ``GetDurableExecutionHistory`` with their data, in the forms in which clients leave them: times
 are epoch seconds on the wire, ``datetime`` from botocore, and ISO 8601 texts from the AWS CLI.
@@ -7,13 +7,15 @@ are epoch seconds on the wire, ``datetime`` from botocore, and ISO 8601 texts fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import attrs
 
 from durable_async.errors import HistoryError
-from durable_async.service.model.history import PAYLOADS, Event, EventType
+from durable_async.service.model.history import PAYLOADS, EventType, HistoryEvent, milliseconds
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 _NO_STATE = frozenset(
     {
@@ -30,32 +32,44 @@ _NO_STATE = frozenset(
 class ExportedHistory:
     """:ivar execution_arn: if the export names it; a history does not"""
 
-    events: Sequence[Event]
+    events: Sequence[HistoryEvent]
     execution_arn: str | None = None
 
 
-def read_history(exported: Any) -> ExportedHistory:
+def read_history(exported: object) -> ExportedHistory:
+    """Read a history in any of the forms in which callers have it.
+
+    :param exported: an answer, or a list of answers, or a list of events, as JSON values; or a list of
+        :class:`HistoryEvent`. An answer may have ``DurableExecutionArn`` beside its events. Newest first works too
+    :raises HistoryError: it is not a history, not the whole of it, or one without its data
     """
-    :param exported: an answer, or a list of answers, or a list of events; as JSON values. An answer may have
-        ``DurableExecutionArn`` besides its events. Newest first is as good
-    :raises HistoryError: it is no history, not the whole of it, or one without its data
-    """
+    if events := _typed(exported):
+        return ExportedHistory(sorted(events, key=lambda event: event.id))
     pages = _pages(exported)
     if pages and (pages[-1].get("NextMarker") or pages[-1].get("NextToken")):
         raise HistoryError("the history goes on after what was exported: export all of its pages")
     arn = next((page["DurableExecutionArn"] for page in pages if page.get("DurableExecutionArn")), None)
-    events = [_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
-    return ExportedHistory(sorted(events, key=lambda event: event.id), arn)
+    read = [_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
+    return ExportedHistory(sorted(read, key=lambda event: event.id), arn)
 
 
-def _pages(exported: Any) -> Sequence[Mapping[str, Any]]:
+def _typed(exported: object) -> list[HistoryEvent]:
+    """Return the events if that is what ``exported`` consists of, otherwise nothing."""
+    if not isinstance(exported, Sequence):
+        return []
+    items = cast("Sequence[object]", exported)
+    events = [item for item in items if isinstance(item, HistoryEvent)]
+    return events if len(events) == len(items) else []
+
+
+def _pages(exported: object) -> Sequence[Mapping[str, Any]]:
     if isinstance(exported, Mapping):
         return [cast("Mapping[str, Any]", exported)]
     items = _mappings(exported, "the export")
     return items if items and "Events" in items[0] else [{"Events": items}]
 
 
-def _mappings(value: Any, what: str) -> Sequence[Mapping[str, Any]]:
+def _mappings(value: object, what: str) -> Sequence[Mapping[str, Any]]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         items = list(cast("Iterable[object]", value))
         if all(isinstance(item, Mapping) for item in items):
@@ -63,7 +77,7 @@ def _mappings(value: Any, what: str) -> Sequence[Mapping[str, Any]]:
     raise HistoryError(f"{what} is no list of JSON objects")
 
 
-def _event(shown: Mapping[str, Any]) -> Event:
+def _event(shown: Mapping[str, Any]) -> HistoryEvent:
     number, name = shown.get("EventId"), shown.get("EventType")
     try:
         kind = EventType(cast("str", name))
@@ -71,10 +85,10 @@ def _event(shown: Mapping[str, Any]) -> Event:
         raise HistoryError(f"event {number} is of an unknown type: {name!r}") from None
     try:
         details: Mapping[str, Any] = shown.get(f"{kind}Details") or {}
-        return Event(
+        return HistoryEvent(
             id=int(shown["EventId"]),
             type=kind,
-            at_ms=_milliseconds(shown["EventTimestamp"]),
+            at_us=_microseconds(shown["EventTimestamp"]),
             details={member: _member(kind, member, value) for member, value in details.items()},
             operation_id=shown.get("Id"),
             name=shown.get("Name"),
@@ -95,7 +109,7 @@ class _NotIncludedError(Exception):
 
 def _member(kind: EventType, member: str, value: Any) -> Any:
     if member.endswith("Timestamp"):
-        return _milliseconds(value)
+        return milliseconds(_microseconds(value))
     if member not in PAYLOADS:
         return value
     payload = cast("Mapping[str, Any]", value or {})
@@ -104,15 +118,15 @@ def _member(kind: EventType, member: str, value: Any) -> Any:
     return payload.get("Payload")
 
 
-def _milliseconds(time: Any) -> int:
+def _microseconds(time: Any) -> int:
     """:param time: epoch seconds, a ``datetime``, or ISO 8601 with its offset"""
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise ValueError(f"the time {time.isoformat()} does not say its offset from UTC")
-        time = time.timestamp()
-    return round(float(time) * 1000)
+        return (time - _EPOCH) // timedelta(microseconds=1)
+    return round(float(time) * 1_000_000)
 
 
 def _named(shown: Mapping[str, Any]) -> str:

@@ -1,8 +1,7 @@
-"""The events that an execution leaves behind, and how the API shows them.
+"""The events of an execution's history.
 
-An event is kept as it happened: payloads bare, times in epoch milliseconds. ``render`` makes the API's shape, with or
-without the execution's data. Which command writes which event is the machine's business; the constructors here say
-what each one holds.
+An event holds bare payloads; ``service.http.rendering`` writes it in the shape of Lambda's API. The machine decides
+which command adds which event.
 
 Source: protocol.md, "History".
 """
@@ -10,13 +9,17 @@ Source: protocol.md, "History".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from durable_async.service.model.columns import DETAILS
+
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -48,6 +51,9 @@ class EventType(StrEnum):
     CHAINED_INVOKE_STOPPED = "ChainedInvokeStopped"
     INVOCATION_COMPLETED = "InvocationCompleted"
 
+    def is_end_of_execution(self) -> bool:
+        return self in CLOSING
+
 
 CLOSING = frozenset(
     {
@@ -57,60 +63,45 @@ CLOSING = frozenset(
         EventType.EXECUTION_STOPPED,
     }
 )
-"""Each says how the execution ended. An invocation that ran at that time may still be told of after it."""
+"""Each tells how the execution ended. Only the end of an invocation that ran at that time may follow it."""
+
+
+def milliseconds(microseconds: int) -> int:
+    """Return ``microseconds``, the unit of events, in milliseconds, the unit of timers; to the nearest."""
+    return (microseconds + 500) // 1000
 
 
 @attrs.frozen
-class Event:
-    """One line of the history.
+class HistoryEvent:
+    """One entry of the history.
 
     :ivar id: 1, 2, 3, ... without gaps, in the order in which things happened
+    :ivar at_us: when it happened, in epoch microseconds; later than the event before it
     :ivar details: the members of ``<type>Details``. A payload member holds the text or error itself, or None when
         there is none; a member whose name ends in ``Timestamp`` holds epoch milliseconds
     """
 
     id: int
     type: EventType
-    at_ms: int
-    details: Mapping[str, Any] = _NOTHING
+    at_us: int
+    details: Mapping[str, Any] = attrs.field(default=_NOTHING, metadata=DETAILS)
     operation_id: str | None = None
     name: str | None = None
     sub_type: str | None = None
     parent_id: str | None = None
 
     @property
+    def time(self) -> datetime:
+        """When it happened, in UTC."""
+        return time_of(self.at_us)
+
+    @property
     def size(self) -> int:
-        """About how many bytes it takes on the wire: payload characters and an allowance for the rest."""
+        """Return about how many bytes it takes on the wire: the characters of its payloads and 512 for the rest."""
         payloads = (value for member, value in self.details.items() if member in PAYLOADS and value is not None)
         return 512 + sum(len(str(value)) for value in payloads)
 
 
-def render(event: Event, *, include_data: bool) -> dict[str, Any]:
-    """The event as ``GetDurableExecutionHistory`` shows it, times in epoch seconds.
-
-    Payload members are there in any case: with data as ``{"Payload": ..., "Truncated": false}`` (``Payload`` only if
-    there was one), without as ``{"Truncated": true}``.
-    """
-    shown: dict[str, Any] = {
-        "EventType": str(event.type),
-        "EventId": event.id,
-        "EventTimestamp": event.at_ms / 1000,
-    }
-    place = {"Id": event.operation_id, "Name": event.name, "SubType": event.sub_type, "ParentId": event.parent_id}
-    shown.update({member: value for member, value in place.items() if value is not None})
-    shown[f"{event.type}Details"] = {
-        member: _member(member, value, include_data=include_data) for member, value in event.details.items()
-    }
-    return shown
-
-
-def _member(member: str, value: Any, *, include_data: bool) -> Any:
-    if member in PAYLOADS:
-        return _payload(value, include_data=include_data)
-    return value / 1000 if member.endswith("Timestamp") else value
-
-
-def _payload(value: Any, *, include_data: bool) -> dict[str, Any]:
-    if not include_data:
-        return {"Truncated": True}
-    return {"Truncated": False} if value is None else {"Payload": value, "Truncated": False}
+def time_of(at_us: int) -> datetime:
+    """Return an epoch time in microseconds as a ``datetime`` in UTC."""
+    return _EPOCH + timedelta(microseconds=at_us)

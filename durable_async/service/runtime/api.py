@@ -1,58 +1,72 @@
-"""The durable service: executions of registered functions, driven on one event loop."""
+"""The durable service's commands and queries, with Python values. ``service/http`` writes them as Lambda's JSON."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 from durable_async._wire.text import is_same_json
-from durable_async.service import machine, own_tasks, parsing
+from durable_async.service import machine, own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import Function
-from durable_async.service.http import rendering
-from durable_async.service.http.rendering import Closed, Started
-from durable_async.service.machine import Checkpoint, Execution, InvocationRetryPolicy, Limits, NewExecution
+from durable_async.service.machine import (
+    Checkpoint,
+    Execution,
+    InvocationRetryPolicy,
+    Limits,
+    NewExecution,
+)
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
     AlreadyStartedError,
     InvalidParameterValueError,
-    InvalidRequestContentError,
-    RequestTooLargeError,
     ResourceConflictError,
     ResourceNotFoundError,
     ServiceClosedError,
 )
-from durable_async.service.model.history import CLOSING, render
+from durable_async.service.model.history import CLOSING, HistoryEvent, time_of
+from durable_async.service.runtime.inputs import known_statuses, page_length, page_start, read_event
+from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
+from durable_async.service.runtime.views import (
+    Closed,
+    ExecutionDescription,
+    ExecutionSummary,
+    FunctionDescription,
+    Page,
+    Started,
+)
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
 
-__all__ = ["Closed", "LambdaApi", "Started"]
-
 DAY = 86_400  # seconds
-EVENT_BYTES = 6 * 1024 * 1024
+HISTORY_PAGE_BYTES = 5 * 1024 * 1024
 
 
 class LambdaApi:
-    """Everything the API can do, as methods. Used as ``async with LambdaApi() as service:``.
+    """Every operation of Lambda's durable API as a method. Used as ``async with LambdaApi() as service:``.
 
-    Every refusal is an :class:`~durable_async.service.model.errors.ApiError`. Functions are named by name,
-    partial or full ARN, with or without a qualifier; executions by their ARN, and a malformed one is refused as
-    InvalidParameterValue, an unknown one as ResourceNotFound. Dict answers have the API's member names and epoch
-    seconds.
+    A function can be named by its name, or by its partial or full ARN, with or without a qualifier. An execution is
+    named by its ARN.
+
+    A call that is refused raises an :class:`~durable_async.service.ApiError` and changes nothing. A malformed ARN is
+    refused as InvalidParameterValue, an unknown one as ResourceNotFound.
 
     :param store: where executions are kept; None: in memory. The service closes it
-    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
-        runs. With another one, call :meth:`fire_due` after moving it
-    :param default_execution_timeout: seconds, for functions registered without one
-    :param retries: when an invocation is repeated that raised, crashed or ran too long
+    :param clock: returns the time in epoch seconds. The default is the system's clock, except that it does not go back
+        while the process runs. With another clock, call :meth:`fire_due` after moving it
+    :param default_execution_timeout: in seconds, for functions that are registered without one
+    :param retries: when to repeat an invocation that raised, crashed or ran too long
     :param retention_days: how long a closed execution is kept
-    :param max_concurrency: invocations of functions that may run at once; None: any number
-    :param passive: True: no handler is ever invoked, and what has to run is left to the next service on the store
+    :param max_concurrency: the maximum number of invocations that run at once; None: no limit
+    :param passive: True: never invoke a handler, and leave what has to run to the next service on the store.
+        False: invoke handlers
+    :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
     """
 
     def __init__(
@@ -68,10 +82,11 @@ class LambdaApi:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         max_concurrency: int | None = None,
         passive: bool = False,
+        observer: ServiceObserver | None = None,
     ) -> None:
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
         self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days
@@ -159,11 +174,13 @@ class LambdaApi:
         qualifier: str | None = None,
         execution_name: str | None = None,
         tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> Started:
         """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
 
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
+        :param trace_header: an X-Ray trace header, which every invocation of the execution gets
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -177,7 +194,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id)
+        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id, trace_header)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
@@ -185,7 +202,7 @@ class LambdaApi:
         return Started(existing.arn, existing.version)
 
     async def _start(
-        self, registered: Registered, text: str, name: str, tenant_id: str | None
+        self, registered: Registered, text: str, name: str, tenant_id: str | None, trace_header: str | None
     ) -> NewExecution | Execution:
         """What was started, or the execution that has the name."""
         execution_id = str(uuid4())
@@ -199,6 +216,7 @@ class LambdaApi:
             input=text,
             timeout_seconds=registered.execution_timeout,
             tenant_id=tenant_id,
+            trace_header=trace_header,
         )
         existing = await self._runner.start(new)
         if existing is not None and self._runner.retention.is_over(existing):
@@ -215,7 +233,13 @@ class LambdaApi:
         return Closed.of(await self._runner.closed(execution))
 
     async def invoke_plain(
-        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> Any:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
@@ -224,14 +248,20 @@ class LambdaApi:
         :raises ApiError: as :meth:`invoke`; ServiceClosed (the service ends before)
         """
         registered, event = await self._plain(function_name, payload, qualifier)
-        return await self._runner.invoke_plain(registered, event, tenant_id)
+        return await self._runner.invoke_plain(registered, event, tenant_id, trace_header)
 
     async def invoke_event(
-        self, function_name: str, payload: bytes, *, qualifier: str | None = None, tenant_id: str | None = None
+        self,
+        function_name: str,
+        payload: bytes,
+        *,
+        qualifier: str | None = None,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> None:
         """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
         registered, event = await self._plain(function_name, payload, qualifier)
-        self._runner.invoke_event(registered, event, tenant_id)
+        self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
     async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
         registered = self._registry.invocable(function_name, qualifier)
@@ -260,7 +290,7 @@ class LambdaApi:
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
         """
         execution = await self._invoked_execution(arn)
-        return machine.state_page(execution, token, marker, rendering.page_length(max_items), self._limits)
+        return machine.state_page(execution, token, marker, page_length(max_items), self._limits)
 
     async def _invoked_execution(self, arn: str) -> Execution:
         try:
@@ -270,40 +300,51 @@ class LambdaApi:
 
     # --- what operators call ---
 
-    async def get_execution(self, arn: str, *, include_data: bool = True) -> dict[str, Any]:
-        async def answer() -> dict[str, Any]:
-            execution = await self._execution(arn)
-            return rendering.execution_answer(execution, self._retention_days, include_data=include_data)
-
-        now = await answer()
+    async def get_execution(self, arn: str) -> ExecutionDescription:
+        """Return the execution as it is stored now."""
+        now = await self._described(arn)
         while True:
             before = now
             await self._store.barrier()
-            now = await answer()
-            if now == before:  # or something could not be stored, and has not happened
+            now = await self._described(arn)
+            if now == before:  # otherwise something could not be stored, and has not happened
                 return now
+
+    async def _described(self, arn: str) -> ExecutionDescription:
+        return ExecutionDescription.of(await self._execution(arn), self._retention_days)
 
     async def get_history(
         self,
         arn: str,
         *,
-        include_data: bool = True,
         marker: str | None = None,
         max_items: int = 0,
         reverse: bool = False,
-    ) -> dict[str, Any]:
-        """:param reverse: newest first"""
+        page_bytes: int | None = HISTORY_PAGE_BYTES,
+    ) -> Page[HistoryEvent]:
+        """Return a page of the history.
+
+        :param marker: of the page before; None or empty: the first page
+        :param max_items: 0 to 1000; 0: 100
+        :param reverse: True: newest first. False: oldest first
+        :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
+        """
         execution = await self._execution(arn)
-        count, first = rendering.page_length(max_items), rendering.page_start(marker)
+        count, first = page_length(max_items), page_start(marker)
         if first is None:
             first = execution.event_count if reverse else 1
         events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
-        return rendering.history_answer(events, count, include_data=include_data)
+        used = 0
+        for number, event in enumerate(events):
+            used += event.size
+            if number == count or (number and page_bytes is not None and used > page_bytes):
+                return Page(events[:number], str(event.id))
+        return Page(events)
 
-    async def events(self, arn: str, *, after: int = 0, include_data: bool = True) -> AsyncGenerator[dict[str, Any]]:
-        """The events of an execution as they come, in the shape of the history, until the execution is closed.
+    async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
+        """Yield the events of an execution while they happen, until the execution is closed.
 
-        :param after: the id of the last event already seen
+        :param after: the id of the last event that is not wanted; 0: all are wanted
         :raises ServiceClosedError: the service ends before
         """
         execution = await self._execution(arn)
@@ -314,7 +355,7 @@ class LambdaApi:
                 page = await self._store.events(execution.id, after + 1, 100, newest_first=False)
                 for event in page:
                     after = event.id
-                    yield render(event, include_data=include_data)
+                    yield event
                     if event.type in CLOSING:
                         return
                 if page:
@@ -331,18 +372,18 @@ class LambdaApi:
                     execution = await self._execution(arn)
                     complete = not execution.open  # or its end could not be stored, and has not happened
 
-    async def list_functions(self) -> dict[str, Any]:
-        """The functions that are registered or that executions are kept of, by name, in the shape of ``ListFunctions``.
-        Those of executions have a ``DurableConfig``.
-        """
+    async def list_functions(self) -> list[FunctionDescription]:
+        """Return the functions that are registered or that have stored executions, ordered by name."""
         timeouts: dict[str, int | None] = dict.fromkeys(
             await self._store.function_names(), self._default_execution_timeout
         )
         timeouts |= {
             each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
         }
-        arns_of = {name: self._registry.arn(name) for name in sorted(timeouts)}
-        return rendering.functions_answer(arns_of, timeouts, self._retention_days)
+        return [
+            FunctionDescription(name, self._registry.arn(name), timeouts[name], self._retention_days)
+            for name in sorted(timeouts)
+        ]
 
     async def list_executions(
         self,
@@ -351,29 +392,35 @@ class LambdaApi:
         qualifier: str | None = None,
         execution_name: str | None = None,
         statuses: Sequence[str] = (),
-        started_after: float | None = None,
-        started_before: float | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
-    ) -> dict[str, Any]:
+    ) -> Page[ExecutionSummary]:
+        """Return a page of the executions of a function.
+
+        :param function_name: a registered function, or one that has stored executions
+        :param statuses: only executions with one of these; empty: all
+        :param started_after: inclusive and with a time zone, like ``started_before``
+        :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
+        :param marker: of the page before; None or empty: the first page
+        :param max_items: 0 to 1000; 0: 100
         """
-        :param function_name: also of a function that an earlier service left executions of
-        :param started_after: epoch seconds, as ``started_before``
-        :param reverse: oldest first: the opposite of what it means for a history
-        """
-        count = rendering.page_length(max_items)
+        count = page_length(max_items)
         query = ExecutionQuery(
             function_name=await self._known(function_name, qualifier),
             name=execution_name,
-            statuses=rendering.known_statuses(statuses),
-            started_after_ms=None if started_after is None else round(started_after * 1000),
-            started_before_ms=None if started_before is None else round(started_before * 1000),
+            statuses=known_statuses(statuses),
+            started_after_ms=None if started_after is None else round(started_after.timestamp() * 1000),
+            started_before_ms=None if started_before is None else round(started_before.timestamp() * 1000),
             oldest_first=reverse,
-            after=rendering.page_start(marker),
+            after=page_start(marker),
             count=count + 1,
         )
-        return rendering.list_answer(await self._store.executions(query), count)
+        found = await self._store.executions(query)
+        marker = str(found[count - 1].position) if len(found) > count else None
+        return Page([ExecutionSummary.of(summary) for summary in found[:count]], marker)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """The name of a function that is registered, or of which executions are kept."""
@@ -385,28 +432,34 @@ class LambdaApi:
                 raise
             return parsed.name
 
-    async def stop(self, arn: str, error: ErrorObject | None = None) -> dict[str, Any]:
-        """``{"StopTimestamp": ...}``. Of an execution that is closed already: when it was closed."""
+    async def stop(self, arn: str, error: ErrorObject | None = None) -> datetime:
+        """Close an execution as STOPPED, and return when it was closed. One that is closed already stays as it is."""
         execution = await self._execution(arn)
         await self._runner.command(execution, lambda at: machine.stop(execution, error, at))
-        return {"StopTimestamp": (execution.ended_ms or 0) / 1000}
+        return time_of((execution.ended_ms or 0) * 1000)
 
-    async def pause(self, arn: str, *, reason: str | None = None, timeout_paused: bool = True) -> dict[str, Any]:
-        """``{}``; see ``machine.pause``."""
+    async def pause(self, arn: str, *, reason: str | None = None, timeout_paused: bool = True) -> None:
+        """Let no handler of the execution be invoked until it is resumed.
+
+        :param timeout_paused: True: the execution's timeout grows by the length of the pause. False: it stays
+        :raises ApiError: ResourceConflict (it is closed, or paused already), InvalidParameterValue (the reason is too
+            long)
+        """
         execution = await self._execution(arn)
         await self._runner.command(
             execution, lambda at: machine.pause(execution, reason, at, timeout_paused=timeout_paused)
         )
-        return {}
 
-    async def resume(self, arn: str, *, reason: str | None = None) -> dict[str, Any]:
-        """``{}``; see ``machine.resume``."""
+    async def resume(self, arn: str, *, reason: str | None = None) -> None:
+        """End a pause.
+
+        :raises ApiError: ResourceConflict (the execution is not paused), InvalidParameterValue (the reason is too long)
+        """
         execution = await self._execution(arn)
         await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
-        return {}
 
-    async def delete(self, arn: str) -> dict[str, Any]:
-        """``{"DeletionRequestTimestamp": ...}``. The execution is gone at once, and its name is free.
+    async def delete(self, arn: str) -> datetime:
+        """Delete a closed execution, and return the time. Its name is free at once.
 
         :raises ResourceConflictError: it is not closed
         """
@@ -414,7 +467,7 @@ class LambdaApi:
         if execution.open:
             raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
         await self._runner.delete(execution)
-        return {"DeletionRequestTimestamp": self._runner.now_ms() / 1000}
+        return time_of(self._runner.now_ms() * 1000)
 
     async def _execution(self, arn: str) -> Execution:
         reference = arns.parse_execution(arn)
@@ -456,19 +509,3 @@ class LambdaApi:
         if execution is None or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError("Callback not found")
         return execution
-
-
-async def read_event(payload: bytes) -> tuple[str, Any]:
-    """The event of an Invoke: its text, and its value. An empty one stands for ``{}``.
-
-    :raises ApiError: RequestTooLarge, before anything is parsed; InvalidRequestContent
-    """
-    if len(payload) > EVENT_BYTES:
-        raise RequestTooLargeError(f"Request must be smaller than {EVENT_BYTES} bytes for the InvokeFunction operation")
-    if not payload.strip():
-        return "{}", {}
-    try:
-        return payload.decode(), await parsing.read(parsing.loads, payload)
-    except (UnicodeError, parsing.NotReadable) as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
-        raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None

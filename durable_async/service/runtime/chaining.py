@@ -99,5 +99,6 @@ def _new(parent: Parent, registered: Registered, chained: StartChained, child: C
         input=chained.payload,
         timeout_seconds=registered.execution_timeout,
         tenant_id=chained.tenant_id,
+        trace_header=chained.trace_header,
         parent=parent,
     )

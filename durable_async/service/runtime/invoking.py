@@ -30,7 +30,9 @@ class Invoker:
         self.slots: Slots = Slots(max_concurrency)
         self._now_ms = now_ms
 
-    def request(self, registered: Registered, request_id: str, tenant_id: str | None) -> InvocationRequest:
+    def request(
+        self, registered: Registered, request_id: str, tenant_id: str | None, trace_header: str | None
+    ) -> InvocationRequest:
         """Its deadline is counted from now."""
         return InvocationRequest(
             request_id=request_id,
@@ -38,16 +40,25 @@ class Invoker:
             function_arn=registered.arn,
             tenant_id=tenant_id,
             deadline_ms=self._now_ms() + registered.function_timeout * 1000,
+            trace_header=trace_header,
         )
 
-    async def plain(self, registered: Registered, event: Any, tenant_id: str | None, turn: str | None = None) -> Any:
+    async def plain(
+        self,
+        registered: Registered,
+        event: Any,
+        tenant_id: str | None,
+        trace_header: str | None,
+        turn: str | None = None,
+    ) -> Any:
         """The answer of a function that is not durable.
 
         :raises InvocationFailed: it raised, crashed or ran too long
         """
         request_id = uuid4().hex
         async with self.slots.taken(registered.name, turn or request_id):
-            return await registered.function.invoke(event, self.request(registered, request_id, tenant_id))
+            request = self.request(registered, request_id, tenant_id, trace_header)
+            return await registered.function.invoke(event, request)
 
     async def target_outcome(
         self, registered: Registered, chained: machine.StartChained, execution_id: str
@@ -55,7 +66,7 @@ class Invoker:
         """How the target of a chained invoke ended that is not durable."""
         event = json.loads(chained.payload)
         try:
-            value = await self.plain(registered, event, chained.tenant_id, execution_id)
+            value = await self.plain(registered, event, chained.tenant_id, chained.trace_header, execution_id)
         except InvocationFailed as failed:
             return ChainedOutcome("FAILED", error=failed.error)
         return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))

@@ -17,6 +17,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
+from time import perf_counter
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -26,10 +27,12 @@ from durable_async.service import machine, own_tasks
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.machine import Changes, Execution, ExecutionStatus, Moment, NewExecution
 from durable_async.service.model.errors import ApiError, DamagedExecutionError, ServiceClosedError, StoreError
+from durable_async.service.model.history import milliseconds
 from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.runtime.chaining import ChainedInvokes
 from durable_async.service.runtime.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
 from durable_async.service.runtime.listeners import Listeners
+from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import Registered, Registry
 from durable_async.service.runtime.retention import Retention
 from durable_async.service.runtime.slots import Place
@@ -53,6 +56,7 @@ class Settings:
     :ivar retention_days: how long a closed execution is kept
     :ivar max_concurrency: invocations that may run at once; None: any number
     :ivar passive: no handler is invoked
+    :ivar observer: None: nothing is measured
     """
 
     clock: Callable[[], float]  # epoch seconds
@@ -61,6 +65,7 @@ class Settings:
     retries: machine.InvocationRetryPolicy
     max_concurrency: int | None = None
     passive: bool = False
+    observer: ServiceObserver | None = None
 
 
 class Runner:
@@ -70,6 +75,7 @@ class Runner:
         self._registry = registry
         self._store = store
         self._settings = settings
+        self._observer = settings.observer
         self._alarm = Alarm(self.now_ms, lambda: self._tasks.start(self.fire_due()))
         self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep()))
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
@@ -85,12 +91,15 @@ class Runner:
         self._set_aside: set[str] = set()  # executions that cannot be read
         self.draining: bool = False
 
+    def now_us(self) -> int:
+        return round(self._settings.clock() * 1_000_000)
+
     def now_ms(self) -> int:
-        return round(self._settings.clock() * 1000)
+        return milliseconds(self.now_us())
 
     def moment(self) -> Moment:
         settings = self._settings
-        return Moment(self.now_ms(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
+        return Moment(self.now_us(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
 
     # --- beginning and end ---
 
@@ -109,6 +118,8 @@ class Runner:
         except BaseException:
             await self._store.aclose()
             raise
+        if self._observer is not None:
+            self._observer.found(sum(map(len, self._left.values())))
         left = chain.from_iterable(self._left.values())
         self._trial = Trial.after(left, self._settings.retries.quarantine_after)
         self._sweeper.set("", self.now_ms() + _SWEEP_MS)
@@ -198,6 +209,7 @@ class Runner:
     async def _perform_if(
         self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
     ) -> Execution | None:
+        began = perf_counter()
         try:
             existing = await added
         except StoreError:
@@ -206,6 +218,8 @@ class Runner:
         if existing is not None:
             self._forget_invocation(execution, changes)
             return existing
+        if self._observer is not None:
+            self._observer.stored(execution, changes, perf_counter() - began)
         self._arm(execution)
         self._perform(execution, changes)
         return None
@@ -253,11 +267,14 @@ class Runner:
             self._invocations.pop(execution.id, None)
 
     async def _known_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+        began = perf_counter()
         try:
             await saved
         except StoreError:
             self._arm_again(execution.id)
             raise
+        if self._observer is not None:
+            self._observer.stored(execution, changes, perf_counter() - began)
         if changes.events:
             self.listeners.notify(execution.id)
 
@@ -300,6 +317,8 @@ class Runner:
 
     async def fire_due(self) -> None:
         """Do everything that is due by the clock."""
+        if self._observer is not None and (first_due := self._alarm.next_due_ms()) is not None:
+            self._observer.rang(max(0, self.now_ms() - first_due) / 1000)
         due = self._alarm.pop_due()
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
@@ -388,7 +407,10 @@ class Runner:
         await watched
 
     async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:
+        began = perf_counter()
         async with self.invoker.slots.taken(registered.name, _turn(execution)) as place:
+            if self._observer is not None:
+                self._observer.invoked(perf_counter() - began)
             if machine.is_waiting(execution, request_id):
                 await self.insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
             await self._converse(registered, execution.id, request_id, place)
@@ -400,7 +422,10 @@ class Runner:
             whole = memory is None or not memory.keeps(execution.arn)
             event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
-                request = self.invoker.request(registered, request_id, execution.tenant_id)
+                trace_header = execution.trace_header
+                if self._observer is not None:
+                    trace_header = self._observer.trace_header(execution)
+                request = self.invoker.request(registered, request_id, execution.tenant_id, trace_header)
                 with RunningInvocation.of_this_task(place).among(self._running, execution_id):
                     try:
                         end = await invocation_end(
@@ -432,14 +457,16 @@ class Runner:
         if exiting is not None and task is not None and not task.cancelling():
             raise exiting
 
-    async def invoke_plain(self, registered: Registered, event: Any, tenant_id: str | None) -> Any:
+    async def invoke_plain(
+        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+    ) -> Any:
         """Cancelling this leaves the function running.
 
         :raises InvocationFailed: as the function did
         :raises ServiceClosedError: the service ends before
         """
         self._check_open()
-        invocation = self._tasks.start(self.invoker.plain(registered, event, tenant_id))
+        invocation = self._tasks.start(self.invoker.plain(registered, event, tenant_id, trace_header))
         try:
             return await asyncio.shield(invocation)
         except asyncio.CancelledError:
@@ -447,17 +474,19 @@ class Runner:
                 raise ServiceClosedError("The service is shutting down.") from None
             raise
 
-    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
+    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None) -> None:
         """Nobody waits for it but the service's end.
 
         :raises ServiceClosedError: nothing is invoked any more
         """
         self._check_open()
-        self._tasks.start(self._unattended(registered, event, tenant_id))
+        self._tasks.start(self._unattended(registered, event, tenant_id, trace_header))
 
-    async def _unattended(self, registered: Registered, event: Any, tenant_id: str | None) -> None:
+    async def _unattended(
+        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+    ) -> None:
         try:
-            await self.invoker.plain(registered, event, tenant_id)
+            await self.invoker.plain(registered, event, tenant_id, trace_header)
         except InvocationFailed as failed:
             logger.warning("the asynchronous invocation of %s failed: %s", registered.name, failed)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 
 
 @attrs.frozen
@@ -118,7 +118,7 @@ class Store(Protocol):
         """Of the functions that executions are kept of."""
         ...
 
-    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
+    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[HistoryEvent]:
         """Up to ``count`` durable events from the one with id ``first`` on, upwards or downwards."""
         ...
 

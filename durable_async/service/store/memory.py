@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._executions: dict[str, Execution] = {}
-        self._events: dict[str, list[Event]] = {}
+        self._events: dict[str, list[HistoryEvent]] = {}
         self._by_name: dict[tuple[str, str], Execution] = {}
         self._positions: dict[str, int] = {}
         self._by_function: dict[str, dict[int, Execution]] = {}
@@ -64,7 +64,7 @@ class MemoryStore:
     async def function_names(self) -> Sequence[str]:
         return [name for name, executions in self._by_function.items() if executions]
 
-    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
+    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[HistoryEvent]:
         events = self._events.get(execution_id, [])  # the event with id n stands at n - 1
         if newest_first:
             first = min(first, len(events))

@@ -2,8 +2,10 @@
 
 from importlib import import_module
 
-from tests.conformance.suites import BUILT_SUITES
+from tests.conformance.suites import HANDLER_MODULES
 
 HANDLERS = {
-    name: handler for suite in BUILT_SUITES for name, handler in import_module(f".{suite}", __name__).HANDLERS.items()
+    name: handler
+    for suite in HANDLER_MODULES
+    for name, handler in import_module(f".{suite}", __name__).HANDLERS.items()
 }

@@ -57,6 +57,10 @@ def dump(info: object) -> dict[str, object]:
         match value:
             case None:
                 continue
+            case _ if callable(value):
+                continue
+            case timedelta():
+                value = value.total_seconds()
             case Mapping():
                 name, value = f"{name}Count", len(value)
             case datetime():

@@ -60,7 +60,7 @@ async def test_writes_that_wait_share_a_commit(store, world):
 
 
 async def test_a_group_has_a_bounded_number_of_writes(store, world, monkeypatch):
-    monkeypatch.setattr(threads, "_MOST_WRITES", 10)
+    monkeypatch.setattr(threads, "_MAX_WRITES", 10)
     execution = await world.start("a")
     gate, seen = Gate(store), commits(store)
     writes = [world.write(execution, step("SUCCEED", f"s{n}", Payload="1")) for n in range(25)]
@@ -70,14 +70,14 @@ async def test_a_group_has_a_bounded_number_of_writes(store, world, monkeypatch)
 
 
 async def test_a_group_has_a_bounded_number_of_bytes(store, world, monkeypatch):
-    monkeypatch.setattr(threads, "_MOST_BYTES", 150_000)
+    monkeypatch.setattr(threads, "_MAX_BYTES", 150_000)
     execution = await world.start("a")
     gate, seen = Gate(store), commits(store)
     writes = [world.write(execution, step("SUCCEED", f"s{n}", Payload=KIB_64)) for n in range(6)]
     await gate.open()
     await asyncio.gather(*writes)
     assert len(seen) == 1 + 3
-    monkeypatch.setattr(threads, "_MOST_BYTES", 10)
+    monkeypatch.setattr(threads, "_MAX_BYTES", 10)
     await world.write(execution, step("SUCCEED", "large", Payload=KIB_64))  # one that no group has room for goes alone
 
 
@@ -123,7 +123,7 @@ async def test_a_full_disk_fails_the_group_and_nothing_else(store, world):
 
 async def test_a_write_that_waits_fails_with_the_one_before_it(store, world, monkeypatch):
     """It presupposes what was lost, even if the disk has room again when its turn comes."""
-    monkeypatch.setattr(threads, "_MOST_WRITES", 1)
+    monkeypatch.setattr(threads, "_MAX_WRITES", 1)
     execution = await world.start("a")
     make_room = await fill(store)
     gate = Gate(store)
@@ -140,7 +140,7 @@ async def test_a_write_that_waits_fails_with_the_one_before_it(store, world, mon
 
 
 async def test_a_write_keeps_what_was_when_it_was_called(store, world, monkeypatch):
-    monkeypatch.setattr(threads, "_MOST_WRITES", 1)
+    monkeypatch.setattr(threads, "_MAX_WRITES", 1)
     execution = await world.start("a")
     gate = Gate(store)
     first = world.write(execution, step("START"))

@@ -16,8 +16,8 @@ from test_machine_stateful import Executions
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Changes, Parent
-from durable_async.service.model.history import Event, EventType
-from durable_async.service.store.sqlite import SqliteStore, payloads
+from durable_async.service.model.history import EventType, HistoryEvent
+from durable_async.service.store.sqlite import SqliteStore, rows
 from tests.property_runs import examples
 
 
@@ -27,7 +27,7 @@ class KeptExecutions(Executions):
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        self.stack.enter_context(pytest.MonkeyPatch.context()).setattr(payloads, "SHORT", 4)  # so that some are long
+        self.stack.enter_context(pytest.MonkeyPatch.context()).setattr(rows, "SHORT", 4)  # so that some are long
         self.path = Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "service.db"
         self.loop = self.stack.enter_context(asyncio.Runner())
         self.store = SqliteStore(self.path, durability="normal")
@@ -54,9 +54,9 @@ class KeptExecutions(Executions):
         residents = self.store._residents
         if residents.get("e1") is not self.execution:
             residents.forget("e1")
-            standing = residents.standing(await self.store.load("e1"))
+            state = residents.state(await self.store.load("e1"))
             residents.forget("e1")
-            residents.admit(self.execution, standing)
+            residents.admit(self.execution, state)
 
     async def kept(self):
         async with opened(self.path, read_only=True) as store:
@@ -162,7 +162,7 @@ async def test_an_event_comes_back_with_all_its_details(tmp_path):
     path = tmp_path / "service.db"
     async with opened(path) as store:
         execution = await World(store).start("a")
-        event = Event(2, EventType.STEP_SUCCEEDED, 7, details, "s", "name", "Step", "x")
+        event = HistoryEvent(2, EventType.STEP_SUCCEEDED, 7, details, "s", "name", "Step", "x")
         await store.save(execution, Changes(events=[event]))
         _, events = await again(path, execution)
         assert events[1] == event

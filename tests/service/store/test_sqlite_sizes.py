@@ -13,7 +13,7 @@ from store_support import World, opened
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome
 from durable_async.service.store import ExecutionQuery
-from durable_async.service.store.sqlite import reading, writing
+from durable_async.service.store.sqlite import reading, rows, writing
 
 MIB = 1024 * 1024
 
@@ -113,8 +113,7 @@ OF_NAME = "USING INDEX sqlite_autoindex_executions_2 (function_name=? AND name=?
         pytest.param(reading._UPWARDS, "SEARCH events USING PRIMARY KEY (execution=? AND id>?)", id="history"),
         pytest.param(reading._DOWNWARDS, "SEARCH events USING PRIMARY KEY (execution=? AND id<?)", id="history back"),
         pytest.param(writing._NAMED, "(function_name=? AND name=?)", id="start"),
-        pytest.param(writing._SAVE, "USING INTEGER PRIMARY KEY (rowid=?)", id="save"),
-        pytest.param(writing._SAVE_WITH_OUTCOME, "USING INTEGER PRIMARY KEY (rowid=?)", id="save of an outcome"),
+        pytest.param(writing.update((0, 1, 2)), "USING INTEGER PRIMARY KEY (rowid=?)", id="save"),
         pytest.param(writing._CLOSED, "executions_by_end (ended_ms<?)", id="closed ones"),
     ],
 )
@@ -137,7 +136,16 @@ def explain(connection, statement):
 async def test_a_save_leaves_the_indexes_alone(path):
     """Each would be another page to write at every checkpoint."""
     async with opened(path) as store:
-        plan = [row[1] for row in store._writer._connection.execute(f"EXPLAIN {writing._SAVE}", (1,) * 20)]
+        world = World(store)
+        execution = await world.start("a")
+        before = rows.EXECUTIONS.take(execution)
+        await world.write(execution, step("SUCCEED"))
+        places = writing.changed_places(before, rows.EXECUTIONS.take(execution))
+        columns = [column for place in places for column in rows.EXECUTIONS.columns_of[place]]
+        assert columns == ["event_count", "invocation_token", "unseen"]
+        statement = writing.update(places)
+        values = (1,) * statement.count("?")
+        plan = [row[1] for row in store._writer._connection.execute(f"EXPLAIN {statement}", values)]
     assert "Insert" in plan
     assert "IdxInsert" not in plan
     assert "IdxDelete" not in plan

@@ -1,23 +1,24 @@
-"""An execution whose row is older than its history.
+"""What fails in a store's file, in sentences that say what to do: the medium, or the record of one execution.
 
-Earlier releases could write an older object over the row of an execution, and its first operation, while all that had
-happened stayed in its history. So the state is derived from there.
+Messages of SQLite and of decoders are never passed on, since they may quote values.
+
+One kind of damage is repaired. Earlier releases could write an older object over the row of an execution and over its
+first operation, while its history stayed complete. The state is then derived from the history (``repair``).
 """
 
 from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from durable_async.errors import HistoryError
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
 from durable_async.service.machine.derive import derive
 from durable_async.service.machine.execution import Pause
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
-from durable_async.service.model.history import Event, EventType
+from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
 REFUSED = (
     sqlite3.DataError,
@@ -139,22 +140,9 @@ def naming_for_writing(execution_id: str) -> Generator[None]:
         raise damaged(execution_id, "the place in the file where its record is kept cannot be written") from None
 
 
-def check_types(row: Mapping[str, Any], integers: Iterable[str], texts: Iterable[str]) -> None:
-    """SQLite itself keeps anything in any column.
-
-    :raises TypeError: a column holds something of another type
-    """
-    for column in integers:
-        value = row[column]
-        if value is not None and type(value) is not int:
-            raise TypeError(column)
-    for column in texts:
-        value = row[column]
-        if value is not None and type(value) is not str:
-            raise TypeError(column)
-
-
-def repair(execution: Execution, kept: Sequence[OperationRecord], history: Sequence[Event]) -> list[OperationRecord]:
+def repair(
+    execution: Execution, kept: Sequence[OperationRecord], history: Sequence[HistoryEvent]
+) -> list[OperationRecord]:
     """Bring ``execution``, which is not restored yet, to where its history ends.
 
     :param kept: the operations as they are kept. What a history does not hold, such as heartbeats, is taken from them
@@ -173,7 +161,7 @@ def repair(execution: Execution, kept: Sequence[OperationRecord], history: Seque
     if not execution.open:
         execution.invoke_at_ms, execution.deferred, execution.pause = None, False, None
     elif execution.status is ExecutionStatus.PAUSED and execution.pause is None:
-        execution.pause = Pause(derived.latest_ms, execution.timeout_ms, timeout_paused=False)
+        execution.pause = Pause(milliseconds(derived.latest_us), execution.timeout_ms, timeout_paused=False)
     by_id = {operation.id: operation for operation in kept}
     return [_newer(by_id.get(operation.id), operation) for operation in derived.operations]
 

@@ -1,9 +1,20 @@
-"""Who may write: one store at a time, whichever process it is in.
+"""The lock that lets one store at a time write a file, whichever process the store is in. Two locks make it.
 
-There are two locks. One is on the store's file itself, and nothing that is done with files takes it away (``shield``).
-The other is a transaction on a tiny SQLite file beside the store's, which its holder never ends: it works wherever
-SQLite does, and the file holds its holder's process id for those who are refused. Both need no clock, and end with the
-process however that ends. The lock file stays behind.
+One is a transaction that its holder never ends, on a tiny SQLite file beside the store's. It works wherever SQLite
+does, and the file holds the process id of the holder for those who are refused. The file stays behind.
+
+The other (``Shield``) is on the store's file itself, and nothing that is done with files takes it away. SQLite's own
+locks belong to the process: they end as soon as anything in the process closes another descriptor of the same file,
+which a copy of the folder does. Another process would then take the file for abandoned and delete its journal. The
+shield's locks belong to one open descriptor each (``F_OFD_SETLK``):
+
+- one byte that SQLite does not use, locked for writing: there is one writer
+- the bytes that SQLite locks while a file is in use, locked for reading: nobody can lock them alone, which deleting the
+  journal takes
+- the same for the shared memory beside it: nobody takes it for that of a dead process and truncates it
+
+Systems other than Linux have no such locks, and only the first lock works there. Neither lock needs a clock, and both
+end with the process however it ends.
 """
 
 from __future__ import annotations

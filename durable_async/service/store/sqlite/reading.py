@@ -1,4 +1,9 @@
-"""Which executions of a file are damaged: each is read as a service would read it."""
+"""What is read of one execution, of lists of executions, and of what is damaged. Callers begin and end the transaction.
+
+A list costs the same however many executions there are. Its order is that of positions, so an index of the function, or
+of its statuses, gives each page at once. A time range is first made a range of positions: within an era, positions and
+starts grow together.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +17,24 @@ import attrs
 from durable_async._wire.operations import OperationType
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
 from durable_async.service.model.errors import DamagedExecutionError
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
-from durable_async.service.store.sqlite import event_row, execution_row, operation_row
-from durable_async.service.store.sqlite.damage import check_types, damaged, is_damage, naming, repair
-from durable_async.service.store.sqlite.payloads import Kept, Row, by_name
-from durable_async.service.store.sqlite.residents import Standing
+from durable_async.service.store.sqlite.damage import damaged, is_damage, naming, repair
+from durable_async.service.store.sqlite.residents import WriteState
+from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadReader, Row
 
-_EXECUTION = f"SELECT position, {', '.join(execution_row.COLUMNS)} FROM executions WHERE id = ?"  # noqa: S608 - names
-_OPERATIONS = f"SELECT {', '.join(operation_row.COLUMNS)} FROM operations WHERE execution = ? ORDER BY sequence"  # noqa: S608
+_EXECUTION = f"SELECT position, {', '.join(EXECUTIONS.columns)} FROM executions WHERE id = ?"  # noqa: S608 - names
+_OPERATIONS = f"SELECT {', '.join(OPERATIONS.columns)} FROM operations WHERE execution = ? ORDER BY sequence"  # noqa: S608
 _POSITION = "SELECT position FROM executions WHERE id = ?"
-_EVENTS = f"SELECT {', '.join(event_row.COLUMNS)} FROM events WHERE execution = ?"  # noqa: S608 - names
+_EVENTS = f"SELECT {', '.join(EVENTS.columns)} FROM events WHERE execution = ?"  # noqa: S608 - names
 _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
-_LATEST_EVENT = "SELECT max(id) FROM events WHERE execution = ?"
+_LATEST_EVENT = "SELECT id, at_us FROM events WHERE execution = ? ORDER BY id DESC LIMIT 1"
 _IS_OPEN = "function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')"
-_OPEN = f"SELECT id, due_ms, active, request_id, waiting, crashes FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
+_OPEN_COLUMNS = "id, due_ms, active, invocation_request_id, invocation_waiting, crashes"
+_OPEN = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
 _OPEN_POSITIONS = f"SELECT position FROM executions WHERE {_IS_OPEN}"  # noqa: S608
-_OPEN_ONE = "SELECT id, due_ms, active, request_id, waiting, crashes FROM executions WHERE position = ?"
+_OPEN_ONE = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE position = ?"  # noqa: S608 - ours
 _ID = "SELECT id FROM executions INDEXED BY sqlite_autoindex_executions_1 WHERE position = ?"  # never from the row
 # Between each status and the next, so that it costs no more for many executions.
 _STATUSES = ("", *sorted(ExecutionStatus), "\U0010ffff")
@@ -54,7 +59,7 @@ class Loaded:
     """:ivar repaired: the history went on after what the row said, and the execution is as the history says"""
 
     execution: Execution
-    standing: Standing
+    state: WriteState
     repaired: bool
 
 
@@ -64,32 +69,26 @@ def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
         found = connection.execute(_EXECUTION, (execution_id,)).fetchone()
         if found is None:
             return None
-        row = by_name(execution_row.COLUMNS, found[1:])
-        check_types(row, execution_row.INTEGERS, execution_row.TEXTS)
-        kept = Kept(connection, found[0])
-        execution = execution_row.execution_of(row, kept)
-        unseen: Sequence[int] = json.loads(row["unseen"])
-        standing = Standing(row["event_count"], row["status"], found[0])
+        payloads = PayloadReader(connection, found[0])
+        execution = EXECUTIONS.read(found[1:], payloads)
+        unseen: Sequence[int] = json.loads(found[1 + EXECUTIONS.columns.index("unseen")])
+        state = WriteState(execution.event_count, position=found[0])
     with naming(execution_id, "an operation"):
-        operations = [_operation(columns, kept) for columns in connection.execute(_OPERATIONS, (found[0],))]
+        operations = [OPERATIONS.read(row, payloads) for row in connection.execute(_OPERATIONS, (found[0],))]
     with naming(execution_id, "its history"):
-        latest: int = connection.execute(_LATEST_EVENT, (found[0],)).fetchone()[0] or 0
+        latest: int
+        latest, execution.latest_us = connection.execute(_LATEST_EVENT, (found[0],)).fetchone() or (0, 0)
     if latest < execution.event_count:
         raise damaged(execution_id, f"its row tells of {execution.event_count} events, and the last is {latest}")
     if repaired := latest > execution.event_count:
         with naming(execution_id, "its row is older than its history, which"):
             rows = connection.execute(_UPWARDS, (found[0], 1, -1))
-            operations = repair(execution, operations, [event_row.event_of(columns, kept) for columns in rows])
+            operations = repair(execution, operations, [EVENTS.read(row, payloads) for row in rows])
             unseen = range(len(operations)) if execution.open else ()
     with naming(execution_id, "the order of its operations"):
         _check_order(execution, operations)
         execution.restore(operations, unseen)
-    return Loaded(execution, standing, repaired)
-
-
-def _operation(columns: Row, kept: Kept) -> OperationRecord:
-    check_types(by_name(operation_row.COLUMNS, columns), operation_row.INTEGERS, operation_row.TEXTS)
-    return operation_row.operation_of(columns, kept)
+    return Loaded(execution, state, repaired)
 
 
 def _check_order(execution: Execution, operations: Sequence[OperationRecord]) -> None:
@@ -103,16 +102,16 @@ def _check_order(execution: Execution, operations: Sequence[OperationRecord]) ->
 
 def events(
     execution_id: str, first: int, count: int, connection: sqlite3.Connection, *, newest_first: bool
-) -> list[Event]:
+) -> list[HistoryEvent]:
     """:raises DamagedExecutionError: one of them is missing or cannot be read"""
     with naming(execution_id, "its history"):
         found = connection.execute(_POSITION, (execution_id,)).fetchone()
         if found is None:
             return []
-        kept = Kept(connection, found[0])
+        payloads = PayloadReader(connection, found[0])
         read = [
-            event_row.event_of(columns, kept)
-            for columns in connection.execute(_DOWNWARDS if newest_first else _UPWARDS, (*found, first, count))
+            EVENTS.read(row, payloads)
+            for row in connection.execute(_DOWNWARDS if newest_first else _UPWARDS, (*found, first, count))
         ]
         if read and abs(read[-1].id - read[0].id) != len(read) - 1:
             raise ValueError("one is missing")

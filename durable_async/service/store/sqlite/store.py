@@ -15,14 +15,13 @@ from pathlib import Path
 from durable_async.service import own_tasks
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
-from durable_async.service.model.history import Event
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
 from durable_async.service.store.sqlite import reading, writing
 from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import Shield, holder, take_when_free
-from durable_async.service.store.sqlite.residents import Residents, Standing
-from durable_async.service.store.sqlite.snapshot import Snapshot, snapshot
+from durable_async.service.store.sqlite.residents import Residents, WriteState
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
 _logger = logging.getLogger("durable_async.service")
@@ -58,7 +57,7 @@ class SqliteStore:
         self._read_only = read_only
         self._wait_for_lock = wait_for_lock
         self._residents = Residents(resident)
-        self._adding: dict[str, Snapshot] = {}  # the latest of each id
+        self._adding: dict[str, writing.Snapshot] = {}  # the latest of each id
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
         self._closing = AsyncExitStack()
         self._reader: Reader | None = None
@@ -101,23 +100,23 @@ class SqliteStore:
     # --- writes ---
 
     def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
-        taken = snapshot(execution, changes)
+        taken = writing.snapshot(execution, changes)
         return self._added(taken, self._add(taken))
 
-    def _add(self, taken: Snapshot) -> Awaitable[str | None]:
-        standing = Standing(taken.event_count, taken.status)
+    def _add(self, taken: writing.Snapshot) -> Awaitable[str | None]:
+        state = WriteState(taken.event_count, taken.row)
         self._adding[taken.execution.id] = taken
-        work = partial(writing.add, taken, standing)
-        return self._writes.put(work, standing, taken.size, settled=partial(self._add_settled, taken, standing))
+        work = partial(writing.add, taken, state)
+        return self._writes.put(work, state, taken.size, settled=partial(self._add_settled, taken, state))
 
-    def _add_settled(self, taken: Snapshot, standing: Standing, outcome: str | Exception | None) -> None:
+    def _add_settled(self, taken: writing.Snapshot, state: WriteState, outcome: str | Exception | None) -> None:
         execution = taken.execution
         if self._adding.get(execution.id) is taken:
             del self._adding[execution.id]
         if outcome is None:
-            self._residents.admit(execution, standing)
+            self._residents.admit(execution, state)
 
-    async def _added(self, taken: Snapshot, named: Awaitable[str | None]) -> Execution | None:
+    async def _added(self, taken: writing.Snapshot, named: Awaitable[str | None]) -> Execution | None:
         while (execution_id := await named) is not None:
             if (existing := await self.load(execution_id)) is not None:
                 return existing
@@ -125,13 +124,13 @@ class SqliteStore:
         return None
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
-        writes, taken, standing = self._writes, snapshot(execution, changes), self._residents.standing(execution)
-        if standing is None:
+        writes, taken, state = self._writes, writing.snapshot(execution, changes), self._residents.state(execution)
+        if state is None:
             raise superseded()
-        before, standing.events = standing.events, taken.event_count
-        with_outcome, standing.status = standing.status != taken.status, taken.status
-        work = partial(writing.save, taken, standing, before, with_outcome=with_outcome)
-        return writes.put(work, standing, taken.size)
+        before, state.events = state.events, taken.event_count
+        places, state.row = writing.changed_places(state.row, taken.row), taken.row
+        work = partial(writing.save, taken, state, places, before)
+        return writes.put(work, state, taken.size)
 
     async def barrier(self) -> None:
         if self._writer is not None:
@@ -193,7 +192,7 @@ class SqliteStore:
                 del self._loading[execution_id]
         if loaded is None or deleted:
             return self._residents.get(execution_id)
-        execution = self._residents.admit(loaded.execution, loaded.standing)
+        execution = self._residents.admit(loaded.execution, loaded.state)
         if loaded.repaired and execution is loaded.execution:
             _logger.warning("%s was repaired: its history went on after what was kept of its state", execution.arn)
             await self.save(execution, Changes(operations={**execution.by_id}))
@@ -210,7 +209,7 @@ class SqliteStore:
     async def function_names(self) -> Sequence[str]:
         return await self._reads.read(reading.function_names)
 
-    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[Event]:
+    async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[HistoryEvent]:
         question = partial(reading.events, execution_id, first, count, newest_first=newest_first)
         return await self._reads.read(question)
 

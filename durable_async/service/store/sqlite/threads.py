@@ -4,7 +4,7 @@
 - one commit serves all that were called while the one before was under way
 - what one transaction could not keep, none of its writes has kept; unless one of them cannot be kept at all: then that
   one is refused, and the others are kept
-- an execution of which a write failed is lost: its object is ahead of what is kept, so later writes of it fail, too
+- after a write of an execution has failed, later writes of it fail, too: its object is ahead of what is kept
 - reads see what is committed
 """
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,19 +26,19 @@ import attrs
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite.damage import REFUSED, fault, is_damage, refusal
 from durable_async.service.store.sqlite.files import Place
-from durable_async.service.store.sqlite.residents import Standing
+from durable_async.service.store.sqlite.residents import WriteState
 
 T = TypeVar("T")
 
-_MOST_WRITES = 256  # in one transaction
-_MOST_BYTES = 16 * 1024 * 1024
+_MAX_WRITES = 256  # in one transaction
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 @attrs.define(eq=False)
 class _Write(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
     done: asyncio.Future[T]
-    standing: Standing | None
+    state: WriteState | None
     size: int
     settled: Callable[[T | Exception], None] | None
 
@@ -67,13 +67,13 @@ class Writer:
     def put(
         self,
         work: Callable[[sqlite3.Connection], T],
-        standing: Standing | None = None,
+        state: WriteState | None = None,
         size: int = 0,
         settled: Callable[[T | Exception], None] | None = None,
     ) -> asyncio.Future[T]:
         """Do ``work``, in a transaction with others. Cancelling what is returned does not take it back.
 
-        :param standing: of the object that is written, if it is one
+        :param state: of the object that is written, if it is one
         :param size: about how many bytes it writes
         :param settled: called with the outcome on the event loop, also if nobody waits any more
         :return: resolved when it is durable; with a StoreError when it failed
@@ -82,7 +82,7 @@ class Writer:
             raise StoreError(f"{self._path} is being closed.")
         done: asyncio.Future[T] = self._loop.create_future()
         self._unsettled += 1
-        self._waiting.put(_Write(work, done, standing, size, settled))
+        self._waiting.put(_Write(work, done, state, size, settled))
         return done
 
     async def barrier(self) -> None:
@@ -131,7 +131,7 @@ class Writer:
         while write is not None:
             group, size = [write], write.size
             write = self._waiting.get() if (more := not self._waiting.empty()) else None
-            while write is not None and len(group) < _MOST_WRITES and size + write.size <= _MOST_BYTES:
+            while write is not None and len(group) < _MAX_WRITES and size + write.size <= _MAX_BYTES:
                 group.append(write)
                 size += write.size
                 write = self._waiting.get() if (more := not self._waiting.empty()) else None
@@ -159,8 +159,14 @@ class Writer:
         if self._displaced and (displaced := self._place.fault()) is not None:
             return self._lose(group, displaced)
         try:
-            with _transaction(self._connection):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
                 outcomes = [self._perform(write) for write in group]
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself ends it after some errors
+                    self._connection.execute("ROLLBACK")
+                raise
         except REFUSED:
             raise
         except sqlite3.Error as error:
@@ -180,15 +186,15 @@ class Writer:
         return self._lose(group, fault)
 
     def _perform(self, write: _Write[Any]) -> Any:
-        if write.standing is not None and write.standing.lost:
+        if write.state is not None and write.state.failed:
             return StoreError(f"An earlier write to {self._path} failed, and with it all that followed.")
         return write.work(self._connection)
 
     def _lose(self, group: Sequence[_Write[Any]], error: Exception) -> list[Any]:
         """The objects of ``group`` are ahead of what is kept."""
         for write in group:
-            if write.standing is not None:
-                write.standing.lost = True
+            if write.state is not None:
+                write.state.failed = True
         return [error] * len(group)
 
 
@@ -224,15 +230,3 @@ class Reader:
         if (displaced := self._place.fault()) is not None:
             raise displaced
         return answer
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite itself ends it after some errors
-            connection.execute("ROLLBACK")
-        raise

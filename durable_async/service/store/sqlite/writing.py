@@ -3,112 +3,149 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from durable_async.service.store.sqlite import event_row, execution_row, operation_row
+import attrs
+
+from durable_async.service.machine import Changes, Execution
+from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing, superseded
-from durable_async.service.store.sqlite.payloads import Row, Written
-from durable_async.service.store.sqlite.residents import Standing
-from durable_async.service.store.sqlite.snapshot import Snapshot
+from durable_async.service.store.sqlite.residents import WriteState
+from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadWriter, Row, Table
 
 _VACUUMED_PAGES = 256  # given back to the file system at once, so that no deletion keeps others waiting
+_ROWS_OF_ONE_STATEMENT = 4  # most writes have fewer, and one statement is quicker than one for each row
 
 
-def _insert(table: str, *columns: str, verb: str = "INSERT") -> str:
-    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES {_places(columns)}"
+@attrs.frozen
+class Snapshot:
+    """What a write keeps of an execution, taken when the write is called: the execution goes on while the write waits.
+
+    :ivar execution: of which another thread may read what never changes
+    :ivar row: its own fields
+    :ivar size: about how many bytes it takes on disk
+    """
+
+    execution: Execution
+    row: Row
+    event_count: int
+    operations: list[Row]
+    events: list[HistoryEvent]
+    size: int
 
 
-def _places(columns: tuple[str, ...]) -> str:
-    return f"({', '.join('?' * len(columns))})"
+def snapshot(execution: Execution, changes: Changes) -> Snapshot:
+    changed = changes.operations.values()
+    return Snapshot(
+        execution,
+        EXECUTIONS.take(execution),
+        execution.event_count,
+        [OPERATIONS.take(operation) for operation in changed],
+        [*changes.events],
+        len(execution.result or "") + sum([operation.size for operation in changed]),
+    )
 
 
-def _assignments(columns: tuple[str, ...]) -> str:
-    return ", ".join(f"{column} = ?" for column in columns)
+def _places(count: int) -> str:
+    return f"({', '.join('?' * count)})"
+
+
+@cache
+def _insert(verb: str, table: Table[Any], rows: int) -> str:
+    columns = (*table.columns, "execution")
+    values = ", ".join([_places(len(columns))] * rows)
+    return f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {values}"
+
+
+@cache
+def update(places: tuple[int, ...]) -> str:
+    """Return the statement that writes the values at ``places`` of a taken execution, if the row is as it was left.
+
+    Other columns are left out, since each index is written again by every statement that names a column of it.
+    """
+    columns = [column for place in places for column in EXECUTIONS.columns_of[place]]
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    return f"UPDATE executions SET {assignments} WHERE position = ? AND event_count = ?"  # noqa: S608 - names
 
 
 # A name or an id that is taken is no error. The era is that of the latest one, or the next if the clock was put back.
 _ADD = f"""
-    INSERT INTO executions ({", ".join(execution_row.COLUMNS)}, era)
-    VALUES ({", ".join("?" * len(execution_row.COLUMNS))},
+    INSERT INTO executions ({", ".join(EXECUTIONS.columns)}, era)
+    VALUES ({", ".join("?" * len(EXECUTIONS.columns))},
             coalesce((SELECT era + (? < started_ms) FROM executions ORDER BY position DESC LIMIT 1), 0))
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - names
 _NAMED = "SELECT id FROM executions WHERE function_name = ? AND name = ?"
 _FIND = "SELECT position FROM executions WHERE id = ?"
-_AS_LEFT = "WHERE position = ? AND event_count = ?"
-_SAVE = f"UPDATE executions SET {_assignments(execution_row.PROGRESS)} {_AS_LEFT}"  # noqa: S608 - names
-# Apart, because an index is rewritten by every statement that could change it.
-_SAVE_WITH_OUTCOME = (
-    f"UPDATE executions SET {_assignments((*execution_row.OUTCOME, *execution_row.PROGRESS))} {_AS_LEFT}"  # noqa: S608
-)
-_OPERATION_COLUMNS = ("execution", *operation_row.COLUMNS)
-_OPERATION = _insert("operations", *_OPERATION_COLUMNS, verb="REPLACE")
-_EVENT_COLUMNS = ("execution", *event_row.COLUMNS)
-_EVENT = _insert("events", *_EVENT_COLUMNS)
-_TWO_EVENTS = f"{_EVENT}, {_places(_EVENT_COLUMNS)}"  # what most writes have
-_PAYLOAD = _insert("payloads", "execution", "digest", "body", verb="INSERT OR IGNORE")
+_PAYLOAD = "INSERT OR IGNORE INTO payloads (execution, digest, body) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM executions WHERE position = ?"  # the rest follows by its foreign keys
 _CLOSED = "SELECT position, id FROM executions WHERE ended_ms < ? ORDER BY ended_ms"
+_EVENT_COUNT = EXECUTIONS.columns_of.index(("event_count",))
 
 
-def add(taken: Snapshot, standing: Standing, connection: sqlite3.Connection) -> str | None:
+def add(taken: Snapshot, state: WriteState, connection: sqlite3.Connection) -> str | None:
     """Keep a new execution. Or return the id of the one that has its name, or its id, already."""
-    execution, written = taken.execution, Written()
-    row = (
-        *execution_row.identity_row(execution, written),
-        *_outcome(taken, written),
-        *taken.progress,
-        execution.started_ms,
-    )
-    inserted = connection.execute(_ADD, row)
+    execution, payloads = taken.execution, PayloadWriter()
+    inserted = connection.execute(_ADD, EXECUTIONS.row(taken.row, payloads, execution.started_ms))
     if inserted.rowcount != 1:
         named = connection.execute(_NAMED, (execution.function_name, execution.name)).fetchone()
         return execution.id if named is None else str(named[0])
-    standing.position = inserted.lastrowid
-    _save_record(connection, standing.position, taken, written)
+    state.position = inserted.lastrowid
+    _save_record(connection, state.position, taken, payloads)
     return None
 
 
+def changed_places(before: Row | None, now: Row) -> tuple[int, ...]:
+    """Return where ``now`` differs from what was written last; everywhere if that is not known."""
+    if before is None:
+        return tuple(range(len(now)))
+    places = [place for place, value in enumerate(now) if value is not before[place] and value != before[place]]
+    return tuple(places) or (_EVENT_COUNT,)
+
+
 def save(
-    taken: Snapshot, standing: Standing, events: int, connection: sqlite3.Connection, *, with_outcome: bool
+    taken: Snapshot, state: WriteState, places: tuple[int, ...], events: int, connection: sqlite3.Connection
 ) -> None:
     """Keep what changed of an execution, unless it was deleted.
 
+    :param places: of the changed values of its own row, from ``changed_places``
     :param events: the row's ``event_count``, if this object was the last to write it
-    :param with_outcome: whether the status may have changed since the last write
     :raises DamagedExecutionError: the place in the file is damaged
     :raises StoreError: another object wrote the row
     """
-    position, written = standing.position, Written()
+    position, payloads = state.position, PayloadWriter()
+    values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
     with naming_for_writing(taken.execution.id):
-        if with_outcome:
-            row = (*_outcome(taken, written), *taken.progress, position, events)
-            saved = connection.execute(_SAVE_WITH_OUTCOME, row)
-        else:
-            saved = connection.execute(_SAVE, (*taken.progress, position, events))
-        if saved.rowcount == 1:
-            _save_record(connection, position, taken, written)
+        if connection.execute(update(places), values).rowcount == 1:
+            _save_record(connection, position, taken, payloads)
         elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is not None:
             raise superseded()
 
 
-def _outcome(taken: Snapshot, written: Written) -> Row:
-    return execution_row.outcome_row(taken.status, taken.ended_ms, taken.result, taken.error, written)
+def _save_record(
+    connection: sqlite3.Connection, position: int | None, taken: Snapshot, payloads: PayloadWriter
+) -> None:
+    operations = [OPERATIONS.row(operation, payloads, position) for operation in taken.operations]
+    _write_rows(connection, "REPLACE", OPERATIONS, operations)
+    events = [EVENTS.row(EVENTS.take(event), payloads, position) for event in taken.events]
+    _write_rows(connection, "INSERT", EVENTS, events)
+    if payloads.bodies:
+        connection.executemany(_PAYLOAD, [(position, digest, body) for digest, body in payloads.bodies.items()])
 
 
-def _save_record(connection: sqlite3.Connection, position: int | None, taken: Snapshot, written: Written) -> None:
-    for operation in taken.operations:
-        connection.execute(_OPERATION, (position, *operation_row.operation_row(operation, written)))
-    rows = [(position, *event_row.event_row(each, written)) for each in taken.events]
-    if len(rows) == 2:
-        connection.execute(_TWO_EVENTS, rows[0] + rows[1])
+def _write_rows(connection: sqlite3.Connection, verb: str, table: Table[Any], rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    if len(rows) > _ROWS_OF_ONE_STATEMENT:
+        connection.executemany(_insert(verb, table, 1), rows)
     else:
-        connection.executemany(_EVENT, rows)
-    if written.bodies:
-        connection.executemany(_PAYLOAD, [(position, digest, body) for digest, body in written.bodies.items()])
+        connection.execute(_insert(verb, table, len(rows)), sum(rows, ()))
 
 
 def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:
-    """Return the ids of the deleted.
+    """Delete an execution, and return its id in a list.
 
     :raises DamagedExecutionError: the place in the file is damaged
     """
@@ -119,8 +156,9 @@ def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:
 
 
 def delete_closed(before_ms: int, count: int, connection: sqlite3.Connection) -> list[str]:
-    """Return the ids of the deleted: those of ``count`` that were closed before ``before_ms``, earliest first. What is
-    damaged stays.
+    """Delete up to ``count`` executions that were closed before ``before_ms``, earliest first, and return their ids.
+
+    What is damaged stays.
     """
     deleted: list[str] = []
     closed = connection.execute(_CLOSED, (before_ms,))

@@ -1,0 +1,55 @@
+"""A network client for each event loop that uses it, since its connections belong to the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+
+class ClientPerLoop:
+    """Opens a client at the first call on an event loop, and closes it with the loop at the latest.
+
+    :param open_client: yields one open client and closes it afterwards. An asynchronous generator, because a loop ends
+        its asynchronous generators before it closes: so a program that forgets its client leaves no connection open
+    """
+
+    def __init__(self, open_client: Callable[[], AsyncGenerator[Any, None]]) -> None:
+        self._open_client = open_client
+        self._clients: dict[asyncio.AbstractEventLoop, _Client] = {}
+
+    async def get(self) -> Any:
+        """Return the client of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            for closed in [each for each in self._clients if each.is_closed()]:
+                del self._clients[closed]
+            self._clients[loop] = _Client(self._open_client)
+        return await self._clients[loop].get()
+
+    async def aclose(self) -> None:
+        """Close the client of the running loop. A later call opens another one."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+
+class _Client:
+    def __init__(self, open_client: Callable[[], AsyncGenerator[Any, None]]) -> None:
+        self._open_client = open_client
+        self._opening = asyncio.Lock()  # two first calls must not open two clients
+        self._client: Any = None
+        self._life: AsyncGenerator[Any, None] | None = None
+
+    async def get(self) -> Any:
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    life = self._open_client()
+                    self._client = await anext(life)
+                    self._life = life
+        return self._client
+
+    async def aclose(self) -> None:
+        if self._life is not None:
+            await self._life.aclose()

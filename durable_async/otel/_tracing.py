@@ -1,0 +1,271 @@
+"""The spans of one invocation, whichever view: which trace they are in, what they are called, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import attrs
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace.span import TraceState
+
+from durable_async._raised import message_of, trace_of, type_name
+from durable_async.errors import OperationError
+from durable_async.otel._identity import Remote, anchor_id, trace_id_of, write_header
+from durable_async.plugins import InvocationStartInfo, OperationInfo
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+ARN = "durable.execution.arn"
+STATUS = "durable.operation.status"
+ATTEMPT = "durable.attempt.number"
+ROOT = "DurableExecutionRoot"
+
+_MICROSECOND = 1000  # nanoseconds
+_given_ids: ContextVar[tuple[int | None, int | None]] = ContextVar("durable_async_otel_ids", default=(None, None))
+
+
+class Ids:
+    """Gives out the ids that are asked for by ``_given_ids``, and otherwise those of the provider's own generator."""
+
+    def __init__(self, own: IdGenerator) -> None:
+        self._own = own
+
+    def generate_span_id(self) -> int:
+        trace_id, span_id = _given_ids.get()
+        _given_ids.set((trace_id, None))
+        return span_id or self._own.generate_span_id()
+
+    def generate_trace_id(self) -> int:
+        trace_id, span_id = _given_ids.get()
+        _given_ids.set((None, span_id))
+        return trace_id or self._own.generate_trace_id()
+
+    def is_trace_id_random(self) -> bool:
+        return False
+
+
+class derived_ids:  # noqa: N801 - reads as a verb, and is on the path of each span: a generator costs more
+    """``with derived_ids(...):`` the one span that is started in it gets these ids.
+
+    :param span_id: None: a random one
+    """
+
+    __slots__ = ("_ids", "_token")
+
+    def __init__(self, trace_id: int, span_id: int | None) -> None:
+        self._ids = (trace_id, span_id)
+
+    def __enter__(self) -> None:
+        self._token = _given_ids.set(self._ids)
+
+    def __exit__(self, *_: object) -> None:
+        _given_ids.reset(self._token)
+
+
+def header_of_current_span() -> str | None:
+    """Return the X-Ray trace header with which the current span calls; None if there is none."""
+    here = trace.get_current_span().get_span_context()
+    return write_header(here.trace_id, here.span_id, sampled=here.trace_flags.sampled) if here.is_valid else None
+
+
+def sdk_provider(provider: trace.TracerProvider) -> TracerProvider:
+    """Return the provider, if it is one of OpenTelemetry's SDK: only those can be told which ids to use.
+
+    :raises TypeError: it is another one
+    """
+    try:
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        raise TypeError("Tracing needs OpenTelemetry's SDK: pip install opentelemetry-sdk") from None
+    if not isinstance(provider, TracerProvider):
+        raise TypeError(f"a tracer provider of OpenTelemetry's SDK is needed, and {type(provider).__name__} is none")
+    return provider
+
+
+def own_tracer(provider: TracerProvider, name: str) -> trace.Tracer:
+    """Return a tracer that gives out derived ids and records everything. No other tracer of the provider does."""
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+    tracer: Any = provider.get_tracer(name)
+    tracer.id_generator = Ids(tracer.id_generator)
+    tracer.sampler = ALWAYS_ON  # it is decided once for the whole invocation, before any span is made
+    return tracer  # type: ignore[no-any-return]
+
+
+class Placeholder(NonRecordingSpan):
+    """Stands for a span that is exported later, or by another invocation, as the parent of others."""
+
+    def __init__(self, context: SpanContext, name: str, attributes: Mapping[str, Any]) -> None:
+        super().__init__(context)
+        self.name = name
+        self.kind = SpanKind.INTERNAL
+        self.attributes = attributes
+        self.status = Status(StatusCode.UNSET)
+
+
+@attrs.define(eq=False)
+class Ticks:
+    """Nanoseconds of a clock that never shows a time twice and never goes back."""
+
+    clock: Callable[[], float]
+    _last: int = 0
+
+    def now(self) -> int:
+        return self.at_least(int(self.clock() * 1e9))
+
+    def at_least(self, moment: int) -> int:
+        self._last = max(moment, self._last + _MICROSECOND)
+        return self._last
+
+
+@attrs.frozen(eq=False)
+class Traced:
+    """The trace of an execution, as one of its invocations sees it.
+
+    :ivar around: the span that was current before the invocation, if it is in this trace
+    :ivar has_anchor: the caller gave no span to hang the trace on, and the execution makes one up
+    """
+
+    arn: str
+    trace_id: int
+    sampled: bool
+    state: TraceState
+    ancestor: SpanContext
+    around: Span | None
+    has_anchor: bool
+    started: int
+
+    def context(self, span_id: int) -> SpanContext:
+        flags = TraceFlags(TraceFlags.SAMPLED if self.sampled else TraceFlags.DEFAULT)
+        return SpanContext(self.trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=self.state)
+
+
+def find_trace(info: InvocationStartInfo, started: datetime, remote: Remote, provider: TracerProvider) -> Traced:
+    """Return the trace of an invocation. Whether it is recorded, the caller decides, else the sampler of ``provider``.
+
+    :param started: when the execution started
+    """
+    current = trace.get_current_span()
+    here = current.get_span_context()
+    trace_id = remote.trace_id or trace_id_of(info.execution_arn, started)
+    around = current if here.is_valid and here.trace_id == trace_id else None
+    state = here.trace_state if around is not None else TraceState()
+    sampled = remote.sampled
+    if sampled is None:
+        sampled = here.trace_flags.sampled if around is not None else is_sampled(provider, trace_id, "Workflow")
+    parent = remote.span_id if remote.trace_id is not None else None
+    ancestor = SpanContext(
+        trace_id,
+        parent or anchor_id(info.execution_arn),
+        is_remote=parent is not None,
+        trace_flags=TraceFlags(int(sampled)),
+        trace_state=state,
+    )
+    return Traced(
+        arn=info.execution_arn,
+        trace_id=trace_id,
+        sampled=sampled,
+        state=state,
+        ancestor=ancestor,
+        around=around,
+        has_anchor=parent is None,
+        started=nanoseconds(started),
+    )
+
+
+def is_sampled(provider: TracerProvider, trace_id: int, name: str) -> bool:
+    """Ask the provider's sampler about a trace that begins."""
+    from opentelemetry.sdk.trace.sampling import Decision
+
+    asked = provider.sampler.should_sample(otel_context.Context(), trace_id, name, SpanKind.INTERNAL)
+    return asked.decision is Decision.RECORD_AND_SAMPLE
+
+
+@attrs.frozen(eq=False)
+class Spans:
+    """Makes the spans of one invocation."""
+
+    tracer: trace.Tracer
+    traced: Traced
+    ticks: Ticks
+
+    def start(
+        self,
+        name: str,
+        parent: SpanContext | None,
+        attributes: Mapping[str, Any],
+        *,
+        span_id: int | None = None,
+        links: Sequence[SpanContext] = (),
+        at: int | None = None,
+    ) -> Span:
+        """Begin a span.
+
+        :param parent: None: it is the root of the trace
+        :param span_id: None: a random one
+        :param at: in nanoseconds; None: now
+        """
+        above = trace.INVALID_SPAN if parent is None else NonRecordingSpan(parent)
+        context = trace.set_span_in_context(above, otel_context.get_current())
+        with derived_ids(self.traced.trace_id, span_id):
+            return self.tracer.start_span(
+                name,
+                context,
+                SpanKind.INTERNAL,
+                {ARN: self.traced.arn, **attributes},
+                [Link(each) for each in links],
+                self.ticks.now() if at is None else at,
+            )
+
+    def anchor(self) -> None:
+        """Export the root of a trace that no caller gave one. Each invocation does: an earlier one may be lost."""
+        started = self.traced.started
+        synthetic = {"durable.execution.synthetic_root": True}
+        self.start(ROOT, None, synthetic, span_id=self.traced.ancestor.span_id, at=started).end(started)
+
+
+def operation_attributes(info: OperationInfo) -> dict[str, Any]:
+    attributes = {
+        "durable.operation.id": info.operation_id,
+        "durable.operation.type": info.operation_type,
+        "durable.operation.subtype": info.sub_type,
+        "durable.operation.name": info.name,
+    }
+    return {key: str(value) for key, value in attributes.items() if value is not None}
+
+
+def name_of(info: OperationInfo) -> str:
+    return info.name or info.sub_type or info.operation_type
+
+
+def says_something(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Return whether there is an error to show: a callback may fail with nothing to say."""
+    if not isinstance(error, OperationError):
+        return error is not None
+    return bool(error.message or error.error_type or error.data or error.stack_trace)
+
+
+def record_error(span: Span, error: BaseException, at: int, *, with_event: bool = True) -> None:
+    message = message_of(error)
+    span.set_status(Status(StatusCode.ERROR, message))
+    if with_event:
+        kind, stack = _described(error)
+        details = {"exception.type": kind, "exception.message": message, "exception.stacktrace": stack}
+        span.add_event("exception", details, at)
+
+
+def _described(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, OperationError):
+        return error.error_type or type_name(type(error)), "\n".join(error.stack_trace)
+    return type_name(type(error)), "".join(trace_of(error))
+
+
+def nanoseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000) * _MICROSECOND

@@ -1,0 +1,67 @@
+"""Checks what callers give to the service: events, statuses, markers and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from durable_async.service import parsing
+from durable_async.service.machine import ExecutionStatus
+from durable_async.service.model.errors import (
+    InvalidParameterValueError,
+    InvalidRequestContentError,
+    RequestTooLargeError,
+)
+
+EVENT_BYTES = 6 * 1024 * 1024
+"""The maximum size of an event."""
+
+_PAGE_ITEMS = 100
+_MAX_PAGE_ITEMS = 1000
+
+
+async def read_event(payload: bytes) -> tuple[str, object]:
+    """Return the event of an Invoke as text and as a JSON value. An empty payload stands for ``{}``.
+
+    :raises ApiError: RequestTooLarge, before anything is parsed; InvalidRequestContent
+    """
+    if len(payload) > EVENT_BYTES:
+        raise RequestTooLargeError(f"Request must be smaller than {EVENT_BYTES} bytes for the InvokeFunction operation")
+    if not payload.strip():
+        return "{}", {}
+    try:
+        return payload.decode(), await parsing.read(parsing.loads, payload)
+    except (UnicodeError, parsing.NotReadable) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
+        raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None
+
+
+def page_length(max_items: int) -> int:
+    """Return how many items a page has at most: 100 if ``max_items`` is 0.
+
+    :raises InvalidParameterValueError: ``max_items`` is not between 0 and 1000
+    """
+    if not 0 <= max_items <= _MAX_PAGE_ITEMS:
+        raise InvalidParameterValueError(f"MaxItems must be between 0 and {_MAX_PAGE_ITEMS}.")
+    return max_items or _PAGE_ITEMS
+
+
+def page_start(marker: str | None) -> int | None:
+    """Return the number that a marker stands for; None if there is no marker.
+
+    :raises InvalidParameterValueError: no page has this marker
+    """
+    if not marker:
+        return None
+    if not (marker.isascii() and marker.isdecimal() and len(marker) <= 18):  # what a store's integers hold
+        raise InvalidParameterValueError("Invalid marker")
+    return int(marker)
+
+
+def known_statuses(statuses: Sequence[str]) -> frozenset[str]:
+    """:raises InvalidParameterValueError: an execution cannot have one of these statuses"""
+    for status in statuses:
+        if status not in [*ExecutionStatus]:
+            raise InvalidParameterValueError(
+                f"{status!r} is not a status of an execution. The statuses are {', '.join(ExecutionStatus)}."
+            )
+    return frozenset(statuses)

@@ -1,0 +1,158 @@
+"""What the service says about executions and functions, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import attrs
+
+from durable_async._wire.operations import ErrorObject
+from durable_async.service.machine import Execution, ExecutionStatus
+from durable_async.service.model.history import time_of
+from durable_async.service.store import Summary
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Started:
+    """What an invoke returns.
+
+    :ivar execution_arn: of the new execution, or of the one that already had the name
+    """
+
+    execution_arn: str
+    executed_version: str
+
+
+@attrs.frozen
+class Closed:
+    """How an execution ended: SUCCEEDED (``result``, if any), FAILED, TIMED_OUT or STOPPED (``error``, if any)."""
+
+    status: ExecutionStatus
+    result: str | None = None
+    error: ErrorObject | None = None
+
+    @classmethod
+    def of(cls, execution: Execution) -> Closed:
+        return cls(execution.status, execution.result, execution.error)
+
+
+@attrs.frozen
+class PauseDetails:
+    """A pause that was requested, or is effective.
+
+    :ivar timeout_paused: True if the execution's timeout grows by the length of the pause
+    """
+
+    requested: datetime
+    timeout_paused: bool
+    reason: str | None
+
+
+@attrs.frozen
+class ExecutionDescription:
+    """One execution as it is now. All times are in UTC.
+
+    :ivar version: the version of the function that runs it
+    :ivar execution_timeout: seconds, as configured
+    :ivar retention_days: how long the execution is kept after its end
+    :ivar input: the event with which it was started, as JSON text; ``result`` is JSON text too
+    :ivar times_out: when the execution times out, pauses included
+    :ivar ended: None while it is open
+    :ivar pause: None unless its status is PAUSING or PAUSED
+    """
+
+    arn: str
+    name: str
+    function_arn: str
+    version: str
+    status: ExecutionStatus
+    started: datetime
+    execution_timeout: int
+    retention_days: int
+    times_out: datetime
+    input: str
+    result: str | None = None
+    error: ErrorObject | None = None
+    ended: datetime | None = None
+    pause: PauseDetails | None = None
+
+    @classmethod
+    def of(cls, execution: Execution, retention_days: int) -> ExecutionDescription:
+        return cls(
+            arn=execution.arn,
+            name=execution.name,
+            function_arn=execution.function_arn,
+            version=execution.version,
+            status=execution.status,
+            started=time_of(execution.started_ms * 1000),
+            execution_timeout=execution.timeout_seconds,
+            retention_days=retention_days,
+            times_out=time_of(execution.timeout_ms * 1000),
+            input=execution.input,
+            result=execution.result,
+            error=execution.error,
+            ended=None if execution.ended_ms is None else time_of(execution.ended_ms * 1000),
+            pause=_pause_of(execution),
+        )
+
+
+def _pause_of(execution: Execution) -> PauseDetails | None:
+    pause = execution.pause
+    if pause is None or execution.status not in (ExecutionStatus.PAUSING, ExecutionStatus.PAUSED):
+        return None
+    return PauseDetails(time_of(pause.requested_ms * 1000), pause.timeout_paused, pause.reason)
+
+
+@attrs.frozen
+class ExecutionSummary:
+    """An execution as a list shows it. Its times are in UTC.
+
+    :ivar ended: None while it is open
+    """
+
+    arn: str
+    name: str
+    function_arn: str
+    status: ExecutionStatus
+    started: datetime
+    ended: datetime | None
+
+    @classmethod
+    def of(cls, summary: Summary) -> ExecutionSummary:
+        return cls(
+            arn=summary.arn,
+            name=summary.name,
+            function_arn=summary.function_arn,
+            status=ExecutionStatus(summary.status),
+            started=time_of(summary.started_ms * 1000),
+            ended=None if summary.ended_ms is None else time_of(summary.ended_ms * 1000),
+        )
+
+
+@attrs.frozen
+class FunctionDescription:
+    """
+    :ivar arn: unqualified
+    :ivar execution_timeout: seconds, of each of its executions; None: the function is not durable
+    :ivar retention_days: how long its executions are kept after their end
+    """
+
+    name: str
+    arn: str
+    execution_timeout: int | None
+    retention_days: int
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """A part of a list.
+
+    :ivar next_marker: asks for the part that follows; None: this is the last one
+    """
+
+    items: Sequence[T]
+    next_marker: str | None = None

@@ -1,0 +1,319 @@
+"""Rows and the objects they keep. The columns of a table are those that the fields of its class ask for.
+
+A payload is kept once for its execution, however often it is mentioned: a result stands in its operation, its event,
+and perhaps the execution's row. A short payload stands in each row that mentions it. A long one stands in the table
+``payloads`` under its digest, and the rows hold the digest.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from hashlib import blake2b
+from operator import attrgetter
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args
+
+import attrs
+
+from durable_async.service.machine import Execution, OperationRecord
+from durable_async.service.model.columns import Column
+from durable_async.service.model.history import PAYLOADS, HistoryEvent
+
+T = TypeVar("T")
+
+SHORT = 256
+"""Characters. Rows stay small, as tables without rowid need, and repeating a payload costs less than its digest."""
+
+Row = tuple[Any, ...]
+
+compact_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+"""ASCII: lone surrogates are escaped."""
+
+
+class PayloadWriter:
+    """Collects the long payloads of one write. ``bodies`` are those by digest."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[bytes, bytes] = {}
+        self._digests: dict[str, bytes] = {}  # an operation and its event have the same text
+
+    def digest(self, text: str) -> bytes | None:
+        """Return the digest under which ``text`` is kept; None if it is short, and stands in its row."""
+        if len(text) <= SHORT:
+            return None
+        digest = self._digests.get(text)
+        if digest is None:
+            body = _encode(text)
+            digest = self._digests[text] = blake2b(body, digest_size=20).digest()
+            self.bodies[digest] = body
+        return digest
+
+
+class PayloadReader:
+    """Reads the long payloads of one stored execution."""
+
+    def __init__(self, connection: sqlite3.Connection, execution: int) -> None:
+        self._connection = connection
+        self._execution = execution
+        self._texts: dict[bytes, str] = {}
+
+    def long(self, digest: bytes) -> str:
+        text = self._texts.get(digest)
+        if text is None:
+            question = "SELECT body FROM payloads WHERE execution = ? AND digest = ?"
+            (body,) = self._connection.execute(question, (self._execution, digest)).fetchone()
+            text = self._texts[digest] = _decode(body)
+        return text
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decode(body: bytes) -> str:
+    return body.decode("utf-8", "surrogatepass")
+
+
+# --- from a field to its columns ---
+
+
+@attrs.frozen
+class _Coded:
+    """A value that is not kept as it is: how it becomes the columns ``suffixes``, and is read from them."""
+
+    suffixes: tuple[str, ...]
+    write: Callable[[Any, PayloadWriter], Row]
+    read: Callable[[Sequence[Any], PayloadReader], Any]
+
+
+@attrs.frozen
+class _Leaf:
+    """A value in a row.
+
+    :ivar path: the fields that lead to it: one, or that of an object and one of that object
+    :ivar kind: the class of its values
+    :ivar coded: None: it is kept as it is, or as the value of an enum
+    """
+
+    path: tuple[str, ...]
+    kind: type[Any]
+    coded: _Coded | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple("_".join(self.path) + suffix for suffix in (self.coded.suffixes if self.coded else ("",)))
+
+    def read(self, columns: Sequence[Any], payloads: PayloadReader) -> Any:
+        """:raises TypeError: SQLite, which keeps anything in any column, holds something of another type"""
+        if self.coded is not None:
+            return self.coded.read(columns, payloads)
+        value = columns[0]
+        if value is None:
+            return None
+        if type(value) is not (int if issubclass(self.kind, int) else str):
+            raise TypeError(self.columns[0])
+        return self.kind(value)
+
+
+def _payload(kind: type[Any]) -> _Coded:
+    is_text = kind is str
+
+    def write(value: Any, payloads: PayloadWriter) -> Row:
+        if value is None:
+            return None, None
+        text = value if is_text else compact_json(value)
+        digest = payloads.digest(text)
+        return (_encode(text), None) if digest is None else (None, digest)
+
+    def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
+        short: bytes | None = columns[0]
+        digest: bytes | None = columns[1]
+        if short is None and digest is None:
+            return None
+        text = payloads.long(digest) if digest is not None else _decode(short or b"")
+        return text if is_text else json.loads(text)
+
+    return _Coded(("", "_digest"), write, read)
+
+
+def _json(kind: type[Any]) -> _Coded:
+    def write(value: Any, payloads: PayloadWriter) -> Row:
+        return (None if value is None else compact_json(_members(value, payloads)),)
+
+    def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
+        return None if columns[0] is None else _object(kind, json.loads(columns[0]), payloads)
+
+    return _Coded(("",), write, read)
+
+
+def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    of: type[Any] = type(value)
+    for field, kind in _kept_fields(of):
+        member = getattr(value, field.name)
+        if field.metadata.get("column") is Column.PAYLOAD and member is not None:
+            text = member if kind is str else compact_json(member)
+            digest = payloads.digest(text)
+            members |= {field.name: text} if digest is None else {f"{field.name}_digest": digest.hex()}
+        else:
+            of_member: type[Any] = type(member)
+            members[field.name] = _members(member, payloads) if attrs.has(of_member) else member
+    return members
+
+
+def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader) -> Any:
+    values: dict[str, Any] = {}
+    for field, of_field in _kept_fields(kind):
+        value: Any = members.get(field.name)
+        digest: str | None = members.get(f"{field.name}_digest")
+        if digest is not None:
+            value = payloads.long(bytes.fromhex(digest))
+        if value is not None and field.metadata.get("column") is Column.PAYLOAD and of_field is not str:
+            value = json.loads(value)
+        values[field.name] = _object(of_field, value, payloads) if value is not None and attrs.has(of_field) else value
+    return kind(**values)
+
+
+def _write_details(details: Mapping[str, Any], payloads: PayloadWriter) -> Row:
+    """An event has one payload at most. A long one is named beside the other details."""
+    for member, value in details.items():
+        if member in PAYLOADS and value is not None:
+            digest = payloads.digest(value if isinstance(value, str) else compact_json(value))
+            if digest is not None:
+                rest = {name: value for name, value in details.items() if name != member}
+                return compact_json(rest), member, digest
+    return compact_json(details) if details else "{}", None, None
+
+
+def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, Any]:
+    details: dict[str, Any] = json.loads(columns[0])
+    if (member := columns[1]) is not None:
+        text = payloads.long(columns[2])
+        details[member] = json.loads(text) if member == "Error" else text
+    return details
+
+
+_DETAILS = _Coded(("", "_member", "_digest"), _write_details, _read_details)
+
+
+def _kept_fields(cls: type[Any]) -> Iterator[tuple[Any, type[Any]]]:
+    """Yield the fields that have columns, each with its class: that of an optional field without None."""
+    for field in attrs.fields(attrs.resolve_types(cls)):
+        if field.metadata.get("column") is not Column.DERIVED:
+            kinds = [kind for kind in get_args(field.type) if kind is not NoneType]
+            yield field, kinds[0] if kinds and not isinstance(field.type, type) else field.type
+
+
+def _leaves(cls: type[Any], before: tuple[str, ...] = ()) -> Iterator[_Leaf]:
+    for field, kind in _kept_fields(cls):
+        path = (*before, field.name)
+        match field.metadata.get("column"):
+            case Column.PAYLOAD:
+                yield _Leaf(path, kind, _payload(kind))
+            case Column.JSON:
+                yield _Leaf(path, kind, _json(kind))
+            case Column.DETAILS:
+                yield _Leaf(path, kind, _DETAILS)
+            case _ if attrs.has(kind):
+                yield from _leaves(kind, path)
+            case _:
+                yield _Leaf(path, kind, None)
+
+
+# --- tables ---
+
+
+class Table(Generic[T]):
+    """The objects of one class as rows of one table.
+
+    :param derived: columns that are computed from an object when it is written, and the classes of their values
+    """
+
+    def __init__(self, name: str, cls: type[T], derived: Mapping[str, tuple[type, Callable[[T], Any]]] = {}) -> None:
+        self.name = name
+        self._cls = cls
+        of_class = [leaf for leaf in _leaves(cls) if len(leaf.path) == 1]
+        of_parts = [leaf for leaf in _leaves(cls) if len(leaf.path) > 1]
+        self._leaves = [*of_class, *of_parts]
+        self._derived = [derive for _, derive in derived.values()]
+        self._derived_leaves = [_Leaf((column,), kind, None) for column, (kind, _) in derived.items()]
+        self._get = attrgetter(*map(_attribute, of_class))
+        self._parts: dict[str, tuple[Callable[[Any], Row], Row]] = {}
+        for part in dict.fromkeys(leaf.path[0] for leaf in of_parts):
+            names = [leaf.path[1] for leaf in of_parts if leaf.path[0] == part]
+            self._parts[part] = attrgetter(*names), (None,) * len(names)
+        self._part_classes = {field.name: kind for field, kind in _kept_fields(cls)}
+        self._coded = [(place, leaf.coded.write) for place, leaf in enumerate(self._leaves) if leaf.coded is not None]
+        self.columns_of: list[tuple[str, ...]] = [leaf.columns for leaf in (*self._leaves, *self._derived_leaves)]
+        """Of each value that ``take`` returns."""
+        self.columns: tuple[str, ...] = tuple(column for columns in self.columns_of for column in columns)
+
+    def take(self, record: T) -> Row:
+        """Return the values of ``record`` as they are now, which ``row`` makes a row of on another thread."""
+        taken: Row = self._get(record)
+        for name, (get, nothing) in self._parts.items():
+            part = getattr(record, name)
+            taken += nothing if part is None else get(part)
+        if self._derived:
+            taken += tuple([derive(record) for derive in self._derived])
+        return taken
+
+    def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
+        """Return the values of ``columns``, and ``more`` behind them."""
+        row = [*taken, *more]
+        for place, write in reversed(self._coded):
+            row[place : place + 1] = write(taken[place], payloads)
+        return tuple(row)
+
+    def changes(self, taken: Row, places: Iterable[int], payloads: PayloadWriter) -> Row:
+        """Return the values of the columns of ``places`` alone."""
+        coded = dict(self._coded)
+        row: list[Any] = []
+        for place in places:
+            row.extend(coded[place](taken[place], payloads) if place in coded else (taken[place],))
+        return tuple(row)
+
+    def read(self, row: Sequence[Any], payloads: PayloadReader) -> T:
+        """Return the object of which ``row`` has the ``columns``.
+
+        :raises Exception: a value is damaged
+        """
+        values: dict[str, Any] = {}
+        parts: dict[str, dict[str, Any]] = {name: {} for name in self._parts}
+        place = 0
+        for leaf in self._leaves:
+            columns = row[place : place + len(leaf.columns)]
+            place += len(columns)
+            target = values if len(leaf.path) == 1 else parts[leaf.path[0]]
+            target[leaf.path[-1]] = leaf.read(columns, payloads)
+        for leaf, value in zip(self._derived_leaves, row[place:], strict=True):
+            leaf.read((value,), payloads)  # a damaged one tells of damage
+        for name, members in parts.items():
+            first = next(iter(members.values()))  # every object that is a part of another one has it
+            values[name] = None if first is None else self._part_classes[name](**members)
+        return self._cls(**values)
+
+
+def _attribute(leaf: _Leaf) -> str:
+    """Plain strings, since SQLite's module binds enums slowly."""
+    return f"{leaf.path[0]}._value_" if issubclass(leaf.kind, Enum) else leaf.path[0]
+
+
+def _unseen(execution: Execution) -> str:
+    return compact_json([operation.sequence for operation in execution.unseen.values()]) if execution.unseen else "[]"
+
+
+EXECUTIONS = Table(
+    "executions",
+    Execution,
+    {
+        "unseen": (str, _unseen),
+        "due_ms": (int, Execution.next_due_ms),
+        "active": (int, lambda execution: execution.active),
+    },
+)
+OPERATIONS = Table("operations", OperationRecord)
+EVENTS = Table("events", HistoryEvent)

@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from typing import Any, cast
+from typing import Any
 from zlib import crc32
 
 import attrs
@@ -321,11 +321,10 @@ def place_of_callback(handle: Any) -> Place:
     return place
 
 
-def put_task(task: Task, place: Place) -> Place:
-    """Make ``place`` the one where ``task`` stands, and return the one before."""
-    before = place_of_task(task)
-    cast("Any", task).durable_place = place
-    return before
+def put_task(task: Task, place: Place) -> None:
+    """Make ``place`` the one where ``task`` stands."""
+    placed: Any = task
+    placed.durable_place = place
 
 
 def put_in(context: Context, place: Place) -> None:
@@ -405,8 +404,15 @@ def calling_branch(workflow: Workflow) -> Branch:
 
     :raises ContextMisuseError: there is none
     """
-    here, is_running = _running_place()
-    if isinstance(here, Branch) and here.workflow is workflow and (is_running or here.is_calling()):
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        task = None
+    here: Place = getattr(task, "durable_place", _UNKNOWN)
+    is_placed = here is not _UNKNOWN
+    if not is_placed:
+        here = _current.get()
+    if isinstance(here, Branch) and here.workflow is workflow and (is_placed or here.is_calling()):
         return here
     if isinstance(here, StepContext):
         name = here.name or here.operation_id
@@ -422,10 +428,3 @@ def calling_branch(workflow: Workflow) -> Branch:
         "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
         "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
     )
-
-
-def _running_place() -> tuple[Place, bool]:
-    """Return where the running code stands, and whether its task says so."""
-    task = running_task()
-    place: Place = getattr(task, "durable_place", _UNKNOWN)
-    return (_current.get(), False) if place is _UNKNOWN else (place, True)

@@ -88,16 +88,24 @@ class Call:
             if self._place is not None:
                 self._place.withdraw()
             raise
-        if self._place is not None:
-            await self.invocation.activity.turn(self._place)
-        self._visit()
+        if self._place is not None or self._end is None:
+            await self.hand_over()
+        else:  # the same, without a call
+            order = scope.order
+            order.latest = max(order.latest, self._ended_at)
+            self.invocation.record.visit(self._end)
         return result
 
     def ended(self, operation: Operation) -> None:
         """Take this end's place in the order. To be called as soon as the record has it."""
-        if self._end is None:
-            self._end = operation
-            self.happened(end_microseconds(operation) or 0)
+        if self._end is not None:
+            return
+        self._end = operation
+        at = end_microseconds(operation) or 0
+        if self.branch.scope.order.is_single:
+            self._ended_at = at
+        else:
+            self.happened(at)
 
     def happened(self, at: int) -> None:
         """Take a place in the order for what the workflow is to see of an operation before its end.

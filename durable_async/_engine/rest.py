@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from durable_async._engine.branches import Workflow, place_of_callback, place_of_task
 from durable_async.step_context import StepContext
@@ -97,7 +97,8 @@ class Rest:
         return busy
 
 
-_rests: WeakKeyDictionary[asyncio.AbstractEventLoop, Rest] = WeakKeyDictionary()
+_rests: WeakValueDictionary[asyncio.AbstractEventLoop, Rest] = WeakValueDictionary()
+"""For as long as a watcher holds it: a Rest refers to its loop, which must be free to go."""
 
 
 def rest_of(loop: asyncio.AbstractEventLoop) -> Rest:

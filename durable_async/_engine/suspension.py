@@ -23,7 +23,8 @@ class Activity:
 
     Entered (``with activity:``) for as long as something runs that must not be cut short.
 
-    :param is_known: whether the whole record is here; until then an earlier end may still come
+    :param is_known: whether the whole record is here. Until then nothing is handed over, since an earlier end may still
+        come; ``changed`` is to be called when it is here
     :ivar quiet: turns of the loop in which nothing of the workflow began or ended
     :ivar out_of_order: ends that came after one that the record has behind them
     """
@@ -109,12 +110,12 @@ class Activity:
         workflow does next is then known as a whole."""
         if not self._is_handing_over:
             return None
-        if self._settled is None:
+        if self._settled is None or self._settled.done():
             self._settled = self._loop.create_future()
         return self._settled
 
     def at_rest(self) -> None:
-        if self._over:
+        if self._over or not self._is_known():
             return
         if self._hand_over():
             self._rest.watch(self)
@@ -124,13 +125,13 @@ class Activity:
             self._on_quiescent()
 
     def restless(self) -> None:
-        if not self._over and not self._hand_over():
+        if self._over or not self._is_known():
+            return
+        if not self._hand_over():
             self._settle()
         self.changed()
 
     def _hand_over(self) -> bool:
-        if not self._is_known():
-            return False
         handed_over = False
         for order in [*self._orders]:
             place = order.next()
@@ -144,9 +145,9 @@ class Activity:
 
     def _settle(self) -> None:
         self._is_handing_over = False
-        if self._settled is not None:
-            self._settled.set_result(None)
-            self._settled = None
+        settled, self._settled = self._settled, None
+        if settled is not None and not settled.done():  # it is if the flusher was cancelled
+            settled.set_result(None)
 
     def _report(self, place: Place, last: Place) -> None:
         self.out_of_order += 1

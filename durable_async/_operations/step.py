@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from durable_async._callables import is_coroutine_function
-from durable_async._engine.branches import put_in, put_task
+from durable_async._engine.branches import place_of_task, put_in, put_task
 from durable_async._engine.call import Call
 from durable_async._engine.isolation import isolated
 from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
@@ -57,7 +57,8 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     with call.running() if plugins is None else plugins.attempt(call, attempt):
         context = copy_context()
         put_in(context, here)
-        branch = put_task(task, here)
+        outside = place_of_task(task)
+        put_task(task, here)
         try:
             if timeout is None:
                 return await isolated(partial(_run, call, body, abandon=False), context)
@@ -77,7 +78,7 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
             # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
             raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error
         finally:
-            put_task(task, branch)
+            put_task(task, outside)
 
 
 def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[Any]:

@@ -342,10 +342,11 @@ class entered:  # noqa: N801 - reads as a verb, and is on the path of each step:
 
     def __enter__(self) -> None:
         self._token = _current.set(self._place)
-        self._task: Any = running_task()
-        if self._task is not None:
-            self._before: Any = getattr(self._task, "durable_place", _UNKNOWN)
-            self._task.durable_place = self._place
+        task: Any = running_task()
+        self._task = task
+        if task is not None:
+            self._before: Any = getattr(task, "durable_place", _UNKNOWN)
+            task.durable_place = self._place
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._token)

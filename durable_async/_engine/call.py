@@ -71,8 +71,9 @@ class Call:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
     async def perform(self, operation: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
-        """Await ``operation(self, *args, **options)``, and return or raise when it is this end's turn."""
-        self.coroutine = self._place = self._end = None
+        """Await ``operation(self, *args, **options)``, and return or raise when it is this end's turn. Once for each
+        call: a second wait for the same operation takes a copy."""
+        self.coroutine = None
         scope = self.branch.scope
         unstarted = scope.unstarted
         unstarted.pop(self, None)

@@ -51,6 +51,8 @@ class Flusher:
 
     :param settled: returns None, or a future to wait for before a checkpoint is sent: the workflow is about to go on,
         and what it enqueues then rides along
+    :param on_whole: called when an answer of several pages has been read
+    :ivar is_reading: the record has a part of such an answer
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Flusher:
         loop: asyncio.AbstractEventLoop,
         *,
         settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
+        on_whole: Callable[[], None] = lambda: None,
     ) -> None:
         self.client = client
         self._execution_arn = execution_arn
@@ -69,10 +72,12 @@ class Flusher:
         self._record = record
         self._loop = loop
         self._settled = settled
+        self._on_whole = on_whole
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
+        self.is_reading: bool = False
         self._nudge: asyncio.TimerHandle | None = None
         self._calls_id = os.urandom(16).hex()
         self._calls = 0
@@ -116,6 +121,9 @@ class Flusher:
         :raises TokenWithdrawn: the service wants no further word
         """
         await self._load(marker, self._record.load)
+        if marker and self._record.may_have_changed():
+            self.refresh()  # pages are read one after the other: an earlier one may lack what a later one has
+            await self._send_batch()
         self._record.loaded()
         while True:
             if not self._urgent:
@@ -163,11 +171,16 @@ class Flusher:
         if not closing:
             if not self._token:
                 raise TokenWithdrawn
-            await self._load(state.get("NextMarker"), self._record.apply)
+            if marker := state.get("NextMarker"):
+                self.is_reading = True
+                await self._load(marker, self._record.apply)
         for entry in batch:
             if entry.recorded is not None and not entry.recorded.done():
                 entry.recorded.set_result(None)
         self._in_flight = []
+        if self.is_reading:
+            self.is_reading = False
+            self._on_whole()
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []

@@ -118,11 +118,20 @@ class Invocation:
             self.record.on_loaded(lambda _: self.activity.changed())
         self.workflow: Workflow = Workflow(envelope.execution_arn)
         self.activity: Activity = Activity(
-            self._loop, self.workflow, self._on_quiescent, is_known=lambda: self.record.whole is None
+            self._loop,
+            self.workflow,
+            self._on_quiescent,
+            is_known=lambda: self.record.whole is None and not self.flusher.is_reading,
         )
         self.workflow.on_change = self.activity.changed
         self.flusher: Flusher = Flusher(
-            client, envelope.execution_arn, envelope.token, self.record, self._loop, settled=self.activity.settled
+            client,
+            envelope.execution_arn,
+            envelope.token,
+            self.record,
+            self._loop,
+            settled=self.activity.settled,
+            on_whole=self.activity.changed,
         )
         self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
 

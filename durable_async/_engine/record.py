@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from durable_async._wire.operations import TERMINAL, Operation, OperationType
+from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
+
+_ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
 
 
 class Record:
@@ -37,6 +39,14 @@ class Record:
         if self._whole is not None:
             self._whole.set_result(None)
             self._whole = None
+
+    def may_have_changed(self) -> bool:
+        """Return whether an operation is on record that the service may have ended since it was read."""
+        return any(
+            operation["Status"] == OperationStatus.PENDING
+            or (operation["Status"] not in TERMINAL and operation["Type"] in _ENDED_BY_SERVICE)
+            for operation in self._operations.values()
+        )
 
     def on_loaded(self, callback: Callable[[object], None]) -> None:
         """Call ``callback`` when the whole record is here, which it is not yet."""

@@ -24,7 +24,7 @@ class Activity:
     Entered (``with activity:``) for as long as something runs that must not be cut short.
 
     :param is_known: whether the whole record is here. Until then nothing is handed over, since an earlier end may still
-        come; ``changed`` is to be called when it is here
+        come, and nothing is quiescent; ``changed`` is to be called when it is here
     :ivar quiet: turns of the loop in which nothing of the workflow began or ended
     :ivar out_of_order: ends that came after one that the record has behind them
     """

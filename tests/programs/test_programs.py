@@ -20,6 +20,7 @@ from .generation import programs
 from .meaning import Failed, meaning
 from .program import (
     Batch,
+    Child,
     Concurrency,
     Derive,
     Gathered,
@@ -109,6 +110,7 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 @bug(TooLate((Together(Concurrency.GATHER, ((WaitForCallback(),), ())),)))
 @bug(Batch(((Step(), Derive()), (Wait(), Derive())), flat=True, large=True), Wait())
 @bug(Gathered((Step(), Batch(((Derive(), Race((Derive(),))),)))))
+@bug(Gathered((Wait(2), Child((Step(), Step())), Wait(2))))
 @bug(Derive(), Guarded((TooLate((Wait(7), Step())),)), Derive())
 @bug(Race((Together(Concurrency.TASK_GROUP, ((), (Step(),))), Step())))
 @given(programs(), st.integers(0, 2**32))

@@ -129,6 +129,10 @@ class Scope:
     def is_expired(self) -> bool:
         return self.expired or (self.parent is not None and self.parent.is_expired())
 
+    def is_single(self) -> bool:
+        """Return whether one task runs in the context, and in each around it."""
+        return self.order.is_single and (self.parent is None or self.parent.is_single())
+
     def will_expire(self) -> bool:
         return self.is_expiring or (self.parent is not None and self.parent.will_expire())
 

@@ -21,6 +21,7 @@ from durable_async._wire.operations import (
     Action,
     ErrorObject,
     Operation,
+    OperationStatus,
     OperationType,
     OperationUpdate,
     SubType,
@@ -38,6 +39,10 @@ from durable_async.errors import (
 
 E = TypeVar("E", bound=OperationError)
 T = TypeVar("T")
+
+
+_RUN_HERE = (OperationType.STEP, OperationType.CONTEXT)
+_NOT_ENDED = (OperationStatus.STARTED, OperationStatus.READY)
 
 
 class BlockExpired(asyncio.CancelledError):
@@ -140,17 +145,25 @@ class Call:
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
             a block around it has passed
         """
-        invocation = self.invocation
+        invocation, waited = self.invocation, False
         while True:  # after each wait all of it is asked once more
-            if invocation.admission is not None and not invocation.decided():
-                await invocation.admitted()
             if invocation.decided() or self.branch.scope.is_closed():
                 await invocation.refuse()
             operation = invocation.record.get(self.id)
-            if operation is not None or (whole := invocation.record.whole) is None:
+            if operation is None and (whole := invocation.record.whole) is not None:
+                with invocation.activity:
+                    await asyncio.shield(whole)
+            elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
+                await invocation.admitted()
+            elif (
+                not (waited or self.kind is OperationType.CONTEXT)
+                and self._begins(operation)
+                and self._may_be_cancelled()
+            ):
+                waited = True  # a context is entered at once, since the time in it begins with that of the call
+                await invocation.activity.rested()
+            else:
                 break
-            with invocation.activity:
-                await asyncio.shield(whole)
         if operation is not None:
             self._compare(operation)
             if invocation.plugins is not None:
@@ -180,6 +193,8 @@ class Call:
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, and return the operation as the service has it now."""
         invocation = self.invocation
+        if invocation.record.ends_left and self._may_be_cancelled():
+            await invocation.activity.rested()
         if invocation.decided() or self.branch.scope.is_closed():
             await invocation.refuse()  # the body took its cancellation for something to recover from
         if invocation.frontier is not None:
@@ -194,6 +209,15 @@ class Call:
         if self._asked is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
         return operation
+
+    def _begins(self, operation: Operation | None) -> bool:
+        """Return whether code is about to begin. False for what has ended and for what the service ends."""
+        return operation is None or (self.kind in _RUN_HERE and operation["Status"] in _NOT_ENDED)
+
+    def _may_be_cancelled(self) -> bool:
+        """Return whether an end on record, of another task, may cancel what is about to be done, as it did when it was
+        recorded."""
+        return self.invocation.record.ends_left > 0 and not self.branch.scope.is_single()
 
     async def stop(self, frontier: Frontier, action: Action) -> NoReturn:
         """Wait for the end of the invocation: what would happen now is not on record."""

@@ -25,6 +25,7 @@ class Record:
         self._operations: dict[str, Operation] = {}
         self._changes: dict[str, list[asyncio.Future[None]]] = {}
         self._unvisited: dict[str | None, set[str]] = {}
+        self.ends_left: int = 0  # ends that were on record when the invocation began, and were not handed over yet
         self._whole: asyncio.Future[None] | None = loop.create_future()
 
     def load(self, operations: Iterable[Operation]) -> None:
@@ -33,6 +34,7 @@ class Record:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
                 self._unvisited.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
+                self.ends_left += 1
 
     def loaded(self) -> None:
         """Nothing more comes: an operation that is not here is new."""
@@ -103,8 +105,9 @@ class Record:
 
     def visit(self, operation: Operation) -> None:
         unvisited = self._unvisited.get(operation.get("ParentId"))
-        if unvisited is not None:
-            unvisited.discard(operation["Id"])
+        if unvisited is not None and operation["Id"] in unvisited:
+            unvisited.remove(operation["Id"])
+            self.ends_left -= 1
 
     def is_replaying(self, parent_id: str | None) -> bool:
         """Whether the context has recorded ends that this invocation has not come by yet."""

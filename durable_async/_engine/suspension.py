@@ -69,7 +69,7 @@ class Activity:
     def changed(self) -> None:
         """Something began, ended, parked or resumed."""
         self.quiet = 0
-        if self._orders or self._can_be_quiescent():
+        if self._orders or self._is_handing_over or self._can_be_quiescent():
             self._rest.watch(self)
 
     def park(self) -> None:
@@ -114,14 +114,19 @@ class Activity:
             self._settled = self._loop.create_future()
         return self._settled
 
+    async def rested(self) -> None:
+        """Return when the workflow is at rest and no end can be handed over."""
+        self._is_handing_over = not self._over
+        self.changed()
+        if (settled := self.settled()) is not None:
+            await asyncio.shield(settled)
+
     def at_rest(self) -> None:
         if self._over or not self._is_known():
             return
-        if self._hand_over():
+        if self._hand_over() or self._settle():
             self._rest.watch(self)
-            return
-        self._settle()
-        if self._can_be_quiescent():
+        elif self._can_be_quiescent():
             self._on_quiescent()
 
     def restless(self) -> None:
@@ -143,11 +148,14 @@ class Activity:
                     self._report(place, last)
         return handed_over
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
+        """Return whether somebody waited for it, and goes on now."""
         self._is_handing_over = False
         settled, self._settled = self._settled, None
-        if settled is not None and not settled.done():  # it is if the flusher was cancelled
-            settled.set_result(None)
+        if settled is None or settled.done():  # as it is if the flusher was cancelled
+            return False
+        settled.set_result(None)
+        return True
 
     def _report(self, place: Place, last: Place) -> None:
         self.out_of_order += 1

@@ -121,7 +121,7 @@ class Deadline:
 
     async def _set(self, timer: Call) -> None:
         """Start the timer. The workflow goes on when it is the turn of its start."""
-        record = timer.invocation.record.get(timer.id) if self._decided else await timer.look()
+        record = await timer.look(start=True)
         if record is None and self._decided is None:
             whole = duration_seconds(self._timeout, what="the timeout of a block")
             record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": whole})

@@ -78,6 +78,7 @@ class Flusher:
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self.is_reading: bool = False
+        self._is_stopped = False
         self._nudge: asyncio.TimerHandle | None = None
         self._calls_id = os.urandom(16).hex()
         self._calls = 0
@@ -131,8 +132,14 @@ class Flusher:
                 await self._wake
             while (settled := self._settled()) is not None:
                 await settled
+            if self._is_stopped:
+                await self._loop.create_future()
             await self._send_batch()
             await asyncio.sleep(0)  # those just woken enqueue what they have next, and it rides along
+
+    def stop(self) -> None:
+        """Send nothing more than what is on its way."""
+        self._is_stopped = True
 
     def close(self) -> None:
         if self._nudge is not None:

@@ -180,6 +180,7 @@ class Invocation:
             if isinstance(self._ending, Suspended) and (drained := self.flusher.drained()):
                 await self._heard(drained)
         except asyncio.CancelledError:
+            self.flusher.stop()
             self._end(Superseded())
             await self._wind_down()
             if main.done() and not main.cancelled():

@@ -66,7 +66,7 @@ class Flusher:
         settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
         on_whole: Callable[[], None] = lambda: None,
     ) -> None:
-        self.client = client
+        self.client: DurableServiceClient = client
         self._execution_arn = execution_arn
         self._token = token
         self._record = record

@@ -32,23 +32,25 @@ class Meters:
 
     def __init__(self, meter: metrics.Meter) -> None:
         self.common: Instruments = Instruments(meter)
-        self.active = meter.create_up_down_counter("durable.invocation.active", "{invocation}", "Handlers that run")
-        self.replays = meter.create_counter(
+        self.active: metrics.UpDownCounter = meter.create_up_down_counter(
+            "durable.invocation.active", "{invocation}", "Handlers that run"
+        )
+        self.replays: metrics.Counter = meter.create_counter(
             "durable.invocation.replayed", "{operation}", "Operations on record when an invocation began"
         )
-        self.attempts = meter.create_histogram(
+        self.attempts: metrics.Histogram = meter.create_histogram(
             "durable.attempt.duration",
             "s",
             "How long a step's or condition's function ran",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
-        self.checkpoints = meter.create_histogram(
+        self.checkpoints: metrics.Histogram = meter.create_histogram(
             "durable.checkpoint.duration",
             "s",
             "How long the service took to answer a checkpoint",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
-        self.checkpoint_bytes = meter.create_histogram(
+        self.checkpoint_bytes: metrics.Histogram = meter.create_histogram(
             "durable.checkpoint.size", "By", "Size of what a checkpoint sent, approximately"
         )
 

@@ -43,7 +43,7 @@ def test_what_is_not_there_or_taken_is_refused_with_what_to_do(service):
     assert "see durable-async list and show" in unknown.err
     service.start("ask", "taken")
     taken = service("start", "ask", "--name", "taken", "--input", '{"another": 1}')
-    assert "give another --name, or the input that it was started with" in taken.err
+    assert "give another --name, or the input with which it was started" in taken.err
     assert (unknown.code, taken.code) == (Exit.REFUSED, Exit.REFUSED)
 
 

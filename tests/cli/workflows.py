@@ -95,7 +95,7 @@ class Broken(DurableHandler):
         super().__init__(workflow)
         self.error = error
 
-    async def run(self, event, **options):
+    def invocation(self, envelope, client, lambda_context, **options):
         raise self.error
 
 

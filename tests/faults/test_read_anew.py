@@ -15,6 +15,7 @@ from durable_async import (
 )
 from durable_async._engine.record import Record
 from durable_async._wire.ids import operation_id
+from durable_async.embedded.local import in_process_handler
 from tests.world import World
 
 SECOND = timedelta(seconds=1)
@@ -88,7 +89,9 @@ async def test_a_deadline_that_passes_in_the_turn_in_which_it_was_set_ends_its_b
 
     async with World() as world:
         client = partial(Ahead, world=world, outbox=lambda: contexts[-1]._invocation.flusher._outbox, release=release)
-        monkeypatch.setattr("tests.world._Counted", lambda handler, _: Through(handler, client))
+        monkeypatch.setattr(
+            world, "_function", lambda handler: in_process_handler(Through(handler, client), world.service)
+        )
         began = world.clock.now
         arn = await world.start(workflow)
         closed = await asyncio.wait_for(world.finish(arn), 10)
@@ -211,7 +214,9 @@ async def test_null_where_details_may_be_absent_says_nothing(monkeypatch):
             return await super().run(envelope, client=client, **options)
 
     async with World() as world:
-        monkeypatch.setattr("tests.world._Counted", lambda handler, _: Blanks(handler, Nulls))
+        monkeypatch.setattr(
+            world, "_function", lambda handler: in_process_handler(Blanks(handler, Nulls), world.service)
+        )
         closed = await world.run(workflow)
     assert closed.result == "2"
 

@@ -100,9 +100,9 @@ def test_nobody_waits_for_a_caller_that_has_gone_and_the_execution_goes_on(serve
     with ask_and_leave_open(server, "durable:$LATEST", HOLD):
         server.until(lambda: server.service.waiting == 1)
         (arn,) = server.functions.held
-        assert server.portal.call(server.service.get_execution, arn)["Status"] == "RUNNING"
+        assert server.portal.call(server.service.get_execution, arn).status == "RUNNING"
     server.until(lambda: server.service.waiting == 0)
-    assert server.portal.call(server.service.get_execution, arn)["Status"] == "RUNNING"
+    assert server.portal.call(server.service.get_execution, arn).status == "RUNNING"
     assert server.send("POST", execution_path(arn, "stop"))[0] == 200
 
 

@@ -139,7 +139,7 @@ def test_a_function_that_is_not_served_any_more_is_named_and_its_executions_wait
         arns = [start(client, "pay", number) for number in range(2)]
         for arn in arns:
             server.until(lambda arn=arn: events_of(client, arn)[-1] == "InvocationCompleted")
-    warning = r"[^\n]* WARNING [^\n]*: 2 executions of 'pay' are open, and it is not served: they wait until it is\n"
+    warning = r"[^\n]* WARNING [^\n]*: 2 executions of 'pay' are open, but this function is not served. They wait until it is\n"
     with client_of(tmp_path, functions=WORKFLOWS[:1], errors=warning) as (_, client):
         assert [status(client, arn) for arn in arns] == ["RUNNING"] * 2
     with client_of(tmp_path) as (_, client):

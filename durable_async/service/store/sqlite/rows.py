@@ -149,18 +149,20 @@ def _json(kind: type[Any]) -> _Coded:
     return _Coded(("",), write, read)
 
 
+def _class_of(value: object) -> type[Any]:
+    return type(value)
+
+
 def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
     members: dict[str, Any] = {}
-    of: type[Any] = type(value)
-    for field, kind in _kept_fields(of):
+    for field, kind in _kept_fields(_class_of(value)):
         member = getattr(value, field.name)
         if field.metadata.get("column") is Column.PAYLOAD and member is not None:
             text = member if kind is str else compact_json(member)
             digest = payloads.digest(text)
             members |= {field.name: text} if digest is None else {f"{field.name}_digest": digest.hex()}
         else:
-            of_member: type[Any] = type(member)
-            members[field.name] = _members(member, payloads) if attrs.has(of_member) else member
+            members[field.name] = _members(member, payloads) if attrs.has(_class_of(member)) else member
     return members
 
 

@@ -115,6 +115,11 @@ def place_of(trace: Iterable[str]) -> tuple[str | None, str | None]:
     return place
 
 
+def places_of(trace: Iterable[str]) -> set[str]:
+    """Return the ids of all operations that a trace names: in front, and among what led to the error."""
+    return {found["id"] for line in trace if (found := _PLACE.fullmatch(line)) is not None}
+
+
 _PLACE = re.compile(r"\w+: operation (?:'(?P<name>.*)', )?id (?P<id>\S+)\n", re.DOTALL)
 
 

@@ -280,6 +280,27 @@ class DurableContext:
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, checked_name(name), key)
         return Deadline(call, delay)
 
+    def patched(self, patch: str) -> Coroutine[Any, Any, bool]:
+        """Return whether to run the new code of a change here: ``if await ctx.patched("audit-2026"):``.
+
+        True if the execution has not passed this place yet. That is recorded as a step named ``patched:audit-2026``,
+        together with what is recorded next. False if the execution passed this place before the change was deployed.
+        The answer is the same on every replay, and for all calls with the same ``patch`` in one context or task. The
+        call moves no other operation.
+
+        :param patch: names the change: printable ASCII, 1 to 248 characters. In a loop that is to take the new code
+            from its next round on, give each round a name of its own, such as ``f"audit-{number}"``
+        :raises ValueError: the name is empty or cannot be recorded
+        """
+        from durable_async._operations.patched import run_patched
+        from durable_async._wire.patches import marker_name
+
+        if not patch:
+            raise ValueError("the name of a patch is empty: name the change, as in ctx.patched('audit-2026')")
+        call = self._call(OperationType.STEP, SubType.STEP, checked_name(marker_name(patch)), patch=patch)
+        call.coroutine = call.perform(run_patched, patch)
+        return call.coroutine
+
     def compensations(self) -> durable_async.Compensations:
         """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
         fails. See :class:`~durable_async.Compensations`."""
@@ -664,16 +685,25 @@ class DurableContext:
             return keyed
         return here if isinstance(here, Branch) else calling_branch(self._invocation.workflow)
 
-    def _call(self, kind: OperationType, subtype: SubType, name: str | None, key: str | None = None) -> Call:
+    def _call(
+        self,
+        kind: OperationType,
+        subtype: SubType,
+        name: str | None,
+        key: str | None = None,
+        *,
+        patch: str | None = None,
+    ) -> Call:
         """To be called by the public method itself: the caller's line is taken two frames up."""
         if self._invocation.decided():  # the call will be refused when it is awaited, wherever it comes from
             return Call(self._invocation, Branch(self._invocation.workflow), "", kind, subtype, name)
         branch = self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        operation_id = branch.claim(key) if patch is None else branch.claim_patch(patch)
         scope = branch.scope
         scope.order.calls = number = scope.order.calls + 1
         call = Call(
-            self._invocation, branch, branch.claim(key), kind, subtype, name, None, frame.f_code, frame.f_lasti, number
+            self._invocation, branch, operation_id, kind, subtype, name, None, frame.f_code, frame.f_lasti, number
         )
         scope.unstarted[call] = None
         return call

@@ -10,7 +10,7 @@ The classes are written by hand: generating them with attrs would take a seventh
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 
 class DurableError(Exception):
@@ -213,6 +213,10 @@ class SerializationError(_StoredValueError):
     """A value cannot be written to the record, or a recorded value cannot be read as the requested type."""
 
 
+class EventError(SerializationError):
+    """The event of an execution cannot be read as the type that the workflow's first parameter declares."""
+
+
 class StorageUnavailableError(_StoredValueError):
     """A storage for offloaded values failed, perhaps for a short time: it was unreachable, refused, or was full.
 
@@ -254,8 +258,16 @@ class OperationLabel(NamedTuple):
 class NonDeterminismError(DurableError):
     """The workflow called another operation than the recorded one.
 
-    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error.
+    Raised before anything runs or is recorded. The execution fails, even if the workflow catches this error; or it is
+    parked, if its function is registered with ``on_mismatch="park"``.
     """
+
+    ADVICE: ClassVar[str] = (
+        ". The workflow was changed while this execution was running, or it does not do the same on each run. Roll the "
+        "change back, or write it so that running executions keep the old code: 'if await ctx.patched(\"name\"):'. On "
+        "AWS Lambda you can publish a version for each change, on which running executions stay. Check a change with "
+        "'durable-async replay --open' before you deploy it"
+    )
 
     def __init__(self, operation_id: str, recorded: OperationLabel, requested: OperationLabel) -> None:
         super().__init__(operation_id, recorded, requested)
@@ -266,11 +278,25 @@ class NonDeterminismError(DurableError):
     def __str__(self) -> str:
         return (
             f"expected {self.recorded}, which is recorded as operation {self.operation_id}, but the workflow now calls "
-            f"{self.requested}. The workflow was changed while this execution was running, or it is not deterministic. "
-            "Let running executions finish with their old code, and start new ones with the new code: on AWS Lambda "
-            "publish a version for each change, elsewhere register the changed workflow under another name. Check a "
-            "change with 'durable-async replay' before you deploy it"
+            f"{self.requested}{self.ADVICE}"
         )
+
+
+class ExecutionCancelledError(DurableError):
+    """Somebody cancelled the execution. The operation that the workflow calls next raises this, once.
+
+    Let it pass: compensations and clean-ups run, with all durable operations, and the execution ends STOPPED. A
+    workflow that catches it and returns refuses the cancellation.
+
+    :ivar reason: what the caller of ``cancel`` gave; None if nothing
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason or "the execution was cancelled"
 
 
 class ContextMisuseError(DurableError):

@@ -29,7 +29,7 @@ from durable_async._wire.operations import Action, OperationType, OperationUpdat
 from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext
-from durable_async.errors import NotDurableError
+from durable_async.errors import EventError, NotDurableError, SerializationError
 from durable_async.logs import log_on_lambda
 from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
 from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
@@ -234,7 +234,10 @@ class DurableHandler(Generic[EventT, ResultT]):
         context = DurableContext(invocation, self._step_config)
         invocation.workflow.context = context
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
-        event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
+        try:
+            event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
+        except SerializationError as error:
+            raise EventError(error.operation, error.reason) from error.__cause__
         try:
             with root_scope(invocation.workflow):
                 result = await awaitable(self.workflow(event, context), "the workflow")

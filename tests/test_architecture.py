@@ -83,7 +83,7 @@ KNOWS: dict[str, set[str]] = {
     "service.own_tasks": set(),
     "service.parsing": set(),
     "service.model": {"errors"},
-    "service.machine": {"_wire", "errors", "service.model"},
+    "service.machine": {"_raised", "_wire", "errors", "service.model"},
     "service.functions": {"_callables", "_raised", "_threads", "_wire", "logs", "service.clock", "service.parsing"},
     "service.store": {"_wire", "errors", "service.machine", "service.model", "service.own_tasks"},
     "service.runtime": {
@@ -113,7 +113,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
     },
     "otel": {"_raised", "errors", "logs", "plugins", "service.machine", "service.model"},
-    "replay": {"_engine", "_wire", "errors", "handler", "service.machine", "service.model", "service.runtime"},
+    "replay": {"_engine", "_lazy", "_wire", "errors", "handler", "service.machine", "service.model", "service.runtime"},
     "embedded": {
         "_arguments",
         "_callables",

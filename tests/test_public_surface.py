@@ -28,7 +28,7 @@ CLASSES = {value for names in EXPORTED.values() for value in names.values() if i
 MADE_HERE = {"Callback", "Closed", "Deadline", "DurableContext", "DurableHandler", "ExecutionHandle"}
 # Parameters and methods with which one part of the package calls another.
 # A store's methods belong here too: the service calls them, with the machine's own types.
-INTERNAL_OF = {"ServiceObserver", "SqliteStore", "Store"}
+INTERNAL_OF = {"ReplayableService", "ServiceObserver", "SqliteStore", "Store"}
 INTERNAL = {
     "Closed.of",
     "DurableHandler.answer",

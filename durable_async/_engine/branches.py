@@ -26,7 +26,7 @@ import attrs
 from durable_async._engine.as_completed import place_in_as_completed
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Unstarted, settle_unstarted
-from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, task_branch
+from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 
@@ -169,6 +169,7 @@ class Branch:
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
+    patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _given: object = None  # what as_completed was last called with, and the number of its first task
     _given_from: int = 0
 
@@ -201,6 +202,16 @@ class Branch:
         while branch is not None and branch is not other:
             branch = branch.creator
         return branch is other
+
+    def claim_patch(self, patch: str) -> str:
+        """The id of the marker of a patch, which moves no other position and may be asked for several times."""
+        if not self.is_durable:
+            self._become_durable()
+        return patch_operation_id(self.prefix, patch)
+
+    def counts(self) -> tuple[int, int]:
+        """How many operations without a key it has called, and how many tasks it has started."""
+        return self._calls, self._tasks
 
     def claim_value(self) -> str:
         """The position of the next value that is derived and not recorded."""

@@ -15,6 +15,7 @@ from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import Frontier
 from durable_async._engine.order import Place
+from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
     TERMINAL,
@@ -30,6 +31,7 @@ from durable_async._wire.operations import (
 from durable_async._wire.text import utf8_size
 from durable_async._wire.timestamps import end_microseconds
 from durable_async.errors import (
+    ExecutionCancelledError,
     NonDeterminismError,
     OperationError,
     OperationLabel,
@@ -137,37 +139,23 @@ class Call:
         if self._end is not None:
             self.invocation.record.visit(self._end)
 
-    async def look(self, *, start: bool = False) -> Operation | None:
-        """The operation as it is recorded, None if it is new.
+    async def look(self, *, start: bool = False, at_once: bool = False) -> Operation | None:
+        """Return the operation as it is recorded, None if it is new.
 
         :param start: whether the operation's start is all that the workflow is to see
+        :param at_once: whether to begin it, if it is new, also beside ends on record that may cancel the calling task
         :raises NonDeterminismError: another operation is recorded in its place
+        :raises ExecutionCancelledError: this is the call at which the workflow is told that it is cancelled
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
             a block around it has passed
         """
-        invocation, waited = self.invocation, False
-        while True:  # after each wait all of it is asked once more
-            if invocation.decided() or self.branch.scope.is_closed():
-                await invocation.refuse()
-            operation = invocation.record.get(self.id)
-            if operation is None and (whole := invocation.record.whole) is not None:
-                with invocation.activity:
-                    await asyncio.shield(whole)
-            elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
-                await invocation.admitted()
-            elif (
-                not (waited or self.kind is OperationType.CONTEXT)
-                and self._begins(operation)
-                and self._may_be_cancelled()
-            ):
-                waited = True  # a context is entered at once, since the time in it begins with that of the call
-                await invocation.activity.rested()
-            else:
-                break
+        operation = await self._found(at_once=at_once)
+        if self.invocation.record.cancellation is not None:
+            here = operation is None or not (
+                start or self.kind is OperationType.CONTEXT or operation["Status"] in TERMINAL
+            )
+            await self._tell_cancellation(here=here)
         if operation is not None:
-            self._compare(operation)
-            if invocation.plugins is not None:
-                invocation.plugins.reached(operation)
             if start:
                 return operation
             if operation["Status"] in TERMINAL:
@@ -178,11 +166,65 @@ class Call:
             await self._refuse_expired()
         return operation
 
+    async def _found(self, *, at_once: bool) -> Operation | None:
+        """Return the operation as it is recorded, when it may begin if it is new."""
+        invocation = self.invocation
+        waited = at_once or self.kind is OperationType.CONTEXT  # the time in which begins with that of the call
+        while True:  # after each wait all of it is asked once more
+            if invocation.decided() or self.branch.scope.is_closed():
+                await invocation.refuse()
+            operation = invocation.record.get(self.id)
+            if operation is None and (whole := invocation.record.whole) is not None:
+                with invocation.activity:
+                    await asyncio.shield(whole)
+            elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
+                await invocation.admitted()
+            elif not waited and self._begins(operation) and self._may_be_cancelled():
+                waited = True
+                await invocation.activity.rested()
+            else:
+                break
+        if operation is not None:
+            self._compare(operation)
+            if invocation.plugins is not None:
+                invocation.plugins.reached(operation)
+        return operation
+
     def forget(self) -> None:
         """Note that the workflow will not ask for this end, of which it is told otherwise."""
         operation = self.invocation.record.get(self.id)
         if operation is not None and operation["Status"] in TERMINAL:
             self.invocation.record.visit(operation)
+
+    async def _tell_cancellation(self, *, here: bool) -> None:
+        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told.
+
+        :param here: whether this call may be the first
+        :raises ExecutionCancelledError: it is told now
+        """
+        record = self.invocation.record
+        cancellation = record.cancellation
+        if cancellation is None or cancellation.told:
+            return
+        if cancellation.at != self.id and not (here and cancellation.at is None):
+            return
+        cancellation.told = True
+        if cancellation.at is None:
+            update: OperationUpdate = {
+                "Id": CANCELLATION,
+                "Type": OperationType.STEP,
+                "SubType": SubType.STEP,
+                "Name": CANCELLATION,
+                "Action": Action.SUCCEED,
+                "Payload": delivered(cancellation.reason, self.id),
+            }
+            with self.invocation.activity:
+                await self.invocation.flusher.commit(update)
+        self.forget()
+        told = record.get(CANCELLATION)
+        if told is not None:
+            self.ended(told)  # so that it has its turn among the ends of other operations
+        raise ExecutionCancelledError(cancellation.reason)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
         """Record with whatever leaves next; nobody waits for it."""
@@ -217,7 +259,8 @@ class Call:
     def _may_be_cancelled(self) -> bool:
         """Return whether an end on record, of another task, may cancel what is about to be done, as it did when it was
         recorded."""
-        return self.invocation.record.ends_left > 0 and not self.branch.scope.is_single()
+        record = self.invocation.record
+        return bool(record.ends_left) and not self.branch.scope.is_single() and record.has_ends_left()
 
     async def stop(self, frontier: Frontier, action: Action) -> NoReturn:
         """Wait for the end of the invocation: what would happen now is not on record."""

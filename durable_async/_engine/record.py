@@ -10,13 +10,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
+from durable_async._wire import cancellation
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
+from durable_async._wire.patches import is_marker
 
 _ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
 
 
+class Cancellation:
+    """A request to end, which the workflow is told once.
+
+    :ivar at: the id of the operation at whose call it was told in an earlier invocation; None: not yet
+    :ivar told: it was told in this one
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        reason, at = cancellation.read((operation.get("StepDetails") or {}).get("Result"))
+        self.reason: str | None = reason
+        self.at: str | None = at
+        self.told: bool = False
+
+
 class Record:
+    """
+    :ivar ends_left: the ids of operations that had ended on record when the invocation began, and whose ends were not
+        handed over yet, by the contexts that they are in. None contains nothing
+    """
+
+    cancellation: Cancellation | None = None
     observer: Callable[[Sequence[Operation]], None] | None = None
     """Called with what the service told, when it has been taken in."""
 
@@ -24,8 +48,7 @@ class Record:
         self._loop = loop
         self._operations: dict[str, Operation] = {}
         self._changes: dict[str, list[asyncio.Future[None]]] = {}
-        self._unvisited: dict[str | None, set[str]] = {}
-        self.ends_left: int = 0  # ends that were on record when the invocation began, and were not handed over yet
+        self.ends_left: dict[str | None, set[str]] = {}
         self._whole: asyncio.Future[None] | None = loop.create_future()
 
     def load(self, operations: Iterable[Operation]) -> None:
@@ -33,8 +56,16 @@ class Record:
         for operation in operations:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
-                self._unvisited.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
-                self.ends_left += 1
+                self.ends_left.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
+        if self.cancellation is None and CANCELLATION in self._operations:
+            self._note_cancellation()
+
+    def _note_cancellation(self) -> None:
+        self.cancellation = Cancellation(self._operations[CANCELLATION])
+        waiting, self._changes = self._changes, {}
+        for change in chain.from_iterable(waiting.values()):  # all look again, and the first one is told
+            if not change.done():
+                change.set_result(None)
 
     def loaded(self) -> None:
         """Nothing more comes: an operation that is not here is new."""
@@ -71,6 +102,8 @@ class Record:
                 for change in self._changes.pop(operation_id):
                     if not change.done():
                         change.set_result(None)
+        if self.cancellation is None and CANCELLATION in self._operations:
+            self._note_cancellation()
         if self.observer is not None:
             self.observer(operations)
 
@@ -84,7 +117,7 @@ class Record:
         return (
             operation["Status"] not in TERMINAL
             or operation["Type"] == OperationType.CALLBACK
-            or operation["Id"] in self._unvisited.get(operation.get("ParentId"), ())
+            or operation["Id"] in self.ends_left.get(operation.get("ParentId"), ())
         )
 
     def __iter__(self) -> Iterator[Operation]:
@@ -104,14 +137,26 @@ class Record:
         return None
 
     def visit(self, operation: Operation) -> None:
-        unvisited = self._unvisited.get(operation.get("ParentId"))
-        if unvisited is not None and operation["Id"] in unvisited:
-            unvisited.remove(operation["Id"])
-            self.ends_left -= 1
+        parent_id = operation.get("ParentId")
+        left = self.ends_left.get(parent_id)
+        if left is not None:
+            left.discard(operation["Id"])
+            if not left:
+                del self.ends_left[parent_id]
 
     def is_replaying(self, parent_id: str | None) -> bool:
-        """Whether the context has recorded ends that this invocation has not come by yet."""
-        return self._whole is not None or bool(self._unvisited.get(parent_id))
+        """Return whether the record has ends of the context that were not handed over yet, or may have some."""
+        return self._whole is not None or any(True for _ in self.unvisited(parent_id))
+
+    def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
+        """Return the operations of a context that had ended on record, and whose ends were not handed over yet.
+        Markers of patches are left out: the code may have stopped asking for them."""
+        ended = (self._operations[operation_id] for operation_id in self.ends_left.get(parent_id, ()))
+        return (operation for operation in ended if not (is_marker(operation) or operation["Id"] == CANCELLATION))
+
+    def has_ends_left(self) -> bool:
+        """Return whether the record has ends of any context that were not handed over yet."""
+        return any(True for parent_id in self.ends_left for _ in self.unvisited(parent_id))
 
     def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
         """Return a future that is done when the operation is another than ``seen``, which may be so already.

@@ -9,8 +9,9 @@ from typing import Any
 from durable_async._engine.branches import Scope, calling_branch, entered_scope
 from durable_async._engine.call import Call
 from durable_async._raised import holds
+from durable_async._wire.cancellation import ERROR_TYPE
 from durable_async._wire.ids import operation_id
-from durable_async.errors import ContextMisuseError, NonDeterminismError
+from durable_async.errors import ContextMisuseError, ExecutionCancelledError, NonDeterminismError
 from durable_async.retry import StrategyLike, decide
 
 
@@ -35,10 +36,15 @@ async def run_retried(
             with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
                 return await body()
         except Exception as error:
-            if holds(error, (NonDeterminismError, ContextMisuseError)):
+            if holds(error, (NonDeterminismError, ContextMisuseError, ExecutionCancelledError)) or _is_cancelled(error):
                 raise
             decision = decide(strategy, error, attempt, now() - started)
             if not decision.should_retry:
                 raise
         await wait(timedelta(seconds=decision.delay_seconds), call.name and f"{call.name}-backoff-{attempt}")
         attempt += 1
+
+
+def _is_cancelled(error: Exception) -> bool:
+    """Whether it is the error of a context in which the workflow was told that it is cancelled."""
+    return getattr(error, "error_type", None) == ERROR_TYPE

@@ -1,8 +1,9 @@
 """Operation ids: hashes of positions, the same in every run of the same program.
 
 Positions in a context are ``1``, ``2``, ... in the order of the calls, as in the official Python SDK, so that both
-give the same ids to the same program. Two kinds of position are ours alone: the branch of an asyncio task
-(``task-3``, the third task that its creator started) and an operation named by a key (``key-order-17``).
+give the same ids to the same program. Three kinds of position are ours alone: the branch of an asyncio task
+(``task-3``, the third task that its creator started), an operation named by a key (``key-order-17``) and the marker of
+a patch (``patch-audit-2026``).
 """
 
 from __future__ import annotations
@@ -33,3 +34,8 @@ def keyed_operation_id(prefix: str, key: str) -> str:
 def keyed_branch(prefix: str, key: str) -> str:
     """The prefix of the operations called through ``ctx.at(key)`` in the context ``prefix``."""
     return operation_id(prefix, f"at-{key}")
+
+
+def patch_operation_id(prefix: str, patch: str) -> str:
+    """Return the id of the marker that ``patch`` has in the branch ``prefix``."""
+    return operation_id(prefix, f"patch-{patch}")

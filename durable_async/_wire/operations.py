@@ -32,6 +32,7 @@ class OperationStatus(StrEnum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
     STOPPED = "STOPPED"
+    CLEARED = "CLEARED"  # by a redrive; only a service of this package knows it, and no handler is told
 
 
 TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"})

@@ -77,8 +77,8 @@ class Client:
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    async def executions(self, function: str, limit: int, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
-        """Yield up to ``limit`` executions of ``function``."""
+    async def executions(self, function: str, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Yield up to ``limit`` executions of ``function``; None: all of them."""
         async for item in self._items(
             "ListDurableExecutionsByFunction", "DurableExecutions", limit, FunctionName=function, **filters
         ):
@@ -113,9 +113,9 @@ class Client:
                 Marker=marker,
             )
             news = [event for event in self._required(answer, "Events") if event["EventId"] > seen]
-            for event in news:
+            for place, event in enumerate(news):
                 yield event
-                if closes(event):
+                if closes(event) and not any(redrives(later) for later in news[place + 1 :]):
                     return
                 seen = event["EventId"]
             if following := answer.get("NextMarker"):
@@ -158,6 +158,11 @@ class Client:
         return answer[member]
 
 
+def redrives(event: Mapping[str, Any]) -> bool:
+    """Whether ``event`` opens an execution again that was closed."""
+    return bool(event["EventType"] == "ExecutionRedriven")
+
+
 def closes(event: Mapping[str, Any]) -> bool:
-    """Return whether ``event`` is the last one of its execution."""
+    """Return whether ``event`` is the last one of its execution, unless the execution is redriven."""
     return event["EventType"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"}

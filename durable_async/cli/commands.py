@@ -39,8 +39,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
         },
         "Steer": {
             "stop": Place("control", "stop", "Stop an execution for good."),
+            "cancel": Place("control", "cancel", "Ask a workflow to end; its compensations run."),
             "pause": Place("control", "pause", "Pause an execution."),
             "resume": Place("control", "resume", "Let a paused execution continue."),
+            "redrive": Place("control", "redrive", "Let a failed execution continue from what succeeded."),
             "callback": Place("callback", "callback", "Answer a callback that an execution waits for."),
             "delete": Place("control", "delete", "Delete a closed execution, so that its name can be used again."),
         },

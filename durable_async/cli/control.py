@@ -1,4 +1,4 @@
-"""``durable-async stop``, ``pause``, ``resume`` and ``delete``."""
+"""``durable-async stop``, ``cancel``, ``pause``, ``resume``, ``redrive`` and ``delete``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,28 @@ def stop(target: Target, execution: str, error_type: str | None, error_message: 
 
 @click.command(
     cls=Command,
+    examples=('cancel fulfil/order-1017 --reason "the customer called"',),
+)
+@options.execution
+@click.option("--reason", help="Is recorded, and the workflow is told.")
+@options.as_json
+@target_options
+def cancel(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
+    """Ask a workflow to end. Its compensations and clean-ups run, unlike with stop.
+
+    The operation that the workflow calls next, or that it waits for, raises ExecutionCancelledError; a step that runs
+    ends first. Then the execution ends STOPPED with the reason, unless the workflow catches the error and returns. AWS
+    Lambda cannot cancel.
+    """
+    run(
+        _control(
+            target, "CancelDurableExecution", execution, "cancellation requested", {"Reason": reason}, as_json=as_json
+        )
+    )
+
+
+@click.command(
+    cls=Command,
     examples=('pause fulfil/order-1017 --reason "carrier is on strike"',),
 )
 @options.execution
@@ -62,6 +84,29 @@ def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on
 def resume(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
     """Let a paused execution continue."""
     run(_control(target, "ResumeDurableExecution", execution, "resumed", {"Reason": reason}, as_json=as_json))
+
+
+@click.command(
+    cls=Command,
+    examples=("redrive fulfil/order-1017", "redrive fulfil/order-1017 --from charge"),
+)
+@options.execution
+@click.option(
+    "--from",
+    "start",
+    metavar="OPERATION",
+    help="Do this operation again, by its name or id, and all that started after it.",
+)
+@options.as_json
+@target_options
+def redrive(target: Target, execution: str, start: str | None, *, as_json: bool) -> None:
+    """Let a failed, timed out or stopped execution go on from what succeeded.
+
+    The operations with whose errors it failed are done again, and so is what started after them in the contexts around
+    them. Nothing else is. If operations succeeded after the failure, as compensations do, say with --from from where
+    on everything is to be done again. AWS Lambda has no redrive.
+    """
+    run(_control(target, "RedriveDurableExecution", execution, "redriven", {"From": start}, as_json=as_json))
 
 
 @click.command(

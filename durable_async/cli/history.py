@@ -118,6 +118,8 @@ def _facts(details: Mapping[str, Any]) -> list[str]:
         said.append(duration(details["Duration"]))
     if "FunctionName" in details:
         said.append(str(details["FunctionName"]))
+    if "Cleared" in details:
+        said.append(f"{len(details['Cleared'])} operations are done again")
     if "CallbackId" in details:
         said.append(str(details["CallbackId"]))
     for member, meaning in (("Timeout", "times out after"), ("HeartbeatTimeout", "heartbeats every")):

@@ -15,6 +15,7 @@ from durable_async.handler import DurableHandler
 from durable_async.service.functions.base import Function, in_process_function
 from durable_async.service.functions.worker_process import LoadError, Target, find, functions_of, is_durable
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.registry import OnMismatch
 
 
 class Modules(Protocol):
@@ -94,16 +95,23 @@ class Hosted:
         except LoadError as error:
             raise click.ClickException(str(error)) from None
 
-    def register(self, api: LambdaApi, timeouts: Mapping[str | None, int]) -> None:
+    def register(self, api: LambdaApi, timeouts: Mapping[str | None, int], on_mismatch: OnMismatch) -> None:
         """Register all functions with ``api``.
 
         :param timeouts: the execution timeout of each function, in seconds; under None, that of all others
+        :param on_mismatch: what happens to executions whose code does not fit their record
         """
         if unknown := sorted(name for name in timeouts if name is not None and name not in self._functions):
             raise click.ClickException(f"--execution-timeout is given for '{unknown[0]}', which is not a function")
         for name, (_, function, max_concurrency) in self._functions.items():
             timeout = timeouts.get(name, timeouts[None])
             try:
-                api.register(name, function, execution_timeout=timeout, max_concurrency=max_concurrency)
+                api.register(
+                    name,
+                    function,
+                    execution_timeout=timeout,
+                    max_concurrency=max_concurrency,
+                    on_mismatch=on_mismatch,
+                )
             except ValueError as error:
                 raise click.ClickException(str(error)) from None

@@ -3,6 +3,7 @@
 It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
 looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
 asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
+CancelDurableExecution and RedriveDurableExecution are operations of this package's service alone.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation("StopDurableExecution", "POST", f"{_EXECUTION}/stop"),
             _operation("PauseDurableExecution", "POST", f"{_EXECUTION}/pause"),
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
+            _operation("CancelDurableExecution", "POST", f"{_EXECUTION}/cancel"),
+            _operation("RedriveDurableExecution", "POST", f"{_EXECUTION}/redrive"),
             _operation("SendDurableExecutionCallbackSuccess", "POST", f"{_CALLBACK}/succeed"),
             _operation("SendDurableExecutionCallbackFailure", "POST", f"{_CALLBACK}/fail"),
             _operation("SendDurableExecutionCallbackHeartbeat", "POST", f"{_CALLBACK}/heartbeat"),
@@ -119,6 +122,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         "ResumeDurableExecutionRequest": _request(
             "DurableExecutionArn", {"Reason": _TEXT, "ClientToken": _CLIENT_TOKEN}
         ),
+        "CancelDurableExecutionRequest": _request("DurableExecutionArn", {"Reason": _TEXT}),
+        "RedriveDurableExecutionRequest": _request("DurableExecutionArn", {"From": _TEXT}),
         "SendDurableExecutionCallbackSuccessRequest": _request(
             "CallbackId", {"Result": {"shape": "Blob"}}, payload="Result"
         ),

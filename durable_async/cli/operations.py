@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from durable_async._wire.operations import TERMINAL
+from durable_async.cli.client import redrives
 from durable_async.cli.history import about
 from durable_async.cli.tables import Column, Row
 from durable_async.cli.text import duration, one_line, shorten
@@ -82,6 +83,8 @@ class Operations:
     _children: dict[str | None, list[str]] = attrs.field(init=False, factory=dict[str | None, list[str]])
 
     def take(self, event: Mapping[str, Any]) -> None:
+        if redrives(event):
+            self._redrive(event["ExecutionRedrivenDetails"])
         parts = _split(event["EventType"])
         if parts is None or "Id" not in event:
             return
@@ -96,6 +99,15 @@ class Operations:
         operation.status = "PENDING" if retry.get("NextAttemptDelaySeconds") else status
         operation.about = about(event)
         operation.ended = None if operation.open else float(event["EventTimestamp"])
+
+    def _redrive(self, details: Mapping[str, Any]) -> None:
+        for operation_id in details.get("Cleared") or ():
+            self._found.pop(operation_id, None)
+        for children in self._children.values():
+            children[:] = [each for each in children if each in self._found]
+        for operation_id in details.get("Reopened") or ():
+            if (context := self._found.get(operation_id)) is not None:
+                context.status, context.ended, context.about = "STARTED", None, ""
 
     def __iter__(self) -> Iterator[Operation]:
         """As a tree is read: an operation, then those in it."""

@@ -61,6 +61,12 @@ from durable_async.cli.options import Command
     help="The timeout of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
 )
 @click.option(
+    "--on-mismatch",
+    type=click.Choice(["park", "fail"]),
+    help="Executions whose record does not fit the code: pause them, or let them fail.  [default: park with --store, "
+    "else fail]",
+)
+@click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",

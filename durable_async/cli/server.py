@@ -28,6 +28,7 @@ from durable_async.service.functions.workers import WorkerPool, bounded, json_li
 from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.model.errors import StoreError
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.registry import OnMismatch
 from durable_async.service.store.sqlite import SqliteStore
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
@@ -57,6 +58,7 @@ class Settings:
     in_process: bool
     max_concurrency: int | None
     execution_timeout: Sequence[Timeout]
+    on_mismatch: OnMismatch | None
     store: Path | None
     durability: Literal["full", "normal"]
     wait_for_lock: float
@@ -121,7 +123,7 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         _add_remote(hosted, settings, remote)
         timeouts: dict[str | None, int] = {None: _IN_MEMORY_SECONDS if store is None else _EXECUTION_SECONDS}
         timeouts |= {timeout.name: timeout.seconds for timeout in settings.execution_timeout}
-        hosted.register(api, timeouts)
+        hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"))
         listener.listen()  # executions from before call at once, and get their answer when the service is up
         await _open(stack, api)
         url = await stack.enter_async_context(serve_on(api, listener, token=settings.token))

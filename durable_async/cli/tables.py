@@ -44,6 +44,7 @@ _ENDINGS = {
     "Stopped": "red",
     "Completed": "dim",
     "Paused": "yellow",
+    "Redriven": "yellow",
 }
 
 

@@ -100,6 +100,14 @@ def function_name(arn: str) -> str:
     return arn if parsed is None else parsed.name
 
 
+def execution_name(arn: str) -> str:
+    """Return the name in an execution's ARN."""
+    from durable_async.service.model.arns import parse_execution
+
+    parsed = parse_execution(arn)
+    return arn if parsed is None else parsed.name
+
+
 def error_line(error: Mapping[str, Any] | None) -> str:
     """``OrderError: no such order``"""
     if not error:

@@ -29,6 +29,21 @@ class Workflow:
     handlers: Mapping[str, Handler]
 
 
+def load_all(reference: str) -> Mapping[str, Handler]:
+    """Return the handlers that ``reference`` names, by their names.
+
+    :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone for all of its handlers
+    :raises click.UsageError: there are none, or the module cannot be imported
+    """
+    if ":" in reference:
+        chosen = load(reference)
+        return {chosen.name: chosen.handlers[chosen.name]}
+    handlers = {_name(value): value for value in vars(_module(reference)).values() if _is_handler(value)}
+    if not handlers:
+        raise click.UsageError(f"{reference} has no durable handler")
+    return handlers
+
+
 def load(reference: str) -> Workflow:
     """
     :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone if it has but one; instead of a module, a file ``x.py``

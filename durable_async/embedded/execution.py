@@ -104,6 +104,17 @@ class ExecutionHandle(Generic[ResultT]):
         """
         await self._service.api.stop(self.arn, error)
 
+    async def cancel(self, reason: str | None = None) -> None:
+        """Ask the workflow to end. The operation that it calls next, or that it waits for, raises
+        :class:`~durable_async.ExecutionCancelledError`; a step that runs ends first. Compensations and clean-ups run,
+        and the execution ends STOPPED with ``reason``, unless the workflow catches the error and returns.
+
+        Returns when the request is recorded. An execution that was asked before and was not told yet stays as it is.
+
+        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and goes on
+        """
+        await self._service.api.cancel(self.arn, reason=reason)
+
     async def pause(self, reason: str | None = None) -> None:
         """Do not invoke the handler of the execution until :meth:`resume`.
 
@@ -121,6 +132,20 @@ class ExecutionHandle(Generic[ResultT]):
         :raises ApiError: ``ResourceConflictException``: it is not paused
         """
         await self._service.api.resume(self.arn, reason=reason)
+
+    async def redrive(self, start: str | None = None) -> None:
+        """Let a failed, timed out or stopped execution go on from what succeeded, under the same name and ARN.
+
+        The operations with whose errors it failed are done again, and so is what started after them in the contexts
+        around them. Nothing else is. The execution gets its whole timeout again.
+
+        :param start: the id or the name of an operation: it and what started after it are done again, also if it
+            succeeded
+        :raises ApiError: ``ResourceConflictException``: it is open or has succeeded; or ``start`` is None, and
+            operations succeeded after the failure, such as compensations. ``InvalidParameterValueException``: no
+            operation is called ``start``, or several are
+        """
+        await self._service.api.redrive(self.arn, start=start)
 
     async def delete(self) -> None:
         """Delete a closed execution. Its name can be used again.

@@ -30,6 +30,7 @@ from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model import arns
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.service.runtime.registry import OnMismatch
 from durable_async.service.runtime.views import ExecutionSummary
 from durable_async.service.store.sqlite import SqliteStore
 
@@ -185,12 +186,16 @@ class DurableService:
         name: str | None = None,
         execution_timeout: timedelta | None = None,
         max_concurrency: int | None = None,
+        on_mismatch: OnMismatch = "park",
     ) -> None:
         """Make a handler known, under its own name or another. Its open executions go on.
 
         :param function: a durable handler; or a function of ``(event, context)``, for others to invoke
         :param execution_timeout: of each execution; None: the service's
         :param max_concurrency: invocations of it that may run at once; None: any number
+        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
+            can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
+            function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
         :raises TypeError: the function is neither
         :raises ValueError: the name is taken, or is no function name
         """
@@ -207,6 +212,7 @@ class DurableService:
                 in_process_handler(handler, self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
+                on_mismatch=on_mismatch,
             )
             self._names.setdefault(function, name)
         else:

@@ -15,13 +15,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
+
+import attrs
 
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._lazy import names_from
 from durable_async._wire.envelope import Envelope
-from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationType, OperationUpdate
+from durable_async._wire.operations import (
+    CheckpointResult,
+    ExecutionState,
+    OperationStatus,
+    OperationType,
+    OperationUpdate,
+)
 from durable_async.errors import HistoryError, NonDeterminismError
 from durable_async.handler import DurableHandler
 from durable_async.replay.report import (
@@ -42,7 +51,11 @@ from durable_async.service.machine.derive import derive
 from durable_async.service.model.exported import read_history
 from durable_async.service.runtime.views import Closed
 
+if TYPE_CHECKING:
+    from durable_async.replay.open_executions import BrokenExecution, OpenReplayReport, ReplayableService, replay_open
+
 __all__ = [
+    "BrokenExecution",
     "Closed",
     "Continues",
     "Diverges",
@@ -50,12 +63,21 @@ __all__ = [
     "Finding",
     "NextAction",
     "NextOperation",
+    "OpenReplayReport",
     "PlacedOperation",
     "ReplayReport",
+    "ReplayableService",
     "Replays",
     "Skips",
     "replay",
+    "replay_open",
 ]
+
+# This module imports the present one.
+_LATER = dict.fromkeys(("BrokenExecution", "OpenReplayReport", "ReplayableService", "replay_open"), "open_executions")
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+    __getattr__ = names_from(__name__, _LATER)
 
 _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
 
@@ -76,6 +98,8 @@ async def replay(
     """
     exported = read_history(history)
     execution = derive(exported.events)
+    live = [each for each in execution.operations if each.status is not OperationStatus.CLEARED]
+    execution = attrs.evolve(execution, operations=live)
     arn = execution_arn or exported.execution_arn
     if arn is not None and "/durable-execution/" in arn and not arn.endswith(f"/{execution.id}"):
         raise HistoryError(f"the history is of execution {execution.id}, not of {arn}")
@@ -118,7 +142,7 @@ def _finding(route: Route, outcome: Outcome, large_result: str | None) -> Findin
     if ended is not None and (now is None or not _same(ended, now)):
         return EndsDifferently(ended, now)
     if route.skipped():
-        return Skips()
+        return Skips(now if ended is None else None)
     return Replays() if ended is not None else Continues(now, route.waits_for())
 
 

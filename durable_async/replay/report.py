@@ -101,7 +101,11 @@ class Skips:
 
     Where a failure cancels other branches, or the code takes the first that is done, the others may get less far in a
     replay than they did. Their operations are listed too, although the code has not changed.
+
+    :ivar ends: how the workflow ends with this code, if it had not ended; None if it had, or still does not end
     """
+
+    ends: Closed | None = None
 
 
 Finding = Replays | Continues | Diverges | EndsDifferently | Skips
@@ -131,9 +135,13 @@ class ReplayReport:
         """True if the code does what the history says, as far as the history goes."""
         return isinstance(self.finding, Replays | Continues)
 
+    def first_line(self) -> str:
+        """Return the finding in one line."""
+        return _sentence(self.finding)
+
     def __str__(self) -> str:
         """Return lines for people. The first one is the finding."""
-        lines = [_sentence(self.finding), f"on record: {self.recorded} operations, reached: {self.reached}"]
+        lines = [self.first_line(), f"on record: {self.recorded} operations, reached: {self.reached}"]
         lines += [f"next: it {each}" for each in self.next_operations]
         if isinstance(self.finding, Continues):
             lines += [f"waiting: {operation}" for operation in self.finding.waits_for]
@@ -173,8 +181,9 @@ def _sentence(finding: Finding) -> str:
             return f"diverges: {place}the code calls {requested}, but {on_record} is recorded in its place"
         case EndsDifferently(recorded, now):
             return f"ends differently: {_end_line(recorded)} is recorded, now it {_end_now(now)}"
-        case Skips():
-            return "skips: the code no longer calls some recorded operations"
+        case Skips(ends):
+            end = "" if ends is None else f", and ends as {_end_line(ends)}"
+            return f"skips: the code no longer calls some recorded operations{end}"
         case _:
             assert_never(finding)
 
@@ -192,8 +201,10 @@ def _end_line(end: Closed) -> str:
 
 def _members(finding: Finding) -> dict[str, Any]:
     match finding:
-        case Replays() | Skips():
+        case Replays():
             return {}
+        case Skips(ends):
+            return {"Now": _end(ends)}
         case Continues(ends, waits_for):
             return {"Now": _end(ends), "WaitsFor": [_operation(each) for each in waits_for]}
         case Diverges(operation_id, recorded, requested, within, where):

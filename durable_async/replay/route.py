@@ -9,8 +9,10 @@ import attrs
 
 from durable_async._engine.branches import Scope
 from durable_async._engine.observer import ObservedCall
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.ids import operation_id
 from durable_async._wire.operations import Action, Operation, OperationStatus, OperationType, SubType
+from durable_async._wire.patches import is_marker
 from durable_async.errors import OperationLabel
 from durable_async.replay.report import NextAction, NextOperation, PlacedOperation
 from durable_async.service.machine.derive import DerivedExecution
@@ -88,7 +90,7 @@ class Route:
         for operation in self.execution.operations[1:]:
             around = self._recorded.get(operation.parent_id or self.execution.id)
             hidden[operation.id] = around is None or hidden[around.id] or self._is_hidden(operation, around)
-            if not hidden[operation.id] and operation.id not in self.reached_ids:
+            if not (hidden[operation.id] or operation.id in self.reached_ids or _is_marker(operation)):
                 skipped.append(self._placed(operation))
         return tuple(skipped)
 
@@ -123,6 +125,14 @@ class Route:
 
     def _around(self, call: ObservedCall) -> tuple[OperationLabel, ...]:
         return tuple(_label(self._recorded[each]) for each in _scopes(call) if each in self._recorded)
+
+
+def _is_marker(operation: OperationRecord) -> bool:
+    """Whether it is the marker of a patch, which code without the patch does not ask for and does not need; or a
+    cancellation, which the service starts."""
+    return operation.id == CANCELLATION or is_marker(
+        {"Id": operation.id, "Type": operation.type, "Status": "", "Name": operation.name or ""}
+    )
 
 
 def _is_deadline(operation: OperationRecord, around: OperationRecord) -> bool:

@@ -75,6 +75,12 @@ def test_a_request_is_theirs(operation, parameters, theirs):
     }
 
 
-def test_only_pausing_resuming_and_deleting_may_be_unknown_to_botocore():
+def test_only_what_aws_lacks_or_adds_lately_may_be_unknown_to_botocore():
     unknown = {*OURS.operation_names} - {*THEIRS.operation_names}
-    assert unknown <= {"PauseDurableExecution", "ResumeDurableExecution", "DeleteDurableExecution"}
+    assert unknown <= {
+        "PauseDurableExecution",
+        "ResumeDurableExecution",
+        "DeleteDurableExecution",
+        "RedriveDurableExecution",
+        "CancelDurableExecution",
+    }

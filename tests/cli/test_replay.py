@@ -1,12 +1,18 @@
 """``durable-async replay``, on histories from wherever they come."""
 
+import asyncio
 import json
 import shlex
 
 import pytest
 
+from durable_async.cli.connect import Target
+from durable_async.cli.open_executions import open_executions
 from durable_async.cli.replay import replay_history
+from durable_async.embedded import DurableService
+from durable_async.replay.open_executions import OPEN
 
+from . import workflows
 from .command import durable_async, on_a_terminal
 
 
@@ -81,8 +87,8 @@ def test_the_arn_is_checked(recorded):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "complaint"),
     [
-        pytest.param([], "", "give either a HISTORY or --execution", id="neither"),
-        pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY or --execution", id="both"),
+        pytest.param([], "", "give either a HISTORY, --execution or --open", id="neither"),
+        pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY, --execution or --open", id="both"),
         pytest.param(["--execution", "a/b", "--arn", "c"], "", "--arn is for a HISTORY", id="two names"),
         pytest.param(["-"], "a history", "the history is not JSON", id="no JSON"),
         pytest.param(["-"], "{}", "is no list of JSON objects", id="no history"),
@@ -131,3 +137,77 @@ def test_the_examples_parse(tmp_path, monkeypatch):
         _, _, words = example.rpartition("replay ")
         with replay_history.make_context("replay", shlex.split(words)) as context:
             assert context.params["handler"] == "orders:fulfil"
+
+
+@pytest.fixture(scope="module")
+def open_orders(tmp_path_factory):
+    """A store with three open executions of ``ask``."""
+    file = tmp_path_factory.mktemp("open") / "orders.db"
+
+    async def fill():
+        async with DurableService(file) as service:
+            service.register(workflows.ask)
+            for number in range(3):
+                await service.start(workflows.ask, {}, name=f"order-{number}")
+            await service.api.idle()
+
+    asyncio.run(fill())
+    return file
+
+
+def test_every_open_execution_of_the_handlers_of_a_module_is_replayed(open_orders):
+    ended = durable_async("replay", "workflows", "--open", "--store", open_orders)
+    assert ended.code == 0, ended.err
+    assert ended.lines[-1] == "3 open executions replayed, 0 would break"
+    assert ended.lines[0].startswith("not known to the service: ")
+    assert "fulfil" in ended.lines[0]
+
+
+def test_a_function_that_the_service_does_not_know_is_refused_if_it_is_named(open_orders):
+    ended = durable_async("replay", "workflows:fulfil", "--open", "--store", open_orders)
+    assert ended.code == 3
+    assert "has no function fulfil" in ended.err
+
+
+def test_the_open_executions_that_would_break_are_listed_and_the_exit_code_is_1(open_orders):
+    ended = durable_async("replay", "workflows:count", "--open", "--function", "ask", "--store", open_orders)
+    assert ended.code == 1
+    assert ended.lines[-1] == "3 open executions replayed, 3 would break"
+    assert [line.split()[:2] for line in ended.lines[1:4]] == [["ask", f"order-{number}"] for number in (2, 1, 0)]
+    assert all("fails at once: durable_async.errors.EventError" in line for line in ended.lines[1:4])
+    shown = durable_async(
+        "replay", "workflows:ask_twice", "--open", "--function", "ask", "--store", open_orders, "--json"
+    )
+    assert shown.code == 1
+    assert (shown.json["Passed"], shown.json["Replayed"]) == (False, {"ask": 3})
+    assert {each["Finding"] for each in shown.json["Broken"]} == {"Skips"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("workflows:ask", "--open", "--execution", "ask/x"), "give either a HISTORY, --execution or --open"),
+        (("workflows:ask", "--execution", "ask/x", "--function", "y"), "--function is for --open"),
+        (("workflows", "--open", "--function", "y"), "--function names the function of one handler"),
+        (("workflows:ask", "--open", "--arn", "y"), "--open finds the executions itself"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, complaint):
+    ended = durable_async("replay", *arguments)
+    assert ended.code == 2
+    assert complaint in " ".join(ended.err.split())
+
+
+@pytest.mark.parametrize(("target", "paused"), [(Target(), False), (Target(endpoint="http://127.0.0.1:1"), True)])
+async def test_aws_is_not_asked_for_paused_executions_which_it_does_not_know(target, paused):
+    asked = []
+
+    class Client:
+        async def executions(self, function, limit, *, Statuses):
+            asked.append((function, limit, "PAUSED" in Statuses))
+            return
+            yield
+
+    async for _ in open_executions(Client(), target).executions("f", statuses=OPEN):
+        pass
+    assert asked == [("f", None, paused)]

@@ -10,7 +10,7 @@ import pytest
 
 from durable_async._engine.branches import Branch, Workflow, calling_branch, entered
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._wire.ids import keyed_operation_id, operation_id, task_branch
+from durable_async._wire.ids import keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
 
 
@@ -23,8 +23,14 @@ def test_ids_are_those_of_the_official_python_sdk():
 
 
 def test_kinds_of_position_do_not_meet():
-    ids = [operation_id("", 1), task_branch("", 1), keyed_operation_id("", "1"), keyed_operation_id("", "task-1")]
-    assert len(set(ids)) == 4
+    ids = [
+        operation_id("", 1),
+        task_branch("", 1),
+        keyed_operation_id("", "1"),
+        keyed_operation_id("", "task-1"),
+        patch_operation_id("", "1"),
+    ]
+    assert len(set(ids)) == 5
 
 
 class Program:

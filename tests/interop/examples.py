@@ -29,6 +29,7 @@ EXAMPLES = {
         Example("retried_block", {}, ["attempt"] * 3),
         Example("late", {}, "too late"),
         Example("compensated", {}, "no such card"),
+        Example("patched", {}, ["audited", "charged"]),
         Example("mapped", {"numbers": [4, -1, 9]}, {"succeeded": [2.0, 3.0], "failed": [1]}),
         Example("raced", {}, "fast"),
         Example("condition", {}, 3),

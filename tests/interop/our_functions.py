@@ -131,6 +131,13 @@ async def late(event: dict[str, Any], ctx: DurableContext) -> str:
 
 
 @durable_execution
+async def patched(event: dict[str, Any], ctx: DurableContext) -> list[str]:
+    audited = [await ctx.step(same, "audited", name="audit")] if await ctx.patched("audit-2026") else []
+    await ctx.wait(SECOND)
+    return [*audited, await ctx.step(same, "charged", name="charge")]
+
+
+@durable_execution
 async def compensated(event: dict[str, Any], ctx: DurableContext) -> str:
     try:
         async with ctx.compensations() as undo:

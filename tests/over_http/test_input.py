@@ -179,5 +179,5 @@ async def test_an_event_of_another_shape_fails_the_execution_and_says_where(decl
     got, closed = await event_of(declared, payload, edit)
     assert got == []
     assert closed.status == "FAILED"
-    assert closed.error["ErrorType"] == "durable_async.errors.SerializationError"
+    assert closed.error["ErrorType"] == "durable_async.errors.EventError"
     assert closed.error["ErrorMessage"] == f"the execution's input: {message}"

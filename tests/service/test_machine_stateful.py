@@ -404,6 +404,29 @@ class Executions(RuleBasedStateMachine):
         self.attempt(machine.stop, error)
         assert not self.execution.open
 
+    @precondition(lambda self: len(self.events) > 10)
+    @rule(reason=st.sampled_from([None, "because"]))
+    def somebody_cancels_it(self, reason):
+        known = self.execution.by_id.get("cancellation")
+        was_open, told = self.execution.open, known is not None and known.ended
+        refused = self.attempt(machine.cancel, reason)
+        assert (refused is None) == (was_open and self.execution.open and not told) or not self.execution.open
+
+    @precondition(lambda self: not self.execution.open and not self.running)
+    @rule(pick=st.integers(0, 100), named=st.booleans())
+    def somebody_redrives_it(self, pick, named):
+        """What is done again may change once more; what is kept stays as it is."""
+        start = one_of(self.execution.operations, pick).id if named else None
+        refused = self.attempt(machine.redrive, start)
+        if refused is not None:
+            return
+        assert self.execution.open
+        details = next(event for event in reversed(self.events) if event.type == "ExecutionRedriven").details
+        for name in ("e1", "the execution", *details["Cleared"], *details["Reopened"]):
+            self.ended.pop(name, None)
+        self.closings = 0
+        self.last = None
+
     @something_happened_since("the_service_restarts")
     @rule(killed=st.booleans(), alone=st.booleans())
     def the_service_restarts(self, killed, alone):

@@ -196,6 +196,18 @@ async def resume(api: LambdaApi, call: Call) -> Answer:
     return json_answer({}, status=202)
 
 
+async def cancel(api: LambdaApi, call: Call) -> Answer:
+    reason = shapes.text(await read(shapes.members, call.body), "Reason")
+    await api.cancel(call.parameter, reason=reason)
+    return json_answer({}, status=202)
+
+
+async def redrive(api: LambdaApi, call: Call) -> Answer:
+    start = shapes.text(await read(shapes.members, call.body), "From")
+    redriven = await api.redrive(call.parameter, start=start)
+    return json_answer({"RedriveTimestamp": redriven.timestamp()}, status=202)
+
+
 async def delete(api: LambdaApi, call: Call) -> Answer:
     deleted = await api.delete(call.parameter)
     return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)

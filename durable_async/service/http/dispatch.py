@@ -36,6 +36,8 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.STOP: calls.stop,
     Operation.PAUSE: calls.pause,
     Operation.RESUME: calls.resume,
+    Operation.CANCEL: calls.cancel,
+    Operation.REDRIVE: calls.redrive,
     Operation.DELETE: calls.delete,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
     Operation.CALLBACK_FAILURE: calls.callback_failed,

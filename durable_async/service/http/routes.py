@@ -24,6 +24,8 @@ class Operation(StrEnum):
     STOP = "StopDurableExecution"
     PAUSE = "PauseDurableExecution"
     RESUME = "ResumeDurableExecution"
+    CANCEL = "CancelDurableExecution"
+    REDRIVE = "RedriveDurableExecution"
     DELETE = "DeleteDurableExecution"
     CALLBACK_SUCCESS = "SendDurableExecutionCallbackSuccess"
     CALLBACK_FAILURE = "SendDurableExecutionCallbackFailure"
@@ -49,6 +51,8 @@ _TABLE = {
     ("POST", _EXECUTIONS, "stop"): Operation.STOP,
     ("POST", _EXECUTIONS, "pause"): Operation.PAUSE,
     ("POST", _EXECUTIONS, "resume"): Operation.RESUME,
+    ("POST", _EXECUTIONS, "cancel"): Operation.CANCEL,
+    ("POST", _EXECUTIONS, "redrive"): Operation.REDRIVE,
     ("POST", _CALLBACKS, "succeed"): Operation.CALLBACK_SUCCESS,
     ("POST", _CALLBACKS, "fail"): Operation.CALLBACK_FAILURE,
     ("POST", _CALLBACKS, "heartbeat"): Operation.CALLBACK_HEARTBEAT,

@@ -8,6 +8,7 @@ caller's answer or raises an ``ApiError``. The shell takes the changes, stores t
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
+from durable_async.service.machine.cancelling import cancel
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
@@ -17,6 +18,7 @@ from durable_async.service.machine.effects import (
     InvokeHandler,
     Mint,
     Moment,
+    Parked,
     Quarantined,
     StartChained,
     Target,
@@ -43,6 +45,7 @@ from durable_async.service.machine.progress import (
     chained_invoke_ended,
     fire_due,
 )
+from durable_async.service.machine.redrive import redrive
 from durable_async.service.machine.suspects import (
     Interrupted,
     culprit,
@@ -71,6 +74,7 @@ __all__ = [
     "NewExecution",
     "OperationRecord",
     "Parent",
+    "Parked",
     "Quarantined",
     "StartChained",
     "Target",
@@ -80,6 +84,7 @@ __all__ = [
     "callback_heartbeat",
     "callback_place",
     "callback_succeeded",
+    "cancel",
     "chained_invoke_ended",
     "checkpoint",
     "culprit",
@@ -92,6 +97,7 @@ __all__ = [
     "is_suspect",
     "is_waiting",
     "pause",
+    "redrive",
     "resume",
     "start",
     "state_page",

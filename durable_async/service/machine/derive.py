@@ -22,10 +22,11 @@ from typing import Any, cast
 
 import attrs
 
+from durable_async._wire import cancellation
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
-from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.machine.operation import OperationRecord, cleared_id
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, milliseconds
 
 Status = OperationStatus
@@ -34,7 +35,8 @@ Status = OperationStatus
 @attrs.frozen
 class DerivedExecution:
     """
-    :ivar operations: in the order in which they began; the first is the EXECUTION operation
+    :ivar operations: in the order in which they began; the first is the EXECUTION operation. Those that a redrive has
+        cleared are CLEARED
     :ivar answered: its handler closed it. False if it is open, or time, a stop or a failing invocation closed it
     :ivar latest_us: of the last event, in epoch microseconds
     """
@@ -73,6 +75,7 @@ _OPERATIONS = {
     EventType.CONTEXT_SUCCEEDED: (OperationType.CONTEXT, Status.SUCCEEDED),
     EventType.CONTEXT_FAILED: (OperationType.CONTEXT, Status.FAILED),
     EventType.STEP_STARTED: (OperationType.STEP, Status.STARTED),
+    EventType.EXECUTION_CANCELLATION_REQUESTED: (OperationType.STEP, Status.STARTED),
     EventType.STEP_SUCCEEDED: (OperationType.STEP, Status.SUCCEEDED),
     EventType.STEP_FAILED: (OperationType.STEP, Status.FAILED),
     EventType.WAIT_STARTED: (OperationType.WAIT, Status.STARTED),
@@ -123,12 +126,32 @@ class _Derivation:
         for event in history[1:]:
             if event.type in _OPERATIONS:
                 self._take(event, *_OPERATIONS[event.type])
+            elif event.type is EventType.EXECUTION_REDRIVEN:
+                self._redrive(event)
             elif event.type in _EXECUTION:
                 self._status = _EXECUTION[event.type]
                 if event.type in CLOSING:
                     self._close(event, before)
             before = event
         return self._derived(before)
+
+    def _redrive(self, event: HistoryEvent) -> None:
+        self._status, self._closing, self._answered = ExecutionStatus.RUNNING, None, False
+        self._root.status, self._root.end_us = Status.STARTED, None
+        for operation_id in event.details.get("Reopened") or ():
+            context = self._known(operation_id, event)
+            context.status, context.end_us = Status.STARTED, None
+            context.result, context.error, context.replay_children = None, None, False
+        for operation_id in event.details.get("Cleared") or ():
+            operation = self._known(operation_id, event)
+            operation.id, operation.status = cleared_id(operation_id, event.id), Status.CLEARED
+            operation.due_ms = None
+        self._by_id = {operation.id: operation for operation in self._by_id.values()}
+
+    def _known(self, operation_id: str, event: HistoryEvent) -> OperationRecord:
+        if operation_id not in self._by_id:
+            raise HistoryError(f"event {event.id}, {event.type}, names an operation of which no event tells")
+        return self._by_id[operation_id]
 
     def _take(self, event: HistoryEvent, kind: OperationType, status: Status) -> None:
         operation = self._operation(event, kind)
@@ -137,6 +160,8 @@ class _Derivation:
         if operation.ended:
             operation.end_us = event.at_us
         match kind, status:
+            case OperationType.STEP, Status.STARTED if event.type is EventType.EXECUTION_CANCELLATION_REQUESTED:
+                operation.result = cancellation.requested(details.get("Reason"))
             case OperationType.STEP, Status.STARTED:
                 operation.error = operation.due_ms = None  # the state of a condition stays
             case OperationType.STEP, _:

@@ -88,11 +88,18 @@ class Quarantined:
 
 
 @attrs.frozen
+class Parked:
+    """The execution is paused because its code does not fit what is on record; somebody should know."""
+
+    reason: str
+
+
+@attrs.frozen
 class ExecutionClosed:
     """The execution has its final status."""
 
 
-Effect = StartChained | InvokeHandler | Quarantined | ExecutionClosed
+Effect = StartChained | InvokeHandler | Quarantined | Parked | ExecutionClosed
 
 
 @attrs.frozen

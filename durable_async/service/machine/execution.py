@@ -24,6 +24,7 @@ import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
+from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.columns import DERIVED, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
@@ -88,6 +89,11 @@ class Pause:
     timeout_ms: int
     timeout_paused: bool
     reason: str | None = attrs.field(default=None, metadata=PAYLOAD)
+
+    @property
+    def parked(self) -> bool:
+        """Whether it ends when the function is registered anew."""
+        return self.reason is not None and self.reason.startswith(PARKED)
 
 
 @attrs.define
@@ -182,7 +188,8 @@ class Execution(NewExecution):
         """Whether a service that takes it up from a store has something to do for it at once."""
         if not self.open or self.invocation is not None:
             return self.open
-        return self.wanted or any(invoke.held is None for invoke in self.asked.values())
+        parked = self.pause is not None and self.pause.parked
+        return self.wanted or parked or any(invoke.held is None for invoke in self.asked.values())
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
         """Take in what a store kept of an execution, whose own fields are set.

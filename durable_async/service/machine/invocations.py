@@ -14,10 +14,12 @@ import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async._wire.operations import ErrorObject
+from durable_async.service.machine.cancelled import stop_error
 from durable_async.service.machine.chained import deliver_held
-from durable_async.service.machine.effects import InvokeHandler, Moment, Quarantined
+from durable_async.service.machine.effects import InvokeHandler, Moment, Parked, Quarantined
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation, Pause
 from durable_async.service.machine.limits import Limits, is_crash, utf8_size
+from durable_async.service.machine.mismatch import answered_reason, not_loaded_reason
 from durable_async.service.machine.pages import envelope, news
 from durable_async.service.machine.suspects import is_suspect
 from durable_async.service.model.history import EventType
@@ -148,8 +150,11 @@ def retry_if_due(execution: Execution, at: Moment) -> None:
     invoke_if_wanted(execution, at)
 
 
-def invocation_answered(execution: Execution, request_id: str, output: Any, at: Moment) -> None:
-    """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one."""
+def invocation_answered(execution: Execution, request_id: str, output: Any, at: Moment, *, parks: bool = False) -> None:
+    """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one.
+
+    :param parks: True: an execution whose code does not fit the record is parked; False: it fails
+    """
     if not _complete(execution, request_id, None, at) or not execution.open:
         return
     execution.failures = execution.crashes = 0
@@ -157,6 +162,12 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
     match answer:
         case Succeeded(result):
             execution.close(ExecutionStatus.SUCCEEDED, at, result=result)
+        case Failed(error) if parks and (reason := answered_reason(error, began=len(execution.operations) > 1)):
+            deliver_held(execution, at)
+            _pause_now(execution, reason, at)
+            execution.changes.effects.append(Parked(reason))
+        case Failed(error) if (stopped := stop_error(execution, error)) is not None:
+            execution.close(ExecutionStatus.STOPPED, at, error=stopped)
         case Failed(error):
             execution.close(ExecutionStatus.FAILED, at, error=error)
         case Pending():
@@ -166,17 +177,26 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
 
 
 def invocation_failed(
-    execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, ending: bool = False
+    execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, ending: bool = False, parks: bool = False
 ) -> None:
     """The handler raised, crashed or ran too long. Ignored if the invocation is not the current one.
 
     :param ending: True: the service ends, and the next one repeats the invocation; False: this one does
+    :param parks: True: an execution whose handler cannot be loaded is parked after some attempts; False: it is tried
+        until it is put in quarantine
     """
-    _failed(execution, request_id, error, at, alone=True, ending=ending)
+    _failed(execution, request_id, error, at, alone=True, ending=ending, parks=parks)
 
 
 def _failed(
-    execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, alone: bool, ending: bool = False
+    execution: Execution,
+    request_id: str,
+    error: ErrorObject,
+    at: Moment,
+    *,
+    alone: bool,
+    ending: bool = False,
+    parks: bool = False,
 ) -> None:
     """:param alone: whether nothing else can have caused the failure"""
     if not _complete(execution, request_id, error, at) or not execution.open:
@@ -188,7 +208,10 @@ def _failed(
         execution.close(ExecutionStatus.FAILED, at, error=error)
         return
     deliver_held(execution, at)
-    if alone and at.retries.quarantine_after is not None and execution.crashes >= at.retries.quarantine_after:
+    if parks and execution.failures > at.retries.immediate and (reason := not_loaded_reason(error)):
+        _pause_now(execution, reason, at)
+        execution.changes.effects.append(Parked(reason))
+    elif alone and at.retries.quarantine_after is not None and execution.crashes >= at.retries.quarantine_after:
         _quarantine(execution, error, at)
     elif _pausing(execution, at) or (delay == 0 and ending):
         execution.deferred = True
@@ -221,7 +244,9 @@ def taken_up(execution: Execution, left_request_id: str | None, at: Moment, *, a
     :param alone: whether no other execution is as likely to have ended that service
     """
     invocation = execution.invocation
-    if invocation is None:
+    if execution.pause is not None and execution.pause.parked:
+        end_pause(execution, "The function is registered anew.", at)
+    elif invocation is None:
         invoke_if_wanted(execution, at)
     elif invocation.request_id != left_request_id:
         return
@@ -237,11 +262,16 @@ def _quarantine(execution: Execution, error: ErrorObject, at: Moment) -> None:
         f"Quarantined: the handler crashed {execution.crashes} times in a row, last with "
         f"{error.get('ErrorType')}. Mend it, then resume the execution."
     )
+    _pause_now(execution, reason, at)
+    execution.changes.effects.append(Quarantined(reason))
+
+
+def _pause_now(execution: Execution, reason: str, at: Moment) -> None:
+    """Pause the execution after an invocation that is to be repeated when the pause ends."""
     if execution.pause is None:
         begin_pause(execution, reason, at, timeout_paused=True)
     execution.deferred = True
     take_effect(execution, at)
-    execution.changes.effects.append(Quarantined(reason))
 
 
 def _complete(execution: Execution, request_id: str, error: ErrorObject | None, at: Moment) -> bool:
@@ -313,3 +343,26 @@ def take_effect(execution: Execution, at: Moment) -> None:
     if pause.reason is not None:
         details["Reason"] = pause.reason
     execution.log(EventType.EXECUTION_PAUSED, execution.tick(at), execution.operations[0], **details)
+
+
+def end_pause(execution: Execution, reason: str | None, at: Moment) -> None:
+    """Let the execution go on, and invoke the handler if the pause interrupted it or something changed meanwhile."""
+    pause = execution.pause
+    if pause is None:
+        raise ValueError("the execution is not paused")
+    if pause.timeout_paused:
+        extended = pause.timeout_ms + at.now_ms - pause.requested_ms
+        execution.timeout_ms = min(execution.started_ms + _LONGEST_MS, extended)
+    if execution.status is ExecutionStatus.PAUSED:
+        details = {} if reason is None else {"Reason": reason}
+        execution.log(
+            EventType.EXECUTION_RESUMED,
+            execution.tick(at),
+            execution.operations[0],
+            ResumeRequestTimestamp=at.now_ms,
+            **details,
+        )
+    execution.pause = None
+    execution.crashes = 0
+    execution.status = ExecutionStatus.RUNNING
+    invoke_if_wanted(execution, at)

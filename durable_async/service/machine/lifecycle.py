@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from durable_async._wire.limits import DELAY_SECONDS, REASON_LENGTH
+from durable_async._wire.limits import REASON_LENGTH
 from durable_async._wire.operations import ErrorObject, OperationType
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus, NewExecution
-from durable_async.service.machine.invocations import begin_invocation, begin_pause, invoke_if_wanted, take_effect
+from durable_async.service.machine.invocations import begin_invocation, begin_pause, end_pause, take_effect
 from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.machine.progress import fire_due
@@ -60,7 +60,7 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
     :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is closed, or already paused
     """
-    _check_reason(reason)
+    check_reason(reason)
     fire_due(execution, at)
     if execution.status is not ExecutionStatus.RUNNING:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be paused.")
@@ -75,29 +75,15 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
     :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is not paused
     """
-    _check_reason(reason)
+    check_reason(reason)
     fire_due(execution, at)
     if execution.pause is None:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be resumed.")
-    if execution.pause.timeout_paused:
-        extended = execution.pause.timeout_ms + at.now_ms - execution.pause.requested_ms
-        execution.timeout_ms = min(execution.started_ms + DELAY_SECONDS * 1000, extended)
-    if execution.status is ExecutionStatus.PAUSED:
-        details = {} if reason is None else {"Reason": reason}
-        execution.log(
-            EventType.EXECUTION_RESUMED,
-            execution.tick(at),
-            execution.operations[0],
-            ResumeRequestTimestamp=at.now_ms,
-            **details,
-        )
-    execution.pause = None
-    execution.crashes = 0
-    execution.status = ExecutionStatus.RUNNING
-    invoke_if_wanted(execution, at)
+    end_pause(execution, reason, at)
 
 
-def _check_reason(reason: str | None) -> None:
+def check_reason(reason: str | None) -> None:
+    """:raises InvalidParameterValueError: the reason of a pause, its end or a cancellation is too long"""
     if reason is not None and len(reason) > REASON_LENGTH:
         raise InvalidParameterValueError(
             "1 validation error detected: Value at 'reason' failed to satisfy constraint: Member must have length less "

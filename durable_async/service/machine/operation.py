@@ -37,6 +37,14 @@ def callback_place(callback_id: str) -> tuple[str, int] | None:
         return None
 
 
+def cleared_id(operation_id: str, event: int) -> str:
+    """Return the id of an operation after a redrive has cleared it. A new operation may have its old one.
+
+    :param event: the number of the event of the redrive
+    """
+    return f"{operation_id}.{event}"
+
+
 # What an open operation must be to justify that the handler waits for it. Source: protocol.md, "Answer of the handler".
 _AWAITED = {
     OperationType.STEP: OperationStatus.PENDING,

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from durable_async._wire.operations import ExecutionState, Operation
+from durable_async._wire.cancellation import CANCELLATION
+from durable_async._wire.operations import ExecutionState, Operation, OperationStatus
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
@@ -25,6 +26,9 @@ def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord
     :param changed: since the last state that a handler saw, in the order in which they began
     """
     page = _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds)
+    asked = execution.by_id.get(CANCELLATION)
+    if asked is not None and page.get("NextMarker"):  # a replay must know where the workflow was told from the start
+        page["Operations"].append(asked.in_milliseconds())
     return _event(execution, token, changed, page)
 
 
@@ -73,7 +77,7 @@ def _page(
     hides: dict[str, bool] = {}
     for sequence in range(first, len(execution.operations)):
         operation = execution.operations[sequence]
-        if _hidden(execution, operation, hides):
+        if operation.status is OperationStatus.CLEARED or _hidden(execution, operation, hides):
             continue
         used += operation.size
         if len(shown) == min(count, limits.page_operations) or (shown and used > limits.page_bytes):

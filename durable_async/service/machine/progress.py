@@ -106,7 +106,7 @@ def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
     place = callback_place(callback_id)
     sequence = place[1] if place else 0
     callback = execution.operations[sequence] if 0 < sequence < len(execution.operations) else None
-    if callback is None or callback.callback_id != callback_id:
+    if callback is None or callback.callback_id != callback_id or callback.status is OperationStatus.CLEARED:
         raise ResourceNotFoundError("Callback not found")
     if callback.status is OperationStatus.TIMED_OUT:
         raise CallbackTimedOutError("The callback has timed out.")
@@ -120,7 +120,7 @@ def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
 def chained_invoke_ended(execution: Execution, operation_id: str, outcome: ChainedOutcome, at: Moment) -> None:
     """A chained invoke's target ended. Ignored when the execution is closed, or was told before."""
     fire_due(execution, at)
-    invoke = execution.by_id[operation_id]
-    if execution.open and not invoke.ended and invoke.held is None:
+    invoke = execution.by_id.get(operation_id)  # None: a redrive has cleared it
+    if execution.open and invoke is not None and not invoke.ended and invoke.held is None:
         hold_or_deliver(execution, invoke, outcome, at)
         invoke_if_wanted(execution, at)

@@ -21,6 +21,7 @@ _NO_STATE = frozenset(
     {
         EventType.EXECUTION_PAUSED,
         EventType.EXECUTION_RESUMED,
+        EventType.EXECUTION_REDRIVEN,
         EventType.CHAINED_INVOKE_STARTED,
         EventType.INVOCATION_COMPLETED,
     }

@@ -31,6 +31,8 @@ class EventType(StrEnum):
     EXECUTION_STOPPED = "ExecutionStopped"
     EXECUTION_PAUSED = "ExecutionPaused"
     EXECUTION_RESUMED = "ExecutionResumed"
+    EXECUTION_REDRIVEN = "ExecutionRedriven"
+    EXECUTION_CANCELLATION_REQUESTED = "ExecutionCancellationRequested"
     CONTEXT_STARTED = "ContextStarted"
     CONTEXT_SUCCEEDED = "ContextSucceeded"
     CONTEXT_FAILED = "ContextFailed"

@@ -28,10 +28,10 @@ from durable_async.service.model.errors import (
     ResourceNotFoundError,
     ServiceClosedError,
 )
-from durable_async.service.model.history import CLOSING, HistoryEvent, time_of
+from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.inputs import known_statuses, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
-from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, Registered, Registry
+from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.runtime.views import (
     Closed,
@@ -136,12 +136,16 @@ class LambdaApi:
         execution_timeout: int | None = None,
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
+        on_mismatch: OnMismatch = "fail",
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
         :param execution_timeout: seconds, of each of its durable executions; None: the service's default
         :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
         :param max_concurrency: invocations of it that may run at once; None: any number
+        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
+            no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
+            and tried again when a service registers the function, or when it is resumed
         :raises ValueError: the name is taken, or is no function name
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
@@ -151,6 +155,7 @@ class LambdaApi:
             execution_timeout=timeout,
             function_timeout=function_timeout,
             max_concurrency=max_concurrency,
+            on_mismatch=on_mismatch,
         )
         self._runner.registered(registered)
 
@@ -356,7 +361,7 @@ class LambdaApi:
                 for event in page:
                     after = event.id
                     yield event
-                    if event.type in CLOSING:
+                    if event.type in CLOSING and not await self._redriven_after(execution.id, event):
                         return
                 if page:
                     continue
@@ -371,6 +376,11 @@ class LambdaApi:
                     await self._store.barrier()
                     execution = await self._execution(arn)
                     complete = not execution.open  # or its end could not be stored, and has not happened
+
+    async def _redriven_after(self, execution_id: str, closing: HistoryEvent) -> bool:
+        # Between the two there may be one event: of an invocation that ran at the time.
+        following = await self._store.events(execution_id, closing.id + 1, 2, newest_first=False)
+        return any(event.type is EventType.EXECUTION_REDRIVEN for event in following)
 
     async def list_functions(self) -> list[FunctionDescription]:
         """Return the functions that are registered or that have stored executions, ordered by name."""
@@ -457,6 +467,25 @@ class LambdaApi:
         """
         execution = await self._execution(arn)
         await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
+
+    async def cancel(self, arn: str, *, reason: str | None = None) -> None:
+        """Ask the workflow to end; see ``machine.cancel``. AWS has no such operation.
+
+        :raises ApiError: ResourceConflict (the execution is closed), InvalidParameterValue (the reason is too long)
+        """
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.cancel(execution, reason, at))
+
+    async def redrive(self, arn: str, *, start: str | None = None) -> datetime:
+        """Let a closed execution continue from what succeeded, and return the time; see ``machine.redrive``. AWS has no
+        such operation.
+
+        :param start: name or id of the operation from which to run again; None: the operations that failed
+        :raises ApiError: ResourceConflict (the execution is open or succeeded), InvalidParameterValue (``start``)
+        """
+        execution = await self._execution(arn)
+        await self._runner.command(execution, lambda at: machine.redrive(execution, start, at))
+        return time_of(self._runner.now_ms() * 1000)
 
     async def delete(self, arn: str) -> datetime:
         """Delete a closed execution, and return the time. Its name is free at once.

@@ -103,21 +103,27 @@ class RunningInvocation:
 
 
 async def invocation_end(
-    function: Function, event: Any, request: InvocationRequest, *, interrupted: Callable[[], bool]
+    function: Function,
+    event: Any,
+    request: InvocationRequest,
+    *,
+    interrupted: Callable[[], bool],
+    parks: bool,
 ) -> Callable[[Execution, Moment], None]:
     """Invoke a durable function, and return what its answer does to the execution.
 
     :param interrupted: whether the service asks its functions to stop. A function that waits may do so for that alone
+    :param parks: whether an execution whose code does not fit the record is parked; else it fails
     """
     request_id = request.request_id
     try:
         output = await function.invoke(event, request)
     except InvocationFailed as failed:
         error = failed.error
-        return lambda execution, at: machine.invocation_failed(execution, request_id, error, at)
+        return lambda execution, at: machine.invocation_failed(execution, request_id, error, at, parks=parks)
     if interrupted() and _is_pending(output):
         return lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
-    return lambda execution, at: machine.invocation_answered(execution, request_id, output, at)
+    return lambda execution, at: machine.invocation_answered(execution, request_id, output, at, parks=parks)
 
 
 def _is_pending(output: object) -> bool:

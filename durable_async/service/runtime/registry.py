@@ -7,6 +7,7 @@ protocol.md, "Names and ARNs" and "Chained invokes".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
 
 import attrs
 
@@ -16,6 +17,8 @@ from durable_async.service.machine import Target
 from durable_async.service.model import arns
 from durable_async.service.model.errors import ApiError, InvalidParameterValueError, ResourceNotFoundError
 
+OnMismatch: TypeAlias = Literal["park", "fail"]
+
 FUNCTION_TIMEOUT = 900  # seconds: Lambda's longest
 
 
@@ -24,6 +27,7 @@ class Registered:
     """A function and its configuration. ``arn`` is qualified; timeouts are seconds.
 
     :ivar max_concurrency: invocations of it that may run at once; None: any number
+    :ivar on_mismatch: whether an execution whose code does not fit its record is parked or fails
     """
 
     name: str
@@ -32,6 +36,7 @@ class Registered:
     execution_timeout: int
     function_timeout: int
     max_concurrency: int | None = None
+    on_mismatch: OnMismatch = "fail"
 
 
 @attrs.define
@@ -50,13 +55,16 @@ class Registry:
         execution_timeout: int,
         function_timeout: int,
         max_concurrency: int | None = None,
+        on_mismatch: OnMismatch = "fail",
     ) -> Registered:
         if not arns.is_function_name(name):
             raise ValueError(f"{name!r} is no function name: 1 to 140 letters, digits, hyphens and underscores")
         if name in self._functions:
             raise ValueError(f"there is a function {name!r} already")
         arn = arns.function_arn(self.region, self.account, name, arns.LATEST)
-        registered = Registered(name, arn, function, execution_timeout, function_timeout, max_concurrency)
+        if on_mismatch not in get_args(OnMismatch):
+            raise ValueError(f"on_mismatch must be 'park' or 'fail', not {on_mismatch!r}")
+        registered = Registered(name, arn, function, execution_timeout, function_timeout, max_concurrency, on_mismatch)
         self._functions[name] = registered
         return registered
 

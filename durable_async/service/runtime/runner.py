@@ -382,7 +382,7 @@ class Runner:
                     self.begin(execution.function_name, partial(self._run, execution, request_id))
                 case machine.StartChained():
                     self._chained.ask(execution.id, effect)
-                case machine.Quarantined(reason):
+                case machine.Quarantined(reason) | machine.Parked(reason):
                     logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
@@ -429,7 +429,11 @@ class Runner:
                 with RunningInvocation.of_this_task(place).among(self._running, execution_id):
                     try:
                         end = await invocation_end(
-                            registered.function, event, request, interrupted=lambda: self.draining
+                            registered.function,
+                            event,
+                            request,
+                            interrupted=lambda: self.draining,
+                            parks=registered.on_mismatch == "park",
                         )
                     except (SystemExit, KeyboardInterrupt):
                         await self.exit(

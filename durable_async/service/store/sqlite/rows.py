@@ -89,6 +89,10 @@ class _Coded:
     read: Callable[[Sequence[Any], PayloadReader], Any]
 
 
+def _columns(leaf: _Leaf) -> tuple[str, ...]:
+    return tuple("_".join(leaf.path) + suffix for suffix in (leaf.coded.suffixes if leaf.coded else ("",)))
+
+
 @attrs.frozen
 class _Leaf:
     """A value in a row.
@@ -96,15 +100,13 @@ class _Leaf:
     :ivar path: the fields that lead to it: one, or that of an object and one of that object
     :ivar kind: the class of its values
     :ivar coded: None: it is kept as it is, or as the value of an enum
+    :ivar columns: derived once, since each row that is read asks for them
     """
 
     path: tuple[str, ...]
     kind: type[Any]
     coded: _Coded | None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple("_".join(self.path) + suffix for suffix in (self.coded.suffixes if self.coded else ("",)))
+    columns: tuple[str, ...] = attrs.field(init=False, default=attrs.Factory(_columns, takes_self=True))
 
     def read(self, columns: Sequence[Any], payloads: PayloadReader) -> Any:
         """:raises TypeError: SQLite, which keeps anything in any column, holds something of another type"""
@@ -237,8 +239,9 @@ class Table(Generic[T]):
     def __init__(self, name: str, cls: type[T], derived: Mapping[str, tuple[type, Callable[[T], Any]]] = {}) -> None:
         self.name = name
         self._cls = cls
-        of_class = [leaf for leaf in _leaves(cls) if len(leaf.path) == 1]
-        of_parts = [leaf for leaf in _leaves(cls) if len(leaf.path) > 1]
+        leaves = [*_leaves(cls)]
+        of_class = [leaf for leaf in leaves if len(leaf.path) == 1]
+        of_parts = [leaf for leaf in leaves if len(leaf.path) > 1]
         self._leaves = [*of_class, *of_parts]
         self._derived = [derive for _, derive in derived.values()]
         self._derived_leaves = [_Leaf((column,), kind, None) for column, (kind, _) in derived.items()]
@@ -248,7 +251,7 @@ class Table(Generic[T]):
             names = [leaf.path[1] for leaf in of_parts if leaf.path[0] == part]
             self._parts[part] = attrgetter(*names), (None,) * len(names)
         self._part_classes = {field.name: kind for field, kind in _kept_fields(cls)}
-        self._coded = [(place, leaf.coded.write) for place, leaf in enumerate(self._leaves) if leaf.coded is not None]
+        self._coded = {place: leaf.coded.write for place, leaf in enumerate(self._leaves) if leaf.coded is not None}
         self.columns_of: list[tuple[str, ...]] = [leaf.columns for leaf in (*self._leaves, *self._derived_leaves)]
         """Of each value that ``take`` returns."""
         self.columns: tuple[str, ...] = tuple(column for columns in self.columns_of for column in columns)
@@ -266,16 +269,16 @@ class Table(Generic[T]):
     def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
         """Return the values of ``columns``, and ``more`` behind them."""
         row = [*taken, *more]
-        for place, write in reversed(self._coded):
+        for place, write in reversed(self._coded.items()):
             row[place : place + 1] = write(taken[place], payloads)
         return tuple(row)
 
     def changes(self, taken: Row, places: Iterable[int], payloads: PayloadWriter) -> Row:
         """Return the values of the columns of ``places`` alone."""
-        coded = dict(self._coded)
         row: list[Any] = []
         for place in places:
-            row.extend(coded[place](taken[place], payloads) if place in coded else (taken[place],))
+            write = self._coded.get(place)
+            row.extend((taken[place],) if write is None else write(taken[place], payloads))
         return tuple(row)
 
     def read(self, row: Sequence[Any], payloads: PayloadReader) -> T:

@@ -1,0 +1,44 @@
+"""The operation by which a service of this package asks a workflow to end, and by which the SDK says where it did.
+
+The service starts it, with the reason as its state. The SDK ends it, with the id of the operation at whose call the
+workflow was told: a replay tells it there too. A service that does not know it never starts it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+CANCELLATION: Final = "cancellation"
+"""The id and the name of the operation. No other operation has such an id: the others are hashes."""
+
+ERROR_TYPE: Final = "durable_async.errors.ExecutionCancelledError"
+
+
+def requested(reason: str | None) -> str:
+    """Return the state of the operation until it has ended."""
+    return json.dumps({"Reason": reason})
+
+
+def delivered(reason: str | None, operation_id: str) -> str:
+    """Return the result of the operation.
+
+    :param operation_id: of the operation at whose call the workflow was told
+    """
+    return json.dumps({"Reason": reason, "At": operation_id})
+
+
+def read(text: str | None) -> tuple[str | None, str | None]:
+    """Return the reason, and the id of the operation at whose call the workflow was told. None: it was not yet told.
+
+    Both are None of a text that neither :func:`requested` nor :func:`delivered` wrote, as another SDK may have done.
+    """
+    try:
+        members = json.loads(text or "{}")
+    except ValueError:
+        return None, None
+    if not isinstance(members, dict):
+        return None, None
+    known = cast("dict[str, Any]", members)
+    reason, operation_id = known.get("Reason"), known.get("At")
+    return reason if isinstance(reason, str) else None, operation_id if isinstance(operation_id, str) else None

@@ -1,0 +1,234 @@
+"""A closed execution goes on from what succeeded.
+
+An operation that is done again is *cleared*: it keeps its place in the order of the operations, under another id, and
+no handler is told of it any more. A context that holds something that succeeded is *reopened* instead.
+
+What is done again, unless the caller names an operation:
+
+- the operations with whose errors the execution failed, and in a batch every item that failed;
+- in each context around them, what started after them: it may depend on them.
+
+Nothing else is. A failure that the workflow handled stays on record, and so does everything of an execution that was
+stopped, timed out, or failed by a mistake in the workflow's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from durable_async._raised import places_of
+from durable_async._wire.cancellation import CANCELLATION
+from durable_async._wire.operations import OperationStatus, OperationType, SubType
+from durable_async.service.machine.effects import Moment
+from durable_async.service.machine.execution import Execution, ExecutionStatus
+from durable_async.service.machine.invocations import invoke_if_wanted
+from durable_async.service.machine.operation import OperationRecord, cleared_id
+from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
+from durable_async.service.model.history import EventType
+
+_BATCHES = {SubType.MAP, SubType.PARALLEL}
+
+
+def redrive(execution: Execution, start: str | None, at: Moment) -> None:
+    """Open a closed execution again, and invoke its handler.
+
+    :param start: the id or the name of the operation from which everything is done again; None: those that failed
+    :raises ResourceConflictError: the execution is open or has succeeded; or ``start`` is None, and something succeeded
+        after the failure, such as a compensation
+    :raises InvalidParameterValueError: no operation is called ``start``, or several are
+    """
+    if execution.open or execution.status is ExecutionStatus.SUCCEEDED:
+        raise ResourceConflictError(f"The execution is {execution.status} and cannot be redriven.")
+    plan = _Plan(execution)
+    if start is not None:
+        plan.redo_from(_named(execution, start))
+    else:
+        for failed in _failures(execution):
+            plan.redo(failed)
+        if (told := execution.by_id.get(CANCELLATION)) is not None and told.ended:
+            plan.redo(told)
+        _check_repeated(plan)
+    if (asked := execution.by_id.get(CANCELLATION)) is not None:
+        plan.cleared[asked.id] = asked
+    _open(execution, at)
+    _clear(execution, plan)
+    execution.log(
+        EventType.EXECUTION_REDRIVEN,
+        execution.tick(at),
+        execution.operations[0],
+        Cleared=sorted(plan.cleared),
+        Reopened=sorted(plan.reopened.keys() - plan.cleared.keys()),
+    )
+    for number, operation in plan.cleared.items():
+        del execution.by_id[number]
+        operation.id = cleared_id(number, execution.event_count)
+        execution.by_id[operation.id] = operation
+        execution.changes.operations[operation.id] = operation
+    _rearm(execution)
+    invoke_if_wanted(execution, at)
+
+
+class _Plan:
+    """What is to be done again.
+
+    :ivar cleared: by id, as ``reopened``
+    :ivar asked: those among them that failed or were named; the others follow from them
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self.cleared: dict[str, OperationRecord] = {}
+        self.reopened: dict[str, OperationRecord] = {}
+        self.asked: set[str] = set()
+        self._by_id = execution.by_id
+        self._root = execution.operations[0]
+        self._children: dict[str, list[OperationRecord]] = {}
+        for operation in _live(execution):
+            self._children.setdefault(operation.parent_id or self._root.id, []).append(operation)
+
+    def redo(self, failed: OperationRecord) -> None:
+        """Do an operation that failed again, and what started after it had failed."""
+        self.asked.add(failed.id)
+        if failed.type is OperationType.CONTEXT:
+            self.reopened[failed.id] = failed
+        else:
+            self.cleared[failed.id] = failed
+        # Who was told the id of a callback was told it after its start.
+        since = failed.start_us if failed.type is OperationType.CALLBACK else failed.end_us
+        self._follow(failed, since)
+
+    def redo_from(self, first: OperationRecord) -> None:
+        """Do an operation again, however it ended, with all that is in it and all that started after it did."""
+        self.asked.add(first.id)
+        self._clear(first)
+        self._follow(first, first.start_us)
+
+    def repeated(self) -> Iterator[OperationRecord]:
+        """Return what succeeded and follows from the others."""
+        for operation in self.cleared.values():
+            succeeded = operation.status is OperationStatus.SUCCEEDED and operation.type is not OperationType.WAIT
+            if succeeded and operation.id not in self.asked and not self._hands_out_callback(operation):
+                yield operation
+
+    def _hands_out_callback(self, operation: OperationRecord) -> bool:
+        around = self._by_id.get(operation.parent_id or "")
+        return around is not None and around.sub_type == SubType.WAIT_FOR_CALLBACK
+
+    def _follow(self, operation: OperationRecord, since: int | None) -> None:
+        """Clear what started after ``since`` beside the operation, and after each context around it had ended."""
+        while operation is not self._root:
+            around = self._by_id.get(operation.parent_id or "", self._root)
+            if since is not None and around.sub_type not in _BATCHES:  # whose items know nothing of each other
+                for other in self._children.get(around.id, ()):
+                    if other is not operation and other.start_us > since:
+                        self._clear(other)
+            if around is not self._root and around.ended:
+                self.reopened[around.id] = around
+            operation, since = around, around.end_us
+
+    def _clear(self, operation: OperationRecord) -> None:
+        self.cleared[operation.id] = operation
+        for child in self._children.get(operation.id, ()):
+            self._clear(child)
+
+
+def _live(execution: Execution) -> Iterable[OperationRecord]:
+    return (each for each in execution.operations[1:] if each.status is not OperationStatus.CLEARED)
+
+
+def _failures(execution: Execution) -> Sequence[OperationRecord]:
+    """Return the failed operations that made the execution fail, without the contexts around them."""
+    error = execution.error or {}
+    named = {place for place in places_of(error.get("StackTrace") or ()) if place in execution.by_id}
+    failed = {operation.id: operation for operation in _live(execution) if _has_failed(operation)}
+    causes = [failed[place] for place in named if place in failed]
+    if (error.get("ErrorType") or "").endswith(".BatchCompletionError"):
+        causes += _latest_batch(execution)
+    whole = {around.id for cause in causes for around in _within(execution, cause) if around.sub_type in _BATCHES}
+    whole |= {cause.id for cause in causes if cause.sub_type == SubType.WAIT_FOR_CALLBACK}
+    causes += [
+        operation
+        for operation in failed.values()
+        if any(around.id in whole for around in _within(execution, operation))
+    ]
+    found = {cause.id: cause for cause in causes if cause.sub_type not in _BATCHES}
+    holding = {around.id for cause in found.values() for around in _within(execution, cause) if around is not cause}
+    return [cause for cause in found.values() if cause.id not in holding]
+
+
+def _latest_batch(execution: Execution) -> list[OperationRecord]:
+    batches = [each for each in _live(execution) if each.sub_type in _BATCHES and each.end_us is not None]
+    return [max(batches, key=lambda each: each.end_us or 0)] if batches else []
+
+
+def _has_failed(operation: OperationRecord) -> bool:
+    return operation.ended and operation.status not in (OperationStatus.SUCCEEDED, OperationStatus.CANCELLED)
+
+
+def _within(execution: Execution, operation: OperationRecord) -> Iterator[OperationRecord]:
+    """Return the operation and the contexts around it, the innermost first."""
+    around: OperationRecord | None = operation
+    while around is not None:
+        yield around
+        around = execution.by_id.get(around.parent_id or "")
+
+
+def _named(execution: Execution, start: str) -> OperationRecord:
+    found = [each for each in _live(execution) if each.id == start] or [
+        each for each in _live(execution) if each.name == start
+    ]
+    match found:
+        case [operation]:
+            return operation
+        case []:
+            raise InvalidParameterValueError(f"The execution has no operation with the id or the name '{start}'.")
+        case _:
+            ids = ", ".join(each.id for each in found[:5])
+            raise InvalidParameterValueError(f"{len(found)} operations are named '{start}'. Give the id of one: {ids}")
+
+
+def _check_repeated(plan: _Plan) -> None:
+    repeated = sorted(plan.repeated(), key=lambda operation: operation.start_us)
+    if not repeated:
+        return
+    names = ", ".join(f"'{each.name or each.id}'" for each in repeated[:5]) + (" ..." if len(repeated) > 5 else "")
+    raise ResourceConflictError(
+        f"{names} succeeded after the failure, as compensations do, and would be done again with what they may have "
+        "undone still on record. Name the operation from which everything is to be done again."
+    )
+
+
+def _open(execution: Execution, at: Moment) -> None:
+    execution.status, execution.ended_ms = ExecutionStatus.RUNNING, None
+    execution.result = execution.error = None
+    execution.timeout_ms = at.now_ms + execution.timeout_seconds * 1000
+    execution.invocation = None  # one that was running when the execution was closed may write no more
+    execution.failures = execution.crashes = execution.idle_answers = 0
+    execution.deferred = True
+    root = execution.operations[0]
+    root.status, root.end_us = OperationStatus.STARTED, None
+    execution.changes.operations[root.id] = root
+
+
+def _clear(execution: Execution, plan: _Plan) -> None:
+    for context in plan.reopened.values():
+        context.status, context.end_us = OperationStatus.STARTED, None
+        context.result, context.error, context.replay_children = None, None, False
+        execution.changes.operations[context.id] = context
+    for operation in plan.cleared.values():
+        operation.status = OperationStatus.CLEARED
+        operation.due_ms = operation.request = operation.held = None
+        execution.asked.pop(operation.id, None)
+
+
+def _rearm(execution: Execution) -> None:
+    """Wait again for what the open operations wait for, and ask again what chained invokes asked for."""
+    execution.unseen.clear()
+    execution.timers.clear()
+    execution.held = [operation for operation in execution.operations if operation.held is not None]
+    waiting = [operation for operation in execution.operations if operation.awaited]
+    execution.awaited = len(waiting)
+    for operation in waiting:
+        execution.arm(operation)
+    execution.changes.effects += [
+        invoke.request for invoke in execution.asked.values() if invoke.request is not None and invoke.held is None
+    ]

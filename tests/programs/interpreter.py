@@ -23,7 +23,6 @@ from durable_async import (
     ChildConfig,
     CompletionConfig,
     DurableContext,
-    DurableHandler,
     MapConfig,
     NestingType,
     ParallelConfig,
@@ -34,7 +33,6 @@ from durable_async import (
     StepSemantics,
     WaitDecision,
     current_step,
-    durable_execution,
 )
 from durable_async._wire.limits import CONTEXT_RESULT_BYTES
 from durable_async.serializers._json.serializer import JSON
@@ -131,12 +129,8 @@ class Interpreter:
     rng: Random
     observer: Observer
 
-    def handler(self, program: Program, max_inline_wait: timedelta) -> DurableHandler[Any, Any]:
-        @durable_execution(max_inline_wait=max_inline_wait)
-        async def workflow(event: Any, ctx: DurableContext) -> Any:
-            return await self._block(ctx, program.body, Place())
-
-        return workflow
+    async def run(self, ctx: DurableContext, program: Program) -> Any:
+        return await self._block(ctx, program.body, Place())
 
     async def _pause(self) -> None:
         """In the workflow's own code: some turns of the loop. Time that passes there would not hold its invocation."""

@@ -32,7 +32,7 @@ class Play:
 
     def saw(self, *what: Any) -> None:
         """Note what decides how the program goes on. Every invocation must see the same, in the same order."""
-        self.log.append(what)
+        self.log.note(what)
 
     async def step(self, label: str, *, fails: bool = False) -> str:
         """Run a step that takes a random time and returns its label."""

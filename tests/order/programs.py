@@ -106,24 +106,23 @@ async def workers_that_share_out_what_is_there(play: Play) -> Any:
 async def a_memory_stream(play: Play) -> Any:
     send, receive = anyio.create_memory_object_stream[str](1)
 
-    async def sender(n: int) -> None:
-        async with send.clone() as mine:
+    async def sender(n: int, mine: Any) -> None:
+        async with mine:
             for k in range(2):
                 await mine.send(await play.step(f"send {n}.{k}"))
                 await play.wait(1 + n)
 
-    async def receiver(n: int) -> None:
-        async with receive.clone() as mine:
+    async def receiver(n: int, mine: Any) -> None:
+        async with mine:
             async for item in mine:
                 play.saw(n, item)
                 await play.step(f"{n} got {item}")
 
-    async with anyio.create_task_group() as group:
-        async with send, receive:
-            for n in range(3):
-                group.start_soon(sender, n)
-            for n in range(2):
-                group.start_soon(receiver, n)
+    async with anyio.create_task_group() as group, send, receive:
+        for n in range(3):
+            group.start_soon(sender, n, send.clone())
+        for n in range(2):
+            group.start_soon(receiver, n, receive.clone())
     return await play.step("end")
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-Log = list[Any]
+
+class Log:
+    """What the code saw in one invocation.
+
+    Each context has an order of its own, because a replay does not enter a context that has ended.
+    """
+
+    def __init__(self) -> None:
+        self.by_context: dict[str, list[Any]] = {}
+
+    def note(self, what: Any, context: str = "") -> None:
+        self.by_context.setdefault(context, []).append(what)
 
 
 class Observations:
@@ -15,17 +26,19 @@ class Observations:
 
     def new_log(self) -> Log:
         """Return the log of an invocation that begins."""
-        self._logs.append([])
+        self._logs.append(Log())
         return self._logs[-1]
 
     def differences(self) -> list[str]:
         """Say where an invocation saw something else than the one before it that had got furthest."""
         found: list[str] = []
-        furthest: Log = []
+        furthest: dict[str, list[Any]] = {}
         for number, log in enumerate(self._logs):
-            for before, now in zip(furthest, log, strict=False):
-                if before != now:
-                    found.append(f"invocation {number} saw {now} where one before it saw {before}")
-                    break
-            furthest = max(furthest, log, key=len)
+            for context, saw in log.by_context.items():
+                before = furthest.get(context, [])
+                for n, (then, now) in enumerate(zip(before, saw, strict=False)):
+                    if then != now:
+                        found.append(f"invocation {number} saw {now} as number {n}, one before it {then}")
+                        break
+                furthest[context] = max(before, saw, key=len)
         return found

@@ -70,7 +70,9 @@ def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     returned = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
     tools = [tool.name for tool in info.function_tools]
     if "approval" not in tools:
-        return ModelResponse([TextPart("found")] if returned else [ToolCallPart("look_up", {"topic": "snow"}, "look-up")])
+        return ModelResponse(
+            [TextPart("found")] if returned else [ToolCallPart("look_up", {"topic": "snow"}, "look-up")]
+        )
     if not returned:
         return ModelResponse([ToolCallPart(tool, {"topic": "Oslo"}, f"call of {tool}") for tool in TOOLS])
     if len(returned) == len(TOOLS):

@@ -45,7 +45,7 @@ class NoTargets:
 
 
 def moment() -> Moment:
-    return Moment(START_MS, lambda: uuid4().hex)
+    return Moment(START_MS * 1000, lambda: uuid4().hex)
 
 
 def new_execution(name: str) -> Execution:

@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -577,7 +577,8 @@ async def test_the_fields_of_an_operation():
     assert start.operation_id == end.operation_id
     assert (start.status, start.start_time, start.end_time, start.result) == ("STARTED", None, None, None)
     assert (end.status, end.result) == ("SUCCEEDED", '"done"')
-    assert end.start_time.timestamp() == end.end_time.timestamp() == Clock().now
+    started = datetime.fromtimestamp(Clock().now, UTC)
+    assert started < end.start_time < end.end_time < started + timedelta(milliseconds=1)
     assert end.start_time.utcoffset() == timedelta(0)
 
 

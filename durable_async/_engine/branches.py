@@ -23,7 +23,7 @@ from durable_async._engine.as_completed import place_in_as_completed
 from durable_async._engine.unstarted import Coro, Unstarted, settle_unstarted
 from durable_async._wire.ids import keyed_operation_id, operation_id, task_branch
 from durable_async._wire.operations import Operation
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import end_microseconds
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 
@@ -161,9 +161,9 @@ class Branch:
         return operation_id(self.prefix, f"value-{self._values}")
 
     def come_by(self, operation: Operation) -> None:
-        end = operation.get("EndTimestamp")
+        end = end_microseconds(operation)
         if end is not None:
-            self.latest = max(self.latest, seconds(end))
+            self.latest = max(self.latest, end / 1_000_000)
 
     def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
         """The branch of the task that is being made of ``coro``.

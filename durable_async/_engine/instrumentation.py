@@ -21,6 +21,7 @@ from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Retu
 from durable_async._engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
 from durable_async._engine.plugin_sources import listeners
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.plugins import (
     InvocationEndInfo,
     InvocationStartInfo,
@@ -177,7 +178,7 @@ class Instrumentation:
             "execution_arn": self._arn,
             "request_id": self._request_id,
             "is_first_invocation": self._is_first,
-            "execution_start_time": moment(execution.get("StartTimestamp")) if execution else None,
+            "execution_start_time": moment(start_microseconds(execution)) if execution else None,
             "execution_input": (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None,
             "operations": self._operations,
         }

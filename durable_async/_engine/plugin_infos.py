@@ -11,7 +11,7 @@ import attrs
 from durable_async._engine.observer import ObservedCall
 from durable_async._engine.record import Record
 from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
-from durable_async._wire.timestamps import seconds
+from durable_async._wire.timestamps import end_microseconds, start_microseconds
 from durable_async.errors import OperationError
 from durable_async.plugins import OperationInfo
 
@@ -39,8 +39,8 @@ def of_operation(execution_arn: str, operation: Operation, *, is_replayed: bool)
         parent_id=operation.get("ParentId"),
         status=operation["Status"],
         is_replayed=is_replayed,
-        start_time=moment(operation.get("StartTimestamp")),
-        end_time=moment(operation.get("EndTimestamp")),
+        start_time=moment(start_microseconds(operation)),
+        end_time=moment(end_microseconds(operation)),
         attempt=attempt,
         error=_error(details.get("Error"), operation["Id"], name),
         result=details.get("Result"),
@@ -62,8 +62,8 @@ def of_call(call: ObservedCall) -> OperationInfo:
     )
 
 
-def moment(timestamp: float | None) -> datetime | None:
-    return None if timestamp is None else datetime.fromtimestamp(seconds(timestamp), UTC)
+def moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
 def children_first(operations: Iterable[Operation], record: Record) -> list[Operation]:

@@ -1,9 +1,9 @@
 """Operations and updates, in the shapes in which they cross the wire.
 
 They are plain dicts, typed here and nowhere converted: a replay that visits ten operations of ten thousand pays for
-ten. Timestamps are epoch milliseconds in an envelope and epoch seconds in an API response (``timestamps.seconds``
-reads both). Members may be absent, and a reader must not fail on a type or status that it does not know: the service
-model grows.
+ten. Timestamps are whole epoch milliseconds in an envelope and epoch seconds with a fraction in an API response
+(``timestamps`` reads both). Members may be absent, and a reader must not fail on a type or status that it does not
+know: the service model grows.
 
 Source: the ``lambda`` service model of botocore (``Operation``, ``OperationUpdate``, ``ErrorObject``).
 """
@@ -109,6 +109,8 @@ class Operation(TypedDict, total=False):
     SubType: str
     StartTimestamp: float
     EndTimestamp: float
+    StartMicroseconds: int  # in envelopes of our own service: the part of StartTimestamp below a millisecond, if any
+    EndMicroseconds: int
     ExecutionDetails: ExecutionDetails
     ContextDetails: ContextDetails
     StepDetails: StepDetails

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+from durable_async._wire.operations import Operation
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def seconds(timestamp: float | datetime) -> float:
@@ -14,3 +18,26 @@ def seconds(timestamp: float | datetime) -> float:
     if isinstance(timestamp, datetime):
         return timestamp.timestamp()
     return timestamp / 1000 if timestamp > 1e11 else timestamp
+
+
+def start_microseconds(operation: Operation) -> int | None:
+    """Return when ``operation`` started, in epoch microseconds; None if it does not say."""
+    started = operation.get("StartTimestamp")
+    return None if started is None else _microseconds(started) + (operation.get("StartMicroseconds") or 0)
+
+
+def end_microseconds(operation: Operation) -> int | None:
+    """Return when ``operation`` ended, in epoch microseconds; None if it has not ended, or does not say.
+
+    The same operation gives the same number in an envelope and in an API response, and on our own service no other
+    operation of its execution has it. On Lambda, where times are milliseconds, operations that ended in one checkpoint
+    may share it.
+    """
+    ended = operation.get("EndTimestamp")
+    return None if ended is None else _microseconds(ended) + (operation.get("EndMicroseconds") or 0)
+
+
+def _microseconds(timestamp: float | datetime) -> int:
+    if isinstance(timestamp, datetime):
+        return (timestamp - _EPOCH) // timedelta(microseconds=1)
+    return round(timestamp * 1000) if timestamp > 1e11 else round(timestamp * 1_000_000)

@@ -80,7 +80,7 @@ async def replay(
     route, service = Route(execution), _Silent()
     operations = [operation.in_milliseconds() for operation in execution.operations]
     envelope = Envelope(arn or f"{execution.name}/{execution.id}", "replay", operations, None, [])
-    latest = execution.latest_ms / 1000
+    latest = execution.latest_us / 1_000_000
     async with Invocation(envelope, service, clock=lambda: latest, lambda_context=lambda_context) as invocation:
         invocation.plugins, invocation.frontier = route, route.stopped
         outcome = await handler.outcome(invocation)

@@ -99,10 +99,10 @@ class Route:
     def _is_hidden(self, operation: OperationRecord, around: OperationRecord) -> bool:
         if around.type is OperationType.EXECUTION:
             return self.execution.answered and not operation.ended
-        if around.end_ms is None:
+        if around.end_us is None:
             # A batch ends as soon as it has enough, and looks at nothing that is left of it.
             return self._ends(around.id) and (around.sub_type in _BATCHES or not operation.ended)
-        left_behind = operation.end_ms is None or operation.end_ms > around.end_ms
+        left_behind = operation.end_us is None or operation.end_us > around.end_us
         return left_behind or not around.replay_children or _is_deadline(operation, around)
 
     def _starts(self, context_id: str) -> bool:

@@ -24,7 +24,7 @@ OVERWRITE = """
         result_digest = NULL, error = NULL, error_digest = NULL, timeout_ms = timeout_ms + 5000, failures = 0,
         request_id = 'an-older-one', invoked_ms = started_ms, token = 'its-token', waiting = 0, due_ms = timeout_ms,
         active = 1, invoke_at_ms = NULL, deferred = 0;
-    UPDATE operations SET status = 'STARTED', end_ms = NULL WHERE sequence = 0;
+    UPDATE operations SET status = 'STARTED', end_us = NULL WHERE sequence = 0;
 """
 ran: list[str] = []
 

@@ -74,7 +74,7 @@ class Driver:
 
     @property
     def at(self) -> Moment:
-        return Moment(self.now_ms, lambda: f"m{next(self._ids)}", self.limits, self.retries)
+        return Moment(self.now_ms * 1000, lambda: f"m{next(self._ids)}", self.limits, self.retries)
 
     def _absorb(self) -> machine.Changes:
         changes = self.execution.take_changes()

@@ -141,7 +141,9 @@ def test_checkpoint_and_state(client, held):
     )
     (operation,) = answer["NewExecutionState"]["Operations"]
     assert operation["StepDetails"]["Result"] == "5"
-    assert operation["StartTimestamp"] == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert operation["StartTimestamp"] == datetime(
+        2023, 11, 14, 22, 13, 20, 1, tzinfo=UTC
+    )  # a microsecond after the start
     again = client.checkpoint_durable_execution(
         DurableExecutionArn=arn, CheckpointToken=token, Updates=[update], ClientToken="c1"
     )

@@ -42,7 +42,7 @@ def test_an_execution_that_succeeded():
     execution = derived(driven([step("START")], [step("SUCCEED", Payload="1")]))
     assert (execution.id, execution.name, execution.input) == ("e1", "order-1", '{"order": 1}')
     assert (execution.status, execution.result, execution.error) == ("SUCCEEDED", '"done"', None)
-    assert (execution.started_ms, execution.ended_ms, execution.latest_ms) == (START_MS, START_MS, START_MS)
+    assert (execution.started_ms, execution.ended_ms, execution.latest_us) == (START_MS, START_MS, START_MS * 1000 + 4)
     assert execution.timeout_seconds == 86_400
     assert [each.type for each in execution.operations] == ["EXECUTION", "STEP"]
     assert execution.operations[0].status == "SUCCEEDED"
@@ -108,7 +108,7 @@ def test_a_step_between_two_attempts():
     driver = driven([step("RETRY", delay=5, Error={"ErrorType": "Busy"}, Name="charge")], end=False)
     between = operation(driver, "s")
     assert (between.status, between.attempts, between.error) == ("PENDING", 1, {"ErrorType": "Busy"})
-    assert (between.due_ms, between.end_ms, between.name) == (START_MS + 5000, None, "charge")
+    assert (between.due_ms, between.end_us, between.name) == (START_MS + 5000, None, "charge")
     driver.suspend()
     driver.advance(5)
     driver.checkpoint(step("START"))

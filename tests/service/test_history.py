@@ -12,11 +12,11 @@ def shown(kind, *, include_data=True, **details):
 
 
 def test_an_event_has_its_place_and_seconds():
-    event = Event(7, EventType.STEP_STARTED, 1_500, {}, "s", "charge", "Step", "x")
+    event = Event(7, EventType.STEP_STARTED, 1_500_001, {}, "s", "charge", "Step", "x")
     assert render(event, include_data=True) == {
         "EventType": "StepStarted",
         "EventId": 7,
-        "EventTimestamp": 1.5,
+        "EventTimestamp": 1.500001,
         "Id": "s",
         "Name": "charge",
         "SubType": "Step",
@@ -26,7 +26,7 @@ def test_an_event_has_its_place_and_seconds():
 
 
 def test_what_an_operation_does_not_have_is_left_out():
-    event = Event(7, EventType.INVOCATION_COMPLETED, 1_500, {"RequestId": "r", "StartTimestamp": 1_000})
+    event = Event(7, EventType.INVOCATION_COMPLETED, 1_500_000, {"RequestId": "r", "StartTimestamp": 1_000})
     assert render(event, include_data=True) == {
         "EventType": "InvocationCompleted",
         "EventId": 7,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, pairwise
 from random import Random
 from typing import Any, TypeVar
 
@@ -181,7 +181,7 @@ class Executions(RuleBasedStateMachine):
 
     @property
     def at(self) -> Moment:
-        return Moment(self.now_ms, lambda: f"m{next(self.minted)}", Limits(), self.policy)
+        return Moment(self.now_ms * 1000, lambda: f"m{next(self.minted)}", Limits(), self.policy)
 
     @property
     def running(self) -> str | None:
@@ -442,6 +442,16 @@ class Executions(RuleBasedStateMachine):
     def events_are_numbered_without_gaps(self):
         assert [event.id for event in self.events] == list(range(1, len(self.events) + 1))
         assert self.execution.event_count == len(self.events)
+
+    @invariant()
+    def times_grow_from_event_to_event_and_are_those_of_the_operations(self):
+        times = [event.at_us for event in self.events]
+        assert all(earlier < later for earlier, later in pairwise(times))
+        assert self.execution.latest_us == times[-1]
+        assert {operation.start_us for operation in self.execution.operations} <= {*times}
+        ends = [operation.end_us for operation in self.execution.operations if operation.ended]
+        assert {*ends} <= {*times}
+        assert len({*ends}) == len(ends)
 
     @invariant()
     def the_history_tells_the_state(self):

@@ -30,7 +30,7 @@ def test_a_step_that_started():
         "Status": "STARTED",
         "Name": "charge",
         "SubType": "Step",
-        "StartTimestamp": NOW,
+        "StartTimestamp": NOW + 0.000_001,
         "StepDetails": {"Attempt": 0},
     }
 

@@ -27,9 +27,9 @@ _EVENTS = {
 
 def hold_or_deliver(execution: Execution, invoke: OperationRecord, outcome: ChainedOutcome, at: Moment) -> None:
     outcome = _within(at.limits, outcome)
-    until = invoke.start_ms + HOLD_MS
+    until = invoke.start_us // 1000 + HOLD_MS
     if execution.invocation is None or until <= at.now_ms:
-        deliver(execution, invoke, outcome, at.now_ms)
+        deliver(execution, invoke, outcome, at)
         return
     invoke.held, invoke.due_ms = outcome, until
     execution.held.append(invoke)
@@ -37,22 +37,23 @@ def hold_or_deliver(execution: Execution, invoke: OperationRecord, outcome: Chai
     execution.arm(invoke)
 
 
-def deliver_held(execution: Execution, now_ms: int) -> None:
+def deliver_held(execution: Execution, at: Moment) -> None:
     """The invocation ended: tell all that was held for it."""
     held, execution.held = execution.held, []
     for invoke in held:
         if invoke.held is not None and not invoke.ended:
-            deliver(execution, invoke, invoke.held, now_ms)
+            deliver(execution, invoke, invoke.held, at)
 
 
-def deliver(execution: Execution, invoke: OperationRecord, outcome: ChainedOutcome, now_ms: int) -> None:
+def deliver(execution: Execution, invoke: OperationRecord, outcome: ChainedOutcome, at: Moment) -> None:
+    at_us = execution.tick(at)
     status = OperationStatus(outcome.status)
     invoke.held = None
-    execution.end(invoke, status, now_ms, result=outcome.result, error=outcome.error)
+    execution.end(invoke, status, at_us, result=outcome.result, error=outcome.error)
     if status is OperationStatus.SUCCEEDED:
-        execution.log(_EVENTS[status], now_ms, invoke, Result=outcome.result)
+        execution.log(_EVENTS[status], at_us, invoke, Result=outcome.result)
     else:
-        execution.log(_EVENTS[status], now_ms, invoke, Error=outcome.error)
+        execution.log(_EVENTS[status], at_us, invoke, Error=outcome.error)
 
 
 def _within(limits: Limits, outcome: ChainedOutcome) -> ChainedOutcome:

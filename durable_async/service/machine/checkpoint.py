@@ -36,21 +36,22 @@ def apply(execution: Execution, update: OperationUpdate, found: _Found, at: Mome
     :param found: what ``check_batch`` returned
     """
     if update["Type"] == OperationType.EXECUTION:
-        _close_execution(execution, update, at.now_ms)
+        _close_execution(execution, update, at)
         return
     known = execution.by_id.get(update["Id"])
-    operation = known or _new(execution, update, at.now_ms)
+    at_us = execution.tick(at)
+    operation = known or _new(execution, update, at_us)
     was_awaited = known is not None and known.awaited
     match operation.type, update["Action"]:
-        case OperationType.STEP, action:
-            _step(execution, operation, update, action, at.now_ms)
-        case OperationType.CONTEXT, action:
-            _context(execution, operation, update, action, at.now_ms)
+        case OperationType.STEP, _:
+            _step(execution, operation, update, at_us, at.now_ms)
+        case OperationType.CONTEXT, _:
+            _context(execution, operation, update, at_us)
         case OperationType.WAIT, Action.START:
-            _start_wait(execution, operation, update, at.now_ms)
+            _start_wait(execution, operation, update, at)
         case OperationType.WAIT, _:
-            operation.status, operation.end_ms = OperationStatus.CANCELLED, at.now_ms
-            execution.log(EventType.WAIT_CANCELLED, at.now_ms, operation, Error=update.get("Error"))
+            operation.status, operation.end_us = OperationStatus.CANCELLED, at_us
+            execution.log(EventType.WAIT_CANCELLED, at_us, operation, Error=update.get("Error"))
         case OperationType.CALLBACK, _:
             _start_callback(execution, operation, update, at)
         case _:
@@ -58,12 +59,12 @@ def apply(execution: Execution, update: OperationUpdate, found: _Found, at: Mome
     execution.touched(operation, was_awaited=was_awaited)
 
 
-def _new(execution: Execution, update: OperationUpdate, now_ms: int) -> OperationRecord:
+def _new(execution: Execution, update: OperationUpdate, at_us: int) -> OperationRecord:
     operation = OperationRecord(
         id=update["Id"],
         type=OperationType(update["Type"]),
         sequence=len(execution.operations),
-        start_ms=now_ms,
+        start_us=at_us,
         parent_id=update.get("ParentId"),
         name=update.get("Name"),
         sub_type=update.get("SubType"),
@@ -72,18 +73,19 @@ def _new(execution: Execution, update: OperationUpdate, now_ms: int) -> Operatio
     return operation
 
 
-def _close_execution(execution: Execution, update: OperationUpdate, now_ms: int) -> None:
+def _close_execution(execution: Execution, update: OperationUpdate, at: Moment) -> None:
     if update["Action"] == Action.SUCCEED:
-        execution.close(ExecutionStatus.SUCCEEDED, now_ms, result=update.get("Payload"))
+        execution.close(ExecutionStatus.SUCCEEDED, at, result=update.get("Payload"))
     else:
-        execution.close(ExecutionStatus.FAILED, now_ms, error=update.get("Error"))
+        execution.close(ExecutionStatus.FAILED, at, error=update.get("Error"))
 
 
-def _step(execution: Execution, step: OperationRecord, update: OperationUpdate, action: str, now_ms: int) -> None:
+def _step(execution: Execution, step: OperationRecord, update: OperationUpdate, at_us: int, now_ms: int) -> None:
+    action = update["Action"]
     if action == Action.START:
         # The result stays: a poll's state must outlive a crash in the next poll, which finds the step STARTED.
         step.status, step.error = OperationStatus.STARTED, None
-        execution.log(EventType.STEP_STARTED, now_ms, step)
+        execution.log(EventType.STEP_STARTED, at_us, step)
         return
     step.attempts += 1
     step.result, step.error = update.get("Payload"), update.get("Error")
@@ -94,32 +96,33 @@ def _step(execution: Execution, step: OperationRecord, update: OperationUpdate, 
         step.status, step.due_ms = OperationStatus.PENDING, now_ms + delay * 1000
     else:
         step.status = OperationStatus.SUCCEEDED if action == Action.SUCCEED else OperationStatus.FAILED
-        step.end_ms = now_ms
+        step.end_us = at_us
     if action == Action.FAIL or step.error is not None:
-        execution.log(EventType.STEP_FAILED, now_ms, step, Error=step.error, RetryDetails=retry)
+        execution.log(EventType.STEP_FAILED, at_us, step, Error=step.error, RetryDetails=retry)
     else:
-        execution.log(EventType.STEP_SUCCEEDED, now_ms, step, Result=step.result, RetryDetails=retry)
+        execution.log(EventType.STEP_SUCCEEDED, at_us, step, Result=step.result, RetryDetails=retry)
 
 
-def _context(execution: Execution, context: OperationRecord, update: OperationUpdate, action: str, now_ms: int) -> None:
+def _context(execution: Execution, context: OperationRecord, update: OperationUpdate, at_us: int) -> None:
+    action = update["Action"]
     if action == Action.START:
-        execution.log(EventType.CONTEXT_STARTED, now_ms, context)
+        execution.log(EventType.CONTEXT_STARTED, at_us, context)
         return
-    context.end_ms = now_ms
+    context.end_us = at_us
     context.result, context.error = update.get("Payload"), update.get("Error")
     context.replay_children = (update.get("ContextOptions") or {}).get("ReplayChildren") or False
     if action == Action.SUCCEED:
         context.status = OperationStatus.SUCCEEDED
-        execution.log(EventType.CONTEXT_SUCCEEDED, now_ms, context, Result=context.result)
+        execution.log(EventType.CONTEXT_SUCCEEDED, at_us, context, Result=context.result)
     else:
         context.status = OperationStatus.FAILED
-        execution.log(EventType.CONTEXT_FAILED, now_ms, context, Error=context.error)
+        execution.log(EventType.CONTEXT_FAILED, at_us, context, Error=context.error)
 
 
-def _start_wait(execution: Execution, wait: OperationRecord, update: OperationUpdate, now_ms: int) -> None:
+def _start_wait(execution: Execution, wait: OperationRecord, update: OperationUpdate, at: Moment) -> None:
     seconds = update["WaitOptions"]["WaitSeconds"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
-    wait.duration, wait.due_ms = seconds, now_ms + seconds * 1000
-    execution.log(EventType.WAIT_STARTED, now_ms, wait, Duration=seconds, ScheduledEndTimestamp=wait.due_ms)
+    wait.duration, wait.due_ms = seconds, at.now_ms + seconds * 1000
+    execution.log(EventType.WAIT_STARTED, wait.start_us, wait, Duration=seconds, ScheduledEndTimestamp=wait.due_ms)
 
 
 def _start_callback(execution: Execution, callback: OperationRecord, update: OperationUpdate, at: Moment) -> None:
@@ -132,7 +135,7 @@ def _start_callback(execution: Execution, callback: OperationRecord, update: Ope
     if heartbeat := options.get("HeartbeatTimeoutSeconds"):
         callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, at.now_ms + heartbeat * 1000
         details["HeartbeatTimeout"] = heartbeat
-    execution.log(EventType.CALLBACK_STARTED, at.now_ms, callback, **details)
+    execution.log(EventType.CALLBACK_STARTED, callback.start_us, callback, **details)
 
 
 def _start_chained(
@@ -148,15 +151,15 @@ def _start_chained(
     if tenant_id is not None:
         details["TenantId"] = tenant_id
     if not isinstance(target, Target):
-        execution.log(EventType.CHAINED_INVOKE_STARTED, at.now_ms, invoke, **details)
-        invoke.status, invoke.end_ms, invoke.error = OperationStatus.FAILED, at.now_ms, target
-        execution.log(EventType.CHAINED_INVOKE_FAILED, at.now_ms, invoke, Error=target)
+        execution.log(EventType.CHAINED_INVOKE_STARTED, invoke.start_us, invoke, **details)
+        invoke.status, invoke.end_us, invoke.error = OperationStatus.FAILED, execution.tick(at), target
+        execution.log(EventType.CHAINED_INVOKE_FAILED, invoke.end_us, invoke, Error=target)
         return
     details |= {"Input": update.get("Payload"), "ExecutedVersion": target.version}
     child = _child(target, at.mint) if target.durable else None
     if child is not None:
         details["DurableExecutionArn"] = child.arn
-    execution.log(EventType.CHAINED_INVOKE_STARTED, at.now_ms, invoke, **details)
+    execution.log(EventType.CHAINED_INVOKE_STARTED, invoke.start_us, invoke, **details)
     invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child)
     execution.asked[invoke.id] = invoke
     execution.changes.effects.append(invoke.request)
@@ -210,7 +213,7 @@ def _repeated(invocation: Invocation | None, call: Checkpoint, now_ms: int) -> C
 
 def _answer(execution: Execution, invocation: Invocation, at: Moment) -> CheckpointResult:
     if execution.status is ExecutionStatus.PAUSING:
-        return _withhold_token(execution, invocation, at.now_ms)
+        return _withhold_token(execution, invocation, at)
     changed = sorted(execution.unseen.values(), key=lambda operation: operation.sequence)
     shown: list[Operation] = [operation.in_seconds() for operation in changed]
     execution.unseen.clear()
@@ -220,9 +223,9 @@ def _answer(execution: Execution, invocation: Invocation, at: Moment) -> Checkpo
     return {"CheckpointToken": invocation.token, "NewExecutionState": {"Operations": shown}}
 
 
-def _withhold_token(execution: Execution, invocation: Invocation, now_ms: int) -> CheckpointResult:
+def _withhold_token(execution: Execution, invocation: Invocation, at: Moment) -> CheckpointResult:
     """The execution is being paused: what was sent is recorded, and the handler has to stop (7.9)."""
     invocation.token = None
     execution.deferred = True
-    take_effect(execution, now_ms)
+    take_effect(execution, at)
     return {"NewExecutionState": {"Operations": []}}

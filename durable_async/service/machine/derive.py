@@ -36,7 +36,7 @@ class DerivedExecution:
     """
     :ivar operations: in the order in which they began; the first is the EXECUTION operation
     :ivar answered: its handler closed it. False if it is open, or time, a stop or a failing invocation closed it
-    :ivar latest_ms: of the last event
+    :ivar latest_us: of the last event, in epoch microseconds
     """
 
     id: str
@@ -44,7 +44,7 @@ class DerivedExecution:
     input: str
     timeout_seconds: int
     started_ms: int
-    latest_ms: int
+    latest_us: int
     status: ExecutionStatus
     operations: list[OperationRecord]
     ended_ms: int | None = None
@@ -109,7 +109,7 @@ class _Derivation:
             id=started.operation_id or "",
             type=OperationType.EXECUTION,
             sequence=0,
-            start_ms=started.at_ms,
+            start_us=started.at_us,
             name=started.name,
             result=started.details.get("Input"),
         )
@@ -135,7 +135,7 @@ class _Derivation:
         details = event.details
         operation.status = status
         if operation.ended:
-            operation.end_ms = event.at_ms
+            operation.end_us = event.at_us
         match kind, status:
             case OperationType.STEP, Status.STARTED:
                 operation.error = operation.due_ms = None  # the state of a condition stays
@@ -161,7 +161,7 @@ class _Derivation:
                 id=operation_id,
                 type=kind,
                 sequence=len(self._by_id),
-                start_ms=event.at_ms,
+                start_us=event.at_us,
                 parent_id=event.parent_id,
                 name=event.name,
                 sub_type=event.sub_type,
@@ -172,7 +172,7 @@ class _Derivation:
 
     def _close(self, event: Event, before: Event) -> None:
         self._closing = event
-        self._root.status, self._root.end_ms = Status(str(self._status)), event.at_ms
+        self._root.status, self._root.end_us = Status(str(self._status)), event.at_us
         given_up = before.type is EventType.INVOCATION_COMPLETED and before.details.get("Error") is not None
         self._answered = self._status is ExecutionStatus.SUCCEEDED or (
             self._status is ExecutionStatus.FAILED and not given_up
@@ -185,11 +185,11 @@ class _Derivation:
             name=self._root.name or "",
             input=self._root.result or "{}",
             timeout_seconds=_required(self._started, "ExecutionTimeout"),
-            started_ms=self._root.start_ms,
-            latest_ms=latest.at_ms,
+            started_ms=self._root.start_us // 1000,
+            latest_us=latest.at_us,
             status=self._status,
             operations=[*self._by_id.values()],
-            ended_ms=end.at_ms if end else None,
+            ended_ms=end.at_us // 1000 if end else None,
             result=end.details.get("Result") if end else None,
             error=end.details.get("Error") if end else None,
             answered=self._answered,
@@ -212,16 +212,16 @@ def _end_attempt(step: OperationRecord, event: Event) -> None:
     step.due_ms = None
     delay = retry.get("NextAttemptDelaySeconds")
     if delay is not None:
-        step.status, step.end_ms, step.due_ms = Status.PENDING, None, event.at_ms + delay * 1000
+        step.status, step.end_us, step.due_ms = Status.PENDING, None, event.at_us // 1000 + delay * 1000
 
 
 def _start_callback(callback: OperationRecord, event: Event) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
     if timeout := details.get("Timeout"):
-        callback.due_ms = event.at_ms + timeout * 1000
+        callback.due_ms = event.at_us // 1000 + timeout * 1000
     if heartbeat := details.get("HeartbeatTimeout"):
-        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, event.at_ms + heartbeat * 1000
+        callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, event.at_us // 1000 + heartbeat * 1000
 
 
 def _replays_children(context: OperationRecord) -> bool:

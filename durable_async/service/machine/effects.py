@@ -15,16 +15,23 @@ Mint = Callable[[], str]
 
 @attrs.frozen
 class Moment:
-    """When a command happens (epoch milliseconds), and under which rules.
+    """When a command happens, and under which rules.
 
+    :ivar now_us: the time in epoch microseconds
+    :ivar mint: returns a fresh id or token at each call
     :ivar passive: nothing can be invoked here: what has to run is left to the next service on the store
     """
 
-    now_ms: int
+    now_us: int
     mint: Mint
     limits: Limits = attrs.Factory(Limits)
     retries: InvocationRetryPolicy = attrs.Factory(InvocationRetryPolicy)
     passive: bool = False
+
+    @property
+    def now_ms(self) -> int:
+        """The time in epoch milliseconds, rounded down. Timers count from it."""
+        return self.now_us // 1000
 
 
 @attrs.frozen

@@ -5,6 +5,8 @@ Commands (the other modules of this package) decide; here is what every decision
 - operations are never removed, and stand in the order in which they began;
 - ``unseen`` holds exactly the operations that changed since the handler was last told;
 - an operation that ended does not change, and a closed execution starts nothing;
+- every event has a later time than the one before it, and an operation starts and ends at the times of its events:
+  sorting ends by their time gives the order in which they were recorded;
 - each operation with a timer has exactly one entry in ``timers``, due no later than that timer. An entry that comes
   too early is put back, so that a heartbeat costs no search;
 - ``changes`` holds all that was done since the shell last took it, so storing costs what a command did and not what
@@ -21,7 +23,7 @@ from typing import Any
 import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
-from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler
+from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.model.history import Event, EventType
@@ -106,6 +108,7 @@ class Execution:
     :ivar unseen: what changed since a handler was last told
     :ivar held: chained invokes whose outcome waits for the end of the running invocation
     :ivar asked: chained invokes that have not ended
+    :ivar latest_us: the time of the last event, in epoch microseconds
     :ivar awaited: how many operations something outside the handler will change
     :ivar invoke_at_ms: when a failed invocation is tried again; None: no retry is waiting
     :ivar failures: invocations that failed, one after another
@@ -138,6 +141,7 @@ class Execution:
     asked: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
     awaited: int = 0
     event_count: int = 0
+    latest_us: int = 0
     invocation: Invocation | None = None
     invoke_at_ms: int | None = None
     failures: int = 0
@@ -235,15 +239,18 @@ class Execution:
         self,
         operation: OperationRecord,
         status: OperationStatus,
-        now_ms: int,
+        at_us: int,
         *,
         result: str | None = None,
         error: ErrorObject | None = None,
     ) -> None:
-        """Give ``operation`` its final status."""
+        """Give ``operation`` its final status.
+
+        :param at_us: the time of its last event, from ``tick``
+        """
         was_awaited = operation.awaited
         operation.status = status
-        operation.end_ms = now_ms
+        operation.end_us = at_us
         operation.result = result
         operation.error = error
         if operation.request is not None:
@@ -266,16 +273,28 @@ class Execution:
 
     # --- what commands write and close ---
 
-    def log(self, kind: EventType, now_ms: int, operation: OperationRecord | None = None, **details: Any) -> None:
-        """Append an event to the history."""
+    def tick(self, at: Moment) -> int:
+        """Return the time of the next event in epoch microseconds.
+
+        It is the time of ``at``, or one microsecond after the last event if the clock has not moved on since, or was
+        put back. So the times of an execution's events grow strictly, however fast they follow one another.
+        """
+        self.latest_us = max(at.now_us, self.latest_us + 1)
+        return self.latest_us
+
+    def log(self, kind: EventType, at_us: int, operation: OperationRecord | None = None, **details: Any) -> None:
+        """Append an event to the history.
+
+        :param at_us: its time, from ``tick``. No two events share one
+        """
         self.event_count += 1
         if operation is None:
-            event = Event(self.event_count, kind, now_ms, details)
+            event = Event(self.event_count, kind, at_us, details)
         else:
             event = Event(
                 self.event_count,
                 kind,
-                now_ms,
+                at_us,
                 details,
                 operation.id,
                 operation.name,
@@ -287,7 +306,7 @@ class Execution:
     def close(
         self,
         status: ExecutionStatus,
-        now_ms: int,
+        at: Moment,
         *,
         result: str | None = None,
         error: ErrorObject | None = None,
@@ -296,8 +315,9 @@ class Execution:
 
         A running invocation's token stops working. Whether the invocation goes on is the shell's part.
         """
+        at_us = self.tick(at)
         self.status = status
-        self.ended_ms = now_ms
+        self.ended_ms = at_us // 1000
         self.result = result
         self.error = error
         self.invoke_at_ms = None
@@ -307,17 +327,17 @@ class Execution:
         self.held.clear()
         root = self.operations[0]
         root.status = OperationStatus(str(status))
-        root.end_ms = now_ms
+        root.end_us = at_us
         self.touched(root, was_awaited=False)
         match status:
             case ExecutionStatus.SUCCEEDED:
-                self.log(EventType.EXECUTION_SUCCEEDED, now_ms, root, Result=result)
+                self.log(EventType.EXECUTION_SUCCEEDED, at_us, root, Result=result)
             case ExecutionStatus.FAILED:
-                self.log(EventType.EXECUTION_FAILED, now_ms, root, Error=error)
+                self.log(EventType.EXECUTION_FAILED, at_us, root, Error=error)
             case ExecutionStatus.TIMED_OUT:
-                self.log(EventType.EXECUTION_TIMED_OUT, now_ms, root, Error=error)
+                self.log(EventType.EXECUTION_TIMED_OUT, at_us, root, Error=error)
             case ExecutionStatus.STOPPED:
-                self.log(EventType.EXECUTION_STOPPED, now_ms, root, Error=error)
+                self.log(EventType.EXECUTION_STOPPED, at_us, root, Error=error)
             case _:
                 raise ValueError(f"{status} closes nothing")
         self.changes.effects.append(ExecutionClosed())

@@ -150,15 +150,15 @@ def retry_if_due(execution: Execution, at: Moment) -> None:
 
 def invocation_answered(execution: Execution, request_id: str, output: Any, at: Moment) -> None:
     """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one."""
-    if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
+    if not _complete(execution, request_id, None, at) or not execution.open:
         return
     execution.failures = execution.crashes = 0
     answer = read_output(output, at.limits.child_execution_bytes if execution.parent else None)
     match answer:
         case Succeeded(result):
-            execution.close(ExecutionStatus.SUCCEEDED, at.now_ms, result=result)
+            execution.close(ExecutionStatus.SUCCEEDED, at, result=result)
         case Failed(error):
-            execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
+            execution.close(ExecutionStatus.FAILED, at, error=error)
         case Pending():
             _suspend(execution, at)
         case _:
@@ -179,18 +179,18 @@ def _failed(
     execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, alone: bool, ending: bool = False
 ) -> None:
     """:param alone: whether nothing else can have caused the failure"""
-    if not _complete(execution, request_id, error, at.now_ms) or not execution.open:
+    if not _complete(execution, request_id, error, at) or not execution.open:
         return
     execution.failures += 1
     execution.crashes = execution.crashes + 1 if is_crash(error.get("ErrorType")) else 0
     delay = at.retries.delay_ms(execution.failures, error.get("ErrorType"))
     if delay is None:
-        execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
+        execution.close(ExecutionStatus.FAILED, at, error=error)
         return
-    deliver_held(execution, at.now_ms)
+    deliver_held(execution, at)
     if alone and at.retries.quarantine_after is not None and execution.crashes >= at.retries.quarantine_after:
-        _quarantine(execution, error, at.now_ms)
-    elif _pausing(execution, at.now_ms) or (delay == 0 and ending):
+        _quarantine(execution, error, at)
+    elif _pausing(execution, at) or (delay == 0 and ending):
         execution.deferred = True
     elif delay == 0:
         begin_invocation(execution, at)
@@ -204,10 +204,10 @@ def invocation_interrupted(execution: Execution, request_id: str, at: Moment) ->
 
     Ignored if the invocation is not the current one.
     """
-    if not _complete(execution, request_id, None, at.now_ms) or not execution.open:
+    if not _complete(execution, request_id, None, at) or not execution.open:
         return
-    deliver_held(execution, at.now_ms)
-    _pausing(execution, at.now_ms)
+    deliver_held(execution, at)
+    _pausing(execution, at)
     execution.deferred = True
 
 
@@ -232,39 +232,39 @@ def taken_up(execution: Execution, left_request_id: str | None, at: Moment, *, a
         _failed(execution, invocation.request_id, _LOST, at, alone=alone)
 
 
-def _quarantine(execution: Execution, error: ErrorObject, now_ms: int) -> None:
+def _quarantine(execution: Execution, error: ErrorObject, at: Moment) -> None:
     reason = (
         f"Quarantined: the handler crashed {execution.crashes} times in a row, last with "
         f"{error.get('ErrorType')}. Mend it, then resume the execution."
     )
     if execution.pause is None:
-        begin_pause(execution, reason, now_ms, timeout_paused=True)
+        begin_pause(execution, reason, at, timeout_paused=True)
     execution.deferred = True
-    take_effect(execution, now_ms)
+    take_effect(execution, at)
     execution.changes.effects.append(Quarantined(reason))
 
 
-def _complete(execution: Execution, request_id: str, error: ErrorObject | None, now_ms: int) -> bool:
+def _complete(execution: Execution, request_id: str, error: ErrorObject | None, at: Moment) -> bool:
     invocation = execution.invocation
     if invocation is None or invocation.request_id != request_id:
         return False
     execution.invocation = None
     details: dict[str, Any] = {
         "StartTimestamp": invocation.started_ms,
-        "EndTimestamp": now_ms,
+        "EndTimestamp": at.now_ms,
         "RequestId": request_id,
     }
     if error is not None:
         details["Error"] = error
-    execution.log(EventType.INVOCATION_COMPLETED, now_ms, **details)
+    execution.log(EventType.INVOCATION_COMPLETED, execution.tick(at), **details)
     return True
 
 
 def _suspend(execution: Execution, at: Moment) -> None:
     """The handler answered PENDING: it waits for something that must exist."""
-    deliver_held(execution, at.now_ms)
+    deliver_held(execution, at)
     idle = not (execution.awaited or execution.unseen or execution.deferred)
-    if _pausing(execution, at.now_ms):
+    if _pausing(execution, at):
         execution.deferred |= idle  # or nothing would ever go on after the pause
     elif not idle:
         execution.idle_answers = 0
@@ -279,28 +279,28 @@ def _ask_again(execution: Execution, at: Moment) -> None:
         begin_invocation(execution, at)
         return
     error = invalid_answer("Cannot return PENDING status with no pending operations.")
-    execution.close(ExecutionStatus.FAILED, at.now_ms, error=error)
+    execution.close(ExecutionStatus.FAILED, at, error=error)
 
 
-def _pausing(execution: Execution, now_ms: int) -> bool:
+def _pausing(execution: Execution, at: Moment) -> bool:
     """Whether the execution is paused; a pause that waited for the end of the invocation becomes effective."""
     if execution.status is ExecutionStatus.PAUSING:
-        take_effect(execution, now_ms)
+        take_effect(execution, at)
     return execution.status is ExecutionStatus.PAUSED
 
 
-def begin_pause(execution: Execution, reason: str | None, now_ms: int, *, timeout_paused: bool) -> None:
+def begin_pause(execution: Execution, reason: str | None, at: Moment, *, timeout_paused: bool) -> None:
     """Request a pause, which ``take_effect`` makes effective.
 
     :param timeout_paused: whether the execution's timeout grows by the time it is paused
     """
-    execution.pause = Pause(now_ms, execution.timeout_ms, timeout_paused, reason)
+    execution.pause = Pause(at.now_ms, execution.timeout_ms, timeout_paused, reason)
     execution.status = ExecutionStatus.PAUSING
     if timeout_paused:
         execution.timeout_ms = execution.started_ms + _LONGEST_MS
 
 
-def take_effect(execution: Execution, now_ms: int) -> None:
+def take_effect(execution: Execution, at: Moment) -> None:
     """A requested pause is effective: from now on nothing is invoked."""
     pause = execution.pause
     if pause is None:
@@ -312,4 +312,4 @@ def take_effect(execution: Execution, now_ms: int) -> None:
     }
     if pause.reason is not None:
         details["Reason"] = pause.reason
-    execution.log(EventType.EXECUTION_PAUSED, now_ms, execution.operations[0], **details)
+    execution.log(EventType.EXECUTION_PAUSED, execution.tick(at), execution.operations[0], **details)

@@ -52,17 +52,18 @@ def start(new: NewExecution, at: Moment) -> Execution:
         tenant_id=new.tenant_id,
         parent=new.parent,
     )
+    started_us = execution.tick(at)
     root = OperationRecord(
         id=new.id,
         type=OperationType.EXECUTION,
         sequence=0,
-        start_ms=at.now_ms,
+        start_us=started_us,
         name=new.name,
         result=new.input,
     )
     execution.begin(root)
     execution.touched(root, was_awaited=False)
-    execution.log(EventType.EXECUTION_STARTED, at.now_ms, root, Input=new.input, ExecutionTimeout=new.timeout_seconds)
+    execution.log(EventType.EXECUTION_STARTED, started_us, root, Input=new.input, ExecutionTimeout=new.timeout_seconds)
     begin_invocation(execution, at)
     return execution
 
@@ -77,7 +78,7 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
     fire_due(execution, at)
     if execution.open:
         execution.close(
-            ExecutionStatus.STOPPED, at.now_ms, error=error or {"ErrorMessage": "Execution stopped by user request"}
+            ExecutionStatus.STOPPED, at, error=error or {"ErrorMessage": "Execution stopped by user request"}
         )
 
 
@@ -92,9 +93,9 @@ def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_pause
     fire_due(execution, at)
     if execution.status is not ExecutionStatus.RUNNING:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be paused.")
-    begin_pause(execution, reason, at.now_ms, timeout_paused=timeout_paused)
+    begin_pause(execution, reason, at, timeout_paused=timeout_paused)
     if execution.invocation is None:
-        take_effect(execution, at.now_ms)
+        take_effect(execution, at)
 
 
 def resume(execution: Execution, reason: str | None, at: Moment) -> None:
@@ -114,7 +115,7 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
         details = {} if reason is None else {"Reason": reason}
         execution.log(
             EventType.EXECUTION_RESUMED,
-            at.now_ms,
+            execution.tick(at),
             execution.operations[0],
             ResumeRequestTimestamp=at.now_ms,
             **details,

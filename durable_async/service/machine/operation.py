@@ -1,7 +1,8 @@
 """One operation of an execution, as the service keeps it, and the two encodings in which it shows it.
 
-An envelope carries epoch milliseconds, an API answer epoch seconds. Everything else is the same. Source: protocol.md,
-"Timestamps".
+An API answer has epoch seconds with a fraction. An envelope has whole epoch milliseconds, since other SDKs read them
+into an integer; what is below a millisecond stands in members of our own, which other SDKs ignore. Everything else is
+the same. Source: protocol.md, "Timestamps".
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ _ENDED = frozenset(
 class OperationRecord:
     """
     :ivar sequence: its place in the order in which operations began, from 0 (the EXECUTION operation)
+    :ivar start_us: when it started, in epoch microseconds: the time of its first event
+    :ivar end_us: when it ended: the time of its last event. No other operation of the execution ended at the same time
     :ivar due_ms: when its timer fires: a wait's end, a step's next attempt, a callback's timeout; None: no timer
     :ivar attempts: attempts of a step that ended
     :ivar result: the result, a step's state between polls, or the input of the EXECUTION operation
@@ -66,12 +69,12 @@ class OperationRecord:
     id: str
     type: OperationType
     sequence: int
-    start_ms: int
+    start_us: int
     status: OperationStatus = OperationStatus.STARTED
     parent_id: str | None = None
     name: str | None = None
     sub_type: str | None = None
-    end_ms: int | None = None
+    end_us: int | None = None
     due_ms: int | None = None
     attempts: int = 0
     result: str | None = None
@@ -107,18 +110,26 @@ class OperationRecord:
 
     def in_milliseconds(self) -> Operation:
         """As an invocation envelope carries it."""
-        return self._shown(lambda ms: ms)
+        ended = None if self.end_us is None else self.end_us // 1000
+        shown = self._shown(self.start_us // 1000, ended, lambda ms: ms)
+        if below := self.start_us % 1000:
+            shown["StartMicroseconds"] = below
+        if self.end_us is not None and (below := self.end_us % 1000):
+            shown["EndMicroseconds"] = below
+        return shown
 
     def in_seconds(self) -> Operation:
         """As an API answer carries it."""
-        return self._shown(lambda ms: ms / 1000)
+        ended = None if self.end_us is None else self.end_us / 1_000_000
+        return self._shown(self.start_us / 1_000_000, ended, lambda ms: ms / 1000)
 
-    def _shown(self, time: Callable[[int], float]) -> Operation:
+    def _shown(self, started: float, ended: float | None, time: Callable[[int], float]) -> Operation:
+        """:param time: how the epoch milliseconds of a timer are shown"""
         shown: dict[str, Any] = {
             "Id": self.id,
             "Type": str(self.type),
             "Status": str(self.status),
-            "StartTimestamp": time(self.start_ms),
+            "StartTimestamp": started,
         }
         if self.parent_id is not None:
             shown["ParentId"] = self.parent_id
@@ -126,8 +137,8 @@ class OperationRecord:
             shown["Name"] = self.name
         if self.sub_type is not None:
             shown["SubType"] = self.sub_type
-        if self.end_ms is not None:
-            shown["EndTimestamp"] = time(self.end_ms)
+        if ended is not None:
+            shown["EndTimestamp"] = ended
         member, details = self._details(time)
         shown[member] = {name: value for name, value in details.items() if value is not None}
         return cast("Operation", shown)

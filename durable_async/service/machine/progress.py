@@ -24,35 +24,37 @@ def fire_due(execution: Execution, at: Moment) -> None:
     if execution.timeout_ms <= at.now_ms:
         execution.close(
             ExecutionStatus.TIMED_OUT,
-            at.now_ms,
+            at,
             error={"ErrorMessage": f"Execution timed out after {execution.timeout_seconds} seconds."},
         )
         return
     while (operation := execution.pop_due(at.now_ms)) is not None:
-        _expire(execution, operation, at.now_ms)
+        _expire(execution, operation, at)
     retry_if_due(execution, at)
     invoke_if_wanted(execution, at)
 
 
-def _expire(execution: Execution, operation: OperationRecord, now_ms: int) -> None:
+def _expire(execution: Execution, operation: OperationRecord, at: Moment) -> None:
     match operation.type:
         case OperationType.WAIT:
-            execution.end(operation, OperationStatus.SUCCEEDED, now_ms)
-            execution.log(EventType.WAIT_SUCCEEDED, now_ms, operation, Duration=operation.duration)
+            ended_us = execution.tick(at)
+            execution.end(operation, OperationStatus.SUCCEEDED, ended_us)
+            execution.log(EventType.WAIT_SUCCEEDED, ended_us, operation, Duration=operation.duration)
         case OperationType.STEP:
             operation.status, operation.due_ms = OperationStatus.READY, None
             execution.touched(operation, was_awaited=True)
         case OperationType.CHAINED_INVOKE if operation.held is not None:
-            deliver(execution, operation, operation.held, now_ms)
+            deliver(execution, operation, operation.held, at)
         case _:
-            timed_out = operation.due_ms is not None and operation.due_ms <= now_ms
+            timed_out = operation.due_ms is not None and operation.due_ms <= at.now_ms
             error: ErrorObject = (
                 {"ErrorType": "Callback.Timeout", "ErrorMessage": "Callback timed out"}
                 if timed_out
                 else {"ErrorType": "Callback.Heartbeat", "ErrorMessage": "Callback timed out on heartbeat"}
             )
-            execution.end(operation, OperationStatus.TIMED_OUT, now_ms, error=error)
-            execution.log(EventType.CALLBACK_TIMED_OUT, now_ms, operation, Error=error)
+            ended_us = execution.tick(at)
+            execution.end(operation, OperationStatus.TIMED_OUT, ended_us, error=error)
+            execution.log(EventType.CALLBACK_TIMED_OUT, ended_us, operation, Error=error)
 
 
 def callback_succeeded(execution: Execution, callback_id: str, result: bytes, at: Moment) -> None:
@@ -71,8 +73,9 @@ def callback_succeeded(execution: Execution, callback_id: str, result: bytes, at
         text = result.decode() if result else None
     except UnicodeDecodeError:
         raise InvalidParameterValueError("The callback's result is not UTF-8 text.") from None
-    execution.end(callback, OperationStatus.SUCCEEDED, at.now_ms, result=text)
-    execution.log(EventType.CALLBACK_SUCCEEDED, at.now_ms, callback, Result=text)
+    ended_us = execution.tick(at)
+    execution.end(callback, OperationStatus.SUCCEEDED, ended_us, result=text)
+    execution.log(EventType.CALLBACK_SUCCEEDED, ended_us, callback, Result=text)
     invoke_if_wanted(execution, at)
 
 
@@ -81,8 +84,9 @@ def callback_failed(execution: Execution, callback_id: str, error: ErrorObject, 
     fire_due(execution, at)
     callback = _open_callback(execution, callback_id)
     check_error_size(error, at.limits.payload_bytes)
-    execution.end(callback, OperationStatus.FAILED, at.now_ms, error=error)
-    execution.log(EventType.CALLBACK_FAILED, at.now_ms, callback, Error=error)
+    ended_us = execution.tick(at)
+    execution.end(callback, OperationStatus.FAILED, ended_us, error=error)
+    execution.log(EventType.CALLBACK_FAILED, ended_us, callback, Error=error)
     invoke_if_wanted(execution, at)
 
 

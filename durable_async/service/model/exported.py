@@ -7,13 +7,15 @@ are epoch seconds on the wire, ``datetime`` from botocore, and ISO 8601 texts fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import attrs
 
 from durable_async.errors import HistoryError
 from durable_async.service.model.history import PAYLOADS, Event, EventType
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 _NO_STATE = frozenset(
     {
@@ -74,7 +76,7 @@ def _event(shown: Mapping[str, Any]) -> Event:
         return Event(
             id=int(shown["EventId"]),
             type=kind,
-            at_ms=_milliseconds(shown["EventTimestamp"]),
+            at_us=_microseconds(shown["EventTimestamp"]),
             details={member: _member(kind, member, value) for member, value in details.items()},
             operation_id=shown.get("Id"),
             name=shown.get("Name"),
@@ -95,7 +97,7 @@ class _NotIncludedError(Exception):
 
 def _member(kind: EventType, member: str, value: Any) -> Any:
     if member.endswith("Timestamp"):
-        return _milliseconds(value)
+        return _microseconds(value) // 1000
     if member not in PAYLOADS:
         return value
     payload = cast("Mapping[str, Any]", value or {})
@@ -104,15 +106,15 @@ def _member(kind: EventType, member: str, value: Any) -> Any:
     return payload.get("Payload")
 
 
-def _milliseconds(time: Any) -> int:
+def _microseconds(time: Any) -> int:
     """:param time: epoch seconds, a ``datetime``, or ISO 8601 with its offset"""
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise ValueError(f"the time {time.isoformat()} does not say its offset from UTC")
-        time = time.timestamp()
-    return round(float(time) * 1000)
+        return (time - _EPOCH) // timedelta(microseconds=1)
+    return round(float(time) * 1_000_000)
 
 
 def _named(shown: Mapping[str, Any]) -> str:

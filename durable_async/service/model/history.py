@@ -1,6 +1,6 @@
 """The events that an execution leaves behind, and how the API shows them.
 
-An event is kept as it happened: payloads bare, times in epoch milliseconds. ``render`` makes the API's shape, with or
+An event is kept as it happened, with bare payloads. ``render`` makes the API's shape, with or
 without the execution's data. Which command writes which event is the machine's business; the constructors here say
 what each one holds.
 
@@ -65,13 +65,14 @@ class Event:
     """One line of the history.
 
     :ivar id: 1, 2, 3, ... without gaps, in the order in which things happened
+    :ivar at_us: when it happened, in epoch microseconds; later than the event before it
     :ivar details: the members of ``<type>Details``. A payload member holds the text or error itself, or None when
         there is none; a member whose name ends in ``Timestamp`` holds epoch milliseconds
     """
 
     id: int
     type: EventType
-    at_ms: int
+    at_us: int
     details: Mapping[str, Any] = _NOTHING
     operation_id: str | None = None
     name: str | None = None
@@ -94,7 +95,7 @@ def render(event: Event, *, include_data: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "EventType": str(event.type),
         "EventId": event.id,
-        "EventTimestamp": event.at_ms / 1000,
+        "EventTimestamp": event.at_us / 1_000_000,
     }
     place = {"Id": event.operation_id, "Name": event.name, "SubType": event.sub_type, "ParentId": event.parent_id}
     shown.update({member: value for member, value in place.items() if value is not None})

@@ -85,12 +85,15 @@ class Runner:
         self._set_aside: set[str] = set()  # executions that cannot be read
         self.draining: bool = False
 
+    def now_us(self) -> int:
+        return round(self._settings.clock() * 1_000_000)
+
     def now_ms(self) -> int:
-        return round(self._settings.clock() * 1000)
+        return self.now_us() // 1000
 
     def moment(self) -> Moment:
         settings = self._settings
-        return Moment(self.now_ms(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
+        return Moment(self.now_us(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
 
     # --- beginning and end ---
 

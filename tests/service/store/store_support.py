@@ -61,7 +61,7 @@ class World:
 
     @property
     def at(self) -> Moment:
-        return Moment(self.now_ms, self.mint)
+        return Moment(self.now_ms * 1000, self.mint)
 
     def mint(self) -> str:
         self.minted += 1

@@ -13,7 +13,8 @@ import pytest
 from machine_driver import step
 from store_support import World, opened, view
 
-from durable_async.service.model.errors import StoreError
+from durable_async.service.machine.derive import derive
+from durable_async.service.model.errors import DamagedExecutionError, StoreError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import schema
 from durable_async.service.store.sqlite.lock import holder
@@ -161,7 +162,8 @@ async def test_a_missing_file_is_not_made_by_a_reader(path):
 PROGRAM = """
 import anyio._backends._asyncio, asyncio, os, sys, urllib.parse  # what is needed later may be out of its reach
 from durable_async.service.store.sqlite import SqliteStore
-from durable_async.service.model.errors import StoreError
+from durable_async.service.machine.derive import derive
+from durable_async.service.model.errors import DamagedExecutionError, StoreError
 
 async def main():
     if os.geteuid() == 0:
@@ -298,7 +300,7 @@ async def test_others_read_while_one_writes(path, other_process):
 
 # --- versions ---
 
-STEP_2 = "CREATE TABLE notes (text TEXT); ALTER TABLE executions ADD COLUMN color TEXT DEFAULT 'blue'"
+STEP_3 = "CREATE TABLE notes (text TEXT); ALTER TABLE executions ADD COLUMN color TEXT DEFAULT 'blue'"
 
 
 async def test_a_file_of_version_1_is_brought_up_to_date(path):
@@ -314,8 +316,36 @@ async def test_a_file_of_version_1_is_brought_up_to_date(path):
         assert execution.by_id["s"].result == "result " * 100
         assert execution.by_id["f"].error == {"ErrorType": "OrderError", "ErrorMessage": "no such order"}
         assert execution.status == "PAUSING"
-        assert len(await store.events(execution.id, 1, 100, newest_first=False)) == execution.event_count
+        events = await store.events(execution.id, 1, 100, newest_first=False)
+        assert len(events) == execution.event_count
+        derived = derive(events)
+        assert [(each.start_us, each.end_us) for each in execution.operations] == [
+            (each.start_us, each.end_us) for each in derived.operations
+        ]
+        times = [event.at_us for event in events]
+        assert times == [1_700_000_000_000_000 + n for n in range(len(times))]  # they were of one millisecond
+        assert execution.latest_us == times[-1]
     assert pragma(path, "user_version") == len(schema.MIGRATIONS)
+
+
+async def test_one_damaged_execution_does_not_keep_a_file_from_being_brought_up_to_date(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(DUMP.read_text())
+        (identity,) = connection.execute("SELECT id FROM executions").fetchone()
+        for table, columns in (
+            ("executions", "position, id, name"),
+            ("events", "execution"),
+            ("operations", "execution"),
+        ):
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            kept = ", ".join(name for name in names if name not in columns)
+            values = {"executions": "2, 'other', 'other'"}.get(table, "2")
+            connection.execute(f"INSERT INTO {table} ({columns}, {kept}) SELECT {values}, {kept} FROM {table}")
+        connection.execute("UPDATE events SET at_ms = 'never' WHERE execution = 2 AND id = 3")
+    async with opened(path) as store:
+        assert (await store.load(identity)).latest_us > 1_700_000_000_000_000
+        with pytest.raises(DamagedExecutionError):
+            await store.events("other", 1, 100, newest_first=False)
 
 
 async def refused_as_old(path):
@@ -327,7 +357,7 @@ async def test_each_step_is_taken_once_and_what_is_kept_stays(path, monkeypatch)
     await filled(path)
     async with opened(path) as store:
         before = view(await store.load("orders-a"))
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, STEP_2))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, schema.Migration(STEP_3)))
     await refused(path, "Open it for writing once", read_only=True)
     for _ in range(2):
         async with opened(path) as store:
@@ -343,7 +373,9 @@ async def test_each_step_is_taken_once_and_what_is_kept_stays(path, monkeypatch)
 async def test_a_step_that_fails_changes_nothing(path, monkeypatch):
     await filled(path)
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, f"{STEP_2}; SELECT * FROM nowhere"))
+        patched.setattr(
+            schema, "MIGRATIONS", (*schema.MIGRATIONS, schema.Migration(f"{STEP_3}; SELECT * FROM nowhere"))
+        )
         await refused(path, "SQLite cannot use")
     with closing(sqlite3.connect(path)) as connection:
         assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'notes'").fetchall()

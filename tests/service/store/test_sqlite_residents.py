@@ -163,7 +163,7 @@ async def test_an_object_that_another_one_overtook_is_refused_and_read_again(tmp
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE executions SET event_count = 2")
             connection.execute(
-                "INSERT INTO events SELECT execution, 2, type, at_ms, operation_id, name, sub_type, "
+                "INSERT INTO events SELECT execution, 2, type, at_us + 1, operation_id, name, sub_type, "
                 "parent_id, details, payload_member, payload_digest FROM events"
             )
             connection.commit()

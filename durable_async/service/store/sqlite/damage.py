@@ -173,7 +173,7 @@ def repair(execution: Execution, kept: Sequence[OperationRecord], history: Seque
     if not execution.open:
         execution.invoke_at_ms, execution.deferred, execution.pause = None, False, None
     elif execution.status is ExecutionStatus.PAUSED and execution.pause is None:
-        execution.pause = Pause(derived.latest_ms, execution.timeout_ms, timeout_paused=False)
+        execution.pause = Pause(derived.latest_us // 1000, execution.timeout_ms, timeout_paused=False)
     by_id = {operation.id: operation for operation in kept}
     return [_newer(by_id.get(operation.id), operation) for operation in derived.operations]
 

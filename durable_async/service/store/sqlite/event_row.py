@@ -12,7 +12,7 @@ from durable_async.service.store.sqlite.payloads import Kept, Row, Written, by_n
 COLUMNS = (
     "id",
     "type",
-    "at_ms",
+    "at_us",
     "operation_id",
     "name",
     "sub_type",
@@ -31,7 +31,7 @@ def event_row(event: Event, written: Written) -> Row:
     return (
         event.id,
         event.type.value,
-        event.at_ms,
+        event.at_us,
         event.operation_id,
         event.name,
         event.sub_type,
@@ -52,7 +52,7 @@ def event_of(columns: Row, kept: Kept) -> Event:
     return Event(
         row["id"],
         EventType(row["type"]),
-        row["at_ms"],
+        row["at_us"],
         details,
         row["operation_id"],
         row["name"],

@@ -25,7 +25,7 @@ _POSITION = "SELECT position FROM executions WHERE id = ?"
 _EVENTS = f"SELECT {', '.join(event_row.COLUMNS)} FROM events WHERE execution = ?"  # noqa: S608 - names
 _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
-_LATEST_EVENT = "SELECT max(id) FROM events WHERE execution = ?"
+_LATEST_EVENT = "SELECT id, at_us FROM events WHERE execution = ? ORDER BY id DESC LIMIT 1"
 _IS_OPEN = "function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')"
 _OPEN = f"SELECT id, due_ms, active, request_id, waiting, crashes FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
 _OPEN_POSITIONS = f"SELECT position FROM executions WHERE {_IS_OPEN}"  # noqa: S608
@@ -73,7 +73,8 @@ def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
     with naming(execution_id, "an operation"):
         operations = [_operation(columns, kept) for columns in connection.execute(_OPERATIONS, (found[0],))]
     with naming(execution_id, "its history"):
-        latest: int = connection.execute(_LATEST_EVENT, (found[0],)).fetchone()[0] or 0
+        latest: int
+        latest, execution.latest_us = connection.execute(_LATEST_EVENT, (found[0],)).fetchone() or (0, 0)
     if latest < execution.event_count:
         raise damaged(execution_id, f"its row tells of {execution.event_count} events, and the last is {latest}")
     if repaired := latest > execution.event_count:

@@ -1,16 +1,20 @@
 """The tables of a store's file, and how a file of an earlier version becomes one of this version.
 
-Columns are plain, so that the ``sqlite3`` shell can read them: times are epoch milliseconds, statuses and types the
-API's words. A payload (an input, a result, an error as JSON) is UTF-8 text in a BLOB, since Python texts may hold lone
-surrogates, which TEXT may not. A short one stands in its row. A long one stands in ``payloads``, once for each
-execution however often it is mentioned, and the row holds its digest.
+Columns are plain, so that the ``sqlite3`` shell can read them: times are epoch milliseconds (``_ms``) or microseconds
+(``_us``), statuses and types the API's words. A payload (an input, a result, an error as JSON) is UTF-8 text in a BLOB,
+since Python texts may hold lone surrogates, which TEXT may not. A short one stands in its row. A long one stands in
+``payloads``, once for each execution however often it is mentioned, and the row holds its digest.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+
+import attrs
 
 from durable_async.service.model.errors import StoreError
+from durable_async.service.store.sqlite.damage import is_damage
 
 APPLICATION_ID = 0x44757261  # "Dura": what makes an SQLite file a store
 
@@ -115,7 +119,66 @@ CREATE TABLE payloads (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+ALTER TABLE operations RENAME COLUMN start_ms TO start_us;
+ALTER TABLE operations RENAME COLUMN end_ms TO end_us;
+ALTER TABLE events RENAME COLUMN at_ms TO at_us;
+"""
+
+
+def _to_microseconds(connection: sqlite3.Connection) -> None:
+    """Give all events and operations times in microseconds. A damaged execution keeps what it has: it is not read."""
+    positions = connection.execute("SELECT position FROM executions INDEXED BY executions_of_function").fetchall()
+    for (position,) in positions:
+        connection.execute("SAVEPOINT one")
+        try:
+            _convert_times(position, connection)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            connection.execute("ROLLBACK TO one")
+        except TypeError:
+            connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+
+
+def _convert_times(position: int, connection: sqlite3.Connection) -> None:
+    """Make the times of the events grow strictly, and give each operation those of its first and its last event."""
+    first: dict[str | None, int] = {}
+    last: dict[str | None, int] = {}
+    events: list[tuple[int, int, int]] = []
+    latest = 0
+    question = "SELECT id, at_us, operation_id FROM events WHERE execution = ? ORDER BY id"
+    for number, at_ms, operation_id in connection.execute(question, (position,)):
+        latest = max(at_ms * 1000, latest + 1)
+        events.append((latest, position, number))
+        first.setdefault(operation_id, latest)
+        last[operation_id] = latest
+    connection.executemany("UPDATE events SET at_us = ? WHERE execution = ? AND id = ?", events)
+    question = "SELECT sequence, id, start_us, end_us FROM operations WHERE execution = ?"
+    operations = [
+        (
+            first.get(operation_id, start_ms * 1000),
+            None if end_ms is None else last.get(operation_id, end_ms * 1000),
+            position,
+            sequence,
+        )
+        for sequence, operation_id, start_ms, end_ms in connection.execute(question, (position,))
+    ]
+    connection.executemany(
+        "UPDATE operations SET start_us = ?, end_us = ? WHERE execution = ? AND sequence = ?", operations
+    )
+
+
+@attrs.frozen
+class Migration:
+    """One version from the one before it: first ``script`` changes the tables, then ``convert`` the rows."""
+
+    script: str
+    convert: Callable[[sqlite3.Connection], None] | None = None
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(_VERSION_1), Migration(_VERSION_2, _to_microseconds))
 """The n-th makes version n of version n - 1. One that was released is never changed."""
 
 
@@ -125,11 +188,13 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     :raises StoreError: the file is no store, or of a later version; nothing is changed then
     """
     version = check(connection, path)
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {script}; "
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
-        )
+    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {migration.script}")  # which leaves the transaction open
+        if migration.convert is not None:
+            migration.convert(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
 
 
 def check(connection: sqlite3.Connection, path: str) -> int:

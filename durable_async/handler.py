@@ -27,7 +27,7 @@ from durable_async._wire.limits import RESPONSE_BYTES
 from durable_async._wire.operations import Action, OperationType, OperationUpdate
 from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
-from durable_async.context import DurableContext, bind
+from durable_async.context import DurableContext
 from durable_async.errors import NotDurableError
 from durable_async.serializers import (
     JsonSerializer,
@@ -231,7 +231,7 @@ class DurableHandler(Generic[EventT, ResultT]):
 
     async def _answer(self, payload: str | None, invocation: Invocation) -> str:
         context = DurableContext(invocation, self._step_config)
-        bind(context)
+        invocation.workflow.context = context
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
         event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
         try:

@@ -6,6 +6,8 @@
 - A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
   because callbacks run in no order that a replay would repeat.
 - Bodies of steps run in no branch: what tasks an HTTP client starts in there is nobody's business.
+- Who is calling is asked of the running task first, and of the context variable only in a task or thread that no
+  workflow started: a framework may copy context variables from one task to another.
 
 ``task_factory`` is the hook on the event loop.
 """
@@ -13,36 +15,54 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import Any, cast
+from zlib import crc32
 
 import attrs
 
 from durable_async._engine.as_completed import place_in_as_completed
+from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Unstarted, settle_unstarted
-from durable_async._wire.ids import keyed_operation_id, operation_id, task_branch
-from durable_async._wire.operations import Operation
-from durable_async._wire.timestamps import end_microseconds
+from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, task_branch
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
+
+logger: logging.Logger = logging.getLogger("durable_async")
 
 Task = asyncio.Task[Any]
 
 
 @attrs.define(eq=False)
 class Workflow:
-    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
+    """What all branches of one invocation have in common.
 
+    :ivar on_change: called when a task has begun or ended
+    :ivar context: the ``DurableContext`` that the workflow was called with
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
     :ivar exited: the SystemExit or KeyboardInterrupt with which one of them ends the program
     """
 
     execution_arn: str
-    on_change: Callable[[], None]
+    on_change: Callable[[], None] = lambda: None
+    context: Any = None
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro] = attrs.field(factory=list[Coro])
     exited: BaseException | None = None
+    _has_warned: bool = False
+
+    def warn_unplaced(self) -> None:
+        """Warn, once, that code of the workflow asked for its context where it has none."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: current_context() was called in a task that has no place in its workflow, because a callback "
+                "started it. It returned None, so what is done there is not recorded. Start the task from the "
+                "workflow's own code, or use ctx.at(key)",
+                self.execution_arn,
+            )
 
     def adopt(self, task: Task, branch: Branch) -> None:
         self.tasks[task] = branch
@@ -70,6 +90,10 @@ class Scope:
     :ivar id: of the nearest context that is recorded as an operation; None at the root
     :ivar closed: nothing in it may run or write any more
     :ivar expired: what is not recorded as ended in it by now never will be
+    :ivar order: in which ends of its operations are handed over
+    :ivar prefix: what the ids of its operations derive from
+    :ivar keys: of ``ctx.at`` that were used in it
+    :ivar is_expiring: it will be expired as soon as that has its turn in the order
     :ivar tasks: those that run in it and have not ended
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
@@ -78,18 +102,35 @@ class Scope:
     parent: Scope | None = None
     closed: bool = False
     expired: bool = False
+    order: Order = attrs.field(factory=Order)
+    prefix: str = ""
+    keys: set[str] | None = None
+    is_expiring: bool = False
     tasks: set[Task] = attrs.field(factory=set[Task], init=False)
     unstarted: dict[Unstarted, None] = attrs.field(factory=dict[Unstarted, None], init=False)
 
+    @classmethod
+    def inside(cls, parent: Scope, id: str | None) -> Scope:
+        """Return the scope of a context that is entered now. It has an order of its own."""
+        return cls(id, parent, order=Order(parent.order.latest))
+
     def adopt(self, task: Task) -> None:
+        """Count a task that was announced to ``order`` among those of the context, until it ends."""
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: Task) -> None:
+        self.tasks.discard(task)
+        self.order.end_task()
 
     def is_closed(self) -> bool:
         return self.closed or (self.parent is not None and self.parent.is_closed())
 
     def is_expired(self) -> bool:
         return self.expired or (self.parent is not None and self.parent.is_expired())
+
+    def will_expire(self) -> bool:
+        return self.is_expiring or (self.parent is not None and self.parent.will_expire())
 
     def close(self) -> None:
         """The context has ended: what is left of its tasks is cancelled, and nothing in it can write any more."""
@@ -108,6 +149,7 @@ class Branch:
     :ivar prefix: what the ids of its operations derive from; empty in the root context
     :ivar task: the one task that may call in it; None until a task that starts eagerly makes its first call
     :ivar creator: the branch whose code started the task; None if the engine did, or if it is no task's own
+    :ivar task_hash: the hash of the task, the same on every replay, so that sets of tasks have the same order
     :ivar is_durable: it has made a durable call, or a task that it started has
     """
 
@@ -115,13 +157,14 @@ class Branch:
     scope: Scope = attrs.field(factory=Scope)
     prefix: str = ""
     task: Task | None = None
-    latest: float = 0.0  # epoch seconds: the last end of an operation that this branch has come by
     creator: Branch | None = None
+    task_hash: int = 0
     is_durable: bool = False
     _calls: int = 0
     _tasks: int = 0
     _values: int = 0
     _keys: set[str] | None = None
+    _tasks_from: int | None = None
     _given: object = None  # what as_completed was last called with, and the number of its first task
     _given_from: int = 0
 
@@ -160,10 +203,21 @@ class Branch:
         self._values += 1
         return operation_id(self.prefix, f"value-{self._values}")
 
-    def come_by(self, operation: Operation) -> None:
-        end = end_microseconds(operation)
-        if end is not None:
-            self.latest = max(self.latest, end / 1_000_000)
+    def at(self, key: str, task: Task | None) -> Branch:
+        """Return a branch of the same context whose operations are identified by ``key``, whichever task calls them.
+
+        :raises ContextMisuseError: the key was used in this context before
+        """
+        scope = self.scope
+        if scope.keys is None:
+            scope.keys = set()
+        elif key in scope.keys:
+            raise ContextMisuseError(
+                f"ctx.at({key!r}) was called twice in one context, so two operations would have one identity. Keep "
+                "what it returns, or use another key"
+            )
+        scope.keys.add(key)
+        return Branch(self.workflow, scope, keyed_branch(scope.prefix, key), task, creator=self)
 
     def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
         """The branch of the task that is being made of ``coro``.
@@ -180,28 +234,101 @@ class Branch:
                 self._given, self._given_from = given, self._tasks + 1
                 self._tasks += len(given)
             number = self._given_from + place
-        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self, latest=self.latest)
+        branch = Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self)
+        if self._tasks_from is None:
+            self._tasks_from = self.hash_of_position()
+        branch.task_hash = self._tasks_from + number
+        return branch
+
+    def hash_of_position(self) -> int:
+        """Return a hash that is the same on every replay."""
+        return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
 
     def is_calling(self) -> bool:
         """Whether the running code is this branch's own task."""
-        try:
-            running = asyncio.current_task()
-        except RuntimeError:  # a thread without an event loop
+        running = running_task()
+        if running is None:
             return False
         if self.task is None:
             self.task = running
         return self.task is running
 
 
-_current: ContextVar[Branch | StepContext | None] = ContextVar("durable_async_branch", default=None)
+@attrs.define(eq=False)
+class Unplaced:
+    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats where it stands.
+
+    :ivar keyed: in which it calls operations by their keys; None until it does
+    """
+
+    workflow: Workflow
+    scope: Scope
+    keyed: Branch | None = None
 
 
-def current() -> Branch | StepContext | None:
-    """The branch, or the step whose body it is, that the running code belongs to. In a step's worker thread too."""
-    return _current.get()
+def adopted(place: Unplaced) -> Branch:
+    """Return the branch in which the running task calls operations by their keys only. From now on it is one of the
+    workflow's tasks: it counts among those of its context, and is cancelled when the workflow is suspended."""
+    if place.keyed is None:
+        task = asyncio.current_task()
+        assert task is not None
+        place.keyed = Branch(place.workflow, place.scope, task=task)
+        place.scope.order.begin_task()
+        place.workflow.adopt(task, place.keyed)
+        place.scope.adopt(task)
+    return place.keyed
 
 
-def put_in(context: Context, place: Branch | StepContext | None) -> None:
+Place = Branch | StepContext | Unplaced | None
+"""Where code stands. None: in no workflow."""
+
+_current: ContextVar[Place] = ContextVar("durable_async_branch", default=None)
+_UNKNOWN: Any = object()
+
+
+def current() -> Place:
+    """Return where the running code stands. In the worker thread of a step too."""
+    task = running_task()
+    return _current.get() if task is None else place_of_task(task)
+
+
+def current_creator() -> Place:
+    """Return where the code stands that makes a task. A task that is made in a context without our variable is meant
+    to belong to nobody, whatever task makes it."""
+    return None if _current.get() is None else current()
+
+
+def running_task() -> Task | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        return None
+
+
+def place_of_task(task: Task) -> Place:
+    """Return where a task stands: the running one, or one that was placed."""
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    return _current.get() if place is _UNKNOWN else place
+
+
+def place_of_callback(handle: Any) -> Place:
+    """Return where the code stands that a handle of an event loop is going to run."""
+    task = getattr(handle._callback, "__self__", None)  # noqa: SLF001 - no public way
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    if place is _UNKNOWN:
+        context: Context = handle._context  # noqa: SLF001
+        place = context.get(_current)
+    return place
+
+
+def put_task(task: Task, place: Place) -> Place:
+    """Make ``place`` the one where ``task`` stands, and return the one before."""
+    before = place_of_task(task)
+    cast("Any", task).durable_place = place
+    return before
+
+
+def put_in(context: Context, place: Place) -> None:
     """Make ``place`` the current one of ``context``, which nothing runs in yet."""
     context.run(_current.set, place)
 
@@ -209,16 +336,26 @@ def put_in(context: Context, place: Branch | StepContext | None) -> None:
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
     """``with entered(place):`` what runs in it belongs to ``place``."""
 
-    __slots__ = ("_place", "_token")
+    __slots__ = ("_before", "_place", "_task", "_token")
 
-    def __init__(self, place: Branch | StepContext | None) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
 
     def __enter__(self) -> None:
         self._token = _current.set(self._place)
+        self._task: Any = running_task()
+        if self._task is not None:
+            self._before: Any = getattr(self._task, "durable_place", _UNKNOWN)
+            self._task.durable_place = self._place
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._token)
+        if self._task is None:
+            return
+        if self._before is _UNKNOWN:
+            del self._task.durable_place
+        else:
+            self._task.durable_place = self._before
 
 
 class entered_scope:  # noqa: N801 - as above
@@ -227,13 +364,11 @@ class entered_scope:  # noqa: N801 - as above
     :param prefix: the id from which the ids of the operations in it derive
     """
 
-    __slots__ = ("_entered", "_inner", "_outer", "_scope")
+    __slots__ = ("_entered", "_inner", "_scope")
 
     def __init__(self, workflow: Workflow, scope: Scope, prefix: str) -> None:
-        outer = current()
-        self._outer = outer if isinstance(outer, Branch) else None
-        latest = 0.0 if self._outer is None else self._outer.latest
-        self._inner = Branch(workflow, scope, prefix, asyncio.current_task(), latest)
+        scope.prefix = prefix
+        self._inner = Branch(workflow, scope, prefix, asyncio.current_task())
         self._entered = entered(self._inner)
         self._scope = scope
 
@@ -244,8 +379,6 @@ class entered_scope:  # noqa: N801 - as above
         """:raises ContextMisuseError: the context returned, and an operation that it called was never awaited"""
         self._entered.__exit__()
         self._scope.close()
-        if self._outer is not None:
-            self._outer.latest = max(self._outer.latest, self._inner.latest)
         if self._scope.unstarted:
             settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
 
@@ -272,8 +405,8 @@ def calling_branch(workflow: Workflow) -> Branch:
 
     :raises ContextMisuseError: there is none
     """
-    here = _current.get()
-    if isinstance(here, Branch) and here.workflow is workflow and here.is_calling():
+    here, is_running = _running_place()
+    if isinstance(here, Branch) and here.workflow is workflow and (is_running or here.is_calling()):
         return here
     if isinstance(here, StepContext):
         name = here.name or here.operation_id
@@ -281,7 +414,7 @@ def calling_branch(workflow: Workflow) -> Branch:
             f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
             "the operation from the workflow, or make the function a child context"
         )
-    if isinstance(here, Branch) and here.workflow is not workflow:
+    if isinstance(here, Branch | Unplaced) and here.workflow is not workflow:
         raise ContextMisuseError(
             f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
         )
@@ -289,3 +422,10 @@ def calling_branch(workflow: Workflow) -> Branch:
         "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
         "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
     )
+
+
+def _running_place() -> tuple[Place, bool]:
+    """Return where the running code stands, and whether its task says so."""
+    task = running_task()
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    return (_current.get(), False) if place is _UNKNOWN else (place, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from types import CodeType
 from typing import Any, NoReturn, TypeVar, Unpack
@@ -14,6 +14,7 @@ from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import Frontier
+from durable_async._engine.order import Place
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
     TERMINAL,
@@ -26,6 +27,7 @@ from durable_async._wire.operations import (
     UpdateDetails,
 )
 from durable_async._wire.text import utf8_size
+from durable_async._wire.timestamps import end_microseconds
 from durable_async.errors import (
     NonDeterminismError,
     OperationError,
@@ -35,6 +37,7 @@ from durable_async.errors import (
 )
 
 E = TypeVar("E", bound=OperationError)
+T = TypeVar("T")
 
 
 class BlockExpired(asyncio.CancelledError):
@@ -46,6 +49,7 @@ class Call:
     """
     :ivar coroutine: does the operation, and has not begun; None afterwards
     :ivar caller: the code that called the operation, with the offset of the instruction in it
+    :ivar number: of the call in its context
     """
 
     invocation: Invocation
@@ -57,20 +61,74 @@ class Call:
     coroutine: Coroutine[Any, Any, Any] | None = None
     caller: CodeType | None = None
     instruction: int = 0
+    number: int = 0
+    _asked: int | None = attrs.field(default=None, init=False)  # see Place; None: the end is not the workflow's to see
+    _end: Operation | None = attrs.field(default=None, init=False)
+    _ended_at: float = attrs.field(default=0.0, init=False)
+    _place: Place | None = attrs.field(default=None, init=False)
 
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
-    async def find(self) -> Operation | None:
-        """The operation as it is recorded, None if it is new. For one that is made now and whose end is asked for
-        later: the workflow has not come by that end yet.
+    async def perform(self, operation: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
+        """Await ``operation(self, *args, **options)``, and return or raise when it is this end's turn."""
+        self.coroutine = self._place = self._end = None
+        scope = self.branch.scope
+        scope.unstarted.pop(self, None)
+        self._asked = scope.order.handed_over
+        try:
+            result = await operation(self, *args, **options)
+        except Exception:
+            await self.hand_over()
+            raise
+        except BaseException:
+            if self._place is not None:
+                self._place.withdraw()
+            raise
+        if self._place is not None:
+            await self.invocation.activity.turn(self._place)
+        self._visit()
+        return result
 
+    def ended(self, operation: Operation) -> None:
+        """Take this end's place in the order. To be called as soon as the record has it."""
+        if self._end is None:
+            self._end = operation
+            self.happened(end_microseconds(operation))
+
+    def happened(self, at: int | None) -> None:
+        """Take a place in the order for what the workflow is to see of an operation before its end.
+
+        :param at: epoch microseconds, as recorded
+        """
+        order = self.branch.scope.order
+        self._ended_at = (at or 0) / 1_000_000
+        if not order.is_single:
+            asked = order.handed_over if self._asked is None else self._asked
+            self._place = order.take_place(self._ended_at, self.number, str(self), asked)
+
+    async def hand_over(self) -> None:
+        """Return when it is the turn of what ``ended`` or ``happened`` was called for."""
+        if self._place is not None:
+            await self.invocation.activity.turn(self._place)
+            self._place = None
+        self._visit()
+
+    def _visit(self) -> None:
+        order = self.branch.scope.order
+        order.latest = max(order.latest, self._ended_at)
+        if self._end is not None:
+            self.invocation.record.visit(self._end)
+
+    async def look(self, *, start: bool = False) -> Operation | None:
+        """The operation as it is recorded, None if it is new.
+
+        :param start: whether the operation's start is all that the workflow is to see
         :raises NonDeterminismError: another operation is recorded in its place
-        :raises asyncio.CancelledError: the invocation is ending
+        :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
+            a block around it has passed
         """
         invocation = self.invocation
-        self.coroutine = None
-        self.branch.scope.unstarted.pop(self, None)
         while True:  # after each wait all of it is asked once more
             if invocation.admission is not None and not invocation.decided():
                 await invocation.admitted()
@@ -85,32 +143,21 @@ class Call:
             self._compare(operation)
             if invocation.plugins is not None:
                 invocation.plugins.reached(operation)
+            if start:
+                return operation
+            if operation["Status"] in TERMINAL:
+                if self._asked is not None:
+                    self.ended(operation)
+                return operation
+        if self.branch.scope.will_expire():
+            await self._refuse_expired()
         return operation
 
-    async def look(self) -> Operation | None:
-        """The same, and the workflow comes by the operation's end if it has one.
-
-        :raises asyncio.CancelledError: also if it has none, and the deadline of a block around it has passed
-        """
-        operation = await self.find()
+    def forget(self) -> None:
+        """Note that the workflow will not ask for this end, of which it is told otherwise."""
+        operation = self.invocation.record.get(self.id)
         if operation is not None and operation["Status"] in TERMINAL:
-            self.come_by(operation)
-        elif self.branch.scope.is_expired():
-            await _refuse_expired()
-        return operation
-
-    async def enter(self) -> Operation | None:
-        """The same, for a context whose body may have to be run again although it has ended: the workflow has come by
-        that end only when it leaves the context, and not for the time being in it."""
-        operation = await self.find()
-        if (operation is None or operation["Status"] not in TERMINAL) and self.branch.scope.is_expired():
-            await _refuse_expired()
-        return operation
-
-    def come_by(self, operation: Operation) -> None:
-        """The workflow knows now how the operation ended."""
-        self.branch.come_by(operation)
-        self.invocation.record.visit(operation)
+            self.invocation.record.visit(operation)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
         """Record with whatever leaves next; nobody waits for it."""
@@ -132,7 +179,8 @@ class Call:
         operation = invocation.record.get(self.id)
         if operation is None:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
-        self.branch.come_by(operation)
+        if self._asked is not None and operation["Status"] in TERMINAL:
+            self.ended(operation)
         return operation
 
     async def stop(self, frontier: Frontier, action: Action) -> NoReturn:
@@ -198,7 +246,9 @@ class Call:
                 )
             )
 
-
-async def _refuse_expired() -> NoReturn:
-    await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
-    raise BlockExpired
+    async def _refuse_expired(self) -> NoReturn:
+        """Raise a cancellation, when it is the turn of the deadline's end."""
+        await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
+        if not self.branch.scope.is_expired():
+            await self.invocation.cancelled()
+        raise BlockExpired

@@ -48,7 +48,11 @@ class _Entry:
 
 
 class Flusher:
-    """The one background task of an invocation that talks to the service."""
+    """The one background task of an invocation that sends checkpoints.
+
+    :param settled: returns None, or a future to wait for before a checkpoint is sent: the workflow is about to go on,
+        and what it enqueues then rides along
+    """
 
     def __init__(
         self,
@@ -57,12 +61,14 @@ class Flusher:
         token: str,
         record: Record,
         loop: asyncio.AbstractEventLoop,
+        settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
     ) -> None:
         self._client = client
         self._execution_arn = execution_arn
         self._token = token
         self._record = record
         self._loop = loop
+        self._settled = settled
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
         self._wake: asyncio.Future[None] | None = None
@@ -115,6 +121,8 @@ class Flusher:
             if not self._urgent:
                 self._wake = self._loop.create_future()
                 await self._wake
+            while (settled := self._settled()) is not None:
+                await settled
             await self._send_batch()
             await asyncio.sleep(0)  # those just woken enqueue what they have next, and it rides along
 

@@ -38,6 +38,11 @@ class Record:
             self._whole.set_result(None)
             self._whole = None
 
+    def on_loaded(self, callback: Callable[[object], None]) -> None:
+        """Call ``callback`` when the whole record is here, which it is not yet."""
+        assert self._whole is not None
+        self._whole.add_done_callback(callback)
+
     @property
     def whole(self) -> asyncio.Future[None] | None:
         """None once the whole record is here; until then, what to wait for."""

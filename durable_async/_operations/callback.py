@@ -22,6 +22,7 @@ from durable_async._wire.operations import (
     Operation,
     OperationStatus,
 )
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import (
     CallbackFailedError,
     CallbackTimeoutError,
@@ -56,9 +57,12 @@ class Callback(Generic[T_co]):
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
         :raises SerializationError: it cannot be read as the type asked for
         """
-        call = _asked_here(self._call)
-        value: T_co = await read_answer(call, answer_of(call, await settled(call)), self._serializer, self._described)
+        value: T_co = await _asked_here(self._call).perform(_result, self._serializer, self._described)
         return value
+
+
+async def _result(call: Call, serializer: Serializer | None, described: SerializerContext) -> Any:
+    return await read_answer(call, answer_of(call, await settled(call)), serializer, described)
 
 
 async def create_callback(call: Call, config: CallbackConfig, described: SerializerContext) -> Callback[Any]:
@@ -67,9 +71,10 @@ async def create_callback(call: Call, config: CallbackConfig, described: Seriali
 
 async def callback_id_of(call: Call, config: CallbackConfig) -> str:
     """Make the callback, unless it is on record. The service gives out its id."""
-    record = await call.find() or await call.look()  # which refuses a new one after the deadline of its block
+    record = await call.look(start=True)
     if record is None:
         record = await call.commit(Action.START, CallbackOptions=_options(config))
+    call.happened(start_microseconds(record))
     callback_id = _details(record).get("CallbackId")
     if callback_id is None:
         raise ServiceCallError("checkpoint", f"the service has {call} on record without a callback id")

@@ -44,12 +44,9 @@ async def end_of_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Ended:
     """The same, for who needs the text too."""
-    record = await call.enter()
+    record = await call.look()
     if record is not None and record["Status"] in TERMINAL:
-        try:
-            return await _recorded_end(call, record, body, config, described)
-        finally:
-            call.come_by(record)
+        return await _recorded_end(call, record, body, config, described)
     if record is None:
         call.post(Action.START)
     try:
@@ -107,12 +104,12 @@ def flat(call: Call) -> OperationLabel:
 async def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
     what it set in context variables is gone."""
-    return await _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
+    return await _inside(call, Scope.inside(call.branch.scope, call.id), body, on_record=True)
 
 
 async def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Any:
     """The same for a context that is not recorded: its operations are children of the nearest one that is."""
-    return await _inside(call, Scope(call.branch.scope.id, call.branch.scope), body, on_record=False)
+    return await _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
 
 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:

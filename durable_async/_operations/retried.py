@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from durable_async._engine.branches import Scope, entered_scope
+from durable_async._engine.branches import Scope, calling_branch, entered_scope
 from durable_async._engine.call import Call
 from durable_async._raised import holds
 from durable_async._wire.ids import operation_id
@@ -29,7 +29,8 @@ async def run_retried(
     started = now()
     attempt = 1
     while True:
-        scope = Scope(call.id, call.branch.scope)
+        here = calling_branch(call.branch.workflow).scope
+        scope = Scope(call.id, call.branch.scope, order=here.order)
         try:
             with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
                 return await body()

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from durable_async._callables import is_coroutine_function
-from durable_async._engine.branches import put_in
+from durable_async._engine.branches import put_in, put_task
 from durable_async._engine.call import Call
 from durable_async._engine.isolation import driven
 from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
@@ -48,12 +48,14 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     if (frontier := call.invocation.frontier) is not None:
         await call.stop(frontier, Action.START)
     task = asyncio.current_task()
-    cancelling = task.cancelling() if task is not None else 0  # a TaskGroup that failed may have left it above zero
+    assert task is not None
+    cancelling = task.cancelling()  # a TaskGroup that failed may have left it above zero
     here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
     plugins = call.invocation.plugins
     with call.running() if plugins is None else plugins.attempt(call, attempt):
         context = copy_context()
         put_in(context, here)
+        branch = put_task(task, here)
         try:
             if timeout is None:
                 return await driven(_run(call, body, abandon=False), context)
@@ -68,10 +70,12 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
         except (SystemExit, KeyboardInterrupt) as error:
             await call.invocation.exit(error)
         except asyncio.CancelledError as error:
-            if task is None or task.cancelling() > cancelling:
+            if task.cancelling() > cancelling:
                 raise
             # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
             raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error
+        finally:
+            put_task(task, branch)
 
 
 async def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:

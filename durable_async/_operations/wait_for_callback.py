@@ -91,14 +91,14 @@ async def _answer(
     call: Call, new_call: NewCall, submitter: Callable[[str], Any], attempts: StepConfig, config: WaitForCallbackConfig
 ) -> str | None:
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
-    callback_id = await callback_id_of(callback, config)
+    callback_id = await callback.perform(callback_id_of, config)
     step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
     described = SerializerContext(step.invocation.execution_arn, step.id, step.name)
     try:
-        await run_step(step, partial(submitter, callback_id), attempts, described)
+        await step.perform(run_step, partial(submitter, callback_id), attempts, described)
     except StepError as error:
         raise CallbackSubmitterError(error.message, error.error_type, error.data, error.stack_trace) from None
-    return answer_of(callback, await settled(callback))
+    return answer_of(callback, await callback.perform(settled))
 
 
 def _failure(call: Call, recorded: ErrorObject) -> CallbackError:

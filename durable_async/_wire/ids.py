@@ -28,3 +28,8 @@ def task_branch(prefix: str, number: int) -> str:
 def keyed_operation_id(prefix: str, key: str) -> str:
     """The id of the operation called ``key`` in the branch ``prefix``, wherever in the program it stands."""
     return operation_id(prefix, f"key-{key}")
+
+
+def keyed_branch(prefix: str, key: str) -> str:
+    """The prefix of the operations called through ``ctx.at(key)`` in the context ``prefix``."""
+    return operation_id(prefix, f"at-{key}")

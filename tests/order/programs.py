@@ -24,11 +24,19 @@ from durable_async import (
 from .play import Play, Program
 
 PROGRAMS: dict[str, Program] = {}
+VARYING: set[str] = set()
+"""Those in which two executions of one seed may differ: sets of tasks iterate alike within one execution only, and an
+answer from outside is seen when the invocation next hears of the service."""
 
 
 def program(play: Program) -> Program:
     PROGRAMS[play.__name__] = play
     return play
+
+
+def varying(play: Program) -> Program:
+    VARYING.add(play.__name__)
+    return program(play)
 
 
 # --- queues and streams ---
@@ -255,7 +263,7 @@ async def _two_steps(play: Play, n: int) -> str:
     return first + await play.step(f"{n}, second")
 
 
-@program
+@varying
 async def wait_for_the_first(play: Play) -> Any:
     """The loop of every framework, over sets: what is done in one turn comes out of a set."""
     pending = {asyncio.ensure_future(_two_steps(play, n)) for n in range(5)}
@@ -269,7 +277,7 @@ async def wait_for_the_first(play: Play) -> Any:
     return order
 
 
-@program
+@varying
 async def wait_for_the_first_error(play: Play) -> Any:
     async def one(n: int) -> str:
         await _two_steps(play, n)
@@ -286,7 +294,7 @@ async def wait_for_the_first_error(play: Play) -> Any:
     return seen
 
 
-@program
+@varying
 async def wait_for_all(play: Play) -> Any:
     """What is done comes out of a set, and the loop over it calls operations by position."""
     done, _ = await asyncio.wait({asyncio.ensure_future(_two_steps(play, n)) for n in range(5)})
@@ -377,7 +385,7 @@ async def tasks_started_by_tasks_in_the_order_of_results(play: Play) -> Any:
     return order
 
 
-@program
+@varying
 async def one_loop_starts_tasks_as_results_come(play: Play) -> Any:
     """Tasks that the main task starts are numbered in an order that results decide."""
     todo, order = list(range(6)), list[str]()
@@ -481,7 +489,7 @@ async def child_contexts(play: Play) -> Any:
     return order
 
 
-@program
+@varying
 async def callbacks_answered_in_random_order(play: Play) -> Any:
     order: list[str] = []
 
@@ -503,7 +511,7 @@ async def callbacks_answered_in_random_order(play: Play) -> Any:
     return order
 
 
-@program
+@varying
 async def a_framework_that_waits_for_tools(play: Play) -> Any:
     """As agent frameworks do: a callback, a sub-agent and steps, taken as they come."""
 
@@ -626,7 +634,7 @@ async def durable_groups_that_fail(play: Play) -> Any:
     return order
 
 
-@program
+@varying
 async def retries_and_conditions_beside_steps(play: Play) -> Any:
     order: list[str] = []
 
@@ -693,7 +701,7 @@ async def time_in_gathered_tasks(play: Play) -> Any:
     await slow
 
 
-@program
+@varying
 async def tasks_in_sets_and_dictionaries(play: Play) -> Any:
     """Sets of tasks iterate in the order of hashes."""
     tasks = {asyncio.ensure_future(_two_steps(play, n)): n for n in range(6)}

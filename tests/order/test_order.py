@@ -7,13 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.programs.execution import Conditions, Interruption, Report, run_to_its_end
-from tests.property_runs import examples
+from tests.property_runs import FACTOR, examples
 
 from .play import OrderRun
-from .programs import PROGRAMS
+from .programs import PROGRAMS, VARYING
 
-SEEDS = examples(10)
-SEEDS_WITH_ALL_CRASHES = examples(1)
+SEEDS = examples(4)
+SEEDS_OF_CRASHES = examples(1)
+EACH = max(1, 8 // FACTOR)  # a normal run does not crash after each checkpoint
 
 seeds = st.integers(0, 2**32)
 each_program = pytest.mark.parametrize("name", PROGRAMS)
@@ -44,12 +45,13 @@ def test_each_invocation_sees_the_order_of_those_before(name, seed):
 def test_an_execution_kept_in_memory_does_what_a_replayed_one_does(name, seed):
     replayed = run(name, Conditions(seed), only_time=True)
     kept = run(name, Conditions(seed, parked=1), only_time=True)
-    assert (kept.outcome, kept.operations) == (replayed.outcome, replayed.operations)
+    if name not in VARYING:
+        assert (kept.outcome, kept.operations) == (replayed.outcome, replayed.operations)
 
 
 @each_program
-@property_of(SEEDS_WITH_ALL_CRASHES)
+@property_of(SEEDS_OF_CRASHES)
 @given(seeds)
-def test_a_crash_after_any_checkpoint_changes_nothing_that_was_seen(name, seed):
-    for call in range(run(name, Conditions(seed)).calls):
+def test_a_crash_after_a_checkpoint_changes_nothing_that_was_seen(name, seed):
+    for call in range(seed % EACH, run(name, Conditions(seed)).calls, EACH):
         run(name, Conditions(seed, {call: Interruption.UNHEARD}))

@@ -203,6 +203,10 @@ class Concurrency(StrEnum):
         return self in (Concurrency.TASK_GROUP, Concurrency.ANYIO_GROUP, Concurrency.DURABLE_GROUP)
 
 
+GROUPS = (*Concurrency,)[: (*Concurrency,).index(Concurrency.QUEUE)]
+MEETINGS = (*Concurrency,)[len(GROUPS) :]
+
+
 @attrs.frozen
 class Together:
     """Concurrent branches. Of those that fail together one fails at most: which one was first is a matter of time.

@@ -409,12 +409,11 @@ class DurableContext:
             config = attrs.evolve(config, timeout=timeout)
         call = self._call(OperationType.CONTEXT, SubType.WAIT_FOR_CALLBACK, name_of(name, submitter), key)
         call.coroutine = call.perform(
-            run_wait_for_callback,
+            partial(run_wait_for_callback, step_config=self._step_config),
             self._call,
             submitter,
             config,
             _described(call, None, returns),
-            step_config=self._step_config,
         )
         return call.coroutine
 
@@ -537,7 +536,10 @@ class DurableContext:
         config = check_config(config, WaitForConditionConfig())
         call = self._call(OperationType.STEP, SubType.WAIT_FOR_CONDITION, name_of(name, check), key)
         call.coroutine = call.perform(
-            run_condition, check, initial_state, strategy, config=config, described=_described(call, check, returns)
+            partial(run_condition, config=config, described=_described(call, check, returns)),
+            check,
+            initial_state,
+            strategy,
         )
         return call.coroutine
 
@@ -702,9 +704,8 @@ class DurableContext:
         operation_id = branch.claim(key) if patch is None else branch.claim_patch(patch)
         scope = branch.scope
         scope.order.calls = number = scope.order.calls + 1
-        call = Call(
-            self._invocation, branch, operation_id, kind, subtype, name, None, frame.f_code, frame.f_lasti, number
-        )
+        call = Call(self._invocation, branch, operation_id, kind, subtype, name, number)
+        call.caller, call.instruction = frame.f_code, frame.f_lasti
         scope.unstarted[call] = None
         return call
 

@@ -64,11 +64,18 @@ def _keeper(task: Task) -> object | None:
     for _, frame in standing_in(task):
         value: object
         for value in frame.f_locals.values():
-            if not isinstance(value, Scope | Branch) and _refers(_attributes(value), task):
+            if not _is_passed_through(value) and _refers(_attributes(value), task):
                 return value
         if _refers(frame.f_globals.values(), task):
             return frame.f_globals
     return None
+
+
+def _is_passed_through(value: object) -> bool:
+    """Return whether it refers to tasks only for as long as they run in it, as a timeout, a cancel scope or a lock
+    does."""
+    package, _, _ = type(value).__module__.partition(".")
+    return isinstance(value, Scope | Branch) or package in ("asyncio", "anyio")
 
 
 def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:

@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from types import CodeType
 from typing import Any, NoReturn, TypeVar, Unpack
 
-import attrs
-
 from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
@@ -51,44 +49,55 @@ class BlockExpired(asyncio.CancelledError):
     """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
 
 
-@attrs.define(eq=False, repr=False)
 class Call:
     """
+    :param number: of the call in its context
     :ivar coroutine: does the operation, and has not begun; None afterwards
     :ivar caller: the code that called the operation, with the offset of the instruction in it
-    :ivar number: of the call in its context
     """
 
-    invocation: Invocation
-    branch: Branch
-    id: str
-    kind: OperationType
-    subtype: SubType
-    name: str | None
     coroutine: Coroutine[Any, Any, Any] | None = None
     caller: CodeType | None = None
     instruction: int = 0
-    number: int = 0
-    _asked: int | None = attrs.field(default=None, init=False)  # see Place; None: the end is not the workflow's to see
-    _end: Operation | None = attrs.field(default=None, init=False)
-    _ended_at: int = attrs.field(default=0, init=False)
-    _place: Place | None = attrs.field(default=None, init=False)
+    _asked: int | None = None  # see Place; None: the end is not the workflow's to see
+    _end: Operation | None = None
+    _ended_at: int = 0
+    _place: Place | None = None
+    _has_rested: bool = False
+
+    def __init__(  # noqa: PLR0917 - on the path of each operation: names cost time
+        self,
+        invocation: Invocation,
+        branch: Branch,
+        operation_id: str,
+        kind: OperationType,
+        subtype: SubType,
+        name: str | None,
+        number: int = 0,
+    ) -> None:
+        self.invocation = invocation
+        self.branch = branch
+        self.id = operation_id
+        self.kind = kind
+        self.subtype = subtype
+        self.name = name
+        self.number = number
 
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
-    async def perform(self, operation: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
-        """Await ``operation(self, *args, **options)``, and return or raise when it is this end's turn. Once for each
-        call: a second wait for the same operation takes a copy."""
+    async def perform(self, operation: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Await ``operation(self, *args)``, and return or raise when it is this end's turn. Once for each call: for a
+        second wait for the same operation there is ``again``."""
         self.coroutine = None
         scope = self.branch.scope
-        unstarted = scope.unstarted
+        order, unstarted = scope.order, scope.unstarted
         unstarted.pop(self, None)
         if not unstarted:
             unstarted.clear()  # which frees its table: thousands of contexts may each have one call going on
-        self._asked = scope.order.handed_over
+        self._asked = order.handed_over
         try:
-            result = await operation(self, *args, **options)
+            result = await operation(self, *args)
         except Exception:
             await self.hand_over()
             raise
@@ -96,13 +105,17 @@ class Call:
             if self._place is not None:
                 self._place.withdraw()
             raise
-        if self._place is not None or self._end is None:
+        if self._place is not None:
             await self.hand_over()
         else:  # the same, without a call
-            order = scope.order
             order.latest = max(order.latest, self._ended_at)
-            self.invocation.record.visit(self._end)
+            if (record := self.invocation.record).ends_left and self._end is not None:
+                record.visit(self._end)
         return result
+
+    def again(self, branch: Branch) -> Call:
+        """Return a call of the same operation for another wait for its end."""
+        return Call(self.invocation, branch, self.id, self.kind, self.subtype, self.name, self.number)
 
     def ended(self, operation: Operation) -> None:
         """Take this end's place in the order. To be called as soon as the record has it."""
@@ -149,46 +162,46 @@ class Call:
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
             a block around it has passed
         """
-        operation = await self._found(at_once=at_once)
-        if self.invocation.record.cancellation is not None:
-            here = operation is None or not (
-                start or self.kind is OperationType.CONTEXT or operation["Status"] in TERMINAL
-            )
-            await self._tell_cancellation(here=here)
-        if operation is not None:
-            if start:
-                return operation
-            if operation["Status"] in TERMINAL:
-                if self._asked is not None:
-                    self.ended(operation)
-                return operation
-        if self.branch.scope.will_expire():
-            await self._refuse_expired()
-        return operation
-
-    async def _found(self, *, at_once: bool) -> Operation | None:
-        """Return the operation as it is recorded, when it may begin if it is new."""
-        invocation = self.invocation
-        waited = at_once or self.kind is OperationType.CONTEXT  # the time in which begins with that of the call
+        invocation, record = self.invocation, self.invocation.record
         while True:  # after each wait all of it is asked once more
             if invocation.decided() or self.branch.scope.is_closed():
                 await invocation.refuse()
-            operation = invocation.record.get(self.id)
-            if operation is None and (whole := invocation.record.whole) is not None:
-                with invocation.activity:
-                    await asyncio.shield(whole)
-            elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
-                await invocation.admitted()
-            elif not waited and self._begins(operation) and self._may_be_cancelled():
-                waited = True
-                await invocation.activity.rested()
-            else:
+            operation = record.get(self.id)
+            if operation is not None and operation["Status"] in TERMINAL and not invocation.is_parked:
+                break
+            if not (record.ends_left or invocation.admission or record.whole):
+                break
+            if not await self._had_to_wait(operation, at_once=at_once):
                 break
         if operation is not None:
             self._compare(operation)
             if invocation.plugins is not None:
                 invocation.plugins.reached(operation)
+        if record.cancellation is not None:
+            await self._tell_cancellation(operation, start=start)
+        if operation is not None and (start or operation["Status"] in TERMINAL):
+            if self._asked is not None and not start:
+                self.ended(operation)
+        elif self.branch.scope.will_expire():
+            await self._refuse_expired()
         return operation
+
+    async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:
+        """Return True after a wait for something that the operation may not go on without, False if there is none."""
+        invocation = self.invocation
+        at_once = at_once or self.kind is OperationType.CONTEXT  # the time in which begins with that of the call
+        if operation is None and (whole := invocation.record.whole) is not None:
+            with invocation.activity:
+                await asyncio.shield(whole)
+        elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
+            await invocation.admitted()
+        elif not (at_once or self._has_rested) and self._begins(operation) and self._may_be_cancelled():
+            self._has_rested = True
+            await invocation.activity.rested()
+        else:
+            self._has_rested = False
+            return False
+        return True
 
     def forget(self) -> None:
         """Note that the workflow will not ask for this end, of which it is told otherwise."""
@@ -196,17 +209,18 @@ class Call:
         if operation is not None and operation["Status"] in TERMINAL:
             self.invocation.record.visit(operation)
 
-    async def _tell_cancellation(self, *, here: bool) -> None:
-        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told.
+    async def _tell_cancellation(self, operation: Operation | None, *, start: bool) -> None:
+        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told:
+        one that is new, or that waits for something and is not a context.
 
-        :param here: whether this call may be the first
         :raises ExecutionCancelledError: it is told now
         """
         record = self.invocation.record
         cancellation = record.cancellation
         if cancellation is None or cancellation.told:
             return
-        if cancellation.at != self.id and not (here and cancellation.at is None):
+        goes_on = start or self.kind is OperationType.CONTEXT or (operation and operation["Status"] in TERMINAL)
+        if cancellation.at != self.id and (cancellation.at is not None or (operation is not None and goes_on)):
             return
         cancellation.told = True
         if cancellation.at is None:

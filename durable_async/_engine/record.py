@@ -49,7 +49,7 @@ class Record:
         self._operations: dict[str, Operation] = {}
         self._changes: dict[str, list[asyncio.Future[None]]] = {}
         self.ends_left: dict[str | None, set[str]] = {}
-        self._whole: asyncio.Future[None] | None = loop.create_future()
+        self.whole: asyncio.Future[None] | None = loop.create_future()  # None once the whole record is here
 
     def load(self, operations: Iterable[Operation]) -> None:
         """Take in a part of what was on record when this invocation began."""
@@ -69,9 +69,9 @@ class Record:
 
     def loaded(self) -> None:
         """Nothing more comes: an operation that is not here is new."""
-        if self._whole is not None:
-            self._whole.set_result(None)
-            self._whole = None
+        if self.whole is not None:
+            self.whole.set_result(None)
+            self.whole = None
 
     def may_have_changed(self) -> bool:
         """Return whether an operation is on record that the service may have ended since it was read."""
@@ -83,13 +83,8 @@ class Record:
 
     def on_loaded(self, callback: Callable[[object], None]) -> None:
         """Call ``callback`` when the whole record is here, which it is not yet."""
-        assert self._whole is not None
-        self._whole.add_done_callback(callback)
-
-    @property
-    def whole(self) -> asyncio.Future[None] | None:
-        """None once the whole record is here; until then, what to wait for."""
-        return self._whole
+        assert self.whole is not None
+        self.whole.add_done_callback(callback)
 
     def apply(self, operations: Sequence[Operation]) -> None:
         """Take in what the service says has changed since."""
@@ -146,7 +141,7 @@ class Record:
 
     def is_replaying(self, parent_id: str | None) -> bool:
         """Return whether the record has ends of the context that were not handed over yet, or may have some."""
-        return self._whole is not None or any(True for _ in self.unvisited(parent_id))
+        return self.whole is not None or any(True for _ in self.unvisited(parent_id))
 
     def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
         """Return the operations of a context that had ended on record, and whose ends were not handed over yet.

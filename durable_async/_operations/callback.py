@@ -127,7 +127,7 @@ def _asked_here(call: Call) -> Call:
             f"the result of {call} was asked for after the context had ended in which it was made. A replay does not "
             "enter that context again: return the result from it, or make the callback outside"
         )
-    return attrs.evolve(call, branch=calling_branch(call.branch.workflow))
+    return call.again(calling_branch(call.branch.workflow))
 
 
 def _options(config: CallbackConfig) -> CallbackOptions:

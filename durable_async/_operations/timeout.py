@@ -61,8 +61,9 @@ class Deadline:
         record = await call.look()
         self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
         branch = calling_branch(call.branch.workflow)
-        timer = Call(call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name)
-        timer.number = call.number
+        timer = Call(
+            call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name, call.number
+        )
         try:
             if record is not None and record["Status"] in TERMINAL:
                 self._decided = record

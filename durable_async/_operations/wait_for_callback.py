@@ -98,7 +98,7 @@ async def _answer(
         await step.perform(run_step, partial(submitter, callback_id), attempts, described)
     except StepError as error:
         raise CallbackSubmitterError(error.message, error.error_type, error.data, error.stack_trace) from None
-    return answer_of(callback, await attrs.evolve(callback).perform(settled))
+    return answer_of(callback, await callback.again(callback.branch).perform(settled))
 
 
 def _failure(call: Call, recorded: ErrorObject) -> CallbackError:

@@ -83,7 +83,6 @@ class Workflow:
         self.on_change()
 
 
-@attrs.define(eq=False, repr=False)
 class Scope:
     """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
 
@@ -98,16 +97,20 @@ class Scope:
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
 
-    id: str | None = None
-    parent: Scope | None = None
     closed: bool = False
     expired: bool = False
-    order: Order = attrs.field(factory=Order)
     prefix: str = ""
     keys: set[str] | None = None
     is_expiring: bool = False
-    tasks: set[Task] = attrs.field(factory=set[Task], init=False)
-    unstarted: dict[Unstarted, None] = attrs.field(factory=dict[Unstarted, None], init=False)
+
+    def __init__(
+        self, context_id: str | None = None, parent: Scope | None = None, *, order: Order | None = None
+    ) -> None:
+        self.id = context_id
+        self.parent = parent
+        self.order: Order = order or Order()
+        self.tasks: set[Task] = set()
+        self.unstarted: dict[Unstarted, None] = {}
 
     @classmethod
     def inside(cls, parent: Scope, context_id: str | None) -> Scope:
@@ -146,7 +149,6 @@ class Scope:
             task.cancel()
 
 
-@attrs.define(eq=False, repr=False)
 class Branch:
     """One strand of calls.
 
@@ -157,21 +159,31 @@ class Branch:
     :ivar is_durable: it has made a durable call, or a task that it started has
     """
 
-    workflow: Workflow
-    scope: Scope = attrs.field(factory=Scope)
-    prefix: str = ""
-    task: Task | None = None
-    creator: Branch | None = None
     task_hash: int = 0
     is_durable: bool = False
+    patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _calls: int = 0
     _tasks: int = 0
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
-    patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _given: object = None  # what as_completed was last called with, and the number of its first task
     _given_from: int = 0
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        scope: Scope | None = None,
+        prefix: str = "",
+        task: Task | None = None,
+        *,
+        creator: Branch | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.scope: Scope = scope or Scope()
+        self.prefix = prefix
+        self.task = task
+        self.creator = creator
 
     def claim(self, key: str | None) -> str:
         """The id of the next operation, or of the one called ``key``."""

@@ -137,7 +137,7 @@ class Call:
         self._ended_at = at
         if not order.is_single:
             asked = order.handed_over if self._asked is None else self._asked
-            self._place = order.take_place(self._ended_at, self.number, str(self), asked)
+            self._place = order.take_place(at, self.number, self, asked)
 
     async def hand_over(self) -> None:
         """Return when it is the turn of what ``ended`` or ``happened`` was called for."""

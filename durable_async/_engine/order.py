@@ -16,26 +16,26 @@ from __future__ import annotations
 import asyncio
 from heapq import heappop, heappush
 
-import attrs
 
-
-@attrs.define(order=False, eq=False)
 class Place:
     """The place of one end among those that have not been handed over.
 
     :ivar at: microseconds since the epoch: when the operation ended
     :ivar number: of the call in its context
+    :ivar of: what ended, for a message
     :ivar asked: how many ends had been handed over when the operation began
     :ivar turn: done when the end is handed over; None while its value is not here yet
     """
 
-    order: Order
-    at: int
-    number: int
-    label: str
-    asked: int
     turn: asyncio.Future[None] | None = None
     is_withdrawn: bool = False
+
+    def __init__(self, order: Order, at: int, number: int, of: object, asked: int) -> None:
+        self.order = order
+        self.at = at
+        self.number = number
+        self.of = of
+        self.asked = asked
 
     def __lt__(self, other: Place) -> bool:
         return (self.at, self.number) < (other.at, other.number)
@@ -45,7 +45,6 @@ class Place:
         self.is_withdrawn = True
 
 
-@attrs.define(eq=False)
 class Order:
     """
     :ivar latest: epoch microseconds: of the last end that was handed over, or of the last one before the context
@@ -55,14 +54,16 @@ class Order:
     :ivar handed_over: ends that had to wait for their turn and were handed over
     """
 
-    latest: int = 0
-    tasks: int = 1
     is_single: bool = True
     calls: int = 0
     handed_over: int = 0
-    _waiting: list[Place] = attrs.field(factory=list[Place], init=False)
-    _last: Place | None = attrs.field(default=None, init=False)  # of those handed over, by time
-    _last_was: int = attrs.field(default=0, init=False)  # and the how-manieth it was
+    _last: Place | None = None  # of those handed over, the one with the latest time
+    _last_was: int = 0  # the value of handed_over then
+
+    def __init__(self, latest: int = 0, tasks: int = 1) -> None:
+        self.latest = latest
+        self.tasks = tasks
+        self._waiting: list[Place] = []
 
     def begin_task(self) -> None:
         self.tasks += 1
@@ -72,12 +73,12 @@ class Order:
     def end_task(self, _: object = None) -> None:
         self.tasks -= 1
 
-    def take_place(self, at: int, number: int, label: str, asked: int) -> Place:
+    def take_place(self, at: int, number: int, of: object, asked: int) -> Place:
         """Return the place of an end that became known.
 
         :param at: epoch microseconds
         """
-        place = Place(self, at, number, label, asked)
+        place = Place(self, at, number, of, asked)
         heappush(self._waiting, place)
         self.is_single = False
         return place

@@ -164,8 +164,8 @@ class Activity:
                 "%s: the end of %s came after that of %s, and is recorded before it. If the workflow depends on their "
                 "order, a replay will take another way",
                 self.workflow.execution_arn,
-                place.label,
-                last.label,
+                place.of,
+                last.of,
             )
 
     def _can_be_quiescent(self) -> bool:

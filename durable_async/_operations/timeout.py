@@ -145,7 +145,7 @@ class Deadline:
             return
         self._scope.is_expiring = True
         order, at = self._scope.order, end_microseconds(ended) or 0
-        self._expiry = order.take_place(at, timer.number, str(self._call), order.handed_over)
+        self._expiry = order.take_place(at, timer.number, self._call, order.handed_over)
         self._expiry.turn = asyncio.get_running_loop().create_future()
         self._expiry.turn.add_done_callback(lambda _: self._expire(timer, ended, owner))
         timer.invocation.activity.expect(order)

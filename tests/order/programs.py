@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from itertools import count
 from random import Random
@@ -126,11 +127,14 @@ async def a_memory_stream(play: Play) -> Any:
                 play.saw(n, item)
                 await play.step(f"{n} got {item}")
 
-    async with anyio.create_task_group() as group, send, receive:
-        for n in range(3):
-            group.start_soon(sender, n, send.clone())
-        for n in range(2):
-            group.start_soon(receiver, n, receive.clone())
+    async with AsyncExitStack() as ends:  # also of those whose task is cancelled before it begins
+        senders = [ends.push_async_exit(send.clone()) for _ in range(3)]
+        receivers = [ends.push_async_exit(receive.clone()) for _ in range(2)]
+        async with anyio.create_task_group() as group, send, receive:
+            for n, mine in enumerate(senders):
+                group.start_soon(sender, n, mine)
+            for n, mine in enumerate(receivers):
+                group.start_soon(receiver, n, mine)
     return await play.step("end")
 
 
@@ -499,7 +503,10 @@ async def callbacks_answered_in_random_order(play: Play) -> Any:
         await play.step(f"{answer} is number {len(order)}")
 
     async def waits_for(n: int) -> None:
-        await note(await play.ctx.wait_for_callback(lambda id_: play.hand_out(id_, f"answer {n}"), name=f"ask {n}"))
+        async def ask(callback_id: str) -> None:
+            await play.hand_out(callback_id, f"answer {n}")
+
+        await note(await play.ctx.wait_for_callback(ask, name=f"ask {n}"))
 
     async def creates(n: int) -> None:
         created = await play.ctx.create_callback(name=f"create {n}", config=CallbackConfig(timeout=timedelta(hours=1)))
@@ -515,8 +522,11 @@ async def callbacks_answered_in_random_order(play: Play) -> Any:
 async def a_framework_that_waits_for_tools(play: Play) -> Any:
     """As agent frameworks do: a callback, a sub-agent and steps, taken as they come."""
 
+    async def ask(callback_id: str) -> None:
+        await play.hand_out(callback_id, "approved")
+
     async def asks() -> str:
-        return await play.ctx.wait_for_callback(lambda id_: play.hand_out(id_, "approved"), name="ask")
+        return await play.ctx.wait_for_callback(ask, name="ask")
 
     async def sub_agent(ctx: Any) -> str:
         await asyncio.gather(play.step("sub 1"), play.step("sub 2"))

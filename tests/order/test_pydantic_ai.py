@@ -109,8 +109,11 @@ async def look_up(run: RunContext[None], topic: str) -> str:
 
 async def approval(run: RunContext[None], topic: str) -> str:
     play = playing()
-    ctx = require_context().at(run.tool_call_id)
-    return await ctx.wait_for_callback(lambda id_: play.hand_out(id_, f"approval of {topic}"), name="approval")
+
+    async def ask(callback_id: str) -> None:
+        await play.hand_out(callback_id, f"approval of {topic}")
+
+    return await require_context().at(run.tool_call_id).wait_for_callback(ask, name="approval")
 
 
 async def research(run: RunContext[None], topic: str) -> str:

@@ -18,6 +18,7 @@ PUBLIC = (
     "durable_async.replay",
     "durable_async.serializers",
     "durable_async.service",
+    "durable_async.testing",
     "durable_async.transport",
 )
 
@@ -25,7 +26,19 @@ EXPORTED = {name: {each: getattr(import_module(name), each) for each in import_m
 CLASSES = {value for names in EXPORTED.values() for value in names.values() if inspect.isclass(value)}
 
 # Classes whose objects the package makes: nobody else calls their constructors.
-MADE_HERE = {"Callback", "Closed", "Deadline", "DurableContext", "DurableHandler", "ExecutionHandle"}
+MADE_HERE = {
+    "Callback",
+    "CallbackToCome",
+    "Closed",
+    "Deadline",
+    "DurableContext",
+    "DurableHandler",
+    "ExecutionHandle",
+    "FinishedExecution",
+    "RecordedExecution",
+    "TestCallback",
+    "TestExecution",
+}
 # Parameters and methods with which one part of the package calls another.
 # A store's methods belong here too: the service calls them, with the machine's own types.
 INTERNAL_OF = {"ReplayableService", "ServiceObserver", "SqliteStore", "Store"}

@@ -25,7 +25,7 @@ from typing import Any, NoReturn, Self
 from durable_async._engine.background import release_background_tasks, standing_in
 from durable_async._engine.branches import Branch, Scope, Task, Workflow, entered, put_in
 from durable_async._engine.flusher import Flusher
-from durable_async._engine.observer import Frontier, Observer
+from durable_async._engine.observer import Frontier, Observer, Substitute
 from durable_async._engine.order import Order
 from durable_async._engine.outcomes import (
     Broken,
@@ -72,11 +72,13 @@ class Invocation:
     :ivar admission: what an operation that is called now has to wait for; None: nothing
     :ivar threads: in which sync bodies run
     :ivar plugins: None if there are none. With some it is never parked: their hooks tell of invocations
+    :ivar substitute: None if users' functions run as they are
     :ivar frontier: None if the workflow may go beyond what is on record, as it does but for a replay of a history
     """
 
     plugins: Observer | None = None
     frontier: Frontier | None = None
+    substitute: Substitute | None = None
 
     def __init__(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from durable_async._engine.branches import Branch
 from durable_async._wire.operations import Action, Operation, OperationType, SubType
@@ -52,3 +52,18 @@ class Observer(Protocol):
 Frontier = Callable[[ObservedCall, Action], None]
 """Told of a call that comes to the end of the record, and of what it would do there: START an operation or an attempt,
 or end one. The call stays there; no body runs and nothing is written."""
+
+
+class Substitute(Protocol):
+    """Called in place of each user's function whose result is recorded, as a test does that replaces it or crashes
+    in it. What it returns or raises is the function's outcome."""
+
+    def __call__(
+        self, call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /
+    ) -> Awaitable[Any]:
+        """
+        :param attempt: of a step or condition, from 1; None: the function of a context
+        :param body: the function
+        :param run: runs it as if there were no substitute, in a worker thread if it is sync
+        """
+        ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import attrs
@@ -122,9 +123,15 @@ async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], 
 
 
 def _called(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+    if (substitute := call.invocation.substitute) is not None:
+        body = partial(substitute, call, None, body, partial(_awaited, body))
     if call.subtype in _ISOLATED:
         return awaitable(body(), _FUNCTION)
     return isolated(lambda: awaitable(body(), _FUNCTION))
+
+
+async def _awaited(body: Callable[[], Awaitable[Any]]) -> Any:
+    return await awaitable(body(), _FUNCTION)
 
 
 async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:

@@ -15,6 +15,7 @@ from durable_async._callables import is_coroutine_function
 from durable_async._engine.branches import place_of_task, put_in, put_task
 from durable_async._engine.call import Call
 from durable_async._engine.isolation import isolated
+from durable_async._engine.observer import Substitute
 from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
 from durable_async._operations.values import recorded, round_trip
 from durable_async._raised import holds
@@ -57,15 +58,17 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     with call.running() if plugins is None else plugins.attempt(call, attempt):
         context = copy_context()
         put_in(context, here)
+        substitute = call.invocation.substitute
+        run = _run if substitute is None else partial(_substituted, substitute, attempt)
         outside = place_of_task(task)
         put_task(task, here)
         try:
             if timeout is None:
-                return await isolated(partial(_run, call, body, abandon=False), context)
+                return await isolated(partial(run, call, body, abandon=False), context)
             deadline = asyncio.timeout(timeout.total_seconds())
             try:
                 async with deadline:
-                    return await isolated(partial(_run, call, body, abandon=True), context)
+                    return await isolated(partial(run, call, body, abandon=True), context)
             except TimeoutError:
                 if deadline.expired():
                     raise StepTimeoutError(call.name, timeout) from None
@@ -105,6 +108,12 @@ async def _run_in_thread(call: Call, body: Callable[[], Any], *, abandon: bool) 
             "loop. Write an 'async def' that awaits it: async def both(): return await asyncio.gather(one(), two())"
         ) from error
     return await value if inspect.isawaitable(value) else value
+
+
+async def _substituted(
+    substitute: Substitute, attempt: int, call: Call, body: Callable[[], Any], *, abandon: bool
+) -> Any:
+    return await substitute(call, attempt, body, partial(_run, call, body, abandon=abandon))
 
 
 _HOPELESS = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)

@@ -47,6 +47,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "delete": Place("control", "delete", "Delete a closed execution, so that its name can be used again."),
         },
         "Check": {
+            "explore": Place("explore", "explore_workflow", "Run a workflow with a crash at each of its boundaries."),
             "doctor": Place("doctor", "doctor", "Check this machine, a service or a store, and say what to do."),
         },
     }

@@ -3,7 +3,8 @@
 It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
 looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
 asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
-CancelDurableExecution and RedriveDurableExecution are operations of this package's service alone.
+Operations of this package's service alone are ListDurableExecutions, CountDurableExecutions, CancelDurableExecution and
+RedriveDurableExecution, and so are tags and prefixes of names.
 """
 
 from __future__ import annotations
@@ -27,6 +28,17 @@ _PAGE = {
 
 def _at(location: str, name: str, shape: str = "String") -> dict[str, str]:
     return {"shape": shape, "location": location, "locationName": name}
+
+
+_FILTERS = {
+    "DurableExecutionName": _at("querystring", "DurableExecutionName"),
+    "NamePrefix": _at("querystring", "NamePrefix"),
+    "Statuses": _at("querystring", "Statuses", "Strings"),
+    "Tags": _at("querystring", "Tags", "Strings"),
+    "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
+    "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
+}
+_LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
 
 def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
@@ -59,6 +71,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation(
                 "ListDurableExecutionsByFunction", "GET", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"
             ),
+            _operation("ListDurableExecutions", "GET", "/2025-12-01/durable-executions"),
+            _operation("CountDurableExecutions", "GET", "/2025-12-01/durable-execution-counts"),
             _operation("GetDurableExecution", "GET", _EXECUTION),
             _operation("GetDurableExecutionHistory", "GET", f"{_EXECUTION}/history"),
             _operation("DeleteDurableExecution", "DELETE", _EXECUTION),
@@ -78,6 +92,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             {
                 "InvocationType": _at("header", "X-Amz-Invocation-Type"),
                 "DurableExecutionName": _at("header", "X-Amz-Durable-Execution-Name"),
+                "Tags": _at("header", "X-Durable-Execution-Tags"),
                 "Qualifier": _at("querystring", "Qualifier"),
                 "Payload": {"shape": "Blob"},
             },
@@ -89,17 +104,13 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         },
         "ListFunctionsRequest": {"type": "structure", "members": _PAGE},
         "ListDurableExecutionsByFunctionRequest": _request(
-            "FunctionName",
-            {
-                "Qualifier": _at("querystring", "Qualifier"),
-                "DurableExecutionName": _at("querystring", "DurableExecutionName"),
-                "Statuses": _at("querystring", "Statuses", "Strings"),
-                "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
-                "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
-                "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
-                **_PAGE,
-            },
+            "FunctionName", {"Qualifier": _at("querystring", "Qualifier"), **_LIST}
         ),
+        "ListDurableExecutionsRequest": {"type": "structure", "members": _LIST},
+        "CountDurableExecutionsRequest": {
+            "type": "structure",
+            "members": {"FunctionName": _at("querystring", "FunctionName"), **_FILTERS},
+        },
         "GetDurableExecutionRequest": _request(
             "DurableExecutionArn",
             {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean")},

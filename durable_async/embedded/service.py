@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar, overload
+from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
@@ -78,6 +79,8 @@ class DurableService:
         has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
         that is started within a span goes on with its trace. None: nothing is traced
     :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
+        random UUID
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class DurableService:
         clock: Callable[[], float] = steady_time,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -129,6 +133,7 @@ class DurableService:
             limits=limits,
             max_concurrency=max_concurrency,
             observer=observer,
+            new_id=new_id,
         )
         self._pid = os.getpid()
         self._entered = False
@@ -222,12 +227,24 @@ class DurableService:
 
     @overload
     async def start(
-        self, function: DurableHandler[EventT, ResultT], event: EventT, *, name: str | None = None
+        self,
+        function: DurableHandler[EventT, ResultT],
+        event: EventT,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> ExecutionHandle[ResultT]: ...
     @overload
-    async def start(self, function: str, event: Any, *, name: str | None = None) -> ExecutionHandle[Any]: ...
     async def start(
-        self, function: DurableHandler[Any, Any] | str, event: Any, *, name: str | None = None
+        self, function: str, event: Any, *, name: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> ExecutionHandle[Any]: ...
+    async def start(
+        self,
+        function: DurableHandler[Any, Any] | str,
+        event: Any,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> ExecutionHandle[Any]:
         """Start an execution, or find the one that was started under ``name`` with the same event.
 
@@ -236,6 +253,7 @@ class DurableService:
         :param function: a registered handler, or the name of one
         :param event: of the type that the handler's first parameter declares
         :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
+        :param tags: up to 50, by which :meth:`executions` finds it. An execution that is found keeps its own
         :raises RuntimeError: the service was not entered
         :raises TypeError: the function is no durable handler
         :raises LookupError: the handler is not registered
@@ -254,7 +272,7 @@ class DurableService:
 
             trace_header = header_of_current_span()
         started = await self.api.invoke(
-            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header
+            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header, tags=tags
         )
         return self._handle(function, started.execution_arn)
 
@@ -273,24 +291,31 @@ class DurableService:
 
     async def executions(
         self,
-        function: DurableHandler[Any, Any] | str,
+        function: DurableHandler[Any, Any] | str | None = None,
         *,
         statuses: Iterable[str] = (),
+        name_prefix: str = "",
+        tags: Mapping[str, str] | None = None,
         started_after: datetime | None = None,
         started_before: datetime | None = None,
         oldest_first: bool = False,
     ) -> AsyncGenerator[ExecutionSummary]:
-        """The executions of a function, newest first, page by page as they are asked for.
+        """Yield the executions of a function, newest first, page by page as they are asked for.
 
+        :param function: None: of all functions
         :param statuses: only these; none: all
+        :param name_prefix: only those whose name begins with it
+        :param tags: only those with all of these tags
         :param started_after: inclusive, and aware of its time zone, as ``started_before``
         :raises ApiError: ``InvalidParameterValueException``: a status is none
         """
         marker: str | None = ""
         while marker is not None:
             page = await self.api.list_executions(
-                self._name_of(function),
+                None if function is None else self._name_of(function),
                 statuses=[*statuses],
+                name_prefix=name_prefix,
+                tags=tags,
                 started_after=started_after,
                 started_before=started_before,
                 reverse=oldest_first,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
     from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.runtime.filters import Filters
     from durable_async.service.runtime.observing import ServiceObserver
     from durable_async.service.runtime.views import (
         Closed,
@@ -51,6 +52,7 @@ __all__ = [
     "ExecutionDescription",
     "ExecutionStatus",
     "ExecutionSummary",
+    "Filters",
     "Function",
     "FunctionDescription",
     "HistoryEvent",
@@ -83,6 +85,7 @@ _LATER = {
     "ExecutionDescription": "runtime.views",
     "ExecutionStatus": "machine",
     "ExecutionSummary": "runtime.views",
+    "Filters": "runtime.filters",
     "Function": "functions.base",
     "FunctionDescription": "runtime.views",
     "InProcessFunction": "functions.base",

@@ -30,8 +30,8 @@ from durable_async.service.http.bodies import Bodies
 from durable_async.service.model.errors import ApiError
 
 sys.path.append(str(Path(__file__).parent.parent / "service"))  # where servers for tests are
-from http_support import INVOKE, LIST, running_server
-from serve_support import ended, invoke, serving
+from tests.service.http.http_support import INVOKE, LIST, running_server
+from tests.service.serving.serve_support import ended, invoke, serving
 
 HERE = Path(__file__).parent
 ODD_REQUESTS = sorted((HERE / "odd_requests").glob("*.txt"))

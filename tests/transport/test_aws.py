@@ -17,7 +17,6 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.model import ServiceModel
-from stub_service import NEXT_TOKEN, STARTED_AT, StubService, answer, drop_connection, error, never
 
 from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ServiceCallError
@@ -26,6 +25,7 @@ from durable_async.transport._loader import LambdaLoader
 from durable_async.transport._model import SERVICE_MODEL
 from durable_async.transport.aws import AwsClient, preload
 from durable_async.transport.base import MISCONFIGURED
+from tests.transport.stub_service import NEXT_TOKEN, STARTED_AT, StubService, answer, drop_connection, error, never
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:$LATEST/durable-execution/a name+x/1f=é"
 TOKEN = "dG9rZW4+/w=="
@@ -550,7 +550,7 @@ def test_a_client_that_nobody_closed_leaves_no_open_connection():
     output = run(f"""
         import asyncio, gc
         from durable_async.transport.aws import AwsClient
-        from stub_service import StubService
+        from tests.transport.stub_service import StubService
 
         kept = []
 

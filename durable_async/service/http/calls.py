@@ -10,10 +10,11 @@ import attrs
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
-from durable_async.service.http.rendering import execution_json, functions_json, history_json, list_json
+from durable_async.service.http.rendering import counts_json, execution_json, functions_json, history_json, list_json
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
 from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
+from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.inputs import read_event
 from durable_async.service.runtime.views import Started
 
@@ -59,6 +60,7 @@ async def _started(api: LambdaApi, call: Call) -> Started:
         execution_name=_header(call, "x-amz-durable-execution-name"),
         tenant_id=_header(call, "x-amz-tenant-id"),
         trace_header=_trace_header(call),
+        tags=shapes.tags(_header(call, "x-durable-execution-tags")),
     )
 
 
@@ -163,19 +165,42 @@ async def list_functions(api: LambdaApi, _call: Call) -> Answer:
 
 
 async def list_executions(api: LambdaApi, call: Call) -> Answer:
+    return await _list(api, call, call.parameter)
+
+
+async def list_all_executions(api: LambdaApi, call: Call) -> Answer:
+    return await _list(api, call, None)
+
+
+async def _list(api: LambdaApi, call: Call, function_name: str | None) -> Answer:
     query = dict(call.query)
     page = await api.list_executions(
-        call.parameter,
+        function_name,
         qualifier=query.get("Qualifier"),
-        execution_name=query.get("DurableExecutionName"),
-        statuses=[value for name, value in call.query if name == "Statuses"],
-        started_after=shapes.timestamp(query, "StartedAfter"),
-        started_before=shapes.timestamp(query, "StartedBefore"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         marker=query.get("Marker"),
         max_items=shapes.number(query, "MaxItems"),
+        **_filters(call),
     )
     return json_answer(list_json(page))
+
+
+async def count_executions(api: LambdaApi, call: Call) -> Answer:
+    query = dict(call.query)
+    counts = await api.count_executions(query.get("FunctionName"), qualifier=query.get("Qualifier"), **_filters(call))
+    return json_answer(counts_json(counts))
+
+
+def _filters(call: Call) -> Filters:
+    query = dict(call.query)
+    return {
+        "execution_name": query.get("DurableExecutionName"),
+        "name_prefix": query.get("NamePrefix", ""),
+        "statuses": [value for name, value in call.query if name == "Statuses"],
+        "tags": dict(shapes.tag(value) for name, value in call.query if name == "Tags"),
+        "started_after": shapes.timestamp(query, "StartedAfter"),
+        "started_before": shapes.timestamp(query, "StartedBefore"),
+    }
 
 
 async def stop(api: LambdaApi, call: Call) -> Answer:

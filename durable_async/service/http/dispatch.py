@@ -33,6 +33,8 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.GET: calls.get,
     Operation.GET_HISTORY: calls.get_history,
     Operation.LIST: calls.list_executions,
+    Operation.LIST_ALL: calls.list_all_executions,
+    Operation.COUNT: calls.count_executions,
     Operation.STOP: calls.stop,
     Operation.PAUSE: calls.pause,
     Operation.RESUME: calls.resume,

@@ -21,7 +21,7 @@ from durable_async.service.model.errors import InvalidParameterValueError
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def json_value(body: bytes) -> Any:
+def json_value(body: bytes) -> object:
     """The JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
 
     :raises InvalidParameterValueError: it is not JSON, or is refused
@@ -90,7 +90,7 @@ def text(request: Mapping[str, Any], member: str) -> str | None:
     raise InvalidParameterValueError(f"{member} must be a string.")
 
 
-def truth(request: Mapping[str, Any], member: str, *, default: bool) -> bool:
+def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
     """A boolean of a body, or the text of one in a query."""
     match request.get(member):
         case None:
@@ -109,6 +109,19 @@ def number(query: Mapping[str, str], member: str) -> int:
     if _INTEGER.fullmatch(value) is None:
         raise InvalidParameterValueError(f"{member} must be an integer.")
     return int(value)
+
+
+def tags(header: str | None) -> dict[str, str] | None:
+    """Return the tags of a header, which has the form of a query: ``team=blue&region=eu``, percent-encoded."""
+    return None if header is None else dict(query(header))
+
+
+def tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of ``key=value``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidParameterValueError(f"'{text[:256]}' is not of the form key=value.")
+    return key, value
 
 
 def timestamp(query: Mapping[str, str], member: str) -> datetime | None:

@@ -70,7 +70,7 @@ def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     return _Derivation(history[0]).through(history)
 
 
-_OPERATIONS = {
+OPERATIONS = {
     EventType.CONTEXT_STARTED: (OperationType.CONTEXT, Status.STARTED),
     EventType.CONTEXT_SUCCEEDED: (OperationType.CONTEXT, Status.SUCCEEDED),
     EventType.CONTEXT_FAILED: (OperationType.CONTEXT, Status.FAILED),
@@ -93,7 +93,7 @@ _OPERATIONS = {
 }
 """What an event says of its operation, but for a step that is going to be attempted again."""
 
-_EXECUTION = {
+STATUSES = {
     EventType.EXECUTION_SUCCEEDED: ExecutionStatus.SUCCEEDED,
     EventType.EXECUTION_FAILED: ExecutionStatus.FAILED,
     EventType.EXECUTION_TIMED_OUT: ExecutionStatus.TIMED_OUT,
@@ -124,12 +124,12 @@ class _Derivation:
     def through(self, history: list[HistoryEvent]) -> DerivedExecution:
         before = history[0]
         for event in history[1:]:
-            if event.type in _OPERATIONS:
-                self._take(event, *_OPERATIONS[event.type])
+            if event.type in OPERATIONS:
+                self._take(event, *OPERATIONS[event.type])
             elif event.type is EventType.EXECUTION_REDRIVEN:
                 self._redrive(event)
-            elif event.type in _EXECUTION:
-                self._status = _EXECUTION[event.type]
+            elif event.type in STATUSES:
+                self._status = STATUSES[event.type]
                 if event.type in CLOSING:
                     self._close(event, before)
             before = event

@@ -16,7 +16,7 @@ Commands (the other modules of this package) decide; here is what every decision
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,7 @@ from durable_async._wire.operations import CheckpointResult, ErrorObject, Operat
 from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
 from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.model.columns import DERIVED, PAYLOAD
+from durable_async.service.model.columns import DERIVED, JSON, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
@@ -116,6 +116,7 @@ class NewExecution:
     :ivar input: the caller's event, JSON text
     :ivar timeout_seconds: how long it may take, pauses not included
     :ivar trace_header: the caller's X-Ray trace header
+    :ivar tags: by which lists are filtered; None: it has none
     """
 
     id: str
@@ -129,6 +130,7 @@ class NewExecution:
     tenant_id: str | None = None
     parent: Parent | None = None
     trace_header: str | None = None
+    tags: Mapping[str, str] | None = attrs.field(default=None, metadata=JSON)
 
 
 @attrs.define(eq=False, kw_only=True)

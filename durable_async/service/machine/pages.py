@@ -32,7 +32,7 @@ def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord
     return _event(execution, token, changed, page)
 
 
-def news(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, Any]:
+def news(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, object]:
     """The event for a handler that knows all but what changed."""
     shown = [operation.in_milliseconds() for operation in changed]
     return _event(execution, token, changed, {"Operations": shown, "NextMarker": ""})

@@ -18,7 +18,7 @@ Check = Callable[[Any], str | None]
 """Says what is wrong with a value, as Lambda would; None: nothing."""
 
 
-def check_shape(updates: Sequence[Mapping[str, Any]]) -> None:
+def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
     """:raises InvalidParameterValueError: naming the member that breaks a constraint of the model"""
     for position, update in enumerate(updates, start=1):
         _check_members(update, _UPDATE, f"updates.{position}.member")
@@ -27,7 +27,7 @@ def check_shape(updates: Sequence[Mapping[str, Any]]) -> None:
                 _refuse("null", f"updates.{position}.member.{_camel(member)}", "Member must not be null")
 
 
-def _check_members(value: Any, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
+def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
     if not isinstance(value, Mapping):
         _refuse(value, path, "Member must be a structure")
     for member, found in cast("Mapping[str, Any]", value).items():
@@ -51,15 +51,15 @@ def _camel(member: str) -> str:
     return member[0].lower() + member[1:]
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return None if isinstance(value, str) else "Member must be a string"
 
 
-def _flag(value: Any) -> str | None:
+def _flag(value: object) -> str | None:
     return None if isinstance(value, bool) else "Member must be a boolean"
 
 
-def _texts(value: Any) -> str | None:
+def _texts(value: object) -> str | None:
     if not isinstance(value, list):
         return "Member must be a list"
     lines = cast("list[object]", value)
@@ -69,7 +69,7 @@ def _texts(value: Any) -> str | None:
 def _pattern(expression: str, longest: int) -> Check:
     compiled = re.compile(expression)
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, str):
             return "Member must be a string"
         if not value:
@@ -84,7 +84,7 @@ def _pattern(expression: str, longest: int) -> Check:
 
 
 def _whole(least: int, most: int) -> Check:
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool):
             return "Member must be an integer"
         if value < least:
@@ -99,7 +99,7 @@ def _whole(least: int, most: int) -> Check:
 def _one_of(values: Sequence[str]) -> Check:
     known = frozenset(values)
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         good = isinstance(value, str) and value in known
         return None if good else f"Member must satisfy enum value set: [{', '.join(values)}]"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 from uuid import uuid4
+
+import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 from durable_async._wire.text import is_same_json
@@ -16,6 +18,7 @@ from durable_async.service.functions.base import Function
 from durable_async.service.machine import (
     Checkpoint,
     Execution,
+    ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
     NewExecution,
@@ -29,12 +32,14 @@ from durable_async.service.model.errors import (
     ServiceClosedError,
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
-from durable_async.service.runtime.inputs import known_statuses, page_length, page_start, read_event
+from durable_async.service.runtime.filters import Filters, checked_tags, query_of
+from durable_async.service.runtime.inputs import page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.runtime.views import (
     Closed,
+    Counts,
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
@@ -67,6 +72,7 @@ class LambdaApi:
     :param passive: True: never invoke a handler, and leave what has to run to the next service on the store.
         False: invoke handlers
     :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
+    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
     """
 
     def __init__(
@@ -83,7 +89,9 @@ class LambdaApi:
         max_concurrency: int | None = None,
         passive: bool = False,
         observer: ServiceObserver | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
+        self._new_id = new_id
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
@@ -180,12 +188,15 @@ class LambdaApi:
         execution_name: str | None = None,
         tenant_id: str | None = None,
         trace_header: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Started:
         """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
 
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
         :param trace_header: an X-Ray trace header, which every invocation of the execution gets
+        :param tags: up to 50, by which lists are filtered. An execution that is found keeps its own. AWS has no such
+            thing
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -199,18 +210,7 @@ class LambdaApi:
                 "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
             )
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or str(uuid4()), tenant_id, trace_header)
-        if isinstance(existing, Execution) and not is_same_json(existing.input, text):
-            raise AlreadyStartedError(
-                f"An execution named {existing.name} exists already, and was started with another payload."
-            )
-        return Started(existing.arn, existing.version)
-
-    async def _start(
-        self, registered: Registered, text: str, name: str, tenant_id: str | None, trace_header: str | None
-    ) -> NewExecution | Execution:
-        """What was started, or the execution that has the name."""
-        execution_id = str(uuid4())
+        execution_id, name = self._new_id(), execution_name or self._new_id()
         new = NewExecution(
             id=execution_id,
             arn=arns.execution_arn(registered.arn, name, execution_id),
@@ -222,7 +222,17 @@ class LambdaApi:
             timeout_seconds=registered.execution_timeout,
             tenant_id=tenant_id,
             trace_header=trace_header,
+            tags=checked_tags(tags),
         )
+        existing = await self._start(new)
+        if isinstance(existing, Execution) and not is_same_json(existing.input, text):
+            raise AlreadyStartedError(
+                f"An execution named {existing.name} exists already, and was started with another payload."
+            )
+        return Started(existing.arn, existing.version)
+
+    async def _start(self, new: NewExecution) -> NewExecution | Execution:
+        """Return what was started, or the execution that has the name."""
         existing = await self._runner.start(new)
         if existing is not None and self._runner.retention.is_over(existing):
             await self._runner.delete(existing)
@@ -245,7 +255,7 @@ class LambdaApi:
         qualifier: str | None = None,
         tenant_id: str | None = None,
         trace_header: str | None = None,
-    ) -> Any:
+    ) -> object:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
 
@@ -268,7 +278,7 @@ class LambdaApi:
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
-    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
+    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, object]:
         registered = self._registry.invocable(function_name, qualifier)
         if registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is durable.")
@@ -397,33 +407,26 @@ class LambdaApi:
 
     async def list_executions(
         self,
-        function_name: str,
+        function_name: str | None = None,
         *,
         qualifier: str | None = None,
-        execution_name: str | None = None,
-        statuses: Sequence[str] = (),
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
+        **filters: Unpack[Filters],
     ) -> Page[ExecutionSummary]:
-        """Return a page of the executions of a function.
+        """Return a page of the executions of a function, or of all functions.
 
-        :param function_name: a registered function, or one that has stored executions
-        :param statuses: only executions with one of these; empty: all
-        :param started_after: inclusive and with a time zone, like ``started_before``
+        :param function_name: a registered function, or one that has stored executions; None: all of them
         :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
         :param marker: of the page before; None or empty: the first page
         :param max_items: 0 to 1000; 0: 100
+        :param filters: which executions; see :class:`~durable_async.service.Filters`
+        :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
         """
         count = page_length(max_items)
-        query = ExecutionQuery(
-            function_name=await self._known(function_name, qualifier),
-            name=execution_name,
-            statuses=known_statuses(statuses),
-            started_after_ms=None if started_after is None else round(started_after.timestamp() * 1000),
-            started_before_ms=None if started_before is None else round(started_before.timestamp() * 1000),
+        query = attrs.evolve(
+            await self._query(function_name, qualifier, filters),
             oldest_first=reverse,
             after=page_start(marker),
             count=count + 1,
@@ -431,6 +434,21 @@ class LambdaApi:
         found = await self._store.executions(query)
         marker = str(found[count - 1].position) if len(found) > count else None
         return Page([ExecutionSummary.of(summary) for summary in found[:count]], marker)
+
+    async def count_executions(
+        self, function_name: str | None = None, *, qualifier: str | None = None, **filters: Unpack[Filters]
+    ) -> Counts:
+        """Return how many executions each function has in each status, as :meth:`list_executions` would list them. A
+        function without any is left out.
+        """
+        counts: Counts = {}
+        for found in await self._store.counts(await self._query(function_name, qualifier, filters)):
+            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
+        return counts
+
+    async def _query(self, function_name: str | None, qualifier: str | None, filters: Filters) -> ExecutionQuery:
+        known = None if function_name is None else await self._known(function_name, qualifier)
+        return query_of(known, filters)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """The name of a function that is registered, or of which executions are kept."""

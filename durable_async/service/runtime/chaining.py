@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Child, Execution, Moment, NewExecution, Parent, StartChained
@@ -25,7 +25,7 @@ class Commands(Protocol):
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
 
-    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
+    def begin(self, function: str, work: Callable[[], Coroutine[object, object, None]]) -> None: ...
 
     async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
 

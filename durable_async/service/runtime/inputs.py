@@ -1,11 +1,8 @@
-"""Checks what callers give to the service: events, statuses, markers and counts."""
+"""Checks what callers give to the service: events, markers and counts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from durable_async.service import parsing
-from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.errors import (
     InvalidParameterValueError,
     InvalidRequestContentError,
@@ -55,13 +52,3 @@ def page_start(marker: str | None) -> int | None:
     if not (marker.isascii() and marker.isdecimal() and len(marker) <= 18):  # what a store's integers hold
         raise InvalidParameterValueError("Invalid marker")
     return int(marker)
-
-
-def known_statuses(statuses: Sequence[str]) -> frozenset[str]:
-    """:raises InvalidParameterValueError: an execution cannot have one of these statuses"""
-    for status in statuses:
-        if status not in [*ExecutionStatus]:
-            raise InvalidParameterValueError(
-                f"{status!r} is not a status of an execution. The statuses are {', '.join(ExecutionStatus)}."
-            )
-    return frozenset(statuses)

@@ -104,7 +104,7 @@ class RunningInvocation:
 
 async def invocation_end(
     function: Function,
-    event: Any,
+    event: object,
     request: InvocationRequest,
     *,
     interrupted: Callable[[], bool],

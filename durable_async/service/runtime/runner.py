@@ -387,7 +387,7 @@ class Runner:
                 case machine.ExecutionClosed():
                     self._announce(execution)
 
-    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def begin(self, function: str, work: Callable[[], Coroutine[object, object, None]]) -> None:
         """Do something with a function, now or when it is registered."""
         if self._registry.get(function) is None:
             self._unregistered.setdefault(function, []).append(work)
@@ -462,8 +462,8 @@ class Runner:
             raise exiting
 
     async def invoke_plain(
-        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
-    ) -> Any:
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
+    ) -> object:
         """Cancelling this leaves the function running.
 
         :raises InvocationFailed: as the function did
@@ -478,7 +478,9 @@ class Runner:
                 raise ServiceClosedError("The service is shutting down.") from None
             raise
 
-    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None) -> None:
+    def invoke_event(
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
+    ) -> None:
         """Nobody waits for it but the service's end.
 
         :raises ServiceClosedError: nothing is invoked any more
@@ -487,7 +489,7 @@ class Runner:
         self._tasks.start(self._unattended(registered, event, tenant_id, trace_header))
 
     async def _unattended(
-        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
     ) -> None:
         try:
             await self.invoker.plain(registered, event, tenant_id, trace_header)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -63,6 +63,7 @@ class ExecutionDescription:
     :ivar times_out: when the execution times out, pauses included
     :ivar ended: None while it is open
     :ivar pause: None unless its status is PAUSING or PAUSED
+    :ivar tags: empty if it has none
     """
 
     arn: str
@@ -79,6 +80,7 @@ class ExecutionDescription:
     error: ErrorObject | None = None
     ended: datetime | None = None
     pause: PauseDetails | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @classmethod
     def of(cls, execution: Execution, retention_days: int) -> ExecutionDescription:
@@ -97,6 +99,7 @@ class ExecutionDescription:
             error=execution.error,
             ended=None if execution.ended_ms is None else time_of(execution.ended_ms * 1000),
             pause=_pause_of(execution),
+            tags=execution.tags or {},
         )
 
 
@@ -112,6 +115,7 @@ class ExecutionSummary:
     """An execution as a list shows it. Its times are in UTC.
 
     :ivar ended: None while it is open
+    :ivar tags: empty if it has none
     """
 
     arn: str
@@ -120,6 +124,7 @@ class ExecutionSummary:
     status: ExecutionStatus
     started: datetime
     ended: datetime | None
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @classmethod
     def of(cls, summary: Summary) -> ExecutionSummary:
@@ -130,7 +135,12 @@ class ExecutionSummary:
             status=ExecutionStatus(summary.status),
             started=time_of(summary.started_ms * 1000),
             ended=None if summary.ended_ms is None else time_of(summary.ended_ms * 1000),
+            tags=summary.tags or {},
         )
+
+
+Counts: TypeAlias = dict[str, dict[ExecutionStatus, int]]
+"""How many executions functions have, by name and status."""
 
 
 @attrs.frozen

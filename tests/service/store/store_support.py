@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
-from machine_driver import FUNCTION, START_MS, Targets
 
 from durable_async.service import machine
 from durable_async.service.machine import Checkpoint, Execution, Moment, NewExecution
 from durable_async.service.store import Store
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
+from tests.service.machine.machine_driver import FUNCTION, START_MS, Targets
 
 
 @asynccontextmanager
@@ -67,12 +67,12 @@ class World:
         self.minted += 1
         return f"m{self.minted}"
 
-    def new(self, name: str, *, function="orders", payload="{}", timeout=86_400) -> Execution:
+    def new(self, name: str, *, function="orders", payload="{}", timeout=86_400, tags=None) -> Execution:
         """Not yet kept."""
         execution_id = f"{function}-{name}"
         arn = f"{FUNCTION}:{function}:$LATEST/durable-execution/{name}/{execution_id}"
         version = f"{FUNCTION}:{function}:$LATEST"
-        new = NewExecution(execution_id, arn, name, function, version, "$LATEST", payload, timeout)
+        new = NewExecution(execution_id, arn, name, function, version, "$LATEST", payload, timeout, tags=tags)
         return machine.start(new, self.at)
 
     async def start(self, name: str, **options) -> Execution:

@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from machine_driver import step
-from store_support import World, opened, view
 
 from durable_async.service.machine.derive import derive
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import schema
 from durable_async.service.store.sqlite.lock import holder
+from tests.service.machine.machine_driver import step
+from tests.service.store.store_support import World, opened, view
 
 DUMP = Path(__file__).parent / "version_1.sql"
 

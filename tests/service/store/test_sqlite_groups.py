@@ -6,12 +6,12 @@ import asyncio
 import sqlite3
 
 import pytest
-from machine_driver import step
-from store_support import Gate, World, opened, view
 
 from durable_async.service.machine import Changes
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import threads
+from tests.service.machine.machine_driver import step
+from tests.service.store.store_support import Gate, World, opened, view
 
 KIB_64 = "x" * 65_536
 

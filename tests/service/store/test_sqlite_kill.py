@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_support import opened
 
-HERE = Path(__file__).parent
+from tests.service.store.store_support import opened
+
+ROOT = Path(__file__).parents[3]
 WRITER = """
 import asyncio, sys
-from store_support import World, opened
-from machine_driver import step
+from tests.service.store.store_support import World, opened
+from tests.service.machine.machine_driver import step
 
 async def write(world, name):
     execution = await world.start(name)
@@ -37,7 +38,7 @@ asyncio.run(main())
 def acknowledged(path, durability, round_):
     """The last acknowledged operation of each execution, of a process that is killed while it writes."""
     command = [sys.executable, "-c", WRITER, path, durability, round_]
-    places = ":".join([*sys.path, str(HERE), str(HERE.parent)])
+    places = ":".join([*sys.path, str(ROOT)])
     last = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": places}) as process:
         for line in process.stdout:

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
-from machine_driver import step
-from store_support import Gate, World, opened
 
 from durable_async.service.machine import Changes
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import SqliteStore
 from tests.property_runs import examples
+from tests.service.machine.machine_driver import step
+from tests.service.store.store_support import Gate, World, opened
 
 
 async def in_memory(store, names):

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machine_driver import callback, context, invoke, step
-from store_support import World, opened, view
-from test_machine_stateful import Executions
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Changes, Parent
 from durable_async.service.model.history import EventType, HistoryEvent
 from durable_async.service.store.sqlite import SqliteStore, rows
 from tests.property_runs import examples
+from tests.service.machine.machine_driver import callback, context, invoke, step
+from tests.service.machine.test_machine_stateful import Executions
+from tests.service.store.store_support import World, opened, view
 
 
 class KeptExecutions(Executions):

@@ -1,0 +1,64 @@
+"""What the outside world saw: a test's fakes write down each effect, and ``explore`` reads whether one came twice."""
+
+from __future__ import annotations
+
+import sys
+
+import attrs
+
+from durable_async._engine.branches import current
+from durable_async.step_context import StepContext
+
+
+@attrs.frozen
+class Effect:
+    """
+    :ivar what: for example ``"charge 42"``
+    :ivar step: the name of the step in whose body it happened; None: outside of one
+    :ivar operation_id: of that step
+    :ivar attempt: of that step
+    :ivar where: ``file:line``
+    """
+
+    what: str
+    step: str | None
+    operation_id: str | None
+    attempt: int | None
+    where: str
+
+
+@attrs.define
+class Ledger:
+    """The effects of a run, in their order.
+
+    A fake payment service, for example, calls ``ledger.record(f"charge {cents}", key=idempotency_key)``.
+    """
+
+    effects: list[Effect] = attrs.field(factory=list[Effect])
+    _keys: set[str] = attrs.field(factory=set[str])
+
+    def record(self, what: str, *, key: str | None = None) -> bool:
+        """Write down an effect.
+
+        :param key: the idempotency key with which it was asked for. As the real service would, the second effect with
+            one key is not carried out, and so not written down
+        :return: False if it was not carried out
+        """
+        if key is not None and key in self._keys:
+            return False
+        if key is not None:
+            self._keys.add(key)
+        here = current()
+        step = here if isinstance(here, StepContext) else None
+        caller = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        where = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+        if step is None:
+            self.effects.append(Effect(what, None, None, None, where))
+        else:
+            self.effects.append(Effect(what, step.name or "", step.operation_id, step.attempt, where))
+        return True
+
+    def clear(self) -> None:
+        """Forget all effects and keys."""
+        self.effects.clear()
+        self._keys.clear()

@@ -1,0 +1,95 @@
+"""What ``explore`` found, as a report to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import zip_longest
+
+import attrs
+
+_WIDTH = 58
+_CONTEXT = 2  # lines before the first difference
+_SHOWN = 8  # lines from there on
+
+
+class Fault(StrEnum):
+    """What kind of problem it is."""
+
+    OUTCOME_CHANGED = "the outcome changed"
+    NON_DETERMINISM = "the workflow is not deterministic"
+    RAN_AGAIN = "a completed step ran again"
+    RAN_TWICE = "an at-most-once body ran twice"
+    EFFECT_OUTSIDE_STEP = "a side effect outside a step"
+    NOT_IDEMPOTENT = "a step is not idempotent"
+    UNSTABLE_CALL = "a call that may answer differently in a replay"
+    SWALLOWED_CANCELLATION = "a swallowed cancellation"
+    MISSING_AWAIT = "a missing await"
+
+
+@attrs.frozen
+class Problem:
+    """
+    :ivar message: what diverged, and where
+    :ivar run: in which run it was seen, for example ``"a crash after checkpoint 3"``
+    :ivar first: the history of the first run; empty if it says nothing here
+    :ivar other: the history of the run that differs
+    """
+
+    fault: Fault
+    message: str
+    run: str
+    first: str = ""
+    other: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.fault.capitalize()}: {self.message}\n  seen in {self.run}"
+        return f"{text}\n{side_by_side(self.first, self.other)}" if self.first != self.other else text
+
+
+@attrs.frozen
+class Exploration:
+    """
+    :ivar problems: one for each thing that is wrong
+    :ivar runs: how many executions were run
+    :ivar checkpoints: how many the first run made: each is a boundary
+    :ivar skipped: what was not explored, and why
+    """
+
+    problems: Sequence[Problem]
+    runs: int
+    checkpoints: int
+    skipped: Sequence[str]
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    def check(self) -> None:
+        """:raises AssertionError: something was found; its message is the report"""
+        if not self.passed:
+            raise AssertionError(str(self))
+
+    def __str__(self) -> str:
+        boundaries = "1 boundary" if self.checkpoints == 1 else f"{self.checkpoints} boundaries"
+        problems = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = [f"{self.runs} runs, {boundaries}, {problems}"]
+        lines += [f"\n{number}. {problem}" for number, problem in enumerate(self.problems, 1)]
+        lines += [f"\nnot explored: {each}" for each in self.skipped]
+        return "\n".join(lines)
+
+
+def side_by_side(first: str, other: str) -> str:
+    """Return two histories beside each other, from a little before their first difference on."""
+    pairs = [*zip_longest(first.splitlines(), other.splitlines(), fillvalue="")]
+    start = next((n for n, (left, right) in enumerate(pairs) if left != right), len(pairs))
+    shown = pairs[max(0, start - _CONTEXT) : start + _SHOWN]
+    lines = [f"    {'first run':<{_WIDTH}} | this run"]
+    for left, right in shown:
+        mark = " " if left == right else ">"
+        lines.append(f"  {mark} {_cut(left):<{_WIDTH}} | {_cut(right)}")
+    return "\n".join(lines)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

@@ -1,0 +1,74 @@
+"""One execution from its event to its end, for tests that are not async."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from durable_async.errors import ExecutionError
+from durable_async.handler import DurableHandler
+from durable_async.testing.execution import FinishedExecution, TestExecution
+from durable_async.testing.service import TestService
+
+EventT = TypeVar("EventT")
+ResultT = TypeVar("ResultT")
+
+
+def run(
+    handler: DurableHandler[EventT, ResultT],
+    event: EventT,
+    *others: DurableHandler[Any, Any] | Callable[[Any, Any], Any],
+    callbacks: Mapping[str, object] | None = None,
+    prepare: Callable[[TestService[EventT, ResultT]], object] | None = None,
+    **options: Any,
+) -> FinishedExecution[ResultT]:
+    """Run one execution to its end, in virtual time, on an event loop of its own.
+
+    :param others: what the handler may invoke
+    :param callbacks: answers by the name of the callback: an exception is a failure, any other value a result. A
+        callback without an answer times out
+    :param prepare: called with the service before the execution starts, to replace steps or plan crashes
+    :param options: of :class:`~durable_async.testing.TestService`
+    :raises StuckError: the execution waits for what will not come
+    """
+
+    async def main() -> FinishedExecution[ResultT]:
+        async with TestService(handler, *others, **options) as service:
+            if prepare is not None:
+                prepare(service)
+            execution = await service.start(event)
+            await answer_callbacks(service, execution, callbacks or {})
+            return await finished(execution)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(main())
+
+
+async def answer_callbacks(
+    service: TestService[Any, Any], execution: TestExecution[Any], callbacks: Mapping[str, object]
+) -> None:
+    """Run an execution to its end, answer the callbacks named in ``callbacks``, and let the others time out."""
+
+    def reached() -> str | None:
+        if execution.is_closed:
+            return ""
+        return next((name for name in callbacks if execution.callback_named(name)), None)
+
+    while name := await service.drive(reached, "the end of the execution", over_callbacks=True):
+        callback, answer = await execution.until_callback(name), callbacks[name]
+        if isinstance(answer, BaseException):
+            await callback.fail(answer)
+        else:
+            await callback.succeed(answer)
+
+
+async def finished(execution: TestExecution[ResultT]) -> FinishedExecution[ResultT]:
+    """Return a closed execution as a value that outlives its service."""
+    results: Sequence[ResultT] = ()
+    error: ExecutionError | None = None
+    try:
+        results = [await execution.handle.result()]
+    except ExecutionError as failed:
+        error = failed
+    return FinishedExecution(execution.arn, execution.journal, results, error)

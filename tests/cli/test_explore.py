@@ -1,0 +1,25 @@
+"""``durable-async explore`` reports what it found, and says with its exit code whether that was nothing."""
+
+import pytest
+
+from durable_async.cli import commands
+from durable_async.cli.exits import Exit
+
+click_testing = pytest.importorskip("click.testing")
+
+
+def explore(*arguments):
+    return click_testing.CliRunner().invoke(commands.durable_async, ["explore", *arguments])
+
+
+def test_a_workflow_without_fault_passes():
+    done = explore("docs/examples/order.py:fulfil", "--input", "docs/examples/order.json", "--max-runs", "8")
+    assert done.exit_code == Exit.OK, done.output
+    assert done.output.startswith("8 runs, ") and ", 0 problems" in done.output
+    assert "not explored: 12 of 14 crashes, for max_runs=8" in done.output
+
+
+def test_a_workflow_with_a_fault_fails():
+    done = explore("tests/testing/faulty_workflows.py:cancellation_swallowed")
+    assert done.exit_code == Exit.FAILED
+    assert "1. A swallowed cancellation: cancellation_swallowed (" in done.output

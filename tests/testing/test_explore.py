@@ -1,0 +1,109 @@
+"""``explore`` finds each kind of fault, says where it is, and finds nothing where there is none."""
+
+import asyncio
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from durable_async import DurableContext, durable_execution
+from durable_async.testing import Fault, Ledger, explore
+
+from . import faulty_workflows as faulty
+
+sys.path.append(str(Path(__file__).parents[2] / "docs" / "examples"))
+
+import order
+
+pytestmark = pytest.mark.anyio
+
+FOUND = {
+    "random_outside_a_step": (
+        Fault.UNSTABLE_CALL,
+        "randomness in random_outside_a_step (tests/testing/faulty_workflows.py",
+    ),
+    "clock_two_calls_deep_in_a_branch": (
+        Fault.UNSTABLE_CALL,
+        ", called by branch (tests/testing/faulty_workflows.py:",
+    ),
+    "effect_outside_a_step": (Fault.EFFECT_OUTSIDE_STEP, "'mail' at "),
+    "set_iterated_into_map": (Fault.NON_DETERMINISM, "PYTHONHASHSEED="),
+    "step_that_is_not_idempotent": (Fault.NOT_IDEMPOTENT, "step 'charge' did 'charge 42' 2 times"),
+    "cancellation_swallowed": (Fault.SWALLOWED_CANCELLATION, "cancellation_swallowed"),
+    "missing_await_of_an_operation": (Fault.MISSING_AWAIT, "called and never awaited"),
+    "missing_await_of_a_coroutine": (Fault.MISSING_AWAIT, "coroutine 'notify' was never awaited"),
+    "state_shared_with_a_body": (Fault.OUTCOME_CHANGED, "SUCCEEDED with 1, this one as SUCCEEDED with 0"),
+    "state_of_the_module_shared_with_a_body": (Fault.NON_DETERMINISM, "in another process"),
+    "sleep_in_the_workflow": (Fault.UNSTABLE_CALL, "a sleep in sleep_in_the_workflow"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+async def test_it_finds(name):
+    fault, where = FOUND[name]
+    seeds = (1, 2) if "another process" in where or "PYTHONHASHSEED" in where else ()
+    found = await explore(getattr(faulty, name), {}, ledger=faulty.ledger, hash_seeds=seeds)
+    assert not found.passed
+    assert fault in [problem.fault for problem in found.problems], str(found)
+    assert where in str(found)
+    with pytest.raises(AssertionError):
+        found.check()
+
+
+async def test_it_finds_nothing_where_nothing_is_wrong():
+    found = await explore(faulty.without_fault, {}, ledger=faulty.ledger)
+    assert found.passed, str(found)
+    assert found.skipped == []
+    assert found.runs > 2 * found.checkpoints > 6
+
+
+async def test_it_finds_nothing_in_the_examples():
+    found = await explore(order.fulfil, order.Order("1017", ["tea"], 4250), hash_seeds=())
+    assert found.passed, str(found)
+    fastapi_app = pytest.importorskip("fastapi") and __import__("fastapi_app")
+    found = await explore(fastapi_app.fulfil, fastapi_app.Order(17, 4250), callbacks={"approval": None}, hash_seeds=())
+    assert found.passed, str(found)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'notify' was never awaited")
+async def test_a_coroutine_that_was_left_before_is_not_the_workflows():
+    cycle = [faulty.notify()]
+    cycle.append(cycle)
+    del cycle
+    found = await explore(faulty.without_fault, {}, ledger=faulty.ledger, hash_seeds=())
+    assert found.passed, str(found)
+
+
+async def test_the_report_shows_both_runs_side_by_side():
+    found = await explore(faulty.state_shared_with_a_body, {}, hash_seeds=())
+    lines = str(next(each for each in found.problems if each.fault is Fault.OUTCOME_CHANGED)).splitlines()
+    assert lines[0] == ("The outcome changed: the first run ended as SUCCEEDED with 1, this one as SUCCEEDED with 0")
+    assert lines[1] == "  seen in a run with a crash after checkpoint 1 is recorded"
+    assert lines[2].split("|")[0].strip() == "first run"
+    assert lines[-1].startswith("  >")
+    assert "ExecutionSucceeded result=0" in lines[-1] or "ExecutionSucceeded result=1" in lines[-2]
+
+
+async def test_a_large_workflow_is_explored_within_its_bound_and_says_so():
+    @durable_execution
+    async def long(event: dict, ctx: DurableContext) -> None:
+        for n in range(30):
+            await ctx.step(lambda: None, name=f"step {n}")
+            await ctx.wait(timedelta(days=1))
+
+    found = await explore(long, {}, max_runs=12)
+    assert found.passed, str(found)
+    assert found.runs == 12
+    assert "for max_runs=12" in found.skipped[0]
+    assert "other hash seeds" in found.skipped[1]
+
+
+async def test_a_step_that_may_happen_at_most_once_may_end_a_run_otherwise():
+    ledger = Ledger()
+    found = await explore(order.fulfil, order.Order("1017", ["tea"], 4250), ledger=ledger, hash_seeds=())
+    assert found.passed
+
+
+def test_it_runs_without_async_tests():
+    assert asyncio.run(explore(faulty.without_fault, {}, ledger=faulty.ledger, hash_seeds=())).passed

@@ -26,8 +26,9 @@ from durable_async._arguments import (
     name_of,
 )
 from durable_async._callables import accepts_plainly
-from durable_async._engine.branches import Branch, Unplaced, adopted, calling_branch, current
+from durable_async._engine.branches import Branch, Unplaced, adopted
 from durable_async._engine.call import Call
+from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.invocation import Invocation
 from durable_async._operations.step import run_step
 from durable_async._operations.wait import run_wait

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
 from durable_async._callables import target_of
-from durable_async._engine.branches import root_scope
+from durable_async._engine.calling import root_scope
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import GRACE, Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended

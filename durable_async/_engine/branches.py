@@ -1,4 +1,4 @@
-"""Who is calling: the branches of identity that the tasks of a workflow form.
+"""The branches of identity that the tasks of a workflow form.
 
 - A branch is one sequential strand of calls: the body of a context, or one asyncio task started inside it.
 - A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on where the
@@ -6,10 +6,8 @@
 - A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
   because callbacks run in no order that a replay would repeat.
 - Bodies of steps run in no branch: what tasks an HTTP client starts in there is nobody's business.
-- Who is calling is asked of the running task first, and of the context variable only in a task or thread that no
-  workflow started: a framework may copy context variables from one task to another.
 
-``task_factory`` is the hook on the event loop.
+``calling`` says which branch the running code stands in; ``task_factory`` is the hook on the event loop.
 """
 
 from __future__ import annotations
@@ -17,18 +15,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
 from typing import Any
 from zlib import crc32
 
 import attrs
 
-from durable_async._engine.as_completed import place_in_as_completed
+from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
-from durable_async._engine.unstarted import Coro, Unstarted, settle_unstarted
+from durable_async._engine.unstarted import Coro, Unstarted
 from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
-from durable_async.step_context import StepContext
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -167,7 +163,8 @@ class Branch:
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
-    _given: object = None  # what as_completed was last called with, and the number of its first task
+    _given: object = None  # to as_completed, by its last call
+    _given_places: dict[int, int] | None = None
     _given_from: int = 0
 
     def __init__(
@@ -251,21 +248,33 @@ class Branch:
 
         :raises ContextMisuseError: it is made in no order that a replay repeats
         """
-        unordered = place_in_as_completed(coro)
-        if unordered is None:
+        given = given_to_as_completed()
+        if given is None:
             self._tasks += 1
             number = self._tasks
         else:
-            given, place = unordered
-            if given is not self._given:
-                self._given, self._given_from = given, self._tasks + 1
-                self._tasks += len(given)
-            number = self._given_from + place
+            number = self._number_in_as_completed(given, coro)
         branch = Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self)
         if self._tasks_from is None:
             self._tasks_from = self.hash_of_position()
         branch.task_hash = self._tasks_from + number
         return branch
+
+    def _number_in_as_completed(self, given: object, coro: Coroutine[Any, Any, Any]) -> int:
+        """Return the number of the task that ``as_completed`` makes: the coroutines of a list follow one another. An
+        operation has its identity already, wherever it comes from: its task counts down from zero with the calls."""
+        if given is not self._given:
+            self._given, self._given_places, self._given_from = given, places(given), self._tasks + 1
+            self._tasks += len(self._given_places or ())
+        if self._given_places is not None:
+            return self._given_from + self._given_places[id(coro)]
+        for call in self.scope.unstarted:
+            if call.coroutine is coro:
+                return -call.number
+        raise ContextMisuseError(
+            "asyncio.as_completed starts coroutines in no order that a replay repeats, unless it is given a list. Of a "
+            "set or an iterator it takes operations only, such as ctx.step(...)"
+        )
 
     def hash_of_position(self) -> int:
         """Return a hash that is the same on every replay."""
@@ -306,153 +315,8 @@ def adopted(place: Unplaced) -> Branch:
     return place.keyed
 
 
-Place = Branch | StepContext | Unplaced | None
-"""Where code stands. None: in no workflow."""
-
-_current: ContextVar[Place] = ContextVar("durable_async_branch", default=None)
-_UNKNOWN: Any = object()
-
-
-def current() -> Place:
-    """Return where the running code stands. In the worker thread of a step too."""
-    task = running_task()
-    return _current.get() if task is None else place_of_task(task)
-
-
-def current_creator() -> Place:
-    """Return where the code stands that makes a task. A task that is made in a context without our variable is meant
-    to belong to nobody, whatever task makes it."""
-    return None if _current.get() is None else current()
-
-
 def running_task() -> Task | None:
     try:
         return asyncio.current_task()
     except RuntimeError:  # a thread without an event loop
         return None
-
-
-def place_of_task(task: Task) -> Place:
-    """Return where a task stands: the running one, or one that was placed."""
-    place: Place = getattr(task, "durable_place", _UNKNOWN)
-    return _current.get() if place is _UNKNOWN else place
-
-
-def place_of_callback(handle: Any) -> Place:
-    """Return where the code stands that a handle of an event loop is going to run."""
-    task = getattr(handle._callback, "__self__", None)  # noqa: SLF001 - no public way
-    place: Place = getattr(task, "durable_place", _UNKNOWN)
-    if place is _UNKNOWN:
-        context: Context = handle._context  # noqa: SLF001
-        place = context.get(_current)
-    return place
-
-
-def put_task(task: Task, place: Place) -> None:
-    """Make ``place`` the one where ``task`` stands."""
-    placed: Any = task
-    placed.durable_place = place
-
-
-def put_in(context: Context, place: Place) -> None:
-    """Make ``place`` the current one of ``context``, which nothing runs in yet."""
-    context.run(_current.set, place)
-
-
-class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
-    """``with entered(place):`` what runs in it belongs to ``place``."""
-
-    __slots__ = ("_before", "_place", "_task", "_token")
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        self._token = _current.set(self._place)
-        task: Any = running_task()
-        self._task = task
-        if task is not None:
-            self._before: Any = getattr(task, "durable_place", _UNKNOWN)
-            task.durable_place = self._place
-
-    def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
-        if self._task is None:
-            return
-        if self._before is _UNKNOWN:
-            del self._task.durable_place
-        else:
-            self._task.durable_place = self._before
-
-
-class entered_scope:  # noqa: N801 - as above
-    """``with entered_scope(...):`` what runs in it has a branch of its own in ``scope``, which is closed at the end.
-
-    :param prefix: the id from which the ids of the operations in it derive
-    """
-
-    __slots__ = ("_entered", "_inner", "_scope")
-
-    def __init__(self, workflow: Workflow, scope: Scope, prefix: str) -> None:
-        scope.prefix = prefix
-        self._inner = Branch(workflow, scope, prefix, asyncio.current_task())
-        self._entered = entered(self._inner)
-        self._scope = scope
-
-    def __enter__(self) -> None:
-        self._entered.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """:raises ContextMisuseError: the context returned, and an operation that it called was never awaited"""
-        self._entered.__exit__()
-        self._scope.close()
-        if self._scope.unstarted:
-            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
-
-
-class root_scope:  # noqa: N801 - as above
-    """``with root_scope(workflow):`` the workflow's function runs in it, in the context around all others."""
-
-    __slots__ = ("_branch",)
-
-    def __init__(self, workflow: Workflow) -> None:
-        self._branch = calling_branch(workflow)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """:raises ContextMisuseError: the workflow returned, and an operation that it called was never awaited"""
-        if unstarted := self._branch.scope.unstarted:
-            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
-
-
-def calling_branch(workflow: Workflow) -> Branch:
-    """The branch of ``workflow`` that the running code calls from.
-
-    :raises ContextMisuseError: there is none
-    """
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # a thread without an event loop
-        task = None
-    here: Place = getattr(task, "durable_place", _UNKNOWN)
-    is_placed = here is not _UNKNOWN
-    if not is_placed:
-        here = _current.get()
-    if isinstance(here, Branch) and here.workflow is workflow and (is_placed or here.is_calling()):
-        return here
-    if isinstance(here, StepContext):
-        name = here.name or here.operation_id
-        raise ContextMisuseError(
-            f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
-            "the operation from the workflow, or make the function a child context"
-        )
-    if isinstance(here, Branch | Unplaced) and here.workflow is not workflow:
-        raise ContextMisuseError(
-            f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
-        )
-    raise ContextMisuseError(
-        "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
-        "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
-    )

@@ -23,7 +23,8 @@ from contextvars import Context
 from typing import Any, NoReturn, Self
 
 from durable_async._engine.background import release_background_tasks, standing_in
-from durable_async._engine.branches import Branch, Scope, Task, Workflow, entered, put_in
+from durable_async._engine.branches import Branch, Scope, Task, Workflow
+from durable_async._engine.calling import entered, put_in
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.observer import Frontier, Observer, Substitute
 from durable_async._engine.order import Order

@@ -18,7 +18,8 @@ from contextvars import Context
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from durable_async._engine.branches import Workflow, place_of_callback, place_of_task
+from durable_async._engine.branches import Workflow
+from durable_async._engine.calling import place_of_callback, place_of_task
 from durable_async.step_context import StepContext
 
 _QUIET_TURNS = 8

@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from durable_async._engine.branches import Branch, Place, Task, Unplaced, current_creator, entered, put_in, put_task
+from durable_async._engine.branches import Branch, Task, Unplaced
+from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
 
 Coro = Coroutine[Any, Any, Any]
 Make = Callable[..., Task]

@@ -8,8 +8,8 @@ from typing import Any, TypeGuard, assert_never
 
 import attrs
 
-from durable_async._engine.branches import entered
 from durable_async._engine.call import Call
+from durable_async._engine.calling import entered
 from durable_async._engine.isolation import isolated
 from durable_async._operations import values
 from durable_async._operations.batch_contexts import Contexts

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from durable_async._engine.branches import calling_branch
 from durable_async._engine.call import Call
+from durable_async._engine.calling import calling_branch
 from durable_async._operations.values import recorded
 from durable_async._wire.operations import (
     TERMINAL,

@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 
 from durable_async._arguments import awaitable
-from durable_async._engine.branches import Scope, entered_scope
+from durable_async._engine.branches import Scope
 from durable_async._engine.call import Call
+from durable_async._engine.calling import entered_scope
 from durable_async._engine.isolation import isolated
 from durable_async._operations.values import recorded, round_trip
 from durable_async._wire.limits import CONTEXT_RESULT_BYTES

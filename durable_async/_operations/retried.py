@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from durable_async._engine.branches import Scope, calling_branch, entered_scope
+from durable_async._engine.branches import Scope
 from durable_async._engine.call import Call
+from durable_async._engine.calling import calling_branch, entered_scope
 from durable_async._raised import holds
 from durable_async._wire.cancellation import ERROR_TYPE
 from durable_async._wire.ids import operation_id

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from durable_async._callables import is_coroutine_function
-from durable_async._engine.branches import place_of_task, put_in, put_task
 from durable_async._engine.call import Call
+from durable_async._engine.calling import place_of_task, put_in, put_task
 from durable_async._engine.isolation import isolated
 from durable_async._engine.observer import Substitute
 from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action

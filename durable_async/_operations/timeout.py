@@ -15,8 +15,9 @@ from typing import Self
 
 import attrs
 
-from durable_async._engine.branches import Scope, calling_branch, entered_scope
+from durable_async._engine.branches import Scope
 from durable_async._engine.call import BlockExpired, Call
+from durable_async._engine.calling import calling_branch, entered_scope
 from durable_async._engine.order import Place
 from durable_async._operations.wait import scheduled_end
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType

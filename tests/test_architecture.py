@@ -103,6 +103,7 @@ KNOWS: dict[str, set[str]] = {
         "service.parsing",
         "service.runtime",
     },
+    "ui": {"service.http", "service.model", "service.runtime"},
     "service": {
         "_lazy",
         "service.functions",
@@ -169,6 +170,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
         "testing",
         "transport",
+        "ui",
     },
 }
 

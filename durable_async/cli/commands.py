@@ -35,6 +35,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "list": Place("listing", "list_executions", "List the functions, or the executions of one."),
             "show": Place("show", "show", "Show one execution: its state, input, result and operations."),
             "history": Place("history", "history", "Show what happened to an execution."),
+            "ui": Place("ui", "ui", "Serve a page that shows executions, for the browser."),
             "replay": Place("replay", "replay_history", "Run today's code against a recorded history."),
         },
         "Steer": {

@@ -120,6 +120,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             {
                 "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
                 "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),  # of this package's service alone
                 **_PAGE,
             },
         ),

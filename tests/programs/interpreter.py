@@ -24,6 +24,7 @@ from durable_async import (
     ChildConfig,
     CompletionConfig,
     DurableContext,
+    DurableHandler,
     MapConfig,
     NestingType,
     ParallelConfig,
@@ -34,6 +35,7 @@ from durable_async import (
     StepSemantics,
     WaitDecision,
     current_step,
+    durable_execution,
 )
 from durable_async._wire.limits import CONTEXT_RESULT_BYTES
 from durable_async.serializers._json.serializer import JSON
@@ -143,9 +145,16 @@ class Interpreter:
     """
 
     rng: Random
-    seed: int
     observer: Observer
-    log: Log
+    seed: int = 0
+    log: Log = attrs.field(factory=Log)
+
+    def handler(self, program: Program, max_inline_wait: timedelta) -> DurableHandler[Any, Any]:
+        @durable_execution(max_inline_wait=max_inline_wait)
+        async def workflow(event: Any, ctx: DurableContext) -> Any:
+            return await self.run(ctx, program)
+
+        return workflow
 
     async def run(self, ctx: DurableContext, program: Program) -> Any:
         return await self._block(ctx, program.body, Place())

@@ -10,7 +10,14 @@ import attrs
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
-from durable_async.service.http.rendering import counts_json, execution_json, functions_json, history_json, list_json
+from durable_async.service.http.rendering import (
+    callbacks_json,
+    counts_json,
+    execution_json,
+    functions_json,
+    history_json,
+    list_json,
+)
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
 from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
@@ -19,6 +26,7 @@ from durable_async.service.runtime.inputs import read_event
 from durable_async.service.runtime.views import Started
 
 _TRACE_HEADER_LENGTH = 1024
+_LONGEST_WAIT = 20  # seconds; proxies give up a silent connection after 30 or 60
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<time>[0-9a-f]{8})(?P<rest>[0-9a-f]{24})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-|$)"
 )
@@ -156,8 +164,17 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
         max_items=shapes.number(query, "MaxItems"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         page_bytes=HISTORY_PAGE_BYTES if include else None,
+        wait_seconds=_wait_seconds(query),
     )
     return json_answer(history_json(page, include_data=include))
+
+
+def _wait_seconds(query: Mapping[str, str]) -> int:
+    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    seconds = shapes.number(query, "WaitSeconds")
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")
+    return seconds
 
 
 async def list_functions(api: LambdaApi, _call: Call) -> Answer:
@@ -236,6 +253,10 @@ async def redrive(api: LambdaApi, call: Call) -> Answer:
 async def delete(api: LambdaApi, call: Call) -> Answer:
     deleted = await api.delete(call.parameter)
     return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)
+
+
+async def list_callbacks(api: LambdaApi, call: Call) -> Answer:
+    return json_answer(callbacks_json(await api.list_callbacks(call.parameter)))
 
 
 async def callback_succeeded(api: LambdaApi, call: Call) -> Answer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import attrs
 
@@ -41,6 +42,7 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.CANCEL: calls.cancel,
     Operation.REDRIVE: calls.redrive,
     Operation.DELETE: calls.delete,
+    Operation.LIST_CALLBACKS: calls.list_callbacks,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
     Operation.CALLBACK_FAILURE: calls.callback_failed,
     Operation.CALLBACK_HEARTBEAT: calls.callback_heartbeat,
@@ -64,6 +66,10 @@ class Request:
     headers: Mapping[str, str]
     peer: str | None
     chunks: Callable[[], AsyncIterator[bytes]]
+
+
+Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
+"""Answers a request and raises nothing. Servers are made of it."""
 
 
 @attrs.frozen

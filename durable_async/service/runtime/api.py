@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self, Unpack
@@ -33,7 +35,7 @@ from durable_async.service.model.errors import (
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters, checked_tags, query_of
-from durable_async.service.runtime.inputs import page_length, page_start, read_event
+from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
@@ -43,8 +45,10 @@ from durable_async.service.runtime.views import (
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
+    OpenCallback,
     Page,
     Started,
+    open_callbacks,
 )
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
@@ -130,6 +134,10 @@ class LambdaApi:
         """Do what is due by the clock now. With the wall's clock the service does so by itself."""
         await self._runner.fire_due()
 
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
+        return self._runner.is_idle
+
     async def idle(self) -> None:
         """Return when no function runs: only time, or a call from outside, can then change anything."""
         await self._runner.idle()
@@ -145,6 +153,9 @@ class LambdaApi:
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "fail",
+        cancel_before: int | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
@@ -154,21 +165,34 @@ class LambdaApi:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
-        :raises ValueError: the name is taken, or is no function name
+        :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
+        :param version: a number. The function may be registered once for each version; new executions begin on the
+            highest. None: the function has no versions, and executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
+            they move with the highest version
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
-        registered = self._registry.add(
+        registered = Registered(
             name,
+            self._registry.arn(name, arns.LATEST if version is None else str(version)),
             function,
-            execution_timeout=timeout,
-            function_timeout=function_timeout,
-            max_concurrency=max_concurrency,
-            on_mismatch=on_mismatch,
+            timeout,
+            function_timeout,
+            max_concurrency,
+            on_mismatch,
+            cancel_before,
+            version,
+            pinned,
         )
+        self._registry.add(registered)
         self._runner.registered(registered)
 
     def unregistered(self) -> dict[str, int]:
-        """The functions that an earlier service left executions of and that are not registered yet, and how many."""
+        """Return how many executions an earlier service left open of functions that are not registered yet. Executions
+        that are pinned to a version are counted under ``name:version``.
+        """
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
@@ -211,18 +235,20 @@ class LambdaApi:
             )
         text, _ = await read_event(payload)
         execution_id, name = self._new_id(), execution_name or self._new_id()
+        function_arn = self._registry.start_arn(registered)
         new = NewExecution(
             id=execution_id,
-            arn=arns.execution_arn(registered.arn, name, execution_id),
+            arn=arns.execution_arn(function_arn, name, execution_id),
             name=name,
             function_name=registered.name,
-            function_arn=registered.arn,
-            version=arns.LATEST,
+            function_arn=function_arn,
+            version=registered.begins_on,
             input=text,
             timeout_seconds=registered.execution_timeout,
             tenant_id=tenant_id,
             trace_header=trace_header,
             tags=checked_tags(tags),
+            cancel_before_seconds=registered.cancel_before,
         )
         existing = await self._start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
@@ -336,6 +362,7 @@ class LambdaApi:
         max_items: int = 0,
         reverse: bool = False,
         page_bytes: int | None = HISTORY_PAGE_BYTES,
+        wait_seconds: float = 0,
     ) -> Page[HistoryEvent]:
         """Return a page of the history.
 
@@ -343,18 +370,43 @@ class LambdaApi:
         :param max_items: 0 to 1000; 0: 100
         :param reverse: True: newest first. False: oldest first
         :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
+        :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
         """
         execution = await self._execution(arn)
         count, first = page_length(max_items), page_start(marker)
+        if wait_seconds and not reverse:
+            return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+
+    async def _page(
+        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+    ) -> Page[HistoryEvent]:
+        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
             if number == count or (number and page_bytes is not None and used > page_bytes):
                 return Page(events[:number], str(event.id))
         return Page(events)
+
+    async def _awaited_page(
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
+    ) -> Page[HistoryEvent]:
+        with self._runner.listeners.watching(execution.id) as news, suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while execution.open and execution.event_count < first and not self._runner.draining:
+                    await news.wait()
+                    news.clear()
+                    execution = await self._execution(execution.arn)
+        if self._runner.draining:
+            raise ServiceClosedError("The service is shutting down.")
+        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        if page.next_marker is None and execution.open:
+            return Page(page.items, str(first + len(page.items)))
+        return page
 
     async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
         """Yield the events of an execution while they happen, until the execution is closed.
@@ -397,9 +449,9 @@ class LambdaApi:
         timeouts: dict[str, int | None] = dict.fromkeys(
             await self._store.function_names(), self._default_execution_timeout
         )
-        timeouts |= {
-            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
-        }
+        for name in {each.name for each in self._registry.all()}:
+            newest = self._registry.named(name)
+            timeouts[name] = newest.execution_timeout if newest.function.durable else None
         return [
             FunctionDescription(name, self._registry.arn(name), timeouts[name], self._retention_days)
             for name in sorted(timeouts)
@@ -447,8 +499,12 @@ class LambdaApi:
         return counts
 
     async def _query(self, function_name: str | None, qualifier: str | None, filters: Filters) -> ExecutionQuery:
-        known = None if function_name is None else await self._known(function_name, qualifier)
-        return query_of(known, filters)
+        if function_name is None:
+            return query_of(None, filters)
+        parsed, known = arns.parse_function(function_name), await self._known(function_name, qualifier)
+        version = qualifier or (None if parsed is None else parsed.qualifier)
+        is_number = version is not None and version.isdecimal() and self._registry.is_versioned(known)
+        return attrs.evolve(query_of(known, filters), version=version if is_number else None)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """The name of a function that is registered, or of which executions are kept."""
@@ -530,10 +586,13 @@ class LambdaApi:
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
         """
         :param result: UTF-8; empty: no result
-        :raises ApiError: InvalidParameterValue (malformed, completed already, too large), ResourceNotFound,
-            CallbackTimeout
+        :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
+            read; then the callback stays open), ResourceNotFound, CallbackTimeout
         """
         execution = await self._waiting(callback_id)
+        schema = await self._runner.command(execution, lambda at: machine.answer_schema(execution, callback_id, at))
+        if schema is not None:
+            await check_answer(result, schema)
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
@@ -547,6 +606,10 @@ class LambdaApi:
         """:raises ApiError: as :meth:`callback_succeeded`"""
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
+        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
+        return open_callbacks(await self._execution(arn))
 
     async def _waiting(self, callback_id: str) -> Execution:
         place = machine.callback_place(callback_id)

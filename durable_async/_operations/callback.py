@@ -136,7 +136,7 @@ def _options(call: Call, config: CallbackConfig, described: SerializerContext) -
         options["TimeoutSeconds"] = timeout
     if (heartbeat_timeout := config.heartbeat_timeout_seconds) is not None:
         options["HeartbeatTimeoutSeconds"] = heartbeat_timeout
-    if call.invocation.checks_answers and config.serializer is None and described.type is not NO_TYPE:
+    if "AnswerSchema" in call.invocation.extensions and config.serializer is None and described.type is not NO_TYPE:
         from durable_async.serializers._json.schema import schema_of
 
         schema = json.dumps(schema_of(described.type), separators=(",", ":"))

@@ -5,7 +5,7 @@ Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple, Required, TypedDict, cast
 
 from durable_async._wire.operations import ErrorObject, Operation
@@ -17,7 +17,7 @@ class Envelope(NamedTuple):
     :ivar operations: the first part of the record
     :ivar next_marker: asks for the next part; None if this is all
     :ivar updated_ids: the ids of the operations that changed since the previous invocation; empty from older services
-    :ivar checks_answers: whether the service checks the answers of callbacks against a schema. Lambda does not
+    :ivar extensions: the members of updates that this service knows beyond Lambda's
     """
 
     execution_arn: str
@@ -25,7 +25,7 @@ class Envelope(NamedTuple):
     operations: list[Operation]
     next_marker: str | None
     updated_ids: list[str]
-    checks_answers: bool = False
+    extensions: Collection[str] = ()
 
 
 def read_envelope(event: object) -> Envelope | None:
@@ -44,7 +44,7 @@ def read_envelope(event: object) -> Envelope | None:
         state.get("Operations") or [],
         state.get("NextMarker") or None,
         updated_ids,
-        members.get("ChecksAnswers") is True,
+        members.get("Extensions") or (),
     )
 
 

@@ -142,6 +142,7 @@ class ChainedInvokeOptions(TypedDict, total=False):
     FunctionName: Required[str]
     TenantId: str
     XAmznTraceId: str
+    CancelWithParent: bool  # only for a service that knows it
 
 
 class UpdateDetails(TypedDict, total=False):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import AsyncExitStack, contextmanager, redirect_stdout
-from datetime import timedelta
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, nullcontext, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import attrs
 import click
@@ -18,8 +17,9 @@ from durable_async.cli import options
 from durable_async.cli.callback import Callbacks
 from durable_async.cli.exits import Exit
 from durable_async.cli.history import print_history
-from durable_async.cli.options import Command
-from durable_async.cli.progress import shown
+from durable_async.cli.options import Command, Replacement
+from durable_async.cli.progress import Progress, shown
+from durable_async.cli.replay import read_exported
 from durable_async.cli.running import run, tell
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
@@ -29,49 +29,9 @@ from durable_async.service.clock import steady_time
 from durable_async.service.http.rendering import JsonObject, event_json, execution_json
 from durable_async.service.machine import InvocationRetryPolicy
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.testing.virtual_time import VirtualTime
 
-T = TypeVar("T")
-
-
-@attrs.define
-class VirtualClock:
-    """Epoch seconds that pass as they do, and jump ahead on top of it."""
-
-    _ahead: float = attrs.field(init=False, default=0.0)
-
-    def __call__(self) -> float:
-        return steady_time() + self._ahead
-
-    def jump_to(self, seconds: float) -> None:
-        """Never back."""
-        self._ahead += max(0.0, seconds - self())
-
-
-async def while_jumping(work: Coroutine[Any, Any, T], api: LambdaApi, clock: VirtualClock, arn: str) -> T:
-    """The result of ``work``. Whenever nothing runs meanwhile, the clock of ``api`` jumps to what is due next, as long
-    as the execution is open.
-    """
-    working, jumping = asyncio.create_task(work), asyncio.create_task(_jump(api, clock, arn))
-    try:
-        await asyncio.wait((working, jumping), return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        working.cancel()
-        jumping.cancel()
-        await asyncio.wait((working, jumping))
-    if not jumping.cancelled():
-        jumping.result()
-    return working.result()
-
-
-async def _jump(api: LambdaApi, clock: VirtualClock, arn: str) -> None:
-    while True:
-        await api.idle()
-        execution = await api.get_execution(arn)
-        due = api.next_due()
-        if execution.status is not ExecutionStatus.RUNNING or due is None:
-            return
-        clock.jump_to(due)
-        await api.fire_due()
+_PATIENCE = timedelta(seconds=10)  # with connections that a step has open
 
 
 _LOGGER = logging.getLogger("durable_async")
@@ -143,17 +103,22 @@ _GRACE = timedelta(seconds=10)  # for steps that run, so that what they did is k
 @attrs.frozen
 class Settings:
     """
-    :ivar payload: the event, JSON
+    :ivar payload: the event, JSON; None: ``{}``, or that of the history
+    :ivar history: an exported history that the execution continues; None: it begins
+    :ivar before: the first operation of that history that is done again; None: those that failed
     :ivar timeout: of the execution
     """
 
-    payload: str
+    payload: str | None
     store: Path | None
     name: str | None
     timeout: timedelta
     skip_time: bool
     history: bool
     as_json: bool
+    fork: Any
+    before: str | None
+    replace: Sequence[Replacement]
 
 
 @click.command(
@@ -163,10 +128,24 @@ class Settings:
         'run orders:fulfil --input \'{"id": "1017"}\'',
         "run orders.py:fulfil --input order.json --skip-time --history",
         "run orders:fulfil --store orders.db --name order-1017",
+        "run orders:fulfil --fork order.json --replace charge='\"receipt 7\"'",
     ),
 )
 @click.argument("handler", metavar="MODULE:HANDLER")
-@options.event
+@click.option(
+    "--input",
+    "payload",
+    metavar="JSON|FILE|-",
+    callback=options.json_text,
+    help="The event: JSON, a JSON file, or - for stdin.  [default: {}, or that of the history]",
+)
+@click.option(
+    "--fork",
+    metavar="HISTORY|-",
+    type=click.File(encoding="utf-8", lazy=True),
+    help="Continue this exported history, for example of AWS Lambda, instead of beginning.",
+)
+@options.fork
 @click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -189,7 +168,11 @@ def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
     When the workflow waits for a callback, the command that answers it is shown.
 
     With --store, run the same command again after an interruption, with the same --name: it goes on where it was.
+
+    With --fork, the workflow continues a recorded history: what has ended there is not done again.
     """
+    if values["fork"] is None and (values["before"] is not None or values["replace"]):
+        raise click.UsageError("--before and --replace are for --fork")
     run(_run(load(handler), Settings(timeout=timedelta(seconds=timeout), **values)))
 
 
@@ -209,51 +192,62 @@ async def _run(workflow: Workflow, settings: Settings) -> Exit:
 
 async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDescription, list[JsonObject]]:
     """Return the execution as it ended, and its history."""
-    clock = VirtualClock() if settings.skip_time else None
     nobody_mends_it = settings.store is None or settings.skip_time
-    async with DurableService(
-        settings.store,
-        execution_timeout=settings.timeout,
-        retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
-        grace=_GRACE if settings.store else timedelta(0),
-        clock=clock or steady_time,
-    ) as service:
-        with traces_at_the_end(sys.stderr):
-            execution = await _started(service, workflow, settings)
-            if clock is None:
-                async with AsyncExitStack() as stack:
+    skipping = VirtualTime(datetime.now(UTC), flows=True, patience=_PATIENCE) if settings.skip_time else nullcontext()
+    with skipping as virtual:
+        async with (
+            DurableService(
+                settings.store,
+                execution_timeout=settings.timeout,
+                retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
+                grace=_GRACE if settings.store else timedelta(0),
+                clock=virtual or steady_time,
+            ) as service,
+            AsyncExitStack() as stack,
+        ):
+            with traces_at_the_end(sys.stderr):
+                execution = await _started(service, workflow, settings)
+                answering = None
+                if virtual is None:
                     answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
-                    events = await _watched(execution, steady_time, answering, remains=not settings.history)
-            else:  # who would answer has no time
-                watching = _watched(execution, clock, None, remains=not settings.history)
-                events = await while_jumping(watching, service.api, clock, execution.arn)
-        return await execution.describe(), events
+                else:  # who would answer has no time
+                    virtual.attach(service.api)
+                clock = virtual or steady_time
+                async with shown(sys.stderr, clock, remains=not settings.history, ticks=virtual is None) as progress:
+                    events = await _watched(execution, progress, answering)
+            return await execution.describe(), events
 
 
 async def _watched(
-    execution: ExecutionHandle[Any],
-    clock: Callable[[], float],
-    answering: Answering | None,
-    *,
-    remains: bool,
+    execution: ExecutionHandle[Any], progress: Progress, answering: Answering | None
 ) -> list[JsonObject]:
     """Return the history when the execution cannot continue any more."""
     events: list[JsonObject] = []
-    async with shown(sys.stderr, clock, remains=remains) as progress:
-        async for event in execution.events():
-            shown_event = event_json(event)
-            events.append(shown_event)
-            progress.take(shown_event)
-            if answering is not None:
-                await answering.take(shown_event)
-            # In quarantine: while this process has it, nobody can let it go on.
-            if event.type is EventType.EXECUTION_PAUSED and await execution.status() is ExecutionStatus.PAUSED:
-                break
+    async for event in execution.events():
+        shown_event = event_json(event)
+        events.append(shown_event)
+        progress.take(shown_event)
+        if answering is not None:
+            await answering.take(shown_event)
+        # In quarantine: while this process has it, nobody can let it go on.
+        if event.type is EventType.EXECUTION_PAUSED and await execution.status() is ExecutionStatus.PAUSED:
+            break
     return events
 
 
 async def _started(service: DurableService, workflow: Workflow, settings: Settings) -> ExecutionHandle[Any]:
     for name, handler in workflow.handlers.items():
         service.register(handler, name=name)
-    started = await service.api.invoke(f"{workflow.name}:$LATEST", utf8(settings.payload), execution_name=settings.name)
+    payload = None if settings.payload is None else utf8(settings.payload)
+    if settings.fork is None:
+        started = await service.api.invoke(f"{workflow.name}:$LATEST", payload or b"{}", execution_name=settings.name)
+    else:
+        started = await service.api.fork_history(
+            workflow.name,
+            read_exported(settings.fork.read()),
+            before=settings.before,
+            execution_name=settings.name,
+            payload=payload,
+            replace={each.operation: each.result for each in settings.replace},
+        )
     return service.execution(started.execution_arn)

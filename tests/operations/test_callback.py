@@ -109,7 +109,7 @@ async def test_the_answer_is_read_as_asked_for_and_alike_on_a_replay(desk, answe
         await ctx.wait(HOUR)
 
     async with World() as world:
-        world.checks_answers = answer != b""
+        world.extended = answer != b""
         await answered(world, workflow, lambda: world.service.callback_succeeded(desk.ids[0], answer))
     assert seen == [result] * 2
     assert len(desk.ids) == 1
@@ -157,7 +157,7 @@ async def test_an_answer_that_cannot_be_read_says_so_on_every_run(desk, answer):
         await ctx.wait(HOUR)
 
     async with World() as world:
-        world.checks_answers = False
+        world.extended = False
         await answered(world, workflow, lambda: world.service.callback_succeeded(desk.ids[0], answer))
     first, replayed = seen
     assert first == replayed and first.startswith("the answer to ") and "'ask': " in first

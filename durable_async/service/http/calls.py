@@ -250,6 +250,20 @@ async def redrive(api: LambdaApi, call: Call) -> Answer:
     return json_answer({"RedriveTimestamp": redriven.timestamp()}, status=202)
 
 
+async def fork(api: LambdaApi, call: Call) -> Answer:
+    asked = await read(shapes.fork, call.body)
+    return _forked(await api.fork(call.parameter, **asked))
+
+
+async def fork_history(api: LambdaApi, call: Call) -> Answer:
+    asked, history = await read(shapes.fork_history, call.body)
+    return _forked(await api.fork_history(call.parameter, history, **asked))
+
+
+def _forked(started: Started) -> Answer:
+    return json_answer({"DurableExecutionArn": started.execution_arn}, status=201)
+
+
 async def delete(api: LambdaApi, call: Call) -> Answer:
     deleted = await api.delete(call.parameter)
     return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)

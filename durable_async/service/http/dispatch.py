@@ -24,7 +24,11 @@ BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
 """Of a checkpoint: six MiB is the largest payload, six bytes the longest escape of a character of it in JSON."""
 
 _OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # a callback's answer has 1 MiB, and an error as many; escaped
-_MOST_BYTES = {Operation.INVOKE: EVENT_BYTES, Operation.CHECKPOINT: BODY_BYTES}
+_MOST_BYTES = {
+    Operation.INVOKE: EVENT_BYTES,
+    Operation.CHECKPOINT: BODY_BYTES,
+    Operation.FORK_HISTORY: BODY_BYTES,
+}
 
 CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.INVOKE: invoke,
@@ -41,6 +45,8 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.RESUME: calls.resume,
     Operation.CANCEL: calls.cancel,
     Operation.REDRIVE: calls.redrive,
+    Operation.FORK: calls.fork,
+    Operation.FORK_HISTORY: calls.fork_history,
     Operation.DELETE: calls.delete,
     Operation.LIST_CALLBACKS: calls.list_callbacks,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,

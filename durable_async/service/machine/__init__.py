@@ -8,13 +8,13 @@ caller's answer or raises an ``ApiError``. The shell takes the changes, stores t
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
-from durable_async.service.machine.cancelling import cancel
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
     Child,
     Effect,
     ExecutionClosed,
+    FollowParent,
     InvokeHandler,
     Mint,
     Moment,
@@ -24,6 +24,7 @@ from durable_async.service.machine.effects import (
     Target,
 )
 from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, NewExecution, Parent
+from durable_async.service.machine.fork import Source, fork
 from durable_async.service.machine.invocations import (
     EXITED,
     begun,
@@ -34,7 +35,7 @@ from durable_async.service.machine.invocations import (
     taken_up,
     tell,
 )
-from durable_async.service.machine.lifecycle import pause, resume, start, stop
+from durable_async.service.machine.lifecycle import cancel, follow_parent, pause, resume, start, stop
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page
@@ -67,6 +68,7 @@ __all__ = [
     "Execution",
     "ExecutionClosed",
     "ExecutionStatus",
+    "FollowParent",
     "Interrupted",
     "InvocationRetryPolicy",
     "InvokeHandler",
@@ -78,6 +80,7 @@ __all__ = [
     "Parent",
     "Parked",
     "Quarantined",
+    "Source",
     "StartChained",
     "Target",
     "Targets",
@@ -92,6 +95,8 @@ __all__ = [
     "checkpoint",
     "culprit",
     "fire_due",
+    "follow_parent",
+    "fork",
     "group_order",
     "group_size",
     "invocation_answered",

@@ -164,7 +164,10 @@ def _start_chained(
         details["DurableExecutionArn"] = child.arn
     execution.log(EventType.CHAINED_INVOKE_STARTED, invoke.start_us, invoke, **details)
     trace_header = options.get("XAmznTraceId", execution.trace_header)
-    invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child, trace_header)
+    cancels = bool(options.get("CancelWithParent"))
+    invoke.request = StartChained(
+        invoke.id, target, update.get("Payload") or "{}", tenant_id, child, trace_header, cancels
+    )
     execution.asked[invoke.id] = invoke
     execution.changes.effects.append(invoke.request)
 

@@ -7,6 +7,7 @@ execution nothing happens. Source: protocol.md, "Effects of updates", "Invoking 
 from __future__ import annotations
 
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async.service.machine.cancelling import cancel_before_timeout
 from durable_async.service.machine.chained import deliver, hold_or_deliver
 from durable_async.service.machine.effects import ChainedOutcome, Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus
@@ -28,6 +29,7 @@ def fire_due(execution: Execution, at: Moment) -> None:
             error={"ErrorMessage": f"Execution timed out after {execution.timeout_seconds} seconds."},
         )
         return
+    cancel_before_timeout(execution, at)
     while (operation := execution.pop_due(at.now_ms)) is not None:
         _expire(execution, operation, at)
     retry_if_due(execution, at)

@@ -119,6 +119,9 @@ def _one_of(values: Sequence[str]) -> Check:
     return check
 
 
+EXTENSIONS = ("AnswerSchema", "CancelWithParent")
+"""The members of options that Lambda does not have."""
+
 _OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]+", 64)
 _ERROR: dict[str, Check] = {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts}
 _UPDATE: dict[str, Check | Mapping[str, Check]] = {
@@ -138,5 +141,10 @@ _UPDATE: dict[str, Check | Mapping[str, Check]] = {
         "HeartbeatTimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
         "AnswerSchema": _schema,
     },
-    "ChainedInvokeOptions": {"FunctionName": _text, "TenantId": _text, "XAmznTraceId": _text},
+    "ChainedInvokeOptions": {
+        "FunctionName": _text,
+        "TenantId": _text,
+        "XAmznTraceId": _text,
+        "CancelWithParent": _flag,
+    },
 }

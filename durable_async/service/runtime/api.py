@@ -24,7 +24,9 @@ from durable_async.service.machine import (
     ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
+    Moment,
     NewExecution,
+    Source,
 )
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
@@ -36,7 +38,7 @@ from durable_async.service.model.errors import (
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters, checked_tags, query_of
-from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
+from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
@@ -138,6 +140,10 @@ class LambdaApi:
         """Do what is due by the clock now. With the wall's clock the service does so by itself."""
         await self._runner.fire_due()
 
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
+        return self._runner.is_idle
+
     async def idle(self) -> None:
         """Return when no function runs: only time, or a call from outside, can then change anything."""
         await self._runner.idle()
@@ -153,6 +159,9 @@ class LambdaApi:
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "fail",
+        cancel_before: int | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
@@ -162,21 +171,34 @@ class LambdaApi:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
-        :raises ValueError: the name is taken, or is no function name
+        :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
+        :param version: a number. The function may be registered once for each version; new executions begin on the
+            highest. None: the function has no versions, and executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
+            they move with the highest version
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
-        registered = self._registry.add(
+        registered = Registered(
             name,
+            self._registry.arn(name, arns.LATEST if version is None else str(version)),
             function,
-            execution_timeout=timeout,
-            function_timeout=function_timeout,
-            max_concurrency=max_concurrency,
-            on_mismatch=on_mismatch,
+            timeout,
+            function_timeout,
+            max_concurrency,
+            on_mismatch,
+            cancel_before,
+            version,
+            pinned,
         )
+        self._registry.add(registered)
         self._runner.registered(registered)
 
     def unregistered(self) -> dict[str, int]:
-        """The functions that an earlier service left executions of and that are not registered yet, and how many."""
+        """Return how many executions an earlier service left open of functions that are not registered yet. Executions
+        that are pinned to a version are counted under ``name:version``.
+        """
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
@@ -213,24 +235,10 @@ class LambdaApi:
             raise InvalidParameterValueError(
                 f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
             )
-        if execution_name is not None and not arns.is_execution_name(execution_name):
-            raise InvalidParameterValueError(
-                "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
-            )
+        check_execution_name(execution_name)
         text, _ = await read_event(payload)
-        execution_id, name = self._new_id(), execution_name or self._new_id()
-        new = NewExecution(
-            id=execution_id,
-            arn=arns.execution_arn(registered.arn, name, execution_id),
-            name=name,
-            function_name=registered.name,
-            function_arn=registered.arn,
-            version=arns.LATEST,
-            input=text,
-            timeout_seconds=registered.execution_timeout,
-            tenant_id=tenant_id,
-            trace_header=trace_header,
-            tags=checked_tags(tags),
+        new = attrs.evolve(
+            self._new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
         )
         existing = await self._start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
@@ -239,13 +247,100 @@ class LambdaApi:
             )
         return Started(existing.arn, existing.version)
 
-    async def _start(self, new: NewExecution) -> NewExecution | Execution:
+    def _new(
+        self, registered: Registered, text: str, execution_name: str | None, tags: Mapping[str, str] | None
+    ) -> NewExecution:
+        """:raises InvalidParameterValueError: a tag breaks a rule"""
+        execution_id, name = self._new_id(), execution_name or self._new_id()
+        function_arn = self._registry.start_arn(registered)
+        return NewExecution(
+            id=execution_id,
+            arn=arns.execution_arn(function_arn, name, execution_id),
+            name=name,
+            function_name=registered.name,
+            function_arn=function_arn,
+            version=registered.begins_on,
+            input=text,
+            timeout_seconds=registered.execution_timeout,
+            tags=checked_tags(tags),
+            cancel_before_seconds=registered.cancel_before,
+        )
+
+    async def _start(
+        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
+    ) -> NewExecution | Execution:
         """Return what was started, or the execution that has the name."""
-        existing = await self._runner.start(new)
+        existing = await self._runner.start(new, make)
         if existing is not None and self._runner.retention.is_over(existing):
             await self._runner.delete(existing)
-            existing = await self._runner.start(new)
+            existing = await self._runner.start(new, make)
         return existing or new
+
+    async def fork(
+        self,
+        arn: str,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start an execution of the same function with the record of another up to an operation; see ``machine.fork``.
+        AWS has no such operation.
+
+        :param before: name or id of the first operation that is done again; None: those that failed
+        :param execution_name: of the new execution; None: a new one
+        :param payload: its event, JSON; None: that of the other
+        :param replace: by name or id, results as JSON text, with which operations on record count as succeeded
+        :raises ApiError: ResourceNotFound, InvalidParameterValue, AlreadyStarted (the name is taken)
+        """
+        execution = await self._execution(arn)
+        history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
+        registered = self._registry.named(execution.function_name)
+        source = Source.of(execution, history)
+        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+
+    async def fork_history(
+        self,
+        function_name: str,
+        history: object,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """As :meth:`fork`, from an exported history, such as one of AWS Lambda.
+
+        :param history: the answers of ``GetDurableExecutionHistory`` with their data, as JSON values, or a list of
+            :class:`~durable_async.service.HistoryEvent`
+        :raises ApiError: also InvalidParameterValue (the history is not complete)
+        """
+        registered = self._registry.named(function_name)
+        source = Source.exported(history)
+        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+
+    async def _fork(  # noqa: PLR0917 - what both ways to fork have in common
+        self,
+        registered: Registered,
+        source: Source,
+        before: str | None,
+        execution_name: str | None,
+        payload: bytes | None,
+        replace: Mapping[str, str] | None,
+        tags: Mapping[str, str] | None,
+    ) -> Started:
+        check_execution_name(execution_name)
+        if not registered.function.durable:
+            raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
+        text = source.derived.input if payload is None else (await read_event(payload))[0]
+        new = self._new(registered, text, execution_name, tags)
+        existing = await self._start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
+        if existing is not new:
+            raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
+        return Started(new.arn, new.version)
 
     async def wait(self, execution_arn: str) -> Closed:
         """How the execution ended, once it has. Cancelling this leaves the execution alone.
@@ -313,7 +408,8 @@ class LambdaApi:
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
         """
         execution = await self._invoked_execution(arn)
-        return machine.state_page(execution, token, marker, page_length(max_items), self._limits)
+        stored = await self._runner.stored(execution.id) or execution
+        return machine.state_page(stored, token, marker, page_length(max_items), self._limits)
 
     async def _invoked_execution(self, arn: str) -> Execution:
         try:
@@ -432,9 +528,9 @@ class LambdaApi:
         timeouts: dict[str, int | None] = dict.fromkeys(
             await self._store.function_names(), self._default_execution_timeout
         )
-        timeouts |= {
-            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
-        }
+        for name in {each.name for each in self._registry.all()}:
+            newest = self._registry.named(name)
+            timeouts[name] = newest.execution_timeout if newest.function.durable else None
         return [
             FunctionDescription(name, self._registry.arn(name), timeouts[name], self._retention_days)
             for name in sorted(timeouts)
@@ -482,8 +578,12 @@ class LambdaApi:
         return counts
 
     async def _query(self, function_name: str | None, qualifier: str | None, filters: Filters) -> ExecutionQuery:
-        known = None if function_name is None else await self._known(function_name, qualifier)
-        return query_of(known, filters)
+        if function_name is None:
+            return query_of(None, filters)
+        parsed, known = arns.parse_function(function_name), await self._known(function_name, qualifier)
+        version = qualifier or (None if parsed is None else parsed.qualifier)
+        is_number = version is not None and version.isdecimal() and self._registry.is_versioned(known)
+        return attrs.evolve(query_of(known, filters), version=version if is_number else None)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """The name of a function that is registered, or of which executions are kept."""

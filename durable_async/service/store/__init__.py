@@ -16,6 +16,7 @@ class ExecutionQuery:
     """Which executions to list or to count, and which part of the list.
 
     :ivar function_name: None: of all functions
+    :ivar version: of the function; None: any
     :ivar name: None: any
     :ivar name_prefix: empty: any name
     :ivar statuses: empty: any
@@ -25,6 +26,7 @@ class ExecutionQuery:
     """
 
     function_name: str | None
+    version: str | None = None
     name: str | None = None
     name_prefix: str = ""
     statuses: frozenset[str] = frozenset()
@@ -69,6 +71,7 @@ class OpenExecution:
     :ivar request_id: of the invocation that it had when it was last saved; None: it had none
     :ivar waiting: that invocation was not begun yet
     :ivar crashes: in a row, before that invocation
+    :ivar version: of the function; None: it cannot be read
     """
 
     id: str
@@ -77,6 +80,7 @@ class OpenExecution:
     request_id: str | None = None
     waiting: bool = False
     crashes: int = 0
+    version: str | None = None
 
 
 class Store(Protocol):

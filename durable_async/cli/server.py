@@ -152,9 +152,8 @@ def _answerer(api: LambdaApi, settings: Settings, url: str) -> Answerer:
         return border.answer
     from durable_async.ui.page import Home, WebPage, beside
 
-    page = WebPage(
-        Border(api, Access(authenticated=True)).answer, access, Home("this server", target={"endpoint": url})
-    )
+    home = Home("this server", target={"endpoint": url})
+    page = WebPage(Border(api, Access(authenticated=True)).answer, access, home)
     return beside(page, "/ui", border.answer)
 
 

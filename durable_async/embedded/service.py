@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
-from durable_async._engine.branches import entered
+from durable_async._engine.calling import entered
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async.client.api import DurableApi
 from durable_async.client.executions import Executions, check_durable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -57,6 +58,7 @@ from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400  # seconds
+_LOOKED_AT = 4
 HISTORY_PAGE_BYTES = 5 * 1024 * 1024
 
 
@@ -105,6 +107,8 @@ class LambdaApi:
         self._runner = Runner(self._registry, self._store, settings)
         self.passive: bool = passive
         self.owner: OwnerAddress | None = None  # the service to ask instead, while this one stands by
+        # Held, so that the store does not read them for every page of a history.
+        self._looked_at: deque[Execution] = deque(maxlen=_LOOKED_AT)
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
@@ -469,12 +473,13 @@ class LambdaApi:
             return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+        return await self._page(execution, first, count, page_bytes, reverse=reverse)
 
     async def _page(
-        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, *, reverse: bool
     ) -> Page[HistoryEvent]:
-        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
+        self._looked_at.append(execution)
+        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
@@ -493,7 +498,7 @@ class LambdaApi:
                     execution = await self._execution(execution.arn)
         if self._runner.draining:
             raise ServiceClosedError("The service is shutting down.")
-        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        page = await self._page(execution, first, count, page_bytes, reverse=False)
         if page.next_marker is None and execution.open:
             return Page(page.items, str(first + len(page.items)))
         return page

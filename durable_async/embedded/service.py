@@ -148,7 +148,8 @@ class DurableService(Executions):
 
     @property
     def api(self) -> LambdaApi:
-        """Lambda's operations as methods, with names, bytes and JSON.
+        """Lambda's operations as methods, with names, bytes and JSON. While this service stands by, functions can be
+        registered with it, and it can be mounted; its other methods fail.
 
         :raises ApiError: status 503: this process was forked from the one that runs the service
         """

@@ -83,10 +83,10 @@ class Takeover:
                 await self._take_over()
             except StoreInUseError:
                 continue  # where it cannot be seen before, or a third service was quicker
-            except StoreError as error:
-                if error.message != told:
-                    logger.error("Cannot take over: %s", error.message)  # noqa: TRY400 - it says all
-                    told = error.message
+            except Exception as error:  # whatever it is, it may pass, and callers wait
+                if str(error) != told:
+                    told = str(error)
+                    logger.exception("Cannot take over: %s", told, exc_info=not isinstance(error, StoreError))
                 await asyncio.sleep(_STORE_SECONDS)
             else:
                 logger.warning("Took over %s", self._store)

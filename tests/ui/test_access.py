@@ -128,6 +128,7 @@ async def test_the_page_cannot_start_executions_or_write_checkpoints():
         assert await status("GET", execution, headers=PAGE) == 200
         assert await status("POST", f"{execution}/checkpoint", headers=PAGE, data=b"{}") == 404
         assert await status("GET", f"{execution}/state", headers=PAGE) == 404
+        assert await status("POST", f"{execution}/fork", headers=PAGE, data=b"{}") == 404
 
 
 def test_nothing_of_the_page_is_loaded_or_served_unless_it_is_asked_for():

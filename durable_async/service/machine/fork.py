@@ -95,8 +95,8 @@ def fork(source: Source, new: NewExecution, before: str | None, replaced: Mappin
 def _replacements(derived: DerivedExecution, replaced: Mapping[str, str]) -> Iterable[tuple[OperationRecord, str]]:
     for place, result in replaced.items():
         operation = named(derived, place)
-        if operation.type not in _SUCCEEDED:
-            raise InvalidParameterValueError(f"'{place}' is a {operation.type}, which has no result to replace.")
+        if operation.type not in _SUCCEEDED or operation.id == CANCELLATION:
+            raise InvalidParameterValueError(f"'{place}' is a {operation.type}, whose result cannot be replaced.")
         yield operation, result
 
 

@@ -94,8 +94,25 @@ def soak_properties(session: nox.Session) -> None:
 
 
 @nox.session
+def soak_order(session: nox.Session) -> None:
+    """Programs that decide by the order of ends: 200 seeds of each, and a crash after each checkpoint."""
+    session.install("-e", ".[dev]")
+    runs = {"DURABLE_ASYNC_PROPERTY_RUNS": session.env.get("DURABLE_ASYNC_PROPERTY_RUNS") or "50"}
+    session.run("pytest", "-n", "auto", "tests/order", *session.posargs, env=runs)
+
+
+@nox.session
 def interop(session: nox.Session) -> None:
     """The official SDK on our service, ours on the official emulator and on ministack: each in an environment of its
     own, kept in DURABLE_ASYNC_INTEROP_VENVS or the user's cache."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/interop", *session.posargs, env={"DURABLE_ASYNC_INTEROP": "1"})
+
+
+@nox.session
+def soak_simulation(session: nox.Session) -> None:
+    """SDK and service on a simulated loop, disk and network, with 10,000 seeds, or as many as
+    DURABLE_ASYNC_SIMULATION_SEEDS says."""
+    session.install("-e", ".[dev]")
+    seeds = {"DURABLE_ASYNC_SIMULATION_SEEDS": session.env.get("DURABLE_ASYNC_SIMULATION_SEEDS") or "10000"}
+    session.run("pytest", "-n", "auto", "tests/simulation", *session.posargs, env=seeds)

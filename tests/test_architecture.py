@@ -60,6 +60,7 @@ KNOWS: dict[str, set[str]] = {
         "_wire",
         "batch_config",
         "config",
+        "errors",
         "logs",
         "operation_config",
         "serializers",

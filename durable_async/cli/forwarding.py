@@ -40,8 +40,8 @@ class Forwarding:
             return json_answer(_as_json(await self.client.call(operation, **parameters)))
         except ServiceCallError as error:
             return _refused(error, self.client.place)
-        except Unreachable as error:
-            return _unreachable(error.message)
+        except Unreachable as error:  # something answered, but not as Lambda's API: it may not know the operation
+            return _failed(501, error.message)
         except ApiError as error:
             return error_answer(error)
 
@@ -95,10 +95,10 @@ def _as_json(value: Any) -> Any:
 
 def _refused(error: ServiceCallError, place: str) -> Answer:
     if error.status is None:
-        return _unreachable(f"{place} does not answer: {error.message}")
+        return _failed(502, f"{place} does not answer: {error.message}")
     code = {"x-amzn-ErrorType": error.code or "ServiceException"}
     return json_answer({"Message": error.message}, error.status).with_headers(code)
 
 
-def _unreachable(message: str) -> Answer:
-    return json_answer({"Message": message}, 502).with_headers({"x-amzn-ErrorType": "UnreachableException"})
+def _failed(status: int, message: str) -> Answer:
+    return json_answer({"Message": message}, status).with_headers({"x-amzn-ErrorType": "UnreachableException"})

@@ -133,13 +133,13 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"), cancels)
         listener.listen()  # executions from before call at once, and get their answer when the service is up
         await _open(stack, api)
-        url = await stack.enter_async_context(serve_answers(_answerer(api, settings), listener))
+        url = await stack.enter_async_context(serve_answers(_answerer(api, settings, url_of(listener)), listener))
         stack.push_async_callback(api.aclose, grace=settings.grace)
         stack.callback(cache.drain)
         yield len(hosted), url
 
 
-def _answerer(api: LambdaApi, settings: Settings) -> Answerer:
+def _answerer(api: LambdaApi, settings: Settings, url: str) -> Answerer:
     """Return what answers Lambda's API, and the page if it was asked for."""
     access = Access(settings.token)
     border = Border(api, access)
@@ -147,7 +147,8 @@ def _answerer(api: LambdaApi, settings: Settings) -> Answerer:
         return border.answer
     from durable_async.ui.page import Home, WebPage, beside
 
-    page = WebPage(Border(api, Access(authenticated=True)).answer, access, Home("this server"))
+    home = Home("this server", target={"endpoint": url})
+    page = WebPage(Border(api, Access(authenticated=True)).answer, access, home)
     return beside(page, "/ui", border.answer)
 
 

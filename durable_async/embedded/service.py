@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
-from durable_async._engine.branches import entered
+from durable_async._engine.calling import entered
 from durable_async._raised import message_of
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async._wire.operations import ErrorObject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -46,6 +47,7 @@ from durable_async.service.store import Store
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400  # seconds
+_LOOKED_AT = 4
 
 
 class LambdaApi(Queries):
@@ -91,6 +93,8 @@ class LambdaApi(Queries):
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
         self._runner = Runner(self._registry, self._store, settings)
+        # Held, so that the store does not read them for every page of a history.
+        self._looked_at = deque(maxlen=_LOOKED_AT)
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
@@ -393,7 +397,8 @@ class LambdaApi(Queries):
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
         """
         execution = await self._invoked_execution(arn)
-        return machine.state_page(execution, token, marker, page_length(max_items), self._limits)
+        stored = await self._runner.stored(execution.id) or execution
+        return machine.state_page(stored, token, marker, page_length(max_items), self._limits)
 
     async def _invoked_execution(self, arn: str) -> Execution:
         try:

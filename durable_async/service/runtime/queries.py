@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Unpack
@@ -41,6 +42,7 @@ class Queries:
     _registry: Registry
     _runner: Runner
     _retention_days: int
+    _looked_at: deque[Execution]
     _default_execution_timeout: int
 
     async def get_execution(self, arn: str) -> ExecutionDescription:
@@ -81,12 +83,13 @@ class Queries:
             return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+        return await self._page(execution, first, count, page_bytes, reverse=reverse)
 
     async def _page(
-        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, *, reverse: bool
     ) -> Page[HistoryEvent]:
-        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
+        self._looked_at.append(execution)
+        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
@@ -105,7 +108,7 @@ class Queries:
                     execution = await self._execution(execution.arn)
         if self._runner.draining:
             raise ServiceClosedError("The service is shutting down.")
-        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        page = await self._page(execution, first, count, page_bytes, reverse=False)
         if page.next_marker is None and execution.open:
             return Page(page.items, str(first + len(page.items)))
         return page

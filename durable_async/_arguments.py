@@ -32,7 +32,7 @@ _CONTEXT = "DurableContext"
 _PACKAGE = str(Path(__file__).parent)
 
 
-def check_function(func: Any, count: int, call: str) -> None:
+def check_function(func: object, count: int, call: str) -> None:
     """Refuse what cannot be called with ``count`` positional arguments and return a value.
 
     :param call: names the operation, such as ``ctx.step``
@@ -73,13 +73,13 @@ def check_context_function(func: Any, parameters: tuple[str, ...], call: str) ->
     _check_order(func, parameters, call)
 
 
-def check_plain_function(func: Any, call: str) -> None:
+def check_plain_function(func: object, call: str) -> None:
     """Refuse what is not a function of ``(event, context)``, or looks like a workflow that was not decorated.
 
     :raises TypeError: with a sentence that shows what to write
     """
     check_function(func, 2, call)
-    annotations: dict[str, Any] = getattr(target_of(func).callable, "__annotations__", None) or {}
+    annotations: dict[str, object] = getattr(target_of(func).callable, "__annotations__", None) or {}
     if any(_is_context("", annotations.get(name, "")) for name in parameters_of(func)):
         raise TypeError(
             f"{call} got {name_of_callable(func)}, which takes a {_CONTEXT} and is not a durable handler: put "
@@ -87,7 +87,7 @@ def check_plain_function(func: Any, call: str) -> None:
         )
 
 
-def check_decider(func: Any, parameters: tuple[str, ...], what: str) -> None:
+def check_decider(func: object, parameters: tuple[str, ...], what: str) -> None:
     """Refuse a function that must return at once and cannot.
 
     :param what: names it, such as ``item_namer``
@@ -119,7 +119,7 @@ def check_config(config: ConfigT | None, default: ConfigT, hint: str = "") -> Co
     raise TypeError(message)
 
 
-def check_keywords(keywords: Mapping[str, object], func: Any, call: str) -> None:
+def check_keywords(keywords: Mapping[str, object], func: object, call: str) -> None:
     """Refuse keyword arguments that are meant for ``func``."""
     if keywords:
         name = next(iter(keywords))
@@ -129,7 +129,7 @@ def check_keywords(keywords: Mapping[str, object], func: Any, call: str) -> None
         )
 
 
-def name_of(name: str | None, func: Callable[..., Any]) -> str | None:
+def name_of(name: str | None, func: Callable[..., object]) -> str | None:
     """Return ``name``, or the name of the function for None."""
     if name is not None:
         return checked_name(name)
@@ -205,7 +205,7 @@ def _closed(coroutine: Any) -> tuple[str, bool, bool]:
     return getattr(coroutine, "__name__", "function"), bool(code and code.co_argcount), is_operation
 
 
-def _wrong_parameters(func: Any, reason: str, call: str, shown: str) -> str:
+def _wrong_parameters(func: object, reason: str, call: str, shown: str) -> str:
     names = parameters_of(func)
     message = f"{call} got {name_of_callable(func)}, which {reason}: write '{shown}'"
     if names[:1] == ["self"]:
@@ -213,20 +213,20 @@ def _wrong_parameters(func: Any, reason: str, call: str, shown: str) -> str:
     return message
 
 
-def _makes_awaitable(func: Callable[..., Any]) -> bool:
+def _makes_awaitable(func: Callable[..., object]) -> bool:
     function = target_of(func).function()
     if function is None or function.__name__ == "<lambda>" or is_coroutine_function(func):
         return True
     return is_coroutine_function(inspect.unwrap(function)) or returns_awaitable(func)
 
 
-def _check_order(func: Any, parameters: tuple[str, ...], call: str) -> None:
+def _check_order(func: object, parameters: tuple[str, ...], call: str) -> None:
     """Check that the context is the parameter in the place where it is passed, by its annotation or else its name."""
     names = parameters_of(func)
     place = parameters.index("ctx")
     if len(names) <= place or len(parameters) < 2:
         return
-    annotations: dict[str, Any] = getattr(target_of(func).callable, "__annotations__", None) or {}
+    annotations: dict[str, object] = getattr(target_of(func).callable, "__annotations__", None) or {}
     marked = [_is_context(name, annotations.get(name)) for name in names[: len(parameters)]]
     other = names[place] in annotations or names[place] in ("event", "item")
     if any(marked) and not marked[place] and other:

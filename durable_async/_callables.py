@@ -49,7 +49,7 @@ def target_of(func: object) -> Target:
             bound += 1
             func = cast("MethodType", func).__func__
         else:
-            call: Any = getattr(kind, "__call__", None)  # noqa: B004 - not whether, but what
+            call: object = getattr(kind, "__call__", None)  # noqa: B004 - not whether, but what
             if not isinstance(call, FunctionType):
                 break
             bound += 1
@@ -57,7 +57,7 @@ def target_of(func: object) -> Target:
     return Target(func, bound, keywords)
 
 
-def described_by(func: Any) -> Target:
+def described_by(func: object) -> Target:
     """Follow decorators too: return the function whose parameters ``func`` claims to have."""
     target = target_of(func)
     while (wrapped := getattr(target.callable, "__wrapped__", None)) is not None:
@@ -75,7 +75,7 @@ def accepts_plainly(func: object, count: int) -> bool:
     return code.co_argcount == count and not code.co_kwonlyargcount and not code.co_flags & _NOT_PLAIN
 
 
-def why_not_called(func: Any, count: int) -> str | None:
+def why_not_called(func: object, count: int) -> str | None:
     """Return why a call of ``func`` with ``count`` positional arguments would fail before its body begins.
 
     :return: what to say after the function's name, such as ``takes 1 argument, and 2 are given``; None if the call
@@ -102,7 +102,7 @@ def why_not_called(func: Any, count: int) -> str | None:
     return f"needs the keyword argument {missing[0]!r}: bind it with functools.partial" if missing else None
 
 
-def parameters_of(func: Any) -> list[str]:
+def parameters_of(func: object) -> list[str]:
     """Return the names of the positional parameters that a call of ``func`` fills, as far as they are known."""
     target = described_by(func)
     code = getattr(target.callable, "__code__", None)
@@ -112,12 +112,12 @@ def parameters_of(func: Any) -> list[str]:
     return [name for name in names[target.bound :] if name not in target.keywords]
 
 
-def is_coroutine_function(func: Any) -> bool:
+def is_coroutine_function(func: object) -> bool:
     """Return whether a call of ``func`` only makes a coroutine."""
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
 
 
-def is_generator_function(func: Any) -> bool:
+def is_generator_function(func: object) -> bool:
     """Return whether the function contains ``yield``, so that a call runs nothing and returns no value."""
     function = target_of(func).function()
     return function is not None and bool(function.__code__.co_flags & _GENERATOR)
@@ -128,7 +128,7 @@ def is_coroutine(value: object) -> bool:
     return isinstance(value, Coroutine)
 
 
-def name_of_callable(func: Any) -> str:
+def name_of_callable(func: object) -> str:
     """Return the name of a function for a message."""
     name: object = getattr(target_of(func).callable, "__name__", None)
     return name if isinstance(name, str) and name != "__call__" else type(func).__name__

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeGuard, cast
+from typing import TypeGuard, cast
 
 from durable_async.errors import OperationError
 
@@ -169,7 +169,7 @@ def _frames(error: BaseException) -> list[str]:
     return traceback.StackSummary.from_list(shown[-_FRAMES:]).format()
 
 
-def _package(names: dict[str, Any]) -> str:
+def _package(names: dict[str, object]) -> str:
     return str(names.get("__name__")).partition(".")[0]
 
 

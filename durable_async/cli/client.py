@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async.cli.exits import Refused, Unreachable
+from durable_async.cli.options import CLOSED
 from durable_async.cli.text import one_line
 from durable_async.errors import ServiceCallError
-
-CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 
 _PAGE_ITEMS = 1000
 _POLL_SECONDS = (0.1, 2.0)  # between two polls: at first, and after a long time without events
@@ -77,12 +77,34 @@ class Client:
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    async def executions(self, function: str, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
-        """Yield up to ``limit`` executions of ``function``; None: all of them."""
-        async for item in self._items(
-            "ListDurableExecutionsByFunction", "DurableExecutions", limit, FunctionName=function, **filters
-        ):
+    async def executions(
+        self, function: str | None, limit: int | None, **filters: Any
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Yield up to ``limit`` executions.
+
+        :param function: None: of all functions, which AWS does not offer
+        :param limit: None: all of them
+        """
+        operation = "ListDurableExecutions" if function is None else "ListDurableExecutionsByFunction"
+        async for item in self._items(operation, "DurableExecutions", limit, FunctionName=function, **filters):
             yield item
+
+    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Yield up to ``limit`` executions of all functions by asking for those of each function, as AWS needs it."""
+        found = [
+            item async for function in self.functions() async for item in self.executions(function, limit, **filters)
+        ]
+        found.sort(key=lambda item: float(item["StartTimestamp"]), reverse=not filters.get("ReverseOrder"))
+        for item in found[:limit]:
+            yield item
+
+    async def counts(self, function: str | None, **filters: Any) -> dict[str, Counter[str]]:
+        """Return how many executions each function has in each status. AWS does not offer it."""
+        answer = await self.call("CountDurableExecutions", FunctionName=function, **filters)
+        return {
+            str(counted["FunctionName"]): Counter(counted["Executions"])
+            for counted in self._required(answer, "Functions")
+        }
 
     async def events(
         self, arn: str, *, data: bool = True, reverse: bool = False, limit: int | None = None

@@ -48,6 +48,11 @@ class Target:
     def __str__(self) -> str:
         return str(self.store or self.endpoint or "AWS Lambda")
 
+    @property
+    def on_aws(self) -> bool:
+        """Whether it lacks what only the service of this package has."""
+        return self.endpoint is None and self.store is None
+
 
 _OPTIONS = (
     click.option(

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from durable_async.cli import options
-from durable_async.cli.connect import Target, connected, target_options
-from durable_async.cli.exits import Exit
-from durable_async.cli.options import Command
+from durable_async.cli.bulk import Action, Choice, act, of_executions
+from durable_async.cli.options import CLOSED, OPEN, Command, error_members
 from durable_async.cli.running import run
-from durable_async.cli.text import dump_json, local_time, with_local_times
 
 
 @click.command(
@@ -19,118 +14,106 @@ from durable_async.cli.text import dump_json, local_time, with_local_times
     examples=(
         "stop fulfil/order-1017",
         'stop fulfil/order-1017 --error-type Fraud --error-message "stolen card"',
+        "stop --tag customer=17 --yes",
     ),
 )
-@options.execution
 @click.option("--error-type", help="The type of the error that is recorded.")
 @click.option("--error-message", help="The message of the error that is recorded.")
-@options.as_json
-@target_options
-def stop(target: Target, execution: str, error_type: str | None, error_message: str | None, *, as_json: bool) -> None:
-    """Stop an execution for good. A closed one does not change.
+@of_executions
+def stop(choice: Choice, error_type: str | None, error_message: str | None) -> None:
+    """Stop an execution for good, or all open ones that filters choose. A closed one does not change.
 
     None of its code runs afterwards: no compensation, no "finally" and no other clean-up. A running step may still end,
     but its result is not recorded.
     """
-    error = options.error_members(error_type, error_message)
-    run(_control(target, "StopDurableExecution", execution, "stopped", error, as_json=as_json))
+    error = error_members(error_type, error_message)
+    run(act(choice, Action("stop", "StopDurableExecution", "stopped", OPEN, error)))
 
 
 @click.command(
     cls=Command,
-    examples=('cancel fulfil/order-1017 --reason "the customer called"',),
+    examples=(
+        'cancel fulfil/order-1017 --reason "the customer called"',
+        "cancel --function fulfil --since 1h --dry-run",
+    ),
 )
-@options.execution
 @click.option("--reason", help="Is recorded, and the workflow is told.")
-@options.as_json
-@target_options
-def cancel(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
-    """Ask a workflow to end. Its compensations and clean-ups run, unlike with stop.
+@of_executions
+def cancel(choice: Choice, reason: str | None) -> None:
+    """Ask a workflow to end, or all that filters choose. Compensations and clean-ups run, unlike with stop.
 
     The operation that the workflow calls next, or that it waits for, raises ExecutionCancelledError; a step that runs
     ends first. Then the execution ends STOPPED with the reason, unless the workflow catches the error and returns. AWS
     Lambda cannot cancel.
     """
-    run(
-        _control(
-            target, "CancelDurableExecution", execution, "cancellation requested", {"Reason": reason}, as_json=as_json
-        )
-    )
+    run(act(choice, Action("cancel", "CancelDurableExecution", "cancellation requested", OPEN, {"Reason": reason})))
 
 
 @click.command(
     cls=Command,
-    examples=('pause fulfil/order-1017 --reason "carrier is on strike"',),
+    examples=(
+        'pause fulfil/order-1017 --reason "carrier is on strike"',
+        "pause --function ship --yes",
+    ),
 )
-@options.execution
 @click.option("--reason", help="The reason, shown in the history.")
 @click.option("--timeout-goes-on", is_flag=True, help="Count paused time towards the execution's timeout.")
-@options.as_json
-@target_options
-def pause(target: Target, execution: str, reason: str | None, *, timeout_goes_on: bool, as_json: bool) -> None:
-    """Pause an execution. A running invocation may end; timers and callbacks go on, but the function is not invoked."""
+@of_executions
+def pause(choice: Choice, reason: str | None, *, timeout_goes_on: bool) -> None:
+    """Pause an execution, or all that filters choose.
+
+    A running invocation may end; timers and callbacks go on, but the function is not invoked.
+    """
     asked = {"Reason": reason, "ExecutionTimeoutPaused": not timeout_goes_on}
-    run(_control(target, "PauseDurableExecution", execution, "pause requested", asked, as_json=as_json))
+    run(act(choice, Action("pause", "PauseDurableExecution", "pause requested", ["RUNNING"], asked)))
 
 
 @click.command(
     cls=Command,
-    examples=("resume fulfil/order-1017",),
+    examples=("resume fulfil/order-1017", "resume --function fulfil --yes"),
 )
-@options.execution
 @click.option("--reason", help="The reason, shown in the history.")
-@options.as_json
-@target_options
-def resume(target: Target, execution: str, reason: str | None, *, as_json: bool) -> None:
-    """Let a paused execution continue."""
-    run(_control(target, "ResumeDurableExecution", execution, "resumed", {"Reason": reason}, as_json=as_json))
+@of_executions
+def resume(choice: Choice, reason: str | None) -> None:
+    """Let a paused execution continue, or all that filters choose."""
+    paused = ["PAUSING", "PAUSED"]
+    run(act(choice, Action("resume", "ResumeDurableExecution", "resumed", paused, {"Reason": reason})))
 
 
 @click.command(
     cls=Command,
-    examples=("redrive fulfil/order-1017", "redrive fulfil/order-1017 --from charge"),
+    examples=(
+        "redrive fulfil/order-1017",
+        "redrive fulfil/order-1017 --from charge",
+        "redrive --function fulfil --status FAILED --since 2h",
+    ),
 )
-@options.execution
 @click.option(
     "--from",
     "start",
     metavar="OPERATION",
     help="Do this operation again, by its name or id, and all that started after it.",
 )
-@options.as_json
-@target_options
-def redrive(target: Target, execution: str, start: str | None, *, as_json: bool) -> None:
-    """Let a failed, timed out or stopped execution go on from what succeeded.
+@of_executions
+def redrive(choice: Choice, start: str | None) -> None:
+    """Let a failed, timed out or stopped execution go on from what succeeded, or all that filters choose.
 
     The operations with whose errors it failed are done again, and so is what started after them in the contexts around
     them. Nothing else is. If operations succeeded after the failure, as compensations do, say with --from from where
     on everything is to be done again. AWS Lambda has no redrive.
     """
-    run(_control(target, "RedriveDurableExecution", execution, "redriven", {"From": start}, as_json=as_json))
+    ended = [status for status in CLOSED if status != "SUCCEEDED"]
+    run(act(choice, Action("redrive", "RedriveDurableExecution", "redriven", ended, {"From": start})))
 
 
 @click.command(
     cls=Command,
-    examples=("delete fulfil/order-1017",),
+    examples=("delete fulfil/order-1017", "delete --status SUCCEEDED --until 7d --yes"),
 )
-@options.execution
-@options.as_json
-@target_options
-def delete(target: Target, execution: str, *, as_json: bool) -> None:
-    """Delete a closed execution and its history. Its name can be used again, on AWS a little later."""
-    run(_control(target, "DeleteDurableExecution", execution, "deletion requested", {}, as_json=as_json))
+@of_executions
+def delete(choice: Choice) -> None:
+    """Delete a closed execution and its history, or all that filters choose.
 
-
-async def _control(
-    target: Target, operation: str, reference: str, done: str, parameters: dict[str, Any], *, as_json: bool
-) -> Exit:
-    async with connected(target, writes=True) as client:
-        arn = await client.arn(reference)
-        answer = await client.call(operation, DurableExecutionArn=arn, **parameters)
-    if as_json:
-        click.echo(dump_json(with_local_times({"DurableExecutionArn": arn, **answer})))
-    elif "StopTimestamp" in answer:
-        click.echo(f"{done} at {local_time(answer['StopTimestamp'])}")
-    else:
-        click.echo(done)
-    return Exit.OK
+    Its name can be used again, on AWS a little later.
+    """
+    run(act(choice, Action("delete", "DeleteDurableExecution", "deletion requested", CLOSED)))

@@ -3,7 +3,8 @@
 It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
 looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
 asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
-CancelDurableExecution and RedriveDurableExecution are operations of this package's service alone.
+Operations of this package's service alone are ListDurableExecutions, CountDurableExecutions, CancelDurableExecution,
+RedriveDurableExecution, ForkDurableExecution and ForkDurableExecutionHistory, and so are tags and prefixes of names.
 """
 
 from __future__ import annotations
@@ -27,6 +28,24 @@ _PAGE = {
 
 def _at(location: str, name: str, shape: str = "String") -> dict[str, str]:
     return {"shape": shape, "location": location, "locationName": name}
+
+
+_FILTERS = {
+    "DurableExecutionName": _at("querystring", "DurableExecutionName"),
+    "NamePrefix": _at("querystring", "NamePrefix"),
+    "Statuses": _at("querystring", "Statuses", "Strings"),
+    "Tags": _at("querystring", "Tags", "Strings"),
+    "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
+    "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
+}
+_FORK = {
+    "Before": _TEXT,
+    "DurableExecutionName": _TEXT,
+    "Input": _TEXT,
+    "Replace": {"shape": "Texts"},
+    "Tags": {"shape": "Texts"},
+}
+_LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
 
 def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
@@ -59,6 +78,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation(
                 "ListDurableExecutionsByFunction", "GET", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"
             ),
+            _operation("ListDurableExecutions", "GET", "/2025-12-01/durable-executions"),
+            _operation("CountDurableExecutions", "GET", "/2025-12-01/durable-execution-counts"),
             _operation("GetDurableExecution", "GET", _EXECUTION),
             _operation("GetDurableExecutionHistory", "GET", f"{_EXECUTION}/history"),
             _operation("DeleteDurableExecution", "DELETE", _EXECUTION),
@@ -67,6 +88,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
             _operation("CancelDurableExecution", "POST", f"{_EXECUTION}/cancel"),
             _operation("RedriveDurableExecution", "POST", f"{_EXECUTION}/redrive"),
+            _operation("ForkDurableExecution", "POST", f"{_EXECUTION}/fork"),
+            _operation("ForkDurableExecutionHistory", "POST", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"),
             _operation("SendDurableExecutionCallbackSuccess", "POST", f"{_CALLBACK}/succeed"),
             _operation("SendDurableExecutionCallbackFailure", "POST", f"{_CALLBACK}/fail"),
             _operation("SendDurableExecutionCallbackHeartbeat", "POST", f"{_CALLBACK}/heartbeat"),
@@ -78,6 +101,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             {
                 "InvocationType": _at("header", "X-Amz-Invocation-Type"),
                 "DurableExecutionName": _at("header", "X-Amz-Durable-Execution-Name"),
+                "Tags": _at("header", "X-Durable-Execution-Tags"),
                 "Qualifier": _at("querystring", "Qualifier"),
                 "Payload": {"shape": "Blob"},
             },
@@ -89,17 +113,13 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         },
         "ListFunctionsRequest": {"type": "structure", "members": _PAGE},
         "ListDurableExecutionsByFunctionRequest": _request(
-            "FunctionName",
-            {
-                "Qualifier": _at("querystring", "Qualifier"),
-                "DurableExecutionName": _at("querystring", "DurableExecutionName"),
-                "Statuses": _at("querystring", "Statuses", "Strings"),
-                "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
-                "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
-                "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
-                **_PAGE,
-            },
+            "FunctionName", {"Qualifier": _at("querystring", "Qualifier"), **_LIST}
         ),
+        "ListDurableExecutionsRequest": {"type": "structure", "members": _LIST},
+        "CountDurableExecutionsRequest": {
+            "type": "structure",
+            "members": {"FunctionName": _at("querystring", "FunctionName"), **_FILTERS},
+        },
         "GetDurableExecutionRequest": _request(
             "DurableExecutionArn",
             {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean")},
@@ -109,6 +129,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             {
                 "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
                 "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),  # of this package's service alone
                 **_PAGE,
             },
         ),
@@ -124,6 +145,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         ),
         "CancelDurableExecutionRequest": _request("DurableExecutionArn", {"Reason": _TEXT}),
         "RedriveDurableExecutionRequest": _request("DurableExecutionArn", {"From": _TEXT}),
+        "ForkDurableExecutionRequest": _request("DurableExecutionArn", _FORK),
+        "ForkDurableExecutionHistoryRequest": _request("FunctionName", {"History": {"shape": "Document"}, **_FORK}),
         "SendDurableExecutionCallbackSuccessRequest": _request(
             "CallbackId", {"Result": {"shape": "Blob"}}, payload="Result"
         ),
@@ -134,6 +157,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         "Boolean": {"type": "boolean"},
         "Integer": {"type": "integer"},
         "String": {"type": "string"},
+        "Texts": {"type": "map", "key": {"shape": "String"}, "value": {"shape": "String"}},
         "Strings": {"type": "list", "member": {"shape": "String"}},
         "Timestamp": {"type": "timestamp"},
     },

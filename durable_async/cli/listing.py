@@ -1,29 +1,29 @@
-"""``durable-async list``: the executions of a function."""
+"""``durable-async list``: the executions of a function, or of all."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 import click
 
 from durable_async.cli import options
-from durable_async.cli.client import CLOSED
+from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
-from durable_async.cli.options import Command
+from durable_async.cli.options import STATUSES, Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import Column, Row, is_terminal, print_table
-from durable_async.cli.text import dump_json, duration, local_time, one_line, with_local_times
+from durable_async.cli.text import dump_json, duration, function_name, local_time, one_line, with_local_times
 
-STATUSES: Final = ("RUNNING", "PAUSING", "PAUSED", *sorted(CLOSED))
-
-_COLUMNS = (Column("STATUS"), Column("STARTED"), Column("TOOK"), Column("NAME", cut=True))
-_FUNCTION_COLUMNS = (Column("FUNCTION", cut=True), Column("EXECUTIONS"), Column("BY STATUS", fold=True))
-_COUNTED = 1000  # the maximum of counted executions of a function, since the API can only list them
+_FUNCTION = Column("FUNCTION", cut=True)
+_COLUMNS = (Column("STATUS"), Column("STARTED", dropped=2), Column("TOOK", dropped=1), Column("NAME", cut=True))
+_LAST_COLUMNS = (Column("TAGS", cut=True, dropped=3), Column("ARN"))
+_COUNT_COLUMNS = (_FUNCTION, Column("EXECUTIONS"), Column("BY STATUS", fold=True))
+_COUNTED = 1000  # the maximum of counted executions of a function on AWS, whose API can only list them
 
 
 @click.command(
@@ -33,103 +33,123 @@ _COUNTED = 1000  # the maximum of counted executions of a function, since the AP
         "list",
         "list fulfil",
         "list fulfil --status FAILED --status TIMED_OUT --since 7d",
+        "list --tag customer=17",
+        "list --count --name-prefix order-2026",
         "list fulfil --status RUNNING --json | jq -r .DurableExecutionArn",
     ),
 )
 @click.argument("function", metavar="[FUNCTION]", required=False)
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    type=click.Choice(STATUSES, case_sensitive=False),
-    help="Only executions with this status; may be repeated.",
-)
+@options.filters
 @click.option("--name", help="Only the execution with this name.")
-@click.option(
-    "--since",
-    metavar="TIME",
-    callback=options.moment,
-    help="Only executions that started since: ISO 8601, or an age such as 30m or 7d.",
-)
-@click.option("--until", metavar="TIME", callback=options.moment, help="Started then or before.")
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(1), help="The maximum number of executions."
 )
 @click.option("--oldest-first", is_flag=True, help="Instead of the newest.")
+@click.option("--count", is_flag=True, help="Show how many there are, instead of each.")
 @options.as_json
 @target_options
 def list_executions(
     target: Target,
     function: str | None,
     *,
-    statuses: Sequence[str],
+    filters: dict[str, Any],
     name: str | None,
-    since: float | None,
-    until: float | None,
     limit: int,
     oldest_first: bool,
+    count: bool,
     as_json: bool,
 ) -> None:
-    """List the executions of a function, the newest first; without FUNCTION, the functions and their counts.
+    """List executions, the newest first. Without FUNCTION and filters, show how many executions each function has.
 
     On a terminal they are shown by name. In a pipe their ARNs are added. With --json each is a line of JSON.
     """
-    filters: dict[str, Any] = {
-        "Statuses": [*statuses] or None,
-        "DurableExecutionName": name,
-        "StartedAfter": since,
-        "StartedBefore": until,
-        "ReverseOrder": oldest_first or None,
-    }
-    if function is not None:
-        run(_list(target, function, limit, filters, as_json=as_json))
-    elif any(value is not None for value in filters.values()):
-        raise click.UsageError("give a FUNCTION; 'durable-async list' shows all functions")
-    else:
-        run(_list_functions(target, as_json=as_json))
+    if name is not None:
+        filters["DurableExecutionName"] = name
+    options.check_filters(filters, on_aws=target.on_aws)
+    if count or not (function or filters):
+        run(_count(target, function, filters, as_json=as_json))
+        return
+    if oldest_first:
+        filters["ReverseOrder"] = True
+    run(_list(target, function, limit, filters, as_json=as_json))
 
 
-async def _list_functions(target: Target, *, as_json: bool) -> Exit:
-    rows: list[Row] = []
+async def _count(target: Target, function: str | None, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
     async with connected(target) as client:
-        async for function in client.functions():
-            found = Counter([str(item["Status"]) async for item in client.executions(function, _COUNTED)])
-            if as_json:
-                row = {"FunctionName": function, "Executions": found, "Complete": found.total() < _COUNTED}
-                click.echo(dump_json(row))
-            else:
-                rows.append(_function_row(function, found))
-    if rows:
-        print_table(_FUNCTION_COLUMNS, rows, sys.stdout)
+        if target.on_aws:
+            counts = {name: found async for name, found in _listed_counts(client, function, filters)}
+        else:
+            counts = await client.counts(function, **filters)
+            if function is None and not filters:  # also those without an execution
+                counts = {name: counts.get(name, Counter()) for name in sorted({*counts} | await _names(client))}
+    for name, found in counts.items() if as_json else ():
+        complete = not target.on_aws or found.total() < _COUNTED
+        click.echo(dump_json({"FunctionName": name, "Executions": found, "Complete": complete}))
+    if counts and not as_json:
+        rows = [_count_row(name, found, capped=target.on_aws) for name, found in counts.items()]
+        print_table(_COUNT_COLUMNS, rows, sys.stdout)
     return Exit.OK
 
 
-def _function_row(function: str, found: Counter[str]) -> Row:
-    more = "+" if found.total() == _COUNTED else ""
+async def _names(client: Client) -> set[str]:
+    return {name async for name in client.functions()}
+
+
+async def _listed_counts(
+    client: Client, function: str | None, filters: Mapping[str, Any]
+) -> AsyncGenerator[tuple[str, Counter[str]]]:
+    for name in [function] if function is not None else sorted(await _names(client)):
+        yield name, Counter([str(item["Status"]) async for item in client.executions(name, _COUNTED, **filters)])
+
+
+def _count_row(function: str, found: Counter[str], *, capped: bool) -> Row:
+    more = "+" if capped and found.total() == _COUNTED else ""
     by_status = ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
     return one_line(function), f"{found.total()}{more}", by_status
 
 
-async def _list(target: Target, function: str, limit: int, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
-    rows: list[Row] = []
-    with_arns = not is_terminal(sys.stdout)
+async def _list(target: Target, function: str | None, limit: int, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
+    found: list[dict[str, Any]] = []
     async with connected(target) as client:
-        async for item in client.executions(function, limit, **filters):
+        async for item in chosen(client, target, function, limit, filters):
             if as_json:
                 click.echo(dump_json(with_local_times(item)))
             else:
-                rows.append(_row(item, with_arn=with_arns))
-    if rows:
-        print_table((*_COLUMNS, Column("ARN")) if with_arns else _COLUMNS, rows, sys.stdout)
+                found.append(item)
+    if found:
+        print_executions(found, of_one_function=function is not None)
     return Exit.OK
 
 
-def _row(item: Mapping[str, Any], *, with_arn: bool) -> Row:
+def chosen(
+    client: Client, target: Target, function: str | None, limit: int | None, filters: Mapping[str, Any]
+) -> AsyncGenerator[dict[str, Any]]:
+    """Yield up to ``limit`` executions of ``function``, or of all functions."""
+    if function is None and target.on_aws:
+        return client.of_all_functions(limit, **filters)
+    return client.executions(function, limit, **filters)
+
+
+def print_executions(found: list[dict[str, Any]], *, of_one_function: bool) -> None:
+    """Print a table of executions. In a pipe, the last column is the ARN."""
+    columns = [*(() if of_one_function else (_FUNCTION,)), *_COLUMNS, *_LAST_COLUMNS]
+    rows = [_row(item) for item in found]
+    if of_one_function:
+        rows = [row[1:] for row in rows]
+    if is_terminal(sys.stdout):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_table(columns, rows, sys.stdout)
+
+
+def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
     started = item["StartTimestamp"]
-    shown = (
+    tags: Mapping[str, str] = item.get("Tags") or {}
+    return (
+        one_line(function_name(item["FunctionArn"])),
         str(item["Status"]),
         local_time(started),
         duration(max(0.0, item.get("EndTimestamp", time.time()) - started)),
         one_line(item["DurableExecutionName"]),
+        one_line(" ".join(f"{key}={value}" for key, value in tags.items())),
+        one_line(item["DurableExecutionArn"]),
     )
-    return (*shown, one_line(item["DurableExecutionArn"])) if with_arn else shown

@@ -58,5 +58,4 @@ class _Executions:
 
 def open_executions(client: Client, target: Target) -> _Executions:
     """Return the executions of the service that ``client`` is connected to. AWS knows no paused ones."""
-    on_aws = target.endpoint is None and target.store is None
-    return _Executions(client, _NOT_ON_AWS if on_aws else set())
+    return _Executions(client, _NOT_ON_AWS if target.on_aws else set())

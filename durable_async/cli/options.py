@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import wraps
 from pathlib import Path
-from typing import Any, Generic, Never, TypeVar
+from typing import Any, Final, Generic, Never, TypeVar
 
 import attrs
 import click
 from click.core import ParameterSource
 
 from durable_async.service.functions.worker_process import Target
+
+OPEN: Final = ("RUNNING", "PAUSING", "PAUSED")
+CLOSED: Final = ("FAILED", "STOPPED", "SUCCEEDED", "TIMED_OUT")
+STATUSES: Final = (*OPEN, *CLOSED)
 
 
 class Command(click.Command):
@@ -222,8 +227,18 @@ def token(*, help: str) -> Callable[[F], F]:  # noqa: A002
     return decorate
 
 
-def repeatable(flag: str, form: str, read: Callable[[str], T], *, help: str) -> Callable[[F], F]:  # noqa: A002
-    """Return an option that may be repeated. ``read`` parses its values and raises ValueError for a wrong one."""
+def repeatable(
+    flag: str,
+    form: str,
+    read: Callable[[str], T],
+    *,
+    help: str,  # noqa: A002
+    name: str | None = None,
+) -> Callable[[F], F]:
+    """Return an option that may be repeated. ``read`` parses its values and raises ValueError for a wrong one.
+
+    :param name: of the command's parameter; None: it is the flag's
+    """
 
     def understand(value: str) -> T:
         try:
@@ -234,4 +249,128 @@ def repeatable(flag: str, form: str, read: Callable[[str], T], *, help: str) -> 
     def callback(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> list[T]:
         return [understand(value) for value in values]
 
-    return click.option(flag, multiple=True, metavar=form, callback=callback, help=help)
+    names = [flag] if name is None else [flag, name]
+    return click.option(*names, multiple=True, metavar=form, callback=callback, help=help)
+
+
+@attrs.frozen
+class Replacement:
+    """A value of the form ``OPERATION=RESULT``; the result is JSON text."""
+
+    operation: str
+    result: str
+
+
+def _replacement(text: str) -> Replacement:
+    operation, equals, result = text.rpartition("=")
+    if not (operation and equals):
+        raise ValueError
+    try:
+        check_json(result)
+    except ValueError:
+        result = Path(result).read_text(encoding="utf-8").strip()
+        check_json(result)
+    return Replacement(operation, result)
+
+
+def _replacements(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> list[Replacement]:
+    try:
+        return [_replacement(value) for value in values]
+    except (ValueError, OSError) as error:
+        message = f"give OPERATION=JSON, or OPERATION=FILE with a file of JSON ({error})"
+        raise click.BadParameter(message, ctx, param) from None
+
+
+def fork(command: F) -> F:
+    """Add the options that say what of a record a fork keeps, as ``before`` and ``replace``."""
+    command = click.option(
+        "--replace",
+        metavar="OPERATION=JSON|FILE",
+        multiple=True,
+        callback=_replacements,
+        help="An operation on record counts as succeeded with this result; may be repeated.",
+    )(command)
+    return click.option(
+        "--before",
+        metavar="OPERATION",
+        help="The first operation that is done again, by its name or id.  [default: those that failed]",
+    )(command)
+
+
+@attrs.frozen
+class Tag:
+    """A value of the form ``KEY=VALUE``."""
+
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+def tag(text: str) -> Tag:
+    """Read ``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise ValueError
+    return Tag(key, value)
+
+
+def tags(help: str) -> Callable[[F], F]:  # noqa: A002
+    """Add an option that the command gets as ``tags``."""
+    return repeatable("--tag", "KEY=VALUE", tag, help=help, name="tags")
+
+
+_FILTERS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
+    click.option(
+        "--status",
+        "statuses",
+        multiple=True,
+        type=click.Choice(STATUSES, case_sensitive=False),
+        help="Only executions with this status; may be repeated.",
+    ),
+    click.option("--name-prefix", metavar="TEXT", help="Only executions whose name begins so. Not on AWS."),
+    tags("Only executions with this tag; may be repeated. Not on AWS."),
+    click.option(
+        "--since",
+        metavar="TIME",
+        callback=moment,
+        help="Only executions that started since: ISO 8601, or an age such as 30m or 7d.",
+    ),
+    click.option("--until", metavar="TIME", callback=moment, help="Started then or before."),
+)
+
+
+def filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose executions to a command, which gets them as ``filters``: parameters of the API."""
+
+    @wraps(command)
+    def with_filters(
+        *,
+        statuses: Sequence[str],
+        name_prefix: str | None,
+        tags: Sequence[Tag],
+        since: float | None,
+        until: float | None,
+        **rest: Any,
+    ) -> None:
+        chosen = {
+            "Statuses": [*statuses] or None,
+            "NamePrefix": name_prefix,
+            "Tags": [*map(str, tags)] or None,
+            "StartedAfter": since,
+            "StartedBefore": until,
+        }
+        command(filters={name: value for name, value in chosen.items() if value is not None}, **rest)
+
+    described: Callable[..., None] = with_filters
+    for option in reversed(_FILTERS):
+        described = option(described)
+    return described
+
+
+def check_filters(filters: Mapping[str, Any], *, on_aws: bool) -> None:
+    """:raises click.UsageError: AWS Lambda does not know one of the filters"""
+    for parameter, option in (("Tags", "--tag"), ("NamePrefix", "--name-prefix")):
+        if on_aws and parameter in filters:
+            raise click.UsageError(f"{option}: AWS Lambda cannot filter by it")

@@ -22,6 +22,7 @@ from durable_async.cli.options import Command
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address other than loopback requires a token.")
 @click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
 @options.token(help="The token that callers must send, as bearer token or access key id.")
+@click.option("--ui", is_flag=True, help="Serve the page that shows executions too, at /ui/.")
 @options.repeatable(
     "--functions",
     "MODULE[:MAPPING]",
@@ -59,6 +60,12 @@ from durable_async.cli.options import Command
     "[NAME=]SECONDS",
     options.timeout,
     help="The timeout of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
+)
+@options.repeatable(
+    "--cancel-before",
+    "[NAME=]SECONDS",
+    options.timeout,
+    help="Cancel the workflows of one function, or of all, this long before their timeout.  [default: never]",
 )
 @click.option(
     "--on-mismatch",

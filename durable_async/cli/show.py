@@ -91,6 +91,8 @@ def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple
         yield "arn", execution["DurableExecutionArn"]
         yield "function", execution["FunctionArn"]
     yield "status", execution["Status"]
+    if tags := execution.get("Tags"):
+        yield "tags", " ".join(f"{key}={value}" for key, value in tags.items())
     for member, name in _TIMES.items():
         if member in execution:
             yield name, local_time(execution[member])

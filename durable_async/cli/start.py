@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import click
@@ -10,7 +12,7 @@ import click
 from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused
-from durable_async.cli.options import Command
+from durable_async.cli.options import Command, Tag
 from durable_async.cli.running import run, tell
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 
@@ -20,6 +22,7 @@ from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, w
     examples=(
         'start fulfil --input \'{"id": "1017"}\' --name order-1017',
         "start fulfil --input order.json --wait",
+        "start fulfil --tag customer=17 --tag region=eu",
         "start arn:aws:lambda:eu-west-1:123456789012:function:fulfil:7",
     ),
 )
@@ -28,10 +31,20 @@ from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, w
 @click.option(
     "--name", help="The execution's name: the same name and input find the same execution.  [default: a new one]"
 )
+@options.tags("Tags of the new execution; may be repeated. Not on AWS.")
 @click.option("--wait", is_flag=True, help="Wait until it is closed, and print its result instead of its ARN.")
 @options.as_json
 @target_options
-def start(target: Target, function: str, payload: str, name: str | None, *, wait: bool, as_json: bool) -> None:
+def start(
+    target: Target,
+    function: str,
+    payload: str,
+    name: str | None,
+    *,
+    tags: Sequence[Tag],
+    wait: bool,
+    as_json: bool,
+) -> None:
     """Start an execution of a function and print its ARN.
 
     FUNCTION is a name or an ARN; without a qualifier it means $LATEST.
@@ -40,10 +53,21 @@ def start(target: Target, function: str, payload: str, name: str | None, *, wait
         raise click.UsageError(
             "a store alone runs nothing: start it where the function is served, or use 'run --store'"
         )
-    run(_start(target, function, payload, name, wait=wait, as_json=as_json))
+    if tags and target.on_aws:
+        raise click.UsageError("--tag: AWS Lambda has no tags of executions")
+    run(_start(target, function, payload, name, tags, wait=wait, as_json=as_json))
 
 
-async def _start(target: Target, function: str, payload: str, name: str | None, *, wait: bool, as_json: bool) -> Exit:
+async def _start(
+    target: Target,
+    function: str,
+    payload: str,
+    name: str | None,
+    tags: Sequence[Tag],
+    *,
+    wait: bool,
+    as_json: bool,
+) -> Exit:
     async with connected(target) as client:
         answer = await client.call(
             "Invoke",
@@ -51,6 +75,7 @@ async def _start(target: Target, function: str, payload: str, name: str | None, 
             Qualifier=None if _is_qualified(function) else "$LATEST",
             InvocationType="Event",
             DurableExecutionName=name or str(uuid4()),  # so that a repeated request does not start it twice
+            Tags=urlencode({tag.key: tag.value for tag in tags}) or None,
             Payload=utf8(payload),
         )
         arn = answer.get("DurableExecutionArn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from os import PathLike, fspath
@@ -20,10 +20,10 @@ from durable_async._raised import message_of
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async._wire.operations import ErrorObject
 from durable_async.embedded.cache import ExecutionCache
-from durable_async.embedded.execution import ExecutionHandle
+from durable_async.embedded.execution import ExecutionHandle, as_json, results_as_json
 from durable_async.embedded.local import in_process_handler
 from durable_async.handler import DurableHandler
-from durable_async.serializers import JsonSerializer, SerializerContext
+from durable_async.serializers import NO_TYPE
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import in_process_function
@@ -139,7 +139,7 @@ class DurableService:
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
-        self._names: dict[DurableHandler[Any, Any], str] = {}
+        self._names: dict[DurableHandler[Any, Any], tuple[str, int | None]] = {}  # with the highest version
 
     @property
     def api(self) -> LambdaApi:
@@ -192,6 +192,9 @@ class DurableService:
         execution_timeout: timedelta | None = None,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "park",
+        cancel_before: timedelta | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make a handler known, under its own name or another. Its open executions go on.
 
@@ -201,8 +204,15 @@ class DurableService:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
             can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
             function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
+        :param cancel_before: how long before the timeout of an execution its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled, and times out at once
+        :param version: a number. A handler may be registered once for each version, under the same name; new executions
+            begin on the highest, or on that of the handler that ``start`` is given. None: it has no versions, and
+            executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on with the handler that is registered with
+            this version, and wait until one is. False: they move with the highest version
         :raises TypeError: the function is neither
-        :raises ValueError: the name is taken, or is no function name
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         if not _is_durable(function):
             check_plain_function(function, "register")
@@ -215,8 +225,12 @@ class DurableService:
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
                 on_mismatch=on_mismatch,
+                cancel_before=None if cancel_before is None else _seconds(cancel_before, "cancel_before"),
+                version=version,
+                pinned=pinned,
             )
-            self._names.setdefault(function, name)
+            known, latest = self._names.get(function, (name, version))
+            self._names[function] = known, max(filter(None, (latest, version)), default=None)
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
 
@@ -229,20 +243,33 @@ class DurableService:
 
     @overload
     async def start(
-        self, function: DurableHandler[EventT, ResultT], event: EventT, *, name: str | None = None
+        self,
+        function: DurableHandler[EventT, ResultT],
+        event: EventT,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> ExecutionHandle[ResultT]: ...
     @overload
-    async def start(self, function: str, event: Any, *, name: str | None = None) -> ExecutionHandle[Any]: ...
     async def start(
-        self, function: DurableHandler[Any, Any] | str, event: Any, *, name: str | None = None
+        self, function: str, event: Any, *, name: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> ExecutionHandle[Any]: ...
+    async def start(
+        self,
+        function: DurableHandler[Any, Any] | str,
+        event: Any,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> ExecutionHandle[Any]:
         """Start an execution, or find the one that was started under ``name`` with the same event.
 
         When this returns, the execution is recorded: it will run, whatever happens to this process.
 
-        :param function: a registered handler, or the name of one
+        :param function: a registered handler, or the name of one, also with a version: ``"fulfil:2"``
         :param event: of the type that the handler's first parameter declares
         :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
+        :param tags: up to 50, by which :meth:`executions` finds it. An execution that is found keeps its own
         :raises RuntimeError: the service was not entered
         :raises TypeError: the function is no durable handler
         :raises LookupError: the handler is not registered
@@ -250,19 +277,18 @@ class DurableService:
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
             event; others as :meth:`LambdaApi.invoke <durable_async.service.LambdaApi.invoke>`
         """
-        qualified = f"{self._name_of(function)}:{arns.LATEST}"
+        known, version = self._place_of(function)
+        qualified = known if ":" in known else f"{known}:{version or arns.LATEST}"
         if isinstance(function, str):
-            text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
+            payload = as_json(event, "the execution's input")
         else:
-            text = function.encode_event(event)
+            payload = function.encode_event(event).encode("utf-8", "surrogatepass")
         trace_header = None
         if self._traces is not None:
             from durable_async.otel import header_of_current_span
 
             trace_header = header_of_current_span()
-        started = await self.api.invoke(
-            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header
-        )
+        started = await self.api.invoke(qualified, payload, execution_name=name, trace_header=trace_header, tags=tags)
         return self._handle(function, started.execution_arn)
 
     @overload
@@ -274,30 +300,65 @@ class DurableService:
         found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
 
+    async def fork_history(
+        self,
+        function: DurableHandler[Any, ResultT] | str,
+        history: object,
+        *,
+        before: str | None = None,
+        name: str | None = None,
+        event: object = NO_TYPE,
+        replace: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ExecutionHandle[ResultT]:
+        """Start an execution that continues an exported history, such as one of AWS Lambda; see
+        :meth:`ExecutionHandle.fork`.
+
+        :param history: what :func:`durable_async.replay.replay` takes
+        :raises ApiError: also ``InvalidParameterValueException``: the history is not complete, or without its data
+        """
+        started = await self.api.fork_history(
+            self._name_of(function),
+            history,
+            before=before,
+            execution_name=name,
+            payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
+            replace=results_as_json(replace or {}),
+            tags=tags,
+        )
+        return self._handle(function, started.execution_arn)
+
     def execution(self, arn: str) -> ExecutionHandle[Any]:
         """The execution with this ARN. Its result comes as plain JSON values."""
         return ExecutionHandle(arn, self, _as_json)
 
     async def executions(
         self,
-        function: DurableHandler[Any, Any] | str,
+        function: DurableHandler[Any, Any] | str | None = None,
         *,
         statuses: Iterable[str] = (),
+        name_prefix: str = "",
+        tags: Mapping[str, str] | None = None,
         started_after: datetime | None = None,
         started_before: datetime | None = None,
         oldest_first: bool = False,
     ) -> AsyncGenerator[ExecutionSummary]:
-        """The executions of a function, newest first, page by page as they are asked for.
+        """Yield the executions of a function, newest first, page by page as they are asked for.
 
+        :param function: None: of all functions
         :param statuses: only these; none: all
+        :param name_prefix: only those whose name begins with it
+        :param tags: only those with all of these tags
         :param started_after: inclusive, and aware of its time zone, as ``started_before``
         :raises ApiError: ``InvalidParameterValueException``: a status is none
         """
         marker: str | None = ""
         while marker is not None:
             page = await self.api.list_executions(
-                self._name_of(function),
+                None if function is None else self._name_of(function),
                 statuses=[*statuses],
+                name_prefix=name_prefix,
+                tags=tags,
                 started_after=started_after,
                 started_before=started_before,
                 reverse=oldest_first,
@@ -317,10 +378,8 @@ class DurableService:
         :raises ApiError: ``ResourceNotFoundException``, ``CallbackTimeoutException``,
             ``InvalidParameterValueException``: it is completed already, or the result is too large
         """
-        if not isinstance(result, bytes):
-            text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
-            result = text.encode("utf-8", "surrogatepass")
-        await self._running().callback_succeeded(callback_id, result)
+        answer = result if isinstance(result, bytes) else as_json(result, "the callback's result")
+        await self._running().callback_succeeded(callback_id, answer)
 
     async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
         """Fail a callback; the workflow that waits for it gets a ``CallbackFailedError``.
@@ -347,17 +406,21 @@ class DurableService:
         return self.api
 
     def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+        return self._place_of(function)[0]
+
+    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+        """Return the name and the version under which a function is registered; None: it has no version."""
         self._running()
         if isinstance(function, str):
-            return function
+            return function, None
         if not _is_durable(function):
             raise TypeError(
                 f"{name_of_callable(function)} is no durable handler: put @durable_execution above it, and register it"
             )
-        name = self._names.get(function)
-        if name is None:
+        place = self._names.get(function)
+        if place is None:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
-        return name
+        return place
 
     def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
         return ExecutionHandle(arn, self, _as_json if isinstance(function, str) else function.decode_result)

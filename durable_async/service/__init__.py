@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
     from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
+    from durable_async.service.runtime.filters import Filters
     from durable_async.service.runtime.observing import ServiceObserver
     from durable_async.service.runtime.views import (
         Closed,
         ExecutionDescription,
         ExecutionSummary,
         FunctionDescription,
+        OpenCallback,
         Page,
         PauseDetails,
         Started,
@@ -51,6 +53,7 @@ __all__ = [
     "ExecutionDescription",
     "ExecutionStatus",
     "ExecutionSummary",
+    "Filters",
     "Function",
     "FunctionDescription",
     "HistoryEvent",
@@ -61,6 +64,7 @@ __all__ = [
     "LambdaApi",
     "Limits",
     "Memory",
+    "OpenCallback",
     "Page",
     "PauseDetails",
     "RemoteFunctions",
@@ -83,6 +87,7 @@ _LATER = {
     "ExecutionDescription": "runtime.views",
     "ExecutionStatus": "machine",
     "ExecutionSummary": "runtime.views",
+    "Filters": "runtime.filters",
     "Function": "functions.base",
     "FunctionDescription": "runtime.views",
     "InProcessFunction": "functions.base",
@@ -94,6 +99,7 @@ _LATER = {
     "HistoryEvent": "model.history",
     "Memory": "functions.base",
     "ServiceObserver": "runtime.observing",
+    "OpenCallback": "runtime.views",
     "Page": "runtime.views",
     "PauseDetails": "runtime.views",
     "RemoteFunctions": "functions.remote",

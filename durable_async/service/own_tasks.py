@@ -22,7 +22,7 @@ logger: logging.Logger = logging.getLogger("durable_async.service")
 _CLEAN_UP_SECONDS = 6.0  # for what is cancelled: a little more than an invocation gives its workflow's clean-ups
 _LAST_SECONDS = 0.5  # for what is cancelled a second time
 
-_abandoned: set[asyncio.Task[Any]] = set()
+_abandoned: set[asyncio.Task[object]] = set()
 """Kept: collecting a task that did not end would run its code once more."""
 
 
@@ -38,7 +38,7 @@ class OwnTasks:
         self._told = told
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         task = start(work, self.context)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -81,13 +81,13 @@ class OwnTasks:
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
         self._tasks.clear()
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, self._told):
             logger.error("The service failed at its own work.", exc_info=error)
 
 
-def start(work: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
+def start(work: Coroutine[object, object, T], context: Context | None = None) -> asyncio.Task[T]:
     """Start a task that takes over nothing from the caller.
 
     :param context: the task runs in a copy of it; None: in an empty one
@@ -97,7 +97,7 @@ def start(work: Coroutine[Any, Any, T], context: Context | None = None) -> async
     return context.run(asyncio.get_running_loop().create_task, work)
 
 
-async def finish(work: Coroutine[Any, Any, T], *, context: Context | None = None, hurry: bool = False) -> T:
+async def finish(work: Coroutine[object, object, T], *, context: Context | None = None, hurry: bool = False) -> T:
     """Run ``work`` to its end, even in an anyio scope that is cancelled. A cancellation is raised afterwards.
 
     :param context: as for :func:`start`
@@ -127,7 +127,7 @@ async def in_thread(call: Callable[[], T], *, undo: Callable[[T], object]) -> T:
     return task.result()
 
 
-async def _until_done(task: asyncio.Task[Any], *, hurry: bool) -> asyncio.CancelledError | None:
+async def _until_done(task: asyncio.Task[object], *, hurry: bool) -> asyncio.CancelledError | None:
     """Wait for the end of ``task``, whatever cancels this. Return the last cancellation."""
     cancelled: asyncio.CancelledError | None = None
     with CancelScope(shield=True):

@@ -64,7 +64,7 @@ async def _in_thread(shape: Callable[[bytes], T], body: bytes) -> T:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
-    def settle(act: Callable[..., None], value: Any) -> None:
+    def settle(act: Callable[..., None], value: object) -> None:
         if not outcome.done():
             act(value)
 
@@ -83,7 +83,7 @@ async def _in_thread(shape: Callable[[bytes], T], body: bytes) -> T:
     return await outcome
 
 
-def loads(body: bytes) -> Any:
+def loads(body: bytes) -> object:
     """The JSON value in ``body``, which can be written as UTF-8 again.
 
     :raises NotReadable: ``body`` is not JSON in UTF-8, or is refused
@@ -129,8 +129,8 @@ class _Interruptible(json.JSONDecoder):
         members.parse_object = self._counted(members.parse_object)
         members.scan_once = cast("Any", json.scanner).py_make_scanner(self)
 
-    def _counted(self, parse: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
+    def _counted(self, parse: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object) -> object:
             self._containers += 1
             self._depth += 1
             if self._depth > DEPTH:
@@ -162,7 +162,7 @@ def _no_constant(name: str) -> Never:
     raise NotReadable(f"{name} is not JSON")
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: object) -> None:
     """Level by level, so that each array and object is looked at once."""
     level = [value]
     for _ in range(DEPTH):
@@ -173,7 +173,7 @@ def _check_depth(value: Any) -> None:
         raise NotReadable(_TOO_DEEP)
 
 
-def _check_surrogates(value: Any) -> None:
+def _check_surrogates(value: object) -> None:
     level = [value]
     while level:
         for found in level:
@@ -182,7 +182,7 @@ def _check_surrogates(value: Any) -> None:
         level = [member for found in level for member in _members(found, keys=True)]
 
 
-def _members(value: object, *, keys: bool = False) -> list[Any]:
+def _members(value: object, *, keys: bool = False) -> list[object]:
     """Of an array or an object; nothing else has any."""
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)

@@ -130,7 +130,7 @@ def serving(*arguments):
         client.close()
 
 
-def on_a_terminal(*arguments, columns=100, **variables):
+def on_a_terminal(*arguments, columns=100, typed="", **variables):
     """Runs the command on a terminal of its own. Returns its exit code, and all that it wrote there."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
@@ -142,6 +142,7 @@ def on_a_terminal(*arguments, columns=100, **variables):
         stderr=its,
     )
     os.close(its)
+    os.write(ours, typed.encode())
     written, deadline = b"", time.monotonic() + 60
     while time.monotonic() < deadline:
         if select.select([ours], [], [], 0.1)[0]:

@@ -14,12 +14,12 @@ from durable_async.serializers.base import NO_TYPE
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
-_known: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
-_returned: WeakKeyDictionary[types.FunctionType, Any] = WeakKeyDictionary()
+_known: WeakKeyDictionary[object, dict[str, object]] = WeakKeyDictionary()
+_returned: WeakKeyDictionary[types.FunctionType, object] = WeakKeyDictionary()
 _reported: set[tuple[str, int, str]] = set()
 
 
-def return_type(func: Callable[..., Any]) -> Any:
+def return_type(func: Callable[..., object]) -> object:
     """Return the type of the result of ``func``; of an awaitable, the type of what it gives.
 
     :param func: a function, sync or async, a method, a ``partial``, a class, or an object that can be called
@@ -43,19 +43,19 @@ def return_type(func: Callable[..., Any]) -> Any:
     return returned
 
 
-def returns_awaitable(func: Callable[..., Any]) -> bool:
+def returns_awaitable(func: Callable[..., object]) -> bool:
     """Return whether ``func`` is annotated to return an awaitable, such as a coroutine or a future."""
     function = target_of(func).function()
     return function is not None and is_awaitable_type(_annotation(function, "return"))
 
 
-def parameter_type(func: Callable[..., Any]) -> Any:
+def parameter_type(func: Callable[..., object]) -> object:
     """Return the type of the first parameter that a call of ``func`` fills, under the same rules."""
     names = parameters_of(func)
     return _annotation(_annotated(func), names[0]) if names else NO_TYPE
 
 
-def resolve_locals(func: Callable[..., Any], namespace: Mapping[str, Any]) -> None:
+def resolve_locals(func: Callable[..., object], namespace: Mapping[str, object]) -> None:
     """Find the annotations of ``func`` that only the code which defines it can find: classes of a function's body.
 
     A name that is not found here is looked up again when it is needed, since a module may define it later.
@@ -65,20 +65,20 @@ def resolve_locals(func: Callable[..., Any], namespace: Mapping[str, Any]) -> No
         _annotation(function, name, namespace)
 
 
-def _annotated(func: Callable[..., Any]) -> Any:
+def _annotated(func: Callable[..., object]) -> object:
     """Return the function that has the annotations: the decorated one, if the decorator did not copy them."""
     function = target_of(func).callable
     return function if getattr(function, "__annotations__", None) else described_by(func).callable
 
 
-def is_awaitable_type(declared: Any) -> bool:
+def is_awaitable_type(declared: object) -> bool:
     origin = get_origin(declared) or declared
     return isinstance(origin, type) and issubclass(origin, Awaitable)
 
 
-def _annotation(function: Any, name: str, namespace: Mapping[str, Any] | None = None) -> Any:
+def _annotation(function: object, name: str, namespace: Mapping[str, object] | None = None) -> object:
     try:
-        annotations: dict[str, Any] = getattr(function, "__annotations__", None) or {}
+        annotations: dict[str, object] = getattr(function, "__annotations__", None) or {}
     except NameError as error:  # annotations are evaluated late from Python 3.14 on
         if namespace is None:
             _report(function, name, error)
@@ -100,7 +100,7 @@ def _annotation(function: Any, name: str, namespace: Mapping[str, Any] | None = 
     return known[name]
 
 
-def _resolved(function: Any, declared: Any, namespace: Mapping[str, Any]) -> Any:
+def _resolved(function: Any, declared: object, namespace: Mapping[str, object]) -> object:
     """Evaluate one annotation alone: other annotations may use names that are imported for type checkers only."""
     holder = types.SimpleNamespace(__annotations__={"it": declared})
     bottom = inspect.unwrap(function)
@@ -108,10 +108,10 @@ def _resolved(function: Any, declared: Any, namespace: Mapping[str, Any]) -> Any
     return get_type_hints(holder, getattr(bottom, "__globals__", {}), names)["it"]
 
 
-def _enclosed(function: Any) -> dict[str, Any]:
+def _enclosed(function: object) -> dict[str, object]:
     """Return the names of enclosing functions that the body of ``function`` uses, such as a local class."""
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
-    enclosed: dict[str, Any] = {}
+    enclosed: dict[str, object] = {}
     for name, cell in zip(names, getattr(function, "__closure__", None) or (), strict=False):
         try:
             enclosed[name] = cell.cell_contents

@@ -44,12 +44,12 @@ def difference(value: Any, back: Any) -> Difference:
     return None if found is None else f"${found}"
 
 
-def is_same(value: Any, back: Any) -> bool:
+def is_same(value: object, back: object) -> bool:
     """Whether they are equal and of the same types: also of plain JSON, which may not stand for another type here."""
     return kind_of(back) is kind_of(value) and Comparison(stand_ins=False).difference(value, back) is None
 
 
-def object_difference(value: Any, written_and_read: Callable[[Any], Any]) -> Difference:
+def object_difference(value: object, written_and_read: Callable[[object], object]) -> Difference:
     """The same where no type is declared, and what is written comes back as plain JSON.
 
     An object with fields may come back as a ``dict``, but must lose nothing that it would keep if it was declared.
@@ -60,11 +60,11 @@ def object_difference(value: Any, written_and_read: Callable[[Any], Any]) -> Dif
     return None if found is None else f"${found}"
 
 
-def _object_difference(value: Any, written_and_read: Callable[[Any], Any]) -> Difference:
+def _object_difference(value: Any, written_and_read: Callable[[object], object]) -> Difference:
     kind = kind_of(value)
     if has_fields(kind) or is_model(kind):
         return Comparison(stand_ins=True).difference(value, written_and_read(value))
-    items: Iterable[tuple[str, Any]] = ()
+    items: Iterable[tuple[str, object]] = ()
     if _is_a(value, Mapping):
         items = ((member_path(key), item) for key, item in value.items())
     elif _is_a(value, (list, tuple, deque, AbstractSet)):
@@ -105,7 +105,7 @@ class Comparison:
             return self._stand_in(value, back)
         return None if str.__eq__(value, back) else _differs(value, back)
 
-    def _stand_in(self, value: Any, back: Any) -> Difference:
+    def _stand_in(self, value: object, back: object) -> Difference:
         return None if self.stand_ins and kind_of(value) in SCALARS else _differs(value, back)
 
     def decimal(self, value: Decimal, back: Any) -> Difference:
@@ -125,7 +125,7 @@ class Comparison:
         same = value.utcoffset() == back.utcoffset() and _wall_clock(value) == _wall_clock(back)
         return None if same else _differs(value, back)
 
-    def day(self, value: date, back: Any) -> Difference:
+    def day(self, value: date, back: object) -> Difference:
         same = _is_a(back, date) and not _is_a(back, datetime) and value == back
         return None if same else _differs(value, back)
 
@@ -269,7 +269,7 @@ def _comparison(kind: Any) -> Compare:
     return next((compare for base, compare in _BY_BASE if issubclass(kind, base)), Comparison.other)
 
 
-_BY_BASE: tuple[tuple[type[Any], Compare], ...] = (
+_BY_BASE: tuple[tuple[type[object], Compare], ...] = (
     (Enum, Comparison.enum),
     (str, Comparison.text),
     (int, Comparison.number),

@@ -178,7 +178,7 @@ def in_process_function(function: Callable[[Any, Any], Any], threads: Threads | 
     return InProcessFunction(call, durable=False)
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: object) -> object:
     """The value as its caller gets it: what JSON leaves of it, and nothing shared with the function."""
     try:
         return json.loads(json.dumps(value))

@@ -180,7 +180,7 @@ def _quoted(body: bytes) -> str:
     return body[:_QUOTED_BYTES].decode(errors="replace")
 
 
-def _error(answer: Any, *, failed: bool) -> ErrorObject | None:
+def _error(answer: object, *, failed: bool) -> ErrorObject | None:
     """The error, if ``answer`` is one as the runtimes report it: the stack is ``trace`` in that of Node.js, and has
     objects in that of Go.
 

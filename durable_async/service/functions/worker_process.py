@@ -21,7 +21,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from operator import attrgetter
 from typing import Any, cast
@@ -129,7 +130,7 @@ def is_durable(function: Target) -> bool:
     return _is_durable(function, find(function))
 
 
-def _is_durable(target: Target, found: Any) -> bool:
+def _is_durable(target: Target, found: object) -> bool:
     if not callable(found):
         raise LoadError("Runtime.HandlerNotFound", f"{target} is no function, it is {found!r:.60}")
     try:
@@ -162,7 +163,7 @@ def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, 
     return {"result": result}
 
 
-async def _wait_for(result: Awaitable[Any]) -> Any:
+async def _wait_for(result: Awaitable[object]) -> object:
     return await result
 
 
@@ -206,18 +207,29 @@ def encode(reply: dict[str, Any]) -> bytes:
     return _json({"error": too_large(len(encoded))}).encode()
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def serve(channel: socket.socket) -> None:
-    """Answer one message after another, until the server closes the channel."""
-    with channel, channel.makefile("rb") as received:
+    """Answer one message after another, until the server closes the channel or a function ends this process."""
+    with _told_of_the_end(channel), channel.makefile("rb") as received:
         while header := received.read(HEADER_BYTES):
             reply = encode(answer(json.loads(received.read(int.from_bytes(header, "big")))) | {"memory": _memory()})
             sys.stdout.flush()
             sys.stderr.flush()
             channel.sendall(frame(reply))
+
+
+@contextmanager
+def _told_of_the_end(channel: socket.socket) -> Generator[None]:
+    """At the end tell the server that no answer follows, however long this process still takes to end. Closing the
+    channel would not tell: the thread that watches the server uses it too."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            channel.shutdown(socket.SHUT_WR)
 
 
 def _memory() -> int:

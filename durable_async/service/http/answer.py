@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
@@ -63,7 +63,7 @@ class BusyError(ApiError):
     status: ClassVar[int] = 429
 
 
-def json_answer(value: Any, status: int = 200) -> Answer:
+def json_answer(value: object, status: int = 200) -> Answer:
     return text_answer(json.dumps(value, separators=(",", ":")), status)
 
 
@@ -95,5 +95,5 @@ def execution_error(error: ErrorObject | None) -> Answer:
     return _unhandled(error or {})
 
 
-def _unhandled(body: Any) -> Answer:
+def _unhandled(body: object) -> Answer:
     return json_answer(body).with_headers({"X-Amz-Function-Error": "Unhandled"})

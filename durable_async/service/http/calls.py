@@ -10,14 +10,23 @@ import attrs
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
-from durable_async.service.http.rendering import execution_json, functions_json, history_json, list_json
+from durable_async.service.http.rendering import (
+    callbacks_json,
+    counts_json,
+    execution_json,
+    functions_json,
+    history_json,
+    list_json,
+)
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
 from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
+from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.inputs import read_event
 from durable_async.service.runtime.views import Started
 
 _TRACE_HEADER_LENGTH = 1024
+_LONGEST_WAIT = 20  # seconds; proxies give up a silent connection after 30 or 60
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<time>[0-9a-f]{8})(?P<rest>[0-9a-f]{24})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-|$)"
 )
@@ -59,6 +68,7 @@ async def _started(api: LambdaApi, call: Call) -> Started:
         execution_name=_header(call, "x-amz-durable-execution-name"),
         tenant_id=_header(call, "x-amz-tenant-id"),
         trace_header=_trace_header(call),
+        tags=shapes.tags(_header(call, "x-durable-execution-tags")),
     )
 
 
@@ -154,8 +164,17 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
         max_items=shapes.number(query, "MaxItems"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         page_bytes=HISTORY_PAGE_BYTES if include else None,
+        wait_seconds=_wait_seconds(query),
     )
     return json_answer(history_json(page, include_data=include))
+
+
+def _wait_seconds(query: Mapping[str, str]) -> int:
+    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    seconds = shapes.number(query, "WaitSeconds")
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")
+    return seconds
 
 
 async def list_functions(api: LambdaApi, _call: Call) -> Answer:
@@ -163,19 +182,42 @@ async def list_functions(api: LambdaApi, _call: Call) -> Answer:
 
 
 async def list_executions(api: LambdaApi, call: Call) -> Answer:
+    return await _list(api, call, call.parameter)
+
+
+async def list_all_executions(api: LambdaApi, call: Call) -> Answer:
+    return await _list(api, call, None)
+
+
+async def _list(api: LambdaApi, call: Call, function_name: str | None) -> Answer:
     query = dict(call.query)
     page = await api.list_executions(
-        call.parameter,
+        function_name,
         qualifier=query.get("Qualifier"),
-        execution_name=query.get("DurableExecutionName"),
-        statuses=[value for name, value in call.query if name == "Statuses"],
-        started_after=shapes.timestamp(query, "StartedAfter"),
-        started_before=shapes.timestamp(query, "StartedBefore"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         marker=query.get("Marker"),
         max_items=shapes.number(query, "MaxItems"),
+        **_filters(call),
     )
     return json_answer(list_json(page))
+
+
+async def count_executions(api: LambdaApi, call: Call) -> Answer:
+    query = dict(call.query)
+    counts = await api.count_executions(query.get("FunctionName"), qualifier=query.get("Qualifier"), **_filters(call))
+    return json_answer(counts_json(counts))
+
+
+def _filters(call: Call) -> Filters:
+    query = dict(call.query)
+    return {
+        "execution_name": query.get("DurableExecutionName"),
+        "name_prefix": query.get("NamePrefix", ""),
+        "statuses": [value for name, value in call.query if name == "Statuses"],
+        "tags": dict(shapes.tag(value) for name, value in call.query if name == "Tags"),
+        "started_after": shapes.timestamp(query, "StartedAfter"),
+        "started_before": shapes.timestamp(query, "StartedBefore"),
+    }
 
 
 async def stop(api: LambdaApi, call: Call) -> Answer:
@@ -208,9 +250,27 @@ async def redrive(api: LambdaApi, call: Call) -> Answer:
     return json_answer({"RedriveTimestamp": redriven.timestamp()}, status=202)
 
 
+async def fork(api: LambdaApi, call: Call) -> Answer:
+    asked = await read(shapes.fork, call.body)
+    return _forked(await api.fork(call.parameter, **asked))
+
+
+async def fork_history(api: LambdaApi, call: Call) -> Answer:
+    asked, history = await read(shapes.fork_history, call.body)
+    return _forked(await api.fork_history(call.parameter, history, **asked))
+
+
+def _forked(started: Started) -> Answer:
+    return json_answer({"DurableExecutionArn": started.execution_arn}, status=201)
+
+
 async def delete(api: LambdaApi, call: Call) -> Answer:
     deleted = await api.delete(call.parameter)
     return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)
+
+
+async def list_callbacks(api: LambdaApi, call: Call) -> Answer:
+    return json_answer(callbacks_json(await api.list_callbacks(call.parameter)))
 
 
 async def callback_succeeded(api: LambdaApi, call: Call) -> Answer:

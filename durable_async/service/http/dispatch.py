@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import attrs
 
@@ -23,7 +24,11 @@ BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
 """Of a checkpoint: six MiB is the largest payload, six bytes the longest escape of a character of it in JSON."""
 
 _OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # a callback's answer has 1 MiB, and an error as many; escaped
-_MOST_BYTES = {Operation.INVOKE: EVENT_BYTES, Operation.CHECKPOINT: BODY_BYTES}
+_MOST_BYTES = {
+    Operation.INVOKE: EVENT_BYTES,
+    Operation.CHECKPOINT: BODY_BYTES,
+    Operation.FORK_HISTORY: BODY_BYTES,
+}
 
 CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.INVOKE: invoke,
@@ -33,12 +38,17 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.GET: calls.get,
     Operation.GET_HISTORY: calls.get_history,
     Operation.LIST: calls.list_executions,
+    Operation.LIST_ALL: calls.list_all_executions,
+    Operation.COUNT: calls.count_executions,
     Operation.STOP: calls.stop,
     Operation.PAUSE: calls.pause,
     Operation.RESUME: calls.resume,
     Operation.CANCEL: calls.cancel,
     Operation.REDRIVE: calls.redrive,
+    Operation.FORK: calls.fork,
+    Operation.FORK_HISTORY: calls.fork_history,
     Operation.DELETE: calls.delete,
+    Operation.LIST_CALLBACKS: calls.list_callbacks,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
     Operation.CALLBACK_FAILURE: calls.callback_failed,
     Operation.CALLBACK_HEARTBEAT: calls.callback_heartbeat,
@@ -62,6 +72,10 @@ class Request:
     headers: Mapping[str, str]
     peer: str | None
     chunks: Callable[[], AsyncIterator[bytes]]
+
+
+Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
+"""Answers a request and raises nothing. Servers are made of it."""
 
 
 @attrs.frozen

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
-from durable_async.service.runtime.views import ExecutionDescription, ExecutionSummary, FunctionDescription, Page
+from durable_async.service.runtime.views import (
+    Counts,
+    ExecutionDescription,
+    ExecutionSummary,
+    FunctionDescription,
+    OpenCallback,
+    Page,
+)
 
 JsonObject = dict[str, object]
 
@@ -28,6 +35,8 @@ def execution_json(execution: ExecutionDescription, *, include_data: bool = True
         "ExecutionDataIncluded": include_data,
         "DurableConfig": _durable_config(execution.execution_timeout, execution.retention_days),
     }
+    if execution.tags:
+        answer["Tags"] = {**execution.tags}
     if include_data:
         data = {"InputPayload": execution.input, "Result": execution.result, "Error": execution.error}
         answer.update({member: value for member, value in data.items() if value is not None})
@@ -75,6 +84,21 @@ def list_json(page: Page[ExecutionSummary]) -> JsonObject:
     return _page("DurableExecutions", [_summary(execution) for execution in page.items], page.next_marker)
 
 
+def counts_json(counts: Counts) -> JsonObject:
+    """Return the answer of ``CountDurableExecutions``."""
+    return {
+        "Functions": [
+            {"FunctionName": name, "Executions": {str(status): number for status, number in of_function.items()}}
+            for name, of_function in counts.items()
+        ]
+    }
+
+
+def callbacks_json(callbacks: Sequence[OpenCallback]) -> JsonObject:
+    """Return the answer of ``ListDurableExecutionCallbacks``."""
+    return {"Callbacks": [_callback(callback) for callback in callbacks]}
+
+
 def functions_json(functions: Sequence[FunctionDescription]) -> JsonObject:
     """Return the answer of ``ListFunctions``. Only functions that are durable have a ``DurableConfig``."""
     return {"Functions": [_function(function) for function in functions]}
@@ -104,6 +128,21 @@ def _summary(execution: ExecutionSummary) -> JsonObject:
     }
     if execution.ended is not None:
         shown["EndTimestamp"] = execution.ended.timestamp()
+    if execution.tags:
+        shown["Tags"] = {**execution.tags}
+    return shown
+
+
+def _callback(callback: OpenCallback) -> JsonObject:
+    shown: JsonObject = {
+        "CallbackId": callback.id,
+        "Name": callback.name,
+        "StartTimestamp": callback.started.timestamp(),
+    }
+    if callback.times_out is not None:
+        shown["TimeoutTimestamp"] = callback.times_out.timestamp()
+    if callback.answer_schema is not None:
+        shown["AnswerSchema"] = callback.answer_schema
     return shown
 
 

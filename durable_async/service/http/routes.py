@@ -1,7 +1,7 @@
 """Which operation a request names.
 
-Each path but that of ``ListFunctions`` has one parameter, an ARN, an id or a function's name, between a known beginning
-and a known end. Clients encode its slashes; if a proxy has decoded them, it is the parameter all the same.
+A path has one parameter, an ARN, an id or a function's name, between a known beginning and a known end, or none.
+Clients encode its slashes; if a proxy has decoded them, it is the parameter all the same.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ class Operation(StrEnum):
     GET = "GetDurableExecution"
     GET_HISTORY = "GetDurableExecutionHistory"
     LIST = "ListDurableExecutionsByFunction"
+    LIST_ALL = "ListDurableExecutions"
+    COUNT = "CountDurableExecutions"
     STOP = "StopDurableExecution"
     PAUSE = "PauseDurableExecution"
     RESUME = "ResumeDurableExecution"
     CANCEL = "CancelDurableExecution"
     REDRIVE = "RedriveDurableExecution"
+    FORK = "ForkDurableExecution"
+    FORK_HISTORY = "ForkDurableExecutionHistory"
     DELETE = "DeleteDurableExecution"
+    LIST_CALLBACKS = "ListDurableExecutionCallbacks"
     CALLBACK_SUCCESS = "SendDurableExecutionCallbackSuccess"
     CALLBACK_FAILURE = "SendDurableExecutionCallbackFailure"
     CALLBACK_HEARTBEAT = "SendDurableExecutionCallbackHeartbeat"
@@ -40,6 +45,11 @@ class Route:
 
 _EXECUTIONS = "2025-12-01/durable-executions"
 _CALLBACKS = "2025-12-01/durable-execution-callbacks"
+_WITHOUT_PARAMETER = {
+    ("GET", "/2015-03-31/functions"): Operation.LIST_FUNCTIONS,
+    ("GET", f"/{_EXECUTIONS}"): Operation.LIST_ALL,
+    ("GET", "/2025-12-01/durable-execution-counts"): Operation.COUNT,
+}
 _TABLE = {
     ("POST", "2015-03-31/functions", "invocations"): Operation.INVOKE,
     ("GET", "2025-12-01/functions", "durable-executions"): Operation.LIST,
@@ -48,11 +58,14 @@ _TABLE = {
     ("POST", _EXECUTIONS, "checkpoint"): Operation.CHECKPOINT,
     ("GET", _EXECUTIONS, "state"): Operation.GET_STATE,
     ("GET", _EXECUTIONS, "history"): Operation.GET_HISTORY,
+    ("GET", _EXECUTIONS, "callbacks"): Operation.LIST_CALLBACKS,
     ("POST", _EXECUTIONS, "stop"): Operation.STOP,
     ("POST", _EXECUTIONS, "pause"): Operation.PAUSE,
     ("POST", _EXECUTIONS, "resume"): Operation.RESUME,
     ("POST", _EXECUTIONS, "cancel"): Operation.CANCEL,
     ("POST", _EXECUTIONS, "redrive"): Operation.REDRIVE,
+    ("POST", _EXECUTIONS, "fork"): Operation.FORK,
+    ("POST", "2025-12-01/functions", "durable-executions"): Operation.FORK_HISTORY,
     ("POST", _CALLBACKS, "succeed"): Operation.CALLBACK_SUCCESS,
     ("POST", _CALLBACKS, "fail"): Operation.CALLBACK_FAILURE,
     ("POST", _CALLBACKS, "heartbeat"): Operation.CALLBACK_HEARTBEAT,
@@ -63,8 +76,8 @@ _PATH = re.compile(rf"/([^/]+/[^/]+)/(.+?)(?:/({_VERBS}))?/?")
 
 def route(method: str, path: str) -> Route | None:
     """:param path: as it came, percent-encoded, without the query"""
-    if (method, path.rstrip("/")) == ("GET", "/2015-03-31/functions"):
-        return Route(Operation.LIST_FUNCTIONS, "")
+    if (known := _WITHOUT_PARAMETER.get((method, path.rstrip("/")))) is not None:
+        return Route(known, "")
     found = _PATH.fullmatch(path)
     operation = found and _TABLE.get((method, found[1], found[3]))
     if not (found and operation):

@@ -7,7 +7,8 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from durable_async.service.http.access import check_token, is_loopback
+from durable_async.service.http.access import Access, check_token, is_loopback
+from durable_async.service.http.dispatch import Answerer, Border
 from durable_async.service.runtime.api import LambdaApi
 
 _ACCEPTED_AT_ONCE = 16
@@ -49,6 +50,13 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     At exit, those who still wait for an execution are told to come again.
     """
+    async with serve_answers(Border(api, Access(token)).answer, listener) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGenerator[str]:
+    """As :func:`serve_on`, for what answers requests in another way."""
     from aiohttp import web
 
     from durable_async.service.http import connections
@@ -56,7 +64,7 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     answering: set[object] = set()
     runner = web.AppRunner(
-        build_app(api, token=token, connections=answering),
+        build_app(answer, connections=answering),
         access_log=None,
         auto_decompress=False,  # a small body could become a large one; the border refuses what is compressed
         handler_cancellation=True,

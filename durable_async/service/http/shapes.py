@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 from urllib.parse import parse_qsl
 
 import attrs
@@ -21,7 +21,7 @@ from durable_async.service.model.errors import InvalidParameterValueError
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def json_value(body: bytes) -> Any:
+def json_value(body: bytes) -> object:
     """The JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
 
     :raises InvalidParameterValueError: it is not JSON, or is refused
@@ -68,6 +68,43 @@ def checkpoint(body: bytes) -> Checkpoint:
     return Checkpoint(token, cast("list[OperationUpdate]", read), text(request, "ClientToken"))
 
 
+class Fork(TypedDict):
+    """What a fork is asked with, as :meth:`LambdaApi.fork` takes it."""
+
+    before: str | None
+    execution_name: str | None
+    payload: bytes | None
+    replace: dict[str, str]
+    tags: dict[str, str]
+
+
+def fork(body: bytes) -> Fork:
+    return _fork(members(body))
+
+
+def fork_history(body: bytes) -> tuple[Fork, object]:
+    """Return what is asked for, and the exported history."""
+    request = members(body)
+    return _fork(request), request.get("History")
+
+
+def _fork(request: Mapping[str, Any]) -> Fork:
+    event = text(request, "Input")
+    return {
+        "before": text(request, "Before"),
+        "execution_name": text(request, "DurableExecutionName"),
+        "payload": None if event is None else event.encode(errors="surrogatepass"),
+        "replace": _texts(request, "Replace"),
+        "tags": _texts(request, "Tags"),
+    }
+
+
+def _texts(request: Mapping[str, Any], member: str) -> dict[str, str]:
+    """Return an object whose members are texts; empty if it is absent."""
+    value = _structure(request.get(member, {}), member)
+    return {name: text(value, name) or "" for name in value}
+
+
 def error_object(body: bytes) -> ErrorObject | None:
     """None if no error is given: clients send ``{}`` for that, or nothing."""
     request = members(body)
@@ -90,7 +127,7 @@ def text(request: Mapping[str, Any], member: str) -> str | None:
     raise InvalidParameterValueError(f"{member} must be a string.")
 
 
-def truth(request: Mapping[str, Any], member: str, *, default: bool) -> bool:
+def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
     """A boolean of a body, or the text of one in a query."""
     match request.get(member):
         case None:
@@ -109,6 +146,19 @@ def number(query: Mapping[str, str], member: str) -> int:
     if _INTEGER.fullmatch(value) is None:
         raise InvalidParameterValueError(f"{member} must be an integer.")
     return int(value)
+
+
+def tags(header: str | None) -> dict[str, str] | None:
+    """Return the tags of a header, which has the form of a query: ``team=blue&region=eu``, percent-encoded."""
+    return None if header is None else dict(query(header))
+
+
+def tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of ``key=value``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidParameterValueError(f"'{text[:256]}' is not of the form key=value.")
+    return key, value
 
 
 def timestamp(query: Mapping[str, str], member: str) -> datetime | None:

@@ -8,13 +8,13 @@ caller's answer or raises an ``ApiError``. The shell takes the changes, stores t
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
-from durable_async.service.machine.cancelling import cancel
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
     Child,
     Effect,
     ExecutionClosed,
+    FollowParent,
     InvokeHandler,
     Mint,
     Moment,
@@ -24,6 +24,7 @@ from durable_async.service.machine.effects import (
     Target,
 )
 from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, NewExecution, Parent
+from durable_async.service.machine.fork import Source, fork
 from durable_async.service.machine.invocations import (
     EXITED,
     begun,
@@ -34,16 +35,18 @@ from durable_async.service.machine.invocations import (
     taken_up,
     tell,
 )
-from durable_async.service.machine.lifecycle import pause, resume, start, stop
+from durable_async.service.machine.lifecycle import cancel, follow_parent, pause, resume, start, stop
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page
 from durable_async.service.machine.progress import (
+    answer_schema,
     callback_failed,
     callback_heartbeat,
     callback_succeeded,
     chained_invoke_ended,
     fire_due,
+    open_callbacks,
 )
 from durable_async.service.machine.redrive import redrive
 from durable_async.service.machine.suspects import (
@@ -65,6 +68,7 @@ __all__ = [
     "Execution",
     "ExecutionClosed",
     "ExecutionStatus",
+    "FollowParent",
     "Interrupted",
     "InvocationRetryPolicy",
     "InvokeHandler",
@@ -76,9 +80,11 @@ __all__ = [
     "Parent",
     "Parked",
     "Quarantined",
+    "Source",
     "StartChained",
     "Target",
     "Targets",
+    "answer_schema",
     "begun",
     "callback_failed",
     "callback_heartbeat",
@@ -89,6 +95,8 @@ __all__ = [
     "checkpoint",
     "culprit",
     "fire_due",
+    "follow_parent",
+    "fork",
     "group_order",
     "group_size",
     "invocation_answered",
@@ -96,6 +104,7 @@ __all__ = [
     "invocation_interrupted",
     "is_suspect",
     "is_waiting",
+    "open_callbacks",
     "pause",
     "redrive",
     "resume",

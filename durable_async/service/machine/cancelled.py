@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from durable_async._wire import cancellation
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.machine.execution import Execution
+from durable_async.service.machine.cancelling import timeout_reason
+from durable_async.service.machine.execution import Execution, ExecutionStatus
 
 
-def stop_error(execution: Execution, error: ErrorObject | None) -> ErrorObject | None:
-    """Return the error with which a cancelled execution is stopped whose workflow failed; None if it was not told.
+def cancelled_end(execution: Execution, error: ErrorObject | None) -> tuple[ExecutionStatus, ErrorObject] | None:
+    """Return how a cancelled execution ends whose workflow failed; None if the workflow was not told. It ends TIMED_OUT
+    if it was cancelled because of its timeout, otherwise STOPPED.
 
     That it was told need not be on record, if it recorded nothing after that.
 
@@ -19,6 +21,8 @@ def stop_error(execution: Execution, error: ErrorObject | None) -> ErrorObject |
     if told is None or not (told.ended or by_it):
         return None
     reason = cancellation.read(told.result)[0] or "The execution was cancelled."
+    status = ExecutionStatus.TIMED_OUT if reason == timeout_reason(execution) else ExecutionStatus.STOPPED
     if error is None or by_it:
-        return {"ErrorType": cancellation.ERROR_TYPE, "ErrorMessage": reason}
-    return {**error, "ErrorMessage": f"{reason} While it was cancelled, it failed: {error.get('ErrorMessage') or ''}"}
+        return status, {"ErrorType": cancellation.ERROR_TYPE, "ErrorMessage": reason}
+    message = f"{reason} While it was cancelled, it failed: {error.get('ErrorMessage') or ''}"
+    return status, {**error, "ErrorMessage": message}

@@ -7,29 +7,12 @@ from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import OperationType, SubType
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution
-from durable_async.service.machine.invocations import invoke_if_wanted
-from durable_async.service.machine.lifecycle import check_reason
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.machine.progress import fire_due
-from durable_async.service.model.errors import ResourceConflictError
 from durable_async.service.model.history import EventType
 
 
-def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
-    """Ask the workflow to end. One that was asked and was not told yet stays as it is.
-
-    :raises InvalidParameterValueError: the reason is too long
-    :raises ResourceConflictError: the execution is closed, or its workflow was told before and went on
-    """
-    check_reason(reason)
-    fire_due(execution, at)
-    if not execution.open:
-        raise ResourceConflictError(f"The execution is {execution.status} and cannot be cancelled.")
-    known = execution.by_id.get(CANCELLATION)
-    if known is not None and known.ended:
-        raise ResourceConflictError("The execution was cancelled before, and its code goes on. Stop it instead.")
-    if known is not None:
-        return
+def request_cancellation(execution: Execution, reason: str | None, at: Moment) -> None:
+    """Record that the workflow is to be told, which it was not before. Its handler is not invoked yet."""
     operation = OperationRecord(
         id=CANCELLATION,
         type=OperationType.STEP,
@@ -42,4 +25,16 @@ def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
     execution.begin(operation)
     execution.touched(operation, was_awaited=False)
     execution.log(EventType.EXECUTION_CANCELLATION_REQUESTED, operation.start_us, operation, Reason=reason)
-    invoke_if_wanted(execution, at)
+    execution.changes.effects += execution.followers()
+
+
+def cancel_before_timeout(execution: Execution, at: Moment) -> None:
+    """Ask the workflow to end if its timeout is so near."""
+    due = execution.cancel_ms
+    if due is not None and due <= at.now_ms:
+        request_cancellation(execution, timeout_reason(execution), at)
+
+
+def timeout_reason(execution: Execution) -> str:
+    """Return the reason of a cancellation before a timeout, which no other cancellation has."""
+    return f"The execution times out {execution.timeout_seconds} seconds after its start."

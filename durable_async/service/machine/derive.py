@@ -54,6 +54,10 @@ class DerivedExecution:
     error: ErrorObject | None = None
     answered: bool = False
 
+    @property
+    def by_id(self) -> dict[str, OperationRecord]:
+        return {operation.id: operation for operation in self.operations}
+
 
 def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     """The execution as it stood after the last of ``events``.
@@ -243,6 +247,7 @@ def _end_attempt(step: OperationRecord, event: HistoryEvent) -> None:
 def _start_callback(callback: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
+    callback.answer_schema = details.get("AnswerSchema")
     if timeout := details.get("Timeout"):
         callback.due_ms = milliseconds(event.at_us) + timeout * 1000
     if heartbeat := details.get("HeartbeatTimeout"):

@@ -14,7 +14,7 @@ import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.machine.cancelled import stop_error
+from durable_async.service.machine.cancelled import cancelled_end
 from durable_async.service.machine.chained import deliver_held
 from durable_async.service.machine.effects import InvokeHandler, Moment, Parked, Quarantined
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation, Pause
@@ -40,7 +40,7 @@ class Pending:
     """The handler waits for something."""
 
 
-def read_output(output: Any, max_bytes: int | None) -> Succeeded | Failed | Pending:
+def read_output(output: object, max_bytes: int | None) -> Succeeded | Failed | Pending:
     """
     :param output: a JSON value
     :param max_bytes: of the result; None: no limit of the execution's own
@@ -103,7 +103,7 @@ def begin_invocation(execution: Execution, at: Moment) -> None:
     execution.changes.effects.append(InvokeHandler(request_id))
 
 
-def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) -> dict[str, Any] | None:
+def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) -> dict[str, object] | None:
     """The event of an invocation, at the moment when its function takes it.
 
     Not stored: who is told this dies with the service, and the next one is told everything.
@@ -150,7 +150,9 @@ def retry_if_due(execution: Execution, at: Moment) -> None:
     invoke_if_wanted(execution, at)
 
 
-def invocation_answered(execution: Execution, request_id: str, output: Any, at: Moment, *, parks: bool = False) -> None:
+def invocation_answered(
+    execution: Execution, request_id: str, output: object, at: Moment, *, parks: bool = False
+) -> None:
     """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one.
 
     :param parks: True: an execution whose code does not fit the record is parked; False: it fails
@@ -166,8 +168,8 @@ def invocation_answered(execution: Execution, request_id: str, output: Any, at: 
             deliver_held(execution, at)
             _pause_now(execution, reason, at)
             execution.changes.effects.append(Parked(reason))
-        case Failed(error) if (stopped := stop_error(execution, error)) is not None:
-            execution.close(ExecutionStatus.STOPPED, at, error=stopped)
+        case Failed(error) if (end := cancelled_end(execution, error)) is not None:
+            execution.close(end[0], at, error=end[1])
         case Failed(error):
             execution.close(ExecutionStatus.FAILED, at, error=error)
         case Pending():

@@ -73,6 +73,7 @@ class OperationRecord:
     :ivar attempts: attempts of a step that ended
     :ivar result: the result, a step's state between polls, or the input of the EXECUTION operation
     :ivar replay_children: of a completed context: its children are still shown
+    :ivar answer_schema: of a callback: the JSON Schema that its answer must fit, as text
     :ivar request: of a chained invoke that runs: what was asked for, to ask again after a restart
     :ivar held: of a chained invoke: its outcome, not yet told
     """
@@ -95,6 +96,7 @@ class OperationRecord:
     callback_id: str | None = None
     heartbeat_seconds: int = 0
     heartbeat_due_ms: int | None = None
+    answer_schema: str | None = attrs.field(default=None, metadata=PAYLOAD)
     request: StartChained | None = attrs.field(default=None, metadata=JSON)
     held: ChainedOutcome | None = attrs.field(default=None, metadata=JSON)
 

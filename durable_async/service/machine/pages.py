@@ -17,6 +17,7 @@ from durable_async._wire.operations import ExecutionState, Operation, OperationS
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.machine.shapes import EXTENSIONS
 from durable_async.service.model.errors import InvalidParameterValueError
 
 
@@ -32,7 +33,7 @@ def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord
     return _event(execution, token, changed, page)
 
 
-def news(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, Any]:
+def news(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, object]:
     """The event for a handler that knows all but what changed."""
     shown = [operation.in_milliseconds() for operation in changed]
     return _event(execution, token, changed, {"Operations": shown, "NextMarker": ""})
@@ -45,6 +46,7 @@ def _event(
         "DurableExecutionArn": execution.arn,
         "CheckpointToken": token,
         "InitialExecutionState": state,
+        "Extensions": EXTENSIONS,
         "UpdatedOperationIds": [operation.id for operation in changed if operation.sequence > 0],
     }
 

@@ -6,11 +6,12 @@ refusals is that of Lambda's own model validation. Source: protocol.md, "Limits 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS
+from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
 from durable_async._wire.operations import Action, OperationType
 from durable_async.service.model.errors import InvalidParameterValueError
 
@@ -18,7 +19,7 @@ Check = Callable[[Any], str | None]
 """Says what is wrong with a value, as Lambda would; None: nothing."""
 
 
-def check_shape(updates: Sequence[Mapping[str, Any]]) -> None:
+def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
     """:raises InvalidParameterValueError: naming the member that breaks a constraint of the model"""
     for position, update in enumerate(updates, start=1):
         _check_members(update, _UPDATE, f"updates.{position}.member")
@@ -27,7 +28,7 @@ def check_shape(updates: Sequence[Mapping[str, Any]]) -> None:
                 _refuse("null", f"updates.{position}.member.{_camel(member)}", "Member must not be null")
 
 
-def _check_members(value: Any, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
+def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
     if not isinstance(value, Mapping):
         _refuse(value, path, "Member must be a structure")
     for member, found in cast("Mapping[str, Any]", value).items():
@@ -51,15 +52,27 @@ def _camel(member: str) -> str:
     return member[0].lower() + member[1:]
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return None if isinstance(value, str) else "Member must be a string"
 
 
-def _flag(value: Any) -> str | None:
+def _schema(value: object) -> str | None:
+    if not isinstance(value, str):
+        return "Member must be a string"
+    if len(value) > SCHEMA_CHARACTERS:
+        return f"Member must have length less than or equal to {SCHEMA_CHARACTERS}"
+    try:
+        schema = json.loads(value)
+    except (ValueError, RecursionError):
+        schema = None
+    return None if isinstance(schema, dict) else "Member must be a JSON Schema"
+
+
+def _flag(value: object) -> str | None:
     return None if isinstance(value, bool) else "Member must be a boolean"
 
 
-def _texts(value: Any) -> str | None:
+def _texts(value: object) -> str | None:
     if not isinstance(value, list):
         return "Member must be a list"
     lines = cast("list[object]", value)
@@ -69,7 +82,7 @@ def _texts(value: Any) -> str | None:
 def _pattern(expression: str, longest: int) -> Check:
     compiled = re.compile(expression)
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, str):
             return "Member must be a string"
         if not value:
@@ -84,7 +97,7 @@ def _pattern(expression: str, longest: int) -> Check:
 
 
 def _whole(least: int, most: int) -> Check:
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool):
             return "Member must be an integer"
         if value < least:
@@ -99,12 +112,15 @@ def _whole(least: int, most: int) -> Check:
 def _one_of(values: Sequence[str]) -> Check:
     known = frozenset(values)
 
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         good = isinstance(value, str) and value in known
         return None if good else f"Member must satisfy enum value set: [{', '.join(values)}]"
 
     return check
 
+
+EXTENSIONS = ("AnswerSchema", "CancelWithParent")
+"""The members of options that Lambda does not have."""
 
 _OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]+", 64)
 _ERROR: dict[str, Check] = {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts}
@@ -123,6 +139,12 @@ _UPDATE: dict[str, Check | Mapping[str, Check]] = {
     "CallbackOptions": {
         "TimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
         "HeartbeatTimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
+        "AnswerSchema": _schema,
     },
-    "ChainedInvokeOptions": {"FunctionName": _text, "TenantId": _text, "XAmznTraceId": _text},
+    "ChainedInvokeOptions": {
+        "FunctionName": _text,
+        "TenantId": _text,
+        "XAmznTraceId": _text,
+        "CancelWithParent": _flag,
+    },
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Any
 
 
 class Column(Enum):
@@ -18,14 +17,15 @@ class Column(Enum):
     DETAILS = auto()
 
 
-DERIVED: Mapping[str, Any] = {"column": Column.DERIVED}
+DERIVED: Mapping[str, object] = {"column": Column.DERIVED}
 """No column: it is known from other fields, or is of use to the running process only."""
 
-PAYLOAD: Mapping[str, Any] = {"column": Column.PAYLOAD}
+PAYLOAD: Mapping[str, object] = {"column": Column.PAYLOAD}
 """A text or an error object, which may be long: two columns, of which the second ends in ``_digest``."""
 
-JSON: Mapping[str, Any] = {"column": Column.JSON}
-"""An object of a class, as JSON in one column. Its own long payloads are kept as all others are."""
+JSON: Mapping[str, object] = {"column": Column.JSON}
+"""An object of a class, or a mapping of texts, as JSON in one column. The long payloads of an object are kept as all
+others are."""
 
-DETAILS: Mapping[str, Any] = {"column": Column.DETAILS}
+DETAILS: Mapping[str, object] = {"column": Column.DETAILS}
 """The details of an event: JSON without its payload if that is long, and the name and the digest of that payload."""

@@ -108,7 +108,7 @@ class _NotIncludedError(Exception):
     """A payload is there and was left out."""
 
 
-def _member(kind: EventType, member: str, value: Any) -> Any:
+def _member(kind: EventType, member: str, value: object) -> object:
     if member.endswith("Timestamp"):
         return milliseconds(_microseconds(value))
     if member not in PAYLOADS:
@@ -130,5 +130,5 @@ def _microseconds(time: Any) -> int:
     return round(float(time) * 1_000_000)
 
 
-def _named(shown: Mapping[str, Any]) -> str:
+def _named(shown: Mapping[str, object]) -> str:
     return f" {shown['Name']!r}" if shown.get("Name") else ""

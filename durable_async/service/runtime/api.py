@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 from uuid import uuid4
+
+import attrs
 
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 from durable_async._wire.text import is_same_json
@@ -16,9 +20,12 @@ from durable_async.service.functions.base import Function
 from durable_async.service.machine import (
     Checkpoint,
     Execution,
+    ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
+    Moment,
     NewExecution,
+    Source,
 )
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
@@ -29,17 +36,21 @@ from durable_async.service.model.errors import (
     ServiceClosedError,
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
-from durable_async.service.runtime.inputs import known_statuses, page_length, page_start, read_event
+from durable_async.service.runtime.filters import Filters, checked_tags, query_of
+from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner, Settings
 from durable_async.service.runtime.views import (
     Closed,
+    Counts,
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
+    OpenCallback,
     Page,
     Started,
+    open_callbacks,
 )
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
@@ -144,6 +155,9 @@ class LambdaApi:
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "fail",
+        cancel_before: int | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
@@ -153,21 +167,34 @@ class LambdaApi:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
-        :raises ValueError: the name is taken, or is no function name
+        :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
+        :param version: a number. The function may be registered once for each version; new executions begin on the
+            highest. None: the function has no versions, and executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
+            they move with the highest version
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
-        registered = self._registry.add(
+        registered = Registered(
             name,
+            self._registry.arn(name, arns.LATEST if version is None else str(version)),
             function,
-            execution_timeout=timeout,
-            function_timeout=function_timeout,
-            max_concurrency=max_concurrency,
-            on_mismatch=on_mismatch,
+            timeout,
+            function_timeout,
+            max_concurrency,
+            on_mismatch,
+            cancel_before,
+            version,
+            pinned,
         )
+        self._registry.add(registered)
         self._runner.registered(registered)
 
     def unregistered(self) -> dict[str, int]:
-        """The functions that an earlier service left executions of and that are not registered yet, and how many."""
+        """Return how many executions an earlier service left open of functions that are not registered yet. Executions
+        that are pinned to a version are counted under ``name:version``.
+        """
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
@@ -187,12 +214,15 @@ class LambdaApi:
         execution_name: str | None = None,
         tenant_id: str | None = None,
         trace_header: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Started:
         """Start an execution of a durable function, or find the one started under ``execution_name`` with this payload.
 
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
         :param trace_header: an X-Ray trace header, which every invocation of the execution gets
+        :param tags: up to 50, by which lists are filtered. An execution that is found keeps its own. AWS has no such
+            thing
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -201,40 +231,112 @@ class LambdaApi:
             raise InvalidParameterValueError(
                 f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
             )
-        if execution_name is not None and not arns.is_execution_name(execution_name):
-            raise InvalidParameterValueError(
-                "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
-            )
+        check_execution_name(execution_name)
         text, _ = await read_event(payload)
-        existing = await self._start(registered, text, execution_name or self._new_id(), tenant_id, trace_header)
+        new = attrs.evolve(
+            self._new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
+        )
+        existing = await self._start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
             )
         return Started(existing.arn, existing.version)
 
-    async def _start(
-        self, registered: Registered, text: str, name: str, tenant_id: str | None, trace_header: str | None
-    ) -> NewExecution | Execution:
-        """What was started, or the execution that has the name."""
-        execution_id = self._new_id()
-        new = NewExecution(
+    def _new(
+        self, registered: Registered, text: str, execution_name: str | None, tags: Mapping[str, str] | None
+    ) -> NewExecution:
+        """:raises InvalidParameterValueError: a tag breaks a rule"""
+        execution_id, name = self._new_id(), execution_name or self._new_id()
+        function_arn = self._registry.start_arn(registered)
+        return NewExecution(
             id=execution_id,
-            arn=arns.execution_arn(registered.arn, name, execution_id),
+            arn=arns.execution_arn(function_arn, name, execution_id),
             name=name,
             function_name=registered.name,
-            function_arn=registered.arn,
-            version=arns.LATEST,
+            function_arn=function_arn,
+            version=registered.begins_on,
             input=text,
             timeout_seconds=registered.execution_timeout,
-            tenant_id=tenant_id,
-            trace_header=trace_header,
+            tags=checked_tags(tags),
+            cancel_before_seconds=registered.cancel_before,
         )
-        existing = await self._runner.start(new)
+
+    async def _start(
+        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
+    ) -> NewExecution | Execution:
+        """Return what was started, or the execution that has the name."""
+        existing = await self._runner.start(new, make)
         if existing is not None and self._runner.retention.is_over(existing):
             await self._runner.delete(existing)
-            existing = await self._runner.start(new)
+            existing = await self._runner.start(new, make)
         return existing or new
+
+    async def fork(
+        self,
+        arn: str,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start an execution of the same function with the record of another up to an operation; see ``machine.fork``.
+        AWS has no such operation.
+
+        :param before: name or id of the first operation that is done again; None: those that failed
+        :param execution_name: of the new execution; None: a new one
+        :param payload: its event, JSON; None: that of the other
+        :param replace: by name or id, results as JSON text, with which operations on record count as succeeded
+        :raises ApiError: ResourceNotFound, InvalidParameterValue, AlreadyStarted (the name is taken)
+        """
+        execution = await self._execution(arn)
+        history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
+        registered = self._registry.named(execution.function_name)
+        source = Source.of(execution, history)
+        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+
+    async def fork_history(
+        self,
+        function_name: str,
+        history: object,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """As :meth:`fork`, from an exported history, such as one of AWS Lambda.
+
+        :param history: the answers of ``GetDurableExecutionHistory`` with their data, as JSON values, or a list of
+            :class:`~durable_async.service.HistoryEvent`
+        :raises ApiError: also InvalidParameterValue (the history is not complete)
+        """
+        registered = self._registry.named(function_name)
+        source = Source.exported(history)
+        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+
+    async def _fork(  # noqa: PLR0917 - what both ways to fork have in common
+        self,
+        registered: Registered,
+        source: Source,
+        before: str | None,
+        execution_name: str | None,
+        payload: bytes | None,
+        replace: Mapping[str, str] | None,
+        tags: Mapping[str, str] | None,
+    ) -> Started:
+        check_execution_name(execution_name)
+        if not registered.function.durable:
+            raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
+        text = source.derived.input if payload is None else (await read_event(payload))[0]
+        new = self._new(registered, text, execution_name, tags)
+        existing = await self._start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
+        if existing is not new:
+            raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
+        return Started(new.arn, new.version)
 
     async def wait(self, execution_arn: str) -> Closed:
         """How the execution ended, once it has. Cancelling this leaves the execution alone.
@@ -252,7 +354,7 @@ class LambdaApi:
         qualifier: str | None = None,
         tenant_id: str | None = None,
         trace_header: str | None = None,
-    ) -> Any:
+    ) -> object:
         """Invoke a function that is not durable, once, and return its answer, a JSON value. Cancelling this leaves the
         function running.
 
@@ -275,7 +377,7 @@ class LambdaApi:
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
-    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, Any]:
+    async def _plain(self, function_name: str, payload: bytes, qualifier: str | None) -> tuple[Registered, object]:
         registered = self._registry.invocable(function_name, qualifier)
         if registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is durable.")
@@ -334,6 +436,7 @@ class LambdaApi:
         max_items: int = 0,
         reverse: bool = False,
         page_bytes: int | None = HISTORY_PAGE_BYTES,
+        wait_seconds: float = 0,
     ) -> Page[HistoryEvent]:
         """Return a page of the history.
 
@@ -341,18 +444,43 @@ class LambdaApi:
         :param max_items: 0 to 1000; 0: 100
         :param reverse: True: newest first. False: oldest first
         :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
+        :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
         """
         execution = await self._execution(arn)
         count, first = page_length(max_items), page_start(marker)
+        if wait_seconds and not reverse:
+            return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+
+    async def _page(
+        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+    ) -> Page[HistoryEvent]:
+        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
             if number == count or (number and page_bytes is not None and used > page_bytes):
                 return Page(events[:number], str(event.id))
         return Page(events)
+
+    async def _awaited_page(
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
+    ) -> Page[HistoryEvent]:
+        with self._runner.listeners.watching(execution.id) as news, suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while execution.open and execution.event_count < first and not self._runner.draining:
+                    await news.wait()
+                    news.clear()
+                    execution = await self._execution(execution.arn)
+        if self._runner.draining:
+            raise ServiceClosedError("The service is shutting down.")
+        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        if page.next_marker is None and execution.open:
+            return Page(page.items, str(first + len(page.items)))
+        return page
 
     async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
         """Yield the events of an execution while they happen, until the execution is closed.
@@ -395,9 +523,9 @@ class LambdaApi:
         timeouts: dict[str, int | None] = dict.fromkeys(
             await self._store.function_names(), self._default_execution_timeout
         )
-        timeouts |= {
-            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
-        }
+        for name in {each.name for each in self._registry.all()}:
+            newest = self._registry.named(name)
+            timeouts[name] = newest.execution_timeout if newest.function.durable else None
         return [
             FunctionDescription(name, self._registry.arn(name), timeouts[name], self._retention_days)
             for name in sorted(timeouts)
@@ -405,33 +533,26 @@ class LambdaApi:
 
     async def list_executions(
         self,
-        function_name: str,
+        function_name: str | None = None,
         *,
         qualifier: str | None = None,
-        execution_name: str | None = None,
-        statuses: Sequence[str] = (),
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
+        **filters: Unpack[Filters],
     ) -> Page[ExecutionSummary]:
-        """Return a page of the executions of a function.
+        """Return a page of the executions of a function, or of all functions.
 
-        :param function_name: a registered function, or one that has stored executions
-        :param statuses: only executions with one of these; empty: all
-        :param started_after: inclusive and with a time zone, like ``started_before``
+        :param function_name: a registered function, or one that has stored executions; None: all of them
         :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
         :param marker: of the page before; None or empty: the first page
         :param max_items: 0 to 1000; 0: 100
+        :param filters: which executions; see :class:`~durable_async.service.Filters`
+        :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
         """
         count = page_length(max_items)
-        query = ExecutionQuery(
-            function_name=await self._known(function_name, qualifier),
-            name=execution_name,
-            statuses=known_statuses(statuses),
-            started_after_ms=None if started_after is None else round(started_after.timestamp() * 1000),
-            started_before_ms=None if started_before is None else round(started_before.timestamp() * 1000),
+        query = attrs.evolve(
+            await self._query(function_name, qualifier, filters),
             oldest_first=reverse,
             after=page_start(marker),
             count=count + 1,
@@ -439,6 +560,25 @@ class LambdaApi:
         found = await self._store.executions(query)
         marker = str(found[count - 1].position) if len(found) > count else None
         return Page([ExecutionSummary.of(summary) for summary in found[:count]], marker)
+
+    async def count_executions(
+        self, function_name: str | None = None, *, qualifier: str | None = None, **filters: Unpack[Filters]
+    ) -> Counts:
+        """Return how many executions each function has in each status, as :meth:`list_executions` would list them. A
+        function without any is left out.
+        """
+        counts: Counts = {}
+        for found in await self._store.counts(await self._query(function_name, qualifier, filters)):
+            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
+        return counts
+
+    async def _query(self, function_name: str | None, qualifier: str | None, filters: Filters) -> ExecutionQuery:
+        if function_name is None:
+            return query_of(None, filters)
+        parsed, known = arns.parse_function(function_name), await self._known(function_name, qualifier)
+        version = qualifier or (None if parsed is None else parsed.qualifier)
+        is_number = version is not None and version.isdecimal() and self._registry.is_versioned(known)
+        return attrs.evolve(query_of(known, filters), version=version if is_number else None)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """The name of a function that is registered, or of which executions are kept."""
@@ -520,10 +660,13 @@ class LambdaApi:
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
         """
         :param result: UTF-8; empty: no result
-        :raises ApiError: InvalidParameterValue (malformed, completed already, too large), ResourceNotFound,
-            CallbackTimeout
+        :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
+            read; then the callback stays open), ResourceNotFound, CallbackTimeout
         """
         execution = await self._waiting(callback_id)
+        schema = await self._runner.command(execution, lambda at: machine.answer_schema(execution, callback_id, at))
+        if schema is not None:
+            await check_answer(result, schema)
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
@@ -537,6 +680,10 @@ class LambdaApi:
         """:raises ApiError: as :meth:`callback_succeeded`"""
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
+        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
+        return open_callbacks(await self._execution(arn))
 
     async def _waiting(self, callback_id: str) -> Execution:
         place = machine.callback_place(callback_id)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Child, Execution, Moment, NewExecution, Parent, StartChained
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.invoking import Invoker, outcome_of
-from durable_async.service.runtime.registry import Registered, Registry
+from durable_async.service.runtime.registry import Registered
 from durable_async.service.store import Store
 
 T = TypeVar("T")
@@ -25,7 +25,11 @@ class Commands(Protocol):
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
 
-    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
+    def begin(
+        self, function: str, version: str, work: Callable[[Registered], Coroutine[object, object, None]]
+    ) -> None: ...
+
+    async def follow_parent(self, execution_id: str) -> None: ...
 
     async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
 
@@ -33,8 +37,7 @@ class Commands(Protocol):
 class ChainedInvokes:
     """Those that this service has asked a target for, or waits with until the target is registered."""
 
-    def __init__(self, registry: Registry, store: Store, invoker: Invoker, commands: Commands) -> None:
-        self._registry = registry
+    def __init__(self, store: Store, invoker: Invoker, commands: Commands) -> None:
         self._store = store
         self._invoker = invoker
         self._commands = commands
@@ -42,17 +45,16 @@ class ChainedInvokes:
 
     def ask(self, execution_id: str, chained: StartChained) -> None:
         """Invoke the target, unless that goes on already."""
-        parent = Parent(execution_id, chained.operation_id)
+        parent = Parent(execution_id, chained.operation_id, chained.cancels)
         if parent not in self._asking:
             self._asking.add(parent)
-            self._commands.begin(chained.target.name, partial(self._ask, parent, chained))
+            self._commands.begin(chained.target.name, chained.target.version, partial(self._ask, parent, chained))
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
         """Tell the execution that asked how its target ended."""
         await self._commands.insist(parent.execution_id, _told(parent, outcome))
 
-    async def _ask(self, parent: Parent, chained: StartChained) -> None:
-        registered = self._registry[chained.target.name]
+    async def _ask(self, parent: Parent, chained: StartChained, registered: Registered) -> None:
         try:
             if chained.child is not None:
                 await self._ask_child(parent, _new(parent, registered, chained, chained.child))
@@ -72,6 +74,8 @@ class ChainedInvokes:
             existing = await self._commands.patiently(partial(self._found_or_started, new))
         except ServiceClosedError:
             return  # the next service asks again
+        if parent.cancels:  # it may have been cancelled, or have ended, before this child was started
+            await self._commands.follow_parent(new.id)
         if existing is not None and not existing.open:  # an earlier service ended before it could tell
             await self.ended(parent, outcome_of(existing))
 
@@ -94,11 +98,12 @@ def _new(parent: Parent, registered: Registered, chained: StartChained, child: C
         arn=child.arn,
         name=child.name,
         function_name=registered.name,
-        function_arn=registered.arn,
+        function_arn=chained.target.function_arn,
         version=chained.target.version,
         input=chained.payload,
         timeout_seconds=registered.execution_timeout,
         tenant_id=chained.tenant_id,
         trace_header=chained.trace_header,
         parent=parent,
+        cancel_before_seconds=registered.cancel_before,
     )

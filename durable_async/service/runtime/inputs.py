@@ -1,16 +1,17 @@
-"""Checks what callers give to the service: events, statuses, markers and counts."""
+"""Checks what callers give to the service: events, markers and counts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 
 from durable_async.service import parsing
-from durable_async.service.machine import ExecutionStatus
+from durable_async.service.model import arns
 from durable_async.service.model.errors import (
     InvalidParameterValueError,
     InvalidRequestContentError,
     RequestTooLargeError,
 )
+from durable_async.service.model.schema import misfit
 
 EVENT_BYTES = 6 * 1024 * 1024
 """The maximum size of an event."""
@@ -35,6 +36,29 @@ async def read_event(payload: bytes) -> tuple[str, object]:
         raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None
 
 
+def check_execution_name(name: str | None) -> None:
+    """:raises InvalidParameterValueError: it is not one"""
+    if name is not None and not arns.is_execution_name(name):
+        raise InvalidParameterValueError(
+            "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
+        )
+
+
+async def check_answer(answer: bytes, schema: str) -> None:
+    """Check the answer of a callback, JSON, against the JSON Schema that the workflow gave. Empty means null.
+
+    :raises InvalidParameterValueError: it does not fit
+    """
+    try:
+        wrong = await parsing.read(lambda body: misfit(json.loads(schema), parsing.loads(body)), answer or b"null")
+    except parsing.NotReadable as error:
+        wrong = f"{error}. It must be JSON, with a text in quotes"
+    if wrong is not None:
+        raise InvalidParameterValueError(
+            f"The answer is not what the workflow waits for: {wrong}. The callback stays open."
+        )
+
+
 def page_length(max_items: int) -> int:
     """Return how many items a page has at most: 100 if ``max_items`` is 0.
 
@@ -55,13 +79,3 @@ def page_start(marker: str | None) -> int | None:
     if not (marker.isascii() and marker.isdecimal() and len(marker) <= 18):  # what a store's integers hold
         raise InvalidParameterValueError("Invalid marker")
     return int(marker)
-
-
-def known_statuses(statuses: Sequence[str]) -> frozenset[str]:
-    """:raises InvalidParameterValueError: an execution cannot have one of these statuses"""
-    for status in statuses:
-        if status not in [*ExecutionStatus]:
-            raise InvalidParameterValueError(
-                f"{status!r} is not a status of an execution. The statuses are {', '.join(ExecutionStatus)}."
-            )
-    return frozenset(statuses)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import attrs
@@ -41,6 +42,7 @@ from durable_async.service.runtime.trial import Trial
 from durable_async.service.store import OpenExecution, Store
 
 T = TypeVar("T")
+Work = Callable[[Registered], Coroutine[object, object, None]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
@@ -81,11 +83,11 @@ class Runner:
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
         self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
-        self._chained = ChainedInvokes(registry, store, self.invoker, self)
+        self._chained = ChainedInvokes(store, self.invoker, self)
         self._trial = Trial({}, None)
         self._tasks = OwnTasks(_TOLD)
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
-        self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
+        self._unregistered: dict[str, list[tuple[str, Work]]] = {}  # waits for a version of a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
         self._running: dict[str, RunningInvocation] = {}  # by execution
         self._saving: dict[str, Awaitable[None]] = {}  # by execution: the latest save, until it is known how it ended
@@ -125,32 +127,47 @@ class Runner:
         self._trial = Trial.after(left, self._settings.retries.quarantine_after)
         self._sweeper.set("", self.now_ms() + _SWEEP_MS)
         for registered in self._registry.all():
-            self._take_up(registered.name)
+            self._take_up(registered)
 
     def registered(self, registered: Registered) -> None:
         """A function is there: what waits for it goes on."""
-        self.invoker.slots.limit(registered.name, registered.max_concurrency)
-        self._take_up(registered.name)
+        self.invoker.slots.limit(registered.key, registered.max_concurrency)
+        self._take_up(registered)
 
     def left(self) -> dict[str, int]:
         """How many executions wait for each function that is not registered."""
-        return {name: len(executions) for name, executions in self._left.items() if executions}
+        return {**Counter(_label(name, each.version) for name, left in self._left.items() for each in left)}
 
-    def _take_up(self, name: str) -> None:
-        for found in self._left.pop(name, ()):
+    def _take_up(self, registered: Registered) -> None:
+        name, serving = registered.name, self._registry.serving
+        left = self._left.pop(name, [])
+        self._left[name] = [each for each in left if serving(name, each.version) is not registered]
+        for found in left:
+            if serving(name, found.version) is not registered:
+                continue
             if found.active:
                 self._trial.expect(found.id)
                 self._tasks.start(self._resume(found))
             else:
                 self._alarm.set_unless_known(found.id, found.due_ms)
-        for work in self._unregistered.pop(name, ()):
-            self._tasks.start(work())
+        for version, work in self._unregistered.pop(name, ()):
+            self.begin(name, version, work)
 
     async def _resume(self, found: OpenExecution) -> None:
         try:
             await self.insist(found.id, partial(self._continue, found))
+            await self.follow_parent(found.id)
         finally:  # the invocation that this led to, if any, is in the line in the loop's next turn
             asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
+
+    async def follow_parent(self, execution_id: str) -> None:
+        """Cancel a child if the execution that invoked it was cancelled or is closed."""
+        child = await self.patiently(lambda: self._store.load(execution_id))
+        if child is None or child.parent is None or not (child.parent.cancels and child.open):
+            return
+        parent_id = child.parent.execution_id
+        parent = await self.patiently(lambda: self._store.load(parent_id))
+        await self.insist(execution_id, lambda execution, at: machine.follow_parent(execution, parent, at))
 
     def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
@@ -193,14 +210,17 @@ class Runner:
         if self.draining:
             raise ServiceClosedError("The service is shutting down.")
 
-    async def start(self, new: NewExecution) -> Execution | None:
+    async def start(
+        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
+    ) -> Execution | None:
         """Start an execution. Returns None; or, with nothing started, the execution that has the name already.
 
+        :param make: how it begins
         :raises ServiceClosedError: nothing is started any more
         :raises StoreError: nothing is started
         """
         self._check_open()
-        execution = machine.start(new, self.moment())
+        execution = make(new, self.moment())
         changes = execution.take_changes()
         self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
@@ -403,24 +423,26 @@ class Runner:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler(request_id):
-                    self.begin(execution.function_name, partial(self._run, execution, request_id))
+                    self.begin(execution.function_name, execution.version, partial(self._run, execution, request_id))
                 case machine.StartChained():
                     self._chained.ask(execution.id, effect)
                 case machine.Quarantined(reason) | machine.Parked(reason):
                     logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
+                case machine.FollowParent(child_id):
+                    self._tasks.start(self.follow_parent(child_id))
 
-    def begin(self, function: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do something with a function, now or when it is registered."""
-        if self._registry.get(function) is None:
-            self._unregistered.setdefault(function, []).append(work)
+    def begin(self, function: str, version: str, work: Work) -> None:
+        """Do something with a version of a function, now or when it is registered."""
+        registered = self._registry.serving(function, version)
+        if registered is None:
+            self._unregistered.setdefault(function, []).append((version, work))
         elif not self.draining:
-            self._tasks.start(work())
+            self._tasks.start(work(registered))
 
-    async def _run(self, execution: Execution, request_id: str) -> None:
+    async def _run(self, execution: Execution, request_id: str, registered: Registered) -> None:
         """One invocation of an execution's handler."""
-        registered = self._registry[execution.function_name]
         conversation = partial(self._take_place, registered, execution, request_id)
         if not self._trial.concerns(execution.id) or not machine.is_waiting(execution, request_id):
             await conversation()
@@ -432,7 +454,7 @@ class Runner:
 
     async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:
         began = perf_counter()
-        async with self.invoker.slots.taken(registered.name, _turn(execution)) as place:
+        async with self.invoker.slots.taken(registered.key, _turn(execution)) as place:
             if self._observer is not None:
                 self._observer.invoked(perf_counter() - began)
             if machine.is_waiting(execution, request_id):
@@ -486,8 +508,8 @@ class Runner:
             raise exiting
 
     async def invoke_plain(
-        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
-    ) -> Any:
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
+    ) -> object:
         """Cancelling this leaves the function running.
 
         :raises InvocationFailed: as the function did
@@ -502,7 +524,9 @@ class Runner:
                 raise ServiceClosedError("The service is shutting down.") from None
             raise
 
-    def invoke_event(self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None) -> None:
+    def invoke_event(
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
+    ) -> None:
         """Nobody waits for it but the service's end.
 
         :raises ServiceClosedError: nothing is invoked any more
@@ -511,7 +535,7 @@ class Runner:
         self._tasks.start(self._unattended(registered, event, tenant_id, trace_header))
 
     async def _unattended(
-        self, registered: Registered, event: Any, tenant_id: str | None, trace_header: str | None
+        self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
     ) -> None:
         try:
             await self.invoker.plain(registered, event, tenant_id, trace_header)
@@ -523,7 +547,7 @@ class Runner:
         if execution.status in (ExecutionStatus.STOPPED, ExecutionStatus.TIMED_OUT):
             self._abandon_invocation(execution.id)
         self.listeners.announce(execution)
-        registered = self._registry.get(execution.function_name)
+        registered = self._registry.serving(execution.function_name, execution.version)
         if registered is not None and registered.function.memory is not None:
             registered.function.memory.forget(execution.arn)
         if execution.parent is not None:
@@ -539,6 +563,10 @@ class Runner:
                     execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
                 )
             )
+
+
+def _label(name: str, version: str | None) -> str:
+    return f"{name}:{version}" if version is not None and version.isdecimal() else name
 
 
 def _warn_of_store(error: StoreError) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async.service import machine
 from durable_async.service.machine import Execution, ExecutionStatus
 from durable_async.service.model.history import time_of
 from durable_async.service.store import Summary
@@ -63,6 +64,7 @@ class ExecutionDescription:
     :ivar times_out: when the execution times out, pauses included
     :ivar ended: None while it is open
     :ivar pause: None unless its status is PAUSING or PAUSED
+    :ivar tags: empty if it has none
     """
 
     arn: str
@@ -79,6 +81,7 @@ class ExecutionDescription:
     error: ErrorObject | None = None
     ended: datetime | None = None
     pause: PauseDetails | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @classmethod
     def of(cls, execution: Execution, retention_days: int) -> ExecutionDescription:
@@ -97,6 +100,7 @@ class ExecutionDescription:
             error=execution.error,
             ended=None if execution.ended_ms is None else time_of(execution.ended_ms * 1000),
             pause=_pause_of(execution),
+            tags=execution.tags or {},
         )
 
 
@@ -108,10 +112,42 @@ def _pause_of(execution: Execution) -> PauseDetails | None:
 
 
 @attrs.frozen
+class OpenCallback:
+    """A callback that has no answer yet.
+
+    :ivar id: with which it is answered
+    :ivar name: its name in the workflow's code, or that of the ``wait_for_callback`` around it; empty: it has none
+    :ivar times_out: when, if no answer and no heartbeat comes; None: never
+    :ivar answer_schema: JSON Schema that the answer must fit, as text; None: any answer fits
+    """
+
+    id: str
+    name: str
+    started: datetime
+    times_out: datetime | None
+    answer_schema: str | None
+
+
+def open_callbacks(execution: Execution) -> list[OpenCallback]:
+    """Return the open callbacks of ``execution``, in the order in which they began."""
+    return [
+        OpenCallback(
+            id=callback.callback_id or "",
+            name=name,
+            started=time_of(callback.start_us),
+            times_out=None if callback.timer_ms is None else time_of(callback.timer_ms * 1000),
+            answer_schema=callback.answer_schema,
+        )
+        for callback, name in machine.open_callbacks(execution)
+    ]
+
+
+@attrs.frozen
 class ExecutionSummary:
     """An execution as a list shows it. Its times are in UTC.
 
     :ivar ended: None while it is open
+    :ivar tags: empty if it has none
     """
 
     arn: str
@@ -120,6 +156,7 @@ class ExecutionSummary:
     status: ExecutionStatus
     started: datetime
     ended: datetime | None
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @classmethod
     def of(cls, summary: Summary) -> ExecutionSummary:
@@ -130,7 +167,12 @@ class ExecutionSummary:
             status=ExecutionStatus(summary.status),
             started=time_of(summary.started_ms * 1000),
             ended=None if summary.ended_ms is None else time_of(summary.ended_ms * 1000),
+            tags=summary.tags or {},
         )
+
+
+Counts: TypeAlias = dict[str, dict[ExecutionStatus, int]]
+"""How many executions functions have, by name and status."""
 
 
 @attrs.frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -13,16 +13,24 @@ from durable_async.service.model.history import HistoryEvent
 
 @attrs.frozen
 class ExecutionQuery:
-    """Which executions of a function to list, and which part of the list.
+    """Which executions to list or to count, and which part of the list.
 
+    :ivar function_name: None: of all functions
+    :ivar version: of the function; None: any
+    :ivar name: None: any
+    :ivar name_prefix: empty: any name
     :ivar statuses: empty: any
+    :ivar tags: the executions have all of them; empty: any
     :ivar started_after_ms: inclusive, as ``started_before_ms``
     :ivar after: the ``position`` of the last one already listed
     """
 
-    function_name: str
+    function_name: str | None
+    version: str | None = None
     name: str | None = None
+    name_prefix: str = ""
     statuses: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
     started_after_ms: int | None = None
     started_before_ms: int | None = None
     oldest_first: bool = False
@@ -41,6 +49,16 @@ class Summary:
     status: str
     started_ms: int
     ended_ms: int | None
+    tags: Mapping[str, str] | None = None
+
+
+@attrs.frozen
+class Count:
+    """How many executions of a function have a status."""
+
+    function_name: str
+    status: str
+    executions: int
 
 
 @attrs.frozen
@@ -53,6 +71,7 @@ class OpenExecution:
     :ivar request_id: of the invocation that it had when it was last saved; None: it had none
     :ivar waiting: that invocation was not begun yet
     :ivar crashes: in a row, before that invocation
+    :ivar version: of the function; None: it cannot be read
     """
 
     id: str
@@ -61,6 +80,7 @@ class OpenExecution:
     request_id: str | None = None
     waiting: bool = False
     crashes: int = 0
+    version: str | None = None
 
 
 class Store(Protocol):
@@ -123,6 +143,10 @@ class Store(Protocol):
         ...
 
     async def executions(self, query: ExecutionQuery) -> Sequence[Summary]: ...
+
+    async def counts(self, query: ExecutionQuery) -> Sequence[Count]:
+        """Count the executions that the query finds, by function and status. What it says of a part is ignored."""
+        ...
 
     async def delete(self, execution_id: str) -> None: ...
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
+from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Summary
 
 T = TypeVar("T")
 
@@ -73,13 +74,26 @@ class MemoryStore:
 
     async def executions(self, query: ExecutionQuery) -> Sequence[Summary]:
         found: list[Summary] = []
-        of_function = self._by_function.get(query.function_name, {})
-        for position in of_function if query.oldest_first else reversed(of_function):
+        candidates = self._candidates(query.function_name)
+        for position in candidates if query.oldest_first else reversed(candidates):
             if len(found) == query.count:
                 break
-            if _matches(of_function[position], position, query):
-                found.append(_summary(of_function[position], position))
+            if _is_in_part(position, query) and _matches(candidates[position], query):
+                found.append(_summary(candidates[position], position))
         return found
+
+    async def counts(self, query: ExecutionQuery) -> Sequence[Count]:
+        found = Counter(
+            (each.function_name, str(each.status))
+            for each in self._candidates(query.function_name).values()
+            if _matches(each, query)
+        )
+        return [Count(*place, number) for place, number in sorted(found.items())]
+
+    def _candidates(self, function_name: str | None) -> dict[int, Execution]:
+        if function_name is not None:
+            return self._by_function.get(function_name, {})
+        return {self._positions[each.id]: each for each in self._executions.values()}
 
     async def delete(self, execution_id: str) -> None:
         execution = self._executions.pop(execution_id, None)
@@ -115,13 +129,23 @@ def _open_execution(execution: Execution) -> OpenExecution:
         None if invocation is None else invocation.request_id,
         waiting=invocation is not None and invocation.waiting,
         crashes=execution.crashes,
+        version=execution.version,
     )
 
 
-def _matches(execution: Execution, position: int, query: ExecutionQuery) -> bool:
-    if query.after is not None and (position <= query.after if query.oldest_first else position >= query.after):
+def _is_in_part(position: int, query: ExecutionQuery) -> bool:
+    if query.after is None:
+        return True
+    return position > query.after if query.oldest_first else position < query.after
+
+
+def _matches(execution: Execution, query: ExecutionQuery) -> bool:
+    if query.name not in (None, execution.name) or not execution.name.startswith(query.name_prefix):
         return False
-    if query.name is not None and execution.name != query.name:
+    if query.version not in (None, execution.version):
+        return False
+    tags: Mapping[str, str] = execution.tags or {}
+    if any(tags.get(key) != value for key, value in query.tags.items()):
         return False
     if query.statuses and execution.status not in query.statuses:
         return False
@@ -139,4 +163,5 @@ def _summary(execution: Execution, position: int) -> Summary:
         status=str(execution.status),
         started_ms=execution.started_ms,
         ended_ms=execution.ended_ms,
+        tags=execution.tags,
     )

@@ -67,12 +67,12 @@ class World:
         self.minted += 1
         return f"m{self.minted}"
 
-    def new(self, name: str, *, function="orders", payload="{}", timeout=86_400) -> Execution:
+    def new(self, name: str, *, function="orders", payload="{}", timeout=86_400, tags=None) -> Execution:
         """Not yet kept."""
         execution_id = f"{function}-{name}"
         arn = f"{FUNCTION}:{function}:$LATEST/durable-execution/{name}/{execution_id}"
         version = f"{FUNCTION}:{function}:$LATEST"
-        new = NewExecution(execution_id, arn, name, function, version, "$LATEST", payload, timeout)
+        new = NewExecution(execution_id, arn, name, function, version, "$LATEST", payload, timeout, tags=tags)
         return machine.start(new, self.at)
 
     async def start(self, name: str, **options) -> Execution:

@@ -6,12 +6,13 @@ import json
 import sqlite3
 from contextlib import closing
 
+import attrs
 import pytest
 
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome
 from durable_async.service.store import ExecutionQuery
-from durable_async.service.store.sqlite import reading, rows, writing
+from durable_async.service.store.sqlite import listing, reading, rows, writing
 from tests.service.machine.machine_driver import START_MS, invoke, step
 from tests.service.store.store_support import World, opened
 
@@ -77,12 +78,12 @@ def page_count(store):
 async def test_a_deletion_leaves_no_row_of_the_execution(path):
     async with opened(path) as store:
         world = World(store)
-        execution = await world.start("a")
+        execution = await world.start("a", tags={"team": "blue"})
         await world.write(execution, step("SUCCEED", Payload="x" * 1000))
         await world.close(execution)
         await store.delete(execution.id)
     with closing(sqlite3.connect(path)) as connection:
-        for table in ("executions", "operations", "events", "payloads"):
+        for table in ("executions", "operations", "events", "payloads", "tags"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
@@ -94,18 +95,31 @@ UPWARDS = ExecutionQuery("orders", oldest_first=True)
 OF_FUNCTION = "USING INDEX executions_of_function (function_name=? AND rowid>? AND rowid<?)"
 OF_STATUS = "USING INDEX executions_by_status (function_name=? AND status=? AND rowid>? AND rowid<?)"
 OF_NAME = "USING INDEX sqlite_autoindex_executions_2 (function_name=? AND name=?)"
+TAGGED = ExecutionQuery(None, tags={"team": "blue", "region": "eu"})
+OF_TAG = "SEARCH tag USING PRIMARY KEY (key=? AND value=? AND execution>? AND execution<?)"
+
+
+def listed(query, **filters):
+    return listing.statement(attrs.evolve(query, **filters), (1, 2), 10)[0]
 
 
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        pytest.param(reading.statement(QUERY, None), OF_FUNCTION, id="list, newest first"),
-        pytest.param(reading.statement(UPWARDS, None), OF_FUNCTION, id="list, oldest first"),
-        pytest.param(reading.statement(QUERY, "FAILED"), OF_STATUS, id="list of a status"),
-        pytest.param(reading.statement(UPWARDS, "FAILED"), OF_STATUS, id="list of a status, oldest first"),
-        pytest.param(reading.statement(NAMED, None), OF_NAME, id="list of a name"),
-        pytest.param(reading.statement(NAMED, "FAILED"), OF_NAME, id="list of a name and a status"),
-        pytest.param(reading._SPAN, "USING COVERING INDEX executions_by_start (era=? AND started_ms", id="time range"),
+        pytest.param(listed(QUERY), OF_FUNCTION, id="list, newest first"),
+        pytest.param(listed(UPWARDS), OF_FUNCTION, id="list, oldest first"),
+        pytest.param(listed(QUERY, statuses=frozenset({"FAILED"})), OF_STATUS, id="list of a status"),
+        pytest.param(listed(UPWARDS, statuses=frozenset({"FAILED"})), OF_STATUS, id="list of a status, oldest first"),
+        pytest.param(listed(NAMED), OF_NAME, id="list of a name"),
+        pytest.param(listed(NAMED, statuses=frozenset({"FAILED"})), OF_NAME, id="list of a name and a status"),
+        pytest.param(
+            listed(ExecutionQuery(None)), "executions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", id="list of all"
+        ),
+        pytest.param(listed(TAGGED), OF_TAG, id="list of tags"),
+        pytest.param(
+            listed(TAGGED, function_name="orders", statuses=frozenset({"FAILED"})), OF_TAG, id="tags and more"
+        ),
+        pytest.param(listing._SPAN, "USING COVERING INDEX executions_by_start (era=? AND started_ms", id="time range"),
         pytest.param(reading._OPEN, "USING INDEX executions_by_status (function_name=? AND status=?)", id="open ones"),
         pytest.param(reading._FUNCTION_NAMES, "executions_of_function", id="names of functions"),
         pytest.param(reading._EXECUTION, "(id=?)", id="load"),

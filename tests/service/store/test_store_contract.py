@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
+import attrs
 import pytest
 
 from durable_async.service import machine
 from durable_async.service.machine import Changes
 from durable_async.service.model.errors import StoreError
-from durable_async.service.store import ExecutionQuery, OpenExecution
+from durable_async.service.store import Count, ExecutionQuery, OpenExecution
 from tests.service.machine.machine_driver import START_MS, step, wait
 from tests.service.store.store_support import World, opened_by_name
 
@@ -218,6 +220,75 @@ async def test_a_clock_that_was_put_back_confuses_no_list(world, oldest_first):
             assert found == [str(number) for number in positions if low <= starts[number] <= high]
 
 
+FOUND = [
+    ({}, "abcdef"),
+    ({"function_name": "orders"}, "abcd"),
+    ({"name": "a"}, "a"),
+    ({"name_prefix": "order-"}, "abde"),
+    ({"name_prefix": "order-", "function_name": "orders"}, "abd"),
+    ({"name_prefix": "order-", "statuses": frozenset({"SUCCEEDED"})}, "be"),
+    ({"statuses": frozenset({"SUCCEEDED"})}, "be"),
+    ({"statuses": frozenset({"SUCCEEDED", "RUNNING"})}, "abcdef"),
+    ({"tags": {"team": "blue"}}, "abe"),
+    ({"tags": {"team": "blue", "region": "eu"}}, "be"),
+    ({"tags": {"team": "blue"}, "function_name": "orders"}, "ab"),
+    ({"tags": {"team": "blue"}, "statuses": frozenset({"RUNNING"})}, "a"),
+    ({"tags": {"team": "blue"}, "name_prefix": "order-b"}, "b"),
+    ({"tags": {"team": "red"}}, ""),
+    ({"tags": {"region": "blue"}}, ""),
+    ({"started_after_ms": START_MS + 2, "started_before_ms": START_MS + 4}, "cde"),
+    ({"started_after_ms": START_MS + 2, "tags": {"team": "blue"}}, "e"),
+    ({"function_name": "nothing"}, ""),
+]
+
+
+async def some_executions(world):
+    """The letter of each is at the end of its name, and the time of its start is the place of the letter."""
+    blue = {"team": "blue"}
+    started = (
+        ("orders", "order-a", blue),
+        ("orders", "order-b", {**blue, "region": "eu"}),
+        ("orders", "c", {"team": "green"}),
+        ("orders", "order-d", None),
+        ("refunds", "order-e", {**blue, "region": "eu"}),
+        ("refunds", "f", {"region": "eu"}),
+    )
+    for function, name, tags in started:
+        execution = await world.start(name, function=function, tags=tags)
+        if name in ("order-b", "order-e"):
+            await world.close(execution)
+        world.now_ms += 1
+
+
+@pytest.mark.parametrize(("query", "letters"), FOUND)
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_a_list_and_its_counts_have_what_the_filters_say(world, query, letters, oldest_first):
+    await some_executions(world)
+    given = {"function_name": None} | query
+    if "name" in given:
+        given["name"] = "order-a"
+    query = ExecutionQuery(**given, oldest_first=oldest_first)
+    found = await world.store.executions(query)
+    expected = letters if oldest_first else letters[::-1]
+    assert "".join(each.name[-1] for each in found) == expected
+    paged, after = [], None
+    while page := await world.store.executions(attrs.evolve(query, after=after, count=2)):
+        paged += page
+        after = page[-1].position
+    assert paged == [*found]
+    counted = await world.store.counts(attrs.evolve(query, after=after, count=1))
+    functions = Counter((each.function_arn.split(":")[-2], each.status) for each in found)
+    assert [Count(*place, number) for place, number in sorted(functions.items())] == counted
+
+
+async def test_an_execution_has_the_tags_that_it_was_started_with(world):
+    tags = {"team": "blau, ä", "empty": ""}
+    await world.start("a", tags=tags)
+    (summary,) = await world.store.executions(ExecutionQuery("orders", tags={"empty": ""}))
+    assert summary.tags == tags
+    assert (await world.store.load("orders-a")).tags == tags
+
+
 async def test_a_list_of_nothing(world):
     assert await names(world) == []
     assert await names(world, started_after_ms=0) == []
@@ -243,7 +314,7 @@ async def test_open_executions_say_when_they_have_something_to_do(world):
     await world.start("other", function="refunds")
     found = {each.id: each for each in await world.store.open_executions("orders")}
     assert found == {
-        each.id: OpenExecution(each.id, each.next_due_ms(), each is not waiting, request_id, waits, crashes)
+        each.id: OpenExecution(each.id, each.next_due_ms(), each is not waiting, request_id, waits, crashes, "$LATEST")
         for each, request_id, waits, crashes in (
             (running, running.invocation.request_id, True, 3),
             (waiting, None, False, 0),

@@ -14,7 +14,7 @@ from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter
 from types import NoneType
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -29,7 +29,7 @@ SHORT = 256
 
 Row = tuple[Any, ...]
 
-compact_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+compact_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
 """ASCII: lone surrogates are escaped."""
 
 
@@ -120,7 +120,7 @@ class _Leaf:
         return self.kind(value)
 
 
-def _payload(kind: type[Any]) -> _Coded:
+def _payload(kind: type[object]) -> _Coded:
     is_text = kind is str
 
     def write(value: Any, payloads: PayloadWriter) -> Row:
@@ -141,22 +141,27 @@ def _payload(kind: type[Any]) -> _Coded:
     return _Coded(("", "_digest"), write, read)
 
 
-def _json(kind: type[Any]) -> _Coded:
+def _json(kind: type[object]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
-        return (None if value is None else compact_json(_members(value, payloads)),)
+        if value is None:
+            return (None,)
+        return (compact_json(_members(value, payloads) if attrs.has(kind) else value),)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
-        return None if columns[0] is None else _object(kind, json.loads(columns[0]), payloads)
+        if columns[0] is None:
+            return None
+        members = json.loads(columns[0])
+        return _object(kind, members, payloads) if attrs.has(kind) else members
 
     return _Coded(("",), write, read)
 
 
-def _class_of(value: object) -> type[Any]:
+def _class_of(value: object) -> type[object]:
     return type(value)
 
 
-def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+def _members(value: Any, payloads: PayloadWriter) -> dict[str, object]:
+    members: dict[str, object] = {}
     for field, kind in _kept_fields(_class_of(value)):
         member = getattr(value, field.name)
         if field.metadata.get("column") is Column.PAYLOAD and member is not None:
@@ -168,8 +173,8 @@ def _members(value: Any, payloads: PayloadWriter) -> dict[str, Any]:
     return members
 
 
-def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader) -> Any:
-    values: dict[str, Any] = {}
+def _object(kind: type[object], members: Mapping[str, Any], payloads: PayloadReader) -> object:
+    values: dict[str, object] = {}
     for field, of_field in _kept_fields(kind):
         value: Any = members.get(field.name)
         digest: str | None = members.get(f"{field.name}_digest")
@@ -181,7 +186,7 @@ def _object(kind: type[Any], members: Mapping[str, Any], payloads: PayloadReader
     return kind(**values)
 
 
-def _write_details(details: Mapping[str, Any], payloads: PayloadWriter) -> Row:
+def _write_details(details: Mapping[str, object], payloads: PayloadWriter) -> Row:
     """An event has one payload at most. A long one is named beside the other details."""
     for member, value in details.items():
         if member in PAYLOADS and value is not None:
@@ -192,7 +197,7 @@ def _write_details(details: Mapping[str, Any], payloads: PayloadWriter) -> Row:
     return compact_json(details) if details else "{}", None, None
 
 
-def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, Any]:
+def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, object]:
     details: dict[str, Any] = json.loads(columns[0])
     if (member := columns[1]) is not None:
         text = payloads.long(columns[2])
@@ -208,7 +213,8 @@ def _kept_fields(cls: type[Any]) -> Iterator[tuple[Any, type[Any]]]:
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.metadata.get("column") is not Column.DERIVED:
             kinds = [kind for kind in get_args(field.type) if kind is not NoneType]
-            yield field, kinds[0] if kinds and not isinstance(field.type, type) else field.type
+            kind = kinds[0] if kinds and not isinstance(field.type, type) else field.type
+            yield field, get_origin(kind) or kind
 
 
 def _leaves(cls: type[Any], before: tuple[str, ...] = ()) -> Iterator[_Leaf]:

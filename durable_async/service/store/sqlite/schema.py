@@ -182,6 +182,25 @@ def _convert(position: int, connection: sqlite3.Connection) -> None:
     )
 
 
+_VERSION_3 = """
+ALTER TABLE operations ADD COLUMN answer_schema BLOB;  -- of a callback: JSON Schema
+ALTER TABLE operations ADD COLUMN answer_schema_digest BLOB;
+ALTER TABLE executions ADD COLUMN cancel_before_seconds INTEGER;
+ALTER TABLE executions ADD COLUMN parent_cancels INTEGER;  -- whether it is cancelled with its parent
+ALTER TABLE executions ADD COLUMN tags TEXT;  -- a JSON object of texts
+CREATE TABLE tags (  -- finds executions by their tags
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    execution INTEGER NOT NULL REFERENCES executions ON DELETE CASCADE,
+    PRIMARY KEY (key, value, execution)
+) WITHOUT ROWID;
+CREATE INDEX tags_of_execution ON tags (execution);
+CREATE TRIGGER tag AFTER INSERT ON executions WHEN new.tags IS NOT NULL BEGIN
+    INSERT INTO tags (key, value, execution) SELECT key, value, new.position FROM json_each(new.tags);
+END;
+"""
+
+
 @attrs.frozen
 class Migration:
     """One version from the one before it: first ``script`` changes the tables, then ``convert`` the rows."""
@@ -190,7 +209,11 @@ class Migration:
     convert: Callable[[sqlite3.Connection], None] | None = None
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(_VERSION_1), Migration(_VERSION_2, _convert_rows))
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(_VERSION_1),
+    Migration(_VERSION_2, _convert_rows),
+    Migration(_VERSION_3),
+)
 """The n-th makes version n of version n - 1. One that was released is never changed."""
 
 

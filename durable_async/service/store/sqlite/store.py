@@ -16,8 +16,8 @@ from durable_async.service import own_tasks
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.store import ExecutionQuery, OpenExecution, Summary
-from durable_async.service.store.sqlite import reading, writing
+from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Summary
+from durable_async.service.store.sqlite import listing, reading, writing
 from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import Shield, holder, take_when_free
@@ -214,7 +214,10 @@ class SqliteStore:
         return await self._reads.read(question)
 
     async def executions(self, query: ExecutionQuery) -> Sequence[Summary]:
-        return await self._reads.read(partial(reading.executions, query))
+        return await self._reads.read(partial(listing.executions, query))
+
+    async def counts(self, query: ExecutionQuery) -> Sequence[Count]:
+        return await self._reads.read(partial(listing.counts, query))
 
     @property
     def _reads(self) -> Reader:

@@ -53,7 +53,7 @@ def _places(count: int) -> str:
 
 
 @cache
-def _insert(verb: str, table: Table[Any], rows: int) -> str:
+def _insert(verb: str, table: Table[object], rows: int) -> str:
     columns = (*table.columns, "execution")
     values = ", ".join([_places(len(columns))] * rows)
     return f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {values}"

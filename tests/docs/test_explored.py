@@ -26,12 +26,12 @@ RUNS = 16  # of each example
 
 @pytest.fixture
 def started(monkeypatch, tmp_path):
-    """What the embedded service starts: handler, event and the other handlers that it knows."""
+    """What the embedded service starts: handler, event and the handlers that it knows, with their names."""
     found = []
     start = DurableService.start
 
     async def noted(self, function, event, **options):
-        found.append((function, event, [*self._names]))
+        found.append((function, event, dict(self._names)))
         return await start(self, function, event, **options)
 
     monkeypatch.setattr(DurableService, "start", noted)
@@ -55,7 +55,7 @@ def test_the_examples_of_a_page_survive_every_crash(page, started, monkeypatch):
 def explore_all(started, where):
     runs, started[:] = [*started], []
     for function, event, known in {id(run[0]): run for run in runs}.values():
-        handler = next(each for each in known if function in (each, each.__name__))
+        handler = next(handler for handler, name in known.items() if function in (handler, name))
         if handler.__name__ in NOT_EXPLORED:
             continue
         others = [each for each in known if each is not handler]

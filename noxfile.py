@@ -79,7 +79,7 @@ def bench_embedded(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """The kill tests, for as long as it takes: ``DURABLE_ASYNC_KILLS=1000 DURABLE_ASYNC_PROCESS_KILLS=50
-    DURABLE_ASYNC_TRACED_KILLS=50 DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
+    DURABLE_ASYNC_OWNER_KILLS=20 DURABLE_ASYNC_TRACED_KILLS=50 DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/kill", *session.posargs)
 
@@ -107,3 +107,12 @@ def interop(session: nox.Session) -> None:
     own, kept in DURABLE_ASYNC_INTEROP_VENVS or the user's cache."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/interop", *session.posargs, env={"DURABLE_ASYNC_INTEROP": "1"})
+
+
+@nox.session
+def soak_simulation(session: nox.Session) -> None:
+    """SDK and service on a simulated loop, disk and network, with 10,000 seeds, or as many as
+    DURABLE_ASYNC_SIMULATION_SEEDS says."""
+    session.install("-e", ".[dev]")
+    seeds = {"DURABLE_ASYNC_SIMULATION_SEEDS": session.env.get("DURABLE_ASYNC_SIMULATION_SEEDS") or "10000"}
+    session.run("pytest", "-n", "auto", "tests/simulation", *session.posargs, env=seeds)

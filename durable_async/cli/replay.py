@@ -12,7 +12,6 @@ import click
 from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused, Unreachable
-from durable_async.cli.open_executions import open_executions
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import Column, console, is_terminal, print_table
@@ -83,12 +82,12 @@ def replay_history(
     if execution is not None:
         run(_fetched(target, execution, chosen.handlers[chosen.name], as_json=as_json))
     else:
-        events = _read(history.read())
+        events = read_exported(history.read())
         run(_replayed(chosen.handlers[chosen.name], events, arn, as_json=as_json))
 
 
-def _read(text: str) -> Any:
-    """Read JSON, or one JSON object in each line."""
+def read_exported(text: str) -> Any:
+    """Read an exported history: JSON, or one JSON object in each line."""
     try:
         return json.loads(text)
     except ValueError as error:
@@ -118,7 +117,7 @@ def _by_function(reference: str, function: str | None) -> Mapping[str, Handler]:
 async def _replayed_open(target: Target, handlers: Mapping[str, Handler], *, named: bool, as_json: bool) -> Exit:
     """:param named: the command line names the handler, so that its function has to be known"""
     async with connected(target) as client:
-        report = await replay_open(open_executions(client, target), handlers)
+        report = await replay_open(client.typed(), handlers)
     if named and report.unknown:
         raise Refused(
             one_line(

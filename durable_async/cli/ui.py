@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 class Listening:
     """Where the page is served.
 
-    :ivar token: what the page asks for; None: a new one, which the printed URL contains
+    :ivar page_token: what the page asks for; None: a new one, which the printed URL contains
     """
 
     host: str
     port: int
-    token: str | None = attrs.field(repr=False)
+    page_token: str | None = attrs.field(repr=False)
     opens: bool
     code: str | None
 
@@ -94,7 +94,7 @@ async def serving(target: Target, listening: Listening) -> AsyncGenerator[str]:
     from durable_async.service.http.server import bind, serve_answers
     from durable_async.ui.page import WebPage
 
-    token = listening.token or secrets.token_urlsafe()
+    token = listening.page_token or secrets.token_urlsafe()
     handlers = None if listening.code is None else load_all(listening.code)
     try:
         listener = bind(listening.host, listening.port, token=token)
@@ -105,7 +105,7 @@ async def serving(target: Target, listening: Listening) -> AsyncGenerator[str]:
             replaying = None if handlers is None else partial(_replayed, client, handlers)
             page = WebPage(Forwarding(client).answer, Access(token), home(target), replaying)
             async with serve_answers(page.answer, listener) as url:
-                yield f"{url}/" if listening.token else f"{url}/#token={token}"
+                yield f"{url}/" if listening.page_token else f"{url}/#token={token}"
 
 
 def home(target: Target) -> Home:
@@ -128,7 +128,7 @@ def home(target: Target) -> Home:
 
 
 async def _replayed(client: Client, handlers: Mapping[str, Handler], arn: str) -> Mapping[str, Any]:
-    """Return what ``durable-async replay`` reports of an execution.
+    """Return what ``durable-async replay`` reports of an execution, as JSON and as text.
 
     :raises ApiError: there is no such execution, or none of ``handlers`` is that of its function
     """
@@ -140,6 +140,7 @@ async def _replayed(client: Client, handlers: Mapping[str, Handler], arn: str) -
         handler = handlers.get(name) or (next(iter(handlers.values())) if len(handlers) == 1 else None)
         if handler is None:
             raise InvalidParameterValueError(f"--code has no handler named {name}.")
-        return (await replay(handler, [event async for event in client.events(arn)], execution_arn=arn)).as_json()
+        report = await replay(handler, [event async for event in client.events(arn)], execution_arn=arn)
     except (ServiceCallError, HistoryError, StorageUnavailableError, click.ClickException) as error:
         raise InvalidParameterValueError(one_line(str(error))) from None
+    return {"Text": str(report), **report.as_json()}

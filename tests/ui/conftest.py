@@ -37,7 +37,14 @@ class Server:
     page: str
     api: Any
 
-    def start(self, function: str, name: str, payload: str = "{}") -> str:
+    def start(self, function: str, name: str, payload: str = "{}", *, tags: str | None = None) -> str:
+        """:param tags: a query, such as ``customer=17&region=eu``"""
+
+        def add_tags(params: Any, **_: Any) -> None:
+            if tags is not None:
+                params["headers"]["X-Durable-Execution-Tags"] = tags
+
+        self.api.meta.events.register("before-call.lambda.Invoke", add_tags, unique_id="tags")
         started = self.api.invoke(
             FunctionName=function,
             Qualifier="$LATEST",
@@ -45,6 +52,7 @@ class Server:
             DurableExecutionName=name,
             Payload=payload.encode(),
         )
+        self.api.meta.events.unregister("before-call.lambda.Invoke", unique_id="tags")
         return started["DurableExecutionArn"]
 
     def status(self, arn: str) -> str:

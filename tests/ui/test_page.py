@@ -32,6 +32,7 @@ def test_from_the_list_to_the_answer_of_a_callback(page, server, shoot):
     page.goto(server.page)
     row = page.get_by_role("row").filter(has_text="order-1017")
     expect(row).to_contain_text("callback approval")
+    shoot(page, "list")
     row.get_by_role("link").click()
     expect(page.get_by_text("waits for callback approval")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="pack")).to_contain_text("12 succeeded")
@@ -326,3 +327,28 @@ def test_the_timeline_is_saved_as_svg_and_printed(page, server):
     assert any("fulfil/reported" in text for text in texts)
     assert any("12 SUCCEEDED" in text for text in texts)
     assert page.pdf()[:4] == b"%PDF"
+
+
+def test_the_type_that_waits_makes_the_form(page, server, shoot):
+    server.start("typed", "typed")
+    open_execution(page, server, "typed")
+    page.get_by_role("button", name="Answer decision").click()
+    detail = page.get_by_role("complementary")
+    detail.get_by_label("approved").select_option("true")
+    detail.get_by_label("limit").fill("500")
+    detail.get_by_label("note (optional)").fill("be quick")
+    shoot(page, "form")
+    detail.get_by_role("button", name="Send the result").click()
+    expect(page.get_by_label("Facts")).to_contain_text("True up to 500: be quick")
+
+
+def test_executions_are_found_by_their_tags(page, server):
+    server.start("gated", "tagged-1", tags="customer=17")
+    server.start("gated", "tagged-2", tags="customer=18")
+    page.goto(f"{server.page}#/executions?name=tagged")
+    expect(page.get_by_role("link", name="tagged-1")).to_be_visible()
+    page.get_by_label("Tags").fill("customer=18")
+    page.get_by_label("Tags").press("Enter")
+    expect(page.get_by_role("link", name="tagged-1")).to_have_count(0)
+    expect(page.get_by_role("link", name="tagged-2")).to_be_visible()
+    assert "tag=customer%3D18" in page.url

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import attrs
+
 from durable_async import DurableContext, RetryStrategy, StepConfig, durable_execution
 
 HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><b>bold</b>"
@@ -32,6 +34,19 @@ async def gated(event: dict, ctx: DurableContext) -> str:
         await ctx.wait_for_callback(mail, name=f"gate {number}")
         await ctx.step(lambda number=number: number, name=f"step {number}")
     return "through"
+
+
+@attrs.frozen
+class Decision:
+    approved: bool
+    limit: int
+    note: str = ""
+
+
+@durable_execution
+async def typed(event: dict, ctx: DurableContext) -> str:
+    decision = await ctx.wait_for_callback(mail, name="decision", returns=Decision)
+    return f"{decision.approved} up to {decision.limit}: {decision.note}"
 
 
 @durable_execution
@@ -74,4 +89,4 @@ async def many(event: int, ctx: DurableContext) -> int:
     return event
 
 
-HANDLERS = {each.__name__: each for each in (fulfil, gated, compensated, failing, retrying, hostile, many)}
+HANDLERS = {each.__name__: each for each in (fulfil, gated, typed, compensated, failing, retrying, hostile, many)}

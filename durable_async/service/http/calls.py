@@ -151,8 +151,10 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 
 async def get(api: LambdaApi, call: Call) -> Answer:
-    include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
+    query = dict(call.query)
+    include = shapes.truth(query, "IncludeExecutionData", default=True)
+    execution = await api.get_execution(call.parameter, wait_seconds=_wait_seconds(query))
+    return json_answer(execution_json(execution, include_data=include))
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
@@ -170,7 +172,7 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
 
 
 def _wait_seconds(query: Mapping[str, str]) -> int:
-    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    """Return for how long the caller waits for news. AWS has no such parameter."""
     seconds = shapes.number(query, "WaitSeconds")
     if not 0 <= seconds <= _LONGEST_WAIT:
         raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")
@@ -248,6 +250,20 @@ async def redrive(api: LambdaApi, call: Call) -> Answer:
     start = shapes.text(await read(shapes.members, call.body), "From")
     redriven = await api.redrive(call.parameter, start=start)
     return json_answer({"RedriveTimestamp": redriven.timestamp()}, status=202)
+
+
+async def fork(api: LambdaApi, call: Call) -> Answer:
+    asked = await read(shapes.fork, call.body)
+    return _forked(await api.fork(call.parameter, **asked))
+
+
+async def fork_history(api: LambdaApi, call: Call) -> Answer:
+    asked, history = await read(shapes.fork_history, call.body)
+    return _forked(await api.fork_history(call.parameter, history, **asked))
+
+
+def _forked(started: Started) -> Answer:
+    return json_answer({"DurableExecutionArn": started.execution_arn}, status=201)
 
 
 async def delete(api: LambdaApi, call: Call) -> Answer:

@@ -54,6 +54,10 @@ class DerivedExecution:
     error: ErrorObject | None = None
     answered: bool = False
 
+    @property
+    def by_id(self) -> dict[str, OperationRecord]:
+        return {operation.id: operation for operation in self.operations}
+
 
 def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     """The execution as it stood after the last of ``events``.

@@ -20,6 +20,7 @@ export interface Summary {
   Status: string;
   StartTimestamp: number;
   EndTimestamp?: number;
+  Tags?: Record<string, string>;
 }
 
 export interface HistoryPage {
@@ -141,8 +142,17 @@ export async function signIn(token: string): Promise<void> {
   await once("session", { method: "POST", body: JSON.stringify({ token, secure: location.protocol === "https:" }) });
 }
 
-/** The names of the durable functions. */
+/** The names of the durable functions; none if the service or the caller's permissions do not allow to list them. */
 export async function functions(signal?: AbortSignal): Promise<string[]> {
+  try {
+    return await listedFunctions(signal);
+  } catch (error) {
+    if (refused(error)) return [];
+    throw error;
+  }
+}
+
+async function listedFunctions(signal?: AbortSignal): Promise<string[]> {
   const names: string[] = [];
   let marker: string | undefined;
   do {
@@ -156,12 +166,52 @@ export async function functions(signal?: AbortSignal): Promise<string[]> {
   return names;
 }
 
+/** The executions of all functions; only services that list all have this operation. */
+export const EVERY_FUNCTION = "";
+
 export async function executions(
   functionName: string,
   query: Query,
   signal?: AbortSignal,
 ): Promise<{ DurableExecutions: Summary[]; NextMarker?: string }> {
-  return get(`api/${VERSION}/functions/${encodeURIComponent(functionName)}/durable-executions`, { query, signal });
+  const every = functionName === EVERY_FUNCTION;
+  const path = every ? "durable-executions" : `functions/${encodeURIComponent(functionName)}/durable-executions`;
+  return get(`api/${VERSION}/${path}`, { query, signal });
+}
+
+/** What a service can do with lists beyond AWS's API. */
+export interface Lists {
+  /** It lists the executions of all functions. */
+  all: boolean;
+  /** It filters by tags and by the beginning of a name, as this package's service does, which alone can count. */
+  filters: boolean;
+}
+
+let lists: Promise<Lists> | undefined;
+
+export function offeredLists(): Promise<Lists> {
+  if (home.get()?.kind === "aws") return Promise.resolve({ all: false, filters: false });
+  lists ??= Promise.all([
+    has(`api/${VERSION}/durable-executions`, { MaxItems: 1 }),
+    has(`api/${VERSION}/durable-execution-counts`, { DurableExecutionName: "-" }),
+  ]).then(([all, filters]) => ({ all, filters }));
+  lists.catch(() => (lists = undefined));
+  return lists;
+}
+
+async function has(path: string, query: Query): Promise<boolean> {
+  try {
+    await get(path, { query });
+    return true;
+  } catch (error) {
+    if (refused(error)) return false;
+    throw error;
+  }
+}
+
+/** The service answered, and the answer is that it does not do this. */
+function refused(error: unknown): boolean {
+  return error instanceof ApiFailure && error.status >= 400 && error.status !== 401 && !isLost(error);
 }
 
 export async function describe(arn: string, signal?: AbortSignal): Promise<Execution> {

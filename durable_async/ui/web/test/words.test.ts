@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { answerCommand, commandFor, quoted } from "../src/model/commands.ts";
 import { compare, firstDifference } from "../src/model/compare.ts";
 import { idempotencyKey } from "../src/model/key.ts";
+import { answerOf, fieldsOf } from "../src/model/form.ts";
 import { Digits, found, parse } from "../src/model/json.ts";
 import { lacking, refreshed, streamsOf, take } from "../src/model/listing.ts";
 import { timelineSvg } from "../src/model/svg.ts";
@@ -123,6 +124,21 @@ test("the first difference of two executions is where one has another operation"
 test("the idempotency key of a step is the one that its body gets", () => {
   // python -c 'from hashlib import blake2b; print(blake2b(b"arn\\nid", digest_size=32).hexdigest())'
   assert.equal(idempotencyKey("arn", "id"), "55bfbda4d151dd9905185f13fd968f9adcb7632645b0d4fedcf25501ac5e0647");
+});
+
+test("the type of an answer makes a form, and the form makes JSON", () => {
+  const properties = { approved: { type: "boolean" }, amount: { type: "integer" }, note: { type: "string" }, how: { enum: ["a", 1] } };
+  const fields = fieldsOf(JSON.stringify({ type: "object", properties, required: ["approved"] }))!;
+  assert.deepEqual(fields.map(({ kind }) => kind), ["truth", "integer", "text", "choice"]);
+  const values = new Map([["approved", "true"], ["amount", "12345678901234567890"], ["note", ""], ["how", '"a"']]);
+  assert.equal(answerOf(fields, values), '{"approved": true, "amount": 12345678901234567890, "how": "a"}');
+  assert.equal(answerOf(fieldsOf('{"type": "string"}')!, new Map([["", 'say "hi"']])), '"say \\"hi\\""');
+});
+
+test("a type that is nested or not known is answered as JSON", () => {
+  for (const schema of [undefined, "{", "{}", '{"type": "array"}', '{"type": "object", "properties": {"a": {"type": "object"}}}']) {
+    assert.equal(fieldsOf(schema), undefined);
+  }
 });
 
 test("commands are safe to paste", () => {

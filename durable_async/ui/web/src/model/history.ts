@@ -52,6 +52,8 @@ export interface Operation {
   due: number | undefined;
   callbackId: string | undefined;
   heartbeatSeconds: number | undefined;
+  /** JSON Schema of a callback's answer, as text; undefined: any answer fits, or it is not known. */
+  answerSchema: string | undefined;
   functionName: string | undefined;
   /** The ids of its events. */
   events: number[];
@@ -164,6 +166,7 @@ export class History {
       due: undefined,
       callbackId: undefined,
       heartbeatSeconds: undefined,
+      answerSchema: undefined,
       functionName: undefined,
       events: [],
     };
@@ -213,6 +216,7 @@ function started(operation: Operation, details: Details, at: number): void {
     case "Callback":
       operation.callbackId = details["CallbackId"] as string | undefined;
       operation.heartbeatSeconds = (details["HeartbeatTimeout"] as number | undefined) || undefined;
+      operation.answerSchema = details["AnswerSchema"] as string | undefined;
       operation.due = details["Timeout"] ? at + Number(details["Timeout"]) : undefined;
       break;
     case "ChainedInvoke":

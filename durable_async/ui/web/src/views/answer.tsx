@@ -1,15 +1,106 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { fail, heartbeat, home, succeed } from "../api.ts";
 import { answerCommand } from "../model/commands.ts";
+import { answerOf, type Field, fieldsOf } from "../model/form.ts";
 import { parse } from "../model/json.ts";
 import type { Operation } from "../model/history.ts";
 import { Command, Failure } from "./common.tsx";
+import { Payload } from "./json.tsx";
 
 const EXAMPLES = ["true", "false", "null", '{"approved": true}'];
 
 const WAYS = { json: "with JSON", text: "with a text", fail: "with a failure" };
 
 type Way = keyof typeof WAYS;
+
+interface ResultProps {
+  operation: Operation;
+  asJson: boolean;
+  unreadable: boolean;
+  result: string;
+  onResult: (result: string) => void;
+}
+
+/** Fields for the type that waits, where it is known; else a text. */
+function Result({ operation, asJson, unreadable, result, onResult }: ResultProps) {
+  const fields = asJson ? fieldsOf(operation.answerSchema) : undefined;
+  const [values, setValues] = useState<ReadonlyMap<string, string>>(new Map());
+  useEffect(() => {
+    if (fields !== undefined) onResult(answerOf(fields, values));
+  }, [fields !== undefined, values]);
+  if (fields !== undefined) {
+    const change = (name: string, value: string) => setValues(new Map(values).set(name, value));
+    return (
+      <>
+        {fields.map((field) => (
+          <Entry key={field.name} field={field} value={values.get(field.name) ?? ""} onChange={change} />
+        ))}
+      </>
+    );
+  }
+  return (
+    <>
+      <label>
+        {asJson ? "Result, as JSON; empty: none" : "Result"}
+        <textarea
+          name="result"
+          rows={4}
+          spellcheck={false}
+          value={result}
+          aria-invalid={unreadable}
+          onInput={(event) => onResult(event.currentTarget.value)}
+        />
+      </label>
+      {asJson && (
+        <div class="buttons">
+          {EXAMPLES.map((each) => (
+            <button key={each} type="button" class="small" onClick={() => onResult(each)}>
+              {each}
+            </button>
+          ))}
+        </div>
+      )}
+      {unreadable && <p class="failure">This is not JSON.</p>}
+      {asJson && operation.answerSchema && <Payload title="Its type" text={operation.answerSchema} />}
+    </>
+  );
+}
+
+function Entry({ field, value, onChange }: { field: Field; value: string; onChange: (name: string, value: string) => void }) {
+  const { name, kind, choices, required } = field;
+  const label = `${name || "Result"}${required ? "" : " (optional)"}`;
+  if (kind === "choice" || kind === "truth") {
+    return (
+      <label>
+        {label}
+        <select value={value} required={required} onChange={(event) => onChange(name, event.currentTarget.value)}>
+          <option value="">choose</option>
+          {(kind === "truth" ? ["true", "false"] : choices).map((each) => (
+            <option key={each} value={each}>
+              {each}
+            </option>
+          ))}
+        </select>
+      </label>
+    );
+  }
+  return (
+    <label>
+      {label}
+      {kind === "text" ? (
+        <input value={value} onInput={(event) => onChange(name, event.currentTarget.value)} />
+      ) : (
+        <input
+          type="number"
+          step={kind === "integer" ? 1 : "any"}
+          value={value}
+          required={required}
+          onInput={(event) => onChange(name, event.currentTarget.value)}
+        />
+      )}
+    </label>
+  );
+}
 
 /** Answers a callback with a result or a failure, or sends a heartbeat. */
 export function AnswerForm({ operation }: { operation: Operation }) {
@@ -52,27 +143,7 @@ export function AnswerForm({ operation }: { operation: Operation }) {
         ))}
       </fieldset>
       {how !== "fail" ? (
-        <>
-          <label>
-            {how === "json" ? "Result, as JSON; empty: none" : "Result"}
-            <textarea
-              name="result"
-              rows={4}
-              spellcheck={false}
-              value={result}
-              aria-invalid={unreadable}
-              onInput={(event) => setResult(event.currentTarget.value)}
-            />
-          </label>
-          <div class="buttons" hidden={how !== "json"}>
-            {EXAMPLES.map((each) => (
-              <button key={each} type="button" class="small" onClick={() => setResult(each)}>
-                {each}
-              </button>
-            ))}
-          </div>
-          {unreadable && <p class="failure">This is not JSON.</p>}
-        </>
+        <Result operation={operation} asJson={how === "json"} unreadable={unreadable} result={result} onResult={setResult} />
       ) : (
         (["ErrorType", "ErrorMessage"] as const).map((member) => (
           <label key={member}>

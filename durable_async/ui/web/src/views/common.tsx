@@ -124,3 +124,16 @@ export function useKeys(act: (key: string, event: KeyboardEvent) => boolean | un
     return () => removeEventListener("keydown", listen);
   }, []);
 }
+
+export const NARROW = "(max-width: 720px)";
+
+export function useMedia(query: string): boolean {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const media = matchMedia(query);
+    const listen = () => setMatches(media.matches);
+    media.addEventListener("change", listen);
+    return () => media.removeEventListener("change", listen);
+  }, [query]);
+  return matches;
+}

@@ -67,7 +67,7 @@ function Facts({ operation, arn, now }: { operation: Operation; arn: string; now
   const facts: [string, preact.ComponentChildren][] = [
     ["Type", operation.subType],
     ["Started", <Time at={operation.started} now={now} />],
-    ["Exactly", <code>{utc(operation.started)}</code>],
+    ["In UTC", <code>{utc(operation.started)}</code>],
   ];
   if (operation.ended !== undefined) facts.push(["Ended", <code>{utc(operation.ended)}</code>]);
   facts.push(["Took", duration((operation.ended ?? now) - operation.started)]);

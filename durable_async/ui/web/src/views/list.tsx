@@ -4,7 +4,7 @@ import { duration, functionName, version } from "../model/text.ts";
 import { executionLink, go, href, replace, route } from "../route.ts";
 import { useNow, useWatched } from "../watched.ts";
 import { BulkBar } from "./bulk.tsx";
-import { Failure, focusSoon, Status, Time, useKeys } from "./common.tsx";
+import { Failure, focusSoon, NARROW, Status, Time, useKeys, useMedia } from "./common.tsx";
 import { Filters, filtersOf } from "./filters.tsx";
 import { useListing } from "./listing.ts";
 import { Rows, useVirtualRows } from "./virtual.tsx";
@@ -12,7 +12,6 @@ import { useWaiting } from "./waiting.ts";
 
 const ROW = 40; // pixels
 const NARROW_ROW = 64;
-const NARROW = "(max-width: 720px)";
 const AHEAD = 60; // rows before the end at which the next page is read
 
 export function ListView() {
@@ -72,7 +71,7 @@ export function ListView() {
   return (
     <div class="list-view">
       <h1 class="hidden">Executions</h1>
-      <Filters filters={filters} functions={listing.functions} onChange={(next) => replace(href("executions", next))} />
+      <Filters filters={filters} functions={listing.functions} canFilter={listing.canFilter} onChange={(next) => replace(href("executions", next))} />
       {chosen.size > 0 && (
         <BulkBar
           chosen={[...chosen.values()]}
@@ -133,7 +132,8 @@ export function ListView() {
         <span role="cell" class="name">
           <a href={executionLink(arn)} onFocus={() => setAt(index)}>
             {item.DurableExecutionName}
-          </a>
+          </a>{" "}
+          <small>{Object.entries(item.Tags ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}</small>
         </span>
         <span role="cell" class="function">
           {functionName(item.FunctionArn)} <small>{version(item.FunctionArn)}</small>
@@ -153,15 +153,4 @@ export function ListView() {
       </div>
     );
   }
-}
-
-export function useMedia(query: string): boolean {
-  const [matches, setMatches] = useState(() => matchMedia(query).matches);
-  useEffect(() => {
-    const media = matchMedia(query);
-    const listen = () => setMatches(media.matches);
-    media.addEventListener("change", listen);
-    return () => media.removeEventListener("change", listen);
-  }, [query]);
-  return matches;
 }

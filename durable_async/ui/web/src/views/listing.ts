@@ -1,7 +1,7 @@
 // Reads the list page by page as it is scrolled, and its beginning again every few seconds.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { executions, functions, pause, type Summary } from "../api.ts";
+import { EVERY_FUNCTION, executions, functions, offeredLists, pause, type Summary } from "../api.ts";
 import { lacking, refreshed, type Stream, streamsOf, take } from "../model/listing.ts";
 import type { ListFilters } from "./filters.tsx";
 
@@ -12,6 +12,8 @@ const REFRESH_SECONDS = 3;
 export interface Listing {
   items: Summary[];
   functions: string[] | undefined;
+  /** The service can filter by tags and by the beginning of a name. */
+  canFilter: boolean;
   complete: boolean;
   loading: boolean;
   error: unknown;
@@ -21,7 +23,7 @@ export interface Listing {
 
 type State = Omit<Listing, "more" | "refresh">;
 
-const NOTHING: State = { items: [], functions: undefined, complete: false, loading: true, error: undefined };
+const NOTHING: State = { items: [], functions: undefined, canFilter: false, complete: false, loading: true, error: undefined };
 
 export function useListing(filters: ListFilters): Listing {
   const [state, setState] = useState(NOTHING);
@@ -47,10 +49,10 @@ class Reader {
   async run(): Promise<void> {
     this.change({});
     try {
-      const names = await functions(this.ended.signal);
-      this.streams = streamsOf(this.filters.function ? [this.filters.function] : names);
-      this.change({ functions: names });
-      await this.more();
+      const { all, filters } = await offeredLists();
+      this.change({ canFilter: filters });
+      if (all) await Promise.all([this.begin([this.filters.function || EVERY_FUNCTION]), this.name()]);
+      else await this.name().then((names) => this.begin(this.filters.function ? [this.filters.function] : names));
     } catch (error) {
       this.failed(error);
     }
@@ -58,6 +60,17 @@ class Reader {
       await pause(REFRESH_SECONDS, this.ended.signal);
       if (!document.hidden) await this.refresh();
     }
+  }
+
+  private async begin(names: string[]): Promise<void> {
+    this.streams = streamsOf(names);
+    await this.more();
+  }
+
+  private async name(): Promise<string[]> {
+    const names = await functions(this.ended.signal);
+    this.change({ functions: names });
+    return names;
   }
 
   end(): void {
@@ -109,7 +122,7 @@ class Reader {
       MaxItems: size,
       Marker: marker,
       Statuses: filters.statuses,
-      DurableExecutionName: filters.name,
+      ...(this.state.canFilter ? { NamePrefix: filters.name, Tags: filters.tags } : { DurableExecutionName: filters.name }),
       StartedAfter: iso(filters.after),
       StartedBefore: iso(filters.before),
       ReverseOrder: filters.oldestFirst || undefined,

@@ -11,6 +11,7 @@ export function ReplayView({ arn }: { arn: string }) {
   useEffect(() => {
     replay(arn).then(setReport, setError);
   }, [arn]);
+  const [first, ...rest] = String(report?.["Text"] ?? "").split("\n");
   return (
     <div class="replay-view">
       <h1>
@@ -20,10 +21,11 @@ export function ReplayView({ arn }: { arn: string }) {
       {report === undefined && !error && <p role="status">Today's code replays the history …</p>}
       {report && (
         <>
-          <p class="sentence" role="status">
-            {String(report["message"] ?? report["finding"] ?? "")}
+          <p class={`sentence ${report["Passed"] === true ? "passed" : "failure"}`} role="status">
+            {first}
           </p>
-          <Payload title="Report" text={JSON.stringify(report)} open />
+          {rest.length > 0 && <pre>{rest.join("\n")}</pre>}
+          <Payload title="Report" text={JSON.stringify(report)} />
         </>
       )}
     </div>

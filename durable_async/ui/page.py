@@ -121,8 +121,6 @@ class WebPage:
         return (await _compressed(answer, request)).with_headers(_HEADERS)
 
     async def _answer(self, request: Request) -> Answer:
-        if request.path == "":
-            return Answer(308, {"Location": "./ui/"})
         if request.method in ("GET", "HEAD") and (file := FILES.get(request.path)) is not None:
             if reason := self.access.refusal_to_show(request.headers, request.peer):
                 raise AccessDeniedError(reason)
@@ -175,7 +173,9 @@ def beside(page: WebPage, path: str, rest: Answerer) -> Answerer:
     all others with ``rest``."""
 
     async def answer(request: Request) -> Answer:
-        if request.path == path or request.path.startswith(f"{path}/"):
+        if request.path == path:  # the page's own links are relative, and need the slash
+            return Answer(308, {"Location": f"{path.rpartition('/')[2]}/"})
+        if request.path.startswith(f"{path}/"):
             return await page.answer(attrs.evolve(request, path=request.path.removeprefix(path)))
         return await rest(request)
 

@@ -68,6 +68,11 @@ async def test_the_page_has_no_inline_script_and_nothing_of_others():
     assert "style=" not in text
 
 
+async def test_the_address_without_its_slash_leads_to_the_page():
+    async with served() as (url, _), ClientSession() as session, session.get(f"{url}/ui") as response:
+        assert str(response.url) == f"{url}/ui/" and response.status == 200
+
+
 async def test_files_are_small_compressed_and_known_by_their_tag():
     async with served() as (url, _), ClientSession(auto_decompress=False) as session:
         sent = 0

@@ -214,7 +214,7 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDe
     async with DurableService(
         settings.store,
         execution_timeout=settings.timeout,
-        retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
+        retries=InvocationRetryPolicy(max_failures=_MOST_FAILURES if nobody_mends_it else None),
         grace=_GRACE if settings.store else timedelta(0),
         clock=clock or steady_time,
     ) as service:

@@ -70,7 +70,7 @@ class ServiceTelemetry:
         if self._metrics is not None:
             self._metrics.queue.record(waited)
 
-    def rang(self, lag: float) -> None:
+    def timers_fired(self, lag: float) -> None:
         if self._metrics is not None:
             self._metrics.lag.record(lag)
 

@@ -9,22 +9,25 @@ from aiohttp import web
 
 from durable_async.service.http.access import Access
 from durable_async.service.http.answer import Answer, error_answer
-from durable_async.service.http.dispatch import Border, Request
+from durable_async.service.http.dispatch import Dispatcher, Request
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
 
-_SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight
+_SHUTDOWN_SECONDS = 0.5  # for a checkpoint that is being answered
 
 
 def build_app(api: LambdaApi, *, token: str | None = None, connections: set[object] | None = None) -> web.Application:
-    """:param connections: gets those that are being answered, for as long as they are
-    :param token: asked of every caller; None: only callers on this machine are served (see ``access``)"""
-    border = Border(api, Access(token))
+    """Return the API as an aiohttp application.
+
+    :param connections: contains each connection while it is being answered
+    :param token: every caller must send it; None: only callers on this machine are answered (see ``access``)
+    """
+    dispatcher = Dispatcher(api, Access(token))
     busy: set[object] = set() if connections is None else connections
     answering: set[asyncio.Task[Answer]] = set()
 
     async def handle(request: web.Request) -> web.Response:
-        task = asyncio.create_task(border.answer(_request(request)))
+        task = asyncio.create_task(dispatcher.answer(_request(request)))
         answering.add(task)
         task.add_done_callback(answering.discard)
         connection = request.protocol
@@ -35,7 +38,7 @@ def build_app(api: LambdaApi, *, token: str | None = None, connections: set[obje
             busy.discard(connection)
 
     async def end(_app: web.Application) -> None:
-        """Who waits for an execution is told to come again."""
+        """End the requests that wait for an execution. Their callers have to repeat them."""
         if answering:
             await asyncio.wait(answering, timeout=_SHUTDOWN_SECONDS)
         for task in answering:
@@ -72,12 +75,12 @@ def _request(request: web.Request) -> Request:
 
 
 def _peer(request: web.Request) -> str | None:
-    """None: a Unix socket, which has no addresses."""
+    """Return the address of the caller; None: a Unix socket, which has no addresses."""
     match request.get_extra_info("peername"):
         case (host, *_):
             return str(host)  # pyright: ignore[reportUnknownArgumentType]
         case None:
-            return ""  # gone
+            return ""  # the caller has gone
         case _:
             return None
 

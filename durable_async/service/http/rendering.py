@@ -1,4 +1,4 @@
-"""What the service returns, as Lambda's JSON: the API's member names, times in epoch seconds.
+"""Writes the service's values as Lambda's JSON: the API's member names, times in epoch seconds.
 
 Source: protocol.md, "API", "History" and "Timestamps".
 """
@@ -22,7 +22,7 @@ JsonObject = dict[str, object]
 def execution_json(execution: ExecutionDescription, *, include_data: bool = True) -> JsonObject:
     """Return the answer of ``GetDurableExecution``.
 
-    :param include_data: False: leave out input, result and error
+    :param include_data: True: include input, result and error. False: leave them out
     """
     answer: JsonObject = {
         "DurableExecutionArn": execution.arn,

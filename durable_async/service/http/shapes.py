@@ -1,7 +1,6 @@
-"""Reading what a request carries. Pure: bytes and texts in, values of the wire's types out.
+"""Parses the values in a request: bytes and texts become values of the wire's types. Pure functions.
 
-Every refusal is an ``InvalidParameterValueException``. What a well-formed value means, and whether it is allowed, is
-the service's business.
+Every refusal is an ``InvalidParameterValueException``. The service checks the meaning of well-formed values.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def json_value(body: bytes) -> object:
-    """The JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
+    """Return the JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
 
     :raises InvalidParameterValueError: it is not JSON, or is refused
     """
@@ -33,9 +32,9 @@ def json_value(body: bytes) -> object:
 
 
 def query(text: str) -> list[tuple[str, str]]:
-    """Names and values of a query, in its order.
+    """Return the names and values of a query, in its order.
 
-    :raises InvalidParameterValueError: it has bytes that stand for no UTF-8
+    :raises InvalidParameterValueError: its bytes are not UTF-8
     """
     try:
         return parse_qsl(text.encode("ascii").decode(), keep_blank_values=True, errors="strict")
@@ -44,7 +43,7 @@ def query(text: str) -> list[tuple[str, str]]:
 
 
 def members(body: bytes) -> Mapping[str, Any]:
-    """The structure in ``body``, without members that are null; an empty body is an empty structure."""
+    """Return the structure in ``body``, without members that are null. An empty body is an empty structure."""
     return _structure(json_value(body), "The request body") if body else {}
 
 
@@ -56,7 +55,7 @@ class Checkpoint:
 
 
 def checkpoint(body: bytes) -> Checkpoint:
-    """The members of the updates are checked by the service, in the model's own words."""
+    """Return token and updates of a checkpoint. The service checks the members of the updates."""
     request = members(body)
     token = text(request, "CheckpointToken")
     if not token:
@@ -69,7 +68,7 @@ def checkpoint(body: bytes) -> Checkpoint:
 
 
 def error_object(body: bytes) -> ErrorObject | None:
-    """None if no error is given: clients send ``{}`` for that, or nothing."""
+    """Return the error in ``body``; None if there is none, for which clients send ``{}`` or nothing."""
     request = members(body)
     error = ErrorObject()
     for member in ("ErrorType", "ErrorMessage", "ErrorData"):
@@ -91,7 +90,7 @@ def text(request: Mapping[str, Any], member: str) -> str | None:
 
 
 def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
-    """A boolean of a body, or the text of one in a query."""
+    """Return a boolean: a JSON value of a body, or a text in a query."""
     match request.get(member):
         case None:
             return default
@@ -104,7 +103,7 @@ def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
 
 
 def number(query: Mapping[str, str], member: str) -> int:
-    """0 if absent."""
+    """Return an integer of a query; 0 if it is absent."""
     value = query.get(member, "0")
     if _INTEGER.fullmatch(value) is None:
         raise InvalidParameterValueError(f"{member} must be an integer.")
@@ -143,7 +142,7 @@ def _structure(value: Any, what: str) -> dict[str, Any]:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A member that is null is absent."""
+    """Remove members that are null, which means that they are absent."""
     if not isinstance(value, dict):
         return value
     given = cast("dict[str, Any]", value)

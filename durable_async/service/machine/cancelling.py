@@ -1,4 +1,4 @@
-"""Asking an execution to end: its workflow is told at its next operation, and its compensations run."""
+"""Cancels an execution: its workflow gets the cancellation at its next operation, and its compensations run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from durable_async.service.model.history import EventType
 
 
 def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
-    """Ask the workflow to end. One that was asked and was not told yet stays as it is.
+    """Ask the workflow to end. Does nothing if a cancellation was requested before and has not reached the workflow.
 
     :raises InvalidParameterValueError: the reason is too long
-    :raises ResourceConflictError: the execution is closed, or its workflow was told before and went on
+    :raises ResourceConflictError: the execution is closed, or its workflow has received a cancellation before and
+        continued
     """
     check_reason(reason)
     fire_due(execution, at)
@@ -27,7 +28,7 @@ def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be cancelled.")
     known = execution.by_id.get(CANCELLATION)
     if known is not None and known.ended:
-        raise ResourceConflictError("The execution was cancelled before, and its code goes on. Stop it instead.")
+        raise ResourceConflictError("The execution was cancelled before, and its code continued. Stop it instead.")
     if known is not None:
         return
     operation = OperationRecord(

@@ -1,4 +1,4 @@
-"""The commands of callers and operators on a whole execution: start, stop, pause, resume."""
+"""The commands on a whole execution: start, stop, pause, resume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from durable_async.service.model.history import EventType
 
 
 def start(new: NewExecution, at: Moment) -> Execution:
-    """Return a new execution whose handler is to be invoked."""
+    """Return a new execution. Its changes invoke the handler."""
     execution = Execution(
         **attrs.asdict(new, recurse=False),
         started_ms=at.now_ms,
@@ -40,9 +40,9 @@ def start(new: NewExecution, at: Moment) -> Execution:
 
 
 def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
-    """Close the execution as STOPPED. A running invocation may write no more, and is to be ended.
+    """Close the execution as STOPPED. A running invocation may not write any more, and the runner ends it.
 
-    :param error: None: a message says that a user asked for it
+    :param error: None: an error that says that a user asked for it
     :raises InvalidParameterValueError: the error is too large
     """
     check_error_size(error or {}, at.limits.payload_bytes)
@@ -54,9 +54,9 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
 
 
 def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_paused: bool) -> None:
-    """Let nothing be invoked until ``resume``. Effective at the running invocation's next checkpoint, or its end.
+    """Invoke nothing until ``resume``. Effective at the next checkpoint of a running invocation, or at its end.
 
-    :param timeout_paused: whether the execution's timeout grows by the time it is paused
+    :param timeout_paused: True: the execution's timeout grows by the length of the pause. False: it stays
     :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is closed, or already paused
     """
@@ -83,7 +83,10 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
 
 
 def check_reason(reason: str | None) -> None:
-    """:raises InvalidParameterValueError: the reason of a pause, its end or a cancellation is too long"""
+    """Check the reason of a pause, of its end or of a cancellation.
+
+    :raises InvalidParameterValueError: it is too long
+    """
     if reason is not None and len(reason) > REASON_LENGTH:
         raise InvalidParameterValueError(
             "1 validation error detected: Value at 'reason' failed to satisfy constraint: Member must have length less "

@@ -1,7 +1,6 @@
 """The events of an execution's history.
 
-An event holds bare payloads; ``service.http.rendering`` writes it in the shape of Lambda's API. The machine decides
-which command adds which event.
+An event holds plain payloads; ``service.http.rendering`` writes it in the form of Lambda's API.
 
 Source: protocol.md, "History".
 """
@@ -65,11 +64,11 @@ CLOSING = frozenset(
         EventType.EXECUTION_STOPPED,
     }
 )
-"""Each tells how the execution ended. Only the end of an invocation that ran at that time may follow it."""
+"""The events that end an execution. Only the end of an invocation that still ran may follow one of them."""
 
 
 def milliseconds(microseconds: int) -> int:
-    """Return ``microseconds``, the unit of events, in milliseconds, the unit of timers; to the nearest."""
+    """Return ``microseconds``, the unit of events, as milliseconds, the unit of timers; rounded."""
     return (microseconds + 500) // 1000
 
 
@@ -94,7 +93,7 @@ class HistoryEvent:
 
     @property
     def time(self) -> datetime:
-        """When it happened, in UTC."""
+        """The time of the event, in UTC."""
         return time_of(self.at_us)
 
     @property

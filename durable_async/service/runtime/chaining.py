@@ -21,9 +21,9 @@ class Commands(Protocol):
 
     async def start(self, new: NewExecution) -> Execution | None: ...
 
-    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
+    async def command_until_stored(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
 
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
+    async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
 
     def begin(self, function: str, work: Callable[[], Coroutine[object, object, None]]) -> None: ...
 
@@ -49,7 +49,7 @@ class ChainedInvokes:
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
         """Tell the execution that asked how its target ended."""
-        await self._commands.insist(parent.execution_id, _told(parent, outcome))
+        await self._commands.command_until_stored(parent.execution_id, _told(parent, outcome))
 
     async def _ask(self, parent: Parent, chained: StartChained) -> None:
         registered = self._registry[chained.target.name]
@@ -69,7 +69,7 @@ class ChainedInvokes:
 
     async def _ask_child(self, parent: Parent, new: NewExecution) -> None:
         try:
-            existing = await self._commands.patiently(partial(self._found_or_started, new))
+            existing = await self._commands.until_stored(partial(self._found_or_started, new))
         except ServiceClosedError:
             return  # the next service asks again
         if existing is not None and not existing.open:  # an earlier service ended before it could tell

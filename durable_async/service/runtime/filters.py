@@ -10,7 +10,7 @@ from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.store import ExecutionQuery
 
-_MOST_TAGS = 50
+MAX_TAGS = 50
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
 
@@ -53,8 +53,8 @@ def checked_tags(tags: Mapping[str, str] | None) -> Mapping[str, str] | None:
     """
     if not tags:
         return None
-    if len(tags) > _MOST_TAGS:
-        raise InvalidParameterValueError(f"An execution has at most {_MOST_TAGS} tags, and {len(tags)} were given.")
+    if len(tags) > MAX_TAGS:
+        raise InvalidParameterValueError(f"An execution has at most {MAX_TAGS} tags, and {len(tags)} were given.")
     for key, value in tags.items():
         if not (isinstance(key, str) and 1 <= len(key) <= _KEY_LENGTH and key.isprintable() and "=" not in key):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidParameterValueError(

@@ -29,6 +29,6 @@ class ServiceObserver(Protocol):
         """An invocation begins, after it waited for its turn."""
         ...
 
-    def rang(self, lag: float) -> None:
+    def timers_fired(self, lag: float) -> None:
         """Timers are carried out, the earliest of them so late."""
         ...

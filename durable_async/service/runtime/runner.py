@@ -147,7 +147,7 @@ class Runner:
 
     async def _resume(self, found: OpenExecution) -> None:
         try:
-            await self.insist(found.id, partial(self._continue, found))
+            await self.command_until_stored(found.id, partial(self._continue, found))
         finally:  # the invocation that this led to, if any, is in the line in the loop's next turn
             asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
 
@@ -155,7 +155,7 @@ class Runner:
         for invoke in execution.asked.values():
             if invoke.request is not None and invoke.held is None:
                 self._chained.ask(execution.id, invoke.request)
-        machine.taken_up(execution, found.request_id, at, alone=found.id == self._trial.culprit)
+        machine.continued(execution, found.request_id, at, alone=found.id == self._trial.culprit)
 
     async def aclose(self, grace: float) -> None:
         """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service
@@ -204,9 +204,9 @@ class Runner:
         self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
         # As in commit: what is stored must also be set in motion.
-        return await asyncio.shield(self._tasks.start(self._perform_if(added, execution, changes)))
+        return await asyncio.shield(self._tasks.start(self._perform_after_add(added, execution, changes)))
 
-    async def _perform_if(
+    async def _perform_after_add(
         self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
     ) -> Execution | None:
         began = perf_counter()
@@ -245,13 +245,13 @@ class Runner:
         saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
         if changes.effects:
             # A caller that goes away while it waits must not take along what the execution has to do.
-            await asyncio.shield(self._tasks.start(self._perform_when(saved, execution, changes)))
+            await asyncio.shield(self._tasks.start(self._perform_after_save(saved, execution, changes)))
         else:
-            await self._known_when(saved, execution, changes)
+            await self._await_saved(saved, execution, changes)
 
-    async def _perform_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+    async def _perform_after_save(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
         try:
-            await self._known_when(saved, execution, changes)
+            await self._await_saved(saved, execution, changes)
         except StoreError:
             self._forget_invocation(execution, changes)
             raise
@@ -266,7 +266,7 @@ class Runner:
         if self._invocations.get(execution.id) == changes.invoked():
             self._invocations.pop(execution.id, None)
 
-    async def _known_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+    async def _await_saved(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
         began = perf_counter()
         try:
             await saved
@@ -278,16 +278,16 @@ class Runner:
         if changes.events:
             self.listeners.notify(execution.id)
 
-    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+    async def command_until_stored(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """Run a command that nobody else would repeat."""
-        await self.patiently(partial(self._once, execution_id, decide))
+        await self.until_stored(partial(self._once, execution_id, decide))
 
     async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         execution = await self._store.load(execution_id)
         if execution is not None:
             await self.command(execution, partial(decide, execution))
 
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None:
+    async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Repeat a call for as long as the store fails.
 
         :return: None if an execution has to be set aside
@@ -318,7 +318,7 @@ class Runner:
     async def fire_due(self) -> None:
         """Do everything that is due by the clock."""
         if self._observer is not None and (first_due := self._alarm.next_due_ms()) is not None:
-            self._observer.rang(max(0, self.now_ms() - first_due) / 1000)
+            self._observer.timers_fired(max(0, self.now_ms() - first_due) / 1000)
         due = self._alarm.pop_due()
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
@@ -412,15 +412,17 @@ class Runner:
             if self._observer is not None:
                 self._observer.invoked(perf_counter() - began)
             if machine.is_waiting(execution, request_id):
-                await self.insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
-            await self._converse(registered, execution.id, request_id, place)
+                await self.command_until_stored(
+                    execution.id, lambda execution, _: machine.invocation_begun(execution, request_id)
+                )
+            await self._invoke(registered, execution.id, request_id, place)
 
-    async def _converse(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
-        execution = await self.patiently(lambda: self._store.load(execution_id))
+    async def _invoke(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
+        execution = await self.until_stored(lambda: self._store.load(execution_id))
         if execution is not None:
             memory = registered.function.memory
             whole = memory is None or not memory.keeps(execution.arn)
-            event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
+            event = machine.invocation_event(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
                 trace_header = execution.trace_header
                 if self._observer is not None:
@@ -443,7 +445,7 @@ class Runner:
                             ),
                         )
                         return
-                await self.insist(execution_id, end)
+                await self.command_until_stored(execution_id, end)
         if self._invocations.get(execution_id) == request_id:
             del self._invocations[execution_id]
 
@@ -513,7 +515,7 @@ class Runner:
             running.abandon()
         if (request_id := self._invocations.pop(execution_id, None)) is not None:
             self._tasks.start(
-                self.insist(
+                self.command_until_stored(
                     execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
                 )
             )

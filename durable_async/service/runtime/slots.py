@@ -29,14 +29,14 @@ class Place:
 
 @attrs.define(eq=False)
 class _Queue:
-    """Those who wait for one function. ``most`` of it may run; None: any number."""
+    """Those who wait for one function. ``max_concurrency`` of it may run; None: any number."""
 
-    most: int | None
+    max_concurrency: int | None
     running: int = 0
     turns: OrderedDict[str, deque[Waiter]] = attrs.Factory(OrderedDict[str, deque[Waiter]])
 
     def is_free(self) -> bool:
-        return self.most is None or self.running < self.most
+        return self.max_concurrency is None or self.running < self.max_concurrency
 
     def pop(self) -> Waiter | None:
         """The next who waits, of the turn that was served the longest ago."""
@@ -56,17 +56,17 @@ class Slots:
     Functions are served in turns, and in each the turns of those who wait: whoever asks for ten thousand things under
     one turn gets as much as who asks for one under another.
 
-    :param most: in all; None: any number
+    :param max_concurrency: in all; None: any number
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
+    def __init__(self, max_concurrency: int | None = None) -> None:
+        self._max_concurrency = max_concurrency
         self._running = 0
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
-    def limit(self, function: str, most: int | None) -> None:
-        """Let only ``most`` invocations of ``function`` run at once."""
-        self._queues[function] = _Queue(most)
+    def limit(self, function: str, max_concurrency: int | None) -> None:
+        """Let only ``max_concurrency`` invocations of ``function`` run at once."""
+        self._queues[function] = _Queue(max_concurrency)
 
     @asynccontextmanager
     async def taken(self, function: str, turn: str) -> AsyncGenerator[Place]:
@@ -93,7 +93,7 @@ class Slots:
             raise
 
     def _is_free(self) -> bool:
-        return self._most is None or self._running < self._most
+        return self._max_concurrency is None or self._running < self._max_concurrency
 
     def _take(self, queue: _Queue) -> None:
         queue.running += 1
@@ -111,5 +111,5 @@ class Slots:
                 self._take(queue)
                 waiter.set_result(None)
                 self._queues.move_to_end(function)
-                if self._most is not None:
+                if self._max_concurrency is not None:
                     break  # the next function's turn

@@ -32,6 +32,7 @@ from durable_async.service.model import arns
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.registry import OnMismatch
+from durable_async.service.runtime.settings import Timing
 from durable_async.service.runtime.views import ExecutionSummary
 from durable_async.service.store.sqlite import SqliteStore
 
@@ -81,6 +82,7 @@ class DurableService:
     :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
     :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
         random UUID
+    :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class DurableService:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
+        timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -134,6 +137,7 @@ class DurableService:
             max_concurrency=max_concurrency,
             observer=observer,
             new_id=new_id,
+            timing=timing,
         )
         self._pid = os.getpid()
         self._entered = False

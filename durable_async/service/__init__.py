@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from durable_async.service.runtime.api import LambdaApi
     from durable_async.service.runtime.filters import Filters
     from durable_async.service.runtime.observing import ServiceObserver
+    from durable_async.service.runtime.settings import Timing
     from durable_async.service.runtime.views import (
         Closed,
         ExecutionDescription,
@@ -42,11 +43,12 @@ if TYPE_CHECKING:
         Started,
     )
     from durable_async.service.store import Store
-    from durable_async.service.store.sqlite import SqliteStore
+    from durable_async.service.store.sqlite import CommitLimits, SqliteStore
 
 __all__ = [
     "ApiError",
     "Closed",
+    "CommitLimits",
     "DamagedExecutionError",
     "EventType",
     "ExecutionDescription",
@@ -71,6 +73,7 @@ __all__ = [
     "Started",
     "Store",
     "StoreError",
+    "Timing",
     "asgi_app",
     "in_process_function",
     "serve",
@@ -80,6 +83,7 @@ __all__ = [
 _LATER = {
     "ApiError": "model.errors",
     "Closed": "runtime.views",
+    "CommitLimits": "store.sqlite",
     "DamagedExecutionError": "model.errors",
     "EventType": "model.history",
     "ExecutionDescription": "runtime.views",
@@ -104,6 +108,7 @@ _LATER = {
     "Started": "runtime.views",
     "Store": "store",
     "StoreError": "model.errors",
+    "Timing": "runtime.settings",
     "asgi_app": "http",
     "in_process_function": "functions.base",
     "serve": "http",

@@ -36,7 +36,8 @@ from durable_async.service.runtime.filters import Filters, checked_tags, query_o
 from durable_async.service.runtime.inputs import page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
-from durable_async.service.runtime.runner import Runner, Settings
+from durable_async.service.runtime.runner import Runner
+from durable_async.service.runtime.settings import Settings, Timing
 from durable_async.service.runtime.views import (
     Closed,
     Counts,
@@ -73,6 +74,7 @@ class LambdaApi:
         False: invoke handlers
     :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
     :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
+    :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
 
     def __init__(
@@ -90,11 +92,12 @@ class LambdaApi:
         passive: bool = False,
         observer: ServiceObserver | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
+        timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
         self._new_id = new_id
         self._store: Store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
         self._runner = Runner(self._registry, self._store, settings)
         self._limits = limits
         self._retention_days = retention_days

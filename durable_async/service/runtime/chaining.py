@@ -1,4 +1,4 @@
-"""What chained invokes ask for: one target at a time for each of them, and its end told to who asked."""
+"""Carries out chained invokes: starts the target of each, and reports its end to the execution that asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Commands(Protocol):
-    """What the runner does for this room."""
+    """The methods of the runner that are needed here."""
 
     async def start(self, new: NewExecution) -> Execution | None: ...
 
@@ -31,7 +31,7 @@ class Commands(Protocol):
 
 
 class ChainedInvokes:
-    """Those that this service has asked a target for, or waits with until the target is registered."""
+    """The chained invokes whose target runs, or is not registered yet."""
 
     def __init__(self, registry: Registry, store: Store, invoker: Invoker, commands: Commands) -> None:
         self._registry = registry
@@ -41,14 +41,14 @@ class ChainedInvokes:
         self._asking: set[Parent] = set()
 
     def ask(self, execution_id: str, chained: StartChained) -> None:
-        """Invoke the target, unless that goes on already."""
+        """Invoke the target, unless it runs already."""
         parent = Parent(execution_id, chained.operation_id)
         if parent not in self._asking:
             self._asking.add(parent)
             self._commands.begin(chained.target.name, partial(self._ask, parent, chained))
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
-        """Tell the execution that asked how its target ended."""
+        """Report to the execution that asked how its target ended."""
         await self._commands.command_until_stored(parent.execution_id, _told(parent, outcome))
 
     async def _ask(self, parent: Parent, chained: StartChained) -> None:
@@ -71,15 +71,14 @@ class ChainedInvokes:
         try:
             existing = await self._commands.until_stored(partial(self._found_or_started, new))
         except ServiceClosedError:
-            return  # the next service asks again
-        if existing is not None and not existing.open:  # an earlier service ended before it could tell
+            return  # the next service repeats the request
+        if existing is not None and not existing.open:  # an earlier service ended before it could report this
             await self.ended(parent, outcome_of(existing))
 
     async def _found_or_started(self, new: NewExecution) -> Execution | None:
-        """The child that an earlier service has started; None: it is started now.
+        """Return the child execution if an earlier service has started it; otherwise start it and return None.
 
-        The child has had its id since it was asked for, and a second object with that id must never be made. So the
-        store is asked first.
+        The request contains the child's id, and there must never be two objects with one id. So ask the store first.
         """
         return await self._store.load(new.id) or await self._commands.start(new)
 

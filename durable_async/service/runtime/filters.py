@@ -1,4 +1,4 @@
-"""Which executions are listed or counted."""
+"""Checks filters of lists and counts, and tags."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _VALUE_LENGTH = 256
 
 
 class Filters(TypedDict, total=False):
-    """What executions must have to be listed or counted. Without a member, any execution has it.
+    """Selects the executions to list or count. A member that is not given selects all executions.
 
     - ``execution_name``: this name
     - ``name_prefix``: a name that begins with this text
-    - ``statuses``: one of these statuses; none: any
+    - ``statuses``: one of these statuses; empty: any
     - ``tags``: all of these tags, with these values
     - ``started_after``, ``started_before``: a start in this time, inclusive; with a time zone
     """
@@ -34,7 +34,10 @@ class Filters(TypedDict, total=False):
 
 
 def query_of(function_name: str | None, filters: Filters) -> ExecutionQuery:
-    """:raises InvalidParameterValueError: a status or a tag is none"""
+    """Return the store's query for ``filters``.
+
+    :raises InvalidParameterValueError: a status or a tag is not valid
+    """
     return ExecutionQuery(
         function_name=function_name,
         name=filters.get("execution_name"),

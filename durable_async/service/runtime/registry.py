@@ -1,4 +1,4 @@
-"""The functions that a service knows, and how callers may name them.
+"""The registered functions, and the names by which callers may call them.
 
 There is one version of each function here, ``$LATEST``; every alias and version number names it. Source:
 protocol.md, "Names and ARNs" and "Chained invokes".
@@ -26,8 +26,8 @@ FUNCTION_TIMEOUT = 900  # seconds: Lambda's longest
 class Registered:
     """A function and its configuration. ``arn`` is qualified; timeouts are seconds.
 
-    :ivar max_concurrency: invocations of it that may run at once; None: any number
-    :ivar on_mismatch: whether an execution whose code does not fit its record is parked or fails
+    :ivar max_concurrency: the maximum number of its invocations at once; None: no limit
+    :ivar on_mismatch: what happens to an execution whose code does not fit its record: it is parked, or it fails
     """
 
     name: str
@@ -58,9 +58,11 @@ class Registry:
         on_mismatch: OnMismatch = "fail",
     ) -> Registered:
         if not arns.is_function_name(name):
-            raise ValueError(f"{name!r} is no function name: 1 to 140 letters, digits, hyphens and underscores")
+            raise ValueError(
+                f"{name!r} is not a function name, which has 1 to 140 letters, digits, hyphens and underscores"
+            )
         if name in self._functions:
-            raise ValueError(f"there is a function {name!r} already")
+            raise ValueError(f"a function {name!r} is already registered")
         arn = arns.function_arn(self.region, self.account, name, arns.LATEST)
         if on_mismatch not in get_args(OnMismatch):
             raise ValueError(f"on_mismatch must be 'park' or 'fail', not {on_mismatch!r}")
@@ -69,7 +71,7 @@ class Registry:
         return registered
 
     def arn(self, name: str) -> str:
-        """The unqualified ARN of the function ``name``, whether it is registered or not."""
+        """Return the unqualified ARN of the function ``name``, which need not be registered."""
         return arns.function_arn(self.region, self.account, name)
 
     def all(self) -> Sequence[Registered]:
@@ -82,7 +84,7 @@ class Registry:
         return self._functions.get(name)
 
     def named(self, reference: str, qualifier: str | None = None) -> Registered:
-        """The function that ``reference`` names, with whatever qualifier.
+        """Return the function that ``reference`` names, with any qualifier.
 
         :raises ApiError: InvalidParameterValue, ResourceNotFound
         """
@@ -101,10 +103,7 @@ class Registry:
         return registered
 
     def invocable(self, reference: str, qualifier: str | None = None) -> Registered:
-        """As ``named``, for an Invoke: a durable function must be named with a qualifier.
-
-        An execution is bound to a version, so Lambda wants it said.
-        """
+        """Like ``named``, for an Invoke: a durable function must be named with a qualifier, as on Lambda."""
         registered = self.named(reference, qualifier)
         parsed = arns.parse_function(reference)
         if registered.function.durable and qualifier is None and (parsed is None or parsed.qualifier is None):
@@ -115,7 +114,7 @@ class Registry:
         return registered
 
     def find(self, reference: str) -> Target | ErrorObject:
-        """The target of a chained invoke, or the error with which invoking it fails."""
+        """Return the target of a chained invoke, or the error with which invoking it fails."""
         parsed = arns.parse_function(reference)
         if parsed is None:
             raise InvalidParameterValueError(f"Invalid function ARN '{reference}'")

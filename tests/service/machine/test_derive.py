@@ -268,8 +268,10 @@ def changed(event_type, **members):
 @pytest.mark.parametrize(
     ("exported", "message"),
     [
-        pytest.param({"Events": SHOWN, "NextMarker": "99"}, "goes on after", id="not all pages"),
-        pytest.param({"Events": SHOWN, "NextToken": "99"}, "goes on after", id="not all pages, by the AWS CLI"),
+        pytest.param({"Events": SHOWN, "NextMarker": "99"}, "longer than what was exported", id="not all pages"),
+        pytest.param(
+            {"Events": SHOWN, "NextToken": "99"}, "longer than what was exported", id="not all pages, by the AWS CLI"
+        ),
         pytest.param(
             [event_json(event, include_data=False) for event in EVENTS],
             "event 1, ExecutionStarted 'order-1', has no data: export the history with IncludeExecutionData",
@@ -283,9 +285,9 @@ def changed(event_type, **members):
         pytest.param(changed("WaitStarted", WaitStartedDetails={}), "event 3, WaitStarted, has no D", id="no details"),
         pytest.param(changed("WaitStarted", WaitStartedDetails=7), "malformed: AttributeError", id="odd details"),
         pytest.param(changed("StepFailed", StepFailedDetails={"Error": 7}), "malformed", id="odd payload"),
-        pytest.param("a history", "no list of JSON objects", id="a text"),
-        pytest.param(7, "no list of JSON objects", id="a number"),
-        pytest.param([1, 2], "no list of JSON objects", id="numbers"),
+        pytest.param("a history", "not a list of JSON objects", id="a text"),
+        pytest.param(7, "not a list of JSON objects", id="a number"),
+        pytest.param([1, 2], "not a list of JSON objects", id="numbers"),
         pytest.param({"Event": []}, "Events is not a list of JSON objects", id="another answer"),
         pytest.param([], "does not begin", id="nothing"),
     ],

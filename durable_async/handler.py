@@ -21,7 +21,7 @@ from durable_async._arguments import awaitable, check_config, check_context_func
 from durable_async._callables import target_of
 from durable_async._engine.branches import root_scope
 from durable_async._engine.error_objects import error_object
-from durable_async._engine.invocation import Invocation
+from durable_async._engine.invocation import GRACE, Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._wire.envelope import Envelope, Output, read_envelope
 from durable_async._wire.limits import RESPONSE_BYTES
@@ -128,7 +128,12 @@ class DurableHandler(Generic[EventT, ResultT]):
                 "a durable handler was called where an event loop runs, which it would block; "
                 "use 'await handler.run(event)' there"
             )
-        return _own_runner().run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
+        own = _own_loop()
+        try:
+            return own.runner.run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
+        except (SystemExit, KeyboardInterrupt):
+            own.wind_down()  # or the process would wait for ever for threads that wait for a task of this loop to end
+            raise
 
     def encode_event(self, event: EventT) -> str:
         """Return the JSON text with which an execution of this handler is started.
@@ -328,6 +333,20 @@ class _OwnLoop:
             self.runner.run(_aws_client().aclose())
         self.runner.close()
 
+    def wind_down(self) -> None:
+        """Cancel the tasks that an exception left when it stopped the loop, and wait until they and what waits for
+        their end, such as idle worker threads, have ended. The loop can be used again."""
+        loop = self.runner.get_loop()
+        while True:
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            try:
+                loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE) if tasks else asyncio.sleep(0))
+            except (SystemExit, KeyboardInterrupt):
+                continue  # a task that ends with one of these stops the loop again
+            return
+
     def __del__(self) -> None:
         if not self._ends_with_the_process and self.pid == os.getpid():
             self.close()
@@ -340,11 +359,11 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def _own_runner() -> asyncio.Runner:
-    """Return the runner of this thread: threads that call handlers do not wait for each other. A fork gets its own."""
+def _own_loop() -> _OwnLoop:
+    """Return the loop of this thread: threads that call handlers do not wait for each other. A fork gets its own."""
     if _kept.loop is None or _kept.loop.pid != os.getpid():
         _kept.loop = _OwnLoop()
-    return _kept.loop.runner
+    return _kept.loop
 
 
 @cache

@@ -96,6 +96,8 @@ class InvokeConfig:
         ``._:/=+-@``
     :ivar payload_serializer: writes the payload. None: JSON
     :ivar result_serializer: reads the result. None: JSON
+    :ivar cancel_with_parent: True: if this execution is cancelled, or ends in any way, while the invoked execution is
+        open, that one is cancelled. False: it continues. On Lambda, which cannot cancel, it continues in any case
     :raises TypeError: a value is of the wrong type
     :raises ValueError: the service would refuse the tenant id
     """
@@ -105,6 +107,7 @@ class InvokeConfig:
     )
     payload_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     result_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
+    cancel_with_parent: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
 
 @attrs.frozen(kw_only=True)

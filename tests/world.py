@@ -38,6 +38,7 @@ class World:
     """Handlers run in this process, on a service whose clock is virtual.
 
     :param cache: where executions stay in memory while they wait; None: nowhere
+    :ivar extended: False: handlers are not told what the service knows beyond Lambda
     :ivar calls: the updates of each checkpoint call, as ``ACTION name`` each
     """
 
@@ -53,6 +54,7 @@ class World:
         self.hold: asyncio.Event | None = None
         self.held = False
         self.repeats = False
+        self.extended = True
 
     async def __aenter__(self) -> Self:
         await self.service.__aenter__()
@@ -94,6 +96,8 @@ class World:
 
         async def call(event: Any, request: InvocationRequest) -> Any:
             self.invocations += 1
+            if not self.extended:
+                del event["Extensions"]
             client = Client(InProcessClient(self.service), self)
             return await run(event, client=client, lambda_context=LambdaContext.of(request))
 

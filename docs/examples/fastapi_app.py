@@ -25,7 +25,14 @@ from datetime import timedelta
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 
-from durable_async import CallbackConfig, DurableContext, ExecutionError, durable_execution
+from durable_async import (
+    CallbackConfig,
+    DurableContext,
+    ExecutionError,
+    RetryStrategy,
+    StepConfig,
+    durable_execution,
+)
 from durable_async.embedded import DurableService, EventType
 from durable_async.service import ApiError, asgi_app
 from durable_async.service.http import event_json
@@ -37,20 +44,32 @@ class Order:
     cents: int
 
 
-async def reserve(order: Order) -> None:
-    """A real application would call the stock system here."""
+async def charge(order: Order) -> str:
+    """A real application would call its payment service here, with ``current_step().idempotency_key``."""
+    return f"payment of order {order.id}"
+
+
+async def refund(payment: str) -> None:
+    """Likewise."""
 
 
 async def ship(order: Order) -> str:
     return f"parcel for {order.cents / 100:.2f}"
 
 
+PATIENT = StepConfig(
+    timeout=timedelta(seconds=30), retry_strategy=RetryStrategy.fixed(delay=timedelta(minutes=1), max_attempts=5)
+)
+
+
 @durable_execution
 async def fulfil(order: Order, ctx: DurableContext) -> str:
-    await ctx.step(reserve, order)
-    approval = await ctx.create_callback(name="approval", config=CallbackConfig(timeout=timedelta(days=3)))
-    await approval.result()
-    return await ctx.step(ship, order)
+    async with ctx.compensations() as undo:
+        payment = await ctx.step(charge, order, config=PATIENT)
+        undo.add(refund, payment)
+        approval = await ctx.create_callback(name="approval", config=CallbackConfig(timeout=timedelta(days=3)))
+        await approval.result()
+        return await ctx.step(ship, order)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, Self
 
@@ -90,6 +90,7 @@ class Invocation:
         threads: Threads | None = None,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
+        self.extensions: Collection[str] = envelope.extensions
         self.lambda_context: Any = lambda_context
         self.clock = clock
         self.is_parked: bool = False

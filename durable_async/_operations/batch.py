@@ -207,10 +207,10 @@ class _Run:
         """The task of an item."""
         try:
             item, result = await self.contexts.run(index, call)
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
             self._interrupt(error)
             raise
-        except Exception as error:  # noqa: BLE001 - the batch raises it
+        except BaseException as error:  # noqa: BLE001 - the batch raises it
             self._interrupt(error)
         else:
             self._take(item, result)

@@ -7,6 +7,7 @@ that end only where it asks for it.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -14,6 +15,7 @@ import attrs
 from durable_async._engine.branches import calling_branch
 from durable_async._engine.call import Call
 from durable_async._operations.values import recorded
+from durable_async._wire.limits import SCHEMA_CHARACTERS
 from durable_async._wire.operations import (
     TERMINAL,
     Action,
@@ -62,14 +64,17 @@ class Callback(Generic[T_co]):
 
 
 async def create_callback(call: Call, config: CallbackConfig, described: SerializerContext) -> Callback[Any]:
-    return Callback(await callback_id_of(call, config), call, config.serializer, described)
+    return Callback(await callback_id_of(call, config, described), call, config.serializer, described)
 
 
-async def callback_id_of(call: Call, config: CallbackConfig) -> str:
-    """Make the callback, unless it is on record. The service gives out its id."""
+async def callback_id_of(call: Call, config: CallbackConfig, described: SerializerContext) -> str:
+    """Make the callback, unless it is on record. The service gives out its id.
+
+    :param described: how the answer will be read
+    """
     record = await call.find() or await call.look()  # which refuses a new one after the deadline of its block
     if record is None:
-        record = await call.commit(Action.START, CallbackOptions=_options(config))
+        record = await call.commit(Action.START, CallbackOptions=_options(call, config, described))
     callback_id = _details(record).get("CallbackId")
     if callback_id is None:
         raise ServiceCallError("checkpoint", f"the service has {call} on record without a callback id")
@@ -125,12 +130,18 @@ def _asked_here(call: Call) -> Call:
     return attrs.evolve(call, branch=calling_branch(call.branch.workflow))
 
 
-def _options(config: CallbackConfig) -> CallbackOptions:
+def _options(call: Call, config: CallbackConfig, described: SerializerContext) -> CallbackOptions:
     options = CallbackOptions()
     if (timeout := config.timeout_seconds) is not None:
         options["TimeoutSeconds"] = timeout
     if (heartbeat_timeout := config.heartbeat_timeout_seconds) is not None:
         options["HeartbeatTimeoutSeconds"] = heartbeat_timeout
+    if "AnswerSchema" in call.invocation.extensions and config.serializer is None and described.type is not NO_TYPE:
+        from durable_async.serializers._json.schema import schema_of
+
+        schema = json.dumps(schema_of(described.type), separators=(",", ":"))
+        if len(schema) <= SCHEMA_CHARACTERS:
+            options["AnswerSchema"] = schema
     return options
 
 

@@ -41,6 +41,8 @@ async def _start(call: Call, function_name: str, payload: Any, config: InvokeCon
     options = ChainedInvokeOptions(FunctionName=function_name)
     if config.tenant_id is not None:
         options["TenantId"] = config.tenant_id
+    if config.cancel_with_parent and "CancelWithParent" in call.invocation.extensions:
+        options["CancelWithParent"] = True
     plugins = call.invocation.plugins
     if plugins is not None and (trace_header := plugins.trace_header(call, function_name)) is not None:
         options["XAmznTraceId"] = trace_header

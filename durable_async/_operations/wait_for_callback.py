@@ -7,7 +7,7 @@ replay needs none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -72,8 +72,9 @@ async def run_wait_for_callback(
     attempts = attrs.evolve(
         step_config, retry_strategy=config.retry_strategy or step_config.retry_strategy, serializer=_Nothing()
     )
+    make_callback = partial(callback_id_of, config=config, described=described)
     try:
-        text = await in_context(call, partial(_answer, call, new_call, submitter, attempts, config))
+        text = await in_context(call, partial(_answer, call, new_call, submitter, attempts, make_callback))
     except CallbackError as error:
         kind = type_name(type(error))
         error.operation_id = None  # the inner operation: whoever asks for the place is told of the whole
@@ -88,14 +89,18 @@ async def run_wait_for_callback(
 
 
 async def _answer(
-    call: Call, new_call: NewCall, submitter: Callable[[str], Any], attempts: StepConfig, config: WaitForCallbackConfig
+    call: Call,
+    new_call: NewCall,
+    submitter: Callable[[str], Any],
+    attempts: StepConfig,
+    make_callback: Callable[[Call], Awaitable[str]],
 ) -> str | None:
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
-    callback_id = await callback_id_of(callback, config)
+    callback_id = await make_callback(callback)
     step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
-    described = SerializerContext(step.invocation.execution_arn, step.id, step.name)
+    of_step = SerializerContext(step.invocation.execution_arn, step.id, step.name)
     try:
-        await run_step(step, partial(submitter, callback_id), attempts, described)
+        await run_step(step, partial(submitter, callback_id), attempts, of_step)
     except StepError as error:
         raise CallbackSubmitterError(error.message, error.error_type, error.data, error.stack_trace) from None
     return answer_of(callback, await settled(callback))

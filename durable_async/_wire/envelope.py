@@ -5,7 +5,7 @@ Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple, Required, TypedDict, cast
 
 from durable_async._wire.operations import ErrorObject, Operation
@@ -17,6 +17,7 @@ class Envelope(NamedTuple):
     :ivar operations: the first part of the record
     :ivar next_marker: asks for the next part; None if this is all
     :ivar updated_ids: the ids of the operations that changed since the previous invocation; empty from older services
+    :ivar extensions: the members of updates that this service knows beyond Lambda's
     """
 
     execution_arn: str
@@ -24,6 +25,7 @@ class Envelope(NamedTuple):
     operations: list[Operation]
     next_marker: str | None
     updated_ids: list[str]
+    extensions: Collection[str] = ()
 
 
 def read_envelope(event: object) -> Envelope | None:
@@ -36,7 +38,14 @@ def read_envelope(event: object) -> Envelope | None:
         return None
     state: Mapping[str, Any] = members.get("InitialExecutionState") or {}
     updated_ids: list[str] = members.get("UpdatedOperationIds") or []
-    return Envelope(arn, token, state.get("Operations") or [], state.get("NextMarker") or None, updated_ids)
+    return Envelope(
+        arn,
+        token,
+        state.get("Operations") or [],
+        state.get("NextMarker") or None,
+        updated_ids,
+        members.get("Extensions") or (),
+    )
 
 
 class Output(TypedDict, total=False):

@@ -18,3 +18,4 @@ SUBTYPE_LENGTH = 32
 REASON_LENGTH = 1024  # of a pause or a resume
 DELAY_SECONDS = 31_622_400  # 366 days: the longest wait and the longest retry delay
 CALLBACK_TIMEOUT_SECONDS = 99_999_999
+SCHEMA_CHARACTERS = 16 * 1024  # of the schema of a callback's answer

@@ -135,12 +135,14 @@ class ContextOptions(TypedDict, total=False):
 class CallbackOptions(TypedDict, total=False):
     TimeoutSeconds: int
     HeartbeatTimeoutSeconds: int
+    AnswerSchema: str  # JSON Schema, as text; only for a service that says that it checks answers
 
 
 class ChainedInvokeOptions(TypedDict, total=False):
     FunctionName: Required[str]
     TenantId: str
     XAmznTraceId: str
+    CancelWithParent: bool  # only for a service that knows it
 
 
 class UpdateDetails(TypedDict, total=False):

@@ -18,7 +18,7 @@ from durable_async.cli.text import one_line, utf8
 
 
 @attrs.frozen
-class OpenCallback:
+class FoundCallback:
     """A callback that has no answer yet.
 
     :ivar id: the id with which it is answered
@@ -34,16 +34,16 @@ class Callbacks:
     """Collects the open callbacks from the events of one history, which it gets in order."""
 
     _names: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
-    _open: dict[str, OpenCallback] = attrs.field(init=False, factory=dict[str, OpenCallback])
+    _open: dict[str, FoundCallback] = attrs.field(init=False, factory=dict[str, FoundCallback])
 
-    def take(self, event: Mapping[str, Any]) -> OpenCallback | None:
+    def take(self, event: Mapping[str, Any]) -> FoundCallback | None:
         """Return the callback that ``event`` opens, if it opens one."""
         kind, operation = event["EventType"], event.get("Id", "")
         if event.get("SubType") == "WaitForCallback":
             self._names[operation] = event.get("Name") or ""
         if kind == "CallbackStarted":
             name = self._names.get(event.get("ParentId") or "") or event.get("Name") or ""
-            found = OpenCallback(event["CallbackStartedDetails"]["CallbackId"], name)
+            found = FoundCallback(event["CallbackStartedDetails"]["CallbackId"], name)
             self._open[operation] = found
             return found
         if kind.startswith("Callback"):
@@ -53,11 +53,11 @@ class Callbacks:
         return None
 
     @property
-    def open(self) -> Sequence[OpenCallback]:
+    def open(self) -> Sequence[FoundCallback]:
         return [*self._open.values()]
 
 
-def choose(callbacks: Sequence[OpenCallback], execution: str, name: str | None) -> OpenCallback:
+def choose(callbacks: Sequence[FoundCallback], execution: str, name: str | None) -> FoundCallback:
     """Return the callback with this name, or the only one.
 
     :param execution: the execution as the user named it, for messages

@@ -95,23 +95,37 @@ class Hosted:
         except LoadError as error:
             raise click.ClickException(str(error)) from None
 
-    def register(self, api: LambdaApi, timeouts: Mapping[str | None, int], on_mismatch: OnMismatch) -> None:
+    def register(
+        self,
+        api: LambdaApi,
+        timeouts: Mapping[str | None, int],
+        on_mismatch: OnMismatch,
+        cancel_before: Mapping[str | None, int],
+    ) -> None:
         """Register all functions with ``api``.
 
         :param timeouts: the execution timeout of each function, in seconds; under None, that of all others
         :param on_mismatch: what happens to executions whose code does not fit their record
+        :param cancel_before: how long before its timeout an execution is cancelled, in seconds, as ``timeouts``
         """
-        if unknown := sorted(name for name in timeouts if name is not None and name not in self._functions):
-            raise click.ClickException(f"--execution-timeout is given for '{unknown[0]}', which is not a function")
-        for name, (_, function, max_concurrency) in self._functions.items():
-            timeout = timeouts.get(name, timeouts[None])
+        for option, given in (("--execution-timeout", timeouts), ("--cancel-before", cancel_before)):
+            if unknown := sorted(name for name in given if name is not None and name not in self._functions):
+                raise click.ClickException(f"{option} is given for '{unknown[0]}', which is not a function")
+        for key, (_, function, max_concurrency) in self._functions.items():
+            name, colon, version = key.partition(":")
+            if colon and not version.isdecimal():
+                message = f"'{key}' is not the name of a function: a version is a number, as in {name}:2"
+                raise click.ClickException(message)
+            timeout = timeouts.get(key, timeouts[None])
             try:
                 api.register(
                     name,
                     function,
+                    version=int(version) if colon else None,
                     execution_timeout=timeout,
                     max_concurrency=max_concurrency,
                     on_mismatch=on_mismatch,
+                    cancel_before=cancel_before.get(key, cancel_before.get(None)),
                 )
             except ValueError as error:
                 raise click.ClickException(str(error)) from None

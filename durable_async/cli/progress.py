@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -26,14 +27,15 @@ class Progress(Protocol):
 
 
 @asynccontextmanager
-async def shown(stream: TextIO, clock: Callable[[], float], *, remains: bool) -> AsyncGenerator[Progress]:
+async def shown(stream: TextIO, clock: Callable[[], float], *, remains: bool, ticks: bool) -> AsyncGenerator[Progress]:
     """Show a table of the operations on a terminal, and a line for each event elsewhere.
 
     :param clock: the clock of the execution
     :param remains: True to leave the table on the screen at the end; False to remove it
+    :param ticks: True to refresh the table while nothing happens; False to refresh it only with an event
     """
     if is_terminal(stream):
-        async with _table(stream, clock, remains=remains) as progress:
+        async with _table(stream, clock, remains=remains, ticks=ticks) as progress:
             yield progress
     else:
         yield EventLines(stream)
@@ -55,9 +57,14 @@ class OperationTable:
         self._out = out
         self._clock = clock
         self._operations = Operations()
+        self._refreshed = 0.0  # real, monotonic
+        self.refresh: Callable[[], None] = lambda: None
 
     def take(self, event: Mapping[str, Any]) -> None:
         self._operations.take(event)
+        if (now := time.monotonic()) >= self._refreshed + _REFRESH_SECONDS:
+            self._refreshed = now
+            self.refresh()
 
     def render(self) -> Group:
         from rich.console import Group
@@ -80,19 +87,25 @@ def choose(operations: Sequence[Operation], max_count: int) -> Sequence[Operatio
 
 
 @asynccontextmanager
-async def _table(stream: TextIO, clock: Callable[[], float], *, remains: bool) -> AsyncGenerator[OperationTable]:
+async def _table(
+    stream: TextIO, clock: Callable[[], float], *, remains: bool, ticks: bool
+) -> AsyncGenerator[OperationTable]:
     from rich.live import Live
 
     out = console(stream)
     progress = OperationTable(out, clock)
     # Without rich's refresh thread, which would read what the event loop is changing.
     with Live(console=out, get_renderable=progress.render, auto_refresh=False, transient=not remains) as live:
-        refreshing = asyncio.create_task(_refresh(live))
-        try:
+        progress.refresh = live.refresh
+        if not ticks:
             yield progress
-        finally:
-            refreshing.cancel()
-            await asyncio.wait([refreshing])
+        else:
+            refreshing = asyncio.create_task(_refresh(live))
+            try:
+                yield progress
+            finally:
+                refreshing.cancel()
+                await asyncio.wait([refreshing])
         live.refresh()
 
 

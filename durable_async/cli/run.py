@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import AsyncExitStack, contextmanager, redirect_stdout
-from datetime import timedelta
+from collections.abc import Generator, Mapping
+from contextlib import AsyncExitStack, contextmanager, nullcontext, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import attrs
 import click
@@ -19,7 +18,7 @@ from durable_async.cli.callback import Callbacks
 from durable_async.cli.exits import Exit
 from durable_async.cli.history import print_history
 from durable_async.cli.options import Command
-from durable_async.cli.progress import shown
+from durable_async.cli.progress import Progress, shown
 from durable_async.cli.running import run, tell
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
@@ -29,49 +28,9 @@ from durable_async.service.clock import steady_time
 from durable_async.service.http.rendering import JsonObject, event_json, execution_json
 from durable_async.service.machine import InvocationRetryPolicy
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.testing.virtual_time import VirtualTime
 
-T = TypeVar("T")
-
-
-@attrs.define
-class VirtualClock:
-    """Epoch seconds that pass as they do, and jump ahead on top of it."""
-
-    _ahead: float = attrs.field(init=False, default=0.0)
-
-    def __call__(self) -> float:
-        return steady_time() + self._ahead
-
-    def jump_to(self, seconds: float) -> None:
-        """Never back."""
-        self._ahead += max(0.0, seconds - self())
-
-
-async def while_jumping(work: Coroutine[Any, Any, T], api: LambdaApi, clock: VirtualClock, arn: str) -> T:
-    """The result of ``work``. Whenever nothing runs meanwhile, the clock of ``api`` jumps to what is due next, as long
-    as the execution is open.
-    """
-    working, jumping = asyncio.create_task(work), asyncio.create_task(_jump(api, clock, arn))
-    try:
-        await asyncio.wait((working, jumping), return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        working.cancel()
-        jumping.cancel()
-        await asyncio.wait((working, jumping))
-    if not jumping.cancelled():
-        jumping.result()
-    return working.result()
-
-
-async def _jump(api: LambdaApi, clock: VirtualClock, arn: str) -> None:
-    while True:
-        await api.idle()
-        execution = await api.get_execution(arn)
-        due = api.next_due()
-        if execution.status is not ExecutionStatus.RUNNING or due is None:
-            return
-        clock.jump_to(due)
-        await api.fire_due()
+_PATIENCE = timedelta(seconds=10)  # with connections that a step has open
 
 
 _LOGGER = logging.getLogger("durable_async")
@@ -136,7 +95,7 @@ class Answering:
         click.echo(one_line(f"{named} Answer it from another shell: {command}"), file=sys.stderr)
 
 
-_MOST_FAILURES = 20  # of a handler that raises, in a row
+_MAX_FAILURES = 20  # of a handler that raises, in a row
 _GRACE = timedelta(seconds=10)  # for steps that run, so that what they did is kept
 
 
@@ -209,46 +168,46 @@ async def _run(workflow: Workflow, settings: Settings) -> Exit:
 
 async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDescription, list[JsonObject]]:
     """Return the execution as it ended, and its history."""
-    clock = VirtualClock() if settings.skip_time else None
     nobody_mends_it = settings.store is None or settings.skip_time
-    async with DurableService(
-        settings.store,
-        execution_timeout=settings.timeout,
-        retries=InvocationRetryPolicy(max_failures=_MOST_FAILURES if nobody_mends_it else None),
-        grace=_GRACE if settings.store else timedelta(0),
-        clock=clock or steady_time,
-    ) as service:
-        with traces_at_the_end(sys.stderr):
-            execution = await _started(service, workflow, settings)
-            if clock is None:
-                async with AsyncExitStack() as stack:
+    skipping = VirtualTime(datetime.now(UTC), flows=True, patience=_PATIENCE) if settings.skip_time else nullcontext()
+    with skipping as virtual:
+        async with (
+            DurableService(
+                settings.store,
+                execution_timeout=settings.timeout,
+                retries=InvocationRetryPolicy(max_failures=_MAX_FAILURES if nobody_mends_it else None),
+                grace=_GRACE if settings.store else timedelta(0),
+                clock=virtual or steady_time,
+            ) as service,
+            AsyncExitStack() as stack,
+        ):
+            with traces_at_the_end(sys.stderr):
+                execution = await _started(service, workflow, settings)
+                answering = None
+                if virtual is None:
                     answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
-                    events = await _watched(execution, steady_time, answering, remains=not settings.history)
-            else:  # who would answer has no time
-                watching = _watched(execution, clock, None, remains=not settings.history)
-                events = await while_jumping(watching, service.api, clock, execution.arn)
-        return await execution.describe(), events
+                else:  # who would answer has no time
+                    virtual.attach(service.api)
+                clock = virtual or steady_time
+                async with shown(sys.stderr, clock, remains=not settings.history, ticks=virtual is None) as progress:
+                    events = await _watched(execution, progress, answering)
+            return await execution.describe(), events
 
 
 async def _watched(
-    execution: ExecutionHandle[Any],
-    clock: Callable[[], float],
-    answering: Answering | None,
-    *,
-    remains: bool,
+    execution: ExecutionHandle[Any], progress: Progress, answering: Answering | None
 ) -> list[JsonObject]:
     """Return the history when the execution cannot continue any more."""
     events: list[JsonObject] = []
-    async with shown(sys.stderr, clock, remains=remains) as progress:
-        async for event in execution.events():
-            shown_event = event_json(event)
-            events.append(shown_event)
-            progress.take(shown_event)
-            if answering is not None:
-                await answering.take(shown_event)
-            # In quarantine: while this process has it, nobody can let it go on.
-            if event.type is EventType.EXECUTION_PAUSED and await execution.status() is ExecutionStatus.PAUSED:
-                break
+    async for event in execution.events():
+        shown_event = event_json(event)
+        events.append(shown_event)
+        progress.take(shown_event)
+        if answering is not None:
+            await answering.take(shown_event)
+        # In quarantine: while this process has it, nobody can let it go on.
+        if event.type is EventType.EXECUTION_PAUSED and await execution.status() is ExecutionStatus.PAUSED:
+            break
     return events
 
 

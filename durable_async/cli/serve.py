@@ -60,6 +60,12 @@ from durable_async.cli.options import Command
     options.timeout,
     help="The timeout of the executions of one function, or of all.  [default: 366 days with --store, else 300]",
 )
+@options.repeatable(
+    "--cancel-before",
+    "[NAME=]SECONDS",
+    options.timeout,
+    help="Cancel the workflows of one function, or of all, this long before their timeout.  [default: never]",
+)
 @click.option(
     "--on-mismatch",
     type=click.Choice(["park", "fail"]),

@@ -58,6 +58,7 @@ class Settings:
     in_process: bool
     max_concurrency: int | None
     execution_timeout: Sequence[Timeout]
+    cancel_before: Sequence[Timeout]
     on_mismatch: OnMismatch | None
     store: Path | None
     durability: Literal["full", "normal"]
@@ -123,7 +124,8 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         _add_remote(hosted, settings, remote)
         timeouts: dict[str | None, int] = {None: _IN_MEMORY_SECONDS if store is None else _EXECUTION_SECONDS}
         timeouts |= {timeout.name: timeout.seconds for timeout in settings.execution_timeout}
-        hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"))
+        cancels: dict[str | None, int] = {before.name: before.seconds for before in settings.cancel_before}
+        hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"), cancels)
         listener.listen()  # executions from before call at once, and get their answer when the service is up
         await _open(stack, api)
         url = await stack.enter_async_context(serve_on(api, listener, token=settings.token))

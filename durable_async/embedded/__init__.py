@@ -12,7 +12,7 @@ from durable_async.embedded.execution import ExecutionHandle
 from durable_async.embedded.service import DurableService
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.history import EventType, HistoryEvent
-from durable_async.service.runtime.views import ExecutionDescription, ExecutionSummary, PauseDetails
+from durable_async.service.runtime.views import ExecutionDescription, ExecutionSummary, OpenCallback, PauseDetails
 
 __all__ = [
     "DurableService",
@@ -22,5 +22,6 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionSummary",
     "HistoryEvent",
+    "OpenCallback",
     "PauseDetails",
 ]

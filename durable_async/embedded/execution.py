@@ -21,7 +21,7 @@ from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model import arns
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.api import LambdaApi
-from durable_async.service.runtime.views import Closed, ExecutionDescription
+from durable_async.service.runtime.views import Closed, ExecutionDescription, OpenCallback
 
 ResultT = TypeVar("ResultT")
 
@@ -94,6 +94,13 @@ class ExecutionHandle(Generic[ResultT]):
         :param after: the ``id`` of the last event that is not wanted; 0: all are wanted
         """
         return self._service.api.events(self.arn, after=after)
+
+    async def callbacks(self) -> list[OpenCallback]:
+        """Return the callbacks that wait for an answer, in the order in which they began.
+
+        ``service.succeed_callback(callback.id, answer)`` answers one.
+        """
+        return await self._service.api.list_callbacks(self.arn)
 
     async def stop(self, error: ErrorObject | None = None) -> None:
         """Close the execution as STOPPED. Nothing of it runs afterwards, not even a compensation or a clean-up.

@@ -143,7 +143,7 @@ class DurableService:
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
-        self._names: dict[DurableHandler[Any, Any], str] = {}
+        self._names: dict[DurableHandler[Any, Any], tuple[str, int | None]] = {}  # with the highest version
 
     @property
     def api(self) -> LambdaApi:
@@ -196,6 +196,9 @@ class DurableService:
         execution_timeout: timedelta | None = None,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "park",
+        cancel_before: timedelta | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make a handler known, under its own name or another. Its open executions go on.
 
@@ -205,27 +208,40 @@ class DurableService:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
             can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
             function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
+        :param cancel_before: how long before the timeout of an execution its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled, and times out at once
+        :param version: a number. A handler may be registered once for each version, under the same name; new executions
+            begin on the highest, or on that of the handler that ``start`` is given. None: it has no versions, and
+            executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on with the handler that is registered with
+            this version, and wait until one is. False: they move with the highest version
         :raises TypeError: the function is neither
-        :raises ValueError: the name is taken, or is no function name
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         if not _is_durable(function):
             check_plain_function(function, "register")
         name = name or str(getattr(function, "__name__", ""))
         timeout = None if execution_timeout is None else _seconds(execution_timeout, "execution_timeout")
         if _is_durable(function):
-            handler = function.on_clock(self._clock)
-            if self._traces is not None:
-                handler = handler.with_plugin(self._traces)
             self.api.register(
                 name,
-                in_process_handler(handler, self.api, cache=self._cache),
+                in_process_handler(self._as_run(function), self.api, cache=self._cache),
                 execution_timeout=timeout,
                 max_concurrency=max_concurrency,
                 on_mismatch=on_mismatch,
+                cancel_before=None if cancel_before is None else _seconds(cancel_before, "cancel_before"),
+                version=version,
+                pinned=pinned,
             )
-            self._names.setdefault(function, name)
+            known, latest = self._names.get(function, (name, version))
+            self._names[function] = known, max(filter(None, (latest, version)), default=None)
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
+
+    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
+        """Return what runs the handler's invocations."""
+        handler = handler.on_clock(self._clock)
+        return handler if self._traces is None else handler.with_plugin(self._traces)
 
     # --- executions ---
 
@@ -254,7 +270,7 @@ class DurableService:
 
         When this returns, the execution is recorded: it will run, whatever happens to this process.
 
-        :param function: a registered handler, or the name of one
+        :param function: a registered handler, or the name of one, also with a version: ``"fulfil:2"``
         :param event: of the type that the handler's first parameter declares
         :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
         :param tags: up to 50, by which :meth:`executions` finds it. An execution that is found keeps its own
@@ -265,7 +281,8 @@ class DurableService:
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
             event; others as :meth:`LambdaApi.invoke <durable_async.service.LambdaApi.invoke>`
         """
-        qualified = f"{self._name_of(function)}:{arns.LATEST}"
+        known, version = self._place_of(function)
+        qualified = known if ":" in known else f"{known}:{version or arns.LATEST}"
         if isinstance(function, str):
             text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
         else:
@@ -369,17 +386,21 @@ class DurableService:
         return self.api
 
     def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+        return self._place_of(function)[0]
+
+    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+        """Return the name and the version under which a function is registered; None: it has no version."""
         self._running()
         if isinstance(function, str):
-            return function
+            return function, None
         if not _is_durable(function):
             raise TypeError(
                 f"{name_of_callable(function)} is no durable handler: put @durable_execution above it, and register it"
             )
-        name = self._names.get(function)
-        if name is None:
+        place = self._names.get(function)
+        if place is None:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
-        return name
+        return place
 
     def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
         return ExecutionHandle(arn, self, _as_json if isinstance(function, str) else function.decode_result)

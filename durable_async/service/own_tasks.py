@@ -45,6 +45,11 @@ class OwnTasks:
         task.add_done_callback(self._forget)
         return task
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none runs."""
+        return not self._tasks
+
     async def idle(self) -> None:
         """Wait until no task runs."""
         while self._tasks:

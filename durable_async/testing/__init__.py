@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         CallbackToCome,
         FinishedExecution,
         RecordedExecution,
-        StuckError,
         TestCallback,
         TestExecution,
     )
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from durable_async.testing.report import Exploration, Fault, Problem
     from durable_async.testing.running import run
     from durable_async.testing.service import TestService
-    from durable_async.testing.virtual_time import TimedService, VirtualTime
+    from durable_async.testing.virtual_time import StuckError, TimedService, VirtualTime
 
 __all__ = [
     "CallbackToCome",
@@ -64,7 +63,7 @@ _LATER = {
     "Outcomes": "outcomes",
     "Problem": "report",
     "RecordedExecution": "execution",
-    "StuckError": "execution",
+    "StuckError": "virtual_time",
     "TestCallback": "execution",
     "TestExecution": "execution",
     "TestService": "service",

@@ -21,8 +21,9 @@ from durable_async.errors import (
 from durable_async.handler import DurableHandler
 from durable_async.service import ExecutionStatus
 from durable_async.service.model.exported import read_history
-from durable_async.testing.execution import FinishedExecution, StuckError
+from durable_async.testing.execution import FinishedExecution
 from durable_async.testing.operations import Journal, OperationView
+from durable_async.testing.virtual_time import StuckError
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")

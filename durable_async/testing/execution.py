@@ -12,14 +12,11 @@ from durable_async.errors import ExecutionError
 from durable_async.handler import DurableHandler
 from durable_async.service import EventType, ExecutionStatus, HistoryEvent
 from durable_async.testing.operations import Journal, OperationView, as_text
+from durable_async.testing.virtual_time import StuckError
 
 T = TypeVar("T")
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
-
-
-class StuckError(AssertionError):
-    """What the test waits for cannot come: nothing runs, and what is due next needs a word of the test first."""
 
 
 class RecordedExecution:

@@ -14,10 +14,10 @@ from durable_async._wire.operations import Operation, OperationStatus, Operation
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.handler import DurableHandler
 from durable_async.service import InvocationRetryPolicy
-from durable_async.testing.execution import StuckError, TestExecution
+from durable_async.testing.execution import TestExecution
 from durable_async.testing.faults import Faults, TestedHandler, When, Witness
 from durable_async.testing.outcomes import NOT_GIVEN, Outcomes
-from durable_async.testing.virtual_time import VirtualTime
+from durable_async.testing.virtual_time import StuckError, VirtualTime
 
 T = TypeVar("T")
 EventT = TypeVar("EventT")
@@ -75,7 +75,9 @@ class TestService(Generic[EventT, ResultT]):
         self._seed = seed
         self._replays = replay_each_invocation
         ids = random.Random(seed)  # noqa: S311 - to be the same in each run
-        self._service = DurableService(
+        self._service = _TestedService(
+            self._faults,
+            lambda: self.watch,
             clock=self.time,
             max_cached_executions=0 if replay_each_invocation else 1000,
             max_cached_idle=_YEAR,
@@ -87,8 +89,7 @@ class TestService(Generic[EventT, ResultT]):
         )
         self._handler = handler
         self._others = others
-        self._tested: dict[DurableHandler[Any, Any], DurableHandler[Any, Any]] = {}
-        self._names: dict[DurableHandler[Any, Any], str] = {}
+        self._handlers: dict[str, DurableHandler[Any, Any]] = {}
         self._random_state: Any = None
 
     # --- entering ---
@@ -97,8 +98,7 @@ class TestService(Generic[EventT, ResultT]):
         self.time.__enter__()
         try:
             self.time.attach(self._service.api)
-            self.time.may_answer = lambda: self.watch.is_running()  # noqa: PLW0108 - another one may be set
-            self.time.may_pass = lambda: self.watch.has_no_open_callback()  # noqa: PLW0108
+            self.time.may_pass = lambda: self.watch.has_no_open_callback()  # noqa: PLW0108 - another one may be set
             self._random_state = random.getstate()
             random.seed(self._seed)
             await self._service.__aenter__()
@@ -127,12 +127,9 @@ class TestService(Generic[EventT, ResultT]):
 
     def register(self, function: DurableHandler[Any, Any] | Callable[[Any, Any], Any], name: str | None = None) -> None:
         """Make a handler or a plain function known, to be started or invoked by name."""
-        if _is_handler(function):
-            tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(function, self._faults, lambda: self.watch)
-            self._tested[function] = tested
-            function = tested
-            self._names[tested] = name or str(getattr(tested, "__name__", ""))
         self._service.register(function, name=name, on_mismatch="fail")
+        if _is_handler(function):
+            self._handlers[name or str(getattr(function, "__name__", ""))] = function
 
     # --- executions ---
 
@@ -151,10 +148,7 @@ class TestService(Generic[EventT, ResultT]):
 
         :raises LookupError: the handler is not registered
         """
-        if handler not in self._tested:
-            raise LookupError(f"{handler!r} is not registered: give it to TestService, or call service.register")
-        handle: ExecutionHandle[OtherResultT] = await self._service.start(self._tested[handler], event, name=name)
-        return self._seen(handle, handler)
+        return self._seen(await self._service.start(handler, event, name=name), handler)
 
     def follow(self, handle: ExecutionHandle[T]) -> TestExecution[T]:
         """Drive an execution that was started elsewhere, for example by the application under test, which was given
@@ -163,10 +157,10 @@ class TestService(Generic[EventT, ResultT]):
         :raises LookupError: its handler is not registered here
         """
         name = handle.arn.partition(":function:")[2].partition(":")[0]
-        for handler, tested in self._tested.items():
-            if self._names[tested] == name:
-                return self._seen(handle, handler)
-        raise LookupError(f"{name} is not registered: give its handler to TestService, or call service.register")
+        handler = self._handlers.get(name)
+        if handler is None:
+            raise LookupError(f"{name} is not registered: give its handler to TestService, or call service.register")
+        return self._seen(handle, handler)
 
     def _seen(self, handle: ExecutionHandle[T], handler: DurableHandler[Any, T]) -> TestExecution[T]:
         for known in self.executions:
@@ -230,7 +224,7 @@ class TestService(Generic[EventT, ResultT]):
     async def _refresh(self) -> None:
         for function in self._others:
             if _is_handler(function):
-                async for summary in self._service.executions(self._tested[function], oldest_first=True):
+                async for summary in self._service.executions(function, oldest_first=True):
                     self._seen(self._service.execution(summary.arn), function)
         for execution in self.executions:
             await execution.refresh()
@@ -364,19 +358,28 @@ def _is_handler(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
     return isinstance(function, DurableHandler)
 
 
+class _TestedService(DurableService):
+    """An embedded service whose invocations go through :class:`Faults` and tell a :class:`Witness`."""
+
+    def __init__(self, faults: Faults, witness: Callable[[], Witness], **options: Any) -> None:
+        super().__init__(**options)
+        self._faults = faults
+        self._witness = witness
+
+    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
+        return TestedHandler[Any, Any].of(super()._as_run(handler), self._faults, self._witness)
+
+
 class Watch(Witness):
-    """Keeps count of what runs and of which callbacks are open, without asking the service."""
+    """Knows which callbacks are open, without asking the service."""
 
     def __init__(self) -> None:
-        self._running = 0
         self._open: dict[str, set[str]] = {}
 
     def invoked(self, envelope: Envelope) -> None:
-        self._running += 1
         self.answered(envelope.execution_arn, envelope.operations)
 
     def left(self, envelope: Envelope, answer: Output | None) -> None:
-        self._running -= 1
         if answer is not None and answer["Status"] != "PENDING":
             self._open.pop(envelope.execution_arn, None)
 
@@ -387,9 +390,6 @@ class Watch(Witness):
                 open_ones.add(operation["Id"])
             else:
                 open_ones.discard(operation["Id"])
-
-    def is_running(self) -> bool:
-        return self._running > 0
 
     def has_no_open_callback(self) -> bool:
         return not any(self._open.values())

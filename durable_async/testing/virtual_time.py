@@ -36,11 +36,19 @@ _BUSY_TURNS = 10_000
 cancelled scope of anyio does with a task that does not end, may be waiting for a timer that time has to reach."""
 
 
+class StuckError(AssertionError):
+    """What the test waits for cannot come: nothing runs, and what is due next needs a word of the test first."""
+
+
 class TimedService(Protocol):
     """A service whose due times the clock jumps to, such as a :class:`~durable_async.service.LambdaApi`."""
 
     def next_due(self) -> float | None:
         """Return the epoch seconds at which it has something to do; None: never."""
+        ...
+
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
         ...
 
 
@@ -50,15 +58,15 @@ class VirtualTime:
     Called, it returns the time in epoch seconds: give it to a service as its ``clock``.
 
     Unless somebody awaits :meth:`idle` and moves time, it moves by itself to whatever is due next: a timer of the loop,
-    or a due time of an attached service.
+    or a due time of an attached service. If nothing is due and nobody outside the loop can wake it, :class:`StuckError`
+    leaves the loop.
 
     :param start: the time on entering; None: January 1, 2026
     :param flows: True: real time passes too, as a person wants who watches; False: only jumps move the clock, so that
         each run has the same times
     :param patience: how long, in real time, a connection or a thread that the loop does not know is waited for before
-        each jump
+        each jump, while a function of an attached service runs
     :raises RuntimeError: on entering: the running loop keeps its own clock, as uvloop's does
-    :ivar may_answer: whether something outside may still wake the loop, so that ``patience`` is worth while
     :ivar may_pass: asked before time moves by itself to a service's due time; False: it stays
     """
 
@@ -80,10 +88,10 @@ class VirtualTime:
         self._loop_began_us = 0
         self._busy: set[Future[Any] | asyncio.Future[Any]] = set()
         self._services: list[TimedService] = []
+        self._threads_before: set[threading.Thread] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._undo: Callable[[], None] | None = None
         self._loop: Any = None
-        self.may_answer: Callable[[], bool] = lambda: True
         self.may_pass: Callable[[], bool] = lambda: True
 
     # --- the clock ---
@@ -100,6 +108,10 @@ class VirtualTime:
         """Move the clock to ``epoch`` seconds; never back."""
         self._moved_us += max(0, math.ceil(epoch * _MICRO - 0.5) - self._start_us - self._passed_us())
 
+    def move_by(self, seconds: float) -> None:
+        """Move the clock ahead."""
+        self.move_to(self() + seconds)
+
     def next_due(self) -> float | None:
         """Return the epoch seconds of the next timer of the loop or of an attached service; None: nothing is due."""
         return min((due for due in (self._next_timer(), self._next_of_services()) if due is not None), default=None)
@@ -113,6 +125,10 @@ class VirtualTime:
     def attach(self, service: TimedService) -> None:
         """Let time jump to what is due by ``service``."""
         self._services.append(service)
+
+    def detach(self, service: TimedService) -> None:
+        """Forget a service that has ended."""
+        self._services = [each for each in self._services if each is not service]
 
     # --- entering ---
 
@@ -129,6 +145,7 @@ class VirtualTime:
                 "the time of this loop is virtual already; two services of one test share a VirtualTime"
             )
         self._loop, self._began = loop, time.monotonic()
+        self._threads_before = {*threading.enumerate()}
         self._loop_began_us = round(loop.time() * _MICRO)
         self._install()
         return self
@@ -169,19 +186,26 @@ class VirtualTime:
 
     # --- what is due ---
 
-    def _next_timer(self) -> float | None:
-        # The services' own alarms only look whether something is due; their due times are asked for themselves.
+    def _next_timer(self, *, of_alarms: bool = False) -> float | None:
+        """Return when the loop's next timer is due, of the services' alarms or of the others. An alarm only looks
+        whether something is due, again and again."""
         whens: list[float] = [
             timer.when()
             for timer in self._loop._scheduled  # noqa: SLF001
-            if not timer.cancelled() and not isinstance(getattr(timer._callback, "__self__", None), Alarm)  # noqa: SLF001
+            if not timer.cancelled() and isinstance(getattr(timer._callback, "__self__", None), Alarm) is of_alarms  # noqa: SLF001
         ]
         if not whens:
             return None
-        return (self._start_us + math.ceil(min(whens) * _MICRO) - self._loop_began_us) / _MICRO
+        due_us = math.ceil(min(whens) * _MICRO)
+        if due_us / _MICRO < min(whens):  # the clock must not stand before the time at which the timer is due
+            due_us += 1
+        return (self._start_us + due_us - self._loop_began_us) / _MICRO
 
     def _next_of_services(self) -> float | None:
-        return min((due for each in self._services if (due := each.next_due()) is not None), default=None)
+        due = min((due for each in self._services if (due := each.next_due()) is not None), default=None)
+        if due is not None and due <= self():
+            return self._next_timer(of_alarms=True)  # it rounds to milliseconds, and its alarm comes a moment later
+        return due
 
     # --- what the loop asks ---
 
@@ -191,7 +215,7 @@ class VirtualTime:
             return events
         if self._threads_run() and (events := real(_THREAD_PATIENCE)):
             return events
-        if self._patience and self.may_answer() and self._is_open_outside() and (events := real(self._patience)):
+        if self._patience and self._may_answer() and self._is_open_outside() and (events := real(self._patience)):
             return events
         if self._idle:
             self._wake_idle()
@@ -202,6 +226,8 @@ class VirtualTime:
         due = self._next_timer()
         if self.may_pass() and (of_services := self._next_of_services()) is not None:
             due = of_services if due is None else min(due, of_services)
+        if due is None and not self._is_open_outside():
+            raise StuckError("nothing runs and nothing is due: all tasks of the event loop wait for each other")
         if due is None:
             return real(None)
         self.move_to(due)
@@ -218,17 +244,22 @@ class VirtualTime:
         if (due := self._next_timer()) is not None:
             self.move_to(due)
 
+    def _may_answer(self) -> bool:
+        """Return whether somebody on the loop may wait for something outside of it."""
+        return not self._services or not all(each.is_idle() for each in self._services)
+
     def _threads_run(self) -> bool:
         return bool(self._busy) or any(_works_for(self._loop, thread) for thread in threading.enumerate())
 
     def _is_open_outside(self) -> bool:
-        """Whether there is a connection, other than the loop's own, or a thread that waits for no work of the loop."""
+        """Whether there is a connection, other than the loop's own, or a thread that was started since and waits for no
+        work of the loop."""
         own = {self._loop._ssock.fileno()}  # noqa: SLF001
         with suppress(AttributeError, OSError, ValueError):
             for key in self._loop._selector.get_map().values():  # noqa: SLF001
                 if key.fd not in own and not _listens(key.fd):
                     return True
-        return any(not _is_pooled(thread) for thread in threading.enumerate())
+        return any(not thread.name.startswith(_POOLS) for thread in {*threading.enumerate()} - self._threads_before)
 
 
 def _listens(fd: int) -> bool:
@@ -245,12 +276,8 @@ def _works_for(loop: object, thread: threading.Thread) -> bool:
     return resting is not None and getattr(thread, "loop", None) is loop and thread not in resting
 
 
-_POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor", "pytest_timeout", "waitpid-")
-
-
-def _is_pooled(thread: threading.Thread) -> bool:
-    """Whether the thread is this one, or one whose work the loop knows about."""
-    return thread is threading.current_thread() or thread.name.startswith(_POOLS) or thread is threading.main_thread()
+_POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor")
+"""What the names of threads begin with whose work the loop knows about."""
 
 
 class _Select:

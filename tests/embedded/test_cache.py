@@ -9,7 +9,7 @@ from durable_async import durable_execution
 from durable_async._engine import invocation
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.plugins import DurablePlugin
-from tests.programs.virtual_time import NothingHappens, VirtualTimeLoop
+from tests.programs.execution import in_virtual_time
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -108,8 +108,8 @@ async def test_there_are_never_more_than_there_is_room_for(room):
 
 
 def test_whoever_stays_too_long_leaves():
-    async def main():
-        loop = asyncio.get_running_loop()
+    async def main(clock):
+        began = clock()
         async with Lot(Log(), ExecutionCache(10, idle=60.0)) as lot:
             await lot.start("a")
             await asyncio.sleep(30)
@@ -119,18 +119,17 @@ def test_whoever_stays_too_long_leaves():
             await asyncio.sleep(0.2)
             assert lot.kept() == "b"
             await asyncio.sleep(30)
-            assert lot.kept() == "" and loop.time() < 91
+            assert lot.kept() == "" and clock() < began + 91
             assert lot.log.take() == ["a starts", "b starts", "a leaves", "b leaves"]
             await lot.start("c")
             await asyncio.sleep(59)
             assert lot.kept() == "c"
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(main())
+    in_virtual_time(main)
 
 
 def test_time_in_use_is_not_time_that_it_stays():
-    async def main():
+    async def main(_clock):
         async with Lot(Log(), ExecutionCache(10, idle=60.0)) as lot:
             await lot.start("a")
             await asyncio.sleep(59)
@@ -142,8 +141,7 @@ def test_time_in_use_is_not_time_that_it_stays():
             await asyncio.sleep(2)
             assert lot.kept() == ""
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(main())
+    in_virtual_time(main)
 
 
 # --- one copy at a time ---
@@ -343,20 +341,13 @@ async def test_whoever_drains_it_evicts_for_good():
 
 
 def test_closed_no_timer_is_left():
-    async def main():
+    async def main(clock):
         async with Lot(Log(), ExecutionCache(10, idle=3600.0)) as lot:
             await lot.start("a")
         assert not lot.cache._running
+        assert clock.next_due() is None
 
-    async def never():
-        await asyncio.Event().wait()
-
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(main())
-        before = runner.get_loop().time()
-        with pytest.raises(NothingHappens):
-            runner.run(never())
-        assert runner.get_loop().time() == before
+    in_virtual_time(main)
 
 
 async def test_closed_nothing_is_left_on_the_loop():

@@ -37,6 +37,14 @@ async def in_a_map(ctx: DurableContext, error: BaseException) -> None:
     await ctx.map(lambda ctx, _: in_an_async_step(ctx, error), range(2))
 
 
+async def in_a_child(ctx: DurableContext, error: BaseException) -> None:
+    async def child(ctx: DurableContext) -> None:
+        await ctx.step(lambda: None, name="sync")
+        raise error
+
+    await ctx.run_in_child_context(child)
+
+
 async def in_the_workflow(ctx: DurableContext, error: BaseException) -> None:
     raise error
 
@@ -62,6 +70,7 @@ WAYS = {
         in_a_sync_step,
         in_a_gathered_step,
         in_a_map,
+        in_a_child,
         in_the_workflow,
         in_a_task,
         in_a_task_of_a_gathering,
@@ -75,17 +84,26 @@ def plain(event: str, context: object) -> None:
     raise ERRORS[event]
 
 
+def leaves_a_thread(event: object, context: object) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    raise SystemExit
+
+
 @durable_execution
 async def ends(event: str, ctx: DurableContext) -> str:
     way, error = event.split()
-    await ctx.step(asyncio.sleep, 0.1, name="harmless")
+    await ctx.step(time.sleep, 0.1, name="harmless")
     await WAYS[way](ctx, ERRORS[error])
     return "survived"
 
 
+over = asyncio.Event()
+"""The guilty execution cannot end the program any more."""
+
+
 @durable_execution
-async def innocent(event: float, ctx: DurableContext) -> str:
-    await ctx.step(asyncio.sleep, event)
+async def innocent(event: object, ctx: DurableContext) -> str:
+    await ctx.step(over.wait)
     return "done"
 
 
@@ -94,10 +112,11 @@ async def main(file: str, how: str) -> None:
     async with DurableService(file, retries=retries) as service:
         for function in (ends, innocent, plain):
             service.register(function)
-        waits = await service.start(innocent, 0.3, name="innocent")
+        waits = await service.start(innocent, None, name="innocent")
         guilty = await service.start(ends, how, name="guilty")
         while await guilty.status() == "RUNNING":
             await asyncio.sleep(0.01)
+        over.set()
         await waits.result()
 
 

@@ -133,3 +133,21 @@ async def test_a_race_whose_first_has_succeeded_is_no_failed_batch(caplog):
     with caplog.at_level(logging.WARNING, "durable_async"):
         assert await result_of(workflow) == 1
     assert not caplog.records
+
+
+class Stopped(BaseException):
+    """As pytest's and other libraries' own, which are no errors of the program."""
+
+
+async def test_what_is_no_exception_of_an_item_fails_the_execution_and_does_not_leave_the_batch_waiting():
+    async def stopping(ctx, item):
+        await asyncio.sleep(0)
+        raise Stopped(item)
+
+    async def workflow(event, ctx):
+        await ctx.map(stopping, ["a", "b"])
+
+    async with asyncio.timeout(20):
+        error = await result_of(workflow)
+    assert error["ErrorType"].endswith("Stopped")
+    assert error["ErrorMessage"] == "a"

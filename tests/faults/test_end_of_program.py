@@ -1,12 +1,14 @@
 """However a program ends, its threads, its lock and its tasks are gone, and who ended it is charged with it."""
 
 import asyncio
+import json
 import logging
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +18,11 @@ import pytest
 from durable_async import durable_execution
 from durable_async._engine import invocation
 from durable_async.embedded import DurableService
-from durable_async.service import ApiError, Timing
-from durable_async.service.functions.base import InProcessFunction
+from durable_async.service import ApiError, InvocationRetryPolicy, LambdaApi, Timing
+from durable_async.service.functions import workers
+from durable_async.service.functions.base import InProcessFunction, InvocationFailed
+from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
+from durable_async.service.http import bind, serve_on, url_of
 
 from .ending import CRASHES
 
@@ -33,7 +38,9 @@ def run(file, how):
     return ended.returncode, {name: (status, int(crashes)) for name, status, crashes in map(str.split, executions)}
 
 
-@pytest.mark.parametrize("way", ["in_an_async_step", "in_a_sync_step", "in_a_map", "in_the_workflow", "in_a_task"])
+@pytest.mark.parametrize(
+    "way", ["in_an_async_step", "in_a_sync_step", "in_a_map", "in_a_child", "in_the_workflow", "in_a_task"]
+)
 def test_an_execution_that_ends_the_program_by_system_exit_is_put_in_quarantine_and_no_other(way, tmp_path):
     for crashes in range(1, CRASHES + 1):
         code, executions = run(tmp_path / "x.db", f"{way} SystemExit")
@@ -57,6 +64,50 @@ def test_a_plain_function_that_ends_the_program_has_failed_and_is_not_repeated(t
     assert (code, executions["guilty"][0]) == (3, "RUNNING")
     code, executions = run(tmp_path / "x.db", "in_a_plain_function SystemExit")
     assert (code, executions["guilty"][0], executions["innocent"]) == (0, "FAILED", ("SUCCEEDED", 0))
+
+
+# --- in a worker process ---
+
+
+@asynccontextmanager
+async def serving(*names):
+    """A service whose functions, those of ``ending``, run in worker processes. One crash is enough for quarantine."""
+    listener = bind()
+    async with (
+        WorkerPool(worker_environment(url_of(listener), os.environ), max_workers=2, sink=lambda *_: None) as pool,
+        LambdaApi(retries=InvocationRetryPolicy(quarantine_after=1)) as api,
+        serve_on(api, listener),
+    ):
+        for name in names:
+            api.register(name, await pool.function(Target("tests.faults.ending", name)))
+        yield api
+
+
+async def end_of_only_invocation(api, how):
+    started = await api.invoke("ends", json.dumps(how).encode(), qualifier="$LATEST")
+    async for event in api.events(started.execution_arn):
+        if event.type == "InvocationCompleted":
+            return event.details["Error"]["ErrorMessage"].partition("Error: ")[2]
+    raise AssertionError(how)
+
+
+async def test_a_workflow_that_ends_its_worker_does_so_at_once_wherever_it_does_it(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    ways = ("in_a_sync_step", "in_a_map", "in_the_workflow", "in_a_task")
+    expected = {f"{way} SystemExit": "Runtime exited with error: exit status 3" for way in ways}
+    expected |= {f"{way} KeyboardInterrupt": "Runtime exited with error: signal: interrupt" for way in ways[2:]}
+    async with asyncio.timeout(60), serving("ends") as api:
+        ends = await asyncio.gather(*(end_of_only_invocation(api, how) for how in expected))
+    assert dict(zip(expected, ends, strict=True)) == expected
+
+
+async def test_a_worker_that_goes_on_after_its_function_ended_it_is_killed(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
+    async with asyncio.timeout(20), serving("leaves_a_thread") as api:
+        with pytest.raises(InvocationFailed) as failed:
+            await api.invoke_plain("leaves_a_thread", b"null", qualifier="$LATEST")
+    assert "its process still ran after 0.1 s and was killed" in failed.value.error["ErrorMessage"]
 
 
 # --- leaving ---

@@ -5,6 +5,7 @@ import json
 import traceback
 from datetime import timedelta
 
+import attrs
 import pydantic
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from durable_async._raised import leaves, place_of, trace_of
 from durable_async._wire.limits import ERROR_BYTES
 from durable_async.embedded import DurableService
 from durable_async.errors import OperationLabel
+from durable_async.service import ApiError
 from durable_async.service.functions.base import in_process_function
 from tests.world import World
 
@@ -497,10 +499,15 @@ def test_a_mismatch_tells_first_what_was_expected_then_what_was_asked_for_then_w
     assert "ctx.patched" in text
 
 
+@attrs.frozen
+class Coins:
+    cents: int = attrs.field(validator=attrs.validators.lt(5))  # which no schema of the type says
+
+
 async def test_an_answer_that_does_not_fit_names_its_callback_the_place_and_what_to_do():
     @durable_execution
     async def workflow(event, ctx):
-        callback = await ctx.create_callback(returns=dict[str, int], name="approval")
+        callback = await ctx.create_callback(returns=Coins, name="approval")
         ids.put_nowait(callback.callback_id)
         return await callback.result()
 
@@ -508,7 +515,10 @@ async def test_an_answer_that_does_not_fit_names_its_callback_the_place_and_what
     async with DurableService() as service:
         service.register(workflow)
         execution = await service.start(workflow, {})
-        await service.succeed_callback(await ids.get(), {"cents": "HUNTER2"})
+        callback_id = await ids.get()
+        with pytest.raises(ApiError, match=r"\$\.cents must be integer, and is string\. The callback stays open"):
+            await service.succeed_callback(callback_id, {"cents": "HUNTER2"})
+        await service.succeed_callback(callback_id, {"cents": 5})
         with pytest.raises(ExecutionFailedError) as caught:
             await execution.result()
     assert "the answer to Callback 'approval': cannot be read as" in caught.value.message

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -51,7 +52,7 @@ async def reached(count: int) -> None:
 
 
 def disagreeing(file):
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         return connection.execute(
             "SELECT id, event_count, (SELECT count(*) FROM events WHERE execution = position) AS counted "
             "FROM executions WHERE event_count <> counted"

@@ -1,7 +1,9 @@
 """Callbacks, alone and with the step that hands out their ids: what is recorded, what comes back, what is raised."""
 
 import asyncio
+import contextlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +26,7 @@ from durable_async import (
     durable_execution,
 )
 from durable_async._wire.limits import ERROR_BYTES, PAYLOAD_BYTES
+from durable_async.service.model.errors import InvalidParameterValueError
 from tests.property_runs import examples
 from tests.world import World
 
@@ -106,6 +109,7 @@ async def test_the_answer_is_read_as_asked_for_and_alike_on_a_replay(desk, answe
         await ctx.wait(HOUR)
 
     async with World() as world:
+        world.extended = answer != b""
         await answered(world, workflow, lambda: world.service.callback_succeeded(desk.ids[0], answer))
     assert seen == [result] * 2
     assert len(desk.ids) == 1
@@ -153,9 +157,64 @@ async def test_an_answer_that_cannot_be_read_says_so_on_every_run(desk, answer):
         await ctx.wait(HOUR)
 
     async with World() as world:
+        world.extended = False
         await answered(world, workflow, lambda: world.service.callback_succeeded(desk.ids[0], answer))
     first, replayed = seen
     assert first == replayed and first.startswith("the answer to ") and "'ask': " in first
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"no JSON", "It must be JSON, with a text in quotes"),
+        (b'"text"', "$ must be object, and is string"),
+        (b'{"item": "pen"}', "$.amount is missing"),
+        (b'{"item": "pen", "amount": "3"}', "$.amount must be integer, and is string"),
+        (b"", "$ must be object, and is null"),
+    ],
+)
+async def test_our_service_refuses_an_answer_that_the_workflow_cannot_read_and_waits_for_another(desk, answer, reason):
+    @durable_execution
+    async def workflow(event, ctx):
+        order = await desk.ask(ctx, returns=Order)
+        return [order.item, order.amount]
+
+    async def answer_twice():
+        with pytest.raises(InvalidParameterValueError, match=re.escape(reason)):
+            await world.service.callback_succeeded(desk.ids[0], answer)
+        await world.service.callback_succeeded(desk.ids[0], b'{"item": "pen", "amount": 3}')
+
+    async with World() as world:
+        closed = await answered(world, workflow, answer_twice)
+    assert json.loads(closed.result) == ["pen", 3]
+
+
+@pytest.mark.parametrize("options", [{}, {"returns": Order, "serializer": Shouted()}])
+async def test_where_no_schema_says_what_fits_any_answer_is_accepted(desk, options):
+    @durable_execution
+    async def workflow(event, ctx):
+        with contextlib.suppress(SerializationError):
+            await desk.ask(ctx, **options)
+        return "ended"
+
+    async with World() as world:
+        closed = await answered(world, workflow, lambda: world.service.callback_succeeded(desk.ids[0], b"[1"))
+    assert json.loads(closed.result) == "ended"
+
+
+async def test_open_callbacks_are_listed_by_name_with_what_fits_them(desk):
+    @durable_execution
+    async def workflow(event, ctx):
+        await asyncio.gather(desk.ask(ctx, returns=Order), ctx.wait(HOUR))
+
+    async with World() as world:
+        arn = await world.start(workflow)
+        await world.settle()
+        (callback,) = await world.service.list_callbacks(arn)
+        assert (callback.id, callback.name, callback.times_out) == (desk.ids[0], "ask", None)
+        assert json.loads(callback.answer_schema)["required"] == ["item", "amount"]
+        await world.service.callback_succeeded(callback.id, b'{"item": "pen", "amount": 3}')
+        assert await world.service.list_callbacks(arn) == []
 
 
 def fields(error):

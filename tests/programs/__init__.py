@@ -4,6 +4,5 @@
 - ``meaning``: what a program results in, told without the SDK
 - ``generation``: all programs, as a hypothesis strategy
 - ``interpreter``: a program as a workflow
-- ``virtual_time``: an event loop on which a day takes no time
 - ``execution``: a program run on a durable service, with interruptions
 """

@@ -13,7 +13,6 @@ from itertools import count
 from random import Random
 from typing import Any, TypeVar, assert_never
 
-import anyio.to_thread
 import attrs
 
 from durable_async import DurableContext, DurableHandler, StepContext, durable_execution
@@ -26,16 +25,15 @@ from durable_async.service.machine import Execution, Limits
 from durable_async.service.machine.pages import envelope
 from durable_async.service.model.errors import ApiError
 from durable_async.service.runtime.api import LambdaApi
+from durable_async.testing import VirtualTime
 from durable_async.transport.base import DurableServiceClient
 
 from .interpreter import DURABLE_TARGET, NOW, TARGET, Interpreter, Place
 from .meaning import Broken, Failed, Returned, fails
 from .program import RACED, Answer, Concurrency, Program, Together, walk
-from .virtual_time import VirtualTimeLoop
 
 T = TypeVar("T")
 
-_EPOCH = 1_700_000_000.0
 _YEAR = 365 * 86_400  # seconds
 _LATENCIES = (None, None, 0, 0, 0.01, 0.2, 3)  # seconds; None: not a turn of the loop
 
@@ -99,8 +97,15 @@ class Report:
 
 def execute(program: Program, conditions: Conditions) -> Report:
     """Run a program to its end."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(Run(program, conditions).report())
+    return in_virtual_time(Run(program, conditions).report)
+
+
+def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]]) -> T:
+    async def timed() -> T:
+        with VirtualTime(patience=timedelta(0)) as clock:
+            return await work(clock)
+
+    return asyncio.run(timed())
 
 
 class Run:
@@ -131,25 +136,22 @@ class Run:
         self.cache.drain()
         self.caches.append(self._new_cache())
 
-    async def report(self) -> Report:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)
-        workers = anyio.to_thread.current_default_thread_limiter()
-        loop.is_busy = lambda: workers.borrowed_tokens > 0
-        self.handler._clock = lambda: _EPOCH + loop.time()
+    async def report(self, clock: VirtualTime) -> Report:
+        self.handler._clock = clock
         async with LambdaApi(
-            clock=self.handler._clock,
+            clock=clock,
             default_execution_timeout=_YEAR,
             limits=Limits(page_operations=self.conditions.page),
         ) as service:
             self.service = service
-            durable_target._clock = self.handler._clock
+            clock.attach(service)
+            durable_target._clock = clock
             service.register(TARGET, in_process_function(target))
             service.register(DURABLE_TARGET.partition(":")[0], Function(self, service, durable_target))
             service.register("program", Interrupted(self, service, self.handler))
             started = await service.invoke("program", b"", qualifier="$LATEST")
             closed = await service.wait(started.execution_arn)
-            outcome = _outcome(closed.status, closed.result, closed.error)
+            outcome = outcome_of(closed.status, closed.result, closed.error)
             for task in self.outside:
                 task.cancel()
             await service.idle()
@@ -167,7 +169,7 @@ class Run:
         if races(self.program):
             return
         output = await self.handler.run(envelope(execution, "token", [], Limits()), client=Finished(self.wrong))
-        again = _outcome(output["Status"], output.get("Result"), output.get("Error"))
+        again = outcome_of(output["Status"], output.get("Result"), output.get("Error"))
         if again != outcome:
             self.wrong.append(f"the finished record replays to {again}")
 
@@ -352,7 +354,7 @@ def races(program: Program, *hows: Concurrency) -> bool:
     )
 
 
-def _outcome(status: str, result: str | None, error: Mapping[str, Any] | None) -> Returned | Failed:
+def outcome_of(status: str, result: str | None, error: Mapping[str, Any] | None) -> Returned | Failed:
     if status == "SUCCEEDED":
         return Returned(json.loads(result or "null"))
     return Failed(error.get("ErrorType"), error.get("ErrorMessage")) if error else Failed(status, None)

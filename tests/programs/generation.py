@@ -68,7 +68,7 @@ def _larger(statements: SearchStrategy[Statement]) -> SearchStrategy[Statement]:
     children = st.builds(Child, blocks, large=_rarely, keyed=_rarely)
     retried = st.builds(Retried, blocks, failures=st.integers(0, 2), max_attempts=st.integers(1, 3))
     batches = st.builds(
-        _batch,
+        batch_of,
         branches,
         parallel=st.booleans(),
         max_concurrency=st.sampled_from([None, 1, 2]),
@@ -84,22 +84,24 @@ def _larger(statements: SearchStrategy[Statement]) -> SearchStrategy[Statement]:
         st.builds(Guarded, blocks),
         st.builds(InTime, blocks),
         st.builds(TooLate, blocks),
-        st.builds(_compensated, blocks, st.lists(st.booleans(), min_size=4, max_size=4), st.lists(_rarely, max_size=2)),
-        st.builds(_together, st.sampled_from(Concurrency), branches),
-        st.builds(_together, st.sampled_from(Concurrency), branches),
+        st.builds(
+            compensated_of, blocks, st.lists(st.booleans(), min_size=4, max_size=4), st.lists(_rarely, max_size=2)
+        ),
+        st.builds(together_of, st.sampled_from(Concurrency), branches),
+        st.builds(together_of, st.sampled_from(Concurrency), branches),
         st.builds(Gathered, calls),
     )
 
 
-def _compensated(body: Block, undo_fails: list[bool], cleanups_fail: list[bool]) -> Compensated:
+def compensated_of(body: Block, undo_fails: list[bool], cleanups_fail: list[bool]) -> Compensated:
     return Compensated(body, tuple(undo_fails[: len(body)]), tuple(cleanups_fail))
 
 
-def _batch(items: tuple[Block, ...], *, fail_fast: bool, **options: Any) -> Batch:
+def batch_of(items: tuple[Block, ...], *, fail_fast: bool, **options: Any) -> Batch:
     return Batch(_one_fails(items) if fail_fast else items, fail_fast=fail_fast, **options)
 
 
-def _together(how: Concurrency, branches: tuple[Block, ...]) -> Together:
+def together_of(how: Concurrency, branches: tuple[Block, ...]) -> Together:
     return Together(how, _one_fails(branches) if how.fails_together else branches)
 
 

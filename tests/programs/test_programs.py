@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 from collections.abc import Callable, Iterator
@@ -36,7 +35,6 @@ from .program import (
     WaitForCallback,
     walk,
 )
-from .virtual_time import VirtualTimeLoop
 
 PROGRAMS = examples(120)
 INTERRUPTED = 8  # runs of each
@@ -116,21 +114,3 @@ def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
         before = check(program, Conditions(seed), None)
         for n in range(INTERRUPTED):
             check(program, Conditions.random(seed + n, before.calls), before)
-
-
-def test_time_goes_on_beside_code_that_tries_again_in_each_turn():
-    async def main() -> float:
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-        loop.call_later(3, done.set_result, None)
-
-        def again() -> None:
-            if not done.done():
-                loop.call_soon(again)
-
-        again()
-        await done
-        return loop.time()
-
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        assert runner.run(main()) == 3

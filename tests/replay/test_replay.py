@@ -42,12 +42,11 @@ from durable_async.replay import (
 )
 from durable_async.service.http.rendering import history_json
 from durable_async.service.runtime.views import Closed
-from tests.programs.execution import Conditions, Run, races
+from tests.programs.execution import Conditions, Run, in_virtual_time, races
 from tests.programs.generation import programs
 from tests.programs.interpreter import Interpreter, Place
 from tests.programs.meaning import Returned, meaning
 from tests.programs.program import Program, Step, walk
-from tests.programs.virtual_time import VirtualTimeLoop
 from tests.property_runs import examples
 from tests.world import World
 
@@ -596,11 +595,6 @@ class Renamed(Interpreter):
         return workflow
 
 
-def on_virtual_time(coroutine):
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(coroutine)
-
-
 EXAMPLES = settings(max_examples=examples(40), deadline=None, suppress_health_check=[*HealthCheck])
 no_noise = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
@@ -611,14 +605,14 @@ no_noise = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:Run
 def test_any_program_replays(program, seed):
     assume(not races(program))
 
-    async def check():
+    async def check(clock):
         run = Recording(program, Conditions(seed))
-        await run.report()
+        await run.report(clock)
         report = await run.replayed(program)
         assert report.finding == Replays(), f"{report}\n{program}"
         assert run.wrong == []
 
-    on_virtual_time(check())
+    in_virtual_time(check)
 
 
 @no_noise
@@ -627,9 +621,9 @@ def test_any_program_replays(program, seed):
 def test_the_beginning_of_any_history_is_gone_on_with(program, seed):
     assume(not races(program))
 
-    async def check():
+    async def check(clock):
         run = Recording(program, Conditions(seed))
-        await run.report()
+        await run.report(clock)
         rng, events = Random(seed), run.events
         for _ in range(8):
             count = rng.randint(1, len(events) - 1)
@@ -637,7 +631,7 @@ def test_the_beginning_of_any_history_is_gone_on_with(program, seed):
             assert isinstance(report.finding, Continues), f"after {count} events: {report}\n{program}"
         assert run.wrong == []
 
-    on_virtual_time(check())
+    in_virtual_time(check)
 
 
 @no_noise
@@ -646,16 +640,16 @@ def test_the_beginning_of_any_history_is_gone_on_with(program, seed):
 def test_a_program_with_other_names_diverges(program, seed):
     is_keyed = any(getattr(statement, "keyed", False) for statement in walk(program.body))
 
-    async def check():
+    async def check(clock):
         run = Recording(program, Conditions(seed))
-        await run.report()
+        await run.report(clock)
         assume(run.execution.operations[1:])
         report = await run.replayed(program, interpreter=Renamed)
         # What has another key is another operation, and not the same by another name.
         assert isinstance(report.finding, Diverges) or (is_keyed and not report.passed), f"{report}\n{program}"
         assert [line for line in run.wrong if "body" in line] == []
 
-    on_virtual_time(check())
+    in_virtual_time(check)
 
 
 @no_noise
@@ -665,12 +659,12 @@ def test_a_program_with_another_end_does_not_replay(program, seed, longer):
     other = Program((*program.body, Step()) if longer else program.body[:-1])
     assume(not races(program) and isinstance(meaning(program), Returned))
 
-    async def check():
+    async def check(clock):
         run = Recording(program, Conditions(seed))
-        await run.report()
+        await run.report(clock)
         report = await run.replayed(other)
         assert isinstance(report.finding, EndsDifferently), f"{report}\n{program}"
         assert (report.finding.now is None) == longer == bool(report.next_operations)
         assert run.wrong == []
 
-    on_virtual_time(check())
+    in_virtual_time(check)

@@ -417,3 +417,59 @@ async def test_real_time_is_back_after_the_service():
         await service.advance(timedelta(days=10))
     assert loop.time() - before < 60
     assert "time" not in vars(loop)
+
+
+async def test_time_goes_on_beside_code_that_tries_again_in_each_turn():
+    with VirtualTime() as clock:
+        began = clock()
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        loop.call_later(3, done.set_result, None)
+
+        def again() -> None:
+            if not done.done():
+                loop.call_soon(again)
+
+        again()
+        await done
+        assert clock() == began + 3
+
+
+def test_a_loop_on_which_all_wait_for_each_other_ends_with_an_error():
+    async def never() -> None:
+        with VirtualTime():
+            await asyncio.Event().wait()
+
+    with pytest.raises(StuckError, match="nothing runs and nothing is due"):
+        asyncio.run(never())
+
+
+async def test_a_thread_of_the_program_before_holds_nothing_up():
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    began = time.monotonic()
+    with VirtualTime(patience=timedelta(seconds=60)):
+        await asyncio.sleep(3600)
+    done.set()
+    thread.join()
+    assert time.monotonic() - began < 60
+
+
+async def test_a_year_twenty_retries_and_three_days_are_one_test():
+    @durable_execution
+    async def slow(event: dict, ctx: DurableContext) -> None:
+        hourly = RetryStrategy.fixed(delay=timedelta(hours=1), max_attempts=21)
+        await ctx.step(charge, 1, config=StepConfig(retry_strategy=hourly))
+        asked = await ctx.create_callback(name="approval", config=CallbackConfig(timeout=timedelta(days=3)))
+        with pytest.raises(CallbackTimeoutError):
+            await asked.result()
+        await ctx.wait(timedelta(days=362))
+
+    async with TestService(slow) as service:
+        service.replace("charge", outcomes=[ConnectionError()] * 20 + ["paid"])
+        execution = await service.start({})
+        await execution.until_callback("approval").time_out()
+        await execution.finish()
+        assert execution.step("charge").attempts == 21
+        assert service.now() - datetime(2026, 1, 1, tzinfo=UTC) > timedelta(days=365)

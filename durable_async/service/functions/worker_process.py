@@ -21,7 +21,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from operator import attrgetter
 from typing import Any, cast
@@ -214,13 +215,24 @@ def _json(value: object) -> str:
 
 
 def serve(channel: socket.socket) -> None:
-    """Answer one message after another, until the server closes the channel."""
-    with channel, channel.makefile("rb") as received:
+    """Answer one message after another, until the server closes the channel or a function ends this process."""
+    with _told_of_the_end(channel), channel.makefile("rb") as received:
         while header := received.read(HEADER_BYTES):
             reply = encode(answer(json.loads(received.read(int.from_bytes(header, "big")))) | {"memory": _memory()})
             sys.stdout.flush()
             sys.stderr.flush()
             channel.sendall(frame(reply))
+
+
+@contextmanager
+def _told_of_the_end(channel: socket.socket) -> Generator[None]:
+    """At the end tell the server that no answer follows, however long this process still takes to end. Closing the
+    channel would not tell: the thread that watches the server uses it too."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            channel.shutdown(socket.SHUT_WR)
 
 
 def _memory() -> int:

@@ -38,6 +38,7 @@ from durable_async.service.parsing import NotReadable, loads, read
 
 _BUFFER_CHARACTERS = 1024 * 1024
 _CLOSE_SECONDS = 1.0
+_EXIT_SECONDS = 2.0  # between the last word of a worker and the end of its process
 
 
 class BoundedOutput:
@@ -320,13 +321,23 @@ class WorkerFunction:
 
 
 class WorkerExited(Exception):  # noqa: N818 - what happened to it; it is told as the invocation's failure
-    """A worker ended before it answered. The text says how, in Lambda's words."""
+    """A worker ended before it answered. Says how, in Lambda's words.
 
-    def __init__(self, status: int) -> None:
+    :ivar status: as of ``subprocess``: the exit status, or minus the signal
+    :ivar lingered: whether it had to be killed after it ended the conversation
+    """
+
+    def __init__(self, status: int, *, lingered: bool = False) -> None:
         super().__init__(status)
         self.status = status
+        self.lingered = lingered
 
     def __str__(self) -> str:
+        if self.lingered:
+            return (
+                f"Runtime exited, but its process still ran after {_EXIT_SECONDS:g} s and was killed. A thread that is "
+                "no daemon and goes on, or a hook of atexit, keeps a process alive"
+            )
         if self.status == 0:
             return "Runtime exited without providing a reason"
         if self.status > 0:
@@ -410,9 +421,9 @@ class _Worker:
         self._output.function = function
         answer = await self._exchange(frame(json.dumps(message).encode()))
         if answer is None:
-            status = await asyncio.shield(self._exit)
+            exited = await self._exited()
             self._output.finish()
-            raise WorkerExited(status)
+            raise exited
         self._output.finish()
         self.asked += 1
         self.memory = answer.get("memory", 0)
@@ -420,6 +431,14 @@ class _Worker:
             raise LoadError(*answer["refused"])
         self._asked = False
         return answer
+
+    async def _exited(self) -> WorkerExited:
+        """Wait for the end of the process, which does not converse any more, or kill it if it goes on."""
+        await asyncio.wait([self._exit], timeout=_EXIT_SECONDS)
+        lingered = not self._exit.done()
+        if lingered:
+            self._kill_group()
+        return WorkerExited(await asyncio.shield(self._exit), lingered=lingered)
 
     async def _exchange(self, message: bytes) -> dict[str, Any] | None:
         """Send a message, and return the answer as bytes; None: the other end was closed."""

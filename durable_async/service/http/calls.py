@@ -10,7 +10,14 @@ import attrs
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, execution_error, function_error, json_answer, text_answer
-from durable_async.service.http.rendering import counts_json, execution_json, functions_json, history_json, list_json
+from durable_async.service.http.rendering import (
+    callbacks_json,
+    counts_json,
+    execution_json,
+    functions_json,
+    history_json,
+    list_json,
+)
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
 from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
@@ -236,6 +243,10 @@ async def redrive(api: LambdaApi, call: Call) -> Answer:
 async def delete(api: LambdaApi, call: Call) -> Answer:
     deleted = await api.delete(call.parameter)
     return json_answer({"DeletionRequestTimestamp": deleted.timestamp()}, status=202)
+
+
+async def list_callbacks(api: LambdaApi, call: Call) -> Answer:
+    return json_answer(callbacks_json(await api.list_callbacks(call.parameter)))
 
 
 async def callback_succeeded(api: LambdaApi, call: Call) -> Answer:

@@ -41,6 +41,7 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.CANCEL: calls.cancel,
     Operation.REDRIVE: calls.redrive,
     Operation.DELETE: calls.delete,
+    Operation.LIST_CALLBACKS: calls.list_callbacks,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
     Operation.CALLBACK_FAILURE: calls.callback_failed,
     Operation.CALLBACK_HEARTBEAT: calls.callback_heartbeat,

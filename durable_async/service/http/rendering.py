@@ -13,6 +13,7 @@ from durable_async.service.runtime.views import (
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
+    OpenCallback,
     Page,
 )
 
@@ -93,6 +94,11 @@ def counts_json(counts: Counts) -> JsonObject:
     }
 
 
+def callbacks_json(callbacks: Sequence[OpenCallback]) -> JsonObject:
+    """Return the answer of ``ListDurableExecutionCallbacks``."""
+    return {"Callbacks": [_callback(callback) for callback in callbacks]}
+
+
 def functions_json(functions: Sequence[FunctionDescription]) -> JsonObject:
     """Return the answer of ``ListFunctions``. Only functions that are durable have a ``DurableConfig``."""
     return {"Functions": [_function(function) for function in functions]}
@@ -124,6 +130,19 @@ def _summary(execution: ExecutionSummary) -> JsonObject:
         shown["EndTimestamp"] = execution.ended.timestamp()
     if execution.tags:
         shown["Tags"] = {**execution.tags}
+    return shown
+
+
+def _callback(callback: OpenCallback) -> JsonObject:
+    shown: JsonObject = {
+        "CallbackId": callback.id,
+        "Name": callback.name,
+        "StartTimestamp": callback.started.timestamp(),
+    }
+    if callback.times_out is not None:
+        shown["TimeoutTimestamp"] = callback.times_out.timestamp()
+    if callback.answer_schema is not None:
+        shown["AnswerSchema"] = callback.answer_schema
     return shown
 
 

@@ -29,6 +29,7 @@ class Operation(StrEnum):
     CANCEL = "CancelDurableExecution"
     REDRIVE = "RedriveDurableExecution"
     DELETE = "DeleteDurableExecution"
+    LIST_CALLBACKS = "ListDurableExecutionCallbacks"
     CALLBACK_SUCCESS = "SendDurableExecutionCallbackSuccess"
     CALLBACK_FAILURE = "SendDurableExecutionCallbackFailure"
     CALLBACK_HEARTBEAT = "SendDurableExecutionCallbackHeartbeat"
@@ -55,6 +56,7 @@ _TABLE = {
     ("POST", _EXECUTIONS, "checkpoint"): Operation.CHECKPOINT,
     ("GET", _EXECUTIONS, "state"): Operation.GET_STATE,
     ("GET", _EXECUTIONS, "history"): Operation.GET_HISTORY,
+    ("GET", _EXECUTIONS, "callbacks"): Operation.LIST_CALLBACKS,
     ("POST", _EXECUTIONS, "stop"): Operation.STOP,
     ("POST", _EXECUTIONS, "pause"): Operation.PAUSE,
     ("POST", _EXECUTIONS, "resume"): Operation.RESUME,

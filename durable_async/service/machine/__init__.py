@@ -8,13 +8,13 @@ raises an ``ApiError``. The runner takes the changes, stores them, and then carr
 from __future__ import annotations
 
 from durable_async.service.machine.batch import Targets
-from durable_async.service.machine.cancelling import cancel
 from durable_async.service.machine.checkpoint import Checkpoint, checkpoint
 from durable_async.service.machine.effects import (
     ChainedOutcome,
     Child,
     Effect,
     ExecutionClosed,
+    FollowParent,
     InvokeHandler,
     Mint,
     Moment,
@@ -34,16 +34,18 @@ from durable_async.service.machine.invocations import (
     invocation_interrupted,
     is_waiting,
 )
-from durable_async.service.machine.lifecycle import pause, resume, start, stop
+from durable_async.service.machine.lifecycle import cancel, follow_parent, pause, resume, start, stop
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.machine.operation import OperationRecord, callback_place
 from durable_async.service.machine.pages import state_page
 from durable_async.service.machine.progress import (
+    answer_schema,
     callback_failed,
     callback_heartbeat,
     callback_succeeded,
     chained_invoke_ended,
     fire_due,
+    open_callbacks,
 )
 from durable_async.service.machine.redrive import redrive
 from durable_async.service.machine.suspects import (
@@ -65,6 +67,7 @@ __all__ = [
     "Execution",
     "ExecutionClosed",
     "ExecutionStatus",
+    "FollowParent",
     "Interrupted",
     "InvocationRetryPolicy",
     "InvokeHandler",
@@ -79,6 +82,7 @@ __all__ = [
     "StartChained",
     "Target",
     "Targets",
+    "answer_schema",
     "callback_failed",
     "callback_heartbeat",
     "callback_place",
@@ -89,6 +93,7 @@ __all__ = [
     "continued",
     "culprit",
     "fire_due",
+    "follow_parent",
     "group_order",
     "group_size",
     "invocation_answered",
@@ -98,6 +103,7 @@ __all__ = [
     "invocation_interrupted",
     "is_suspect",
     "is_waiting",
+    "open_callbacks",
     "pause",
     "redrive",
     "resume",

@@ -136,6 +136,8 @@ def _start_callback(execution: Execution, callback: OperationRecord, update: Ope
     if heartbeat := options.get("HeartbeatTimeoutSeconds"):
         callback.heartbeat_seconds, callback.heartbeat_due_ms = heartbeat, at.now_ms + heartbeat * 1000
         details["HeartbeatTimeout"] = heartbeat
+    if schema := options.get("AnswerSchema"):
+        callback.answer_schema = details["AnswerSchema"] = schema
     execution.log(EventType.CALLBACK_STARTED, callback.start_us, callback, **details)
 
 
@@ -162,7 +164,10 @@ def _start_chained(
         details["DurableExecutionArn"] = child.arn
     execution.log(EventType.CHAINED_INVOKE_STARTED, invoke.start_us, invoke, **details)
     trace_header = options.get("XAmznTraceId", execution.trace_header)
-    invoke.request = StartChained(invoke.id, target, update.get("Payload") or "{}", tenant_id, child, trace_header)
+    cancels = bool(options.get("CancelWithParent"))
+    invoke.request = StartChained(
+        invoke.id, target, update.get("Payload") or "{}", tenant_id, child, trace_header, cancels
+    )
     execution.asked[invoke.id] = invoke
     execution.changes.effects.append(invoke.request)
 

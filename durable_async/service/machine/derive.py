@@ -247,6 +247,7 @@ def _end_attempt(step: OperationRecord, event: HistoryEvent) -> None:
 def _start_callback(callback: OperationRecord, event: HistoryEvent) -> None:
     details = event.details
     callback.callback_id = _required(event, "CallbackId")
+    callback.answer_schema = details.get("AnswerSchema")
     if timeout := details.get("Timeout"):
         callback.due_ms = milliseconds(event.at_us) + timeout * 1000
     if heartbeat := details.get("HeartbeatTimeout"):

@@ -61,6 +61,8 @@ class StartChained:
     """Invoke another function; report its end with ``chained_invoke_ended``.
 
     :ivar child: the execution to start; None: the target is not durable
+    :ivar cancels: True: the child is cancelled if the execution that asks is cancelled or ends. False or None: it
+        continues
     """
 
     operation_id: str
@@ -69,6 +71,7 @@ class StartChained:
     tenant_id: str | None = None
     child: Child | None = None
     trace_header: str | None = None
+    cancels: bool | None = False
 
 
 @attrs.frozen
@@ -100,7 +103,17 @@ class ExecutionClosed:
     """The execution has its final status."""
 
 
-Effect = StartChained | InvokeHandler | Quarantined | Parked | ExecutionClosed
+@attrs.frozen
+class FollowParent:
+    """The execution that started this child was cancelled, or is closed: cancel the child, too.
+
+    :ivar execution_id: of the child, which may not be started yet
+    """
+
+    execution_id: str
+
+
+Effect = StartChained | InvokeHandler | Quarantined | Parked | ExecutionClosed | FollowParent
 
 
 @attrs.frozen

@@ -22,8 +22,9 @@ from typing import Any
 
 import attrs
 
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
-from durable_async.service.machine.effects import Effect, ExecutionClosed, InvokeHandler, Moment
+from durable_async.service.machine.effects import Effect, ExecutionClosed, FollowParent, InvokeHandler, Moment
 from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.columns import DERIVED, JSON, PAYLOAD
@@ -50,10 +51,14 @@ _OPEN = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PAUSING, ExecutionSt
 
 @attrs.frozen
 class Parent:
-    """The chained invoke that started an execution."""
+    """The chained invoke that started an execution.
+
+    :ivar cancels: True: the execution is cancelled with the parent. False or None: it continues
+    """
 
     execution_id: str
     operation_id: str
+    cancels: bool | None = False
 
 
 @attrs.frozen
@@ -116,6 +121,7 @@ class NewExecution:
     :ivar function_arn: qualified with ``version``
     :ivar input: the caller's event, JSON text
     :ivar timeout_seconds: how long the execution may take, without pauses
+    :ivar cancel_before_seconds: how long before its timeout its workflow is asked to end; None: it is not asked
     :ivar trace_header: the caller's X-Ray trace header
     :ivar tags: lists can be filtered by them; None: it has none
     """
@@ -132,6 +138,7 @@ class NewExecution:
     parent: Parent | None = None
     trace_header: str | None = None
     tags: Mapping[str, str] | None = attrs.field(default=None, metadata=JSON)
+    cancel_before_seconds: int | None = None
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -192,7 +199,8 @@ class Execution(NewExecution):
         if not self.open or self.invocation is not None:
             return self.open
         parked = self.pause is not None and self.pause.parked
-        return self.wanted or parked or any(invoke.held is None for invoke in self.asked.values())
+        follows = self.parent is not None and bool(self.parent.cancels)
+        return self.wanted or parked or follows or any(invoke.held is None for invoke in self.asked.values())
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
         """Set the operations of an execution that a store has read. Its own fields are set already.
@@ -221,11 +229,29 @@ class Execution(NewExecution):
         if not self.open:
             return None
         due = self.timeout_ms
+        if (cancel_ms := self.cancel_ms) is not None:
+            due = cancel_ms
         if self.timers:
             due = min(due, self.timers[0][0])
         if self.invoke_at_ms is not None:
             due = min(due, self.invoke_at_ms)
         return due
+
+    @property
+    def cancel_ms(self) -> int | None:
+        """When the workflow is asked to end, because its timeout comes near; None: it is not, or was asked before."""
+        if self.cancel_before_seconds is None or CANCELLATION in self.by_id:
+            return None
+        return self.timeout_ms - self.cancel_before_seconds * 1000
+
+    def followers(self) -> list[Effect]:
+        """Return what to do with the children that are cancelled when this execution is cancelled or closed."""
+        requests = [invoke.request for invoke in self.asked.values()]
+        return [
+            FollowParent(request.child.id)
+            for request in requests
+            if request is not None and request.child is not None and request.cancels
+        ]
 
     def invocation_of(self, token: str) -> Invocation:
         """Return the running invocation.
@@ -366,4 +392,4 @@ class Execution(NewExecution):
                 self.log(EventType.EXECUTION_STOPPED, at_us, root, Error=error)
             case _:
                 raise ValueError(f"{status} is not a final status")
-        self.changes.effects.append(ExecutionClosed())
+        self.changes.effects += [ExecutionClosed(), *self.followers()]

@@ -14,7 +14,7 @@ import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.machine.cancelled import stop_error
+from durable_async.service.machine.cancelling import cancelled_end
 from durable_async.service.machine.chained import deliver_held
 from durable_async.service.machine.effects import InvokeHandler, Moment, Parked, Quarantined
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation, Pause
@@ -171,8 +171,8 @@ def invocation_answered(
             deliver_held(execution, at)
             _pause_now(execution, reason, at)
             execution.changes.effects.append(Parked(reason))
-        case Failed(error) if (stopped := stop_error(execution, error)) is not None:
-            execution.close(ExecutionStatus.STOPPED, at, error=stopped)
+        case Failed(error) if (end := cancelled_end(execution, error)) is not None:
+            execution.close(end[0], at, error=end[1])
         case Failed(error):
             execution.close(ExecutionStatus.FAILED, at, error=error)
         case Pending():

@@ -1,14 +1,22 @@
-"""The commands on a whole execution: start, stop, pause, resume."""
+"""The commands on a whole execution: start, stop, cancel, pause, resume."""
 
 from __future__ import annotations
 
 import attrs
 
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.limits import REASON_LENGTH
 from durable_async._wire.operations import ErrorObject, OperationType
+from durable_async.service.machine.cancelling import request_cancellation
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus, NewExecution
-from durable_async.service.machine.invocations import begin_invocation, begin_pause, end_pause, take_effect
+from durable_async.service.machine.invocations import (
+    begin_invocation,
+    begin_pause,
+    end_pause,
+    invoke_if_wanted,
+    take_effect,
+)
 from durable_async.service.machine.limits import check_error_size
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.machine.progress import fire_due
@@ -51,6 +59,37 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
         execution.close(
             ExecutionStatus.STOPPED, at, error=error or {"ErrorMessage": "Execution stopped by user request"}
         )
+
+
+def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
+    """Ask the workflow to end. Does nothing if a cancellation was requested before and has not reached the workflow.
+
+    :raises InvalidParameterValueError: the reason is too long
+    :raises ResourceConflictError: the execution is closed, or its workflow has received a cancellation before and
+        continued
+    """
+    check_reason(reason)
+    fire_due(execution, at)
+    if not execution.open:
+        raise ResourceConflictError(f"The execution is {execution.status} and cannot be cancelled.")
+    known = execution.by_id.get(CANCELLATION)
+    if known is not None and known.ended:
+        raise ResourceConflictError("The execution was cancelled before, and its code continued. Stop it instead.")
+    if known is None:
+        request_cancellation(execution, reason, at)
+        invoke_if_wanted(execution, at)
+
+
+def follow_parent(execution: Execution, parent: Execution | None, at: Moment) -> None:
+    """Cancel a child whose parent was cancelled or is closed, unless it was cancelled before.
+
+    :param parent: the execution that invoked the child; None: it was deleted
+    """
+    if parent is not None and parent.open and CANCELLATION not in parent.by_id:
+        return
+    if execution.open and CANCELLATION not in execution.by_id:
+        how = "was cancelled" if parent is None or parent.open else f"ended {parent.status}"
+        cancel(execution, f"The execution that invoked it {how}.", at)
 
 
 def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_paused: bool) -> None:

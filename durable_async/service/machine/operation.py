@@ -78,6 +78,7 @@ class OperationRecord:
     :ivar result: the result, the state of a condition between polls, or the input of the EXECUTION operation
     :ivar replay_children: True: the children of this completed context are still sent to the handler. False: they are
         not
+    :ivar answer_schema: of a callback: the JSON Schema that its answer must fit, as text
     :ivar request: of a running chained invoke: its request, to repeat it after a restart
     :ivar held: of a chained invoke: its outcome, which is not yet recorded
     """
@@ -100,6 +101,7 @@ class OperationRecord:
     callback_id: str | None = None
     heartbeat_seconds: int = 0
     heartbeat_due_ms: int | None = None
+    answer_schema: str | None = attrs.field(default=None, metadata=PAYLOAD)
     request: StartChained | None = attrs.field(default=None, metadata=JSON)
     held: ChainedOutcome | None = attrs.field(default=None, metadata=JSON)
 

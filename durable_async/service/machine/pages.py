@@ -17,6 +17,7 @@ from durable_async._wire.operations import ExecutionState, Operation, OperationS
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
+from durable_async.service.machine.shapes import EXTENSIONS
 from durable_async.service.model.errors import InvalidParameterValueError
 
 
@@ -47,6 +48,7 @@ def _event(
         "DurableExecutionArn": execution.arn,
         "CheckpointToken": token,
         "InitialExecutionState": state,
+        "Extensions": EXTENSIONS,
         "UpdatedOperationIds": [operation.id for operation in changed if operation.sequence > 0],
     }
 

@@ -6,7 +6,8 @@ execution does not change. Source: protocol.md, "Effects of updates", "Invoking 
 
 from __future__ import annotations
 
-from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async.service.machine.cancelling import cancel_before_timeout
 from durable_async.service.machine.chained import deliver, hold_or_deliver
 from durable_async.service.machine.effects import ChainedOutcome, Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus
@@ -28,6 +29,7 @@ def fire_due(execution: Execution, at: Moment) -> None:
             error={"ErrorMessage": f"Execution timed out after {execution.timeout_seconds} seconds."},
         )
         return
+    cancel_before_timeout(execution, at)
     while (operation := execution.pop_due(at.now_ms)) is not None:
         _expire(execution, operation, at)
     retry_if_due(execution, at)
@@ -104,6 +106,27 @@ def callback_heartbeat(execution: Execution, callback_id: str, at: Moment) -> No
     if callback.heartbeat_seconds:
         callback.heartbeat_due_ms = at.now_ms + callback.heartbeat_seconds * 1000
         execution.changes.operations[callback.id] = callback
+
+
+def answer_schema(execution: Execution, callback_id: str, at: Moment) -> str | None:
+    """Return the JSON Schema that the answer of an open callback must fit; None: any answer fits.
+
+    :raises ApiError: as ``callback_succeeded``
+    """
+    fire_due(execution, at)
+    return _open_callback(execution, callback_id).answer_schema
+
+
+def open_callbacks(execution: Execution) -> list[tuple[OperationRecord, str]]:
+    """Return the callbacks that can be answered, each with its name, or with that of the ``wait_for_callback`` around
+    it."""
+    found: list[tuple[OperationRecord, str]] = []
+    for operation in execution.operations if execution.open else ():
+        if operation.type is OperationType.CALLBACK and operation.awaited:
+            around = execution.by_id.get(operation.parent_id or "")
+            named = around if around is not None and around.sub_type == SubType.WAIT_FOR_CALLBACK else operation
+            found.append((operation, named.name or ""))
+    return found
 
 
 def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:

@@ -6,11 +6,12 @@ validation. Source: protocol.md, "Limits of values".
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS
+from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
 from durable_async._wire.operations import Action, OperationType
 from durable_async.service.model.errors import InvalidParameterValueError
 
@@ -56,6 +57,18 @@ def _camel(member: str) -> str:
 
 def _text(value: object) -> str | None:
     return None if isinstance(value, str) else "Member must be a string"
+
+
+def _schema(value: object) -> str | None:
+    if not isinstance(value, str):
+        return "Member must be a string"
+    if len(value) > SCHEMA_CHARACTERS:
+        return f"Member must have length less than or equal to {SCHEMA_CHARACTERS}"
+    try:
+        schema = json.loads(value)
+    except (ValueError, RecursionError):
+        schema = None
+    return None if isinstance(schema, dict) else "Member must be a JSON Schema"
 
 
 def _flag(value: object) -> str | None:
@@ -109,6 +122,9 @@ def _one_of(values: Sequence[str]) -> Check:
     return check
 
 
+EXTENSIONS = ("AnswerSchema", "CancelWithParent")
+"""The members of options that Lambda does not have."""
+
 _OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]+", 64)
 _ERROR: dict[str, Check] = {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts}
 _UPDATE: dict[str, Check | Mapping[str, Check]] = {
@@ -126,6 +142,12 @@ _UPDATE: dict[str, Check | Mapping[str, Check]] = {
     "CallbackOptions": {
         "TimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
         "HeartbeatTimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
+        "AnswerSchema": _schema,
     },
-    "ChainedInvokeOptions": {"FunctionName": _text, "TenantId": _text, "XAmznTraceId": _text},
+    "ChainedInvokeOptions": {
+        "FunctionName": _text,
+        "TenantId": _text,
+        "XAmznTraceId": _text,
+        "CancelWithParent": _flag,
+    },
 }

@@ -33,7 +33,7 @@ from durable_async.service.model.errors import (
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters, checked_tags, query_of
-from durable_async.service.runtime.inputs import page_length, page_start, read_event
+from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner
@@ -44,8 +44,10 @@ from durable_async.service.runtime.views import (
     ExecutionDescription,
     ExecutionSummary,
     FunctionDescription,
+    OpenCallback,
     Page,
     Started,
+    open_callbacks,
 )
 from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
@@ -133,6 +135,10 @@ class LambdaApi:
         """Do what is due by the clock now. With the wall's clock the service does so by itself."""
         await self._runner.fire_due()
 
+    def is_idle(self) -> bool:
+        """Return whether no function runs."""
+        return self._runner.is_idle
+
     async def idle(self) -> None:
         """Return when no function runs: only time, or a call from outside, can then change anything."""
         await self._runner.idle()
@@ -148,6 +154,9 @@ class LambdaApi:
         function_timeout: int = FUNCTION_TIMEOUT,
         max_concurrency: int | None = None,
         on_mismatch: OnMismatch = "fail",
+        cancel_before: int | None = None,
+        version: int | None = None,
+        pinned: bool = True,
     ) -> None:
         """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
 
@@ -157,21 +166,34 @@ class LambdaApi:
         :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
-        :raises ValueError: the name is taken, or is no function name
+        :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
+            compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
+        :param version: a number. The function may be registered once for each version; new executions begin on the
+            highest. None: the function has no versions, and executions of all versions go on with it
+        :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
+            they move with the highest version
+        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
-        registered = self._registry.add(
+        registered = Registered(
             name,
+            self._registry.arn(name, arns.LATEST if version is None else str(version)),
             function,
-            execution_timeout=timeout,
-            function_timeout=function_timeout,
-            max_concurrency=max_concurrency,
-            on_mismatch=on_mismatch,
+            timeout,
+            function_timeout,
+            max_concurrency,
+            on_mismatch,
+            cancel_before,
+            version,
+            pinned,
         )
+        self._registry.add(registered)
         self._runner.registered(registered)
 
     def unregistered(self) -> dict[str, int]:
-        """The functions that an earlier service left executions of and that are not registered yet, and how many."""
+        """Return how many executions an earlier service left open of functions that are not registered yet. Executions
+        that are pinned to a version are counted under ``name:version``.
+        """
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
@@ -214,18 +236,20 @@ class LambdaApi:
             )
         text, _ = await read_event(payload)
         execution_id, name = self._new_id(), execution_name or self._new_id()
+        function_arn = self._registry.start_arn(registered)
         new = NewExecution(
             id=execution_id,
-            arn=arns.execution_arn(registered.arn, name, execution_id),
+            arn=arns.execution_arn(function_arn, name, execution_id),
             name=name,
             function_name=registered.name,
-            function_arn=registered.arn,
-            version=arns.LATEST,
+            function_arn=function_arn,
+            version=registered.begins_on,
             input=text,
             timeout_seconds=registered.execution_timeout,
             tenant_id=tenant_id,
             trace_header=trace_header,
             tags=checked_tags(tags),
+            cancel_before_seconds=registered.cancel_before,
         )
         existing = await self._start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
@@ -400,9 +424,9 @@ class LambdaApi:
         timeouts: dict[str, int | None] = dict.fromkeys(
             await self._store.function_names(), self._default_execution_timeout
         )
-        timeouts |= {
-            each.name: each.execution_timeout if each.function.durable else None for each in self._registry.all()
-        }
+        for name in {each.name for each in self._registry.all()}:
+            newest = self._registry.named(name)
+            timeouts[name] = newest.execution_timeout if newest.function.durable else None
         return [
             FunctionDescription(name, self._registry.arn(name), timeouts[name], self._retention_days)
             for name in sorted(timeouts)
@@ -450,8 +474,12 @@ class LambdaApi:
         return counts
 
     async def _query(self, function_name: str | None, qualifier: str | None, filters: Filters) -> ExecutionQuery:
-        known = None if function_name is None else await self._known(function_name, qualifier)
-        return query_of(known, filters)
+        if function_name is None:
+            return query_of(None, filters)
+        parsed, known = arns.parse_function(function_name), await self._known(function_name, qualifier)
+        version = qualifier or (None if parsed is None else parsed.qualifier)
+        is_number = version is not None and version.isdecimal() and self._registry.is_versioned(known)
+        return attrs.evolve(query_of(known, filters), version=version if is_number else None)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """The name of a function that is registered, or of which executions are kept."""
@@ -533,10 +561,13 @@ class LambdaApi:
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
         """
         :param result: UTF-8; empty: no result
-        :raises ApiError: InvalidParameterValue (malformed, completed already, too large), ResourceNotFound,
-            CallbackTimeout
+        :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
+            read; then the callback stays open), ResourceNotFound, CallbackTimeout
         """
         execution = await self._waiting(callback_id)
+        schema = await self._runner.command(execution, lambda at: machine.answer_schema(execution, callback_id, at))
+        if schema is not None:
+            await check_answer(result, schema)
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
@@ -550,6 +581,10 @@ class LambdaApi:
         """:raises ApiError: as :meth:`callback_succeeded`"""
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
+        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
+        return open_callbacks(await self._execution(arn))
 
     async def _waiting(self, callback_id: str) -> Execution:
         place = machine.callback_place(callback_id)

@@ -10,7 +10,7 @@ from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Child, Execution, Moment, NewExecution, Parent, StartChained
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.invoking import Invoker, outcome_of
-from durable_async.service.runtime.registry import Registered, Registry
+from durable_async.service.runtime.registry import Registered
 from durable_async.service.store import Store
 
 T = TypeVar("T")
@@ -25,7 +25,11 @@ class Commands(Protocol):
 
     async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
 
-    def begin(self, function: str, work: Callable[[], Coroutine[object, object, None]]) -> None: ...
+    def begin(
+        self, function: str, version: str, work: Callable[[Registered], Coroutine[object, object, None]]
+    ) -> None: ...
+
+    async def follow_parent(self, execution_id: str) -> None: ...
 
     async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
 
@@ -33,8 +37,7 @@ class Commands(Protocol):
 class ChainedInvokes:
     """The chained invokes whose target runs, or is not registered yet."""
 
-    def __init__(self, registry: Registry, store: Store, invoker: Invoker, commands: Commands) -> None:
-        self._registry = registry
+    def __init__(self, store: Store, invoker: Invoker, commands: Commands) -> None:
         self._store = store
         self._invoker = invoker
         self._commands = commands
@@ -42,17 +45,16 @@ class ChainedInvokes:
 
     def ask(self, execution_id: str, chained: StartChained) -> None:
         """Invoke the target, unless it runs already."""
-        parent = Parent(execution_id, chained.operation_id)
+        parent = Parent(execution_id, chained.operation_id, chained.cancels)
         if parent not in self._asking:
             self._asking.add(parent)
-            self._commands.begin(chained.target.name, partial(self._ask, parent, chained))
+            self._commands.begin(chained.target.name, chained.target.version, partial(self._ask, parent, chained))
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
         """Report to the execution that asked how its target ended."""
         await self._commands.command_until_stored(parent.execution_id, _told(parent, outcome))
 
-    async def _ask(self, parent: Parent, chained: StartChained) -> None:
-        registered = self._registry[chained.target.name]
+    async def _ask(self, parent: Parent, chained: StartChained, registered: Registered) -> None:
         try:
             if chained.child is not None:
                 await self._ask_child(parent, _new(parent, registered, chained, chained.child))
@@ -72,6 +74,8 @@ class ChainedInvokes:
             existing = await self._commands.until_stored(partial(self._found_or_started, new))
         except ServiceClosedError:
             return  # the next service repeats the request
+        if parent.cancels:  # it may have been cancelled, or have ended, before this child was started
+            await self._commands.follow_parent(new.id)
         if existing is not None and not existing.open:  # an earlier service ended before it could report this
             await self.ended(parent, outcome_of(existing))
 
@@ -93,11 +97,12 @@ def _new(parent: Parent, registered: Registered, chained: StartChained, child: C
         arn=child.arn,
         name=child.name,
         function_name=registered.name,
-        function_arn=registered.arn,
+        function_arn=chained.target.function_arn,
         version=chained.target.version,
         input=chained.payload,
         timeout_seconds=registered.execution_timeout,
         tenant_id=chained.tenant_id,
         trace_header=chained.trace_header,
         parent=parent,
+        cancel_before_seconds=registered.cancel_before,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from durable_async.service import parsing
 from durable_async.service.model.errors import (
     InvalidParameterValueError,
     InvalidRequestContentError,
     RequestTooLargeError,
 )
+from durable_async.service.model.schema import misfit
 
 EVENT_BYTES = 6 * 1024 * 1024
 """The maximum size of an event."""
@@ -30,6 +33,21 @@ async def read_event(payload: bytes) -> tuple[str, object]:
     except (UnicodeError, parsing.NotReadable) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
         raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None
+
+
+async def check_answer(answer: bytes, schema: str) -> None:
+    """Check the answer of a callback, JSON, against the JSON Schema that the workflow gave. Empty means null.
+
+    :raises InvalidParameterValueError: it does not fit
+    """
+    try:
+        wrong = await parsing.read(lambda body: misfit(json.loads(schema), parsing.loads(body)), answer or b"null")
+    except parsing.NotReadable as error:
+        wrong = f"{error}. It must be JSON, with a text in quotes"
+    if wrong is not None:
+        raise InvalidParameterValueError(
+            f"The answer is not what the workflow waits for: {wrong}. The callback stays open."
+        )
 
 
 def page_length(max_items: int) -> int:

@@ -57,7 +57,7 @@ class Invoker:
         :raises InvocationFailed: it raised, crashed or ran too long
         """
         request_id = uuid4().hex
-        async with self.slots.taken(registered.name, turn or request_id):
+        async with self.slots.taken(registered.key, turn or request_id):
             request = self.request(registered, request_id, tenant_id, trace_header)
             return await registered.function.invoke(event, request)
 

@@ -1,6 +1,7 @@
 """The registered functions, and the names by which callers may call them.
 
-There is one version of each function here, ``$LATEST``; every alias and version number names it. Source:
+A function is registered once, or once for each of its versions. Without versions there is one, ``$LATEST``, and every
+alias and version number names it. With versions, a number names that one, and everything else the newest. Source:
 protocol.md, "Names and ARNs" and "Chained invokes".
 """
 
@@ -19,6 +20,7 @@ from durable_async.service.model.errors import ApiError, InvalidParameterValueEr
 
 OnMismatch: TypeAlias = Literal["park", "fail"]
 
+_HIGHEST_VERSION = 10**15 - 1
 FUNCTION_TIMEOUT = 900  # seconds: Lambda's longest
 
 
@@ -26,8 +28,11 @@ FUNCTION_TIMEOUT = 900  # seconds: Lambda's longest
 class Registered:
     """A function and its configuration. ``arn`` is qualified; timeouts are seconds.
 
+    :ivar version: None: the function has no versions
+    :ivar pinned: True: executions stay on the version on which they begin. False: they move to the newest
     :ivar max_concurrency: the maximum number of its invocations at once; None: no limit
     :ivar on_mismatch: what happens to an execution whose code does not fit its record: it is parked, or it fails
+    :ivar cancel_before: how long before its timeout an execution is cancelled; None: it is not
     """
 
     name: str
@@ -37,54 +42,89 @@ class Registered:
     function_timeout: int
     max_concurrency: int | None = None
     on_mismatch: OnMismatch = "fail"
+    cancel_before: int | None = None
+    version: int | None = None
+    pinned: bool = True
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return self.name if self.version is None else f"{self.name}:{self.version}"
+
+    @property
+    def begins_on(self) -> str:
+        """The version of the executions that begin on it."""
+        return str(self.version) if self.version is not None and self.pinned else arns.LATEST
 
 
 @attrs.define
 class Registry:
-    """Functions by name. Implements ``machine.Targets``."""
+    """Functions by name and version. Implements ``machine.Targets``."""
 
     region: str
     account: str
-    _functions: dict[str, Registered] = attrs.field(init=False, factory=dict[str, Registered])
+    _functions: dict[str, dict[int | None, Registered]] = attrs.field(
+        init=False, factory=dict[str, dict[int | None, Registered]]
+    )
 
-    def add(
-        self,
-        name: str,
-        function: Function,
-        *,
-        execution_timeout: int,
-        function_timeout: int,
-        max_concurrency: int | None = None,
-        on_mismatch: OnMismatch = "fail",
-    ) -> Registered:
+    def add(self, registered: Registered) -> None:
+        """Register a function, or a version of it.
+
+        :raises ValueError: the name or the version is taken, or a value is not allowed
+        """
+        name, version = registered.name, registered.version
         if not arns.is_function_name(name):
             raise ValueError(
                 f"{name!r} is not a function name, which has 1 to 140 letters, digits, hyphens and underscores"
             )
-        if name in self._functions:
-            raise ValueError(f"a function {name!r} is already registered")
-        arn = arns.function_arn(self.region, self.account, name, arns.LATEST)
-        if on_mismatch not in get_args(OnMismatch):
-            raise ValueError(f"on_mismatch must be 'park' or 'fail', not {on_mismatch!r}")
-        registered = Registered(name, arn, function, execution_timeout, function_timeout, max_concurrency, on_mismatch)
-        self._functions[name] = registered
-        return registered
+        if version is not None and not 1 <= version <= _HIGHEST_VERSION:
+            raise ValueError(f"a version must be a number from 1 to {_HIGHEST_VERSION}, not {version}")
+        versions = self._functions.get(name, {})
+        if version in versions:
+            raise ValueError(f"a function {registered.key!r} is already registered")
+        if versions and (version is None or None in versions):
+            raise ValueError(f"{name!r} is registered with a version and without one. Give each a version")
+        if registered.on_mismatch not in get_args(OnMismatch):
+            raise ValueError(f"on_mismatch must be 'park' or 'fail', not {registered.on_mismatch!r}")
+        timeout, cancel_before = registered.execution_timeout, registered.cancel_before
+        if cancel_before is not None and not 1 <= cancel_before < timeout:
+            raise ValueError(
+                f"cancel_before must be at least a second and less than the execution timeout of {timeout} seconds, "
+                f"not {cancel_before} seconds"
+            )
+        self._functions.setdefault(name, {})[version] = registered
 
-    def arn(self, name: str) -> str:
-        """Return the unqualified ARN of the function ``name``, which need not be registered."""
-        return arns.function_arn(self.region, self.account, name)
+    def serving(self, name: str, version: str | None) -> Registered | None:
+        """Return the function that runs the executions of a version; None: it is not registered yet.
+
+        :param version: the version of the execution: a number, or ``$LATEST`` for the newest; None: unknown
+        """
+        versions = self._functions.get(name)
+        if not versions:
+            return None
+        if None in versions:
+            return versions[None]
+        if version is not None and version.isdecimal():
+            return versions.get(int(version))
+        return versions[max(filter(None, versions))]
+
+    def is_versioned(self, name: str) -> bool:
+        """Return False if the function is registered without versions; True: with versions, or not at all."""
+        return None not in self._functions.get(name, {})
+
+    def start_arn(self, registered: Registered) -> str:
+        """Return the ARN of the function for the executions that begin on it."""
+        return arns.function_arn(self.region, self.account, registered.name, registered.begins_on)
+
+    def arn(self, name: str, version: str | None = None) -> str:
+        """Return the ARN of the function ``name``, whether it is registered or not; unqualified without a version."""
+        return arns.function_arn(self.region, self.account, name, version)
 
     def all(self) -> Sequence[Registered]:
-        return [*self._functions.values()]
-
-    def __getitem__(self, name: str) -> Registered:
-        return self._functions[name]
-
-    def get(self, name: str) -> Registered | None:
-        return self._functions.get(name)
+        return [registered for versions in self._functions.values() for registered in versions.values()]
 
     def named(self, reference: str, qualifier: str | None = None) -> Registered:
-        """Return the function that ``reference`` names, with any qualifier.
+        """The function that ``reference`` names.
 
         :raises ApiError: InvalidParameterValue, ResourceNotFound
         """
@@ -95,10 +135,16 @@ class Registry:
             raise InvalidParameterValueError(
                 "The derived qualifier from the function name does not match the specified qualifier."
             )
-        registered = self._functions.get(parsed.name)
+        qualifier = qualifier or parsed.qualifier
+        registered = self.serving(parsed.name, qualifier)
         here = parsed.account in (None, self.account) and parsed.region in (None, self.region)
         if registered is None or not here:
-            arn = arns.function_arn(parsed.region or self.region, parsed.account or self.account, parsed.name)
+            arn = arns.function_arn(
+                parsed.region or self.region,
+                parsed.account or self.account,
+                parsed.name,
+                qualifier if parsed.name in self._functions else None,
+            )
             raise ResourceNotFoundError(f"Function not found: {arn}")
         return registered
 
@@ -126,4 +172,4 @@ class Registry:
             registered = self.invocable(reference)
         except ApiError as refused:
             return {"ErrorType": refused.code, "ErrorMessage": refused.message}
-        return Target(registered.arn, registered.name, arns.LATEST, registered.function.durable)
+        return Target(self.start_arn(registered), registered.name, registered.begins_on, registered.function.durable)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from durable_async.service import machine, own_tasks
@@ -39,6 +40,7 @@ from durable_async.service.runtime.trial import Trial
 from durable_async.service.store import OpenExecution, Store
 
 T = TypeVar("T")
+Work = Callable[[Registered], Coroutine[object, object, None]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
@@ -61,15 +63,15 @@ class Runner:
         self._observer = settings.observer
         self._timing = timing = settings.timing
         self._alarm = Alarm(self.now_ms, lambda: self._tasks.start(self.fire_due()), timing.check_clock)
-        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep()), timing.check_clock)
+        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep_if_due()), timing.check_clock)
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
         self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
-        self._chained = ChainedInvokes(registry, store, self.invoker, self)
+        self._chained = ChainedInvokes(store, self.invoker, self)
         self._trial = Trial({}, None)
         self._tasks = OwnTasks(_RAISED, timing.clean_up, timing.abandon)
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
-        self._unregistered: dict[str, list[Callable[[], Coroutine[Any, Any, None]]]] = {}  # waits for a function
+        self._unregistered: dict[str, list[tuple[str, Work]]] = {}  # waits for a version of a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
         self._running: dict[str, RunningInvocation] = {}  # by execution
         self._set_aside: set[str] = set()  # executions that cannot be read
@@ -110,32 +112,49 @@ class Runner:
         self._trial = Trial.after(left, self._settings.retries.quarantine_after)
         self._sweeper.set("", self.now_ms() + round(self._timing.sweep * 1000))
         for registered in self._registry.all():
-            self._take_up(registered.name)
+            self._take_up(registered)
 
     def registered(self, registered: Registered) -> None:
         """Continue the executions that wait for this function."""
-        self.invoker.slots.limit(registered.name, registered.max_concurrency)
-        self._take_up(registered.name)
+        self.invoker.slots.limit(registered.key, registered.max_concurrency)
+        self._take_up(registered)
 
     def left(self) -> dict[str, int]:
         """Return how many executions wait for each function that is not registered."""
-        return {name: len(executions) for name, executions in self._left.items() if executions}
+        return {**Counter(_label(name, each.version) for name, left in self._left.items() for each in left)}
 
-    def _take_up(self, name: str) -> None:
-        for found in self._left.pop(name, ()):
+    def _take_up(self, registered: Registered) -> None:
+        name, serving = registered.name, self._registry.serving
+        left = self._left.pop(name, [])
+        self._left[name] = [each for each in left if serving(name, each.version) is not registered]
+        for found in left:
+            if serving(name, found.version) is not registered:
+                continue
             if found.active:
                 self._trial.expect(found.id)
                 self._tasks.start(self._resume(found))
             else:
                 self._alarm.set_unless_known(found.id, found.due_ms)
-        for work in self._unregistered.pop(name, ()):
-            self._tasks.start(work())
+        for version, work in self._unregistered.pop(name, ()):
+            self.begin(name, version, work)
 
     async def _resume(self, found: OpenExecution) -> None:
         try:
             await self.command_until_stored(found.id, partial(self._continue, found))
-        finally:  # in the loop's next iteration, the invocation that this led to waits for its turn
+            await self.follow_parent(found.id)
+        finally:  # the invocation that this led to waits for its turn from the loop's next iteration on
             asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
+
+    async def follow_parent(self, execution_id: str) -> None:
+        """Cancel a child if the execution that invoked it was cancelled or is closed."""
+        child = await self.until_stored(lambda: self._store.load(execution_id))
+        if child is None or child.parent is None or not (child.parent.cancels and child.open):
+            return
+        parent_id = child.parent.execution_id
+        parent = await self.until_stored(lambda: self._store.load(parent_id))
+        await self.command_until_stored(
+            execution_id, lambda execution, at: machine.follow_parent(execution, parent, at)
+        )
 
     def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
@@ -313,8 +332,7 @@ class Runner:
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
             await asyncio.wait([self._tasks.start(self._fire(execution_id)) for execution_id in portion])
-        if self._sweeper.pop_due():
-            await self._sweep()
+        await self._sweep_if_due()
 
     async def _fire(self, execution_id: str) -> None:
         """Fire the timers of one execution. If the store fails, try again later, so that other executions need not
@@ -333,7 +351,9 @@ class Runner:
         if not self.draining:
             self._alarm.set(execution_id, self.now_ms() + round(self._timing.retry_store * 1000))
 
-    async def _sweep(self) -> None:
+    async def _sweep_if_due(self) -> None:
+        if not self._sweeper.pop_due():  # or the alarm would ring again in each turn of the loop, until the sweep ends
+            return
         await self.retention.sweep()
         if not self.draining:
             self._sweeper.set("", self.now_ms() + round(self._timing.sweep * 1000))
@@ -341,6 +361,11 @@ class Runner:
     def next_due_ms(self) -> int | None:
         """Return the earliest due time of all executions, without retention; None if there is none."""
         return self._alarm.next_due_ms()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no function runs."""
+        return self._tasks.is_idle
 
     async def idle(self) -> None:
         """Return when no function runs."""
@@ -371,24 +396,26 @@ class Runner:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler(request_id):
-                    self.begin(execution.function_name, partial(self._run, execution, request_id))
+                    self.begin(execution.function_name, execution.version, partial(self._run, execution, request_id))
                 case machine.StartChained():
                     self._chained.ask(execution.id, effect)
                 case machine.Quarantined(reason) | machine.Parked(reason):
                     logger.error("%s: %s", execution.arn, reason)
                 case machine.ExecutionClosed():
                     self._announce(execution)
+                case machine.FollowParent(child_id):
+                    self._tasks.start(self.follow_parent(child_id))
 
-    def begin(self, function: str, work: Callable[[], Coroutine[object, object, None]]) -> None:
-        """Start work that needs a function, now or when the function is registered."""
-        if self._registry.get(function) is None:
-            self._unregistered.setdefault(function, []).append(work)
+    def begin(self, function: str, version: str, work: Work) -> None:
+        """Do something with a version of a function, now or when it is registered."""
+        registered = self._registry.serving(function, version)
+        if registered is None:
+            self._unregistered.setdefault(function, []).append((version, work))
         elif not self.draining:
-            self._tasks.start(work())
+            self._tasks.start(work(registered))
 
-    async def _run(self, execution: Execution, request_id: str) -> None:
+    async def _run(self, execution: Execution, request_id: str, registered: Registered) -> None:
         """Invoke the handler of an execution once, when its turn has come."""
-        registered = self._registry[execution.function_name]
         conversation = partial(self._take_place, registered, execution, request_id)
         if not self._trial.concerns(execution.id) or not machine.is_waiting(execution, request_id):
             await conversation()
@@ -400,7 +427,7 @@ class Runner:
 
     async def _take_place(self, registered: Registered, execution: Execution, request_id: str) -> None:
         began = perf_counter()
-        async with self.invoker.slots.taken(registered.name, _turn(execution)) as place:
+        async with self.invoker.slots.taken(registered.key, _turn(execution)) as place:
             if self._observer is not None:
                 self._observer.invoked(perf_counter() - began)
             if machine.is_waiting(execution, request_id):
@@ -496,7 +523,7 @@ class Runner:
         if execution.status in (ExecutionStatus.STOPPED, ExecutionStatus.TIMED_OUT):
             self._abandon_invocation(execution.id)
         self.listeners.announce(execution)
-        registered = self._registry.get(execution.function_name)
+        registered = self._registry.serving(execution.function_name, execution.version)
         if registered is not None and registered.function.memory is not None:
             registered.function.memory.forget(execution.arn)
         if execution.parent is not None:
@@ -512,6 +539,10 @@ class Runner:
                     execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
                 )
             )
+
+
+def _label(name: str, version: str | None) -> str:
+    return f"{name}:{version}" if version is not None and version.isdecimal() else name
 
 
 def _turn(execution: Execution) -> str:

@@ -9,6 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async.service import machine
 from durable_async.service.machine import Execution, ExecutionStatus
 from durable_async.service.model.history import time_of
 from durable_async.service.store import Summary
@@ -108,6 +109,37 @@ def _pause_of(execution: Execution) -> PauseDetails | None:
     if pause is None or execution.status not in (ExecutionStatus.PAUSING, ExecutionStatus.PAUSED):
         return None
     return PauseDetails(time_of(pause.requested_ms * 1000), pause.timeout_paused, pause.reason)
+
+
+@attrs.frozen
+class OpenCallback:
+    """A callback that has no answer yet.
+
+    :ivar id: with which it is answered
+    :ivar name: its name in the workflow's code, or that of the ``wait_for_callback`` around it; empty: it has none
+    :ivar times_out: when, if no answer and no heartbeat comes; None: never
+    :ivar answer_schema: JSON Schema that the answer must fit, as text; None: any answer fits
+    """
+
+    id: str
+    name: str
+    started: datetime
+    times_out: datetime | None
+    answer_schema: str | None
+
+
+def open_callbacks(execution: Execution) -> list[OpenCallback]:
+    """Return the open callbacks of ``execution``, in the order in which they began."""
+    return [
+        OpenCallback(
+            id=callback.callback_id or "",
+            name=name,
+            started=time_of(callback.start_us),
+            times_out=None if callback.timer_ms is None else time_of(callback.timer_ms * 1000),
+            answer_schema=callback.answer_schema,
+        )
+        for callback, name in machine.open_callbacks(execution)
+    ]
 
 
 @attrs.frozen

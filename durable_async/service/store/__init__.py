@@ -16,6 +16,7 @@ class ExecutionQuery:
     """Selects the executions to list or count, and a part of the list.
 
     :ivar function_name: executions of this function; None: of all functions
+    :ivar version: of the function; None: any
     :ivar name: the execution with this name; None: any name
     :ivar name_prefix: executions whose name begins with this; empty: any name
     :ivar statuses: executions with one of these; empty: any status
@@ -25,6 +26,7 @@ class ExecutionQuery:
     """
 
     function_name: str | None
+    version: str | None = None
     name: str | None = None
     name_prefix: str = ""
     statuses: frozenset[str] = frozenset()
@@ -69,6 +71,7 @@ class OpenExecution:
     :ivar request_id: the invocation that it had when it was last saved; None: it had none
     :ivar waiting: True: that invocation had not begun yet. False: it had
     :ivar crashes: the number of crashes in a row before that invocation
+    :ivar version: of the function; None: it cannot be read
     """
 
     id: str
@@ -77,6 +80,7 @@ class OpenExecution:
     request_id: str | None = None
     waiting: bool = False
     crashes: int = 0
+    version: str | None = None
 
 
 class Store(Protocol):

@@ -129,6 +129,7 @@ def _open_execution(execution: Execution) -> OpenExecution:
         None if invocation is None else invocation.request_id,
         waiting=invocation is not None and invocation.waiting,
         crashes=execution.crashes,
+        version=execution.version,
     )
 
 
@@ -140,6 +141,8 @@ def _is_in_part(position: int, query: ExecutionQuery) -> bool:
 
 def _matches(execution: Execution, query: ExecutionQuery) -> bool:
     if query.name not in (None, execution.name) or not execution.name.startswith(query.name_prefix):
+        return False
+    if query.version not in (None, execution.version):
         return False
     tags: Mapping[str, str] = execution.tags or {}
     if any(tags.get(key) != value for key, value in query.tags.items()):

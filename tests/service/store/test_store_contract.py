@@ -314,7 +314,7 @@ async def test_open_executions_say_when_they_have_something_to_do(world):
     await world.start("other", function="refunds")
     found = {each.id: each for each in await world.store.open_executions("orders")}
     assert found == {
-        each.id: OpenExecution(each.id, each.next_due_ms(), each is not waiting, request_id, waits, crashes)
+        each.id: OpenExecution(each.id, each.next_due_ms(), each is not waiting, request_id, waits, crashes, "$LATEST")
         for each, request_id, waits, crashes in (
             (running, running.invocation.request_id, True, 3),
             (waiting, None, False, 0),

@@ -153,6 +153,7 @@ def _fits(row: Row, query: ExecutionQuery) -> bool:
     name, status, tags = row[2], row[4], _tags(row) or {}
     return (
         query.name in {None, name}
+        and (query.version is None or row[3].endswith(f":{query.version}"))
         and name.startswith(query.name_prefix)
         and (not query.statuses or status in query.statuses)
         and all(tags.get(key) == value for key, value in query.tags.items())
@@ -178,7 +179,7 @@ def _source(query: ExecutionQuery, *, counted: bool = False) -> str:
         )
     if query.name_prefix:
         return "executions INDEXED BY sqlite_autoindex_executions_2"  # (function_name, name)
-    if counted and query.name is None:
+    if counted and query.name is None and query.version is None:
         return "executions INDEXED BY executions_by_status"  # this index has all counted columns
     return "executions"
 
@@ -198,6 +199,8 @@ def _conditions(query: ExecutionQuery, span: Span) -> tuple[str, list[Any]]:
             add("EXISTS (SELECT 1 FROM tags WHERE key = ? AND value = ? AND execution = position)", *tag)
     if query.function_name is not None:
         add("function_name = ?", query.function_name)
+    if query.version is not None:
+        add("version = ?", query.version)
     if not query.tags:
         add("position BETWEEN ? AND ?", *span)
     if query.statuses:

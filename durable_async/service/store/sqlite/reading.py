@@ -26,7 +26,7 @@ _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
 _LATEST_EVENT = "SELECT id, at_us FROM events WHERE execution = ? ORDER BY id DESC LIMIT 1"
 _IS_OPEN = "function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')"
-_OPEN_COLUMNS = "id, due_ms, active, invocation_request_id, invocation_waiting, crashes"
+_OPEN_COLUMNS = "id, due_ms, active, invocation_request_id, invocation_waiting, crashes, version"
 _OPEN = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
 _OPEN_POSITIONS = f"SELECT position FROM executions WHERE {_IS_OPEN}"  # noqa: S608
 _OPEN_ONE = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE position = ?"  # noqa: S608 - ours
@@ -135,13 +135,22 @@ def open_executions(function_name: str, connection: sqlite3.Connection) -> list[
             raise
         rows = _open_one_by_one(function_name, connection)
     rows += [
-        (execution_id, None, 1, None, 0, 0) for (execution_id,) in connection.execute(_NO_STATUS, (function_name,))
+        (execution_id, None, 1, None, 0, 0, None)
+        for (execution_id,) in connection.execute(_NO_STATUS, (function_name,))
     ]
     return [
-        OpenExecution(execution_id, due_ms, bool(active), request_id, bool(waiting), crashes)
+        OpenExecution(
+            execution_id,
+            due_ms,
+            bool(active),
+            request_id,
+            bool(waiting),
+            crashes,
+            version if isinstance(version, str) else None,
+        )
         if (due_ms is None or type(due_ms) is int) and type(crashes) is int
         else OpenExecution(execution_id, None, active=True)
-        for execution_id, due_ms, active, request_id, waiting, crashes in rows
+        for execution_id, due_ms, active, request_id, waiting, crashes, version in rows
     ]
 
 
@@ -153,7 +162,7 @@ def _open_one_by_one(function_name: str, connection: sqlite3.Connection) -> list
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-            rows += [(execution_id, None, 1, None, 0, 0) for execution_id in id_of(position, connection)]
+            rows += [(execution_id, None, 1, None, 0, 0, None) for execution_id in id_of(position, connection)]
     return rows
 
 

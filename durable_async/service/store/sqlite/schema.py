@@ -183,6 +183,10 @@ def _convert(position: int, connection: sqlite3.Connection) -> None:
 
 
 _VERSION_3 = """
+ALTER TABLE operations ADD COLUMN answer_schema BLOB;  -- of a callback: JSON Schema
+ALTER TABLE operations ADD COLUMN answer_schema_digest BLOB;
+ALTER TABLE executions ADD COLUMN cancel_before_seconds INTEGER;
+ALTER TABLE executions ADD COLUMN parent_cancels INTEGER;  -- whether it is cancelled with its parent
 ALTER TABLE executions ADD COLUMN tags TEXT;  -- a JSON object of texts
 CREATE TABLE tags (  -- finds executions by their tags
     key TEXT NOT NULL,

@@ -1,0 +1,162 @@
+"""What must hold in every run, whatever happens to its processes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from durable_async import StepContext
+from durable_async._wire.operations import TERMINAL, Operation
+from durable_async.service.machine.derive import derive
+from durable_async.service.model.history import HistoryEvent
+from tests.programs.interpreter import NOW, Place
+from tests.programs.meaning import Failed, Returned, meaning
+from tests.programs.program import RACED, Program
+
+
+@attrs.define(eq=False)
+class Mind:
+    """What one process knows of an execution: the record that it was sent.
+
+    :ivar ended: ids of the operations that it was told have ended
+    """
+
+    ended: set[str] = attrs.field(factory=set)
+
+
+@attrs.define(eq=False)
+class Checks:
+    """What one execution did, compared with what it may do.
+
+    :ivar wrong: what must not have happened
+    """
+
+    name: str
+    program: Program
+    wrong: list[str] = attrs.field(factory=list)
+    _outcomes: dict[str, str] = attrs.field(factory=dict)
+    _bodies: Counter[tuple[str, int]] = attrs.field(factory=Counter)
+    _seen: dict[str, Any] = attrs.field(factory=dict)
+    _events: list[HistoryEvent] = attrs.field(factory=list)
+    _writer: tuple[int, int] = (0, 0)
+    _parents: dict[str, str | None] = attrs.field(factory=dict)
+    _answers: set[str] = attrs.field(factory=set)
+    _due: dict[str, int] = attrs.field(factory=dict)
+
+    def fail(self, what: str) -> None:
+        self.wrong.append(f"{self.name}: {what}")
+
+    # --- what workflows do ---
+
+    def began(self, here: StepContext, mind: Mind, *, at_most_once: bool) -> None:
+        if here.operation_id in mind.ended:
+            self.fail(f"the body of {here.name} ran in a process that was told of its end")
+        self._bodies[here.operation_id, here.attempt] += 1
+        raced = (here.name or "").startswith(RACED)
+        if at_most_once and not raced and self._bodies[here.operation_id, here.attempt] > 1:
+            self.fail(f"attempt {here.attempt} of {here.name} ran twice, which may run at most once")
+
+    def saw(self, place: Place, value: Any) -> None:
+        if place.path.endswith(NOW) and place.raced:
+            return
+        before = self._seen.setdefault(place.name, value)
+        if before != value:
+            self.fail(f"{place.name} was {before} and then {value}")
+
+    # --- what the service says ---
+
+    def told(self, operations: Sequence[Operation], mind: Mind) -> None:
+        """A process was sent these operations: what has ended once has ended so for ever."""
+        for operation in operations:
+            self._parents[operation["Id"]] = operation.get("ParentId")
+            if operation["Status"] in TERMINAL:
+                mind.ended.add(operation["Id"])
+                self._ended(operation)
+            elif operation["Id"] in self._outcomes:
+                self.fail(f"{operation.get('Name')} is {operation['Status']} after it had ended")
+
+    def invoked(self, operations: Sequence[Operation]) -> None:
+        """An invocation begins with this record: nothing is missing that anybody was told of."""
+        missing = {*self._outcomes} - {operation["Id"] for operation in operations}
+        lost = [each for each in missing if not self._is_below_an_end(each)]
+        if lost:
+            self.fail(f"a record lacks {len(lost)} operations that had ended")
+
+    def _is_below_an_end(self, operation_id: str) -> bool:
+        parent = self._parents.get(operation_id)
+        while parent is not None:
+            if parent in self._outcomes:
+                return True
+            parent = self._parents.get(parent)
+        return False
+
+    def _ended(self, operation: Operation) -> None:
+        details = next((value for member, value in operation.items() if member.endswith("Details")), {})
+        outcome = json.dumps([operation["Status"], _outcome(details)], sort_keys=True)
+        before = self._outcomes.setdefault(operation["Id"], outcome)
+        if before != outcome:
+            self.fail(f"{operation.get('Name')} ended as {before} and then as {outcome}")
+
+    def wrote(self, invocation: int, worker: int) -> None:
+        """A checkpoint was accepted. Invocations are numbered in the order in which they were asked for; two workers
+        have the same one if it was delivered twice."""
+        number, writer = self._writer
+        if invocation < number or (invocation == number and worker != writer):
+            self.fail(f"worker {worker} of invocation {invocation} wrote after worker {writer} of {number}")
+        self._writer = max(self._writer, (invocation, worker))
+
+    def answered(self, callback_id: str) -> None:
+        """The service said that it has the answer of a callback."""
+        self._answers.add(callback_id)
+
+    def history(self, events: Sequence[HistoryEvent]) -> None:
+        """What a caller was shown: it never changes, and has no gaps."""
+        if [event.id for event in events] != [*range(1, len(events) + 1)]:
+            self.fail("the history has a gap")
+        known = self._events[: len(events)]
+        if [*events[: len(known)]] != known:
+            self.fail("the history that was shown has changed")
+        if len(events) < len(self._events):
+            self.fail(f"the history lost {len(self._events) - len(events)} events that were shown")
+        self._events = [*events] if len(events) >= len(self._events) else self._events
+        self._check_times(events)
+
+    def closed(self, events: Sequence[HistoryEvent], outcome: Returned | Failed) -> None:
+        """The execution has ended, with this history."""
+        self.history(events)
+        expected = meaning(self.program)
+        if outcome != expected:
+            self.fail(f"ended as {outcome} instead of {expected}")
+        ids = {event.details["CallbackId"]: event.operation_id for event in events if event.type == "CallbackStarted"}
+        ends = {
+            event.operation_id: event.type for event in events if event.type in ("CallbackSucceeded", "CallbackFailed")
+        }
+        for callback_id in self._answers:
+            if ids.get(callback_id) not in ends:
+                self.fail("the answer of a callback was accepted and is not on record")
+        statuses = {each.id: str(each.status) for each in derive(events).operations}
+        for operation_id, told in self._outcomes.items():
+            if statuses.get(operation_id) != json.loads(told)[0]:
+                self.fail(f"{operation_id} is {statuses.get(operation_id)} in the history, and {told} was said")
+
+    def _check_times(self, events: Sequence[HistoryEvent]) -> None:
+        for event in events:
+            if event.type == "WaitStarted":
+                self._due[event.operation_id or ""] = event.details["ScheduledEndTimestamp"]
+            elif event.type == "WaitSucceeded":
+                due = self._due[event.operation_id or ""]
+                if event.at_us // 1000 < due - 1:
+                    self.fail(f"{event.name} ended {due - event.at_us // 1000} ms early")
+        if any(later.at_us <= earlier.at_us for earlier, later in itertools.pairwise(events)):
+            self.fail("the history goes back in time")
+
+
+def _outcome(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must stay as it is. A stack trace may tell of lines that only one process ran."""
+    error: Mapping[str, Any] = details.get("Error") or {}
+    return {"Result": details.get("Result"), **{member: error.get(member) for member in ("ErrorType", "ErrorMessage")}}

@@ -11,7 +11,7 @@ Source: the ``lambda`` service model of botocore (``Operation``, ``OperationUpda
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Required, TypedDict
+from typing import Final, Required, TypedDict
 
 
 class OperationType(StrEnum):
@@ -36,6 +36,9 @@ class OperationStatus(StrEnum):
 
 
 TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"})
+
+OPEN_EXECUTION: Final = ("RUNNING", "PAUSING", "PAUSED")
+CLOSED_EXECUTION: Final = ("FAILED", "STOPPED", "SUCCEEDED", "TIMED_OUT")
 
 
 class Action(StrEnum):

@@ -34,9 +34,22 @@ def wire_size(update: OperationUpdate) -> int:
     return size
 
 
+def utf8(text: str) -> bytes:
+    """Return any ``str`` as bytes. A lone surrogate, which UTF-8 does not allow, becomes three bytes."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def from_utf8(data: bytes) -> str:
+    """Return the text whose :func:`utf8` is ``data``.
+
+    :raises UnicodeDecodeError: there is no such text
+    """
+    return data.decode("utf-8", "surrogatepass")
+
+
 def utf8_size(text: str) -> int:
-    """Return the number of bytes of ``text`` in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
+    """Return the number of bytes of ``utf8(text)``."""
+    return len(text) if text.isascii() else len(utf8(text))
 
 
 def is_same_json(text: str, other: str) -> bool:

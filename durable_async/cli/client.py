@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from durable_async._client_per_loop import ClientPerLoop
+from durable_async._wire.operations import CLOSED_EXECUTION
 from durable_async.cli.exits import Refused, Unreachable
-from durable_async.cli.options import CLOSED
 from durable_async.cli.text import one_line
 from durable_async.errors import ServiceCallError
 
@@ -149,7 +149,7 @@ class Client:
     async def closed(self, arn: str) -> dict[str, Any]:
         """Return the execution when it is closed."""
         pause = _POLL_SECONDS[0]
-        while (await self.execution(arn, data=False))["Status"] not in CLOSED:
+        while (await self.execution(arn, data=False))["Status"] not in CLOSED_EXECUTION:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _POLL_SECONDS[1])
         return await self.execution(arn)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from durable_async._wire.operations import CLOSED_EXECUTION, OPEN_EXECUTION
 from durable_async.cli.bulk import Action, Choice, act, of_executions
-from durable_async.cli.options import CLOSED, OPEN, Command, error_members
+from durable_async.cli.options import Command, error_members
 from durable_async.cli.running import run
 
 
@@ -27,7 +28,7 @@ def stop(choice: Choice, error_type: str | None, error_message: str | None) -> N
     but its result is not recorded.
     """
     error = error_members(error_type, error_message)
-    run(act(choice, Action("stop", "StopDurableExecution", "stopped", OPEN, error)))
+    run(act(choice, Action("stop", "StopDurableExecution", "stopped", OPEN_EXECUTION, error)))
 
 
 @click.command(
@@ -46,7 +47,12 @@ def cancel(choice: Choice, reason: str | None) -> None:
     ends first. Then the execution ends STOPPED with the reason, unless the workflow catches the error and returns. AWS
     Lambda cannot cancel.
     """
-    run(act(choice, Action("cancel", "CancelDurableExecution", "cancellation requested", OPEN, {"Reason": reason})))
+    run(
+        act(
+            choice,
+            Action("cancel", "CancelDurableExecution", "cancellation requested", OPEN_EXECUTION, {"Reason": reason}),
+        )
+    )
 
 
 @click.command(
@@ -102,7 +108,7 @@ def redrive(choice: Choice, start: str | None) -> None:
     them. Nothing else is. If operations succeeded after the failure, as compensations do, say with --from from where
     on everything is to be done again. AWS Lambda has no redrive.
     """
-    ended = [status for status in CLOSED if status != "SUCCEEDED"]
+    ended = [status for status in CLOSED_EXECUTION if status != "SUCCEEDED"]
     run(act(choice, Action("redrive", "RedriveDurableExecution", "redriven", ended, {"From": start})))
 
 
@@ -116,4 +122,4 @@ def delete(choice: Choice) -> None:
 
     Its name can be used again, on AWS a little later.
     """
-    run(act(choice, Action("delete", "DeleteDurableExecution", "deletion requested", CLOSED)))
+    run(act(choice, Action("delete", "DeleteDurableExecution", "deletion requested", CLOSED_EXECUTION)))

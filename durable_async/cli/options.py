@@ -15,11 +15,10 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from durable_async._wire.operations import CLOSED_EXECUTION, OPEN_EXECUTION
 from durable_async.service.functions.worker_process import Target
 
-OPEN: Final = ("RUNNING", "PAUSING", "PAUSED")
-CLOSED: Final = ("FAILED", "STOPPED", "SUCCEEDED", "TIMED_OUT")
-STATUSES: Final = (*OPEN, *CLOSED)
+STATUSES: Final = (*OPEN_EXECUTION, *CLOSED_EXECUTION)
 
 
 class Command(click.Command):

@@ -19,6 +19,7 @@ from durable_async._engine.branches import entered
 from durable_async._raised import message_of
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.execution import ExecutionHandle
 from durable_async.embedded.local import in_process_handler
@@ -293,7 +294,7 @@ class DurableService:
 
             trace_header = header_of_current_span()
         started = await self.api.invoke(
-            qualified, text.encode("utf-8", "surrogatepass"), execution_name=name, trace_header=trace_header, tags=tags
+            qualified, utf8(text), execution_name=name, trace_header=trace_header, tags=tags
         )
         return self._handle(function, started.execution_arn)
 
@@ -358,7 +359,7 @@ class DurableService:
         """
         if not isinstance(result, bytes):
             text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
-            result = text.encode("utf-8", "surrogatepass")
+            result = utf8(text)
         await self._running().callback_succeeded(callback_id, result)
 
     async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import attrs
 
+from durable_async._wire.text import from_utf8
 from durable_async.errors import SerializationError
 from durable_async.serializers._json.tree import decode, is_object
 from durable_async.serializers.base import SerializerContext
@@ -75,14 +76,9 @@ class Envelope:
     def text_of(self, data: bytes, context: SerializerContext) -> str:
         """:raises SerializationError: ``data`` is not text that :func:`utf8` made"""
         try:
-            return data.decode(errors="surrogatepass")
+            return from_utf8(data)
         except UnicodeDecodeError:
             raise self.damaged(context, "its content is not text") from None
-
-
-def utf8(text: str) -> bytes:
-    """Return any ``str`` as bytes. A serializer's text may contain lone surrogates, which UTF-8 refuses."""
-    return text.encode(errors="surrogatepass")
 
 
 def base64(data: bytes) -> str:

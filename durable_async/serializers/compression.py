@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from durable_async._wire.limits import PAYLOAD_BYTES
+from durable_async._wire.text import utf8
 from durable_async.errors import SerializationError
-from durable_async.serializers._envelope import Envelope, base64, byte_count, follows, utf8
+from durable_async.serializers._envelope import Envelope, base64, byte_count, follows
 from durable_async.serializers._json.serializer import JSON, deserialize, serialize
 from durable_async.serializers.base import Serializer, SerializerContext
 

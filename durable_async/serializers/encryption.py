@@ -8,8 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
+from durable_async._wire.text import utf8
 from durable_async.errors import DurableError, SerializationError
-from durable_async.serializers._envelope import Envelope, base64, follows, utf8
+from durable_async.serializers._envelope import Envelope, base64, follows
 from durable_async.serializers._json.serializer import deserialize, serialize
 from durable_async.serializers._json.tree import class_name
 from durable_async.serializers.base import Serializer, SerializerContext

@@ -13,8 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from durable_async._wire.limits import CONTEXT_RESULT_BYTES
+from durable_async._wire.text import utf8
 from durable_async.errors import DurableError, SerializationError, StorageUnavailableError
-from durable_async.serializers._envelope import Envelope, byte_count, follows, utf8
+from durable_async.serializers._envelope import Envelope, byte_count, follows
 from durable_async.serializers._json.serializer import deserialize, serialize
 from durable_async.serializers._json.tree import class_name, clipped
 from durable_async.serializers.base import Serializer, SerializerContext

@@ -31,6 +31,7 @@ from aiohttp import (
     TCPConnector,
 )
 
+from durable_async._wire.limits import TENANT_CHARACTERS
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import ANSWER_BYTES, too_large
@@ -38,7 +39,6 @@ from durable_async.service.parsing import NotReadable, loads, read
 
 _CONNECT_SECONDS = 10.0
 _QUOTED_BYTES = 200  # characters of an unexpected answer that an error quotes
-_TENANT_CHARACTERS = "._:/=+-@ "  # the characters that Lambda allows besides letters and digits
 _ERROR_MEMBERS = frozenset({"errorType", "errorMessage", "stackTrace", "trace", "requestId", "cause"})
 _TIMED_OUT = b"Task timed out after "
 
@@ -140,7 +140,7 @@ def _headers(request: InvocationRequest) -> dict[str, str]:
     if request.deadline_ms is not None:
         headers["Lambda-Runtime-Deadline-Ms"] = str(request.deadline_ms)
     if request.tenant_id is not None:
-        headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=_TENANT_CHARACTERS)
+        headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=TENANT_CHARACTERS)
     if request.trace_header is not None:
         headers["X-Amzn-Trace-Id"] = request.trace_header
     return headers

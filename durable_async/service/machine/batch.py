@@ -13,14 +13,16 @@ from typing import Any, NoReturn, Protocol, cast
 
 import attrs
 
+from durable_async._wire.limits import TENANT_PATTERN
 from durable_async._wire.operations import Action, ErrorObject, OperationStatus, OperationType, OperationUpdate
+from durable_async._wire.text import utf8_size
 from durable_async.service.machine.effects import Target
 from durable_async.service.machine.execution import Execution
-from durable_async.service.machine.limits import Limits, check_error_size, utf8_size
+from durable_async.service.machine.limits import Limits, check_error_size
 from durable_async.service.machine.shapes import check_shape
 from durable_async.service.model.errors import InvalidParameterValueError
 
-_TENANT = re.compile(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}")
+_TENANT = re.compile(TENANT_PATTERN)
 
 Id = str
 Status = OperationStatus

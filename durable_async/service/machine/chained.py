@@ -9,9 +9,10 @@ continue with other work.
 from __future__ import annotations
 
 from durable_async._wire.operations import OperationStatus
+from durable_async._wire.text import utf8_size
 from durable_async.service.machine.effects import ChainedOutcome, Moment
 from durable_async.service.machine.execution import Execution
-from durable_async.service.machine.limits import Limits, utf8_size
+from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.history import EventType, milliseconds
 

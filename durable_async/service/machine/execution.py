@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 
 from durable_async._wire.cancellation import CANCELLATION
-from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
+from durable_async._wire.operations import OPEN_EXECUTION, CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, FollowParent, InvokeHandler, Moment
 from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
@@ -46,7 +46,7 @@ class ExecutionStatus(StrEnum):
         return self in _OPEN
 
 
-_OPEN = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PAUSING, ExecutionStatus.PAUSED})
+_OPEN = frozenset(ExecutionStatus(status) for status in OPEN_EXECUTION)
 
 
 @attrs.frozen

@@ -14,11 +14,12 @@ import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8_size
 from durable_async.service.machine.cancelling import cancelled_end
 from durable_async.service.machine.chained import deliver_held
 from durable_async.service.machine.effects import InvokeHandler, Moment, Parked, Quarantined
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation, Pause
-from durable_async.service.machine.limits import Limits, is_crash, utf8_size
+from durable_async.service.machine.limits import Limits, is_crash
 from durable_async.service.machine.mismatch import answered_reason, not_loaded_reason
 from durable_async.service.machine.pages import changes_envelope, envelope
 from durable_async.service.machine.suspects import is_suspect

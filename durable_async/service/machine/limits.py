@@ -8,6 +8,7 @@ import attrs
 
 from durable_async._wire import limits
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8_size
 from durable_async.service.model.errors import InvalidParameterValueError
 
 
@@ -38,10 +39,6 @@ def check_error_size(error: ErrorObject, max_bytes: int) -> None:
     """
     if utf8_size(json.dumps(error, ensure_ascii=False)) > max_bytes:
         raise InvalidParameterValueError(f"Error object size must be less than {max_bytes} bytes.")
-
-
-def utf8_size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 _CRASHES = ("Runtime.", "Sandbox.", "Extension.")

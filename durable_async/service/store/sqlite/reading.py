@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import attrs
 
-from durable_async._wire.operations import OperationType
+from durable_async._wire.operations import OPEN_EXECUTION, OperationType
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
 from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.model.history import HistoryEvent
@@ -25,7 +25,7 @@ _EVENTS = f"SELECT {', '.join(EVENTS.columns)} FROM events WHERE execution = ?" 
 _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
 _LATEST_EVENT = "SELECT id, at_us FROM events WHERE execution = ? ORDER BY id DESC LIMIT 1"
-_IS_OPEN = "function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')"
+_IS_OPEN = f"function_name = ? AND status IN {OPEN_EXECUTION}"
 _OPEN_COLUMNS = "id, due_ms, active, invocation_request_id, invocation_waiting, crashes, version"
 _OPEN = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
 _OPEN_POSITIONS = f"SELECT position FROM executions WHERE {_IS_OPEN}"  # noqa: S608

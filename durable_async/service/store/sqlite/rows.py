@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import attrs
 
+from durable_async._wire.text import from_utf8, utf8
 from durable_async.service.machine import Execution, OperationRecord
 from durable_async.service.model.columns import Column
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
@@ -47,7 +48,7 @@ class PayloadWriter:
             return None
         digest = self._digests.get(text)
         if digest is None:
-            body = _encode(text)
+            body = utf8(text)
             digest = self._digests[text] = blake2b(body, digest_size=20).digest()
             self.bodies[digest] = body
         return digest
@@ -66,16 +67,8 @@ class PayloadReader:
         if text is None:
             question = "SELECT body FROM payloads WHERE execution = ? AND digest = ?"
             (body,) = self._connection.execute(question, (self._execution, digest)).fetchone()
-            text = self._texts[digest] = _decode(body)
+            text = self._texts[digest] = from_utf8(body)
         return text
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _decode(body: bytes) -> str:
-    return body.decode("utf-8", "surrogatepass")
 
 
 # --- from a field to its columns ---
@@ -132,14 +125,14 @@ def _payload(kind: type[object]) -> _Coded:
             return None, None
         text = value if is_text else compact_json(value)
         digest = payloads.digest(text)
-        return (_encode(text), None) if digest is None else (None, digest)
+        return (utf8(text), None) if digest is None else (None, digest)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
         short: bytes | None = columns[0]
         digest: bytes | None = columns[1]
         if short is None and digest is None:
             return None
-        text = payloads.long(digest) if digest is not None else _decode(short or b"")
+        text = payloads.long(digest) if digest is not None else from_utf8(short or b"")
         return text if is_text else json.loads(text)
 
     return _Coded(("", "_digest"), write, read)

@@ -53,7 +53,7 @@ class ExecutionCache:
     def keeps(self, execution_arn: str) -> bool:
         """Whether the execution is here, so that its next invocation needs only what has changed since.
 
-        The answer holds until the event loop's next turn.
+        The answer is valid until the event loop's next iteration.
         """
         place = self._parked.get(execution_arn)
         return place is not None and place.invocation.is_intact()
@@ -166,7 +166,7 @@ class ExecutionCache:
     def _evict(self, invocation: Invocation) -> None:
         self.evictions += 1
         arn = invocation.execution_arn
-        with entered(None):  # whoever evicts it, this task belongs to no workflow
+        with entered(None):  # the task must not belong to the workflow of the code that evicts it
             leaving = asyncio.get_running_loop().create_task(invocation.leave())
         self._leaving[arn] = leaving
         leaving.add_done_callback(lambda _: self._leaving.pop(arn))

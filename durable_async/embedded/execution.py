@@ -43,8 +43,8 @@ class HasApi(Protocol):
 class ExecutionHandle(Generic[ResultT]):
     """Refers to an execution by its ARN. The execution does not depend on the handle.
 
-    Every method raises :class:`~durable_async.service.ApiError`: ``ResourceNotFoundException`` once the execution is
-    deleted, status 503 if the store fails or the service ends.
+    Every method raises :class:`~durable_async.service.ApiError`: ``ResourceNotFoundException`` if the execution was
+    deleted, status 503 if the store fails or the service shuts down.
     """
 
     arn: str
@@ -116,9 +116,10 @@ class ExecutionHandle(Generic[ResultT]):
         :class:`~durable_async.ExecutionCancelledError`; a step that runs ends first. Compensations and clean-ups run,
         and the execution ends STOPPED with ``reason``, unless the workflow catches the error and returns.
 
-        Returns when the request is recorded. An execution that was asked before and was not told yet stays as it is.
+        Returns when the request is recorded. Does nothing if a cancellation was requested before and has not reached
+        the workflow.
 
-        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and goes on
+        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and continued
         """
         await self._service.api.cancel(self.arn, reason=reason)
 
@@ -141,16 +142,16 @@ class ExecutionHandle(Generic[ResultT]):
         await self._service.api.resume(self.arn, reason=reason)
 
     async def redrive(self, start: str | None = None) -> None:
-        """Let a failed, timed out or stopped execution go on from what succeeded, under the same name and ARN.
+        """Let a failed, timed out or stopped execution continue from what succeeded, under the same name and ARN.
 
-        The operations with whose errors it failed are done again, and so is what started after them in the contexts
-        around them. Nothing else is. The execution gets its whole timeout again.
+        The operations whose errors made it fail are done again, and so are the operations that started after them in
+        the contexts around them. The execution gets its whole timeout again.
 
-        :param start: the id or the name of an operation: it and what started after it are done again, also if it
+        :param start: the id or the name of an operation: it and what started after it are done again, even if it
             succeeded
         :raises ApiError: ``ResourceConflictException``: it is open or has succeeded; or ``start`` is None, and
             operations succeeded after the failure, such as compensations. ``InvalidParameterValueException``: no
-            operation is called ``start``, or several are
+            operation has the id or name ``start``, or several have the name
         """
         await self._service.api.redrive(self.arn, start=start)
 

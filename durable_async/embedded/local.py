@@ -49,7 +49,7 @@ async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T
 
 
 class Runs(Protocol):
-    """What :func:`in_process_handler` needs of a handler if no cache is given."""
+    """The methods of a handler that :func:`in_process_handler` needs without a cache."""
 
     async def run(
         self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None

@@ -53,36 +53,38 @@ PlainFunction = Callable[[Any, Any], Any]
 class DurableService:
     """Runs durable executions in this process, and keeps them in a file. Used as ``async with DurableService(...)``.
 
-    Entering takes up what an earlier service left open, function by function, as soon as each is registered. Leaving
-    begins nothing more, lets running steps finish, and leaves the rest to the next service.
+    Executions that an earlier service left open continue when their function is registered. At exit, the service begins
+    nothing more, waits for running steps, and leaves the rest to the next service.
 
-    The service belongs to the event loop on which it is entered. One process at a time has the file.
+    The service belongs to the event loop on which it is entered. Only one process at a time can use the file.
 
-    :param path: of the SQLite file, made if it is not there, for its owner alone; None or ``":memory:"``: nothing
-        outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
-    :param durability: what an answer survives: ``"full"``, the loss of power too; ``"normal"``, the death of the
-        process, and not always that of the machine, at less cost
-    :param wait_for_lock: how long entering waits while another process has the file, such as the one that a deploy is
-        about to end; zero: it is refused at once
-    :param execution_timeout: of the executions of functions registered without one; up to 366 days
+    :param path: the SQLite file, which is created with rights for its owner only; None or ``":memory:"``: everything is
+        lost at exit. SQLite's ``file:`` URIs raise a ``ValueError``
+    :param durability: what an acknowledged write survives. ``"full"``: a loss of power. ``"normal"``: a crash of the
+        process, but not always one of the machine; it costs less
+    :param wait_for_lock: how long to wait while another process uses the file, for example during a deployment; zero:
+        fail at once
+    :param execution_timeout: the timeout of executions of functions that are registered without one; up to 366 days
     :param retention: how long a closed execution is kept, in whole days
-    :param max_concurrency: invocations that may run at once, of all functions; None: any number
-    :param max_cached_executions: how many suspended executions stay in memory, so that they continue
-        without a replay; the least recently used are the first to go; 0: none
-    :param threads: sync steps, and other sync functions, that may run at once; no more than half of them for one
-        execution. They are no others' threads: what else the program sends to threads does not wait for them
-    :param max_cached_idle: how long a suspended execution stays there
-    :param grace: how long leaving waits for steps that are running. What does not end when it is cancelled then is
-        abandoned at most 7 seconds later. A cancellation while it leaves cuts ``grace`` short; a second one, the rest
-    :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
-    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
-        runs. With another one, call ``api.fire_due`` after moving it
+    :param max_concurrency: the maximum number of invocations at once, of all functions; None: no limit
+    :param max_cached_executions: how many suspended executions stay in memory and continue without a replay. The least
+        recently used are evicted; 0: none stays
+    :param threads: the maximum number of synchronous steps and functions at once; one execution uses at most half of
+        them. The threads belong to the service, so the program's other threads do not wait for them
+    :param max_cached_idle: how long a suspended execution stays in memory
+    :param grace: how long to wait for running steps at exit. They are then cancelled, and those that still run 7
+        seconds later are abandoned. A cancellation during the exit ends ``grace`` at once; a second one ends the rest
+        of the wait
+    :param retries: when to repeat an invocation that raised or crashed, and when to put its execution in quarantine
+    :param clock: returns the time in epoch seconds. The default is the system's clock, except that it does not go back
+        while the process runs. With another clock, call ``api.fire_due`` after moving it
     :param tracer_provider: of OpenTelemetry's SDK: executions are traced, in the execution view unless their handler
-        has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
-        that is started within a span goes on with its trace. None: nothing is traced
+        has its own :class:`~durable_async.otel.Traces`, and do not stay in memory while they wait. An execution that is
+        started within a span continues the span's trace. None: nothing is traced
     :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
-    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
-        random UUID
+        measured
+    :param new_id: returns the id of a new execution, which is also its name if it gets no other. All ids must differ.
+        The default is a random UUID
     :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
 
@@ -148,25 +150,26 @@ class DurableService:
 
     @property
     def api(self) -> LambdaApi:
-        """Lambda's operations as methods, with names, bytes and JSON.
+        """The operations of Lambda's API as methods, with names, bytes and JSON.
 
         :raises ApiError: status 503: this process was forked from the one that runs the service
         """
         if self._pid != os.getpid():
             raise ServiceClosedError(
-                f"This service runs in process {self._pid}, and process {os.getpid()} was forked from it. Use "
-                "the service in the process that entered it, and ask it from others over HTTP; or start processes by "
-                "the method 'spawn', and let each enter a service of its own, with a file of its own."
+                f"This service runs in process {self._pid}, and process {os.getpid()} was forked from it. Use the "
+                "service in the process that entered it, and call it from others over HTTP; or start processes with "
+                "the method 'spawn', and let each enter its own service with its own file."
             )
         return self._api
 
     async def __aenter__(self) -> Self:
-        """All that this service runs sees the context variables that are set now, whoever calls it later.
+        """Open the service. Everything that it runs sees the context variables that are set now, and not those of later
+        callers.
 
-        :raises ApiError: status 503: the file cannot be used, or another process has it; the message says which
+        :raises ApiError: status 503: the file cannot be used, or another process uses it; the message says which
         """
         self._pid = os.getpid()
-        with entered(None):  # of all variables but the durable identity of a workflow that enters it
+        with entered(None):  # all variables, except the durable identity if a workflow enters the service
             context = copy_context()
         try:
             await own_tasks.finish(self.api.__aenter__(), context=context, hurry=True)
@@ -179,7 +182,7 @@ class DurableService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pid == os.getpid():  # a forked process leaves it to the one that entered
+        if self._pid == os.getpid():  # a forked process leaves the shutdown to the process that entered
             await own_tasks.finish(self._leave(), hurry=True)
 
     async def _leave(self) -> None:
@@ -201,23 +204,24 @@ class DurableService:
         version: int | None = None,
         pinned: bool = True,
     ) -> None:
-        """Make a handler known, under its own name or another. Its open executions go on.
+        """Register a handler, under its own name or another. Its open executions continue.
 
-        :param function: a durable handler; or a function of ``(event, context)``, for others to invoke
-        :param execution_timeout: of each execution; None: the service's
-        :param max_concurrency: invocations of it that may run at once; None: any number
-        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
+        :param function: a durable handler; or a function of ``(event, context)`` that workflows can invoke
+        :param execution_timeout: the timeout of each execution; None: the service's
+        :param max_concurrency: the maximum number of its invocations at once; None: no limit
+        :param on_mismatch: what happens to an execution whose code calls another operation than the recorded one, or
             can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
             function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
         :param cancel_before: how long before the timeout of an execution its workflow is cancelled, so that its
             compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled, and times out at once
         :param version: a number. A handler may be registered once for each version, under the same name; new executions
-            begin on the highest, or on that of the handler that ``start`` is given. None: it has no versions, and
-            executions of all versions go on with it
-        :param pinned: of a version. True: executions that begin on it go on with the handler that is registered with
-            this version, and wait until one is. False: they move with the highest version
-        :raises TypeError: the function is neither
-        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
+            begin on the highest version, or on that of the handler that ``start`` gets. None: it has no versions, and
+            executions of all versions continue with it
+        :param pinned: for a version. True: executions that begin on it continue only with the handler of this version.
+            False: they move to the highest version
+        :raises TypeError: ``function`` is not a function
+        :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
+            timeout
         """
         if not _is_durable(function):
             check_plain_function(function, "register")
@@ -240,7 +244,7 @@ class DurableService:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
 
     def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
-        """Return what runs the handler's invocations."""
+        """Return the handler that runs the invocations."""
         handler = handler.on_clock(self._clock)
         return handler if self._traces is None else handler.with_plugin(self._traces)
 
@@ -269,14 +273,14 @@ class DurableService:
     ) -> ExecutionHandle[Any]:
         """Start an execution, or find the one that was started under ``name`` with the same event.
 
-        When this returns, the execution is recorded: it will run, whatever happens to this process.
+        When this returns, the execution is recorded: it will run even if this process ends.
 
         :param function: a registered handler, or the name of one, also with a version: ``"fulfil:2"``
         :param event: of the type that the handler's first parameter declares
         :param name: 1 to 64 letters, digits, hyphens and underscores; None: a new one
         :param tags: up to 50, by which :meth:`executions` finds it. An execution that is found keeps its own
         :raises RuntimeError: the service was not entered
-        :raises TypeError: the function is no durable handler
+        :raises TypeError: ``function`` is not a durable handler
         :raises LookupError: the handler is not registered
         :raises SerializationError: the event cannot be written
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
@@ -303,12 +307,12 @@ class DurableService:
     @overload
     async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
     async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
-        """The execution of ``function`` that was started under ``name``, if there is one."""
+        """Return the execution of ``function`` that was started under ``name``; None if there is none."""
         found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
 
     def execution(self, arn: str) -> ExecutionHandle[Any]:
-        """The execution with this ARN. Its result comes as plain JSON values."""
+        """Return a handle of the execution with this ARN. Its result consists of plain JSON values."""
         return ExecutionHandle(arn, self, _as_json)
 
     async def executions(
@@ -324,12 +328,12 @@ class DurableService:
     ) -> AsyncGenerator[ExecutionSummary]:
         """Yield the executions of a function, newest first, page by page as they are asked for.
 
-        :param function: None: of all functions
+        :param function: only its executions; None: those of all functions
         :param statuses: only these; none: all
         :param name_prefix: only those whose name begins with it
         :param tags: only those with all of these tags
-        :param started_after: inclusive, and aware of its time zone, as ``started_before``
-        :raises ApiError: ``InvalidParameterValueException``: a status is none
+        :param started_after: inclusive, and aware of its time zone, like ``started_before``
+        :raises ApiError: ``InvalidParameterValueException``: a status does not exist
         """
         marker: str | None = ""
         while marker is not None:
@@ -352,7 +356,7 @@ class DurableService:
     async def succeed_callback(self, callback_id: str, result: Any = None) -> None:
         """Complete a callback.
 
-        :param result: written as JSON, which a workflow that says ``returns=`` reads; one that does not say so gets
+        :param result: is written as JSON. A workflow that gives ``returns=`` reads it as that type; otherwise it gets
             the text. ``bytes`` are sent as they are
         :raises ApiError: ``ResourceNotFoundException``, ``CallbackTimeoutException``,
             ``InvalidParameterValueException``: it is completed already, or the result is too large
@@ -363,9 +367,9 @@ class DurableService:
         await self._running().callback_succeeded(callback_id, result)
 
     async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
-        """Fail a callback; the workflow that waits for it gets a ``CallbackFailedError``.
+        """Fail a callback. The workflow that waits for it gets a ``CallbackFailedError``.
 
-        :param error: an exception's class name and text are sent, or the members of an error object
+        :param error: an exception, whose class name and text are sent, or an error object
         :raises ApiError: as :meth:`succeed_callback`
         """
         if isinstance(error, BaseException):
@@ -373,7 +377,7 @@ class DurableService:
         await self._running().callback_failed(callback_id, error)
 
     async def heartbeat_callback(self, callback_id: str) -> None:
-        """Say that somebody still works on it: its heartbeat timeout begins anew.
+        """Report that a callback is still being worked on. Its heartbeat timeout begins again.
 
         :raises ApiError: as :meth:`succeed_callback`
         """
@@ -383,7 +387,7 @@ class DurableService:
 
     def _running(self) -> LambdaApi:
         if not self._entered:
-            raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
+            raise RuntimeError("the service is not running: use it in 'async with DurableService(...) as service:'")
         return self.api
 
     def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
@@ -395,9 +399,7 @@ class DurableService:
         if isinstance(function, str):
             return function, None
         if not _is_durable(function):
-            raise TypeError(
-                f"{name_of_callable(function)} is no durable handler: put @durable_execution above it, and register it"
-            )
+            raise TypeError(f"{name_of_callable(function)} is not a durable handler. Put @durable_execution above it")
         place = self._names.get(function)
         if place is None:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")

@@ -55,7 +55,7 @@ class Replays:
 
 @attrs.frozen
 class Continues:
-    """The workflow had not ended, and the code goes on from where it stood.
+    """The workflow had not ended, and the code continues from there.
 
     :ivar ends: how the workflow ends, if ending is all that it still does; else None
     :ivar waits_for: the operations that only time, a callback or another function can end
@@ -96,7 +96,7 @@ class EndsDifferently:
 
 @attrs.frozen
 class Skips:
-    """The code no longer calls some recorded operations, and otherwise goes on or ends as before.
+    """The code no longer calls some recorded operations, and otherwise continues or ends as before.
     ``ReplayReport.skipped`` lists them.
 
     Where a failure cancels other branches, or the code takes the first that is done, the others may get less far in a

@@ -72,7 +72,7 @@ def _order(tree: Any) -> str:
     """Return a key that sorts the items of a set, whose order differs between processes."""
     try:
         return encode(tree)
-    except (TypeError, ValueError):  # the check of the tree refuses it, with its path
+    except (TypeError, ValueError):  # the check of the tree refuses it and reports its path
         return ""
 
 
@@ -128,7 +128,7 @@ def _maps(value: object) -> TypeGuard[Mapping[Any, Any]]:
 
 
 def _is_dict(declared: Any) -> bool:
-    """Return whether it is a plain mapping. cattrs handles the others, such as defaultdict."""
+    """Return whether a type is a plain mapping. cattrs handles others, such as defaultdict."""
     return is_mapping(declared) and class_of(declared) in (dict, Mapping, MutableMapping, OrderedDict)
 
 
@@ -169,7 +169,9 @@ def _write_key(converter: Converter, key_type: Any) -> Write:
 
 
 def _read_key(converter: Converter, key_type: Any) -> Read:
-    """A key that is not a string in JSON is written as its JSON text: ``1``, ``true``, ``[1, 2]``."""
+    """Return a function that reads keys. A key that is not a string is written as its JSON text: ``1``, ``true``, ``[1,
+    2]``.
+    """
     read, taken = converter.get_structure_hook(key_type), kinds(key_type)
 
     def read_key(text: str, key_type: Any) -> Any:

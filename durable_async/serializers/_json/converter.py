@@ -49,7 +49,10 @@ def format_duration(value: timedelta) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """:raises ValueError: it is not a duration, or one in months or years, which have no length"""
+    """Return the duration that ``text`` describes.
+
+    :raises ValueError: it is not a duration, or is in months or years, whose length varies
+    """
     match = _PATTERN.fullmatch(text)
     if match is None or text[-1] in "PT":
         raise ValueError("not an ISO 8601 duration in weeks, days, hours, minutes and seconds")
@@ -96,7 +99,7 @@ def _read_scalar(tree: Any, declared: Any) -> Any:
 
 
 def _read_int(tree: Any, declared: Any) -> Any:
-    if isinstance(tree, float) and tree.is_integer():  # a language with one kind of number may write it so
+    if isinstance(tree, float) and tree.is_integer():  # a language with only one kind of number may write it like this
         tree = int(Decimal(tree.digits) if isinstance(tree, LongNumber) else tree)
     return _read_scalar(tree, declared)
 
@@ -201,7 +204,7 @@ def _register_classes(converter: Converter) -> None:
 
 
 def _untyped(converter: Converter) -> Any:
-    """Return the converter untyped: its functions for TypedDicts are only partly annotated."""
+    """Return the converter without its type: its functions for TypedDicts are only partly annotated."""
     return converter
 
 
@@ -225,12 +228,12 @@ def _dump_model(model: Any) -> Any:
 
 
 def _read_model(tree: Any, cls: Any) -> Any:
-    """From text, for pydantic reads Python values by other rules."""
+    """Read a pydantic model from JSON text, because pydantic reads Python values by other rules."""
     return cls.model_validate_json(encode(_with_digits(tree) if may_hold_decimal(cls) else tree))
 
 
 def _with_digits(tree: Any) -> Any:
-    """A number that a float cannot hold becomes text, which pydantic reads as a Decimal; of numbers it reads floats."""
+    """Replace numbers that a float cannot hold by text, which pydantic can read as a Decimal."""
     if isinstance(tree, LongNumber):
         return tree.digits
     if is_array(tree):
@@ -253,7 +256,7 @@ def _register_enums(converter: Converter) -> None:
         def read(tree: Any, _: Any) -> Any:
             member = members.get(encode(tree))
             if member is None:
-                raise ValueError(f"no value of {type_name(declared)}")
+                raise ValueError(f"not a value of {type_name(declared)}")
             return member
 
         return read

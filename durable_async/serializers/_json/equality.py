@@ -1,4 +1,4 @@
-"""Whether what was read back is what was written: by types and fields, not by what a class's ``__eq__`` says.
+"""Compares a value that was read back with the one that was written, by types and fields and not by ``__eq__``.
 
 ``__eq__`` does not decide: with ``eq=False`` it compares identities, and fields can be left out of it. So a class with
 fields is compared field by field, and only values that are written as one text, such as a ``UUID``, by ``==``.
@@ -36,7 +36,8 @@ _ABSENT = object()
 
 
 def difference(value: Any, back: Any) -> Difference:
-    """Where and how ``back`` differs from ``value``, as ``path: reason`` without any payload; None if it does not.
+    """Return where and how ``back`` differs from ``value``, as ``path: reason`` without any payload; None if it does
+    not.
 
     :raises RecursionError: the value contains itself, or is nested too deeply
     """
@@ -45,7 +46,7 @@ def difference(value: Any, back: Any) -> Difference:
 
 
 def is_same(value: object, back: object) -> bool:
-    """Whether they are equal and of the same types: also of plain JSON, which may not stand for another type here."""
+    """Return whether two values are equal and have the same types. Plain JSON does not equal a class here."""
     return kind_of(back) is kind_of(value) and Comparison(stand_ins=False).difference(value, back) is None
 
 
@@ -287,7 +288,9 @@ _BY_BASE: tuple[tuple[type[object], Compare], ...] = (
 
 
 def _is_a(value: object, kind: Any) -> bool:
-    """``isinstance``, which for a checker would make the items of a container unknown."""
+    """Return ``isinstance(...)``. Called directly, it would make the types of a container's items unknown to a type
+    checker.
+    """
     return isinstance(value, kind)
 
 
@@ -301,7 +304,7 @@ def _differs(value: Any, back: Any) -> str:
 
 
 def _factory(value: Any) -> Any:
-    """What makes the missing values of a ``defaultdict``."""
+    """Return the factory of a ``defaultdict``; None for other values."""
     return class_of(value.default_factory) if _is_a(value, defaultdict) else None
 
 
@@ -319,6 +322,6 @@ def _wall_clock(value: datetime | time) -> datetime | time:
 
 @cache
 def _field_names(kind: Any) -> dict[str, bool]:
-    """The fields, and whether ``__init__`` takes them."""
+    """Return the names of the fields, each with whether ``__init__`` takes it."""
     fields: Iterable[Any] = attrs.fields(kind) if attrs.has(kind) else dataclass_fields(kind)
     return {field.name: field.init for field in fields}

@@ -1,4 +1,4 @@
-"""What a type looks like in JSON."""
+"""Finds out how values of a type look in JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PLAIN: frozenset[Any] = frozenset((None, type(None), bool, int, str, list, dict
 
 
 def kinds(declared: Any) -> Kinds:
-    """The classes of the trees that values of this type are written as."""
+    """Return the classes of the trees that values of this type are written as."""
     declared = bare(declared)
     if declared is None:
         return _NONE
@@ -60,22 +60,22 @@ def _class_kinds(cls: type[Any]) -> Kinds:
 
 
 def comes_back_plain(declared: Any) -> bool:
-    """Whether plain JSON of this type is written as it is, and read as what it was.
+    """Return whether plain JSON of this type is written unchanged and read back unchanged.
 
-    Not of a ``float``, where an int of more digits than it can hold may stand.
+    False for ``float``: the value may be an int with more digits than a float can hold.
     """
     return _asked_once(_comes_back_plain, declared, otherwise=False)
 
 
 def may_hold_decimal(declared: Any) -> bool:
-    """Whether a ``Decimal`` may be in values of this type, so that all digits of a number count."""
+    """Return whether values of this type may contain a ``Decimal``, so that all digits of a number matter."""
     return _asked_once(_may_hold_decimal, declared, otherwise=True)
 
 
 def _asked_once(question: Callable[[Any], bool], declared: Any, *, otherwise: bool) -> bool:
     try:
         return question(declared)
-    except TypeError:  # not hashable, as Annotated[int, []] is: ask again each time what is always right
+    except TypeError:  # not hashable, such as Annotated[int, []]: use the answer that is always correct
         return otherwise
 
 
@@ -125,7 +125,7 @@ def _field_types(cls: Any) -> Iterable[Any]:
 
 
 def bare(declared: Any) -> Any:
-    """A type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
+    """Return a type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
     while True:
         if get_origin(declared) in (Annotated, Final):
             declared = get_args(declared)[0]
@@ -138,7 +138,7 @@ def bare(declared: Any) -> Any:
 
 
 def class_of(declared: Any) -> Any:
-    """``list`` of ``list[int]``; a type without arguments is its own."""
+    """Return the class of a type: ``list`` for ``list[int]``, and the type itself if it has no arguments."""
     return get_origin(declared) or declared
 
 
@@ -147,13 +147,13 @@ def is_union(declared: Any) -> bool:
 
 
 def has_fields(declared: Any) -> bool:
-    """Whether it is an attrs class or a dataclass, or a generic one with its arguments."""
+    """Return whether a type is an attrs class or a dataclass, with or without type arguments."""
     cls = class_of(declared)
     return isinstance(cls, type) and (attrs.has(cls) or is_dataclass(cls))
 
 
 def is_model(declared: Any) -> bool:
-    """Whether it is a pydantic model: told by its methods, so that pydantic need not be there."""
+    """Return whether a type is a pydantic model. It is recognized by its methods, so pydantic need not be installed."""
     return isinstance(declared, type) and hasattr(declared, "model_validate_json") and hasattr(declared, "model_dump")
 
 

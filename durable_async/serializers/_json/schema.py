@@ -1,7 +1,7 @@
-"""The JSON Schema of a type, for whoever checks an answer before it is recorded.
+"""Builds the JSON Schema of a type, with which an answer is checked before it is recorded.
 
-It never refuses what is written for a value of the type. It may accept what the type is not read from: that a text is a
-date, say, or what a pydantic model checks beyond its fields.
+The schema accepts everything that can be written for a value of the type. It may also accept more than the type can be
+read from: for example, it does not check that a text is a date, or the validators of a pydantic model.
 """
 
 from __future__ import annotations
@@ -41,12 +41,15 @@ _TYPES: dict[type[Any], str] = {
 
 
 def schema_of(declared: Any) -> Schema:
-    """Return the schema; empty if anything fits."""
+    """Return the schema; it is empty if every value fits."""
     return _schema(declared, frozenset())
 
 
 def _schema(declared: Any, around: frozenset[Any]) -> Schema:
-    """:param around: the classes that this type is a part of. One that has itself as a part may be anything there"""
+    """Return the schema of a type inside others.
+
+    :param around: the classes that contain this type. A class that contains itself is not checked further
+    """
     declared = NoneType if declared is None else bare(declared)
     cls = class_of(declared)
     if is_union(declared):
@@ -92,7 +95,7 @@ def _choice(declared: Any, around: frozenset[Any]) -> Schema:
     if any(not member for member in members):
         return {}
     taken = [kind for member in get_args(declared) for kind in kinds(member)]
-    if len(taken) > len(set(taken)):  # what could be read as another member is written with its name
+    if len(taken) > len(set(taken)):  # a value that could be read as another member is written with the member's name
         members.append({"type": "object", "required": ["$type", "$value"]})
     return {"anyOf": members}
 
@@ -124,7 +127,7 @@ def _of_fields(cls: type[Any], around: frozenset[Any]) -> Schema:
 
 
 def _of_model(cls: Any) -> Schema:
-    """What pydantic reads a field from is its own affair, so only the names of its fields are said."""
+    """Return the schema of a pydantic model: only the names of its fields, because pydantic reads them."""
     if cls.__pydantic_decorators__.model_validators or any(
         field.alias or field.validation_alias for field in cls.model_fields.values()
     ):

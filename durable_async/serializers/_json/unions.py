@@ -1,10 +1,11 @@
-"""Hooks for unions: a value comes back as the member it was, or is not written at all.
+"""Hooks for unions: a value comes back as the same member of the union, or is refused when it is written.
 
-A tree is read by the first member that takes its kind and accepts it. First is by name, with str last: not by the
-annotation's order, for ``A | B`` equals ``B | A``, and one process must not read otherwise than another wrote.
-Most unions need no more: their members differ in kind, or in their fields. Where a tree would be read as something
-else than the value it was written from, as a ``date`` in ``date | datetime`` may, it is written with the name of the
-member: ``{"$type": "datetime", "$value": ...}``.
+A tree is read by the first member that accepts it. The members are tried in the order of their names, with str last.
+The order of the annotation does not matter, because ``A | B`` equals ``B | A``, and all processes must read alike.
+
+This is enough for most unions, whose members differ in kind or in their fields. If a tree would be read as another
+value, as a ``date`` in ``date | datetime`` may, it is written with the name of the member: ``{"$type": "datetime",
+"$value": ...}``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _VALUE = "$value"
 
 
 def register_unions(converter: Converter) -> None:
-    """Return whether there is a choice: more than one type besides None. Otherwise cattrs reads it."""
+    """Return whether the union has more than one type besides None. Otherwise cattrs reads it."""
     converter.register_unstructure_hook_factory(_is_choice, _write_choice)
     converter.register_structure_hook_factory(_is_choice, _read_choice)
 
@@ -51,7 +52,7 @@ class _Member:
     write: Write
 
     def holds(self, value: object) -> bool:
-        """Whether the value may be of this member, by its class alone."""
+        """Return whether the value may be of this member, judged by its class alone."""
         declared = bare(self.declared)
         if get_origin(declared) is Literal:
             return value in get_args(declared)
@@ -93,7 +94,11 @@ class _Union:
     def _takers(self, kind: type[Any]) -> Iterator[_Member]:
         exact = [member for member in self.members if kind in member.kinds]
         yield from sorted(exact, key=lambda member: bare(member.declared) is not kind) if kind is not str else exact
-        if kind in (int, float, bool):  # a number without a fraction may come either way, and a bool is an int
+        if kind in (
+            int,
+            float,
+            bool,
+        ):  # a number without a fraction may be an int or a float in JSON, and a bool is an int
             yield from (member for member in self.members if kind not in member.kinds and member.kinds & {int, float})
 
     def write(self, value: Any) -> Any:

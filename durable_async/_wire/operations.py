@@ -32,7 +32,7 @@ class OperationStatus(StrEnum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
     STOPPED = "STOPPED"
-    CLEARED = "CLEARED"  # by a redrive; only a service of this package knows it, and no handler is told
+    CLEARED = "CLEARED"  # by a redrive; used in the service of this package only, and never sent to a handler
 
 
 TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"})

@@ -28,10 +28,10 @@ _AT_ONCE = 8  # calls
 class Action:
     """What a command does to an execution.
 
-    :ivar verb: what it is called, such as "stop"
-    :ivar done: what is said afterwards, such as "stopped"
-    :ivar statuses: of the executions that filters choose for it, unless the user says which
-    :ivar parameters: of the operation
+    :ivar verb: its name, such as "stop"
+    :ivar done: the word for the message afterwards, such as "stopped"
+    :ivar statuses: the statuses of the executions that filters choose, unless the user gives others
+    :ivar parameters: the parameters of the API's operation
     """
 
     verb: str
@@ -43,12 +43,12 @@ class Action:
 
 @attrs.frozen
 class Choice:
-    """What the command line says of the executions to change.
+    """The executions to change, from the command line.
 
     :ivar execution: the only one, by ARN or as ``FUNCTION/NAME``; None: those that ``function`` and ``filters`` choose
     :ivar filters: parameters of the API
     :ivar confirmed: True: change them without a question
-    :ivar preview: True: change nothing
+    :ivar preview: True: only list the executions. False: change them
     """
 
     target: Target
@@ -87,7 +87,7 @@ def of_executions(command: Callable[..., None]) -> Callable[..., None]:
         target_options,
         options.as_json,
         click.option("--dry-run", is_flag=True, help="Only list the executions that the filters choose."),
-        click.option("--yes", is_flag=True, help="Do not ask before executions are changed that filters choose."),
+        click.option("--yes", is_flag=True, help="Do not ask before changing the executions that filters choose."),
         options.filters,
         click.option("--function", metavar="NAME", help="Only executions of this function."),
         click.argument("execution", metavar="[EXECUTION]", required=False),
@@ -146,7 +146,7 @@ async def _act_on_all(client: Client, choice: Choice, action: Action) -> Exit:
 
 
 def _preview(found: Sequence[dict[str, Any]], choice: Choice) -> None:
-    """Show what is chosen. With ``--dry-run`` all of it, else the beginning."""
+    """Show the chosen executions: all of them with ``--dry-run``, otherwise the first ones."""
     if choice.as_json:
         for item in found:
             click.echo(dump_json(with_local_times(item)))

@@ -38,7 +38,7 @@ def stop(choice: Choice, error_type: str | None, error_message: str | None) -> N
         "cancel --function fulfil --since 1h --dry-run",
     ),
 )
-@click.option("--reason", help="Is recorded, and the workflow is told.")
+@click.option("--reason", help="The reason, which is recorded and which the workflow gets.")
 @of_executions
 def cancel(choice: Choice, reason: str | None) -> None:
     """Ask a workflow to end, or all that filters choose. Compensations and clean-ups run, unlike with stop.
@@ -68,7 +68,7 @@ def cancel(choice: Choice, reason: str | None) -> None:
 def pause(choice: Choice, reason: str | None, *, timeout_goes_on: bool) -> None:
     """Pause an execution, or all that filters choose.
 
-    A running invocation may end; timers and callbacks go on, but the function is not invoked.
+    A running invocation may end; timers and callbacks continue, but the function is not invoked.
     """
     asked = {"Reason": reason, "ExecutionTimeoutPaused": not timeout_goes_on}
     run(act(choice, Action("pause", "PauseDurableExecution", "pause requested", ["RUNNING"], asked)))
@@ -98,15 +98,15 @@ def resume(choice: Choice, reason: str | None) -> None:
     "--from",
     "start",
     metavar="OPERATION",
-    help="Do this operation again, by its name or id, and all that started after it.",
+    help="Do this operation, given by its name or id, and everything that started after it again.",
 )
 @of_executions
 def redrive(choice: Choice, start: str | None) -> None:
-    """Let a failed, timed out or stopped execution go on from what succeeded, or all that filters choose.
+    """Let a failed, timed out or stopped execution continue from what succeeded, or all that filters choose.
 
-    The operations with whose errors it failed are done again, and so is what started after them in the contexts around
-    them. Nothing else is. If operations succeeded after the failure, as compensations do, say with --from from where
-    on everything is to be done again. AWS Lambda has no redrive.
+    The operations whose errors made it fail are done again, and so are the operations that started after them in the
+    contexts around them. If operations succeeded after the failure, as compensations do, give the operation from which
+    to do everything again with --from. AWS Lambda has no redrive.
     """
     ended = [status for status in CLOSED_EXECUTION if status != "SUCCEEDED"]
     run(act(choice, Action("redrive", "RedriveDurableExecution", "redriven", ended, {"From": start})))

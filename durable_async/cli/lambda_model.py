@@ -1,10 +1,10 @@
-"""The Lambda service as far as an operator uses it, in botocore's model format.
+"""The part of Lambda's API that operators use, in botocore's model format.
 
-It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
-looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
-asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
-Operations of this package's service alone are ListDurableExecutions, CountDurableExecutions, CancelDurableExecution and
-RedriveDurableExecution, and so are tags and prefixes of names.
+Like the model of the transport, its answers are documents: plain JSON with epoch seconds, so that answers of AWS and of
+a service in this process look alike. It also has operations that the required version of botocore may not know yet:
+PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution. Operations of this package's service alone are
+ListDurableExecutions, CountDurableExecutions, CancelDurableExecution and RedriveDurableExecution, and so are tags and
+prefixes of names.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _operation(name: str, method: str, uri: str, *, output: str = "Document") ->
 
 
 def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """``required`` is the member that stands in the path."""
+    """Return the shape of a request. ``required`` is the member in the path."""
     return {
         "type": "structure",
         "required": [required],

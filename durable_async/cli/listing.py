@@ -45,7 +45,7 @@ _COUNTED = 1000  # the maximum of counted executions of a function on AWS, whose
     "--limit", default=100, show_default=True, type=click.IntRange(1), help="The maximum number of executions."
 )
 @click.option("--oldest-first", is_flag=True, help="Instead of the newest.")
-@click.option("--count", is_flag=True, help="Show how many there are, instead of each.")
+@click.option("--count", is_flag=True, help="Show the number of executions, instead of each.")
 @options.as_json
 @target_options
 def list_executions(

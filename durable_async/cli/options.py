@@ -85,7 +85,10 @@ def _stdin(ctx: click.Context, param: click.Parameter) -> str:
 
 
 def check_json(text: str) -> None:
-    """:raises ValueError: it is not JSON. NaN and the infinities are not JSON"""
+    """Check that a text is JSON.
+
+    :raises ValueError: it is not JSON. NaN and the infinities are not JSON
+    """
     json.loads(text, parse_constant=_no_constant)
 
 
@@ -284,7 +287,7 @@ _FILTERS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         type=click.Choice(STATUSES, case_sensitive=False),
         help="Only executions with this status; may be repeated.",
     ),
-    click.option("--name-prefix", metavar="TEXT", help="Only executions whose name begins so. Not on AWS."),
+    click.option("--name-prefix", metavar="TEXT", help="Only executions whose name begins with this. Not on AWS."),
     tags("Only executions with this tag; may be repeated. Not on AWS."),
     click.option(
         "--since",
@@ -292,7 +295,7 @@ _FILTERS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         callback=moment,
         help="Only executions that started since: ISO 8601, or an age such as 30m or 7d.",
     ),
-    click.option("--until", metavar="TIME", callback=moment, help="Started then or before."),
+    click.option("--until", metavar="TIME", callback=moment, help="Only those that started at or before this time."),
 )
 
 

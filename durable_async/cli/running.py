@@ -46,7 +46,7 @@ def _refusal(error: ApiError) -> click.ClickException:
     return (Refused if error.status < 500 else Unreachable)(one_line(error.message))
 
 
-def tell(execution: Mapping[str, Any], stream: TextIO) -> Exit:
+def report_end(execution: Mapping[str, Any], stream: TextIO) -> Exit:
     """Write one line about an execution that is closed or paused, and return the exit code.
 
     :param execution: an answer of ``GetDurableExecution``

@@ -58,12 +58,12 @@ def _safe_json(text: str) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """Epoch seconds in ISO format, to the millisecond, with the offset of this place."""
+    """Return epoch seconds in ISO format, in local time with its offset, to the millisecond."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
 
 
 def duration(seconds: float) -> str:
-    """``12ms``, ``3.4s``, ``2m05s``, ``7h30m``, ``3d04h``"""
+    """Return a duration in the form ``12ms``, ``3.4s``, ``2m05s``, ``7h30m`` or ``3d04h``."""
     if seconds < 1:
         return f"{min(999, round(seconds * 1000))}ms"
     if seconds < 60:
@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
 
 
 def with_local_times(value: Any) -> Any:
-    """An answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
+    """Return an answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
     match value:
         case Mapping():
             members = cast("Mapping[str, Any]", value)
@@ -93,7 +93,7 @@ def _member(name: str, value: Any) -> Any:
 
 
 def function_name(arn: str) -> str:
-    """The name in a function's ARN, without its version."""
+    """Return the name in a function's ARN, without its version."""
     from durable_async.service.model.arns import parse_function
 
     parsed = parse_function(arn)
@@ -136,12 +136,12 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 def drop_output() -> None:
-    """Let nothing be written any more, so that the interpreter's last flush does not complain of a closed pipe."""
+    """Discard all further output, so that the interpreter's last flush does not report a closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
 
 
 def utf8(text: str) -> bytes:
-    """The bytes of an argument. Where the locale is not UTF-8, Python keeps them as halves of surrogate pairs."""
+    """Return the bytes of a command line argument. If the locale is not UTF-8, Python represents them by surrogates."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Finding a workflow by ``MODULE:HANDLER``, and its neighbours."""
+"""Finds a workflow by ``MODULE:HANDLER``, and the other handlers of its module."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _module(place: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
             raise click.UsageError(_not_found(place)) from None
-        traceback.print_exc()  # the only hint at what is wrong in the user's own code
+        traceback.print_exc()  # the traceback shows what is wrong in the user's own code
         raise click.UsageError(f"{place} cannot be imported: {type(error).__name__}") from error
 
 

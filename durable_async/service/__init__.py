@@ -5,8 +5,8 @@
         started = await service.invoke("orders:$LATEST", b'{"order": 42}')
         closed = await service.wait(started.execution_arn)
 
-``in_process_handler`` is in ``durable_async.embedded.local``. The modules below are the service's own; these names are
-what others use.
+``in_process_handler`` is in ``durable_async.embedded.local``. Import the names below from here; the modules are
+internal.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ __all__ = [
     "serve",
 ]
 
-# Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
+# Imported at their first use, because an invocation waits for the start of a worker process, which needs no service.
 _LATER = {
     "ApiError": "model.errors",
     "Closed": "runtime.views",

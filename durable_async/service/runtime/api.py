@@ -172,7 +172,8 @@ class LambdaApi:
             highest. None: the function has no versions, and executions of all versions go on with it
         :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
             they move with the highest version
-        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
+        :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
+            timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
         registered = Registered(

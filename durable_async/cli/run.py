@@ -19,7 +19,7 @@ from durable_async.cli.exits import Exit
 from durable_async.cli.history import print_history
 from durable_async.cli.options import Command
 from durable_async.cli.progress import Progress, shown
-from durable_async.cli.running import run
+from durable_async.cli.running import report_end, run
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 from durable_async.cli.workflow import Workflow, load

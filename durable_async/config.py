@@ -26,7 +26,10 @@ class StepSemantics(StrEnum):
 
 
 def check_strategy(what: str, value: object) -> None:
-    """:raises TypeError: ``value`` is not a retry strategy"""
+    """Check that ``value`` is a retry strategy.
+
+    :raises TypeError: ``value`` is not a retry strategy
+    """
     from durable_async.retry import SupportsShouldRetry
 
     if isinstance(value, type):

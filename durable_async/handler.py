@@ -253,7 +253,10 @@ class DurableHandler(Generic[EventT, ResultT]):
 
 
 def envelope_of(event: object) -> Envelope:
-    """:raises NotDurableError: the event is not an envelope"""
+    """Return the envelope in ``event``.
+
+    :raises NotDurableError: the event is not an envelope
+    """
     envelope = read_envelope(event)
     if envelope is None:
         raise NotDurableError

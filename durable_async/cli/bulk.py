@@ -159,7 +159,11 @@ def _preview(found: Sequence[dict[str, Any]], choice: Choice) -> None:
 
 
 def _ask(action: Action, count: int) -> None:
-    """:raises click.UsageError: nobody can answer; :raises click.Abort: the answer is no"""
+    """Ask the user to confirm.
+
+    :raises click.UsageError: nobody can answer
+    :raises click.Abort: the answer is no
+    """
     if not is_terminal(sys.stdin):
         raise click.UsageError(f"{count} executions are chosen: give --yes to {action.verb} them without a question")
     click.confirm(

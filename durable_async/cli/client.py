@@ -157,7 +157,10 @@ class Client:
     async def _items(
         self, operation: str, member: str, limit: int | None, **parameters: Any
     ) -> AsyncGenerator[dict[str, Any]]:
-        """:param limit: None: all items"""
+        """Yield the items of a paged answer.
+
+        :param limit: None: all items
+        """
         left, marker = limit, None
         while left is None or left > 0:
             count = _PAGE_ITEMS if left is None else min(left, _PAGE_ITEMS)
@@ -181,7 +184,7 @@ class Client:
 
 
 def redrives(event: Mapping[str, Any]) -> bool:
-    """Whether ``event`` opens an execution again that was closed."""
+    """Return whether ``event`` opens an execution again that was closed."""
     return bool(event["EventType"] == "ExecutionRedriven")
 
 

@@ -22,11 +22,17 @@ class Modules(Protocol):
     """Runs the functions of modules: a ``WorkerPool`` or :class:`InProcess`."""
 
     async def functions_of(self, mapping: Target) -> Mapping[str, Function]:
-        """:raises LoadError: there is no such mapping of functions"""
+        """Return the functions of a mapping, by name.
+
+        :raises LoadError: there is no such mapping of functions
+        """
         ...
 
     async def function(self, target: Target) -> Function:
-        """:raises LoadError: there is no such function"""
+        """Return the function at ``target``.
+
+        :raises LoadError: there is no such function
+        """
         ...
 
 

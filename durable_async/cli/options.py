@@ -328,7 +328,10 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_filters(filters: Mapping[str, Any], *, on_aws: bool) -> None:
-    """:raises click.UsageError: AWS Lambda does not know one of the filters"""
+    """Refuse filters that AWS does not have.
+
+    :raises click.UsageError: AWS Lambda does not know one of the filters
+    """
     for parameter, option in (("Tags", "--tag"), ("NamePrefix", "--name-prefix")):
         if on_aws and parameter in filters:
             raise click.UsageError(f"{option}: AWS Lambda cannot filter by it")

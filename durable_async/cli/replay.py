@@ -116,7 +116,10 @@ def _by_function(reference: str, function: str | None) -> Mapping[str, Handler]:
 
 
 async def _replayed_open(target: Target, handlers: Mapping[str, Handler], *, named: bool, as_json: bool) -> Exit:
-    """:param named: the command line names the handler, so that its function has to be known"""
+    """Replay all open executions.
+
+    :param named: the command line names the handler, so that its function has to be known
+    """
     async with connected(target) as client:
         report = await replay_open(open_executions(client, target), handlers)
     if named and report.unknown:

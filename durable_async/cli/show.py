@@ -85,7 +85,10 @@ def _print_fields(known: Iterator[tuple[str, str]], *, full: bool) -> None:
 
 
 def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple[str, str]]:
-    """:param everything: True to include the ARNs, which are long and rarely needed"""
+    """Return names and values to print.
+
+    :param everything: True to include the ARNs, which are long and rarely needed
+    """
     yield "execution", f"{function_name(execution['FunctionArn'])}/{execution['DurableExecutionName']}"
     if everything:
         yield "arn", execution["DurableExecutionArn"]

@@ -109,7 +109,7 @@ def execution_name(arn: str) -> str:
 
 
 def error_line(error: Mapping[str, Any] | None) -> str:
-    """``OrderError: no such order``"""
+    """Return an error in the form ``OrderError: no such order``."""
     if not error:
         return ""
     kind, message = str(error.get("ErrorType") or ""), str(error.get("ErrorMessage") or "")

@@ -45,7 +45,8 @@ def load_all(reference: str) -> Mapping[str, Handler]:
 
 
 def load(reference: str) -> Workflow:
-    """
+    """Return the workflow that ``reference`` names.
+
     :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone if it has but one; instead of a module, a file ``x.py``
     :raises click.UsageError: there is no such handler, or its module cannot be imported
     """

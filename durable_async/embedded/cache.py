@@ -51,7 +51,7 @@ class ExecutionCache:
         self.evictions: int = 0  # so far
 
     def keeps(self, execution_arn: str) -> bool:
-        """Whether the execution is here, so that its next invocation needs only what has changed since.
+        """Return whether the execution is here, so that its next invocation needs only what has changed since.
 
         The answer is valid until the event loop's next iteration.
         """

@@ -164,7 +164,7 @@ def _value(text: str | None) -> str | None:
 
 
 def _where(error: BaseException) -> str | None:
-    """The innermost line of the traceback that is outside this package and asyncio."""
+    """Return the innermost line of the traceback that is outside this package and asyncio."""
     lines = [
         f"{Path(frame.f_code.co_filename).name}:{line}"
         for frame, line in walk_tb(error.__traceback__)

@@ -49,7 +49,7 @@ class Envelope:
         return _compact({RESERVED: self.stage, **members})
 
     def read(self, text: str, context: SerializerContext) -> dict[str, str]:
-        """The members of a text that :meth:`opens` the envelope.
+        """Return the members of a text that :meth:`opens` the envelope.
 
         :raises SerializationError: it begins like an envelope and is not one
         """
@@ -67,14 +67,20 @@ class Envelope:
         return SerializationError(context.operation, f"the recorded {self.stage} envelope is damaged: {why}")
 
     def bytes_of(self, member: str, context: SerializerContext) -> bytes:
-        """:raises SerializationError: ``member`` is not base64"""
+        """Return the bytes that a member holds as base64.
+
+        :raises SerializationError: ``member`` is not base64
+        """
         try:
             return a2b_base64(member, strict_mode=True)
         except ValueError:
             raise self.damaged(context, "its data is not base64") from None
 
     def text_of(self, data: bytes, context: SerializerContext) -> str:
-        """:raises SerializationError: ``data`` is not text that :func:`utf8` made"""
+        """Return the text of ``data``.
+
+        :raises SerializationError: ``data`` is not text that :func:`utf8` made
+        """
         try:
             return from_utf8(data)
         except UnicodeDecodeError:

@@ -28,7 +28,10 @@ class Cipher(Protocol):
     def encrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]: ...
 
     def decrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]:
-        """:raises ValueError: the data cannot be decrypted. The message is shown, so it must not contain secrets"""
+        """Return the decrypted data.
+
+        :raises ValueError: the data cannot be decrypted. The message is shown, so it must not contain secrets
+        """
         ...
 
 
@@ -49,7 +52,10 @@ class Encrypted:
     accept_plain: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
 
     async def serialize(self, value: Any, context: SerializerContext) -> str:
-        """:raises SerializationError: ``inner`` cannot write the value, or the cipher failed"""
+        """Return the encrypted text of the value.
+
+        :raises SerializationError: ``inner`` cannot write the value, or the cipher failed
+        """
         text = await serialize(self.inner, value, context)
         try:
             data: Any = self.cipher.encrypt(utf8(text), associated(context))
@@ -62,7 +68,10 @@ class Encrypted:
         return _ENVELOPE.write(data=base64(self._checked(data, "encrypt", context)))
 
     async def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: the text cannot be decrypted, is not encrypted, or ``inner`` cannot read it"""
+        """Decrypt a text, and return its value.
+
+        :raises SerializationError: the text cannot be decrypted, is not encrypted, or ``inner`` cannot read it
+        """
         if _ENVELOPE.opens(text):
             data = _ENVELOPE.bytes_of(_ENVELOPE.read(text, context)["data"], context)
             text = _ENVELOPE.text_of(await self._decrypted(data, context), context)

@@ -63,7 +63,10 @@ class S3Storage:
         return key
 
     async def get(self, reference: str) -> bytes:
-        """:raises LookupError: there is no such object. botocore's other errors pass through"""
+        """Return the contents of an object.
+
+        :raises LookupError: there is no such object. botocore's other errors pass through
+        """
         client = await self._clients.get()
         try:
             answer = await client.get_object(Bucket=self.bucket, Key=f"{self._prefix}{reference}")

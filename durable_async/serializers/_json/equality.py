@@ -51,7 +51,7 @@ def is_same(value: object, back: object) -> bool:
 
 
 def object_difference(value: object, written_and_read: Callable[[object], object]) -> Difference:
-    """The same where no type is declared, and what is written comes back as plain JSON.
+    """Return the same for a value without a declared type, which comes back as plain JSON.
 
     An object with fields may come back as a ``dict``, but must lose nothing that it would keep if it was declared.
 
@@ -260,7 +260,7 @@ class Comparison:
 
 @cache
 def _comparison(kind: Any) -> Compare:
-    """How values of a class are compared: decided once per class."""
+    """Return the function that compares values of a class. It is chosen once per class."""
     if has_fields(kind):
         return Comparison.fields
     if is_model(kind):

@@ -198,7 +198,9 @@ class LambdaApi:
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
-        """:raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
+        """Return whether the function is durable.
+
+        :raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
         ResourceNotFound
         """
         return self._registry.invocable(function_name, qualifier).function.durable
@@ -268,7 +270,7 @@ class LambdaApi:
         return existing or new
 
     async def wait(self, execution_arn: str) -> Closed:
-        """How the execution ended, once it has. Cancelling this leaves the execution alone.
+        """Wait for the end of the execution, and return how it ended. Cancelling this leaves the execution alone.
 
         :raises ServiceClosedError: the service ends before
         """
@@ -302,7 +304,7 @@ class LambdaApi:
         tenant_id: str | None = None,
         trace_header: str | None = None,
     ) -> None:
-        """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
+        """Invoke a function like :meth:`invoke_plain`, without waiting. If it fails, this is logged."""
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
@@ -327,7 +329,7 @@ class LambdaApi:
         return await self._runner.command(execution, lambda at: machine.checkpoint(execution, call, self._registry, at))
 
     async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
-        """A page of the record; see ``machine.state_page``.
+        """Return a page of the record; see ``machine.state_page``.
 
         :param max_items: 0 to 1000; 0: 100
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
@@ -483,7 +485,7 @@ class LambdaApi:
         return attrs.evolve(query_of(known, filters), version=version if is_number else None)
 
     async def _known(self, function_name: str, qualifier: str | None) -> str:
-        """The name of a function that is registered, or of which executions are kept."""
+        """Return the name of a function that is registered or has stored executions."""
         try:
             return self._registry.named(function_name, qualifier).name
         except ResourceNotFoundError:
@@ -560,7 +562,8 @@ class LambdaApi:
     # --- what external systems call ---
 
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
-        """
+        """End a callback with a result.
+
         :param result: UTF-8; empty: no result
         :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
             read; then the callback stays open), ResourceNotFound, CallbackTimeout
@@ -572,14 +575,20 @@ class LambdaApi:
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
-        """:raises ApiError: as :meth:`callback_succeeded`"""
+        """End a callback with an error.
+
+        :raises ApiError: as :meth:`callback_succeeded`
+        """
         execution = await self._waiting(callback_id)
         await self._runner.command(
             execution, lambda at: machine.callback_failed(execution, callback_id, error or {}, at)
         )
 
     async def callback_heartbeat(self, callback_id: str) -> None:
-        """:raises ApiError: as :meth:`callback_succeeded`"""
+        """Restart the heartbeat timer of a callback.
+
+        :raises ApiError: as :meth:`callback_succeeded`
+        """
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
 

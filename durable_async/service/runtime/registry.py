@@ -124,7 +124,7 @@ class Registry:
         return [registered for versions in self._functions.values() for registered in versions.values()]
 
     def named(self, reference: str, qualifier: str | None = None) -> Registered:
-        """The function that ``reference`` names.
+        """Return the function that ``reference`` names.
 
         :raises ApiError: InvalidParameterValue, ResourceNotFound
         """

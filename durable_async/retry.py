@@ -104,7 +104,7 @@ class RetryStrategy(ABC):
 
     @staticmethod
     def transient() -> RetryStrategy:
-        """Return a strategy for errors that pass quickly: 3 attempts, delays from 1 s to 5 s that double, half jitter."""
+        """Return a strategy for errors that pass quickly: 3 attempts, delays from 1 s to 5 s, with jitter."""
         return RetryStrategy.exponential(
             initial_delay=timedelta(seconds=1), max_delay=timedelta(seconds=5), jitter=JitterStrategy.HALF
         )

@@ -69,11 +69,11 @@ def of_executions(command: Callable[..., None]) -> Callable[..., None]:
         target: Target,
         execution: str | None,
         function: str | None,
-        filters: Mapping[str, Any],
+        filters: Mapping[str, object],
         yes: bool,
         dry_run: bool,
         as_json: bool,
-        **rest: Any,
+        **rest: object,
     ) -> None:
         if execution is None and function is None and not filters:
             raise click.UsageError("give an EXECUTION, or choose executions with --function, --status, --tag, ...")
@@ -145,7 +145,7 @@ async def _act_on_all(client: Client, choice: Choice, action: Action) -> Exit:
     return Exit.FAILED if failed else Exit.OK
 
 
-def _preview(found: Sequence[dict[str, Any]], choice: Choice) -> None:
+def _preview(found: Sequence[dict[str, object]], choice: Choice) -> None:
     """Show the chosen executions: all of them with ``--dry-run``, otherwise the first ones."""
     if choice.as_json:
         for item in found:

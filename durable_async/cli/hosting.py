@@ -57,7 +57,7 @@ class InProcess:
         return in_process_function(found)
 
 
-def _is_handler(found: Any) -> TypeGuard[DurableHandler[Any, Any]]:
+def _is_handler(found: object) -> TypeGuard[DurableHandler[Any, Any]]:
     return isinstance(found, DurableHandler)
 
 

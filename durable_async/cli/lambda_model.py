@@ -41,7 +41,7 @@ _FILTERS = {
 _LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
 
-def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
+def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, object]:
     return {
         "name": name,
         "http": {"method": method, "requestUri": uri},
@@ -50,7 +50,7 @@ def _operation(name: str, method: str, uri: str, *, output: str = "Document") ->
     }
 
 
-def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, object]:
     """Return the shape of a request. ``required`` is the member in the path."""
     return {
         "type": "structure",

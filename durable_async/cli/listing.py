@@ -52,7 +52,7 @@ def list_executions(
     target: Target,
     function: str | None,
     *,
-    filters: dict[str, Any],
+    filters: dict[str, object],
     name: str | None,
     limit: int,
     oldest_first: bool,
@@ -74,7 +74,7 @@ def list_executions(
     run(_list(target, function, limit, filters, as_json=as_json))
 
 
-async def _count(target: Target, function: str | None, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
+async def _count(target: Target, function: str | None, filters: Mapping[str, object], *, as_json: bool) -> Exit:
     async with connected(target) as client:
         if target.on_aws:
             counts = {name: found async for name, found in _listed_counts(client, function, filters)}

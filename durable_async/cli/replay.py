@@ -87,7 +87,7 @@ def replay_history(
         run(_replayed(chosen.handlers[chosen.name], events, arn, as_json=as_json))
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> object:
     """Read JSON, or one JSON object in each line."""
     try:
         return json.loads(text)
@@ -146,7 +146,7 @@ def _print_open(report: OpenReplayReport) -> None:
     click.echo(f"{total} open executions replayed, {len(rows)} would break")
 
 
-async def _replayed(handler: Handler, history: Any, arn: str | None, *, as_json: bool) -> Exit:
+async def _replayed(handler: Handler, history: object, arn: str | None, *, as_json: bool) -> Exit:
     try:
         report = await replay(handler, history, execution_arn=arn)
     except HistoryError as error:

@@ -37,7 +37,7 @@ def shorten(text: str, width: int | None) -> str:
     return shown if len(shown) <= width else f"{shown[: max(0, width - 1)]}…"
 
 
-def dump_json(value: Any, *, indent: int | None = None) -> str:
+def dump_json(value: object, *, indent: int | None = None) -> str:
     """Return JSON that is safe on a terminal and has the same meaning."""
     return _safe_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
     raise AssertionError(seconds)
 
 
-def with_local_times(value: Any) -> Any:
+def with_local_times(value: object) -> Any:
     """Return an answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
     match value:
         case Mapping():
@@ -86,7 +86,7 @@ def with_local_times(value: Any) -> Any:
             return value
 
 
-def _member(name: str, value: Any) -> Any:
+def _member(name: str, value: object) -> object:
     if name.endswith("Timestamp") and isinstance(value, int | float):
         return local_time(value)
     return with_local_times(value)
@@ -108,7 +108,7 @@ def execution_name(arn: str) -> str:
     return arn if parsed is None else parsed.name
 
 
-def error_line(error: Mapping[str, Any] | None) -> str:
+def error_line(error: Mapping[str, object] | None) -> str:
     """Return an error in the form ``OrderError: no such order``."""
     if not error:
         return ""

@@ -95,10 +95,10 @@ class ExecutionCache:
     async def run(
         self,
         handler: DurableHandler[Any, Any],
-        event: Any,
+        event: object,
         *,
         client: DurableServiceClient,
-        lambda_context: Any = None,
+        lambda_context: object = None,
     ) -> Output:
         """Handle one invocation, as ``handler.run`` does, without a replay if the execution is here.
 

@@ -41,7 +41,7 @@ class InProcessClient:
         )
 
 
-async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T:
+async def _refusals_as_errors(operation: str, call: Coroutine[object, object, T]) -> T:
     try:
         return await call
     except ApiError as refused:
@@ -52,7 +52,7 @@ class Runs(Protocol):
     """The methods of a handler that :func:`in_process_handler` needs without a cache."""
 
     async def run(
-        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None
+        self, event: Any, /, *, client: DurableServiceClient, lambda_context: object = None
     ) -> Mapping[str, object]: ...
 
 

@@ -199,7 +199,7 @@ def _end_line(end: Closed) -> str:
     return f"{end.status} {': '.join(text for text in told if text)}".rstrip()
 
 
-def _members(finding: Finding) -> dict[str, Any]:
+def _members(finding: Finding) -> dict[str, object]:
     match finding:
         case Replays():
             return {}
@@ -221,18 +221,18 @@ def _members(finding: Finding) -> dict[str, Any]:
             assert_never(finding)
 
 
-def _end(end: Closed | None) -> dict[str, Any] | None:
+def _end(end: Closed | None) -> dict[str, object] | None:
     if end is None:
         return None
     members = {"Status": end.status, "Result": end.result, "Error": end.error}
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _operation(operation: PlacedOperation) -> dict[str, Any]:
+def _operation(operation: PlacedOperation) -> dict[str, object]:
     within = [_label(each) for each in operation.within]
     return {"Id": operation.operation_id, **_label(operation.label), "Within": within}
 
 
-def _label(label: OperationLabel) -> dict[str, Any]:
+def _label(label: OperationLabel) -> dict[str, object]:
     members = {"Type": label.type, "SubType": label.subtype, "Name": label.name}
     return {name: value for name, value in members.items() if value is not None}

@@ -94,10 +94,10 @@ def base64(data: bytes) -> str:
 # --- validators of the stages' attributes ---
 
 
-def follows(protocol: type[Any]) -> Any:
+def follows(protocol: type[object]) -> Any:
     """Return a validator: the attribute must be an object with the protocol's methods, and not a class."""
 
-    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def validate(_: object, attribute: attrs.Attribute[object], value: object) -> None:
         if isinstance(value, type) or not isinstance(value, protocol):
             raise TypeError(f"{attribute.name} must be a {protocol.__name__}, not {type(value).__name__} {value!r:.60}")
 

@@ -36,7 +36,7 @@ class Compressed:
     level: int = attrs.field(default=6, validator=attrs.validators.in_(range(1, 10)))
     limit: int = attrs.field(default=16 * PAYLOAD_BYTES, validator=byte_count, kw_only=True)
 
-    async def serialize(self, value: Any, context: SerializerContext) -> str:
+    async def serialize(self, value: object, context: SerializerContext) -> str:
         """Return the text of the value, compressed if that makes it shorter.
 
         :raises SerializationError: ``inner`` cannot write the value, or writes more than the limit

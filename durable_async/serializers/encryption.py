@@ -51,14 +51,14 @@ class Encrypted:
     cipher: Cipher = attrs.field(validator=follows(Cipher))
     accept_plain: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
 
-    async def serialize(self, value: Any, context: SerializerContext) -> str:
+    async def serialize(self, value: object, context: SerializerContext) -> str:
         """Return the encrypted text of the value.
 
         :raises SerializationError: ``inner`` cannot write the value, or the cipher failed
         """
         text = await serialize(self.inner, value, context)
         try:
-            data: Any = self.cipher.encrypt(utf8(text), associated(context))
+            data: object = self.cipher.encrypt(utf8(text), associated(context))
             if inspect.isawaitable(data):
                 data = await data
         except DurableError:
@@ -85,7 +85,7 @@ class Encrypted:
 
     async def _decrypted(self, encrypted: bytes, context: SerializerContext) -> bytes:
         try:
-            data: Any = self.cipher.decrypt(encrypted, associated(context))
+            data: object = self.cipher.decrypt(encrypted, associated(context))
             if inspect.isawaitable(data):
                 data = await data
         except DurableError:

@@ -64,7 +64,7 @@ class Offloaded:
     storage: Storage = attrs.field(validator=follows(Storage))
     threshold: int = attrs.field(default=CONTEXT_RESULT_BYTES, validator=byte_count)
 
-    async def serialize(self, value: Any, context: SerializerContext) -> str:
+    async def serialize(self, value: object, context: SerializerContext) -> str:
         """Return the text of the value, or a reference to it in the storage.
 
         :raises SerializationError: ``inner`` cannot write the value

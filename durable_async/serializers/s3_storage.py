@@ -43,9 +43,9 @@ class S3Storage:
         prefix: str = "",
         region: str | None = None,
         endpoint_url: str | None = None,
-        put_options: Mapping[str, Any] | None = None,
-        session: Any = None,
-        config: Any = None,
+        put_options: Mapping[str, object] | None = None,
+        session: object = None,
+        config: object = None,
     ) -> None:
         self.bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -113,7 +113,7 @@ def _prepared(session: Any) -> tuple[Any, Any]:
 
 
 @cache
-def _shared_session() -> Any:
+def _shared_session() -> object:
     """Return the session of this process, which has already read the files that making a client reads."""
     from aiobotocore.session import get_session  # type: ignore[import-untyped]
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from anyio import CancelScope
 
@@ -37,7 +37,7 @@ class OwnTasks:
         self._raised = raised
         self._clean_up = clean_up
         self._abandon_after = abandon
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         task = start(work, self.context)

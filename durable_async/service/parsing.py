@@ -76,7 +76,7 @@ async def _in_thread(shape: Callable[[bytes], T], body: bytes) -> T:
             with _one_at_a_time:
                 value = shape(body)
         except BaseException as error:  # noqa: BLE001 - it is raised where the text was asked for
-            report: tuple[Callable[..., None], Any] = (outcome.set_exception, error)
+            report: tuple[Callable[..., None], object] = (outcome.set_exception, error)
         else:
             report = (outcome.set_result, value)
         if not loop.is_closed():

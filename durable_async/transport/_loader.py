@@ -83,7 +83,7 @@ def _endpoints(partitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _variants(outputs: dict[str, Any]) -> list[dict[str, Any]]:
+def _variants(outputs: dict[str, object]) -> list[dict[str, object]]:
     one, both = outputs["dnsSuffix"], outputs["dualStackDnsSuffix"]
     plain, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
     return [

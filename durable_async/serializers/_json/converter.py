@@ -98,7 +98,7 @@ def _read_scalar(tree: Any, declared: Any) -> Any:
     return tree
 
 
-def _read_int(tree: Any, declared: Any) -> Any:
+def _read_int(tree: object, declared: object) -> object:
     if isinstance(tree, float) and tree.is_integer():  # a language with only one kind of number may write it like this
         tree = int(Decimal(tree.digits) if isinstance(tree, LongNumber) else tree)
     return _read_scalar(tree, declared)
@@ -117,12 +117,12 @@ def _is_none(declared: Any) -> bool:
     return declared is None or declared is type(None)
 
 
-def _read_none(tree: Any, declared: Any) -> None:
+def _read_none(tree: object, declared: object) -> None:
     if tree is not None:
         raise UnexpectedError(declared, tree)
 
 
-def _is_anything(declared: Any) -> bool:
+def _is_anything(declared: object) -> bool:
     return declared is object or isinstance(declared, TypeVar)
 
 
@@ -131,11 +131,11 @@ def _is_anything(declared: Any) -> bool:
 
 def _register_texts(converter: Converter) -> None:
     def register(cls: type, write: Callable[[Any], str], read: Callable[[Any, str], Any]) -> None:
-        def write_text(value: Any) -> Any:
+        def write_text(value: object) -> Any:
             fits = isinstance(value, cls) and not (cls is date and isinstance(value, datetime))
             return write(value) if fits else misfit(converter, value, cls)
 
-        def read_text(tree: Any, declared: Any) -> Any:
+        def read_text(tree: object, declared: object) -> Any:
             if not isinstance(tree, str):
                 raise UnexpectedError(declared, tree)
             return read(declared, tree)
@@ -158,7 +158,7 @@ def _base64(value: bytes | bytearray) -> str:
     return base64.b64encode(value).decode()
 
 
-def _read_decimal(tree: Any, declared: Any) -> Any:
+def _read_decimal(tree: object, declared: object) -> object:
     """Read digits, or a number, which another language may have written."""
     if type(tree) not in (str, int, float, LongNumber):
         raise UnexpectedError(declared, tree)
@@ -208,14 +208,14 @@ def _untyped(converter: Converter) -> Any:
     return converter
 
 
-def _exact(converter: Converter, declared: Any, write: Write) -> Write:
+def _exact(converter: Converter, declared: object, write: Write) -> Write:
     """Refuse subclasses, whose own fields would be lost silently."""
     cls = class_of(declared)
     return lambda value: write(value) if type(value) is cls else misfit(converter, value, declared)
 
 
-def _from_object(declared: Any, read: Read) -> Read:
-    def read_object(tree: Any, _: Any) -> Any:
+def _from_object(declared: object, read: Read) -> Read:
+    def read_object(tree: object, _: object) -> Any:
         if not is_object(tree):
             raise UnexpectedError(declared, tree)
         return read(tree, declared)
@@ -232,7 +232,7 @@ def _read_model(tree: Any, cls: Any) -> Any:
     return cls.model_validate_json(encode(_with_digits(tree) if may_hold_decimal(cls) else tree))
 
 
-def _with_digits(tree: Any) -> Any:
+def _with_digits(tree: object) -> object:
     """Replace numbers that a float cannot hold by text, which pydantic can read as a Decimal."""
     if isinstance(tree, LongNumber):
         return tree.digits
@@ -245,7 +245,7 @@ def _with_digits(tree: Any) -> Any:
 
 
 def _register_enums(converter: Converter) -> None:
-    def write_enum(declared: Any) -> Write:
+    def write_enum(declared: object) -> Write:
         return lambda member: (
             converter.unstructure(member.value) if isinstance(member, Enum) else misfit(converter, member, declared)
         )
@@ -265,7 +265,7 @@ def _register_enums(converter: Converter) -> None:
     converter.register_structure_hook_factory(_is_rich_enum, read_enum)
 
 
-def _is_enum(declared: Any) -> bool:
+def _is_enum(declared: object) -> bool:
     return isinstance(declared, type) and issubclass(declared, Enum)
 
 

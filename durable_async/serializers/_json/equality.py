@@ -35,7 +35,7 @@ Compare: TypeAlias = Callable[["Comparison", Any, Any], Difference]
 _ABSENT = object()
 
 
-def difference(value: Any, back: Any) -> Difference:
+def difference(value: object, back: object) -> Difference:
     """Return where and how ``back`` differs from ``value``, as ``path: reason`` without any payload; None if it does
     not.
 
@@ -86,7 +86,7 @@ class Comparison:
     stand_ins: bool
 
     def difference(self, value: Any, back: Any) -> Difference:
-        kind: Any = kind_of(value)
+        kind: object = kind_of(value)
         if value is back or (kind in SCALARS and kind_of(back) is kind and value == back):
             return None
         if value is _ABSENT or back is _ABSENT:
@@ -193,10 +193,10 @@ class Comparison:
 
     # --- what has fields ---
 
-    def fields(self, value: Any, back: Any) -> Difference:
+    def fields(self, value: Any, back: object) -> Difference:
         if kind_of(back) is not kind_of(value):
             return _differs(value, back)
-        kind: Any = kind_of(value)
+        kind: object = kind_of(value)
         names = _field_names(kind)
         for name, given in names.items():
             found = self.difference(getattr(value, name, _ABSENT), getattr(back, name, _ABSENT))
@@ -209,7 +209,7 @@ class Comparison:
                 return f".{name}{found}"
         return self._attributes(value, back, names)
 
-    def _attributes(self, value: Any, back: Any, known: Iterable[str]) -> Difference:
+    def _attributes(self, value: object, back: object, known: Iterable[str]) -> Difference:
         """Attributes that are not fields must be made by ``__init__``; a ``cached_property`` may be missing."""
         kept: dict[str, Any] = getattr(value, "__dict__", {})
         for name in [name for name in kept if name not in known]:

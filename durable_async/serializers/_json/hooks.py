@@ -18,11 +18,11 @@ Write: TypeAlias = Callable[[Any], Any]
 class UnexpectedError(ValueError):
     """A tree does not fit a type. The message contains no values."""
 
-    def __init__(self, declared: Any, tree: object) -> None:
+    def __init__(self, declared: object, tree: object) -> None:
         super().__init__(f"expected {type_name(declared)}, found {kind_name(tree)}")
 
 
-def misfit(converter: Converter, value: Any, declared: Any) -> Any:
+def misfit(converter: Converter, value: object, declared: object) -> Any:
     """Return what to write for a value that is not of the declared type.
 
     Plain JSON is allowed for every type, because types are read from it. Anything else is refused.

@@ -40,12 +40,12 @@ _TYPES: dict[type[Any], str] = {
 }
 
 
-def schema_of(declared: Any) -> Schema:
+def schema_of(declared: object) -> Schema:
     """Return the schema; it is empty if every value fits."""
     return _schema(declared, frozenset())
 
 
-def _schema(declared: Any, around: frozenset[Any]) -> Schema:
+def _schema(declared: object, around: frozenset[object]) -> Schema:
     """Return the schema of a type inside others.
 
     :param around: the classes that contain this type. A class that contains itself is not checked further
@@ -61,7 +61,7 @@ def _schema(declared: Any, around: frozenset[Any]) -> Schema:
     return _of_class(declared, cast("type[Any]", cls), around)
 
 
-def _of_class(declared: Any, cls: type[Any], around: frozenset[Any]) -> Schema:
+def _of_class(declared: object, cls: type[object], around: frozenset[object]) -> Schema:
     if issubclass(cls, Enum) and not issubclass(cls, Flag) and "_missing_" not in vars(cls):
         return _values(member.value for member in cls)
     inner = around | {cls}
@@ -78,7 +78,7 @@ def _of_class(declared: Any, cls: type[Any], around: frozenset[Any]) -> Schema:
     return _of_kinds(declared)
 
 
-def _of_kinds(declared: Any) -> Schema:
+def _of_kinds(declared: object) -> Schema:
     from decimal import Decimal
 
     cls = class_of(declared)
@@ -90,7 +90,7 @@ def _of_kinds(declared: Any) -> Schema:
     return {"type": found[0] if len(found) == 1 else found}
 
 
-def _choice(declared: Any, around: frozenset[Any]) -> Schema:
+def _choice(declared: object, around: frozenset[object]) -> Schema:
     members = [_schema(member, around) for member in get_args(declared)]
     if any(not member for member in members):
         return {}
@@ -100,7 +100,7 @@ def _choice(declared: Any, around: frozenset[Any]) -> Schema:
     return {"anyOf": members}
 
 
-def _values(values: Iterable[Any]) -> Schema:
+def _values(values: Iterable[object]) -> Schema:
     known = [*values]
     return {"enum": known} if all(type(value) in SCALARS for value in known) else {}
 

@@ -42,7 +42,7 @@ class JsonSerializer:
 
     _decode: Callable[[str], Any] = staticmethod(decode)
 
-    def serialize(self, value: Any, context: SerializerContext) -> str:
+    def serialize(self, value: object, context: SerializerContext) -> str:
         """Return the value as text.
 
         :raises SerializationError: the value would not come back equal
@@ -67,7 +67,7 @@ class JsonSerializer:
             raise SerializationError(context.operation, f"not JSON: {error}") from error
         return structure(tree, context)
 
-    def round_trip(self, value: Any, context: SerializerContext) -> tuple[str, Any]:
+    def round_trip(self, value: object, context: SerializerContext) -> tuple[str, Any]:
         """Return the text, and the value that every later reading of the text returns.
 
         :raises SerializationError: as :meth:`serialize`
@@ -93,7 +93,7 @@ JSON = JsonSerializer()
 FOREIGN_JSON = ForeignJson()
 
 
-async def round_trip(serializer: Serializer | None, value: Any, context: SerializerContext) -> tuple[str, Any]:
+async def round_trip(serializer: Serializer | None, value: object, context: SerializerContext) -> tuple[str, Any]:
     """Return the text for the record, and the value that every replay will read from it.
 
     :param serializer: None for JSON
@@ -105,7 +105,7 @@ async def round_trip(serializer: Serializer | None, value: Any, context: Seriali
     return text, await deserialize(serializer, text, context)
 
 
-async def serialize(serializer: Serializer | None, value: Any, context: SerializerContext) -> str:
+async def serialize(serializer: Serializer | None, value: object, context: SerializerContext) -> str:
     """Return the text for the record.
 
     :param serializer: None for JSON
@@ -114,7 +114,7 @@ async def serialize(serializer: Serializer | None, value: Any, context: Serializ
     if serializer is None:
         return JSON.serialize(value, context)
     try:
-        text: Any = serializer.serialize(value, context)
+        text: object = serializer.serialize(value, context)
         if inspect.isawaitable(text):
             text = await text
     except DurableError:
@@ -136,7 +136,7 @@ async def deserialize(serializer: Serializer | None, text: str, context: Seriali
     if serializer is None:
         return JSON.deserialize(text, context)
     try:
-        value: Any = serializer.deserialize(text, context)
+        value: object = serializer.deserialize(text, context)
         return await value if inspect.isawaitable(value) else value
     except DurableError:
         raise
@@ -144,7 +144,7 @@ async def deserialize(serializer: Serializer | None, text: str, context: Seriali
         raise _failed(serializer, error, context) from error
 
 
-def structure(tree: Any, context: SerializerContext) -> Any:
+def structure(tree: object, context: SerializerContext) -> Any:
     """Return a value of ``context.type`` from plain JSON values; without a type, return them unchanged.
 
     :raises SerializationError: they do not fit the type
@@ -163,7 +163,7 @@ def structure(tree: Any, context: SerializerContext) -> Any:
         ) from None
 
 
-def unstructure(value: Any, context: SerializerContext) -> Any:
+def unstructure(value: object, context: SerializerContext) -> Any:
     """Return the plain JSON values of a value of ``context.type``, or of any value without a type.
 
     :raises SerializationError: the value would not come back equal
@@ -181,16 +181,16 @@ _PLAIN_BUT_FLOAT: frozenset[Any] = _PLAIN - {float}
 _ENDLESS = "$: the value contains itself, or is nested too deeply"
 
 
-def _is_untyped(declared: Any) -> bool:
-    return declared is NO_TYPE or declared is Any or declared is object
+def _is_untyped(declared: object) -> bool:
+    return declared is NO_TYPE or declared is object or declared is object
 
 
-def _is_to_be_read(value: Any, tree: Any, declared: Any) -> bool:
+def _is_to_be_read(value: object, tree: object, declared: object) -> bool:
     """Return whether reading may fail or return another value. Exact instances of simple types always come back."""
     return tree is not value or (declared is not NO_TYPE and declared is not type(value))
 
 
-def _stays_plain(value: Any, declared: Any) -> bool:
+def _stays_plain(value: object, declared: object) -> bool:
     """Return whether the type guarantees that a plain JSON value is written and read unchanged."""
     if declared is NO_TYPE or (declared is type(value) and declared in _PLAIN):
         return True
@@ -199,7 +199,7 @@ def _stays_plain(value: Any, declared: Any) -> bool:
     return comes_back_plain(declared)
 
 
-def _decoder(declared: Any, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
+def _decoder(declared: object, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
     if declared is float:
         return decode_finite
     from durable_async.serializers._json.kinds import may_hold_decimal
@@ -207,7 +207,7 @@ def _decoder(declared: Any, otherwise: Callable[[str], Any]) -> Callable[[str], 
     return decode_exact if may_hold_decimal(declared) else otherwise
 
 
-def _tree(value: Any, context: SerializerContext) -> Any:
+def _tree(value: object, context: SerializerContext) -> object:
     """Return the plain JSON values to write for a value. It is not known yet whether they come back equal.
 
     :return: the value itself, if its type guarantees that it comes back
@@ -228,7 +228,7 @@ def _tree(value: Any, context: SerializerContext) -> Any:
     return tree
 
 
-def _checked(value: Any, tree: Any, recorded: Any, context: SerializerContext) -> Any:
+def _checked(value: object, tree: object, recorded: object, context: SerializerContext) -> object:
     """Return the value that is read from ``recorded``, which is ``tree`` after writing it as text and reading it.
 
     :raises SerializationError: it differs from the value
@@ -255,7 +255,7 @@ def _checked(value: Any, tree: Any, recorded: Any, context: SerializerContext) -
     return back
 
 
-def _written_and_read(value: object) -> Any:
+def _written_and_read(value: object) -> object:
     converter, kind = _converter(), kind_of(value)
     return converter.structure(converter.unstructure(value, kind), kind)
 
@@ -267,7 +267,7 @@ def _converter() -> Converter:
     return make_converter()
 
 
-def _encoded(tree: Any, context: SerializerContext) -> str:
+def _encoded(tree: object, context: SerializerContext) -> str:
     """Return the text of a tree.
 
     :raises SerializationError: the tree is not JSON, or its text would be read as another tree
@@ -284,7 +284,7 @@ def _encoded(tree: Any, context: SerializerContext) -> str:
 _SURROGATES = "$: a str holds a pair of surrogates, which comes back as one character. Use that character"
 
 
-def _unwritable(tree: Any, error: Exception) -> str:
+def _unwritable(tree: object, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return _ENDLESS
     return flaw(tree) or f"$: {error}"

@@ -126,7 +126,7 @@ def is_array(tree: object) -> TypeGuard[list[Any]]:
 
 def is_plain(value: object) -> bool:
     """Return whether the value is already a tree of exactly these types, which needs no conversion."""
-    kind: type[Any] = type(value)
+    kind: type[object] = type(value)
     if kind in SCALARS:
         return True
     if kind is list:
@@ -169,11 +169,11 @@ def flaw(tree: object, path: str = "$") -> str | None:
 
 def kind_name(tree: object) -> str:
     """Return the kind of a tree, in JSON's words."""
-    kind: type[Any] = type(tree)
+    kind: type[object] = type(tree)
     return _KINDS.get(kind, kind.__qualname__)
 
 
-def type_name(declared: Any) -> str:
+def type_name(declared: object) -> str:
     """Return a type as its user writes it."""
     return declared.__qualname__ if isinstance(declared, type) and not hasattr(declared, "__args__") else str(declared)
 

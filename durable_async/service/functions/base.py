@@ -107,7 +107,7 @@ class Function(Protocol):
         """The executions in memory; None: each invocation needs the whole record."""
         ...
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> Any:
         """Run the function once.
 
         Cancelling the call abandons the invocation; its answer is then ignored. The function itself must end at
@@ -155,7 +155,7 @@ class InProcessFunction:
     durable: bool
     memory: Memory | None = None
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> Any:
         try:
             return await self.call(event, request)
         except InvocationFailed:
@@ -170,7 +170,7 @@ def in_process_function(function: Callable[[Any, Any], Any], threads: Threads | 
     :param threads: the pool of these threads; None: the event loop's
     """
 
-    async def call(event: Any, request: InvocationRequest) -> Any:
+    async def call(event: object, request: InvocationRequest) -> Any:
         context = LambdaContext.of(request)
         if is_coroutine_function(function):
             return _as_json(await function(event, context))

@@ -101,7 +101,7 @@ class RemoteFunction:
     _turn: asyncio.Semaphore
     memory: None = None  # a server may start again at any time
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> Any:
         """Run the function once. Cancellation and the deadline close the connection; the server may run the function to
         its end.
         """
@@ -155,7 +155,7 @@ async def _read(response: ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _answer(response: ClientResponse, body: bytes) -> Any:
+def _answer(response: ClientResponse, body: bytes) -> object:
     """Return the function's result.
 
     :raises InvocationFailed: it failed, or this is not an answer of a Lambda runtime

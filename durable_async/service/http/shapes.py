@@ -82,7 +82,7 @@ def error_object(body: bytes) -> ErrorObject | None:
     return error or None
 
 
-def text(request: Mapping[str, Any], member: str) -> str | None:
+def text(request: Mapping[str, object], member: str) -> str | None:
     value = request.get(member)
     if value is None or isinstance(value, str):
         return value
@@ -135,13 +135,13 @@ def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _structure(value: Any, what: str) -> dict[str, Any]:
+def _structure(value: object, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidParameterValueError(f"{what} must be a JSON object.")
     return cast("dict[str, Any]", _without_nulls(value))
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: object) -> object:
     """Remove members that are null, which means that they are absent."""
     if not isinstance(value, dict):
         return value

@@ -18,7 +18,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 
 import attrs
 
@@ -334,7 +333,7 @@ class Execution(NewExecution):
         self.latest_us = max(at.now_us, self.latest_us + 1)
         return self.latest_us
 
-    def log(self, kind: EventType, at_us: int, operation: OperationRecord | None = None, **details: Any) -> None:
+    def log(self, kind: EventType, at_us: int, operation: OperationRecord | None = None, **details: object) -> None:
         """Append an event to the history.
 
         :param at_us: its time, from ``tick``. No two events share one

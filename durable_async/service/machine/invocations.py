@@ -344,7 +344,7 @@ def take_effect(execution: Execution, at: Moment) -> None:
     if pause is None:
         raise ValueError("no pause was requested")
     execution.status = ExecutionStatus.PAUSED
-    details: dict[str, Any] = {
+    details: dict[str, object] = {
         "PauseRequestTimestamp": pause.requested_ms,
         "ExecutionTimeoutPaused": pause.timeout_paused,
     }

@@ -146,7 +146,7 @@ class OperationRecord:
 
         :param time: converts the epoch milliseconds of a timer
         """
-        shown: dict[str, Any] = {
+        shown: dict[str, object] = {
             "Id": self.id,
             "Type": str(self.type),
             "Status": str(self.status),

@@ -43,7 +43,7 @@ def changes_envelope(execution: Execution, token: str, changed: Sequence[Operati
 
 def _event(
     execution: Execution, token: str, changed: Sequence[OperationRecord], state: ExecutionState
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "DurableExecutionArn": execution.arn,
         "CheckpointToken": token,

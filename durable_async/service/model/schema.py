@@ -16,7 +16,7 @@ _CLASSES: Mapping[str, tuple[type[Any], ...]] = {
 }
 
 
-def misfit(schema: object, value: Any, path: str = "$") -> str | None:
+def misfit(schema: object, value: object, path: str = "$") -> str | None:
     """Return what is wrong with ``value``, without quoting it; None: it fits.
 
     A keyword that is not known is ignored. A boolean passes for a number: workflows in Python read it as one.
@@ -27,10 +27,10 @@ def misfit(schema: object, value: Any, path: str = "$") -> str | None:
     if (types := known.get("type")) is not None and not _is_one_of(types, value):
         wanted = types if isinstance(types, str) else " or ".join(map(str, types))
         return f"{path} must be {wanted}, and is {_name(value)}"
-    values: Sequence[Any] | None = known.get("enum")
+    values: Sequence[object] | None = known.get("enum")
     if values is not None and value not in values:
         return f"{path} must be one of {values}"
-    choices: Sequence[Any] = known.get("anyOf") or ()
+    choices: Sequence[object] = known.get("anyOf") or ()
     found = [misfit(choice, value, path) for choice in choices]
     if found and None not in found:
         return " and ".join(map(str, found))
@@ -75,5 +75,5 @@ def _is_one_of(types: Any, value: Any) -> bool:
     )
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     return next(name for name, classes in _CLASSES.items() if name != "integer" and isinstance(value, classes))

@@ -47,7 +47,7 @@ class Invoker:
     async def plain(
         self,
         registered: Registered,
-        event: Any,
+        event: object,
         tenant_id: str | None,
         trace_header: str | None,
         turn: str | None = None,

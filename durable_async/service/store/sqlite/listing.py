@@ -184,11 +184,11 @@ def _source(query: ExecutionQuery, *, counted: bool = False) -> str:
     return "executions"
 
 
-def _conditions(query: ExecutionQuery, span: Span) -> tuple[str, list[Any]]:
+def _conditions(query: ExecutionQuery, span: Span) -> tuple[str, list[object]]:
     conditions: list[str] = []
-    values: list[Any] = []
+    values: list[object] = []
 
-    def add(condition: str, *given: Any) -> None:
+    def add(condition: str, *given: object) -> None:
         conditions.append(condition)
         values.extend(given)
 

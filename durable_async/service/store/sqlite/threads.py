@@ -150,7 +150,7 @@ class Writer:
             if not more:
                 write = self._waiting.get()
 
-    def _write(self, group: Sequence[_Write[Any]]) -> list[Any]:
+    def _write(self, group: Sequence[_Write[object]]) -> list[object]:
         """Write a group, and return the result or error of each write."""
         try:
             return self._commit(group)
@@ -159,13 +159,13 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - an error of this package: raise it in all callers that wait
             return self._lose(group, error)
 
-    def _write_alone(self, write: _Write[Any]) -> Any:
+    def _write_alone(self, write: _Write[object]) -> object:
         try:
             return self._commit([write])[0]
         except REFUSED as error:
             return self._lose([write], refusal(error, self._path))[0]
 
-    def _commit(self, group: Sequence[_Write[Any]]) -> list[Any]:
+    def _commit(self, group: Sequence[_Write[object]]) -> list[object]:
         if self._displaced and (displaced := self._place.fault()) is not None:
             return self._lose(group, displaced)
         try:
@@ -187,7 +187,7 @@ class Writer:
         self._displaced = not self._place.stays()
         return self._displace(group) if self._displaced else outcomes
 
-    def _displace(self, group: Sequence[_Write[Any]]) -> list[Any]:
+    def _displace(self, group: Sequence[_Write[object]]) -> list[object]:
         """Refuse a group, because the files were moved. First save what is only in the journal."""
         if self._place.lacks_journal_only:
             with suppress(sqlite3.Error):
@@ -195,14 +195,14 @@ class Writer:
         fault = self._place.fault() or StoreError(f"{self._path} was away for a moment. Repeat the call.")
         return self._lose(group, fault)
 
-    def _perform(self, write: _Write[Any]) -> Any:
+    def _perform(self, write: _Write[object]) -> object:
         if write.state is not None and write.state.failed:
             return StoreError(
                 f"An earlier write of this execution to {self._path} failed, so this one failed too. Repeat the call."
             )
         return write.work(self._connection)
 
-    def _lose(self, group: Sequence[_Write[Any]], error: Exception) -> list[Any]:
+    def _lose(self, group: Sequence[_Write[object]], error: Exception) -> list[object]:
         """Mark the objects of ``group`` as newer than their rows, and return the error for each write."""
         for write in group:
             if write.state is not None:

@@ -40,6 +40,19 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs", *session.posargs)
 
 
+@nox.session(venv_backend="none")
+def ui(session: nox.Session) -> None:
+    """Check the page's sources in ``durable_async/ui/web/``, test its pure parts, and build its files into the
+    package. Needs npm. With ``-- --check`` nothing is written, and the files in the package must be those of the
+    sources."""
+    checks = "--check" in session.posargs
+    with session.chdir("durable_async/ui/web"):
+        session.run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", external=True)
+        session.run("npm", "run", "--silent", "types", external=True)
+        session.run("npm", "test", "--silent", external=True)
+        session.run("npm", "run", "--silent", "check" if checks else "build", external=True)
+
+
 @nox.session
 def conformance(session: nox.Session) -> None:
     """The published behaviour cases. Only the code of their packages, which is not used, needs Python 3.14."""
@@ -86,3 +99,12 @@ def interop(session: nox.Session) -> None:
     own, kept in DURABLE_ASYNC_INTEROP_VENVS or the user's cache."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/interop", *session.posargs, env={"DURABLE_ASYNC_INTEROP": "1"})
+
+
+@nox.session
+def soak_simulation(session: nox.Session) -> None:
+    """SDK and service on a simulated loop, disk and network, with 10,000 seeds, or as many as
+    DURABLE_ASYNC_SIMULATION_SEEDS says."""
+    session.install("-e", ".[dev]")
+    seeds = {"DURABLE_ASYNC_SIMULATION_SEEDS": session.env.get("DURABLE_ASYNC_SIMULATION_SEEDS") or "10000"}
+    session.run("pytest", "-n", "auto", "tests/simulation", *session.posargs, env=seeds)

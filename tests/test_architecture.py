@@ -102,6 +102,7 @@ KNOWS: dict[str, set[str]] = {
         "service.parsing",
         "service.runtime",
     },
+    "ui": {"service.http", "service.model", "service.runtime"},
     "service": {
         "_lazy",
         "service.functions",
@@ -168,6 +169,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
         "testing",
         "transport",
+        "ui",
     },
 }
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 import attrs
@@ -23,7 +24,14 @@ from durable_async._engine.invocation import Invocation
 from durable_async._engine.observed_client import ObservedClient
 from durable_async._engine.observer import ObservedCall
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
-from durable_async._engine.plugin_infos import Operations, children_first, moment, of_call, of_operation
+from durable_async._engine.plugin_infos import (
+    Operations,
+    children_first,
+    identity_of_call,
+    moment,
+    of_call,
+    of_operation,
+)
 from durable_async._engine.plugin_sources import listeners
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
 from durable_async._wire.timestamps import start_microseconds
@@ -101,54 +109,61 @@ class Instrumentation:
             if self._listeners["on_operation_start"]:
                 self._tell("on_operation_start", self._info(operation))
 
-    @contextmanager
-    def attempt(self, call: ObservedCall, attempt: int) -> Generator[None]:
-        """``call.running()`` for an attempt of a step or condition, and the plugins are told."""
-        with self.user_function(call, attempt), call.running():
-            yield
+    def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
+        """Return what is entered while an attempt of a step or condition runs: ``call.running()``, and the plugins are
+        told."""
+        return _UserFunction(self, call, attempt, call.running())
 
-    @contextmanager
     def user_function(
         self, call: ObservedCall, attempt: int | None = None, *, recorded: bool = True
-    ) -> Generator[None]:
-        """Entered while a user's function runs.
+    ) -> AbstractContextManager[None]:
+        """Return what is entered while a user's function runs.
 
         :param attempt: of a step or condition
         :param recorded: False for a context that is not, of whose end nothing else can tell
         """
+        return _UserFunction(self, call, attempt, recorded=recorded)
+
+    def function_starts(self, call: ObservedCall, attempt: int | None) -> UserFunctionInfo:
+        """Tell of a user's function that is about to be called, and return what was told."""
         operation = self._record.get(call.id)
-        replayed = operation if attempt is None and operation is not None and operation["Status"] in TERMINAL else None
         info = UserFunctionInfo(
-            **_identity(self._info_of(call)),
+            **(identity_of_call(call) if operation is None else _identity(self._info(operation))),
             start_time=self._now(),
             attempt=attempt,
-            is_replay_children=replayed is not None,
+            is_replay_children=attempt is None and operation is not None and operation["Status"] in TERMINAL,
         )
         self._tell_function("start", info)
-        outcome, raised = UserFunctionOutcome.INCOMPLETE, None
-        try:
-            yield
+        return info
+
+    def function_ended(self, info: UserFunctionInfo, error: BaseException | None, *, recorded: bool) -> None:
+        """Tell of a user's function that returned, raised ``error``, or was cut short by it.
+
+        :param info: what was told when it was called
+        """
+        outcome = UserFunctionOutcome.INCOMPLETE
+        if error is None:
             outcome = UserFunctionOutcome.SUCCEEDED
-        except Exception as error:
-            outcome, raised = UserFunctionOutcome.FAILED, error
-            raise
-        finally:
-            end = UserFunctionEndInfo(
-                **_identity(info),
-                start_time=info.start_time,
-                end_time=self._now(),
-                attempt=attempt,
-                error=raised,
-                is_replay_children=info.is_replay_children,
-                outcome=outcome,
-            )
-            self._tell_function("end", end)
-            if outcome is not UserFunctionOutcome.INCOMPLETE:
-                if replayed is not None:
-                    self._unread.pop(call.id, None)
-                    self._tell_end(replayed)
-                elif not recorded:
-                    self._tell_end_unrecorded(end)
+        elif isinstance(error, Exception):
+            outcome = UserFunctionOutcome.FAILED
+        end = UserFunctionEndInfo(
+            **_identity(info),
+            start_time=info.start_time,
+            end_time=self._now(),
+            attempt=info.attempt,
+            error=error if outcome is UserFunctionOutcome.FAILED else None,
+            is_replay_children=info.is_replay_children,
+            outcome=outcome,
+        )
+        self._tell_function("end", end)
+        if outcome is UserFunctionOutcome.INCOMPLETE:
+            return
+        if info.is_replay_children:
+            self._unread.pop(info.operation_id, None)
+            if (operation := self._record.get(info.operation_id)) is not None:
+                self._tell_end(operation)
+        elif not recorded:
+            self._tell_end_unrecorded(end)
 
     def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
         """What a function that is about to be invoked is to get as its trace header, if a plugin says so."""
@@ -301,6 +316,42 @@ class Instrumentation:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._invocation.clock(), UTC)
+
+
+class _UserFunction:
+    """Entered while a user's function runs. A class, since a generator costs twice as much for each step.
+
+    :param running: entered in it; None: nothing is
+    """
+
+    __slots__ = ("_attempt", "_call", "_info", "_plugins", "_recorded", "_running")
+
+    def __init__(
+        self,
+        plugins: Instrumentation,
+        call: ObservedCall,
+        attempt: int | None,
+        running: AbstractContextManager[None] | None = None,
+        *,
+        recorded: bool = True,
+    ) -> None:
+        self._plugins = plugins
+        self._call = call
+        self._attempt = attempt
+        self._running = running
+        self._recorded = recorded
+
+    def __enter__(self) -> None:
+        self._info = self._plugins.function_starts(self._call, self._attempt)
+        if self._running is not None:
+            self._running.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._running is not None:
+            self._running.__exit__(kind, error, trace)
+        self._plugins.function_ended(self._info, error, recorded=self._recorded)
 
 
 @attrs.frozen

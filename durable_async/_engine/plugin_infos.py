@@ -21,6 +21,7 @@ _DETAILS: Mapping[str, str] = {
     OperationType.CALLBACK: "CallbackDetails",
     OperationType.CHAINED_INVOKE: "ChainedInvokeDetails",
 }
+_STARTED = OperationStatus.STARTED.value
 _UNCOUNTED = {OperationStatus.STARTED, OperationStatus.READY}  # the attempt at hand is not among those that ended
 
 
@@ -47,19 +48,23 @@ def of_operation(execution_arn: str, operation: Operation, *, is_replayed: bool)
     )
 
 
+def identity_of_call(call: ObservedCall) -> dict[str, Any]:
+    """Return what identifies an operation that is not on record yet, as fields of its info."""
+    return {
+        "execution_arn": call.branch.workflow.execution_arn,
+        "operation_id": call.id,
+        "operation_type": call.kind.value,
+        "sub_type": call.subtype.value,
+        "name": call.name,
+        "parent_id": call.branch.scope.id,
+        "status": _STARTED,
+        "is_replayed": False,
+    }
+
+
 def of_call(call: ObservedCall) -> OperationInfo:
     """An operation that is not on record yet."""
-    return OperationInfo(
-        execution_arn=call.branch.workflow.execution_arn,
-        operation_id=call.id,
-        operation_type=call.kind.value,
-        sub_type=call.subtype.value,
-        name=call.name,
-        parent_id=call.branch.scope.id,
-        status=OperationStatus.STARTED.value,
-        is_replayed=False,
-        attempt=1 if call.kind is OperationType.STEP else None,
-    )
+    return OperationInfo(**identity_of_call(call), attempt=1 if call.kind is OperationType.STEP else None)
 
 
 def moment(microseconds: int | None) -> datetime | None:

@@ -35,6 +35,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "list": Place("listing", "list_executions", "List the functions, or the executions of one."),
             "show": Place("show", "show", "Show one execution: its state, input, result and operations."),
             "history": Place("history", "history", "Show what happened to an execution."),
+            "ui": Place("ui", "ui", "Serve a page that shows executions, for the browser."),
             "replay": Place("replay", "replay_history", "Run today's code against a recorded history."),
         },
         "Steer": {
@@ -43,6 +44,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, Place]]] = MappingProxyType(
             "pause": Place("control", "pause", "Pause an execution."),
             "resume": Place("control", "resume", "Let a paused execution continue."),
             "redrive": Place("control", "redrive", "Let a failed execution continue from what succeeded."),
+            "fork": Place("fork", "fork", "Start an execution with the record of another up to an operation."),
             "callback": Place("callback", "callback", "Answer a callback that an execution waits for."),
             "delete": Place("control", "delete", "Delete a closed execution, so that its name can be used again."),
         },

@@ -1,10 +1,10 @@
 """The part of Lambda's API that operators use, in botocore's model format.
 
-Like the model of the transport, its answers are documents: plain JSON with epoch seconds, so that answers of AWS and of
-a service in this process look alike. It also has operations that the required version of botocore may not know yet:
-PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution. Operations of this package's service alone are
-ListDurableExecutions, CountDurableExecutions, CancelDurableExecution and RedriveDurableExecution, and so are tags and
-prefixes of names.
+It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
+looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
+asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
+Operations of this package's service alone are ListDurableExecutions, CountDurableExecutions, CancelDurableExecution,
+RedriveDurableExecution, ForkDurableExecution and ForkDurableExecutionHistory, and so are tags and prefixes of names.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ _FILTERS = {
     "Tags": _at("querystring", "Tags", "Strings"),
     "StartedAfter": _at("querystring", "StartedAfter", "Timestamp"),
     "StartedBefore": _at("querystring", "StartedBefore", "Timestamp"),
+}
+_FORK = {
+    "Before": _TEXT,
+    "DurableExecutionName": _TEXT,
+    "Input": _TEXT,
+    "Replace": {"shape": "Texts"},
+    "Tags": {"shape": "Texts"},
 }
 _LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
@@ -81,6 +88,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
             _operation("CancelDurableExecution", "POST", f"{_EXECUTION}/cancel"),
             _operation("RedriveDurableExecution", "POST", f"{_EXECUTION}/redrive"),
+            _operation("ForkDurableExecution", "POST", f"{_EXECUTION}/fork"),
+            _operation("ForkDurableExecutionHistory", "POST", f"/2025-12-01/functions/{_FUNCTION}/durable-executions"),
             _operation("SendDurableExecutionCallbackSuccess", "POST", f"{_CALLBACK}/succeed"),
             _operation("SendDurableExecutionCallbackFailure", "POST", f"{_CALLBACK}/fail"),
             _operation("SendDurableExecutionCallbackHeartbeat", "POST", f"{_CALLBACK}/heartbeat"),
@@ -120,6 +129,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             {
                 "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
                 "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),  # of this package's service alone
                 **_PAGE,
             },
         ),
@@ -135,6 +145,8 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         ),
         "CancelDurableExecutionRequest": _request("DurableExecutionArn", {"Reason": _TEXT}),
         "RedriveDurableExecutionRequest": _request("DurableExecutionArn", {"From": _TEXT}),
+        "ForkDurableExecutionRequest": _request("DurableExecutionArn", _FORK),
+        "ForkDurableExecutionHistoryRequest": _request("FunctionName", {"History": {"shape": "Document"}, **_FORK}),
         "SendDurableExecutionCallbackSuccessRequest": _request(
             "CallbackId", {"Result": {"shape": "Blob"}}, payload="Result"
         ),
@@ -145,6 +157,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         "Boolean": {"type": "boolean"},
         "Integer": {"type": "integer"},
         "String": {"type": "string"},
+        "Texts": {"type": "map", "key": {"shape": "String"}, "value": {"shape": "String"}},
         "Strings": {"type": "list", "member": {"shape": "String"}},
         "Timestamp": {"type": "timestamp"},
     },

@@ -256,6 +256,50 @@ def repeatable(
 
 
 @attrs.frozen
+class Replacement:
+    """A value of the form ``OPERATION=RESULT``; the result is JSON text."""
+
+    operation: str
+    result: str
+
+
+def _replacement(text: str) -> Replacement:
+    operation, equals, result = text.rpartition("=")
+    if not (operation and equals):
+        raise ValueError
+    try:
+        check_json(result)
+    except ValueError:
+        result = Path(result).read_text(encoding="utf-8").strip()
+        check_json(result)
+    return Replacement(operation, result)
+
+
+def _replacements(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> list[Replacement]:
+    try:
+        return [_replacement(value) for value in values]
+    except (ValueError, OSError) as error:
+        message = f"give OPERATION=JSON, or OPERATION=FILE with a file of JSON ({error})"
+        raise click.BadParameter(message, ctx, param) from None
+
+
+def fork(command: F) -> F:
+    """Add the options that say what of a record a fork keeps, as ``before`` and ``replace``."""
+    command = click.option(
+        "--replace",
+        metavar="OPERATION=JSON|FILE",
+        multiple=True,
+        callback=_replacements,
+        help="An operation on record counts as succeeded with this result; may be repeated.",
+    )(command)
+    return click.option(
+        "--before",
+        metavar="OPERATION",
+        help="The first operation that is done again, by its name or id.  [default: those that failed]",
+    )(command)
+
+
+@attrs.frozen
 class Tag:
     """A value of the form ``KEY=VALUE``."""
 

@@ -83,12 +83,12 @@ def replay_history(
     if execution is not None:
         run(_fetched(target, execution, chosen.handlers[chosen.name], as_json=as_json))
     else:
-        events = _read(history.read())
+        events = read_exported(history.read())
         run(_replayed(chosen.handlers[chosen.name], events, arn, as_json=as_json))
 
 
-def _read(text: str) -> object:
-    """Read JSON, or one JSON object in each line."""
+def read_exported(text: str) -> Any:
+    """Read an exported history: JSON, or one JSON object in each line."""
     try:
         return json.loads(text)
     except ValueError as error:

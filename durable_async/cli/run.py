@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ from durable_async.cli import options
 from durable_async.cli.callback import Callbacks
 from durable_async.cli.exits import Exit
 from durable_async.cli.history import print_history
-from durable_async.cli.options import Command
+from durable_async.cli.options import Command, Replacement
 from durable_async.cli.progress import Progress, shown
+from durable_async.cli.replay import read_exported
 from durable_async.cli.running import report_end, run
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
@@ -102,17 +103,22 @@ _GRACE = timedelta(seconds=10)  # for running steps, so that their results are r
 @attrs.frozen
 class Settings:
     """
-    :ivar payload: the event, JSON
+    :ivar payload: the event, JSON; None: ``{}``, or that of the history
+    :ivar history: an exported history that the execution continues; None: it begins
+    :ivar before: the first operation of that history that is done again; None: those that failed
     :ivar timeout: of the execution
     """
 
-    payload: str
+    payload: str | None
     store: Path | None
     name: str | None
     timeout: timedelta
     skip_time: bool
     history: bool
     as_json: bool
+    fork: Any
+    before: str | None
+    replace: Sequence[Replacement]
 
 
 @click.command(
@@ -122,10 +128,24 @@ class Settings:
         'run orders:fulfil --input \'{"id": "1017"}\'',
         "run orders.py:fulfil --input order.json --skip-time --history",
         "run orders:fulfil --store orders.db --name order-1017",
+        "run orders:fulfil --fork order.json --replace charge='\"receipt 7\"'",
     ),
 )
 @click.argument("handler", metavar="MODULE:HANDLER")
-@options.event
+@click.option(
+    "--input",
+    "payload",
+    metavar="JSON|FILE|-",
+    callback=options.json_text,
+    help="The event: JSON, a JSON file, or - for stdin.  [default: {}, or that of the history]",
+)
+@click.option(
+    "--fork",
+    metavar="HISTORY|-",
+    type=click.File(encoding="utf-8", lazy=True),
+    help="Continue this exported history, for example of AWS Lambda, instead of beginning.",
+)
+@options.fork
 @click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -151,8 +171,12 @@ def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
 
     When the workflow waits for a callback, the command that answers it is shown.
 
-    With --store, run the same command again after an interruption, with the same --name: the execution continues.
+    With --store, run the same command again after an interruption, with the same --name: it goes on where it was.
+
+    With --fork, the workflow continues a recorded history: what has ended there is not done again.
     """
+    if values["fork"] is None and (values["before"] is not None or values["replace"]):
+        raise click.UsageError("--before and --replace are for --fork")
     run(_run(load(handler), Settings(timeout=timedelta(seconds=timeout), **values)))
 
 
@@ -218,5 +242,16 @@ async def _watched(
 async def _started(service: DurableService, workflow: Workflow, settings: Settings) -> ExecutionHandle[Any]:
     for name, handler in workflow.handlers.items():
         service.register(handler, name=name)
-    started = await service.api.invoke(f"{workflow.name}:$LATEST", utf8(settings.payload), execution_name=settings.name)
+    payload = None if settings.payload is None else utf8(settings.payload)
+    if settings.fork is None:
+        started = await service.api.invoke(f"{workflow.name}:$LATEST", payload or b"{}", execution_name=settings.name)
+    else:
+        started = await service.api.fork_history(
+            workflow.name,
+            read_exported(settings.fork.read()),
+            before=settings.before,
+            execution_name=settings.name,
+            payload=payload,
+            replace={each.operation: each.result for each in settings.replace},
+        )
     return service.execution(started.execution_arn)

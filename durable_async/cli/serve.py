@@ -22,6 +22,7 @@ from durable_async.cli.options import Command
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address other than loopback requires a token.")
 @click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
 @options.token(help="The token that callers must send, as bearer token or access key id.")
+@click.option("--ui", is_flag=True, help="Serve the page that shows executions too, at /ui/.")
 @options.repeatable(
     "--functions",
     "MODULE[:MAPPING]",

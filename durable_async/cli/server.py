@@ -25,7 +25,10 @@ from durable_async.embedded.cache import ExecutionCache
 from durable_async.service.functions.remote import RemoteFunctions
 from durable_async.service.functions.worker_process import Target
 from durable_async.service.functions.workers import WorkerPool, bounded, json_lines, worker_environment
-from durable_async.service.http import bind, serve_on, url_of
+from durable_async.service.http import bind, url_of
+from durable_async.service.http.access import Access
+from durable_async.service.http.dispatch import Answerer, Dispatcher
+from durable_async.service.http.server import serve_answers
 from durable_async.service.model.errors import StoreError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.registry import OnMismatch
@@ -47,6 +50,7 @@ class Settings:
     host: str
     port: int
     token: str | None = attrs.field(repr=False)
+    ui: bool
     functions: Sequence[Target]
     function: Sequence[Named[Target]]
     remote: Sequence[Named[str]]
@@ -90,7 +94,8 @@ async def _run(settings: Settings) -> None:
     assert task is not None
     _on_signal(task.cancel)
     async with _serving(settings) as (count, url):
-        click.echo(f"Serving {count} functions at {url}")  # and flushes
+        page = f", with a page at {url}/ui/" if settings.ui else ""
+        click.echo(f"Serving {count} functions at {url}{page}")  # and flushes
         asked_to_end = asyncio.Event()
         _on_signal(asked_to_end.set)
         await asked_to_end.wait()
@@ -128,10 +133,24 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"), cancels)
         listener.listen()  # executions from before call at once, and get their answer when the service is up
         await _open(stack, api)
-        url = await stack.enter_async_context(serve_on(api, listener, token=settings.token))
+        url = await stack.enter_async_context(serve_answers(_answerer(api, settings, url_of(listener)), listener))
         stack.push_async_callback(api.aclose, grace=settings.grace)
         stack.callback(cache.drain)
         yield len(hosted), url
+
+
+def _answerer(api: LambdaApi, settings: Settings, url: str) -> Answerer:
+    """Return what answers Lambda's API, and the page if it was asked for."""
+    access = Access(settings.token)
+    dispatcher = Dispatcher(api, access)
+    if not settings.ui:
+        return dispatcher.answer
+    from durable_async.ui.page import Home, WebPage, beside
+
+    page = WebPage(
+        Dispatcher(api, Access(authenticated=True)).answer, access, Home("this server", target={"endpoint": url})
+    )
+    return beside(page, "/ui", dispatcher.answer)
 
 
 def _store(settings: Settings) -> SqliteStore | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -11,12 +11,14 @@ import attrs
 
 from durable_async._raised import place_of
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
     ExecutionStoppedError,
     ExecutionTimedOutError,
 )
+from durable_async.serializers import NO_TYPE, JsonSerializer, SerializerContext
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model import arns
 from durable_async.service.model.history import HistoryEvent
@@ -155,12 +157,56 @@ class ExecutionHandle(Generic[ResultT]):
         """
         await self._service.api.redrive(self.arn, start=start)
 
+    async def fork(
+        self,
+        before: str | None = None,
+        *,
+        name: str | None = None,
+        event: object = NO_TYPE,
+        replace: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ExecutionHandle[ResultT]:
+        """Start a new execution with the record of this one up to an operation, on the code that is registered now.
+
+        Operations that have ended are not done again. Operations that are done again have new idempotency keys. This
+        execution does not change.
+
+        :param before: the name or the id of the first operation that is done again, with all that started after it;
+            None: those that :meth:`redrive` would do again
+        :param name: of the new execution; None: a new one
+        :param event: its event, written as JSON; left out: that of this one
+        :param replace: by name or id of operations on record, results with which they count as succeeded, written as
+            JSON
+        :param tags: of the new execution
+        :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken.
+            ``InvalidParameterValueException``: no operation has this name, or several have
+        """
+        started = await self._service.api.fork(
+            self.arn,
+            before=before,
+            execution_name=name,
+            payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
+            replace=results_as_json(replace or {}),
+            tags=tags,
+        )
+        return attrs.evolve(self, arn=started.execution_arn)
+
     async def delete(self) -> None:
         """Delete a closed execution. Its name can be used again.
 
         :raises ApiError: ``ResourceConflictException``: it is not closed
         """
         await self._service.api.delete(self.arn)
+
+
+def as_json(value: object, what: str) -> bytes:
+    """:raises SerializationError: it cannot be written"""
+    return utf8(JsonSerializer().serialize(value, SerializerContext("", "", what)))
+
+
+def results_as_json(results: Mapping[str, object]) -> dict[str, str]:
+    """:raises SerializationError: one cannot be written"""
+    return {place: as_json(result, f"the result of {place}").decode() for place, result in results.items()}
 
 
 def _error(arn: str, closed: Closed) -> ExecutionError:

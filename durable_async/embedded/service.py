@@ -21,10 +21,10 @@ from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async._wire.operations import ErrorObject
 from durable_async._wire.text import utf8
 from durable_async.embedded.cache import ExecutionCache
-from durable_async.embedded.execution import ExecutionHandle
+from durable_async.embedded.execution import ExecutionHandle, as_json, results_as_json
 from durable_async.embedded.local import in_process_handler
 from durable_async.handler import DurableHandler
-from durable_async.serializers import JsonSerializer, SerializerContext
+from durable_async.serializers import NO_TYPE
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import in_process_function
@@ -289,17 +289,15 @@ class DurableService:
         known, version = self._place_of(function)
         qualified = known if ":" in known else f"{known}:{version or arns.LATEST}"
         if isinstance(function, str):
-            text = JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input"))
+            payload = as_json(event, "the execution's input")
         else:
-            text = function.encode_event(event)
+            payload = utf8(function.encode_event(event))
         trace_header = None
         if self._traces is not None:
             from durable_async.otel import header_of_current_span
 
             trace_header = header_of_current_span()
-        started = await self.api.invoke(
-            qualified, utf8(text), execution_name=name, trace_header=trace_header, tags=tags
-        )
+        started = await self.api.invoke(qualified, payload, execution_name=name, trace_header=trace_header, tags=tags)
         return self._handle(function, started.execution_arn)
 
     @overload
@@ -310,6 +308,34 @@ class DurableService:
         """Return the execution of ``function`` that was started under ``name``; None if there is none."""
         found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
+
+    async def fork_history(
+        self,
+        function: DurableHandler[Any, ResultT] | str,
+        history: object,
+        *,
+        before: str | None = None,
+        name: str | None = None,
+        event: object = NO_TYPE,
+        replace: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ExecutionHandle[ResultT]:
+        """Start an execution that continues an exported history, such as one of AWS Lambda; see
+        :meth:`ExecutionHandle.fork`.
+
+        :param history: what :func:`durable_async.replay.replay` takes
+        :raises ApiError: also ``InvalidParameterValueException``: the history is not complete, or without its data
+        """
+        started = await self.api.fork_history(
+            self._name_of(function),
+            history,
+            before=before,
+            execution_name=name,
+            payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
+            replace=results_as_json(replace or {}),
+            tags=tags,
+        )
+        return self._handle(function, started.execution_arn)
 
     def execution(self, arn: str) -> ExecutionHandle[Any]:
         """Return a handle of the execution with this ARN. Its result consists of plain JSON values."""
@@ -361,10 +387,8 @@ class DurableService:
         :raises ApiError: ``ResourceNotFoundException``, ``CallbackTimeoutException``,
             ``InvalidParameterValueException``: it is completed already, or the result is too large
         """
-        if not isinstance(result, bytes):
-            text = JsonSerializer().serialize(result, SerializerContext("", "", "the callback's result"))
-            result = utf8(text)
-        await self._running().callback_succeeded(callback_id, result)
+        answer = result if isinstance(result, bytes) else as_json(result, "the callback's result")
+        await self._running().callback_succeeded(callback_id, answer)
 
     async def fail_callback(self, callback_id: str, error: ErrorObject | BaseException) -> None:
         """Fail a callback. The workflow that waits for it gets a ``CallbackFailedError``.

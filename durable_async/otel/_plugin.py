@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from durable_async.otel._flush import flush
 from durable_async.otel._identity import operation_span_id, workflow_id, write_header
 from durable_async.otel._logs import correlate, uncorrelate
-from durable_async.otel._tracing import Placeholder, Spans, Ticks, Traced, find_trace, record_error
+from durable_async.otel._tracing import OK, Placeholder, Spans, Ticks, Traced, find_trace, record_error
 from durable_async.otel._views import ExecutionView, InvocationView
 from durable_async.plugins import (
     DurablePlugin,
@@ -152,7 +152,7 @@ class Tracing(DurablePlugin):
 def _set_status(span: Span, info: InvocationEndInfo, at: int) -> None:
     match info.status:
         case InvocationStatus.SUCCEEDED | InvocationStatus.PENDING:
-            span.set_status(Status(StatusCode.OK))
+            span.set_status(OK)
         case InvocationStatus.FAILED if info.error is not None:
             record_error(span, info.error, at, with_event=False)
         case InvocationStatus.FAILED:

@@ -27,6 +27,8 @@ STATUS = "durable.operation.status"
 ATTEMPT = "durable.attempt.number"
 ROOT = "DurableExecutionRoot"
 
+OK = Status(StatusCode.OK)
+
 _MICROSECOND = 1000  # nanoseconds
 _given_ids: ContextVar[tuple[int | None, int | None]] = ContextVar("durable_async_otel_ids", default=(None, None))
 
@@ -232,13 +234,15 @@ class Spans:
 
 
 def operation_attributes(info: OperationInfo) -> dict[str, Any]:
-    attributes = {
+    attributes: dict[str, Any] = {
         "durable.operation.id": info.operation_id,
-        "durable.operation.type": info.operation_type,
-        "durable.operation.subtype": info.sub_type,
-        "durable.operation.name": info.name,
+        "durable.operation.type": str(info.operation_type),
     }
-    return {key: str(value) for key, value in attributes.items() if value is not None}
+    if info.sub_type is not None:
+        attributes["durable.operation.subtype"] = str(info.sub_type)
+    if info.name is not None:
+        attributes["durable.operation.name"] = info.name
+    return attributes
 
 
 def name_of(info: OperationInfo) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
-from opentelemetry.trace import Span, SpanContext, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext
 
 from durable_async.otel._identity import operation_span_id
 from durable_async.otel._tracing import (
     ATTEMPT,
+    OK,
     STATUS,
     Placeholder,
     Spans,
@@ -73,7 +74,7 @@ def _end_attempt(attempt: _Attempt, info: UserFunctionEndInfo, at: int) -> None:
     span = attempt.span
     match info.outcome:
         case UserFunctionOutcome.SUCCEEDED:
-            span.set_status(Status(StatusCode.OK))
+            span.set_status(OK)
         case UserFunctionOutcome.FAILED if info.error is not None:
             record_error(span, info.error, at)
         case _:
@@ -95,7 +96,7 @@ def _outcome(info: OperationInfo) -> dict[str, str | int]:
 
 def _end(span: Span, info: OperationInfo, at: int) -> None:
     if info.status == "SUCCEEDED":
-        span.set_status(Status(StatusCode.OK))
+        span.set_status(OK)
     elif says_something(info.error):
         record_error(span, info.error, at)
     span.end(at)
@@ -270,7 +271,8 @@ class ExecutionView:
         extent = self._extents.pop(info.operation_id, None) or _Extent()
         for moment in (info.start_time, info.end_time):
             if moment is not None:
-                extent.hold(nanoseconds(moment), nanoseconds(moment))
+                at = nanoseconds(moment)
+                extent.hold(at, at)
         first = self._spans.ticks.now() if extent.first is None else extent.first
         last = max(first + 1000, extent.last or 0)
         span = self._spans.start(

@@ -30,6 +30,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 """When virtual time begins, unless something else is asked for. It is the same in each run, and so are histories."""
 
 _MICRO = 1_000_000
+_FORTNIGHT = 2**20  # about, in seconds; a float is exact there
 _THREAD_PATIENCE = 10.0  # real seconds
 _BUSY_TURNS = 10_000
 """After this many turns that all had something to run, time moves on anyway: code that tries again in each turn, as a
@@ -146,7 +147,7 @@ class VirtualTime:
             )
         self._loop, self._began = loop, time.monotonic()
         self._threads_before = {*threading.enumerate()}
-        self._loop_began_us = round(loop.time() * _MICRO)
+        self._loop_began_us = _beginning(loop) * _MICRO if not loop._scheduled else round(loop.time() * _MICRO)  # noqa: SLF001
         self._install()
         return self
 
@@ -260,6 +261,12 @@ class VirtualTime:
                 if key.fd not in own and not _listens(key.fd):
                     return True
         return any(not thread.name.startswith(_POOLS) for thread in {*threading.enumerate()} - self._threads_before)
+
+
+def _beginning(loop: asyncio.AbstractEventLoop) -> int:
+    """Return a time in the loop's seconds that is the same in each run, so that sums with it are rounded in the same
+    way. It is later than now, so that a timer that is left does not fire when real time is back."""
+    return math.ceil(loop.time() / _FORTNIGHT) * _FORTNIGHT
 
 
 def _listens(fd: int) -> bool:

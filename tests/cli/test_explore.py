@@ -1,5 +1,7 @@
 """``durable-async explore`` reports what it found, and says with its exit code whether that was nothing."""
 
+import re
+
 import pytest
 
 from durable_async.cli import commands
@@ -16,7 +18,10 @@ def test_a_workflow_without_fault_passes():
     done = explore("docs/examples/order.py:fulfil", "--input", "docs/examples/order.json", "--max-runs", "8")
     assert done.exit_code == Exit.OK, done.output
     assert done.output.startswith("8 runs, ") and ", 0 problems" in done.output
-    assert "not explored: 12 of 14 crashes, for max_runs=8" in done.output
+    skipped, crashes = map(
+        int, re.search(r"not explored: (\d+) of (\d+) crashes, for max_runs=8", done.output).groups()
+    )
+    assert crashes - skipped == 2  # how many checkpoints there are depends on how soon the sync step's thread ends
 
 
 def test_a_workflow_with_a_fault_fails():

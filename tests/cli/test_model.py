@@ -83,4 +83,8 @@ def test_only_what_aws_lacks_or_adds_lately_may_be_unknown_to_botocore():
         "DeleteDurableExecution",
         "RedriveDurableExecution",
         "CancelDurableExecution",
+        "ListDurableExecutions",
+        "CountDurableExecutions",
+        "ForkDurableExecution",
+        "ForkDurableExecutionHistory",
     }

@@ -9,6 +9,7 @@ from random import Random
 from .conditions import Conditions
 
 _TURNS = 4
+_MAX_TRACE = 10_000
 _DEATHS = 0.3  # of the places at which something else may go wrong
 
 
@@ -29,6 +30,8 @@ class Chaos:
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self._now():.6f} {what}")
+        if len(self.trace) > _MAX_TRACE:  # something goes round and round
+            asyncio.get_running_loop().stop()
 
     def strikes(self, what: str) -> bool:
         """Return whether this fault happens now."""

@@ -28,6 +28,9 @@ class Mind:
 
     ended: set[str] = attrs.field(factory=set)
 
+    def told(self, operations: Sequence[Operation]) -> None:
+        self.ended |= {operation["Id"] for operation in operations if operation["Status"] in TERMINAL}
+
 
 @attrs.define(eq=False)
 class Checks:
@@ -70,18 +73,18 @@ class Checks:
 
     # --- what the service says ---
 
-    def told(self, operations: Sequence[Operation], mind: Mind) -> None:
-        """A process was sent these operations: what has ended once has ended so for ever."""
+    def said(self, operations: Sequence[Operation]) -> None:
+        """The service answered with these operations: what has ended once has ended so for ever."""
         for operation in operations:
             self._parents[operation["Id"]] = operation.get("ParentId")
             if operation["Status"] in TERMINAL:
-                mind.ended.add(operation["Id"])
                 self._ended(operation)
             elif operation["Id"] in self._outcomes:
                 self.fail(f"{operation.get('Name')} is {operation['Status']} after it had ended")
 
-    def invoked(self, operations: Sequence[Operation]) -> None:
-        """An invocation begins with this record: nothing is missing that anybody was told of."""
+    def said_whole(self, operations: Sequence[Operation]) -> None:
+        """The service sent this record: nothing is missing that it ever answered with."""
+        self.said(operations)
         missing = {*self._outcomes} - {operation["Id"] for operation in operations}
         lost = [each for each in missing if not self._is_below_an_end(each)]
         if lost:

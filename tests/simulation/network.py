@@ -39,7 +39,7 @@ class Client:
 
         async def call(api: LambdaApi) -> CheckpointResult:
             answer = await api.checkpoint(execution_arn, token, json.loads(sent), client_token)
-            self._process.wrote()
+            self._process.wrote(answer["NewExecutionState"]["Operations"])
             return answer
 
         names = ", ".join(f"{each['Action']} {each.get('Name', each['Type'])}" for each in updates)
@@ -48,7 +48,12 @@ class Client:
         return answer
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
-        page = await self._call(lambda api: api.get_state(execution_arn, token, marker, _PAGE), "get state")
+        async def call(api: LambdaApi) -> ExecutionState:
+            page = await api.get_state(execution_arn, token, marker, _PAGE)
+            self._process.said(page["Operations"])
+            return page
+
+        page = await self._call(call, "get state")
         self._process.told(page["Operations"])
         return page
 

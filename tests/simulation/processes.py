@@ -67,9 +67,17 @@ class Process(Protocol):
         """Return if the process lives; never, if it is dead."""
         ...
 
-    def told(self, operations: Sequence[Operation]) -> None: ...
+    def said(self, operations: Sequence[Operation]) -> None:
+        """The service answered with these operations."""
+        ...
 
-    def wrote(self) -> None: ...
+    def wrote(self, operations: Sequence[Operation]) -> None:
+        """The service accepted a checkpoint, and answered with these operations."""
+        ...
+
+    def told(self, operations: Sequence[Operation]) -> None:
+        """The answer has arrived."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -103,21 +111,20 @@ class Invoked:
         if self.is_dead or (self.owner is not None and self.owner.death.done()):
             await asyncio.get_running_loop().create_future()
 
-    def told(self, operations: Sequence[Operation]) -> None:
+    def said(self, operations: Sequence[Operation]) -> None:
         if self.checks is not None:
-            self.checks.told(operations, self.mind)
+            self.checks.said(operations)
 
-    def wrote(self) -> None:
+    def wrote(self, operations: Sequence[Operation]) -> None:
         if self.checks is not None:
             self.checks.wrote(self.number, self.worker)
+            self.checks.said(operations)
+
+    def told(self, operations: Sequence[Operation]) -> None:
+        self.mind.told(operations)
 
     def begins(self, event: Mapping[str, Any]) -> None:
-        state = event["InitialExecutionState"]
-        operations: list[Operation] = state["Operations"]
-        is_whole = not state["NextMarker"] and any(each["Type"] == OperationType.EXECUTION for each in operations)
-        if self.checks is not None and is_whole:
-            self.checks.invoked(operations)
-        self.told(operations)
+        self.told(event["InitialExecutionState"]["Operations"])
         _mind.set(self.mind)
 
     def die(self) -> None:
@@ -231,6 +238,7 @@ class Embedded:
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         world = self._server.world
         arn, number = event["DurableExecutionArn"], world.next_invocation()
+        _said(self._checks, event)
         invoked = Invoked(world, self._checks, self._server.mind(arn), number, number, self._server)
         invoked.begins(event)
         try:
@@ -253,6 +261,7 @@ class Remote:
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         world, number = self._server.world, self._server.world.next_invocation()
         chaos = world.chaos
+        _said(self._checks, event)
         await chaos.travel()
         deliveries = 2 if chaos.strikes("an invocation is delivered twice") else 1
         workers = [self._start(json_copy(event), number) for _ in range(deliveries)]
@@ -293,6 +302,18 @@ def _of_deliveries(answers: Sequence[Any]) -> Any:
     if len(given) < len(answers):
         raise InvocationFailed(CRASHED)
     return given[0]
+
+
+def _said(checks: Checks | None, event: Mapping[str, Any]) -> None:
+    """The service sent this envelope."""
+    if checks is None:
+        return
+    state = event["InitialExecutionState"]
+    operations: list[Operation] = state["Operations"]
+    if not state["NextMarker"] and any(each["Type"] == OperationType.EXECUTION for each in operations):
+        checks.said_whole(operations)
+    else:
+        checks.said(operations)
 
 
 async def supervise(world: World) -> None:

@@ -71,6 +71,8 @@ def simulate(seed: int) -> Result:
             asyncio.run(_in_virtual_time(world))
         except StuckError as stuck:
             wrong.append(str(stuck))
+        except RuntimeError as stopped:
+            wrong.append(f"the run goes round and round: {stopped}")
     world.file.destroy()
     wrong += [each for checks, _ in world.workflows for each in checks.wrong]
     wrong += [line for line in logged if line.startswith(_FAULTS)]
@@ -174,9 +176,10 @@ class World:
             start.result()
         self.is_over = True
         self.chaos.calm()
-        if self.server is not None:
-            await self.server.stop(0.0)
-        await asyncio.wait([supervisor])
+        while not supervisor.done():
+            if self.server is not None:
+                await self.server.stop(0.0)
+            await asyncio.sleep(1)
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.sleep(60)

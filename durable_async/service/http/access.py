@@ -61,6 +61,17 @@ class Access:
     token: str | None = attrs.field(default=None, repr=False)
     authenticated: bool = False
 
+    @classmethod
+    def checked(cls, token: str | None, *, authenticated: bool) -> Access:
+        """:raises ValueError: an AWS client could not present the token, or it is given with ``authenticated=True``"""
+        if token is not None:
+            check_token(token)
+            if authenticated:
+                raise ValueError(
+                    "a token is asked of callers, and authenticated=True asks nothing of them: give one of both"
+                )
+        return cls(token, authenticated)
+
     def refusal(self, headers: Mapping[str, str], peer: str | None) -> str | None:
         """Return why a request is refused; None: it is allowed.
 
@@ -75,7 +86,24 @@ class Access:
             if hmac.compare_digest(presented.encode(errors="replace"), self.token.encode()):
                 return None
             return "The request has no valid token: send it as a bearer token, or sign with it as the access key id."
-        return _not_of_this_machine(headers, peer) or _of_a_page(headers)
+        return _not_of_this_machine(headers, peer) or refusal_of_page(headers)
+
+    def refusal_to_show(self, headers: Mapping[str, str], peer: str | None) -> str | None:
+        """Return why a page that contains no data is not shown, or None if it is: with a token it asks for it, and
+        without one the browser must be on this machine. Any page may link to it."""
+        if self.authenticated or self.token is not None:
+            return None
+        return _not_of_this_machine(headers, peer)
+
+
+def refusal_of_page(headers: Mapping[str, str]) -> str | None:
+    """Return why a request is refused because another page may have caused it, or None if that is excluded."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin is not None and origin.partition("//")[2] != headers.get("host", ""):
+        return "A page of another origin may not call this service."
+    if site == "same-origin" or (site is None and not _is_browser(headers)) or _was_asked_for(headers):
+        return None
+    return "A browser may call only from a page of this origin, or with an Authorization or X-Amz-* header."
 
 
 def _not_of_this_machine(headers: Mapping[str, str], peer: str | None) -> str | None:
@@ -87,15 +115,6 @@ def _not_of_this_machine(headers: Mapping[str, str], peer: str | None) -> str | 
     if not is_loopback(_hostname(f"//{host}")):
         return f"'{host[:256]}' is not a name of this machine. Start the service with a token to allow others."
     return None
-
-
-def _of_a_page(headers: Mapping[str, str]) -> str | None:
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    if origin is not None and origin.partition("//")[2] != headers.get("host", ""):
-        return "A page of another origin may not call this service."
-    if site == "same-origin" or (site is None and not _is_browser(headers)) or _was_asked_for(headers):
-        return None
-    return "A browser may call only from a page of this origin, or with an Authorization or X-Amz-* header."
 
 
 def _is_browser(headers: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""The API as an aiohttp application."""
+"""An aiohttp application of what answers requests, such as :meth:`Dispatcher.answer`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from durable_async.service.http.access import Access
 from durable_async.service.http.answer import Answer, error_answer
-from durable_async.service.http.dispatch import Dispatcher, Request
+from durable_async.service.http.dispatch import Answerer, Request
 from durable_async.service.model.errors import ServiceClosedError
-from durable_async.service.runtime.api import LambdaApi
 
-_SHUTDOWN_SECONDS = 0.5  # for a checkpoint that is being answered
+_SHUTDOWN_SECONDS = 0.5  # for a checkpoint in flight
+_BELOW = "/{path}"  # how aiohttp writes the part of the route that may be anything
 
 
-def build_app(api: LambdaApi, *, token: str | None = None, connections: set[object] | None = None) -> web.Application:
-    """Return the API as an aiohttp application.
+def build_app(answer: Answerer, *, connections: set[object] | None = None) -> web.Application:
+    """Return an application that serves every path below it, by itself or as a part of another application.
 
-    :param connections: contains each connection while it is being answered
-    :param token: every caller must send it; None: only callers on this machine are answered (see ``access``)
+    :param answer: answers each request; it raises nothing
+    :param connections: gets those that are being answered, for as long as they are
     """
-    dispatcher = Dispatcher(api, Access(token))
     busy: set[object] = set() if connections is None else connections
     answering: set[asyncio.Task[Answer]] = set()
 
     async def handle(request: web.Request) -> web.Response:
-        task = asyncio.create_task(dispatcher.answer(_request(request)))
+        task = asyncio.create_task(answer(_request(request)))
         answering.add(task)
         task.add_done_callback(answering.discard)
         connection = request.protocol
@@ -69,9 +67,14 @@ def _request(request: web.Request) -> Request:
             raise ConnectionError from error
 
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Request(
-        request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, headers, _peer(request), chunks
-    )
+    return Request(request.method, _path(request), request.rel_url.raw_query_string, headers, _peer(request), chunks)
+
+
+def _path(request: web.Request) -> str:
+    """Return the path below the application, which may be a part of another one."""
+    resource = request.match_info.route.resource
+    mount = "" if resource is None else resource.canonical.removesuffix(_BELOW)
+    return request.rel_url.raw_path.removeprefix(mount)
 
 
 def _peer(request: web.Request) -> str | None:

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote
 
-from durable_async.service.http.access import Access, check_token
+from durable_async.service.http.access import Access
 from durable_async.service.http.answer import Answer
-from durable_async.service.http.dispatch import Dispatcher, Request
+from durable_async.service.http.dispatch import Answerer, Dispatcher, Request
 from durable_async.service.runtime.api import LambdaApi
 
 Message = MutableMapping[str, Any]
@@ -34,16 +34,16 @@ def asgi_app(api: LambdaApi, *, token: str | None = None, authenticated: bool = 
         rules of ``token`` apply
     :raises ValueError: an AWS client could not send the token, or it is given with ``authenticated=True``
     """
-    if token is not None:
-        check_token(token)
-        if authenticated:
-            raise ValueError("token and authenticated=True exclude each other: give one of them")
-    dispatcher = Dispatcher(api, Access(token, authenticated))
+    return build_asgi_app(Dispatcher(api, Access.checked(token, authenticated=authenticated)).answer)
+
+
+def build_asgi_app(answer: Answerer) -> AsgiApp:
+    """Return an ASGI application that serves every path below it."""
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _serve(dispatcher, scope, receive, send)
+                await _serve(answer, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -54,11 +54,11 @@ def asgi_app(api: LambdaApi, *, token: str | None = None, authenticated: bool = 
     return app
 
 
-async def _serve(dispatcher: Dispatcher, scope: Message, receive: Receive, send: Send) -> None:
-    """Answer the request, unless the caller goes away first."""
+async def _serve(answer: Answerer, scope: Message, receive: Receive, send: Send) -> None:
+    """Answer, unless the caller goes away before."""
     caller = _Caller(receive)
     async with asyncio.TaskGroup() as tasks:
-        answering = tasks.create_task(dispatcher.answer(_request(scope, caller)))
+        answering = tasks.create_task(answer(_request(scope, caller)))
         leaving = tasks.create_task(caller.left())
         answering.add_done_callback(lambda _: leaving.cancel())
         leaving.add_done_callback(lambda _: answering.cancel())

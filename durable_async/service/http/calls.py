@@ -26,6 +26,7 @@ from durable_async.service.runtime.inputs import read_event
 from durable_async.service.runtime.views import Started
 
 _TRACE_HEADER_LENGTH = 1024
+_LONGEST_WAIT = 20  # seconds; proxies give up a silent connection after 30 or 60
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<time>[0-9a-f]{8})(?P<rest>[0-9a-f]{24})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-|$)"
 )
@@ -163,8 +164,17 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
         max_items=shapes.number(query, "MaxItems"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         page_bytes=HISTORY_PAGE_BYTES if include else None,
+        wait_seconds=_wait_seconds(query),
     )
     return json_answer(history_json(page, include_data=include))
+
+
+def _wait_seconds(query: Mapping[str, str]) -> int:
+    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    seconds = shapes.number(query, "WaitSeconds")
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")
+    return seconds
 
 
 async def list_functions(api: LambdaApi, _call: Call) -> Answer:
@@ -238,6 +248,20 @@ async def redrive(api: LambdaApi, call: Call) -> Answer:
     start = shapes.text(await read(shapes.members, call.body), "From")
     redriven = await api.redrive(call.parameter, start=start)
     return json_answer({"RedriveTimestamp": redriven.timestamp()}, status=202)
+
+
+async def fork(api: LambdaApi, call: Call) -> Answer:
+    asked = await read(shapes.fork, call.body)
+    return _forked(await api.fork(call.parameter, **asked))
+
+
+async def fork_history(api: LambdaApi, call: Call) -> Answer:
+    asked, history = await read(shapes.fork_history, call.body)
+    return _forked(await api.fork_history(call.parameter, history, **asked))
+
+
+def _forked(started: Started) -> Answer:
+    return json_answer({"DurableExecutionArn": started.execution_arn}, status=201)
 
 
 async def delete(api: LambdaApi, call: Call) -> Answer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 import attrs
 
@@ -22,8 +23,12 @@ logger: logging.Logger = logging.getLogger("durable_async.service")
 BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
 """The maximum size of a checkpoint: a payload has up to 6 MiB, and JSON escapes a character with up to six bytes."""
 
-_OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # an answer to a callback has up to 1 MiB, and so has an error; escaped
-_MAX_BYTES = {Operation.INVOKE: EVENT_BYTES, Operation.CHECKPOINT: BODY_BYTES}
+_OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # a callback's answer has 1 MiB, and an error as many; escaped
+_MAX_BYTES = {
+    Operation.INVOKE: EVENT_BYTES,
+    Operation.CHECKPOINT: BODY_BYTES,
+    Operation.FORK_HISTORY: BODY_BYTES,
+}
 
 CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.INVOKE: invoke,
@@ -40,6 +45,8 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
     Operation.RESUME: calls.resume,
     Operation.CANCEL: calls.cancel,
     Operation.REDRIVE: calls.redrive,
+    Operation.FORK: calls.fork,
+    Operation.FORK_HISTORY: calls.fork_history,
     Operation.DELETE: calls.delete,
     Operation.LIST_CALLBACKS: calls.list_callbacks,
     Operation.CALLBACK_SUCCESS: calls.callback_succeeded,
@@ -65,6 +72,10 @@ class Request:
     headers: Mapping[str, str]
     peer: str | None
     chunks: Callable[[], AsyncIterator[bytes]]
+
+
+Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
+"""Answers a request and raises nothing. Servers are made of it."""
 
 
 @attrs.frozen

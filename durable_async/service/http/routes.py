@@ -28,6 +28,8 @@ class Operation(StrEnum):
     RESUME = "ResumeDurableExecution"
     CANCEL = "CancelDurableExecution"
     REDRIVE = "RedriveDurableExecution"
+    FORK = "ForkDurableExecution"
+    FORK_HISTORY = "ForkDurableExecutionHistory"
     DELETE = "DeleteDurableExecution"
     LIST_CALLBACKS = "ListDurableExecutionCallbacks"
     CALLBACK_SUCCESS = "SendDurableExecutionCallbackSuccess"
@@ -62,6 +64,8 @@ _TABLE = {
     ("POST", _EXECUTIONS, "resume"): Operation.RESUME,
     ("POST", _EXECUTIONS, "cancel"): Operation.CANCEL,
     ("POST", _EXECUTIONS, "redrive"): Operation.REDRIVE,
+    ("POST", _EXECUTIONS, "fork"): Operation.FORK,
+    ("POST", "2025-12-01/functions", "durable-executions"): Operation.FORK_HISTORY,
     ("POST", _CALLBACKS, "succeed"): Operation.CALLBACK_SUCCESS,
     ("POST", _CALLBACKS, "fail"): Operation.CALLBACK_FAILURE,
     ("POST", _CALLBACKS, "heartbeat"): Operation.CALLBACK_HEARTBEAT,

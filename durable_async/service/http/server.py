@@ -7,7 +7,8 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from durable_async.service.http.access import check_token, is_loopback
+from durable_async.service.http.access import Access, check_token, is_loopback
+from durable_async.service.http.dispatch import Answerer, Dispatcher
 from durable_async.service.runtime.api import LambdaApi
 
 _ACCEPTED_AT_ONCE = 16
@@ -51,6 +52,13 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     At exit, requests that still wait for an execution end, and their callers have to repeat them.
     """
+    async with serve_answers(Dispatcher(api, Access(token)).answer, listener) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGenerator[str]:
+    """As :func:`serve_on`, for what answers requests in another way."""
     from aiohttp import web
 
     from durable_async.service.http import connections
@@ -58,7 +66,7 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
     answering: set[object] = set()
     runner = web.AppRunner(
-        build_app(api, token=token, connections=answering),
+        build_app(answer, connections=answering),
         access_log=None,
         auto_decompress=False,  # a small body could become a large one; the dispatcher refuses compressed bodies
         handler_cancellation=True,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 from urllib.parse import parse_qsl
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject, OperationUpdate
+from durable_async._wire.text import utf8
 from durable_async.service import parsing
 from durable_async.service.model.errors import InvalidParameterValueError
 
@@ -65,6 +66,43 @@ def checkpoint(body: bytes) -> Checkpoint:
         raise InvalidParameterValueError("Updates must be a list.")
     read = [_structure(update, "An update") for update in updates]  # pyright: ignore[reportUnknownVariableType]
     return Checkpoint(token, cast("list[OperationUpdate]", read), text(request, "ClientToken"))
+
+
+class Fork(TypedDict):
+    """What a fork is asked with, as :meth:`LambdaApi.fork` takes it."""
+
+    before: str | None
+    execution_name: str | None
+    payload: bytes | None
+    replace: dict[str, str]
+    tags: dict[str, str]
+
+
+def fork(body: bytes) -> Fork:
+    return _fork(members(body))
+
+
+def fork_history(body: bytes) -> tuple[Fork, object]:
+    """Return what is asked for, and the exported history."""
+    request = members(body)
+    return _fork(request), request.get("History")
+
+
+def _fork(request: Mapping[str, Any]) -> Fork:
+    event = text(request, "Input")
+    return {
+        "before": text(request, "Before"),
+        "execution_name": text(request, "DurableExecutionName"),
+        "payload": None if event is None else utf8(event),
+        "replace": _texts(request, "Replace"),
+        "tags": _texts(request, "Tags"),
+    }
+
+
+def _texts(request: Mapping[str, Any], member: str) -> dict[str, str]:
+    """Return an object whose members are texts; empty if it is absent."""
+    value = _structure(request.get(member, {}), member)
+    return {name: text(value, name) or "" for name in value}
 
 
 def error_object(body: bytes) -> ErrorObject | None:

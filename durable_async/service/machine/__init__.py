@@ -24,6 +24,7 @@ from durable_async.service.machine.effects import (
     Target,
 )
 from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, NewExecution, Parent
+from durable_async.service.machine.fork import Source, fork
 from durable_async.service.machine.invocations import (
     EXITED,
     continued,
@@ -79,6 +80,7 @@ __all__ = [
     "Parent",
     "Parked",
     "Quarantined",
+    "Source",
     "StartChained",
     "Target",
     "Targets",
@@ -94,6 +96,7 @@ __all__ = [
     "culprit",
     "fire_due",
     "follow_parent",
+    "fork",
     "group_order",
     "group_size",
     "invocation_answered",

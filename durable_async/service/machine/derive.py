@@ -55,6 +55,10 @@ class DerivedExecution:
     error: ErrorObject | None = None
     answered: bool = False
 
+    @property
+    def by_id(self) -> dict[str, OperationRecord]:
+        return {operation.id: operation for operation in self.operations}
+
 
 def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
     """Return the state of an execution after the last of ``events``.

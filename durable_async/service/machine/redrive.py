@@ -14,11 +14,12 @@ workflow's own code, everything stays on record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from durable_async._raised import places_of
 from durable_async._wire.cancellation import CANCELLATION
-from durable_async._wire.operations import OperationStatus, OperationType, SubType
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
 from durable_async.service.machine.effects import Moment
 from durable_async.service.machine.execution import Execution, ExecutionStatus
 from durable_async.service.machine.invocations import invoke_if_wanted
@@ -40,14 +41,8 @@ def redrive(execution: Execution, start: str | None, at: Moment) -> None:
     """
     if execution.open or execution.status is ExecutionStatus.SUCCEEDED:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be redriven.")
-    plan = _Plan(execution)
-    if start is not None:
-        plan.redo_from(_named(execution, start))
-    else:
-        for failed in _failures(execution):
-            plan.redo(failed)
-        if (told := execution.by_id.get(CANCELLATION)) is not None and told.ended:
-            plan.redo(told)
+    plan = plan_of(execution, start)
+    if start is None:
         _check_repeated(plan)
     if (asked := execution.by_id.get(CANCELLATION)) is not None:
         plan.cleared[asked.id] = asked
@@ -69,14 +64,41 @@ def redrive(execution: Execution, start: str | None, at: Moment) -> None:
     invoke_if_wanted(execution, at)
 
 
-class _Plan:
-    """Collects the operations to do again.
+class Recorded(Protocol):
+    """An execution, as far as it says what is to be done again."""
+
+    @property
+    def error(self) -> ErrorObject | None: ...
+    @property
+    def operations(self) -> Sequence[OperationRecord]: ...
+    @property
+    def by_id(self) -> Mapping[str, OperationRecord]: ...
+
+
+def plan_of(execution: Recorded, start: str | None) -> Plan:
+    """Return what is done again from an operation on; None: those that failed.
+
+    :raises InvalidParameterValueError: no operation is called ``start``, or several are
+    """
+    plan = Plan(execution)
+    if start is not None:
+        plan.redo_from(named(execution, start))
+        return plan
+    for failed in _failures(execution):
+        plan.redo(failed)
+    if (told := execution.by_id.get(CANCELLATION)) is not None and told.ended:
+        plan.redo(told)
+    return plan
+
+
+class Plan:
+    """What is to be done again.
 
     :ivar cleared: by id, like ``reopened``
     :ivar asked: the operations among them that failed or were named; the others started after these
     """
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Recorded) -> None:
         self.cleared: dict[str, OperationRecord] = {}
         self.reopened: dict[str, OperationRecord] = {}
         self.asked: set[str] = set()
@@ -134,11 +156,11 @@ class _Plan:
             self._clear(child)
 
 
-def _live(execution: Execution) -> Iterable[OperationRecord]:
+def _live(execution: Recorded) -> Iterable[OperationRecord]:
     return (each for each in execution.operations[1:] if each.status is not OperationStatus.CLEARED)
 
 
-def _failures(execution: Execution) -> Sequence[OperationRecord]:
+def _failures(execution: Recorded) -> Sequence[OperationRecord]:
     """Return the failed operations that made the execution fail, without the contexts around them."""
     error = execution.error or {}
     named = {place for place in places_of(error.get("StackTrace") or ()) if place in execution.by_id}
@@ -158,7 +180,7 @@ def _failures(execution: Execution) -> Sequence[OperationRecord]:
     return [cause for cause in found.values() if cause.id not in holding]
 
 
-def _latest_batch(execution: Execution) -> list[OperationRecord]:
+def _latest_batch(execution: Recorded) -> list[OperationRecord]:
     batches = [each for each in _live(execution) if each.sub_type in _BATCHES and each.end_us is not None]
     return [max(batches, key=lambda each: each.end_us or 0)] if batches else []
 
@@ -167,15 +189,19 @@ def _has_failed(operation: OperationRecord) -> bool:
     return operation.ended and operation.status not in (OperationStatus.SUCCEEDED, OperationStatus.CANCELLED)
 
 
-def _within(execution: Execution, operation: OperationRecord) -> Iterator[OperationRecord]:
-    """Yield the operation and the contexts around it, the innermost first."""
+def _within(execution: Recorded, operation: OperationRecord) -> Iterator[OperationRecord]:
+    """Return the operation and the contexts around it, the innermost first."""
     around: OperationRecord | None = operation
     while around is not None:
         yield around
         around = execution.by_id.get(around.parent_id or "")
 
 
-def _named(execution: Execution, start: str) -> OperationRecord:
+def named(execution: Recorded, start: str) -> OperationRecord:
+    """Return the operation with this id, or the only one with this name.
+
+    :raises InvalidParameterValueError: there is none, or there are several
+    """
     found = [each for each in _live(execution) if each.id == start] or [
         each for each in _live(execution) if each.name == start
     ]
@@ -189,7 +215,7 @@ def _named(execution: Execution, start: str) -> OperationRecord:
             raise InvalidParameterValueError(f"{len(found)} operations are named '{start}'. Give the id of one: {ids}")
 
 
-def _check_repeated(plan: _Plan) -> None:
+def _check_repeated(plan: Plan) -> None:
     repeated = sorted(plan.repeated(), key=lambda operation: operation.start_us)
     if not repeated:
         return
@@ -212,7 +238,7 @@ def _open(execution: Execution, at: Moment) -> None:
     execution.changes.operations[root.id] = root
 
 
-def _clear(execution: Execution, plan: _Plan) -> None:
+def _clear(execution: Execution, plan: Plan) -> None:
     for context in plan.reopened.values():
         context.status, context.end_us = OperationStatus.STARTED, None
         context.result, context.error, context.replay_children = None, None, False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self, Unpack
@@ -21,7 +23,9 @@ from durable_async.service.machine import (
     ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
+    Moment,
     NewExecution,
+    Source,
 )
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
@@ -33,7 +37,7 @@ from durable_async.service.model.errors import (
 )
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters, checked_tags, query_of
-from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
+from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner
@@ -233,26 +237,10 @@ class LambdaApi:
             raise InvalidParameterValueError(
                 f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
             )
-        if execution_name is not None and not arns.is_execution_name(execution_name):
-            raise InvalidParameterValueError(
-                "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
-            )
+        check_execution_name(execution_name)
         text, _ = await read_event(payload)
-        execution_id, name = self._new_id(), execution_name or self._new_id()
-        function_arn = self._registry.start_arn(registered)
-        new = NewExecution(
-            id=execution_id,
-            arn=arns.execution_arn(function_arn, name, execution_id),
-            name=name,
-            function_name=registered.name,
-            function_arn=function_arn,
-            version=registered.begins_on,
-            input=text,
-            timeout_seconds=registered.execution_timeout,
-            tenant_id=tenant_id,
-            trace_header=trace_header,
-            tags=checked_tags(tags),
-            cancel_before_seconds=registered.cancel_before,
+        new = attrs.evolve(
+            self._new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
         )
         existing = await self._start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
@@ -261,13 +249,100 @@ class LambdaApi:
             )
         return Started(existing.arn, existing.version)
 
-    async def _start(self, new: NewExecution) -> NewExecution | Execution:
+    def _new(
+        self, registered: Registered, text: str, execution_name: str | None, tags: Mapping[str, str] | None
+    ) -> NewExecution:
+        """:raises InvalidParameterValueError: a tag breaks a rule"""
+        execution_id, name = self._new_id(), execution_name or self._new_id()
+        function_arn = self._registry.start_arn(registered)
+        return NewExecution(
+            id=execution_id,
+            arn=arns.execution_arn(function_arn, name, execution_id),
+            name=name,
+            function_name=registered.name,
+            function_arn=function_arn,
+            version=registered.begins_on,
+            input=text,
+            timeout_seconds=registered.execution_timeout,
+            tags=checked_tags(tags),
+            cancel_before_seconds=registered.cancel_before,
+        )
+
+    async def _start(
+        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
+    ) -> NewExecution | Execution:
         """Return what was started, or the execution that has the name."""
-        existing = await self._runner.start(new)
+        existing = await self._runner.start(new, make)
         if existing is not None and self._runner.retention.is_over(existing):
             await self._runner.delete(existing)
-            existing = await self._runner.start(new)
+            existing = await self._runner.start(new, make)
         return existing or new
+
+    async def fork(
+        self,
+        arn: str,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start an execution of the same function with the record of another up to an operation; see ``machine.fork``.
+        AWS has no such operation.
+
+        :param before: name or id of the first operation that is done again; None: those that failed
+        :param execution_name: of the new execution; None: a new one
+        :param payload: its event, JSON; None: that of the other
+        :param replace: by name or id, results as JSON text, with which operations on record count as succeeded
+        :raises ApiError: ResourceNotFound, InvalidParameterValue, AlreadyStarted (the name is taken)
+        """
+        execution = await self._execution(arn)
+        history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
+        registered = self._registry.named(execution.function_name)
+        source = Source.of(execution, history)
+        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+
+    async def fork_history(
+        self,
+        function_name: str,
+        history: object,
+        *,
+        before: str | None = None,
+        execution_name: str | None = None,
+        payload: bytes | None = None,
+        replace: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Started:
+        """As :meth:`fork`, from an exported history, such as one of AWS Lambda.
+
+        :param history: the answers of ``GetDurableExecutionHistory`` with their data, as JSON values, or a list of
+            :class:`~durable_async.service.HistoryEvent`
+        :raises ApiError: also InvalidParameterValue (the history is not complete)
+        """
+        registered = self._registry.named(function_name)
+        source = Source.exported(history)
+        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+
+    async def _fork(  # noqa: PLR0917 - what both ways to fork have in common
+        self,
+        registered: Registered,
+        source: Source,
+        before: str | None,
+        execution_name: str | None,
+        payload: bytes | None,
+        replace: Mapping[str, str] | None,
+        tags: Mapping[str, str] | None,
+    ) -> Started:
+        check_execution_name(execution_name)
+        if not registered.function.durable:
+            raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
+        text = source.derived.input if payload is None else (await read_event(payload))[0]
+        new = self._new(registered, text, execution_name, tags)
+        existing = await self._start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
+        if existing is not new:
+            raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
+        return Started(new.arn, new.version)
 
     async def wait(self, execution_arn: str) -> Closed:
         """Wait for the end of the execution, and return how it ended. Cancelling this leaves the execution alone.
@@ -335,7 +410,8 @@ class LambdaApi:
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
         """
         execution = await self._invoked_execution(arn)
-        return machine.state_page(execution, token, marker, page_length(max_items), self._limits)
+        stored = await self._runner.stored(execution.id) or execution
+        return machine.state_page(stored, token, marker, page_length(max_items), self._limits)
 
     async def _invoked_execution(self, arn: str) -> Execution:
         try:
@@ -366,6 +442,7 @@ class LambdaApi:
         max_items: int = 0,
         reverse: bool = False,
         page_bytes: int | None = HISTORY_PAGE_BYTES,
+        wait_seconds: float = 0,
     ) -> Page[HistoryEvent]:
         """Return a page of the history.
 
@@ -373,18 +450,43 @@ class LambdaApi:
         :param max_items: 0 to 1000; 0: 100
         :param reverse: True: newest first. False: oldest first
         :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
+        :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
         """
         execution = await self._execution(arn)
         count, first = page_length(max_items), page_start(marker)
+        if wait_seconds and not reverse:
+            return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+
+    async def _page(
+        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+    ) -> Page[HistoryEvent]:
+        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
             if number == count or (number and page_bytes is not None and used > page_bytes):
                 return Page(events[:number], str(event.id))
         return Page(events)
+
+    async def _awaited_page(
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
+    ) -> Page[HistoryEvent]:
+        with self._runner.listeners.watching(execution.id) as news, suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while execution.open and execution.event_count < first and not self._runner.draining:
+                    await news.wait()
+                    news.clear()
+                    execution = await self._execution(execution.arn)
+        if self._runner.draining:
+            raise ServiceClosedError("The service is shutting down.")
+        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        if page.next_marker is None and execution.open:
+            return Page(page.items, str(first + len(page.items)))
+        return page
 
     async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
         """Yield the events of an execution while they happen, until the execution is closed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from durable_async.service import parsing
+from durable_async.service.model import arns
 from durable_async.service.model.errors import (
     InvalidParameterValueError,
     InvalidRequestContentError,
@@ -33,6 +34,14 @@ async def read_event(payload: bytes) -> tuple[str, object]:
     except (UnicodeError, parsing.NotReadable) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
         raise InvalidRequestContentError(f"Could not parse request body into json: {reason}.") from None
+
+
+def check_execution_name(name: str | None) -> None:
+    """:raises InvalidParameterValueError: it is not one"""
+    if name is not None and not arns.is_execution_name(name):
+        raise InvalidParameterValueError(
+            "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."
+        )
 
 
 async def check_answer(answer: bytes, schema: str) -> None:

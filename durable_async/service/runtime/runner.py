@@ -74,6 +74,7 @@ class Runner:
         self._unregistered: dict[str, list[tuple[str, Work]]] = {}  # waits for a version of a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
         self._running: dict[str, RunningInvocation] = {}  # by execution
+        self._saving: dict[str, Awaitable[None]] = {}  # by execution: the latest save, until it is known how it ended
         self._set_aside: set[str] = set()  # executions that cannot be read
         self.draining: bool = False
 
@@ -198,14 +199,17 @@ class Runner:
         if self.draining:
             raise ServiceClosedError("The service is shutting down.")
 
-    async def start(self, new: NewExecution) -> Execution | None:
-        """Start an execution. Return None; or, without starting anything, the execution that already has the name.
+    async def start(
+        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
+    ) -> Execution | None:
+        """Start an execution. Returns None; or, with nothing started, the execution that has the name already.
 
-        :raises ServiceClosedError: the service is shutting down
-        :raises StoreError: the execution could not be stored, and is not started
+        :param make: how it begins
+        :raises ServiceClosedError: nothing is started any more
+        :raises StoreError: nothing is started
         """
         self._check_open()
-        execution = machine.start(new, self.moment())
+        execution = make(new, self.moment())
         changes = execution.take_changes()
         self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
@@ -248,7 +252,8 @@ class Runner:
         changes = execution.take_changes()
         self._arm(execution)
         self._note_invocation(execution, changes)
-        saved = self._store.save(execution, changes)  # called at once, so that saves have the order of the commands
+        saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
+        self._saving[execution.id] = saved
         if changes.effects:
             # In a task, so that the effects are carried out even if the caller is cancelled while it waits.
             await asyncio.shield(self._tasks.start(self._perform_after_save(saved, execution, changes)))
@@ -277,15 +282,31 @@ class Runner:
         try:
             await saved
         except StoreError:
+            self._saved(execution.id, saved)
             self._arm_again(execution.id)
             raise
+        self._saved(execution.id, saved)
         if self._observer is not None:
             self._observer.stored(execution, changes, perf_counter() - began)
         if changes.events:
             self.listeners.notify(execution.id)
 
+    def _saved(self, execution_id: str, saved: Awaitable[None] | None) -> None:
+        if self._saving.get(execution_id) is saved:
+            self._saving.pop(execution_id, None)
+
+    async def stored(self, execution_id: str) -> Execution | None:
+        """Return the execution when all of its changes are stored, or undone: a handler must not act on a change that
+        may still be lost."""
+        execution = await self._store.load(execution_id)
+        while (latest := self._saving.get(execution_id)) is not None:
+            await self._store.barrier()
+            self._saved(execution_id, latest)
+            execution = await self._store.load(execution_id)
+        return execution
+
     async def command_until_stored(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
-        """Run a command, and repeat it for as long as the store fails."""
+        """Run a command that nobody else would repeat."""
         await self.until_stored(partial(self._once, execution_id, decide))
 
     async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
@@ -437,7 +458,7 @@ class Runner:
             await self._invoke(registered, execution.id, request_id, place)
 
     async def _invoke(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
-        execution = await self.until_stored(lambda: self._store.load(execution_id))
+        execution = await self.until_stored(lambda: self.stored(execution_id))
         if execution is not None:
             memory = registered.function.memory
             whole = memory is None or not memory.keeps(execution.arn)

@@ -25,6 +25,7 @@ from durable_async.service.model.history import EventType
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import Closed, ExecutionDescription
 from durable_async.service.store.memory import MemoryStore
+from durable_async.testing import VirtualTime
 
 DAY = 86_400
 
@@ -746,3 +747,73 @@ async def test_commands_that_come_together_are_stored_in_their_order():
         await asyncio.gather(*(world.service.callback_succeeded(each, b"1") for each in ids))
         ids = [event.id for event in (await world.service.get_history(arn)).items]
         assert ids == [*range(1, len(ids) + 1)]
+
+
+# --- what is not stored yet ---
+
+
+class Gated(MemoryStore):
+    """While it is closed, saves are called and not done."""
+
+    def __init__(self):
+        super().__init__()
+        self.closed = False
+        self.waiting = []
+
+    def save(self, execution, changes):
+        saved = super().save(execution, changes)
+        if self.closed:
+            saved = asyncio.get_running_loop().create_future()
+            self.waiting.append(saved)
+        return saved
+
+    async def barrier(self):
+        waiting = [each for each in self.waiting if not each.done()]
+        if waiting:
+            await asyncio.wait(waiting)
+
+
+async def test_a_handler_is_told_nothing_that_is_not_stored():
+    world = World(store=(store := Gated()))
+    async with world.service:
+
+        @world.durable()
+        async def flow(operations, checkpoint):
+            if "w" not in operations:
+                await checkpoint(wait("w", 1), callback())
+                return PENDING
+            return succeeded(operations["c"]["Status"])
+
+        arn = await world.start()
+        await world.service.idle()
+        (asked,) = [event for event in (await world.service.get_history(arn)).items if event.type == "CallbackStarted"]
+        store.closed = True
+        world.clock.now += 1
+        due = asyncio.create_task(world.service.fire_due())
+        answered = asyncio.create_task(world.service.callback_succeeded(asked.details["CallbackId"], b"yes"))
+        while len(store.waiting) < 2:
+            await asyncio.sleep(0)
+        store.waiting[0].set_result(None)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(world.envelopes) == 1
+        store.closed = False
+        store.waiting[1].set_result(None)
+        await asyncio.wait([due, answered])
+        assert (await world.service.wait(arn)).result == '"SUCCEEDED"'
+
+
+async def test_a_sweep_that_takes_long_is_begun_once():
+    class Slow(MemoryStore):
+        sweeps = 0
+
+        async def delete_closed(self, before_ms, count):
+            Slow.sweeps += 1
+            await asyncio.sleep(60)
+            return 0
+
+    with VirtualTime() as clock:
+        async with LambdaApi(store=Slow(), clock=clock):
+            for _ in range(210):
+                await asyncio.sleep(60)
+    assert Slow.sweeps == 3

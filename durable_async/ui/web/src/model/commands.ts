@@ -1,0 +1,43 @@
+// The commands that do what a button does.
+
+export type Target = Record<string, string>;
+
+/** What a POSIX shell reads as this text. */
+export function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function aws(target: Target, operation: string, ...parts: string[]): string {
+  const options: string[] = [];
+  for (const [member, option] of [
+    ["endpoint", "--endpoint-url"],
+    ["region", "--region"],
+    ["profile", "--profile"],
+  ] as const) {
+    if (target[member] !== undefined) options.push(option, quoted(target[member]));
+  }
+  return ["aws lambda", operation, ...parts, ...options].join(" ");
+}
+
+function ours(target: Target, command: string, ...parts: string[]): string {
+  const options = Object.entries(target).flatMap(([member, value]) => [`--${member}`, quoted(value)]);
+  return ["durable-async", command, ...parts, ...options].join(" ");
+}
+
+export function commandFor(target: Target, action: string, arn: string): string {
+  const named = ["--durable-execution-arn", quoted(arn)];
+  if (action === "stop") return aws(target, "stop-durable-execution", ...named);
+  return ours(target, action, quoted(arn));
+}
+
+export type Answer = { result: string } | { error: Record<string, string> };
+
+export function answerCommand(target: Target, id: string, answer: Answer): string {
+  const named = ["--callback-id", quoted(id)];
+  if ("error" in answer) {
+    const error = ["--error", quoted(JSON.stringify(answer.error))];
+    return aws(target, "send-durable-execution-callback-failure", ...named, ...error);
+  }
+  const result = answer.result === "" ? [] : ["--cli-binary-format raw-in-base64-out --result", quoted(answer.result)];
+  return aws(target, "send-durable-execution-callback-success", ...named, ...result);
+}

@@ -8,7 +8,9 @@ starts it.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import Final, cast
+
+from durable_async._wire.text import JsonObject
 
 CANCELLATION: Final = "cancellation"
 """The id and the name of the operation. No other operation has such an id: the others are hashes."""
@@ -40,6 +42,6 @@ def read(text: str | None) -> tuple[str | None, str | None]:
         return None, None
     if not isinstance(members, dict):
         return None, None
-    known = cast("dict[str, Any]", members)
+    known = cast("JsonObject", members)
     reason, operation_id = known.get("Reason"), known.get("At")
     return reason if isinstance(reason, str) else None, operation_id if isinstance(operation_id, str) else None

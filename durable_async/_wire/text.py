@@ -1,12 +1,19 @@
-"""Texts on the wire: their sizes, and whether two of them are the same JSON value."""
+"""JSON on the wire: the types of objects, the sizes of texts, and whether two texts are the same JSON value."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, TypeAlias
 
 from durable_async._wire.operations import OperationUpdate
+
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object. Its members are not checked by a type checker, so read them only where their form is known."""
+
+JsonMembers: TypeAlias = Mapping[str, Any]
+"""A JSON object that is only read."""
 
 _FRAME = 400  # bytes of an update besides its name, payload and error: member names, two ids, options
 

@@ -6,11 +6,11 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any
 
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
@@ -38,7 +38,7 @@ class Action:
     operation: str
     done: str
     statuses: Sequence[str]
-    parameters: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    parameters: JsonMembers = attrs.field(factory=JsonObject)
 
 
 @attrs.frozen
@@ -54,7 +54,7 @@ class Choice:
     target: Target
     execution: str | None
     function: str | None
-    filters: Mapping[str, Any]
+    filters: JsonMembers
     confirmed: bool
     preview: bool
     as_json: bool
@@ -114,7 +114,7 @@ async def act(choice: Choice, action: Action) -> Exit:
     return Exit.OK
 
 
-async def _call(client: Client, action: Action, arn: str) -> dict[str, Any]:
+async def _call(client: Client, action: Action, arn: str) -> JsonObject:
     return await client.call(action.operation, DurableExecutionArn=arn, **action.parameters)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async._wire.operations import CLOSED_EXECUTION
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli.exits import Refused, Unreachable
 from durable_async.cli.text import one_line
 from durable_async.errors import ServiceCallError
@@ -27,7 +28,7 @@ class Client:
         self._clients = clients
         self.place = place
 
-    async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def call(self, operation: str, **parameters: Any) -> JsonObject:
         """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
         from durable_async.transport._aiobotocore import call  # not on import: --help needs no client
 
@@ -66,7 +67,7 @@ class Client:
             case _:
                 raise Refused(one_line(f"the function {function} has several executions named {name}: give the ARN"))
 
-    async def execution(self, arn: str, *, data: bool = True) -> dict[str, Any]:
+    async def execution(self, arn: str, *, data: bool = True) -> JsonObject:
         answer = await self.call("GetDurableExecution", DurableExecutionArn=arn, IncludeExecutionData=data)
         self._required(answer, "Status")
         return answer
@@ -77,9 +78,7 @@ class Client:
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    async def executions(
-        self, function: str | None, limit: int | None, **filters: Any
-    ) -> AsyncGenerator[dict[str, Any]]:
+    async def executions(self, function: str | None, limit: int | None, **filters: Any) -> AsyncGenerator[JsonObject]:
         """Yield up to ``limit`` executions.
 
         :param function: None: of all functions, which AWS does not offer
@@ -89,7 +88,7 @@ class Client:
         async for item in self._items(operation, "DurableExecutions", limit, FunctionName=function, **filters):
             yield item
 
-    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[JsonObject]:
         """Yield up to ``limit`` executions of all functions by asking for those of each function, as AWS needs it."""
         found = [
             item async for function in self.functions() async for item in self.executions(function, limit, **filters)
@@ -108,7 +107,7 @@ class Client:
 
     async def events(
         self, arn: str, *, data: bool = True, reverse: bool = False, limit: int | None = None
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> AsyncGenerator[JsonObject]:
         """Yield the events of the history as it is now."""
         async for item in self._items(
             "GetDurableExecutionHistory",
@@ -120,7 +119,7 @@ class Client:
         ):
             yield item
 
-    async def follow(self, arn: str, *, data: bool = True) -> AsyncGenerator[dict[str, Any]]:
+    async def follow(self, arn: str, *, data: bool = True) -> AsyncGenerator[JsonObject]:
         """Yield the events of the history, and new ones, until the execution is closed.
 
         The API offers only polling. Only the last page is requested again.
@@ -146,7 +145,7 @@ class Client:
             pause = _POLL_SECONDS[0] if news else min(pause * 1.5, _POLL_SECONDS[1])
             await asyncio.sleep(pause)
 
-    async def closed(self, arn: str) -> dict[str, Any]:
+    async def closed(self, arn: str) -> JsonObject:
         """Return the execution when it is closed."""
         pause = _POLL_SECONDS[0]
         while (await self.execution(arn, data=False))["Status"] not in CLOSED_EXECUTION:
@@ -156,7 +155,7 @@ class Client:
 
     async def _items(
         self, operation: str, member: str, limit: int | None, **parameters: Any
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> AsyncGenerator[JsonObject]:
         """Yield the items of a paged answer.
 
         :param limit: None: all items
@@ -176,18 +175,18 @@ class Client:
                 raise Unreachable(f"{self.place} keeps returning the same page")
             marker = following
 
-    def _required(self, answer: dict[str, Any], member: str) -> Any:
+    def _required(self, answer: JsonObject, member: str) -> Any:
         """Return ``answer[member]``. Without it, the answer came from something else, such as a proxy."""
         if answer.get(member) is None:
             raise Unreachable(f"what answers at {self.place} is not a durable service")
         return answer[member]
 
 
-def redrives(event: Mapping[str, Any]) -> bool:
+def redrives(event: JsonMembers) -> bool:
     """Return whether ``event`` opens an execution again that was closed."""
     return bool(event["EventType"] == "ExecutionRedriven")
 
 
-def closes(event: Mapping[str, Any]) -> bool:
+def closes(event: JsonMembers) -> bool:
     """Return whether ``event`` is the last one of its execution, unless the execution is redriven."""
     return event["EventType"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"}

@@ -19,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from durable_async._client_per_loop import ClientPerLoop
+from durable_async._wire.text import JsonObject
 from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.exits import Unreachable
@@ -127,7 +128,7 @@ async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
 
     local = is_local(target.endpoint)
     attempts = _LOCAL_ATTEMPTS if local else _ATTEMPTS
-    settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": attempts}}
+    settings: JsonObject = {"retries": {"mode": "standard", "total_max_attempts": attempts}}
     if local:
         settings["proxies"] = {}  # no proxy of the environment leads back to this machine
     session = open_session(target)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from durable_async._wire.text import JsonObject
 from durable_async.transport._model import SERVICE_MODEL
 
 _EXECUTION = "/2025-12-01/durable-executions/{DurableExecutionArn}"
@@ -57,7 +58,7 @@ def _operation(name: str, method: str, uri: str, *, output: str = "Document") ->
     }
 
 
-def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, object]:
+def _request(required: str, members: JsonObject, **more: Any) -> dict[str, object]:
     """Return the shape of a request. ``required`` is the member in the path."""
     return {
         "type": "structure",
@@ -67,7 +68,7 @@ def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, o
     }
 
 
-LAMBDA_MODEL: Final[dict[str, Any]] = {
+LAMBDA_MODEL: Final[JsonObject] = {
     "version": "2.0",
     "metadata": SERVICE_MODEL["metadata"],
     "operations": {

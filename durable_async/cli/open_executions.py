@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import attrs
 
+from durable_async._wire.text import JsonMembers
 from durable_async.cli.client import Client
 from durable_async.cli.connect import Target
 from durable_async.errors import ServiceCallError
@@ -26,7 +26,7 @@ class _Execution:
     client: Client
     arn: str
 
-    async def history(self) -> Sequence[Mapping[str, Any]]:
+    async def history(self) -> Sequence[JsonMembers]:
         with _not_found():
             return [event async for event in self.client.events(self.arn)]
 

@@ -6,12 +6,13 @@ while events arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
 from durable_async._wire.operations import TERMINAL
+from durable_async._wire.text import JsonMembers
 from durable_async.cli.client import redrives
 from durable_async.cli.history import about
 from durable_async.cli.tables import Column, Row
@@ -87,7 +88,7 @@ class Operations:
     _found: dict[str, Operation] = attrs.field(init=False, factory=dict[str, Operation])
     _children: dict[str | None, list[str]] = attrs.field(init=False, factory=dict[str | None, list[str]])
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: JsonMembers) -> None:
         if redrives(event):
             self._redrive(event["ExecutionRedrivenDetails"])
         parts = _split(event["EventType"])
@@ -95,8 +96,8 @@ class Operations:
             return
         kind, status = parts
         operation = self._found.get(event["Id"]) or self._add(event, kind)
-        details: Mapping[str, Any] = event.get(f"{event['EventType']}Details") or {}
-        retry: Mapping[str, Any] = details.get("RetryDetails") or {}
+        details: JsonMembers = event.get(f"{event['EventType']}Details") or {}
+        retry: JsonMembers = details.get("RetryDetails") or {}
         if status == "STARTED" and operation.status == "PENDING":
             operation.attempts += 1
         elif retry:
@@ -105,7 +106,7 @@ class Operations:
         operation.about = about(event)
         operation.ended = None if operation.open else float(event["EventTimestamp"])
 
-    def _redrive(self, details: Mapping[str, Any]) -> None:
+    def _redrive(self, details: JsonMembers) -> None:
         for operation_id in details.get("Cleared") or ():
             self._found.pop(operation_id, None)
         for children in self._children.values():
@@ -130,7 +131,7 @@ class Operations:
         """Return whether ``part`` belongs to the library and has not failed, so that it need not be shown."""
         return parent.kind == "WaitForCallback" and part.status in ("STARTED", "SUCCEEDED")
 
-    def _add(self, event: Mapping[str, Any], kind: str) -> Operation:
+    def _add(self, event: JsonMembers, kind: str) -> Operation:
         parent = self._found.get(event.get("ParentId", ""))
         operation = self._found[event["Id"]] = Operation(
             id=event["Id"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from durable_async._wire.operations import CLOSED_EXECUTION, OPEN_EXECUTION
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.service.functions.worker_process import Target
 
 STATUSES: Final = (*OPEN_EXECUTION, *CLOSED_EXECUTION)
@@ -128,7 +129,7 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
         raise click.BadParameter(message, ctx, param) from None
 
 
-def error_members(error_type: str | None, message: str | None, data: str | None = None) -> dict[str, Any]:
+def error_members(error_type: str | None, message: str | None, data: str | None = None) -> JsonObject:
     """Return the members of an error object, without those that are None."""
     given = {"ErrorType": error_type, "ErrorMessage": message, "ErrorData": data}
     return {name: value for name, value in given.items() if value is not None}
@@ -371,7 +372,7 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
     return described
 
 
-def check_filters(filters: Mapping[str, Any], *, on_aws: bool) -> None:
+def check_filters(filters: JsonMembers, *, on_aws: bool) -> None:
     """Refuse filters that AWS does not have.
 
     :raises click.UsageError: AWS Lambda does not know one of the filters

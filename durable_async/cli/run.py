@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli import options
 from durable_async.cli.callback import Callbacks
 from durable_async.cli.exits import Exit
@@ -26,7 +27,7 @@ from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, w
 from durable_async.cli.workflow import Workflow, load
 from durable_async.embedded import DurableService, EventType, ExecutionDescription, ExecutionHandle, ExecutionStatus
 from durable_async.service.clock import steady_time
-from durable_async.service.http.rendering import JsonObject, event_json, execution_json
+from durable_async.service.http.rendering import event_json, execution_json
 from durable_async.service.machine import InvocationRetryPolicy
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.testing.virtual_time import VirtualTime
@@ -82,7 +83,7 @@ class Answering:
     _callbacks: Callbacks = attrs.field(init=False, factory=Callbacks)
     _url: str | None = attrs.field(init=False, default=None)
 
-    async def take(self, event: Mapping[str, Any]) -> None:
+    async def take(self, event: JsonMembers) -> None:
         """Handle the next event of the history."""
         opened = self._callbacks.take(event)
         if opened is None:

@@ -16,6 +16,8 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import Any, cast
 
+from durable_async._wire.text import JsonMembers
+
 # The marks that change the direction of a text, and halves of surrogate pairs, which no encoding accepts.
 _MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _UNSAFE = re.compile(rf"[\x00-\x1f{_MARKS}]")
@@ -78,7 +80,7 @@ def with_local_times(value: object) -> Any:
     """Return an answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
     match value:
         case Mapping():
-            members = cast("Mapping[str, Any]", value)
+            members = cast("JsonMembers", value)
             return {name: _member(name, each) for name, each in members.items()}
         case list():
             return [with_local_times(each) for each in value]  # pyright: ignore[reportUnknownVariableType]

@@ -7,15 +7,16 @@ import traceback
 from collections.abc import Mapping
 from operator import attrgetter
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import attrs
 import click
 
 from durable_async import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.service.functions.modules import load_module
 
-Handler = DurableHandler[Any, Any]
+Handler = AnyHandler
 
 
 @attrs.frozen

@@ -12,7 +12,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 import attrs
 
@@ -21,7 +20,7 @@ from durable_async._engine.invocation import Invocation
 from durable_async._threads import Threads
 from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import OperationType
-from durable_async.handler import DurableHandler, envelope_of
+from durable_async.handler import AnyHandler, envelope_of
 from durable_async.transport.base import DurableServiceClient
 
 
@@ -94,7 +93,7 @@ class ExecutionCache:
 
     async def run(
         self,
-        handler: DurableHandler[Any, Any],
+        handler: AnyHandler,
         event: object,
         *,
         client: DurableServiceClient,

@@ -23,7 +23,7 @@ from durable_async._wire.text import utf8
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.execution import ExecutionHandle, as_json, results_as_json
 from durable_async.embedded.local import in_process_handler
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.serializers import NO_TYPE
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
@@ -146,7 +146,7 @@ class DurableService:
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
-        self._names: dict[DurableHandler[Any, Any], tuple[str, int | None]] = {}  # with the highest version
+        self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
 
     @property
     def api(self) -> LambdaApi:
@@ -194,7 +194,7 @@ class DurableService:
 
     def register(
         self,
-        function: DurableHandler[Any, Any] | PlainFunction,
+        function: AnyHandler | PlainFunction,
         *,
         name: str | None = None,
         execution_timeout: timedelta | None = None,
@@ -243,7 +243,7 @@ class DurableService:
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
 
-    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
+    def _as_run(self, handler: AnyHandler) -> AnyHandler:
         """Return the handler that runs the invocations."""
         handler = handler.on_clock(self._clock)
         return handler if self._traces is None else handler.with_plugin(self._traces)
@@ -265,7 +265,7 @@ class DurableService:
     ) -> ExecutionHandle[Any]: ...
     async def start(
         self,
-        function: DurableHandler[Any, Any] | str,
+        function: AnyHandler | str,
         event: Any,
         *,
         name: str | None = None,
@@ -304,7 +304,7 @@ class DurableService:
     async def find(self, function: DurableHandler[Any, ResultT], name: str) -> ExecutionHandle[ResultT] | None: ...
     @overload
     async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
-    async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
+    async def find(self, function: AnyHandler | str, name: str) -> ExecutionHandle[Any] | None:
         """Return the execution of ``function`` that was started under ``name``; None if there is none."""
         found = await self.api.list_executions(self._name_of(function), execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
@@ -343,7 +343,7 @@ class DurableService:
 
     async def executions(
         self,
-        function: DurableHandler[Any, Any] | str | None = None,
+        function: AnyHandler | str | None = None,
         *,
         statuses: Iterable[str] = (),
         name_prefix: str = "",
@@ -414,10 +414,10 @@ class DurableService:
             raise RuntimeError("the service is not running: use it in 'async with DurableService(...) as service:'")
         return self.api
 
-    def _name_of(self, function: DurableHandler[Any, Any] | str) -> str:
+    def _name_of(self, function: AnyHandler | str) -> str:
         return self._place_of(function)[0]
 
-    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+    def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
         """Return the name and the version under which a function is registered; None: it has no version."""
         self._running()
         if isinstance(function, str):
@@ -429,11 +429,11 @@ class DurableService:
             raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
         return place
 
-    def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
+    def _handle(self, function: AnyHandler | str, arn: str) -> ExecutionHandle[Any]:
         return ExecutionHandle(arn, self, _as_json if isinstance(function, str) else function.decode_result)
 
 
-def _is_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
+def _is_durable(function: object) -> TypeGuard[AnyHandler]:
     return isinstance(function, DurableHandler)
 
 

@@ -32,7 +32,7 @@ from durable_async._wire.operations import (
     OperationUpdate,
 )
 from durable_async.errors import HistoryError, NonDeterminismError
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.replay.report import (
     Continues,
     Diverges,
@@ -83,7 +83,7 @@ _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__)
 
 
 async def replay(
-    handler: DurableHandler[Any, Any], history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
+    handler: AnyHandler, history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
 ) -> ReplayReport:
     """Check that ``handler`` still does what the history says.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import assert_never
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.errors import OperationLabel
 from durable_async.service.runtime.views import Closed
 
@@ -152,7 +153,7 @@ class ReplayReport:
             )
         return "\n".join(lines)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the report as plain JSON values, named in the style of Lambda's API, without empty members."""
         members = {
             "Finding": type(self.finding).__name__,

@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.serializers._json.kinds import class_of, has_fields, is_model, is_namedtuple
 from durable_async.serializers._json.tree import SCALARS, class_name, is_plain, kind_of, member_path
 
@@ -211,7 +212,7 @@ class Comparison:
 
     def _attributes(self, value: object, back: object, known: Iterable[str]) -> Difference:
         """Attributes that are not fields must be made by ``__init__``; a ``cached_property`` may be missing."""
-        kept: dict[str, Any] = getattr(value, "__dict__", {})
+        kept: JsonObject = getattr(value, "__dict__", {})
         for name in [name for name in kept if name not in known]:
             if _is_a(getattr(kind_of(value), name, None), cached_property):
                 continue

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, get_args, get_type_hints, is_typeddict
 
 import attrs
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.serializers._json.kinds import (
     bare,
     class_of,
@@ -27,7 +28,7 @@ from durable_async.serializers._json.kinds import (
 )
 from durable_async.serializers._json.tree import SCALARS
 
-Schema = dict[str, Any]
+Schema = JsonObject
 
 _TYPES: dict[type[Any], str] = {
     NoneType: "null",
@@ -132,7 +133,7 @@ def _of_model(cls: Any) -> Schema:
         field.alias or field.validation_alias for field in cls.model_fields.values()
     ):
         return {}
-    fields: Mapping[str, Any] = cls.model_fields
+    fields: JsonMembers = cls.model_fields
     return _object({name: {} for name in fields}, [name for name, field in fields.items() if field.is_required()])
 
 

@@ -14,6 +14,8 @@ from typing import Any, NoReturn, TypeAlias, TypeGuard, cast
 
 import attrs
 
+from durable_async._wire.text import JsonObject
+
 Kinds: TypeAlias = frozenset[type[Any]]
 
 SCALARS: Kinds = frozenset((type(None), bool, int, float, str))
@@ -116,7 +118,7 @@ def class_name(value: object) -> str:
     return type(value).__qualname__
 
 
-def is_object(tree: object) -> TypeGuard[dict[str, Any]]:
+def is_object(tree: object) -> TypeGuard[JsonObject]:
     return isinstance(tree, dict)
 
 

@@ -33,6 +33,7 @@ from aiohttp import (
 
 from durable_async._wire.limits import TENANT_CHARACTERS
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import JsonObject
 from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import ANSWER_BYTES, too_large
 from durable_async.service.parsing import NotReadable, loads, read
@@ -192,7 +193,7 @@ def _error(answer: object, *, failed: bool) -> ErrorObject | None:
     """
     if not isinstance(answer, dict):
         return None
-    members = cast("dict[str, Any]", answer)
+    members = cast("JsonObject", answer)
     if "errorType" not in members or not (failed or members.keys() <= _ERROR_MEMBERS):
         return None
     error = ErrorObject(ErrorType=str(members["errorType"]), ErrorMessage=str(members.get("errorMessage", "")))

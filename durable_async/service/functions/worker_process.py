@@ -30,6 +30,7 @@ from typing import Any, cast
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.logs import JsonFormatter
 from durable_async.service.functions.base import InvocationRequest, LambdaContext, error_object
 from durable_async.service.functions.modules import load_module
@@ -121,7 +122,7 @@ def functions_of(mapping: Target) -> dict[str, bool]:
     found = find(mapping)
     if not isinstance(found, Mapping):
         raise LoadError("Runtime.HandlerNotFound", f"{mapping} is not a mapping of functions")
-    entries = cast("Mapping[str, Any]", found)
+    entries = cast("JsonMembers", found)
     return {name: _is_durable(attrs.evolve(mapping, key=name), entry) for name, entry in entries.items()}
 
 
@@ -147,7 +148,7 @@ def _is_durable(target: Target, found: object) -> bool:
     return getattr(found, "durable", False) is True
 
 
-def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, Any]:
+def invoke(target: Target, event: Any, request: InvocationRequest) -> JsonObject:
     """Run a function once, and return what it returned or how it failed.
 
     :raises LoadError: as :func:`find`
@@ -170,7 +171,7 @@ async def _wait_for(result: Awaitable[object]) -> object:
     return await result
 
 
-def answer(message: dict[str, Any]) -> dict[str, Any]:
+def answer(message: JsonObject) -> JsonObject:
     """Return the reply to one message of the server."""
     try:
         match message:
@@ -194,7 +195,7 @@ def too_large(size: int) -> ErrorObject:
     )
 
 
-def encode(reply: dict[str, Any]) -> bytes:
+def encode(reply: JsonObject) -> bytes:
     """Return ``reply`` as JSON in UTF-8. A result that is too large or not possible in JSON becomes an error."""
     try:
         encoded = _json(reply).encode()

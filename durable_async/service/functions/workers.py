@@ -25,6 +25,7 @@ from typing import Any, Self, TextIO, cast
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.service.functions.base import InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import (
     FRAME_BYTES,
@@ -407,7 +408,7 @@ class _Worker:
     def idle(self) -> bool:
         return not self._asked and not self._exit.done()
 
-    async def ask(self, message: object, function: str | None = None) -> dict[str, Any]:
+    async def ask(self, message: object, function: str | None = None) -> JsonObject:
         """Send a message and return the answer.
 
         :param function: the function that writes the worker's lines from now on
@@ -440,7 +441,7 @@ class _Worker:
             self._kill_group()
         return WorkerExited(await asyncio.shield(self._exit), lingered=lingered)
 
-    async def _exchange(self, message: bytes) -> dict[str, Any] | None:
+    async def _exchange(self, message: bytes) -> JsonObject | None:
         """Send a message, and return the answer as bytes; None: the other end was closed."""
         loop = asyncio.get_running_loop()
         try:
@@ -448,7 +449,7 @@ class _Worker:
             size = int.from_bytes(await self._receive(HEADER_BYTES), "big")
             if size > FRAME_BYTES:
                 raise AnswerTooLarge(size)
-            return cast("dict[str, Any]", await read(loads, bytes(await self._receive(size))))
+            return cast("JsonObject", await read(loads, bytes(await self._receive(size))))
         except (ConnectionError, EOFError):
             return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from durable_async._wire.text import JsonObject
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
 from durable_async.service.runtime.views import (
     Counts,
@@ -16,8 +17,6 @@ from durable_async.service.runtime.views import (
     OpenCallback,
     Page,
 )
-
-JsonObject = dict[str, object]
 
 
 def execution_json(execution: ExecutionDescription, *, include_data: bool = True) -> JsonObject:

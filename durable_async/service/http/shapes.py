@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 from urllib.parse import parse_qsl
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject, OperationUpdate
-from durable_async._wire.text import utf8
+from durable_async._wire.text import JsonMembers, JsonObject, utf8
 from durable_async.service import parsing
 from durable_async.service.model.errors import InvalidParameterValueError
 
@@ -43,7 +43,7 @@ def query(text: str) -> list[tuple[str, str]]:
         raise InvalidParameterValueError("The query is not UTF-8, percent-encoded.") from None
 
 
-def members(body: bytes) -> Mapping[str, Any]:
+def members(body: bytes) -> JsonMembers:
     """Return the structure in ``body``, without members that are null. An empty body is an empty structure."""
     return _structure(json_value(body), "The request body") if body else {}
 
@@ -88,7 +88,7 @@ def fork_history(body: bytes) -> tuple[Fork, object]:
     return _fork(request), request.get("History")
 
 
-def _fork(request: Mapping[str, Any]) -> Fork:
+def _fork(request: JsonMembers) -> Fork:
     event = text(request, "Input")
     return {
         "before": text(request, "Before"),
@@ -99,7 +99,7 @@ def _fork(request: Mapping[str, Any]) -> Fork:
     }
 
 
-def _texts(request: Mapping[str, Any], member: str) -> dict[str, str]:
+def _texts(request: JsonMembers, member: str) -> dict[str, str]:
     """Return an object whose members are texts; empty if it is absent."""
     value = _structure(request.get(member, {}), member)
     return {name: text(value, name) or "" for name in value}
@@ -176,12 +176,12 @@ def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
 def _structure(value: object, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidParameterValueError(f"{what} must be a JSON object.")
-    return cast("dict[str, Any]", _without_nulls(value))
+    return cast("JsonObject", _without_nulls(value))
 
 
 def _without_nulls(value: object) -> object:
     """Remove members that are null, which means that they are absent."""
     if not isinstance(value, dict):
         return value
-    given = cast("dict[str, Any]", value)
+    given = cast("JsonObject", value)
     return {name: _without_nulls(member) for name, member in given.items() if member is not None}

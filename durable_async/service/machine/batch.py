@@ -8,14 +8,14 @@ the emulator, it accepts updates below a context that has ended. Source: protoco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol, cast
+from collections.abc import Sequence
+from typing import NoReturn, Protocol, cast
 
 import attrs
 
 from durable_async._wire.limits import TENANT_PATTERN
 from durable_async._wire.operations import Action, ErrorObject, OperationStatus, OperationType, OperationUpdate
-from durable_async._wire.text import utf8_size
+from durable_async._wire.text import JsonMembers, utf8_size
 from durable_async.service.machine.effects import Target
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits, check_error_size
@@ -95,7 +95,7 @@ def check_batch(
     :return: the targets of the batch's chained invokes, by operation id
     :raises InvalidParameterValueError: with the message of the first rule broken
     """
-    check_shape(cast("Sequence[Mapping[str, Any]]", updates))
+    check_shape(cast("Sequence[JsonMembers]", updates))
     _check_execution_updates(updates)
     _check_parents_and_repetitions(execution, updates)
     started: dict[Id, _Known] = {}

@@ -24,6 +24,7 @@ import attrs
 
 from durable_async._wire import cancellation
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async._wire.text import JsonObject
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
 from durable_async.service.machine.operation import OperationRecord, cleared_id
@@ -272,6 +273,6 @@ def _replays_children(context: OperationRecord) -> bool:
             SubType.PARALLEL,
         )  # the result of a batch is JSON; a serializer's text may be anything
     if context.sub_type in (SubType.MAP, SubType.PARALLEL) and isinstance(result, dict):
-        members = cast("dict[str, Any]", result)
+        members = cast("JsonObject", result)
         return "totalCount" in members and "all" not in members
     return False

@@ -8,13 +8,13 @@ says why. Source: protocol.md, "Answer of the handler", "Invoking the handler" a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never, cast
+from typing import assert_never, cast
 
 import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async._wire.operations import ErrorObject
-from durable_async._wire.text import utf8_size
+from durable_async._wire.text import JsonMembers, JsonObject, utf8_size
 from durable_async.service.machine.cancelling import cancelled_end
 from durable_async.service.machine.chained import deliver_held
 from durable_async.service.machine.effects import InvokeHandler, Moment, Parked, Quarantined
@@ -49,7 +49,7 @@ def read_output(output: object, max_bytes: int | None) -> Succeeded | Failed | P
     """
     if not isinstance(output, Mapping):
         return _invalid("Invalid invocation output: not a JSON object.")
-    members = cast("Mapping[str, Any]", output)
+    members = cast("JsonMembers", output)
     result, error = members.get("Result"), members.get("Error")
     if result is not None and not isinstance(result, str):
         return _invalid("Invalid invocation output: Result is not a string.")
@@ -287,7 +287,7 @@ def _complete(execution: Execution, request_id: str, error: ErrorObject | None, 
     if invocation is None or invocation.request_id != request_id:
         return False
     execution.invocation = None
-    details: dict[str, Any] = {
+    details: JsonObject = {
         "StartTimestamp": invocation.started_ms,
         "EndTimestamp": at.now_ms,
         "RequestId": request_id,

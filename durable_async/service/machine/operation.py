@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+from durable_async._wire.text import JsonObject
 from durable_async.service.machine.effects import ChainedOutcome, StartChained
 from durable_async.service.model.columns import JSON, PAYLOAD
 
@@ -164,7 +165,7 @@ class OperationRecord:
         shown[member] = {name: value for name, value in details.items() if value is not None}
         return cast("Operation", shown)
 
-    def _details(self, time: Callable[[int], float]) -> tuple[str, dict[str, Any]]:
+    def _details(self, time: Callable[[int], float]) -> tuple[str, JsonObject]:
         outcome = {"Result": self.result, "Error": self.error}
         due = None if self.due_ms is None else time(self.due_ms)
         match self.type:

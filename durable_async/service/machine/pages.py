@@ -10,10 +10,10 @@ has at least one operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import ExecutionState, Operation, OperationStatus
+from durable_async._wire.text import JsonObject
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
@@ -21,7 +21,7 @@ from durable_async.service.machine.shapes import EXTENSIONS
 from durable_async.service.model.errors import InvalidParameterValueError
 
 
-def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> dict[str, Any]:
+def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> JsonObject:
     """Return the event with which the handler is invoked. Times are epoch milliseconds.
 
     :param changed: the operations that changed since the handler last saw them, in the order in which they began

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
 from durable_async._wire.operations import Action, OperationType
+from durable_async._wire.text import JsonMembers
 from durable_async.service.model.errors import InvalidParameterValueError
 
 Check = Callable[[Any], str | None]
@@ -34,7 +35,7 @@ def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
 def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
     if not isinstance(value, Mapping):
         _refuse(value, path, "Member must be a structure")
-    for member, found in cast("Mapping[str, Any]", value).items():
+    for member, found in cast("JsonMembers", value).items():
         check = checks.get(member)
         if check is None or found is None:
             continue

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import attrs
 
+from durable_async._wire.text import JsonMembers
 from durable_async.errors import HistoryError
 from durable_async.service.model.history import PAYLOADS, EventType, HistoryEvent, milliseconds
 
@@ -66,29 +67,29 @@ def _typed(exported: object) -> list[HistoryEvent]:
     return events if len(events) == len(items) else []
 
 
-def _pages(exported: object) -> Sequence[Mapping[str, Any]]:
+def _pages(exported: object) -> Sequence[JsonMembers]:
     if isinstance(exported, Mapping):
-        return [cast("Mapping[str, Any]", exported)]
+        return [cast("JsonMembers", exported)]
     items = _mappings(exported, "the export")
     return items if items and "Events" in items[0] else [{"Events": items}]
 
 
-def _mappings(value: object, what: str) -> Sequence[Mapping[str, Any]]:
+def _mappings(value: object, what: str) -> Sequence[JsonMembers]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         items = list(cast("Iterable[object]", value))
         if all(isinstance(item, Mapping) for item in items):
-            return cast("list[Mapping[str, Any]]", items)
+            return cast("list[JsonMembers]", items)
     raise HistoryError(f"{what} is not a list of JSON objects")
 
 
-def _event(shown: Mapping[str, Any]) -> HistoryEvent:
+def _event(shown: JsonMembers) -> HistoryEvent:
     number, name = shown.get("EventId"), shown.get("EventType")
     try:
         kind = EventType(cast("str", name))
     except ValueError:
         raise HistoryError(f"event {number} has an unknown type: {name!r}") from None
     try:
-        details: Mapping[str, Any] = shown.get(f"{kind}Details") or {}
+        details: JsonMembers = shown.get(f"{kind}Details") or {}
         return HistoryEvent(
             id=int(shown["EventId"]),
             type=kind,
@@ -116,7 +117,7 @@ def _member(kind: EventType, member: str, value: object) -> object:
         return milliseconds(_microseconds(value))
     if member not in PAYLOADS:
         return value
-    payload = cast("Mapping[str, Any]", value or {})
+    payload = cast("JsonMembers", value or {})
     if payload.get("Truncated") and kind not in _NO_STATE:
         raise _NotIncludedError
     return payload.get("Payload")

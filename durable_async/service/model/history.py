@@ -7,19 +7,18 @@ Source: protocol.md, "History".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
 import attrs
 
+from durable_async._wire.text import JsonMembers
 from durable_async.service.model.columns import DETAILS
 
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: JsonMembers = MappingProxyType({})
 
 
 class EventType(StrEnum):
@@ -85,7 +84,7 @@ class HistoryEvent:
     id: int
     type: EventType
     at_us: int
-    details: Mapping[str, Any] = attrs.field(default=_NOTHING, metadata=DETAILS)
+    details: JsonMembers = attrs.field(default=_NOTHING, metadata=DETAILS)
     operation_id: str | None = None
     name: str | None = None
     sub_type: str | None = None

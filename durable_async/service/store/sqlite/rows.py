@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import attrs
 
-from durable_async._wire.text import from_utf8, utf8
+from durable_async._wire.text import JsonMembers, JsonObject, from_utf8, utf8
 from durable_async.service.machine import Execution, OperationRecord
 from durable_async.service.model.columns import Column
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
@@ -170,7 +170,7 @@ def _members(value: Any, payloads: PayloadWriter) -> dict[str, object]:
     return members
 
 
-def _object(kind: type[object], members: Mapping[str, Any], payloads: PayloadReader) -> object:
+def _object(kind: type[object], members: JsonMembers, payloads: PayloadReader) -> object:
     values: dict[str, object] = {}
     for field, of_field in _kept_fields(kind):
         value: Any = members.get(field.name)
@@ -195,7 +195,7 @@ def _write_details(details: Mapping[str, object], payloads: PayloadWriter) -> Ro
 
 
 def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, object]:
-    details: dict[str, Any] = json.loads(columns[0])
+    details: JsonObject = json.loads(columns[0])
     if (member := columns[1]) is not None:
         text = payloads.long(columns[2])
         details[member] = json.loads(text) if member == "Error" else text
@@ -289,8 +289,8 @@ class Table(Generic[T]):
 
         :raises Exception: a value is damaged
         """
-        values: dict[str, Any] = {}
-        parts: dict[str, dict[str, Any]] = {name: {} for name in self._parts}
+        values: JsonObject = {}
+        parts: dict[str, JsonObject] = {name: {} for name in self._parts}
         place = 0
         for leaf in self._leaves:
             columns = row[place : place + len(leaf.columns)]

@@ -31,6 +31,11 @@ def keyed_operation_id(prefix: str, key: str) -> str:
     return operation_id(prefix, f"key-{key}")
 
 
+def keyed_branch(prefix: str, key: str) -> str:
+    """The prefix of the operations called through ``ctx.at(key)`` in the context ``prefix``."""
+    return operation_id(prefix, f"at-{key}")
+
+
 def patch_operation_id(prefix: str, patch: str) -> str:
     """Return the id of the marker that ``patch`` has in the branch ``prefix``."""
     return operation_id(prefix, f"patch-{patch}")

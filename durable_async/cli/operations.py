@@ -13,10 +13,10 @@ import attrs
 
 from durable_async._wire.operations import TERMINAL
 from durable_async._wire.text import JsonMembers
-from durable_async.cli.client import redrives
 from durable_async.cli.history import about
 from durable_async.cli.tables import Column, Row
 from durable_async.cli.text import duration, one_line, shorten
+from durable_async.client.calls import redrives
 
 COLUMNS = (
     Column("OPERATION", cut=True),

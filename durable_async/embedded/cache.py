@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import attrs
 
-from durable_async._engine.branches import entered
+from durable_async._engine.calling import entered
 from durable_async._engine.invocation import Invocation
 from durable_async._threads import Threads
 from durable_async._wire.envelope import Envelope, Output

@@ -32,6 +32,7 @@ def test_from_the_list_to_the_answer_of_a_callback(page, server, shoot):
     page.goto(server.page)
     row = page.get_by_role("row").filter(has_text="order-1017")
     expect(row).to_contain_text("callback approval")
+    shoot(page, "list")
     row.get_by_role("link").click()
     expect(page.get_by_text("waits for callback approval")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="pack")).to_contain_text("12 succeeded")

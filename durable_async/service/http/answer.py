@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.model.errors import ApiError
+from durable_async.service.model.errors import ApiError, ServiceClosedError
 
 _LOWER_CASE_MESSAGE = frozenset(
     {
@@ -38,29 +37,29 @@ class Answer:
 class UnknownOperationError(ApiError):
     """There is no operation with this method and path."""
 
-    code: ClassVar[str] = "UnknownOperationException"
-    status: ClassVar[int] = 404
+    code = "UnknownOperationException"
+    status = 404
 
 
 class AccessDeniedError(ApiError):
     """The caller may not call."""
 
-    code: ClassVar[str] = "AccessDeniedException"
-    status: ClassVar[int] = 403
+    code = "AccessDeniedException"
+    status = 403
 
 
 class RequestTimeoutError(ApiError):
     """The body of the request did not arrive in time."""
 
-    code: ClassVar[str] = "RequestTimeoutException"
-    status: ClassVar[int] = 408
+    code = "RequestTimeoutException"
+    status = 408
 
 
 class BusyError(ApiError):
     """The service has too much to do at the moment. Repeat the request later."""
 
-    code: ClassVar[str] = "TooManyRequestsException"
-    status: ClassVar[int] = 429
+    code = "TooManyRequestsException"
+    status = 429
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -76,7 +75,8 @@ def error_answer(error: ApiError) -> Answer:
     """Return the answer for an error. The message's member is spelled as the model says for this error."""
     member = "message" if error.code in _LOWER_CASE_MESSAGE else "Message"
     body = {"Type": "User" if error.status < 500 else "Service", member: error.message}
-    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if error.status == 429 else {})
+    soon = error.status == 429 or isinstance(error, ServiceClosedError)
+    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if soon else {})
     return json_answer(body, error.status).with_headers(headers)
 
 

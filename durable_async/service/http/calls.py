@@ -151,8 +151,10 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 
 async def get(api: LambdaApi, call: Call) -> Answer:
-    include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
+    query = dict(call.query)
+    include = shapes.truth(query, "IncludeExecutionData", default=True)
+    execution = await api.get_execution(call.parameter, wait_seconds=_wait_seconds(query))
+    return json_answer(execution_json(execution, include_data=include))
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
@@ -170,7 +172,7 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
 
 
 def _wait_seconds(query: Mapping[str, str]) -> int:
-    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    """Return for how long the caller waits for news. AWS has no such parameter."""
     seconds = shapes.number(query, "WaitSeconds")
     if not 0 <= seconds <= _LONGEST_WAIT:
         raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")

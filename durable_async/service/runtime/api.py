@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -49,6 +50,7 @@ from durable_async.service.runtime.views import (
     ExecutionSummary,
     FunctionDescription,
     OpenCallback,
+    OwnerAddress,
     Page,
     Started,
     open_callbacks,
@@ -57,6 +59,7 @@ from durable_async.service.store import ExecutionQuery, Store
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400  # seconds
+_LOOKED_AT = 4
 HISTORY_PAGE_BYTES = 5 * 1024 * 1024
 
 
@@ -105,6 +108,10 @@ class LambdaApi:
         self._registry = Registry(region, account)
         settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
         self._runner = Runner(self._registry, self._store, settings)
+        self.passive: bool = passive
+        self.owner: OwnerAddress | None = None  # the service to ask instead, while this one stands by
+        # Held, so that the store does not read them for every page of a history.
+        self._looked_at: deque[Execution] = deque(maxlen=_LOOKED_AT)
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
@@ -127,6 +134,11 @@ class LambdaApi:
         rest; it is raised afterwards.
         """
         await own_tasks.finish(self._runner.aclose(grace), hurry=True)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service begins nothing more."""
+        return self._runner.draining
 
     # --- time ---
 
@@ -421,8 +433,15 @@ class LambdaApi:
 
     # --- what operators call ---
 
-    async def get_execution(self, arn: str) -> ExecutionDescription:
-        """Return the execution as it is stored now."""
+    async def get_execution(self, arn: str, *, wait_seconds: float = 0) -> ExecutionDescription:
+        """Return the execution as it is stored now.
+
+        :param wait_seconds: more than 0: if it is open, wait up to this long for its end. 0: do not wait
+        """
+        if wait_seconds and not self.passive:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self.wait(arn)
         now = await self._described(arn)
         while True:
             before = now
@@ -451,20 +470,22 @@ class LambdaApi:
         :param reverse: True: newest first. False: oldest first
         :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
         :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
-            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait. A
+            passive service does not wait, since it does not hear of what another process writes
         """
         execution = await self._execution(arn)
         count, first = page_length(max_items), page_start(marker)
-        if wait_seconds and not reverse:
+        if wait_seconds and not reverse and not self.passive:
             return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1
-        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
+        return await self._page(execution, first, count, page_bytes, reverse=reverse)
 
     async def _page(
-        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
+        self, execution: Execution, first: int, count: int, page_bytes: int | None, *, reverse: bool
     ) -> Page[HistoryEvent]:
-        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
+        self._looked_at.append(execution)
+        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
         used = 0
         for number, event in enumerate(events):
             used += event.size
@@ -483,7 +504,7 @@ class LambdaApi:
                     execution = await self._execution(execution.arn)
         if self._runner.draining:
             raise ServiceClosedError("The service is shutting down.")
-        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
+        page = await self._page(execution, first, count, page_bytes, reverse=False)
         if page.next_marker is None and execution.open:
             return Page(page.items, str(first + len(page.items)))
         return page

@@ -154,8 +154,8 @@ class DurableService(Executions):
 
     @property
     def api(self) -> LambdaApi:
-        """The operations of Lambda's API as methods, with names, bytes and JSON. While this service stands by, functions
-        can be registered with it, and it can be mounted; its other methods fail.
+        """The operations of Lambda's API as methods, with names, bytes and JSON. While this service stands by,
+        functions can be registered with it, and it can be mounted; its other methods fail.
 
         :raises ApiError: status 503: this process was forked from the one that runs the service
         """

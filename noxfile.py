@@ -86,7 +86,7 @@ def bench_page(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """The kill tests, for as long as it takes: ``DURABLE_ASYNC_KILLS=1000 DURABLE_ASYNC_PROCESS_KILLS=50
-    DURABLE_ASYNC_TRACED_KILLS=50 DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
+    DURABLE_ASYNC_OWNER_KILLS=20 DURABLE_ASYNC_TRACED_KILLS=50 DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/kill", *session.posargs)
 

@@ -9,12 +9,13 @@ import attrs
 import click
 
 from durable_async.cli import options
-from durable_async.cli.client import Client, closes
+from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.text import one_line, utf8
+from durable_async.client.calls import closes
 
 
 @attrs.frozen

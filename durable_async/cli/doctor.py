@@ -20,7 +20,7 @@ import click
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
 from durable_async.cli import options
-from durable_async.cli.connect import Target, connected, open_session, region_of, target_options
+from durable_async.cli.connect import Target, connected, open_session, target_options
 from durable_async.cli.exits import Exit, Unreachable
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
@@ -130,8 +130,8 @@ _PROBE = "durable-async-doctor"  # the name of a function that does not exist
 async def check_service(target: Target) -> AsyncIterator[Finding]:
     """Check the endpoint; without one, AWS, if there are a region and credentials."""
     try:
-        session = open_session(target)
-        region, credentials = region_of(target, session), await session.get_credentials()
+        session = open_session(target.service)
+        region, credentials = target.service.region_of(session), await session.get_credentials()
     except (BotoCoreError, Unreachable) as error:
         yield broken("credentials", str(error), "fix the AWS configuration, or choose another --profile")
         return

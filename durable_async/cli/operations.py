@@ -8,10 +8,10 @@ from typing import Any, Final
 import attrs
 
 from durable_async._wire.operations import TERMINAL
-from durable_async.cli.client import redrives
 from durable_async.cli.history import about
 from durable_async.cli.tables import Column, Row
 from durable_async.cli.text import duration, one_line, shorten
+from durable_async.client.calls import redrives
 
 COLUMNS = (
     Column("OPERATION", cut=True),

@@ -13,6 +13,7 @@ from durable_async.cli.tables import console, is_terminal, status_style
 from durable_async.cli.text import duration, error_line, one_line
 from durable_async.errors import ServiceCallError
 from durable_async.service.model.errors import ApiError
+from durable_async.transport.base import NO_SERVICE
 
 _HINTS = {
     "ResourceNotFoundException": "see durable-async list and show",
@@ -32,6 +33,8 @@ def run(command: Coroutine[Any, Any, Exit]) -> None:
 
 
 def _call_failed(error: ServiceCallError) -> click.ClickException:
+    if error.code == NO_SERVICE:
+        return Unreachable(one_line(error.message))
     if error.status is not None and 400 <= error.status < 500:
         hint = f"; {_HINTS[error.code]}" if error.code in _HINTS else ""
         return Refused(one_line(f"{error.message} ({error.code}){hint}"))

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from durable_async.errors import HistoryError
 from durable_async.handler import DurableHandler
 from durable_async.replay import replay
 from durable_async.replay.report import Continues, EndsDifferently, ReplayReport, Replays, Skips
@@ -34,7 +35,7 @@ class _Execution(Protocol):
 
 
 class ReplayableService(Protocol):
-    """A service, as far as the replay of its open executions needs it. ``DurableService`` is one."""
+    """What the replay needs of a service. ``DurableService`` and ``DurableClient`` have it."""
 
     def executions(self, function: str, *, statuses: Iterable[str]) -> AsyncIterable[_Summary]:
         """Return the executions of a function, as they are asked for.
@@ -123,7 +124,7 @@ async def replay_open(
     or fails before anything new has happened; and if its history cannot be replayed at all. An execution that ends or
     is deleted meanwhile is left out.
 
-    :param service: a ``DurableService``, or anything else with its ``executions`` and ``execution`` methods
+    :param service: a ``DurableService`` or ``DurableClient``, or anything else with ``executions`` and ``execution``
     :param handlers: the new code, by the name under which the service knows the function
     :param concurrency: how many histories are read at the same time
     :raises ApiError: the service cannot be asked
@@ -179,8 +180,8 @@ async def _replayed(
         history = await service.execution(arn).history()
     except ResourceNotFoundError:
         return None
-    except DamagedExecutionError as damaged:
-        return damaged
+    except (DamagedExecutionError, HistoryError) as unreadable:
+        return unreadable
     try:
         report = await replay(handler, history, execution_arn=arn)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are replayed nevertheless

@@ -276,7 +276,9 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
         return self._find_witness()
 
     @classmethod
-    def of(cls, handler: DurableHandler[EventT, ResultT], faults: Faults, witness: Callable[[], Witness]) -> Any:
+    def of(
+        cls, handler: DurableHandler[EventT, ResultT], faults: Faults, witness: Callable[[], Witness]
+    ) -> TestedHandler[EventT, ResultT]:
         tested = cls.__new__(cls)
         vars(tested).update(vars(copy.copy(handler)))
         tested._faults, tested._find_witness = faults, witness  # noqa: SLF001 - of our own kind

@@ -31,6 +31,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async.errors import ServiceCallError
 from durable_async.transport._loader import LambdaLoader
+from durable_async.transport._model import SERVICE_MODEL
 from durable_async.transport.base import MISCONFIGURED
 
 _ATTEMPTS = 4  # of one call, the first included
@@ -100,8 +101,16 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
 @cache
 def shared_session() -> Any:
     """Return the session of this process, which has the credentials and the data read from disk."""
-    session = cast("Any", AioSession(event_hooks=_Emitter()))
-    loader = LambdaLoader(session.get_component("data_loader"))
+    return new_session(SERVICE_MODEL)
+
+
+def new_session(model: dict[str, Any], profile: str | None = None) -> Any:
+    """Return a session whose Lambda has the operations of ``model``, with the data of its first client read from disk.
+
+    :param profile: of the AWS configuration; None: the environment's
+    """
+    session = cast("Any", AioSession(profile=profile, event_hooks=_Emitter()))
+    loader = LambdaLoader(session.get_component("data_loader"), model)
     loader.warm_up()
     session.register_component("data_loader", loader)
     return session

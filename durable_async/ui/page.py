@@ -16,7 +16,7 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import attrs
 
@@ -75,8 +75,8 @@ _HEADERS: Final[Mapping[str, str]] = {
 class SignInError(ApiError):
     """The page has to ask for the token."""
 
-    code: ClassVar[str] = "UnauthorizedException"
-    status: ClassVar[int] = 401
+    code = "UnauthorizedException"
+    status = 401
 
 
 @attrs.frozen

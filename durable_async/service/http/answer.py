@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.model.errors import ApiError
+from durable_async.service.model.errors import ApiError, ServiceClosedError
 
 _LOWER_CASE_MESSAGE = frozenset(
     {
@@ -38,29 +37,29 @@ class Answer:
 class UnknownOperationError(ApiError):
     """No operation has this method and path."""
 
-    code: ClassVar[str] = "UnknownOperationException"
-    status: ClassVar[int] = 404
+    code = "UnknownOperationException"
+    status = 404
 
 
 class AccessDeniedError(ApiError):
     """The caller may not call."""
 
-    code: ClassVar[str] = "AccessDeniedException"
-    status: ClassVar[int] = 403
+    code = "AccessDeniedException"
+    status = 403
 
 
 class RequestTimeoutError(ApiError):
     """The request's body did not come in time."""
 
-    code: ClassVar[str] = "RequestTimeoutException"
-    status: ClassVar[int] = 408
+    code = "RequestTimeoutException"
+    status = 408
 
 
 class BusyError(ApiError):
     """The service has too much to do at the moment; the same request may succeed later."""
 
-    code: ClassVar[str] = "TooManyRequestsException"
-    status: ClassVar[int] = 429
+    code = "TooManyRequestsException"
+    status = 429
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -76,7 +75,8 @@ def error_answer(error: ApiError) -> Answer:
     """The message's member has the case that the model gives it for this error."""
     member = "message" if error.code in _LOWER_CASE_MESSAGE else "Message"
     body = {"Type": "User" if error.status < 500 else "Service", member: error.message}
-    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if error.status == 429 else {})
+    soon = error.status == 429 or isinstance(error, ServiceClosedError)
+    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if soon else {})
     return json_answer(body, error.status).with_headers(headers)
 
 

@@ -20,9 +20,10 @@ from durable_async.service.http.rendering import (
 )
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
-from durable_async.service.runtime.api import HISTORY_PAGE_BYTES, LambdaApi
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.inputs import read_event
+from durable_async.service.runtime.queries import HISTORY_PAGE_BYTES
 from durable_async.service.runtime.views import Started
 
 _TRACE_HEADER_LENGTH = 1024
@@ -151,8 +152,10 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 
 async def get(api: LambdaApi, call: Call) -> Answer:
-    include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
+    query = dict(call.query)
+    include = shapes.truth(query, "IncludeExecutionData", default=True)
+    execution = await api.get_execution(call.parameter, wait_seconds=_wait_seconds(query))
+    return json_answer(execution_json(execution, include_data=include))
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
@@ -170,7 +173,7 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
 
 
 def _wait_seconds(query: Mapping[str, str]) -> int:
-    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    """Return for how long the caller waits for news. AWS has no such parameter."""
     seconds = shapes.number(query, "WaitSeconds")
     if not 0 <= seconds <= _LONGEST_WAIT:
         raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")

@@ -13,10 +13,12 @@ from durable_async.service.http.access import Access
 from durable_async.service.http.answer import AccessDeniedError, Answer, UnknownOperationError, error_answer
 from durable_async.service.http.bodies import Bodies
 from durable_async.service.http.calls import Call, invoke
+from durable_async.service.http.owner import ask_owner
 from durable_async.service.http.routes import Operation, Route, route
-from durable_async.service.model.errors import ApiError, InvalidParameterValueError, StoreError
+from durable_async.service.model.errors import ApiError, InvalidParameterValueError, ServiceClosedError, StoreError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.inputs import EVENT_BYTES
+from durable_async.service.runtime.views import OwnerAddress
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
@@ -96,6 +98,8 @@ class Border:
             found = self._admit(request)
             return await self._call(found, request)
         except StoreError as error:
+            if self.api.closing:
+                return error_answer(ServiceClosedError("The service is shutting down."))
             logger.error("%s failed: %s", _named(found), error)  # noqa: TRY400 - it says all
             return error_answer(StoreError("The service cannot use its store. Its log says why."))
         except ApiError as error:
@@ -119,7 +123,17 @@ class Border:
             raise InvalidParameterValueError("The body has a Content-Encoding; send it without.")
         most = _MOST_BYTES.get(found.operation, _OTHER_BYTES)
         body = await self.bodies.read(request.chunks(), request.headers.get("content-length"), most)
+        if self.api.owner is not None:
+            return await _asked(self.api.owner, request, body)
         return await CALLS[found.operation](self.api, Call(found.parameter, request.headers, query, body))
+
+
+async def _asked(owner: OwnerAddress, request: Request, body: bytes) -> Answer:
+    """Return what the service that has the file answers. Who may call is decided here already."""
+    if not all(value.isprintable() for value in request.headers.values()):
+        raise InvalidParameterValueError("A header has characters that cannot be printed.")
+    target = f"{request.path}?{request.query}" if request.query else request.path
+    return await ask_owner(owner, request.method, target, request.headers, body)
 
 
 def _named(found: Route | None) -> str:

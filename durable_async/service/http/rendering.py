@@ -40,10 +40,8 @@ def execution_json(execution: ExecutionDescription, *, include_data: bool = True
     if include_data:
         data = {"InputPayload": execution.input, "Result": execution.result, "Error": execution.error}
         answer.update({member: value for member, value in data.items() if value is not None})
-    if execution.ended is not None:
-        answer["EndTimestamp"] = execution.ended.timestamp()
-    else:
-        answer["ExpectedExecutionTimeoutTimestamp"] = execution.times_out.timestamp()
+    times = {"EndTimestamp": execution.ended, "ExpectedExecutionTimeoutTimestamp": execution.times_out}
+    answer.update({member: time.timestamp() for member, time in times.items() if time is not None})
     if (pause := execution.pause) is not None:
         reason = {} if pause.reason is None else {"Reason": pause.reason}
         answer["PauseDetails"] = {
@@ -153,5 +151,5 @@ def _function(function: FunctionDescription) -> JsonObject:
     return shown
 
 
-def _durable_config(execution_timeout: int, retention_days: int) -> JsonObject:
+def _durable_config(execution_timeout: int | None, retention_days: int | None) -> JsonObject:
     return {"ExecutionTimeout": execution_timeout, "RetentionPeriodInDays": retention_days}

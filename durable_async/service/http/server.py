@@ -40,6 +40,8 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) ->
 
 
 def url_of(listener: socket.socket) -> str:
+    if listener.family is socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -56,7 +58,7 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
 @asynccontextmanager
 async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGenerator[str]:
-    """As :func:`serve_on`, for what answers requests in another way."""
+    """As :func:`serve_on`, for what answers requests in another way, and for sockets of any kind."""
     from aiohttp import web
 
     from durable_async.service.http import connections
@@ -78,7 +80,9 @@ async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGener
     accept = connections.Connections(runner.server, answering, connections.most_connections())
     try:
         # asyncio accepts so many at once before it makes a protocol for the first, and each has a descriptor already.
-        accepting = await asyncio.get_running_loop().create_server(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
+        loop = asyncio.get_running_loop()
+        accepting_on = loop.create_unix_server if listener.family is socket.AF_UNIX else loop.create_server
+        accepting = await accepting_on(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
         listener.listen(_BACKLOG)
         try:
             yield url_of(listener)

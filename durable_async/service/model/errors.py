@@ -6,8 +6,6 @@ into a member whose case differs by error.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class ApiError(Exception):
     """The service refuses a call, and nothing has changed.
@@ -17,8 +15,8 @@ class ApiError(Exception):
     :ivar message: one sentence for the caller
     """
 
-    code: ClassVar[str] = "ServiceException"
-    status: ClassVar[int] = 500
+    code: str = "ServiceException"
+    status: int = 500
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -104,6 +102,27 @@ class StoreInUseError(StoreError):
 
 
 class ServiceClosedError(ApiError):
-    """The service ends, and whoever waits for an execution has to come again."""
+    """The service ends, or no service has the file. Repeat the call."""
 
     status = 503
+
+
+_BY_CODE = {
+    kind.code: kind
+    for kind in (
+        InvalidParameterValueError,
+        InvalidRequestContentError,
+        RequestTooLargeError,
+        CallbackTimedOutError,
+        ResourceNotFoundError,
+        ResourceConflictError,
+        AlreadyStartedError,
+    )
+}
+
+
+def refusal(code: str, status: int, message: str) -> ApiError:
+    """Return the error with which a service elsewhere refused a call. One without a class of its own is an ApiError."""
+    error = _BY_CODE.get(code, ApiError)(message)
+    error.code, error.status = code, status
+    return error

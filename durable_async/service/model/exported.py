@@ -50,7 +50,7 @@ def read_history(exported: object) -> ExportedHistory:
     if pages and (pages[-1].get("NextMarker") or pages[-1].get("NextToken")):
         raise HistoryError("the history goes on after what was exported: export all of its pages")
     arn = next((page["DurableExecutionArn"] for page in pages if page.get("DurableExecutionArn")), None)
-    read = [_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
+    read = [read_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
     return ExportedHistory(sorted(read, key=lambda event: event.id), arn)
 
 
@@ -78,7 +78,11 @@ def _mappings(value: object, what: str) -> Sequence[Mapping[str, Any]]:
     raise HistoryError(f"{what} is no list of JSON objects")
 
 
-def _event(shown: Mapping[str, Any]) -> HistoryEvent:
+def read_event(shown: Mapping[str, Any]) -> HistoryEvent:
+    """Read an event as the API shows it.
+
+    :raises HistoryError: it is of an unknown type, malformed, or without its data
+    """
     number, name = shown.get("EventId"), shown.get("EventType")
     try:
         kind = EventType(cast("str", name))

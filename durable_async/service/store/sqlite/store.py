@@ -20,7 +20,7 @@ from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Su
 from durable_async.service.store.sqlite import listing, reading, writing
 from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
-from durable_async.service.store.sqlite.lock import Shield, holder, take_when_free
+from durable_async.service.store.sqlite.lock import Shield, WriterLock, holder
 from durable_async.service.store.sqlite.residents import Residents, WriteState
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
@@ -38,7 +38,6 @@ class SqliteStore:
     :param durability: what a write that returned survives: ``full``, a loss of power; ``normal``, the end of the
         process. The package says more
     :param read_only: every ``load`` reads anew, and writes are refused
-    :param wait_for_lock: seconds that ``open`` waits while another store has the file
     :param resident: how many open executions stay in memory though nobody holds them
     """
 
@@ -48,14 +47,12 @@ class SqliteStore:
         *,
         durability: Durability = "full",
         read_only: bool = False,
-        wait_for_lock: float = 0.0,
         resident: int = 1000,
     ) -> None:
-        self._path = Path(path)
+        self.path: Path = Path(path)
         self._pid = os.getpid()
         self._durability: Durability = durability
         self._read_only = read_only
-        self._wait_for_lock = wait_for_lock
         self._residents = Residents(resident)
         self._adding: dict[str, writing.Snapshot] = {}  # the latest of each id
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
@@ -68,23 +65,23 @@ class SqliteStore:
         :raises StoreError: the file is in use by another store, of another application, of a later version, damaged,
             or cannot be opened
         """
-        self._path, self._pid = locate(self._path), os.getpid()
+        self.path, self._pid = locate(self.path), os.getpid()
         async with AsyncExitStack() as undo:
             if not self._read_only:
-                lock = await take_when_free(self._path, self._wait_for_lock)
+                lock = await own_tasks.in_thread(partial(WriterLock.take, self.path), undo=WriterLock.release)
                 undo.callback(lock.release)
                 connection = await own_tasks.in_thread(
-                    partial(open_for_writing, self._path, self._durability), undo=sqlite3.Connection.close
+                    partial(open_for_writing, self.path, self._durability), undo=sqlite3.Connection.close
                 )
-                place = Place(self._path, journal=True)
-                self._writer = Writer(connection, self._path, place)
+                place = Place(self.path, journal=True)
+                self._writer = Writer(connection, self.path, place)
                 undo.push_async_callback(self._writer.aclose)
                 lock.shield.cover()
                 undo.callback(self._uncover, lock.shield, place)
             else:
-                place = Place(self._path, journal=False)
-            connection = await own_tasks.in_thread(partial(open_for_reading, self._path), undo=sqlite3.Connection.close)
-            self._reader = Reader(connection, self._path, place)
+                place = Place(self.path, journal=False)
+            connection = await own_tasks.in_thread(partial(open_for_reading, self.path), undo=sqlite3.Connection.close)
+            self._reader = Reader(connection, self.path, place)
             undo.push_async_callback(self._reader.aclose)
             self._closing = undo.pop_all()
 
@@ -152,7 +149,7 @@ class SqliteStore:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise StoreError(
-                f"{self._path} was opened by process {self._pid}, and this process is a fork of it, to which neither "
+                f"{self.path} was opened by process {self._pid}, and this process is a fork of it, to which neither "
                 "its threads nor its locks belong. Use the service in the process that opened it."
             )
 
@@ -161,9 +158,9 @@ class SqliteStore:
         self._check_process()
         if self._writer is not None:
             return self._writer
-        pid = holder(self._path)
+        pid = holder(self.path)
         by = "" if pid is None else f" Process {pid} has it open for writing."
-        raise StoreError(f"{self._path} is open for reading only.{by}")
+        raise StoreError(f"{self.path} is open for reading only.{by}")
 
     # --- reads ---
 
@@ -223,5 +220,5 @@ class SqliteStore:
     def _reads(self) -> Reader:
         self._check_process()
         if self._reader is None:
-            raise StoreError(f"{self._path} is not open.")
+            raise StoreError(f"{self.path} is not open.")
         return self._reader

@@ -82,7 +82,7 @@ KNOWS: dict[str, set[str]] = {
     "service.clock": set(),
     "service.own_tasks": set(),
     "service.parsing": set(),
-    "service.model": {"errors"},
+    "service.model": {"_wire", "errors"},
     "service.machine": {"_raised", "_wire", "errors", "service.model"},
     "service.functions": {"_callables", "_raised", "_threads", "_wire", "logs", "service.clock", "service.parsing"},
     "service.store": {"_wire", "errors", "service.machine", "service.model", "service.own_tasks"},

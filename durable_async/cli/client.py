@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.cli.exits import Refused
 from durable_async.cli.text import one_line
 from durable_async.client.calls import HttpCalls
@@ -53,7 +54,7 @@ class Client(HttpCalls):
         operation = "ListDurableExecutions" if function is None else "ListDurableExecutionsByFunction"
         return self.items(operation, "DurableExecutions", limit, FunctionName=function, **filters)
 
-    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[JsonObject]:
         """Yield up to ``limit`` executions of all functions by asking for those of each function, as AWS needs it."""
         found = [
             item async for function in self.functions() async for item in self.executions(function, limit, **filters)
@@ -73,7 +74,7 @@ class Client(HttpCalls):
 
     def events(
         self, arn: str, *, data: bool = True, reverse: bool = False, limit: int | None = None
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> AsyncGenerator[JsonObject]:
         """Yield the events of the history as it is now."""
         asked = {"DurableExecutionArn": arn, "IncludeExecutionData": data, "ReverseOrder": reverse}
         return self.items("GetDurableExecutionHistory", "Events", limit, **asked)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.cli.client import Client
 from durable_async.client.model import LAMBDA_MODEL
 from durable_async.errors import ServiceCallError
@@ -23,7 +24,7 @@ from durable_async.service.model.errors import ApiError
 from durable_async.transport.base import NO_SERVICE
 
 _BODY_BYTES = 1024 * 1024  # the largest answer to a callback is 256 KiB on AWS
-_SHAPES: Final[dict[str, Any]] = LAMBDA_MODEL["shapes"]
+_SHAPES: Final[JsonObject] = LAMBDA_MODEL["shapes"]
 
 
 @attrs.frozen
@@ -43,13 +44,13 @@ class Forwarding:
         except ApiError as error:
             return error_answer(error)
 
-    async def _call_of(self, request: Request) -> tuple[str, dict[str, Any]]:
+    async def _call_of(self, request: Request) -> tuple[str, JsonObject]:
         found = route(request.method, request.path)
         if found is None or str(found.operation) not in LAMBDA_MODEL["operations"]:
             raise UnknownOperationError(f"{request.method[:32]} {request.path[:256]} is nothing that the page has.")
         operation = str(found.operation)
         shape = _SHAPES[LAMBDA_MODEL["operations"][operation]["input"]["shape"]]
-        parameters: dict[str, Any] = {}
+        parameters: JsonObject = {}
         query = shapes.query(request.query)
         for name, member in shape["members"].items():
             if member.get("location") == "uri":
@@ -64,7 +65,7 @@ class Forwarding:
         return operation, parameters
 
 
-def _members(shape: dict[str, Any], body: bytes) -> dict[str, Any]:
+def _members(shape: JsonObject, body: bytes) -> JsonObject:
     """Return the members of the body that the operation has."""
     given = shapes.members(body)
     return {name: given[name] for name in given if name in shape["members"]}

@@ -115,7 +115,10 @@ def _by_function(reference: str, function: str | None) -> Mapping[str, Handler]:
 
 
 async def _replayed_open(target: Target, handlers: Mapping[str, Handler], *, named: bool, as_json: bool) -> Exit:
-    """:param named: the command line names the handler, so that its function has to be known"""
+    """Replay all open executions.
+
+    :param named: the command line names the handler, so that its function has to be known
+    """
     async with connected(target) as client:
         report = await replay_open(client.typed(), handlers)
     if named and report.unknown:
@@ -142,7 +145,7 @@ def _print_open(report: OpenReplayReport) -> None:
     click.echo(f"{total} open executions replayed, {len(rows)} would break")
 
 
-async def _replayed(handler: Handler, history: Any, arn: str | None, *, as_json: bool) -> Exit:
+async def _replayed(handler: Handler, history: object, arn: str | None, *, as_json: bool) -> Exit:
     try:
         report = await replay(handler, history, execution_arn=arn)
     except HistoryError as error:

@@ -27,7 +27,7 @@ from durable_async.service.functions.worker_process import Target
 from durable_async.service.functions.workers import WorkerPool, bounded, json_lines, worker_environment
 from durable_async.service.http import bind, url_of
 from durable_async.service.http.access import Access
-from durable_async.service.http.dispatch import Answerer, Border
+from durable_async.service.http.dispatch import Answerer, Dispatcher
 from durable_async.service.http.server import serve_answers
 from durable_async.service.http.takeover import Takeover
 from durable_async.service.model.errors import StoreError
@@ -147,14 +147,14 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
 def _answerer(api: LambdaApi, settings: Settings, url: str) -> Answerer:
     """Return what answers Lambda's API, and the page if it was asked for."""
     access = Access(settings.token)
-    border = Border(api, access)
+    dispatcher = Dispatcher(api, access)
     if not settings.ui:
-        return border.answer
+        return dispatcher.answer
     from durable_async.ui.page import Home, WebPage, beside
 
     home = Home("this server", target={"endpoint": url})
-    page = WebPage(Border(api, Access(authenticated=True)).answer, access, home)
-    return beside(page, "/ui", border.answer)
+    page = WebPage(Dispatcher(api, Access(authenticated=True)).answer, access, home)
+    return beside(page, "/ui", dispatcher.answer)
 
 
 def _store(settings: Settings) -> SqliteStore | None:

@@ -11,6 +11,7 @@ import attrs
 
 from durable_async._raised import place_of
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8
 from durable_async.client.api import DurableApi
 from durable_async.errors import (
     ExecutionError,
@@ -111,9 +112,10 @@ class ExecutionHandle(Generic[ResultT]):
         :class:`~durable_async.ExecutionCancelledError`; a step that runs ends first. Compensations and clean-ups run,
         and the execution ends STOPPED with ``reason``, unless the workflow catches the error and returns.
 
-        Returns when the request is recorded. An execution that was asked before and was not told yet stays as it is.
+        Returns when the request is recorded. Does nothing if a cancellation was requested before and has not reached
+        the workflow.
 
-        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and goes on
+        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and continued
         """
         await self._api().cancel(self.arn, reason=reason)
 
@@ -136,16 +138,16 @@ class ExecutionHandle(Generic[ResultT]):
         await self._api().resume(self.arn, reason=reason)
 
     async def redrive(self, start: str | None = None) -> None:
-        """Let a failed, timed out or stopped execution go on from what succeeded, under the same name and ARN.
+        """Let a failed, timed out or stopped execution continue from what succeeded, under the same name and ARN.
 
-        The operations with whose errors it failed are done again, and so is what started after them in the contexts
-        around them. Nothing else is. The execution gets its whole timeout again.
+        The operations whose errors made it fail are done again, and so are the operations that started after them in
+        the contexts around them. The execution gets its whole timeout again.
 
-        :param start: the id or the name of an operation: it and what started after it are done again, also if it
+        :param start: the id or the name of an operation: it and what started after it are done again, even if it
             succeeded
         :raises ApiError: ``ResourceConflictException``: it is open or has succeeded; or ``start`` is None, and
             operations succeeded after the failure, such as compensations. ``InvalidParameterValueException``: no
-            operation is called ``start``, or several are
+            operation has the id or name ``start``, or several have the name
         """
         await self._api().redrive(self.arn, start=start)
 
@@ -193,7 +195,7 @@ class ExecutionHandle(Generic[ResultT]):
 
 def as_json(value: object, what: str) -> bytes:
     """:raises SerializationError: it cannot be written"""
-    return JsonSerializer().serialize(value, SerializerContext("", "", what)).encode("utf-8", "surrogatepass")
+    return utf8(JsonSerializer().serialize(value, SerializerContext("", "", what)))
 
 
 def results_as_json(results: Mapping[str, object]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from durable_async._wire.text import JsonObject
 from durable_async.transport._model import SERVICE_MODEL
 
 _EXECUTION = "/2025-12-01/durable-executions/{DurableExecutionArn}"
@@ -49,7 +50,7 @@ _FORK = {
 _LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
 
-def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
+def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, object]:
     return {
         "name": name,
         "http": {"method": method, "requestUri": uri},
@@ -58,8 +59,8 @@ def _operation(name: str, method: str, uri: str, *, output: str = "Document") ->
     }
 
 
-def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """``required`` is the member that stands in the path."""
+def _request(required: str, members: JsonObject, **more: Any) -> dict[str, object]:
+    """Return the shape of a request. ``required`` is the member in the path."""
     return {
         "type": "structure",
         "required": [required],
@@ -68,7 +69,7 @@ def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, A
     }
 
 
-LAMBDA_MODEL: Final[dict[str, Any]] = {
+LAMBDA_MODEL: Final[JsonObject] = {
     "version": "2.0",
     "metadata": SERVICE_MODEL["metadata"],
     "operations": {

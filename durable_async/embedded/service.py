@@ -21,7 +21,7 @@ from durable_async.client.remote import RemoteApi
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import in_process_handler
 from durable_async.embedded.owner_calls import OwnerCalls
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import in_process_function
@@ -30,6 +30,7 @@ from durable_async.service.machine import InvocationRetryPolicy, Limits
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.registry import OnMismatch
+from durable_async.service.runtime.settings import Timing
 from durable_async.service.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ PlainFunction = Callable[[Any, Any], Any]
 class DurableService(Executions):
     """Runs durable executions in this process, and keeps them in a file. Used as ``async with DurableService(...)``.
 
-    Entering takes up what an earlier service left open, function by function, as soon as each is registered. Leaving
-    begins nothing more, lets running steps finish, and leaves the rest to the next service.
+    Executions that an earlier service left open continue when their function is registered. At exit, the service begins
+    nothing more, waits for running steps, and leaves the rest to the next service.
 
-    The service belongs to the event loop on which it is entered. One process at a time has the file.
+    The service belongs to the event loop on which it is entered. Only one process at a time can use the file.
 
     :param path: of the SQLite file, made if it is not there, for its owner alone; None or ``":memory:"``: nothing
         outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
@@ -62,23 +63,26 @@ class DurableService(Executions):
         value is how long a call waits while no service has the file, and should exceed ``grace``
     :param execution_timeout: of the executions of functions registered without one; up to 366 days
     :param retention: how long a closed execution is kept, in whole days
-    :param max_concurrency: invocations that may run at once, of all functions; None: any number
-    :param max_cached_executions: how many suspended executions stay in memory, so that they continue
-        without a replay; the least recently used are the first to go; 0: none
-    :param threads: sync steps, and other sync functions, that may run at once; no more than half of them for one
-        execution. They are no others' threads: what else the program sends to threads does not wait for them
-    :param max_cached_idle: how long a suspended execution stays there
-    :param grace: how long leaving waits for steps that are running. What does not end when it is cancelled then is
-        abandoned at most 7 seconds later. A cancellation while it leaves cuts ``grace`` short; a second one, the rest
-    :param retries: when an invocation is repeated that raised or crashed, and when its execution is put in quarantine
-    :param clock: epoch seconds. The default is the wall's clock, except that it does not go back while the process
-        runs. With another one, call ``api.fire_due`` after moving it
+    :param max_concurrency: the maximum number of invocations at once, of all functions; None: no limit
+    :param max_cached_executions: how many suspended executions stay in memory and continue without a replay. The least
+        recently used are evicted; 0: none stays
+    :param threads: the maximum number of synchronous steps and functions at once; one execution uses at most half of
+        them. The threads belong to the service, so the program's other threads do not wait for them
+    :param max_cached_idle: how long a suspended execution stays in memory
+    :param grace: how long to wait for running steps at exit. They are then cancelled, and those that still run 7
+        seconds later are abandoned. A cancellation during the exit ends ``grace`` at once; a second one ends the rest
+        of the wait
+    :param retries: when to repeat an invocation that raised or crashed, and when to put its execution in quarantine
+    :param clock: returns the time in epoch seconds. The default is the system's clock, except that it does not go back
+        while the process runs. With another clock, call ``api.fire_due`` after moving it
     :param tracer_provider: of OpenTelemetry's SDK: executions are traced, in the execution view unless their handler
-        has a :class:`~durable_async.otel.Traces` of its own, and are not kept in memory while they wait. An execution
-        that is started within a span goes on with its trace. None: nothing is traced
+        has its own :class:`~durable_async.otel.Traces`, and do not stay in memory while they wait. An execution that is
+        started within a span continues the span's trace. None: nothing is traced
     :param meter_provider: of OpenTelemetry's SDK: executions and the service's own work are measured. None: nothing is
-    :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ; the default is a
-        random UUID
+        measured
+    :param new_id: returns the id of a new execution, which is also its name if it gets no other. All ids must differ.
+        The default is a random UUID
+    :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class DurableService(Executions):
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
+        timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
@@ -132,6 +137,7 @@ class DurableService(Executions):
             max_concurrency=max_concurrency,
             observer=observer,
             new_id=new_id,
+            timing=timing,
         )
         self._takeover: Takeover | None = None
         if takeover is not None:
@@ -144,26 +150,27 @@ class DurableService(Executions):
         self._entered = False
         self._grace = grace.total_seconds()
         self._clock = clock
-        self._names: dict[DurableHandler[Any, Any], tuple[str, int | None]] = {}  # with the highest version
+        self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
 
     @property
     def api(self) -> LambdaApi:
-        """Lambda's operations as methods, with names, bytes and JSON.
+        """The operations of Lambda's API as methods, with names, bytes and JSON.
 
         :raises ApiError: status 503: this process was forked from the one that runs the service
         """
         if self._pid != os.getpid():
             raise ServiceClosedError(
-                f"This service runs in process {self._pid}, and process {os.getpid()} was forked from it. Use "
-                "the service in the process that entered it, and ask it from others over HTTP; or start processes by "
-                "the method 'spawn', and let each enter a service of its own, with a file of its own."
+                f"This service runs in process {self._pid}, and process {os.getpid()} was forked from it. Use the "
+                "service in the process that entered it, and call it from others over HTTP; or start processes with "
+                "the method 'spawn', and let each enter its own service with its own file."
             )
         return self._lambda_api
 
     async def __aenter__(self) -> Self:
-        """All that this service runs sees the context variables that are set now, whoever calls it later.
+        """Open the service. Everything that it runs sees the context variables that are set now, and not those of later
+        callers.
 
-        :raises ApiError: status 503: the file cannot be used, or another process has it; the message says which
+        :raises ApiError: status 503: the file cannot be used, or another process uses it; the message says which
         """
         self._pid = os.getpid()
         with entered(None):  # of all variables but the durable identity of a workflow that enters it
@@ -182,7 +189,7 @@ class DurableService(Executions):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pid == os.getpid():  # a forked process leaves it to the one that entered
+        if self._pid == os.getpid():  # a forked process leaves the shutdown to the process that entered
             await own_tasks.finish(self._leave(), hurry=True)
 
     async def _leave(self) -> None:
@@ -198,7 +205,7 @@ class DurableService(Executions):
 
     def register(
         self,
-        function: DurableHandler[Any, Any] | PlainFunction,
+        function: AnyHandler | PlainFunction,
         *,
         name: str | None = None,
         execution_timeout: timedelta | None = None,
@@ -208,23 +215,24 @@ class DurableService(Executions):
         version: int | None = None,
         pinned: bool = True,
     ) -> None:
-        """Make a handler known, under its own name or another. Its open executions go on.
+        """Register a handler, under its own name or another. Its open executions continue.
 
-        :param function: a durable handler; or a function of ``(event, context)``, for others to invoke
-        :param execution_timeout: of each execution; None: the service's
-        :param max_concurrency: invocations of it that may run at once; None: any number
-        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, or
+        :param function: a durable handler; or a function of ``(event, context)`` that workflows can invoke
+        :param execution_timeout: the timeout of each execution; None: the service's
+        :param max_concurrency: the maximum number of its invocations at once; None: no limit
+        :param on_mismatch: what happens to an execution whose code calls another operation than the recorded one, or
             can no longer read its event. ``"park"``: it is paused, and tried again when the next service registers the
             function, or on :meth:`ExecutionHandle.resume`. ``"fail"``: it fails, as on AWS
         :param cancel_before: how long before the timeout of an execution its workflow is cancelled, so that its
             compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled, and times out at once
         :param version: a number. A handler may be registered once for each version, under the same name; new executions
-            begin on the highest, or on that of the handler that ``start`` is given. None: it has no versions, and
-            executions of all versions go on with it
-        :param pinned: of a version. True: executions that begin on it go on with the handler that is registered with
-            this version, and wait until one is. False: they move with the highest version
-        :raises TypeError: the function is neither
-        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
+            begin on the highest version, or on that of the handler that ``start`` gets. None: it has no versions, and
+            executions of all versions continue with it
+        :param pinned: for a version. True: executions that begin on it continue only with the handler of this version.
+            False: they move to the highest version
+        :raises TypeError: ``function`` is not a function
+        :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
+            timeout
         """
         if not _is_durable(function):
             check_plain_function(function, "register")
@@ -246,8 +254,8 @@ class DurableService(Executions):
         else:
             self.api.register(name, in_process_function(function, self._threads), max_concurrency=max_concurrency)
 
-    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
-        """Return what runs the handler's invocations."""
+    def _as_run(self, handler: AnyHandler) -> AnyHandler:
+        """Return the handler that runs the invocations."""
         handler = handler.on_clock(self._clock)
         return handler if self._traces is None else handler.with_plugin(self._traces)
 
@@ -276,7 +284,7 @@ class DurableService(Executions):
         return header_of_current_span()
 
 
-def _is_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
+def _is_durable(function: object) -> TypeGuard[AnyHandler]:
     return isinstance(function, DurableHandler)
 
 

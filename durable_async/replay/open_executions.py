@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.errors import HistoryError
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.replay import replay
 from durable_async.replay.report import Continues, EndsDifferently, ReplayReport, Replays, Skips
 from durable_async.service.model.errors import DamagedExecutionError, ResourceNotFoundError
@@ -26,7 +27,7 @@ class _Summary(Protocol):
 
 
 class _Execution(Protocol):
-    async def history(self) -> Sequence[HistoryEvent] | Sequence[Mapping[str, Any]]:
+    async def history(self) -> Sequence[HistoryEvent] | Sequence[JsonMembers]:
         """Return the whole history, with its data.
 
         :raises ResourceNotFoundError: the execution has been deleted
@@ -71,7 +72,7 @@ class BrokenExecution:
     def __str__(self) -> str:
         return f"{self.execution_arn}: {self.reason()}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the execution and its report as plain JSON values."""
         report = {} if self.report is None else self.report.as_json()
         return {
@@ -105,7 +106,7 @@ class OpenReplayReport:
         count = f"{len(self.broken)} of {total} open executions would break"
         return "\n".join([count, *map(str, self.broken)])
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the report as plain JSON values, named in the style of Lambda's API."""
         return {
             "Passed": self.passed,
@@ -116,7 +117,7 @@ class OpenReplayReport:
 
 
 async def replay_open(
-    service: ReplayableService, handlers: Mapping[str, DurableHandler[Any, Any]], *, concurrency: int = 16
+    service: ReplayableService, handlers: Mapping[str, AnyHandler], *, concurrency: int = 16
 ) -> OpenReplayReport:
     """Replay every open execution of the named functions on ``handlers``, without side effects.
 
@@ -146,7 +147,7 @@ class _Checks:
     broken: dict[int, BrokenExecution] = attrs.field(factory=dict[int, BrokenExecution])  # by their number in the list
     unknown: list[str] = attrs.field(factory=list[str])
 
-    async def check_function(self, function: str, handler: DurableHandler[Any, Any]) -> None:
+    async def check_function(self, function: str, handler: AnyHandler) -> None:
         self.replayed[function] = 0
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -161,7 +162,7 @@ class _Checks:
                 raise error from None
             self.unknown.append(function)
 
-    async def _check(self, number: int, function: str, handler: DurableHandler[Any, Any], arn: str) -> None:
+    async def _check(self, number: int, function: str, handler: AnyHandler, arn: str) -> None:
         found = await _replayed(self.service, handler, arn)
         if found is None:
             return
@@ -172,9 +173,7 @@ class _Checks:
             self.broken[number] = BrokenExecution(arn, function, found)
 
 
-async def _replayed(
-    service: ReplayableService, handler: DurableHandler[Any, Any], arn: str
-) -> ReplayReport | BaseException | None:
+async def _replayed(service: ReplayableService, handler: AnyHandler, arn: str) -> ReplayReport | BaseException | None:
     """Return the report of one execution, what keeps it from being replayed, or None if it is no longer open."""
     try:
         history = await service.execution(arn).history()

@@ -241,7 +241,7 @@ class _Client:
         return result
 
     def _is_after_body(self, update: OperationUpdate) -> bool:
-        """Whether it would record an end of what is to crash after its body."""
+        """Return whether the update ends an operation that has to crash after its body."""
         ends = update["Action"] in ("SUCCEED", "FAIL", "RETRY")
         return ends and self._faults.takes_crash(update.get("Name"), self.attempts.get(update["Id"]), "after")
 

@@ -88,7 +88,7 @@ def test_the_arn_is_checked(recorded):
         pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY, --execution or --open", id="both"),
         pytest.param(["--execution", "a/b", "--arn", "c"], "", "--arn is for a HISTORY", id="two names"),
         pytest.param(["-"], "a history", "the history is not JSON", id="no JSON"),
-        pytest.param(["-"], "{}", "is no list of JSON objects", id="no history"),
+        pytest.param(["-"], "{}", "is not a list of JSON objects", id="no history"),
         pytest.param(["no-such-file.json"], "", "no-such-file.json", id="no file"),
     ],
 )

@@ -14,7 +14,7 @@ from durable_async import ui
 from durable_async.embedded import DurableService
 from durable_async.service.http import bind, serve
 from durable_async.service.http.access import Access
-from durable_async.service.http.dispatch import Border
+from durable_async.service.http.dispatch import Dispatcher
 from durable_async.service.http.server import serve_answers
 from durable_async.ui.page import Home, WebPage, beside
 from tests.service.http.http_support import served_by_uvicorn
@@ -30,8 +30,8 @@ async def served(*, token: str | None = None, authenticated: bool = False) -> As
     async with DurableService() as service:
         service.register(HANDLERS["gated"])
         access = Access.checked(token, authenticated=authenticated)
-        page = WebPage(Border(service.api, Access(authenticated=True)).answer, access, Home("a test"))
-        border = Border(service.api, access)
+        page = WebPage(Dispatcher(service.api, Access(authenticated=True)).answer, access, Home("a test"))
+        border = Dispatcher(service.api, access)
         async with serve_answers(beside(page, "/ui", border.answer), bind()) as url:
             yield url, service
 

@@ -1,4 +1,4 @@
-"""What the service returns, as Lambda's JSON: the API's member names, times in epoch seconds.
+"""Writes the service's values as Lambda's JSON: the API's member names, times in epoch seconds.
 
 Source: protocol.md, "API", "History" and "Timestamps".
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from durable_async._wire.text import JsonObject
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
 from durable_async.service.runtime.views import (
     Counts,
@@ -17,13 +18,11 @@ from durable_async.service.runtime.views import (
     Page,
 )
 
-JsonObject = dict[str, object]
-
 
 def execution_json(execution: ExecutionDescription, *, include_data: bool = True) -> JsonObject:
     """Return the answer of ``GetDurableExecution``.
 
-    :param include_data: False: leave out input, result and error
+    :param include_data: True: include input, result and error. False: leave them out
     """
     answer: JsonObject = {
         "DurableExecutionArn": execution.arn,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from durable_async.service import own_tasks
 from durable_async.service.http.access import Access
-from durable_async.service.http.dispatch import Border
+from durable_async.service.http.dispatch import Dispatcher
 from durable_async.service.http.server import serve_answers
 from durable_async.service.model.errors import StoreError, StoreInUseError
 from durable_async.service.runtime.api import LambdaApi
@@ -115,7 +115,7 @@ def socket_of(store: Path) -> Path:
 @asynccontextmanager
 async def serve_others(api: LambdaApi, path: Path) -> AsyncGenerator[None]:
     """Answer the services that stand by. To be entered by the one that has the file."""
-    answer = Border(api, Access(authenticated=True)).answer
+    answer = Dispatcher(api, Access(authenticated=True)).answer
     async with serve_answers(answer, _bound(path)):  # the file stays behind: it may be the next one's soon
         yield
 

@@ -101,7 +101,7 @@ def _with_milliseconds(operation: dict[str, Any]) -> dict[str, Any]:
     return converted
 
 
-def _new_execution(input_: Any, completed: int) -> Execution:
+def new_execution(input_: Any, completed: int) -> Execution:
     name = f"run{len(_executions)}"
     now = time.time()
     begun = {"Id": name, "Type": "EXECUTION", "Status": "STARTED", "StartTimestamp": now, "Name": name}
@@ -142,7 +142,7 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
             return 400, {"Type": "User", "message": str(error)}
     if path == "/executions":
         request = json.loads(body)
-        return 200, {"name": _new_execution(request["input"], request["completed"]).name}
+        return 200, {"name": new_execution(request["input"], request["completed"]).name}
     execution = _executions[path.rpartition("/")[2]]
     if method == "POST":
         return 200, {"envelope": execution.begin()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from durable_async._lazy import names_from
 from durable_async.config import StepConfig, StepSemantics
-from durable_async.context import DurableContext, current_context, current_step
+from durable_async.context import DurableContext, current_context, current_step, require_context
 from durable_async.errors import (
     BatchCompletionError,
     CallbackError,
@@ -147,6 +147,7 @@ __all__ = [
     "current_context",
     "current_step",
     "durable_execution",
+    "require_context",
 ]
 
 _LATER = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -27,13 +26,15 @@ from durable_async._arguments import (
     name_of,
 )
 from durable_async._callables import accepts_plainly
-from durable_async._engine.branches import Branch, calling_branch, current
+from durable_async._engine.branches import Branch, Unplaced, adopted
 from durable_async._engine.call import Call
+from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.invocation import Invocation
 from durable_async._operations.step import run_step
 from durable_async._operations.wait import run_wait
 from durable_async._wire.operations import OperationType, SubType
 from durable_async.config import StepConfig, check_strategy, duration_seconds
+from durable_async.errors import ContextMisuseError
 from durable_async.logs import DurableLogger
 from durable_async.serializers import NO_TYPE, SerializerContext
 from durable_async.serializers._json.annotations import return_type
@@ -68,9 +69,10 @@ class DurableContext:
     :ivar logger: adds the execution to its records, and is silent while the calling context replays
     """
 
-    def __init__(self, invocation: Invocation, step_config: StepConfig) -> None:
+    def __init__(self, invocation: Invocation, step_config: StepConfig, keyed: Branch | None = None) -> None:
         self._invocation = invocation
         self._step_config = step_config
+        self._keyed = keyed  # where its calls take their identities, if that is not the calling branch
         self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
 
     @property
@@ -85,14 +87,14 @@ class DurableContext:
 
     @property
     def is_replaying(self) -> bool:
-        """Whether the calling context has finished operations on record that the workflow has not come by yet."""
+        """Whether the record has ended operations of the calling context that were not handed over yet."""
         return self._invocation.record.is_replaying(self._branch().scope.id)
 
     def now(self) -> datetime:
-        """The time of the last recorded end of an operation that the calling branch has come by, or of the
-        execution's start. The same on every replay; aware, in UTC. Costs no operation."""
-        latest = self._branch().latest or self._invocation.started_at()
-        return datetime.fromtimestamp(latest, UTC)
+        """Return the time of the last end of an operation that was handed over in the calling context, or of the
+        execution's start. It never goes back, and is the same on every replay. Aware, in UTC. Costs no operation."""
+        latest = self._branch().scope.order.latest
+        return datetime.fromtimestamp(latest / 1_000_000 if latest else self._invocation.started_at(), UTC)
 
     def uuid(self) -> UUID:
         """A UUID (version 4 in form) derived from the execution and the position of the call. The same on every
@@ -160,7 +162,7 @@ class DurableContext:
         elif type(config) is not StepConfig:
             config = check_config(config, self._step_config, "config=StepConfig(retry_strategy=...)")
         call = self._call(OperationType.STEP, SubType.STEP, name_of(name, func), key)
-        call.coroutine = run_step(call, partial(func, *args), config, _described(call, func, returns))
+        call.coroutine = call.perform(run_step, partial(func, *args), config, _described(call, func, returns))
         return call.coroutine
 
     def wait(
@@ -176,7 +178,7 @@ class DurableContext:
         """
         seconds = duration_seconds(duration, what="the duration of a wait")
         call = self._call(OperationType.WAIT, SubType.WAIT, checked_name(name), key)
-        call.coroutine = run_wait(call, seconds)
+        call.coroutine = call.perform(run_wait, seconds)
         return call.coroutine
 
     def run_in_child_context(
@@ -208,7 +210,7 @@ class DurableContext:
         check_context_function(func, _parameters(args), "ctx.run_in_child_context")
         config = check_config(config, ChildConfig())
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
-        call.coroutine = run_child(call, partial(func, self, *args), config, _described(call, func, returns))
+        call.coroutine = call.perform(run_child, partial(func, self, *args), config, _described(call, func, returns))
         return call.coroutine
 
     def with_retry(
@@ -251,7 +253,7 @@ class DurableContext:
             return self.wait(delay, name=wait_name)
 
         body = partial(run_retried, call, partial(func, self, *args), strategy, self.now, wait)
-        call.coroutine = run_child(call, body, config, _described(call, func, returns))
+        call.coroutine = call.perform(run_child, body, config, _described(call, func, returns))
         return call.coroutine
 
     def task_group(self) -> durable_async.DurableTaskGroup[Self]:
@@ -297,7 +299,7 @@ class DurableContext:
         if not patch:
             raise ValueError("the name of a patch is empty: name the change, as in ctx.patched('audit-2026')")
         call = self._call(OperationType.STEP, SubType.STEP, checked_name(marker_name(patch)), patch=patch)
-        call.coroutine = run_patched(call, patch)
+        call.coroutine = call.perform(run_patched, patch)
         return call.coroutine
 
     def compensations(self) -> durable_async.Compensations:
@@ -347,7 +349,7 @@ class DurableContext:
 
         config = check_config(config, CallbackConfig())
         call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
-        call.coroutine = create_callback(call, config, _described(call, None, returns))
+        call.coroutine = call.perform(create_callback, config, _described(call, None, returns))
         return call.coroutine
 
     @overload
@@ -407,8 +409,12 @@ class DurableContext:
         if timeout is not None:
             config = attrs.evolve(config, timeout=timeout)
         call = self._call(OperationType.CONTEXT, SubType.WAIT_FOR_CALLBACK, name_of(name, submitter), key)
-        call.coroutine = run_wait_for_callback(
-            call, self._call, submitter, config, _described(call, None, returns), step_config=self._step_config
+        call.coroutine = call.perform(
+            partial(run_wait_for_callback, step_config=self._step_config),
+            self._call,
+            submitter,
+            config,
+            _described(call, None, returns),
         )
         return call.coroutine
 
@@ -468,7 +474,7 @@ class DurableContext:
             raise ValueError("function_name must not be empty")
         config = check_config(config, InvokeConfig())
         call = self._call(OperationType.CHAINED_INVOKE, SubType.CHAINED_INVOKE, checked_name(name), key)
-        call.coroutine = run_invoke(call, function_name, payload, config, _described(call, None, returns))
+        call.coroutine = call.perform(run_invoke, function_name, payload, config, _described(call, None, returns))
         return call.coroutine
 
     @overload
@@ -530,8 +536,11 @@ class DurableContext:
         check_wait_strategy(strategy)
         config = check_config(config, WaitForConditionConfig())
         call = self._call(OperationType.STEP, SubType.WAIT_FOR_CONDITION, name_of(name, check), key)
-        call.coroutine = run_condition(
-            call, check, initial_state, strategy, config=config, described=_described(call, check, returns)
+        call.coroutine = call.perform(
+            partial(run_condition, config=config, described=_described(call, check, returns)),
+            check,
+            initial_state,
+            strategy,
         )
         return call.coroutine
 
@@ -584,7 +593,7 @@ class DurableContext:
             type=lambda _: item_type,
         )
         call = self._call(OperationType.CONTEXT, SubType.MAP, name_of(name, func), key)
-        call.coroutine = run_batch(call, contexts, config, _described(call, None, batch_type(item_type)))
+        call.coroutine = call.perform(run_batch, contexts, config, _described(call, None, batch_type(item_type)))
         return call.coroutine
 
     def parallel(
@@ -617,7 +626,9 @@ class DurableContext:
         named = named_branches(branches, "ctx.parallel")
         check_enough(config, len(named))
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
-        call.coroutine = run_batch(call, self._branches(named), config, _described(call, None, common_type(named)))
+        call.coroutine = call.perform(
+            run_batch, self._branches(named), config, _described(call, None, common_type(named))
+        )
         return call.coroutine
 
     def race(
@@ -641,11 +652,41 @@ class DurableContext:
             raise ValueError("a race needs branches")
         named = named_branches(branches, "ctx.race")
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
-        call.coroutine = run_race(call, self._branches(named), _described(call, None, common_type(named)))
+        call.coroutine = call.perform(run_race, self._branches(named), _described(call, None, common_type(named)))
         return call.coroutine
 
+    def at(self, key: str) -> Self:
+        """Return this context with an identity by meaning: the ids of the operations called through it derive from
+        ``key`` and the order of these calls, whatever task calls them.
+
+        Use it where tasks are started in an order that another version of a library may change, or by callbacks: the
+        id of a tool call, for example, stays the same however many helper tasks were started before.
+
+            await ctx.at(tool_call.id).step(run_tool, tool_call)
+
+        :param key: unique among all uses of ``at`` in one context, whichever task they are made in
+        :raises ContextMisuseError: the key was used in this context before, or no workflow runs here
+        """
+        here = self._place()
+        if isinstance(here, Unplaced):
+            here = adopted(here)
+        return type(self)(self._invocation, self._step_config, here.at(key))
+
+    def _place(self) -> Branch | Unplaced:
+        here = current()
+        workflow = self._invocation.workflow
+        return here if isinstance(here, Unplaced) and here.workflow is workflow else calling_branch(workflow)
+
     def _branch(self) -> Branch:
-        return calling_branch(self._invocation.workflow)
+        keyed = self._keyed
+        if keyed is None:
+            return calling_branch(self._invocation.workflow)
+        here = self._place()
+        if here.scope is keyed.scope:
+            if isinstance(here, Unplaced):
+                adopted(here)
+            return keyed
+        return here if isinstance(here, Branch) else calling_branch(self._invocation.workflow)
 
     def _call(
         self,
@@ -662,8 +703,11 @@ class DurableContext:
         branch = self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
         operation_id = branch.claim(key) if patch is None else branch.claim_patch(patch)
-        call = Call(self._invocation, branch, operation_id, kind, subtype, name, None, frame.f_code, frame.f_lasti)
-        branch.scope.unstarted[call] = None
+        scope = branch.scope
+        scope.order.calls = number = scope.order.calls + 1
+        call = Call(self._invocation, branch, operation_id, kind, subtype, name, number)
+        call.caller, call.instruction = frame.f_code, frame.f_lasti
+        scope.unstarted[call] = None
         return call
 
     def _log_fields(self) -> dict[str, object]:
@@ -702,18 +746,44 @@ def _parameters(args: tuple[object, ...]) -> tuple[str, ...]:
     return ("ctx", "value") if len(args) == 1 else ("ctx", *(f"value{number}" for number in range(1, len(args) + 1)))
 
 
-_context: ContextVar[DurableContext | None] = ContextVar("durable_async_context", default=None)
-
-
-def bind(context: DurableContext) -> None:
-    """Make ``context`` the current one of the running task and of those that it starts."""
-    _context.set(context)
-
-
 def current_context() -> DurableContext | None:
-    """The context of the running workflow, so that a library can attach itself; None outside one, and in the body of a
-    step, where no durable operation can be called."""
-    return _context.get() if isinstance(current(), Branch) else None
+    """Return the context of the running workflow, so that a library can attach itself.
+
+    None outside of a workflow, and in the body of a step, where no durable operation can be called. Also None in a task
+    that a callback started: a replay could not repeat its calls. This is logged once, as a warning, because what the
+    library does then is not recorded; :func:`require_context` raises instead.
+    """
+    here = current()
+    if isinstance(here, Unplaced):
+        here.workflow.warn_unplaced()
+    return here.workflow.context if isinstance(here, Branch) else None
+
+
+def require_context() -> DurableContext:
+    """Return the context of the running workflow, for a library that must not work without.
+
+    :raises ContextMisuseError: no workflow runs here, or this is the body of a step, or a task that has no place in
+        its workflow because a callback started it. The message says which, and what to do
+    """
+    here = current()
+    if isinstance(here, Branch):
+        context: DurableContext = here.workflow.context
+        return context
+    raise ContextMisuseError(_why_no_context(here))
+
+
+def _why_no_context(here: StepContext | Unplaced | None) -> str:
+    if isinstance(here, StepContext):
+        return (
+            f"the body of step {here.name or here.operation_id!r} has no durable context. A step is recorded as a "
+            "whole: call durable operations from the workflow, or make the function a child context"
+        )
+    if here is not None:
+        return (
+            "this task has no place in its workflow, because a callback started it, so a replay could not repeat its "
+            "calls. Start it from the workflow's own code, or use ctx.at(key)"
+        )
+    return "no durable workflow runs here. Call this from a function with @durable_execution, or from a task of it"
 
 
 def current_step() -> StepContext:

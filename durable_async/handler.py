@@ -14,12 +14,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from functools import cache, cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
 from durable_async._callables import target_of
-from durable_async._engine.branches import root_scope
+from durable_async._engine.calling import root_scope
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import GRACE, Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
@@ -28,7 +28,7 @@ from durable_async._wire.limits import RESPONSE_BYTES
 from durable_async._wire.operations import Action, OperationType, OperationUpdate
 from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
-from durable_async.context import DurableContext, bind
+from durable_async.context import DurableContext
 from durable_async.errors import EventError, NotDurableError, SerializationError
 from durable_async.logs import log_on_lambda
 from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
@@ -237,7 +237,7 @@ class DurableHandler(Generic[EventT, ResultT]):
 
     async def _answer(self, payload: str | None, invocation: Invocation) -> str:
         context = DurableContext(invocation, self._step_config)
-        bind(context)
+        invocation.workflow.context = context
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
         try:
             event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
@@ -252,8 +252,15 @@ class DurableHandler(Generic[EventT, ResultT]):
         return await serialize(self._serializer, result, where)
 
 
+AnyHandler: TypeAlias = DurableHandler[Any, Any]
+"""A handler of any event and any result."""
+
+
 def envelope_of(event: object) -> Envelope:
-    """:raises NotDurableError: the event is not an envelope"""
+    """Return the envelope in ``event``.
+
+    :raises NotDurableError: the event is not an envelope
+    """
     envelope = read_envelope(event)
     if envelope is None:
         raise NotDurableError

@@ -39,7 +39,7 @@ def measure(invoke: Callable[[dict[str, Any]], Any]) -> None:
     for envelope in task["warm_up"]:
         invoke(envelope)
     if "count_calls_of" in task:
-        print(json.dumps({"calls": _own_calls(task["count_calls_of"], lambda: invoke(task["envelope"]))}), flush=True)
+        print(json.dumps({"calls": own_calls(task["count_calls_of"], lambda: invoke(task["envelope"]))}), flush=True)
         return
     ran_before = Marks.bodies
     memory = _peak_memory()
@@ -63,7 +63,7 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _own_calls(package: str, invoke: Callable[[], Any]) -> int:
+def own_calls(package: str, invoke: Callable[[], Any]) -> int:
     """How many Python functions of ``package`` are entered, coroutines each time that they are resumed.
 
     In all threads that are started meanwhile.

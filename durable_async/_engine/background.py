@@ -21,7 +21,7 @@ from contextlib import suppress
 from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
 from typing import Any, cast
 
-from durable_async._engine.branches import Branch, Task, Workflow
+from durable_async._engine.branches import Branch, Scope, Task, Workflow
 from durable_async._engine.isolation import driven_by
 from durable_async.errors import ContextMisuseError
 
@@ -64,11 +64,18 @@ def _keeper(task: Task) -> object | None:
     for _, frame in standing_in(task):
         value: object
         for value in frame.f_locals.values():
-            if _refers(_attributes(value), task):
+            if not _is_passed_through(value) and _refers(_attributes(value), task):
                 return value
         if _refers(frame.f_globals.values(), task):
             return frame.f_globals
     return None
+
+
+def _is_passed_through(value: object) -> bool:
+    """Return whether it refers to tasks only for as long as they run in it, as a timeout, a cancel scope or a lock
+    does."""
+    package, _, _ = type(value).__module__.partition(".")
+    return isinstance(value, Scope | Branch) or package in ("asyncio", "anyio")
 
 
 def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
@@ -76,7 +83,7 @@ def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
     callbacks: Any = getattr(task, "_callbacks", None) or ()
     for callback, _ in callbacks:
         owner = getattr(callback, "__self__", None)
-        if owner is branch.workflow or owner is keeper:
+        if owner is branch.workflow or owner is branch.scope or owner is keeper:
             continue
         if isinstance(callback, BuiltinMethodType) and isinstance(owner, (set, list, dict, deque)):
             continue

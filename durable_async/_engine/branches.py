@@ -1,4 +1,4 @@
-"""Who is calling: the branches of identity that the tasks of a workflow form.
+"""The branches of identity that the tasks of a workflow form.
 
 - A branch is one sequential strand of calls: the body of a context, or one asyncio task started inside it.
 - A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on where the
@@ -7,42 +7,58 @@
   because callbacks run in no order that a replay would repeat.
 - Bodies of steps run in no branch: what tasks an HTTP client starts in there is nobody's business.
 
-``task_factory`` is the hook on the event loop.
+``calling`` says which branch the running code stands in; ``task_factory`` is the hook on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
 from typing import Any
+from zlib import crc32
 
 import attrs
 
-from durable_async._engine.as_completed import place_in_as_completed
-from durable_async._engine.unstarted import Coro, Unstarted, settle_unstarted
-from durable_async._wire.ids import keyed_operation_id, operation_id, patch_operation_id, task_branch
-from durable_async._wire.operations import Operation
-from durable_async._wire.timestamps import end_microseconds
+from durable_async._engine.as_completed import given_to_as_completed, places
+from durable_async._engine.order import Order
+from durable_async._engine.unstarted import Coro, Unstarted
+from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
-from durable_async.step_context import StepContext
+
+logger: logging.Logger = logging.getLogger("durable_async")
 
 Task = asyncio.Task[Any]
 
 
 @attrs.define(eq=False, repr=False)
 class Workflow:
-    """What all branches of one invocation have in common: their tasks, and the ear for their coming and going.
+    """What all branches of one invocation have in common.
 
+    :ivar on_change: called when a task has begun or ended
+    :ivar context: the ``DurableContext`` that the workflow was called with
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
     :ivar exited: the SystemExit or KeyboardInterrupt with which one of them ends the program
     """
 
     execution_arn: str
-    on_change: Callable[[], None]
+    on_change: Callable[[], None] = lambda: None
+    context: Any = None
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro] = attrs.field(factory=list[Coro])
     exited: BaseException | None = None
+    _has_warned: bool = False
+
+    def warn_unplaced(self) -> None:
+        """Warn, once, that code of the workflow asked for its context where it has none."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: current_context() was called in a task that has no place in its workflow, because a callback "
+                "started it. It returned None, so what is done there is not recorded. Start the task from the "
+                "workflow's own code, or use ctx.at(key)",
+                self.execution_arn,
+            )
 
     def adopt(self, task: Task, branch: Branch) -> None:
         self.tasks[task] = branch
@@ -63,33 +79,61 @@ class Workflow:
         self.on_change()
 
 
-@attrs.define(eq=False, repr=False)
 class Scope:
     """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
 
     :ivar id: of the nearest context that is recorded as an operation; None at the root
     :ivar closed: nothing in it may run or write any more
     :ivar expired: what is not recorded as ended in it by now never will be
+    :ivar order: in which ends of its operations are handed over
+    :ivar prefix: what the ids of its operations derive from
+    :ivar keys: of ``ctx.at`` that were used in it
+    :ivar is_expiring: it will be expired as soon as that has its turn in the order
     :ivar tasks: those that run in it and have not ended
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
 
-    id: str | None = None
-    parent: Scope | None = None
     closed: bool = False
     expired: bool = False
-    tasks: set[Task] = attrs.field(factory=set[Task], init=False)
-    unstarted: dict[Unstarted, None] = attrs.field(factory=dict[Unstarted, None], init=False)
+    prefix: str = ""
+    keys: set[str] | None = None
+    is_expiring: bool = False
+
+    def __init__(
+        self, context_id: str | None = None, parent: Scope | None = None, *, order: Order | None = None
+    ) -> None:
+        self.id = context_id
+        self.parent = parent
+        self.order: Order = order or Order()
+        self.tasks: set[Task] = set()
+        self.unstarted: dict[Unstarted, None] = {}
+
+    @classmethod
+    def inside(cls, parent: Scope, context_id: str | None) -> Scope:
+        """Return the scope of a context that is entered now. It has an order of its own."""
+        return cls(context_id, parent, order=Order(parent.order.latest))
 
     def adopt(self, task: Task) -> None:
+        """Count a task that was announced to ``order`` among those of the context, until it ends."""
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: Task) -> None:
+        self.tasks.discard(task)
+        self.order.end_task()
 
     def is_closed(self) -> bool:
         return self.closed or (self.parent is not None and self.parent.is_closed())
 
     def is_expired(self) -> bool:
         return self.expired or (self.parent is not None and self.parent.is_expired())
+
+    def is_single(self) -> bool:
+        """Return whether one task runs in the context, and in each around it."""
+        return self.order.is_single and (self.parent is None or self.parent.is_single())
+
+    def will_expire(self) -> bool:
+        return self.is_expiring or (self.parent is not None and self.parent.will_expire())
 
     def close(self) -> None:
         """The context has ended: what is left of its tasks is cancelled, and nothing in it can write any more."""
@@ -101,30 +145,42 @@ class Scope:
             task.cancel()
 
 
-@attrs.define(eq=False, repr=False)
 class Branch:
     """One strand of calls.
 
     :ivar prefix: what the ids of its operations derive from; empty in the root context
     :ivar task: the one task that may call in it; None until a task that starts eagerly makes its first call
     :ivar creator: the branch whose code started the task; None if the engine did, or if it is no task's own
+    :ivar task_hash: the hash of the task, the same on every replay, so that sets of tasks have the same order
     :ivar is_durable: it has made a durable call, or a task that it started has
     """
 
-    workflow: Workflow
-    scope: Scope = attrs.field(factory=Scope)
-    prefix: str = ""
-    task: Task | None = None
-    latest: float = 0.0  # epoch seconds: the last end of an operation that this branch has come by
-    creator: Branch | None = None
+    task_hash: int = 0
     is_durable: bool = False
+    patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _calls: int = 0
     _tasks: int = 0
     _values: int = 0
     _keys: set[str] | None = None
-    patches: dict[str, bool] | None = None  # what ctx.patched has answered
-    _given: object = None  # what as_completed was last called with, and the number of its first task
+    _tasks_from: int | None = None
+    _given: object = None  # to as_completed, by its last call
+    _given_places: dict[int, int] | None = None
     _given_from: int = 0
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        scope: Scope | None = None,
+        prefix: str = "",
+        task: Task | None = None,
+        *,
+        creator: Branch | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.scope: Scope = scope or Scope()
+        self.prefix = prefix
+        self.task = task
+        self.creator = creator
 
     def claim(self, key: str | None) -> str:
         """The id of the next operation, or of the one called ``key``."""
@@ -171,132 +227,96 @@ class Branch:
         self._values += 1
         return operation_id(self.prefix, f"value-{self._values}")
 
-    def come_by(self, operation: Operation) -> None:
-        end = end_microseconds(operation)
-        if end is not None:
-            self.latest = max(self.latest, end / 1_000_000)
+    def at(self, key: str) -> Branch:
+        """Return a branch of the same context whose operations are identified by ``key``, whichever task calls them.
+
+        :raises ContextMisuseError: the key was used in this context before
+        """
+        scope = self.scope
+        if scope.keys is None:
+            scope.keys = set()
+        elif key in scope.keys:
+            raise ContextMisuseError(
+                f"ctx.at({key!r}) was called twice in one context, so two operations would have one identity. Keep "
+                "what it returns, or use another key"
+            )
+        scope.keys.add(key)
+        return Branch(self.workflow, scope, keyed_branch(scope.prefix, key), self.task, creator=self)
 
     def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
         """The branch of the task that is being made of ``coro``.
 
         :raises ContextMisuseError: it is made in no order that a replay repeats
         """
-        unordered = place_in_as_completed(coro)
-        if unordered is None:
+        given = given_to_as_completed()
+        if given is None:
             self._tasks += 1
             number = self._tasks
         else:
-            given, place = unordered
-            if given is not self._given:
-                self._given, self._given_from = given, self._tasks + 1
-                self._tasks += len(given)
-            number = self._given_from + place
-        return Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self, latest=self.latest)
+            number = self._number_in_as_completed(given, coro)
+        branch = Branch(self.workflow, self.scope, task_branch(self.prefix, number), creator=self)
+        if self._tasks_from is None:
+            self._tasks_from = self.hash_of_position()
+        branch.task_hash = self._tasks_from + number
+        return branch
+
+    def _number_in_as_completed(self, given: object, coro: Coroutine[Any, Any, Any]) -> int:
+        """Return the number of the task that ``as_completed`` makes: the coroutines of a list follow one another. An
+        operation has its identity already, wherever it comes from: its task counts down from zero with the calls."""
+        if given is not self._given:
+            self._given, self._given_places, self._given_from = given, places(given), self._tasks + 1
+            self._tasks += len(self._given_places or ())
+        if self._given_places is not None:
+            return self._given_from + self._given_places[id(coro)]
+        for call in self.scope.unstarted:
+            if call.coroutine is coro:
+                return -call.number
+        raise ContextMisuseError(
+            "asyncio.as_completed starts coroutines in no order that a replay repeats, unless it is given a list. Of a "
+            "set or an iterator it takes operations only, such as ctx.step(...)"
+        )
+
+    def hash_of_position(self) -> int:
+        """Return a hash that is the same on every replay."""
+        return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
 
     def is_calling(self) -> bool:
         """Whether the running code is this branch's own task."""
-        try:
-            running = asyncio.current_task()
-        except RuntimeError:  # a thread without an event loop
+        running = running_task()
+        if running is None:
             return False
         if self.task is None:
             self.task = running
         return self.task is running
 
 
-_current: ContextVar[Branch | StepContext | None] = ContextVar("durable_async_branch", default=None)
+@attrs.define(eq=False)
+class Unplaced:
+    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats where it stands.
 
-
-def current() -> Branch | StepContext | None:
-    """The branch, or the step whose body it is, that the running code belongs to. In a step's worker thread too."""
-    return _current.get()
-
-
-def put_in(context: Context, place: Branch | StepContext | None) -> None:
-    """Make ``place`` the current one of ``context``, which nothing runs in yet."""
-    context.run(_current.set, place)
-
-
-class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
-    """``with entered(place):`` what runs in it belongs to ``place``."""
-
-    __slots__ = ("_place", "_token")
-
-    def __init__(self, place: Branch | StepContext | None) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        self._token = _current.set(self._place)
-
-    def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
-
-
-class entered_scope:  # noqa: N801 - as above
-    """``with entered_scope(...):`` what runs in it has a branch of its own in ``scope``, which is closed at the end.
-
-    :param prefix: the id from which the ids of the operations in it derive
+    :ivar keyed: in which it calls operations by their keys; None until it does
     """
 
-    __slots__ = ("_entered", "_inner", "_outer", "_scope")
-
-    def __init__(self, workflow: Workflow, scope: Scope, prefix: str) -> None:
-        outer = current()
-        self._outer = outer if isinstance(outer, Branch) else None
-        latest = 0.0 if self._outer is None else self._outer.latest
-        self._inner = Branch(workflow, scope, prefix, asyncio.current_task(), latest)
-        self._entered = entered(self._inner)
-        self._scope = scope
-
-    def __enter__(self) -> None:
-        self._entered.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """:raises ContextMisuseError: the context returned, and an operation that it called was never awaited"""
-        self._entered.__exit__()
-        self._scope.close()
-        if self._outer is not None:
-            self._outer.latest = max(self._outer.latest, self._inner.latest)
-        if self._scope.unstarted:
-            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
+    workflow: Workflow
+    scope: Scope
+    keyed: Branch | None = None
 
 
-class root_scope:  # noqa: N801 - as above
-    """``with root_scope(workflow):`` the workflow's function runs in it, in the context around all others."""
-
-    __slots__ = ("_branch",)
-
-    def __init__(self, workflow: Workflow) -> None:
-        self._branch = calling_branch(workflow)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """:raises ContextMisuseError: the workflow returned, and an operation that it called was never awaited"""
-        if unstarted := self._branch.scope.unstarted:
-            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
+def adopted(place: Unplaced) -> Branch:
+    """Return the branch in which the running task calls operations by their keys only. From now on it is one of the
+    workflow's tasks: it counts among those of its context, and is cancelled when the workflow is suspended."""
+    if place.keyed is None:
+        task = asyncio.current_task()
+        assert task is not None
+        place.keyed = Branch(place.workflow, place.scope, task=task)
+        place.scope.order.begin_task()
+        place.workflow.adopt(task, place.keyed)
+        place.scope.adopt(task)
+    return place.keyed
 
 
-def calling_branch(workflow: Workflow) -> Branch:
-    """The branch of ``workflow`` that the running code calls from.
-
-    :raises ContextMisuseError: there is none
-    """
-    here = _current.get()
-    if isinstance(here, Branch) and here.workflow is workflow and here.is_calling():
-        return here
-    if isinstance(here, StepContext):
-        name = here.name or here.operation_id
-        raise ContextMisuseError(
-            f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
-            "the operation from the workflow, or make the function a child context"
-        )
-    if isinstance(here, Branch) and here.workflow is not workflow:
-        raise ContextMisuseError(
-            f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
-        )
-    raise ContextMisuseError(
-        "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
-        "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
-    )
+def running_task() -> Task | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        return None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from types import CodeType
 from typing import Any, NoReturn, TypeVar, Unpack
-
-import attrs
 
 from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import Frontier
+from durable_async._engine.order import Place
 from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
@@ -21,12 +20,14 @@ from durable_async._wire.operations import (
     Action,
     ErrorObject,
     Operation,
+    OperationStatus,
     OperationType,
     OperationUpdate,
     SubType,
     UpdateDetails,
 )
 from durable_async._wire.text import utf8_size
+from durable_async._wire.timestamps import end_microseconds
 from durable_async.errors import (
     ExecutionCancelledError,
     NonDeterminismError,
@@ -37,114 +38,207 @@ from durable_async.errors import (
 )
 
 E = TypeVar("E", bound=OperationError)
+T = TypeVar("T")
+
+
+_RUN_HERE = (OperationType.STEP, OperationType.CONTEXT)
+_NOT_ENDED = (OperationStatus.STARTED, OperationStatus.READY)
 
 
 class BlockExpired(asyncio.CancelledError):
     """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
 
 
-@attrs.define(eq=False, repr=False)
 class Call:
     """
+    :param number: of the call in its context
     :ivar coroutine: does the operation, and has not begun; None afterwards
     :ivar caller: the code that called the operation, with the offset of the instruction in it
     """
 
-    invocation: Invocation
-    branch: Branch
-    id: str
-    kind: OperationType
-    subtype: SubType
-    name: str | None
     coroutine: Coroutine[Any, Any, Any] | None = None
     caller: CodeType | None = None
     instruction: int = 0
+    _asked: int | None = None  # see Place; None: the end is not the workflow's to see
+    _end: Operation | None = None
+    _ended_at: int = 0
+    _place: Place | None = None
+    _has_rested: bool = False
+
+    def __init__(  # noqa: PLR0917 - on the path of each operation: names cost time
+        self,
+        invocation: Invocation,
+        branch: Branch,
+        operation_id: str,
+        kind: OperationType,
+        subtype: SubType,
+        name: str | None,
+        number: int = 0,
+    ) -> None:
+        self.invocation = invocation
+        self.branch = branch
+        self.id = operation_id
+        self.kind = kind
+        self.subtype = subtype
+        self.name = name
+        self.number = number
 
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
-    async def find(self) -> Operation | None:
-        """The operation as it is recorded, None if it is new. For one that is made now and whose end is asked for
-        later: the workflow has not come by that end yet.
-
-        :raises NonDeterminismError: another operation is recorded in its place
-        :raises asyncio.CancelledError: the invocation is ending
-        """
-        invocation = self.invocation
+    async def perform(self, operation: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Await ``operation(self, *args)``, and return or raise when it is this end's turn. Once for each call: for a
+        second wait for the same operation there is ``again``."""
         self.coroutine = None
-        unstarted = self.branch.scope.unstarted
+        scope = self.branch.scope
+        order, unstarted = scope.order, scope.unstarted
         unstarted.pop(self, None)
         if not unstarted:
             unstarted.clear()  # which frees its table: thousands of contexts may each have one call going on
+        self._asked = order.handed_over
+        try:
+            result = await operation(self, *args)
+        except Exception:
+            await self.hand_over()
+            raise
+        except BaseException:
+            if self._place is not None:
+                self._place.withdraw()
+            raise
+        if self._place is not None:
+            await self.hand_over()
+        else:  # the same, without a call
+            order.latest = max(order.latest, self._ended_at)
+            if (record := self.invocation.record).ends_left and self._end is not None:
+                record.visit(self._end)
+        return result
+
+    def again(self, branch: Branch) -> Call:
+        """Return a call of the same operation for another wait for its end."""
+        return Call(self.invocation, branch, self.id, self.kind, self.subtype, self.name, self.number)
+
+    def ended(self, operation: Operation) -> None:
+        """Take this end's place in the order. To be called as soon as the record has it."""
+        if self._end is not None:
+            return
+        self._end = operation
+        at = end_microseconds(operation) or 0
+        if self.branch.scope.order.is_single:
+            self._ended_at = at
+        else:
+            self.happened(at)
+
+    def happened(self, at: int) -> None:
+        """Take a place in the order for what the workflow is to see of an operation before its end.
+
+        :param at: epoch microseconds, as recorded
+        """
+        order = self.branch.scope.order
+        self._ended_at = at
+        if not order.is_single:
+            asked = order.handed_over if self._asked is None else self._asked
+            self._place = order.take_place(at, self.number, self, asked)
+
+    async def hand_over(self) -> None:
+        """Return when it is the turn of what ``ended`` or ``happened`` was called for."""
+        if self._place is not None:
+            await self.invocation.activity.turn(self._place)
+            self._place = None
+        self._visit()
+
+    def _visit(self) -> None:
+        order = self.branch.scope.order
+        order.latest = max(order.latest, self._ended_at)
+        if self._end is not None:
+            self.invocation.record.visit(self._end)
+
+    async def look(self, *, start: bool = False, at_once: bool = False) -> Operation | None:
+        """Return the operation as it is recorded, None if it is new.
+
+        :param start: whether the operation's start is all that the workflow is to see
+        :param at_once: whether to begin it, if it is new, also beside ends on record that may cancel the calling task
+        :raises NonDeterminismError: another operation is recorded in its place
+        :raises ExecutionCancelledError: this is the call at which the workflow is told that it is cancelled
+        :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
+            a block around it has passed
+        """
+        invocation, record = self.invocation, self.invocation.record
         while True:  # after each wait all of it is asked once more
-            if invocation.admission is not None and not invocation.decided():
-                await invocation.admitted()
             if invocation.decided() or self.branch.scope.is_closed():
                 await invocation.refuse()
-            operation = invocation.record.get(self.id)
-            if operation is not None or (whole := invocation.record.whole) is None:
+            operation = record.get(self.id)
+            if operation is not None and operation["Status"] in TERMINAL and not invocation.is_parked:
                 break
-            with invocation.activity:
-                await asyncio.shield(whole)
+            if not (record.ends_left or invocation.admission or record.whole):
+                break
+            if not await self._had_to_wait(operation, at_once=at_once):
+                break
         if operation is not None:
             self._compare(operation)
             if invocation.plugins is not None:
                 invocation.plugins.reached(operation)
+        if record.cancellation is not None:
+            await self._tell_cancellation(operation, start=start)
+        if operation is not None and (start or operation["Status"] in TERMINAL):
+            if self._asked is not None and not start:
+                self.ended(operation)
+        elif self.branch.scope.will_expire():
+            await self._refuse_expired()
         return operation
 
-    async def look(self) -> Operation | None:
-        """The same, and the workflow comes by the operation's end if it has one.
+    async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:
+        """Return True after a wait for something that the operation may not go on without, False if there is none."""
+        invocation = self.invocation
+        at_once = at_once or self.kind is OperationType.CONTEXT  # the time in which begins with that of the call
+        if operation is None and (whole := invocation.record.whole) is not None:
+            with invocation.activity:
+                await asyncio.shield(whole)
+        elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
+            await invocation.admitted()
+        elif not (at_once or self._has_rested) and self._begins(operation) and self._may_be_cancelled():
+            self._has_rested = True
+            await invocation.activity.rested()
+        else:
+            self._has_rested = False
+            return False
+        return True
 
-        :raises asyncio.CancelledError: also if it has none, and the deadline of a block around it has passed
-        """
-        operation = await self.find()
-        if self.invocation.record.cancellation is not None:
-            self._tell_cancellation(here=operation is None or operation["Status"] not in TERMINAL)
+    def forget(self) -> None:
+        """Note that the workflow will not ask for this end, of which it is told otherwise."""
+        operation = self.invocation.record.get(self.id)
         if operation is not None and operation["Status"] in TERMINAL:
-            self.come_by(operation)
-        elif self.branch.scope.is_expired():
-            await _refuse_expired()
-        return operation
+            self.invocation.record.visit(operation)
 
-    async def enter(self) -> Operation | None:
-        """The same, for a context whose body may have to be run again although it has ended: the workflow has come by
-        that end only when it leaves the context, and not for the time being in it."""
-        operation = await self.find()
-        if self.invocation.record.cancellation is not None:
-            self._tell_cancellation(here=operation is None)
-        if (operation is None or operation["Status"] not in TERMINAL) and self.branch.scope.is_expired():
-            await _refuse_expired()
-        return operation
+    async def _tell_cancellation(self, operation: Operation | None, *, start: bool) -> None:
+        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told:
+        one that is new, or that waits for something and is not a context.
 
-    def _tell_cancellation(self, *, here: bool) -> None:
-        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told.
-
-        :param here: whether this call may be the first
         :raises ExecutionCancelledError: it is told now
         """
-        cancellation = self.invocation.record.cancellation
+        record = self.invocation.record
+        cancellation = record.cancellation
         if cancellation is None or cancellation.told:
             return
-        if cancellation.at != self.id and not (here and cancellation.at is None):
+        goes_on = start or self.kind is OperationType.CONTEXT or (operation and operation["Status"] in TERMINAL)
+        if cancellation.at != self.id and (cancellation.at is not None or (operation is not None and goes_on)):
             return
-        if cancellation.at is None:
-            self.invocation.flusher.post(
-                {
-                    "Id": CANCELLATION,
-                    "Type": OperationType.STEP,
-                    "SubType": SubType.STEP,
-                    "Name": CANCELLATION,
-                    "Action": Action.SUCCEED,
-                    "Payload": delivered(cancellation.reason, self.id),
-                }
-            )
         cancellation.told = True
+        if cancellation.at is None:
+            update: OperationUpdate = {
+                "Id": CANCELLATION,
+                "Type": OperationType.STEP,
+                "SubType": SubType.STEP,
+                "Name": CANCELLATION,
+                "Action": Action.SUCCEED,
+                "Payload": delivered(cancellation.reason, self.id),
+            }
+            with self.invocation.activity:
+                await self.invocation.flusher.commit(update)
+        self.forget()
+        told = record.get(CANCELLATION)
+        if told is not None:
+            self.ended(told)  # so that it has its turn among the ends of other operations
         raise ExecutionCancelledError(cancellation.reason)
-
-    def come_by(self, operation: Operation) -> None:
-        """The workflow knows now how the operation ended."""
-        self.branch.come_by(operation)
-        self.invocation.record.visit(operation)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
         """Record with whatever leaves next; nobody waits for it."""
@@ -155,6 +249,8 @@ class Call:
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, and return the operation as the service has it now."""
         invocation = self.invocation
+        if invocation.record.ends_left and self._may_be_cancelled():
+            await invocation.activity.rested()
         if invocation.decided() or self.branch.scope.is_closed():
             await invocation.refuse()  # the body took its cancellation for something to recover from
         if invocation.frontier is not None:
@@ -166,8 +262,19 @@ class Call:
         operation = invocation.record.get(self.id)
         if operation is None:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
-        self.branch.come_by(operation)
+        if self._asked is not None and operation["Status"] in TERMINAL:
+            self.ended(operation)
         return operation
+
+    def _begins(self, operation: Operation | None) -> bool:
+        """Return whether code is about to begin. False for what has ended and for what the service ends."""
+        return operation is None or (self.kind in _RUN_HERE and operation["Status"] in _NOT_ENDED)
+
+    def _may_be_cancelled(self) -> bool:
+        """Return whether an end on record, of another task, may cancel what is about to be done, as it did when it was
+        recorded."""
+        record = self.invocation.record
+        return bool(record.ends_left) and not self.branch.scope.is_single() and record.has_ends_left()
 
     async def stop(self, frontier: Frontier, action: Action) -> NoReturn:
         """Wait for the end of the invocation: what would happen now is not on record."""
@@ -232,7 +339,9 @@ class Call:
                 )
             )
 
-
-async def _refuse_expired() -> NoReturn:
-    await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
-    raise BlockExpired
+    async def _refuse_expired(self) -> NoReturn:
+        """Raise a cancellation, when it is the turn of the deadline's end."""
+        await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
+        if not self.branch.scope.is_expired():
+            await self.invocation.cancelled()
+        raise BlockExpired

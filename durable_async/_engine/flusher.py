@@ -47,7 +47,13 @@ class _Entry:
 
 
 class Flusher:
-    """The one background task of an invocation that talks to the service."""
+    """The one background task of an invocation that sends checkpoints.
+
+    :param settled: returns None, or a future to wait for before a checkpoint is sent: the workflow is about to go on,
+        and what it enqueues then rides along
+    :param on_whole: called when an answer of several pages has been read
+    :ivar is_reading: the record has a part of such an answer
+    """
 
     def __init__(
         self,
@@ -56,16 +62,23 @@ class Flusher:
         token: str,
         record: Record,
         loop: asyncio.AbstractEventLoop,
+        *,
+        settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
+        on_whole: Callable[[], None] = lambda: None,
     ) -> None:
         self.client: DurableServiceClient = client
         self._execution_arn = execution_arn
         self._token = token
         self._record = record
         self._loop = loop
+        self._settled = settled
+        self._on_whole = on_whole
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
+        self.is_reading: bool = False
+        self._is_stopped = False
         self._nudge: asyncio.TimerHandle | None = None
         self._calls_id = os.urandom(16).hex()
         self._calls = 0
@@ -109,13 +122,24 @@ class Flusher:
         :raises TokenWithdrawn: the service wants no further word
         """
         await self._load(marker, self._record.load)
+        if marker and self._record.may_have_changed():
+            self.refresh()  # pages are read one after the other: an earlier one may lack what a later one has
+            await self._send_batch()
         self._record.loaded()
         while True:
             if not self._urgent:
                 self._wake = self._loop.create_future()
                 await self._wake
+            while (settled := self._settled()) is not None:
+                await settled
+            if self._is_stopped:
+                await self._loop.create_future()
             await self._send_batch()
             await asyncio.sleep(0)  # those just woken enqueue what they have next, and it rides along
+
+    def stop(self) -> None:
+        """Send nothing more than what is on its way."""
+        self._is_stopped = True
 
     def close(self) -> None:
         if self._nudge is not None:
@@ -154,11 +178,16 @@ class Flusher:
         if not closing:
             if not self._token:
                 raise TokenWithdrawn
-            await self._load(state.get("NextMarker"), self._record.apply)
+            if marker := state.get("NextMarker"):
+                self.is_reading = True
+                await self._load(marker, self._record.apply)
         for entry in batch:
             if entry.recorded is not None and not entry.recorded.done():
                 entry.recorded.set_result(None)
         self._in_flight = []
+        if self.is_reading:
+            self.is_reading = False
+            self._on_whole()
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []

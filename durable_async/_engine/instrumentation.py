@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from durable_async._engine.branches import entered
+from durable_async._engine.calling import entered
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observed_client import ObservedClient
 from durable_async._engine.observer import ObservedCall

@@ -19,12 +19,15 @@ import logging
 import time
 from collections.abc import Callable, Collection, Coroutine
 from collections.abc import Set as AbstractSet
+from contextvars import Context
 from typing import Any, NoReturn, Self
 
 from durable_async._engine.background import release_background_tasks, standing_in
-from durable_async._engine.branches import Branch, Task, Workflow, entered
+from durable_async._engine.branches import Branch, Scope, Task, Workflow
+from durable_async._engine.calling import entered, put_in
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.observer import Frontier, Observer, Substitute
+from durable_async._engine.order import Order
 from durable_async._engine.outcomes import (
     Broken,
     Ending,
@@ -115,9 +118,25 @@ class Invocation:
         self.record.load(envelope.operations)
         if envelope.next_marker is None:
             self.record.loaded()
-        self.flusher: Flusher = Flusher(client, envelope.execution_arn, envelope.token, self.record, self._loop)
-        self.activity: Activity = Activity(self._loop, lambda: self.workflow.tasks, self._on_quiescent)
-        self.workflow: Workflow = Workflow(envelope.execution_arn, self.activity.changed)
+        else:
+            self.record.on_loaded(lambda _: self.activity.changed())
+        self.workflow: Workflow = Workflow(envelope.execution_arn)
+        self.activity: Activity = Activity(
+            self._loop,
+            self.workflow,
+            self._on_quiescent,
+            is_known=lambda: self.record.whole is None and not self.flusher.is_reading,
+        )
+        self.workflow.on_change = self.activity.changed
+        self.flusher: Flusher = Flusher(
+            client,
+            envelope.execution_arn,
+            envelope.token,
+            self.record,
+            self._loop,
+            settled=self.activity.settled,
+            on_whole=self.activity.changed,
+        )
         self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
 
     async def __aenter__(self) -> Self:
@@ -149,8 +168,11 @@ class Invocation:
                 return self._silence or Suspended()
             execution = self.record.execution()
             payload = (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None
-            main = self._main = start_task(self._loop, Branch(self.workflow), workflow(payload))
-            main.add_done_callback(self._on_main_done)
+            root = Branch(self.workflow, Scope(order=Order(tasks=0)))
+            main = self._main = start_task(self._loop, root, workflow(payload))
+            context = Context()
+            put_in(context, root)  # so that the workflow is not taken for one at rest before this is called
+            main.add_done_callback(self._on_main_done, context=context)
         try:
             await self._answerable
             if self.is_parked:
@@ -162,6 +184,7 @@ class Invocation:
             if isinstance(self._ending, Suspended) and (drained := self.flusher.drained()):
                 await self._heard(drained)
         except asyncio.CancelledError:
+            self.flusher.stop()
             self._end(Superseded())
             await self._wind_down()
             if main.done() and not main.cancelled():
@@ -283,6 +306,15 @@ class Invocation:
         self._mismatch = error
         return error
 
+    async def cancelled(self) -> NoReturn:
+        """Wait for the cancellation of the calling task."""
+        self.activity.park()
+        try:
+            while True:
+                await self._loop.create_future()
+        finally:
+            self.activity.resume()
+
     async def parked(self, operation_id: str, seen: Operation | None, due: float | None) -> None:
         """Wait until the record says something else about the operation. The workflow cannot go on without it.
 
@@ -291,16 +323,17 @@ class Invocation:
         """
         self.activity.park()
         try:
-            await self.watched(operation_id, seen, due)
+            await self.change(operation_id, seen, due)
         finally:
             self.activity.resume()
 
-    async def watched(self, operation_id: str, seen: Operation | None, due: float | None) -> None:
-        """The same, for an operation that nobody waits for: it does not make the workflow suspend."""
+    def change(self, operation_id: str, seen: Operation | None, due: float | None) -> asyncio.Future[None]:
+        """Return a future that is done when the record says something else about the operation. Nobody waits for the
+        operation: it does not make the workflow suspend."""
         change = self.record.change(operation_id, seen)
         if due is not None and not change.done():
             self.timers.add(operation_id, due)
-        await change
+        return change
 
     async def gone(self, tasks: AbstractSet[Task]) -> None:
         """Wait until tasks that were cancelled have left the set that they leave when they end; but no longer than they

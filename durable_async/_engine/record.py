@@ -14,8 +14,10 @@ from itertools import chain
 
 from durable_async._wire import cancellation
 from durable_async._wire.cancellation import CANCELLATION
-from durable_async._wire.operations import TERMINAL, Operation, OperationType
+from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
 from durable_async._wire.patches import is_marker
+
+_ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
 
 
 class Cancellation:
@@ -33,6 +35,11 @@ class Cancellation:
 
 
 class Record:
+    """
+    :ivar ends_left: the ids of operations that had ended on record when the invocation began, and whose ends were not
+        handed over yet, by the contexts that they are in. None contains nothing
+    """
+
     cancellation: Cancellation | None = None
     observer: Callable[[Sequence[Operation]], None] | None = None
     """Called with what the service told, when it has been taken in."""
@@ -41,15 +48,15 @@ class Record:
         self._loop = loop
         self._operations: dict[str, Operation] = {}
         self._changes: dict[str, list[asyncio.Future[None]]] = {}
-        self._unvisited: dict[str | None, set[str]] = {}
-        self._whole: asyncio.Future[None] | None = loop.create_future()
+        self.ends_left: dict[str | None, set[str]] = {}
+        self.whole: asyncio.Future[None] | None = loop.create_future()  # None once the whole record is here
 
     def load(self, operations: Iterable[Operation]) -> None:
         """Take in a part of what was on record when this invocation began."""
         for operation in operations:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
-                self._unvisited.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
+                self.ends_left.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
         if self.cancellation is None and CANCELLATION in self._operations:
             self._note_cancellation()
 
@@ -62,14 +69,22 @@ class Record:
 
     def loaded(self) -> None:
         """Nothing more comes: an operation that is not here is new."""
-        if self._whole is not None:
-            self._whole.set_result(None)
-            self._whole = None
+        if self.whole is not None:
+            self.whole.set_result(None)
+            self.whole = None
 
-    @property
-    def whole(self) -> asyncio.Future[None] | None:
-        """None once the whole record is here; until then, what to wait for."""
-        return self._whole
+    def may_have_changed(self) -> bool:
+        """Return whether an operation is on record that the service may have ended since it was read."""
+        return any(
+            operation["Status"] == OperationStatus.PENDING
+            or (operation["Status"] not in TERMINAL and operation["Type"] in _ENDED_BY_SERVICE)
+            for operation in self._operations.values()
+        )
+
+    def on_loaded(self, callback: Callable[[object], None]) -> None:
+        """Call ``callback`` when the whole record is here, which it is not yet."""
+        assert self.whole is not None
+        self.whole.add_done_callback(callback)
 
     def apply(self, operations: Sequence[Operation]) -> None:
         """Take in what the service says has changed since."""
@@ -97,7 +112,7 @@ class Record:
         return (
             operation["Status"] not in TERMINAL
             or operation["Type"] == OperationType.CALLBACK
-            or operation["Id"] in self._unvisited.get(operation.get("ParentId"), ())
+            or operation["Id"] in self.ends_left.get(operation.get("ParentId"), ())
         )
 
     def __iter__(self) -> Iterator[Operation]:
@@ -117,19 +132,26 @@ class Record:
         return None
 
     def visit(self, operation: Operation) -> None:
-        unvisited = self._unvisited.get(operation.get("ParentId"))
-        if unvisited is not None:
-            unvisited.discard(operation["Id"])
+        parent_id = operation.get("ParentId")
+        left = self.ends_left.get(parent_id)
+        if left is not None:
+            left.discard(operation["Id"])
+            if not left:
+                del self.ends_left[parent_id]
 
     def is_replaying(self, parent_id: str | None) -> bool:
-        """Whether the context has recorded ends that this invocation has not come by yet."""
-        return self._whole is not None or any(True for _ in self.unvisited(parent_id))
+        """Return whether the record has ends of the context that were not handed over yet, or may have some."""
+        return self.whole is not None or any(True for _ in self.unvisited(parent_id))
 
     def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
-        """Return the operations of a context that had ended on record and that this invocation has not come by yet.
+        """Return the operations of a context that had ended on record, and whose ends were not handed over yet.
         Markers of patches are left out: the code may have stopped asking for them."""
-        ended = (self._operations[operation_id] for operation_id in self._unvisited.get(parent_id, ()))
+        ended = (self._operations[operation_id] for operation_id in self.ends_left.get(parent_id, ()))
         return (operation for operation in ended if not (is_marker(operation) or operation["Id"] == CANCELLATION))
+
+    def has_ends_left(self) -> bool:
+        """Return whether the record has ends of any context that were not handed over yet."""
+        return any(True for parent_id in self.ends_left for _ in self.unvisited(parent_id))
 
     def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
         """Return a future that is done when the operation is another than ``seen``, which may be so already.

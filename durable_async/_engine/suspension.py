@@ -1,64 +1,76 @@
-"""When nothing can progress.
+"""What follows when a workflow is at rest: the next end is handed over, or nothing can progress.
 
 An invocation counts what runs (bodies of operations, checkpoints awaited) and what is parked (operations that wait
-for the service). When nothing runs and something is parked, the loop is watched: a turn in which nothing started,
-ended or parked is quiet. After some quiet turns the workflow's tasks are looked at once; if none of them is about to
-go on, the workflow is quiescent.
-
-Why not at the first quiet turn: between the end of a step and the next call of the code that gathered it lie several
-turns of the loop, one for each future that hands its result on.
+for the service). At rest, each context hands over the end that comes next in its order. If there is none, nothing
+runs, and something is parked, the workflow is quiescent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
+import logging
+from collections.abc import Callable
 
-_QUIET_TURNS = 8
+from durable_async._engine.branches import Workflow
+from durable_async._engine.order import Order, Place
+from durable_async._engine.rest import rest_of
+
+logger: logging.Logger = logging.getLogger("durable_async")
 
 
 class Activity:
-    """Counts what runs and what is parked, and says when nothing can progress.
+    """Counts what runs and what is parked, hands ends over, and says when nothing can progress.
 
     Entered (``with activity:``) for as long as something runs that must not be cut short.
+
+    :param is_known: whether the whole record is here. Until then nothing is handed over, since an earlier end may still
+        come, and nothing is quiescent; ``changed`` is to be called when it is here
+    :ivar quiet: turns of the loop in which nothing of the workflow began or ended
+    :ivar out_of_order: ends that came after one that the record has behind them
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        tasks: Callable[[], Iterable[asyncio.Task[Any]]],
+        workflow: Workflow,
         on_quiescent: Callable[[], None],
+        is_known: Callable[[], bool],
     ) -> None:
+        self.workflow = workflow
+        self.quiet = 0
+        self.out_of_order = 0
         self._loop = loop
-        self._tasks = tasks
+        self._rest = rest_of(loop)
         self._on_quiescent = on_quiescent
+        self._is_known = is_known
         self._running = 0
         self._parked = 0
-        self._generation = 0
-        self._watching = False
+        self._orders: dict[Order, None] = {}  # in which ends wait for their turn
+        self._settled: asyncio.Future[None] | None = None
+        self._is_handing_over = False
         self._over = False
 
     def begin(self) -> None:
         self._running += 1
-        self._generation += 1
 
     def end(self) -> None:
         self._running -= 1
-        self.changed()
+        if not self._running:
+            self.changed()
 
     def __enter__(self) -> None:
-        self.begin()
+        self._running += 1
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self._running -= 1
+        if not self._running:
+            self.changed()
 
     def changed(self) -> None:
-        """Something started, ended, parked or resumed."""
-        self._generation += 1
-        if self._can_be_quiescent() and not self._watching:
-            self._watching = True
-            self._loop.call_soon(self._turn, self._generation, 0)
+        """Something began, ended, parked or resumed."""
+        self.quiet = 0
+        if self._orders or self._is_handing_over or self._can_be_quiescent():
+            self._rest.watch(self)
 
     def park(self) -> None:
         self._parked += 1
@@ -66,50 +78,95 @@ class Activity:
 
     def resume(self) -> None:
         self._parked -= 1
-        self._generation += 1
+        self.quiet = 0
 
     def close(self) -> None:
+        """Hand nothing over any more, and say no more that nothing can progress."""
         self._over = True
+        self._orders.clear()
+        self._settle()
+
+    # --- ends in their order ---
+
+    def expect(self, order: Order) -> None:
+        """An end of ``order`` waits for its turn."""
+        if not self._over:
+            self._orders[order] = None
+            self._is_handing_over = True
+            self.quiet = 0
+            self._rest.watch(self)
+
+    async def turn(self, place: Place) -> None:
+        """Return when the end is handed over."""
+        place.turn = self._loop.create_future()
+        self.expect(place.order)
+        try:
+            await place.turn
+        finally:
+            place.withdraw()
+
+    def settled(self) -> asyncio.Future[None] | None:
+        """Return None if no end can be handed over now, or else a future that is done when that is so: what the
+        workflow does next is then known as a whole."""
+        if not self._is_handing_over:
+            return None
+        if self._settled is None or self._settled.done():
+            self._settled = self._loop.create_future()
+        return self._settled
+
+    async def rested(self) -> None:
+        """Return when the workflow is at rest and no end can be handed over."""
+        self._is_handing_over = not self._over
+        self.changed()
+        if (settled := self.settled()) is not None:
+            await asyncio.shield(settled)
+
+    def at_rest(self) -> None:
+        if self._over or not self._is_known():
+            return
+        if self._hand_over() or self._settle():
+            self._rest.watch(self)
+        elif self._can_be_quiescent():
+            self._on_quiescent()
+
+    def restless(self) -> None:
+        if self._over or not self._is_known():
+            return
+        if not self._hand_over():
+            self._settle()
+        self.changed()
+
+    def _hand_over(self) -> bool:
+        handed_over = False
+        for order in [*self._orders]:
+            place = order.next()
+            if place is None:
+                del self._orders[order]
+            elif place.turn is not None:
+                handed_over = True
+                if (last := order.hand_over(place)) is not None:
+                    self._report(place, last)
+        return handed_over
+
+    def _settle(self) -> bool:
+        """Return whether somebody waited for it, and goes on now."""
+        self._is_handing_over = False
+        settled, self._settled = self._settled, None
+        if settled is None or settled.done():  # as it is if the flusher was cancelled
+            return False
+        settled.set_result(None)
+        return True
+
+    def _report(self, place: Place, last: Place) -> None:
+        self.out_of_order += 1
+        if self.out_of_order == 1:
+            logger.warning(
+                "%s: the end of %s came after that of %s, and is recorded before it. If the workflow depends on their "
+                "order, a replay will take another way",
+                self.workflow.execution_arn,
+                place.of,
+                last.of,
+            )
 
     def _can_be_quiescent(self) -> bool:
         return self._running == 0 and self._parked > 0 and not self._over
-
-    def _turn(self, generation: int, quiet: int) -> None:
-        if not self._can_be_quiescent():
-            self._watching = False
-        elif generation != self._generation:
-            self._loop.call_soon(self._turn, self._generation, 0)
-        elif quiet < _QUIET_TURNS:
-            self._loop.call_soon(self._turn, generation, quiet + 1)
-        elif any(will_go_on(task) for task in self._tasks()):
-            self._loop.call_soon(self._turn, generation, 0)
-        else:
-            self._watching = False
-            self._on_quiescent()
-
-
-def will_go_on(task: asyncio.Task[Any]) -> bool:
-    """Whether the loop is going to run the task, or what waits for it, with nothing new happening.
-
-    One that is done ended in this very turn, or it would have left the workflow's tasks: nobody has been told yet. A
-    task's ``_fut_waiter`` is what it waits for: none if it is ready to run. It has no public form, and is the same
-    in all Python versions and in uvloop.
-    """
-    if task.done():
-        return True
-    waited_for = getattr(task, "_fut_waiter", None)
-    return waited_for is None or _will_be_done(waited_for)
-
-
-def _will_be_done(future: asyncio.Future[Any]) -> bool:
-    """Whether a future is done, or is a gathering of futures that are: gatherings of gatherings hand their result on
-    by one level a turn, so a deep nest outlasts any fixed number of quiet turns."""
-    pending = [future]
-    while pending:
-        each = pending.pop()
-        if not each.done():
-            children: list[asyncio.Future[Any]] = getattr(each, "_children", [])
-            if not children:
-                return False
-            pending.extend(children)
-    return True

@@ -1,6 +1,8 @@
 """The hook on the event loop through which each task that a workflow starts gets its branch.
 
 It stands in front of whatever task factory the loop had, and is taken back when the last workflow on the loop ends.
+Where that factory was asyncio's own, the tasks of workflows are instances of a class whose hash is the same on every
+replay, so that sets of them have the same order.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from durable_async._engine.branches import Branch, Task, current, entered, put_in
+from durable_async._engine.branches import Branch, Task, Unplaced
+from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
 
 Coro = Coroutine[Any, Any, Any]
 Make = Callable[..., Task]
@@ -49,7 +52,21 @@ class task_branches:  # noqa: N801 - what a workflow is run with, and each parke
 def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro) -> Task:
     """Start a task of the workflow in ``branch``, which is not numbered among those of the calling branch."""
     factory = _factories.get(loop)
+    branch.task_hash = branch.hash_of_position()
     return _start(branch, partial(factory.make if factory else _make, loop, coro), {})
+
+
+class WorkflowTask(Task):
+    """A task of a workflow. Its hash derives from its place in the program and not from its address."""
+
+    def __init__(self, coro: Coro, branch: Branch, **options: Any) -> None:
+        self._hash = branch.task_hash
+        self.durable_place: Place = branch
+        branch.task = self
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @attrs.define(eq=False, repr=False)
@@ -60,8 +77,15 @@ class _Factory:
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any) -> Task:
         return _start_numbered(coro, partial(self.make, loop, coro), options)
 
-    def make(self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any) -> Task:
-        return self.previous(loop, coro, **options) if self.previous else _make(loop, coro, **options)
+    def make(
+        self, loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any
+    ) -> Task:
+        previous = self.previous
+        if previous is None:
+            return _make(loop, coro, branch=branch, **options)
+        if branch is not None and previous is _EAGER:
+            return WorkflowTask(coro, branch, loop=loop, **{"eager_start": True, **options})
+        return previous(loop, coro, **options)
 
     # anyio has tasks of its groups start lazily, also on a loop whose tasks start eagerly: it looks whether the factory
     # is asyncio's eager one, and takes what makes the tasks out of its closure. In front of such a factory, ours
@@ -77,33 +101,65 @@ class _Factory:
         return cells and (CellType(partial(_make_lazily, cells[0].cell_contents)), *cells[1:])
 
 
+_EAGER: Any = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3.12
+
+
 def _make_lazily(constructor: Make, coro: Coro, *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
-    return _start_numbered(coro, partial(constructor, coro, loop=loop), options)
+    def make(*, branch: Branch | None, **options: Any) -> Task:
+        if branch is not None and constructor is asyncio.Task:
+            return WorkflowTask(coro, branch, loop=loop, **options)
+        return constructor(coro, loop=loop, **options)
+
+    return _start_numbered(coro, make, options)
 
 
-def _make(loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any) -> Task:
-    return asyncio.Task(coro, loop=loop, **options)
+def _make(loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any) -> Task:
+    if branch is None:
+        return asyncio.Task(coro, loop=loop, **options)
+    return WorkflowTask(coro, branch, loop=loop, **options)
 
 
 def _start_numbered(coro: Coro, make: Make, options: dict[str, Any]) -> Task:
-    creator = current()
-    if not isinstance(creator, Branch):
-        return make(**options)
-    return _start(creator.of_new_task(coro) if creator.is_calling() else None, make, options)
+    creator = current_creator()
+    if isinstance(creator, Branch):
+        if creator.is_calling():
+            return _start(creator.of_new_task(coro), make, options)
+        return _start_unplaced(creator, make, options)
+    return _start_unplaced(creator, make, options) if isinstance(creator, Unplaced) else make(branch=None, **options)
 
 
-def _start(branch: Branch | None, make: Make, options: dict[str, Any]) -> Task:
+def _start_unplaced(creator: Branch | Unplaced, make: Make, options: dict[str, Any]) -> Task:
+    """Start a task in no branch."""
+    place = Unplaced(creator.workflow, creator.scope)
+    _put_in_options(options, place)
+    with entered(place):
+        task = make(branch=None, **options)
+    put_task(task, place)
+    return task
+
+
+def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:
+    _put_in_options(options, branch)
+    order = branch.scope.order
+    order.begin_task()  # before it starts: a task that starts eagerly may call operations at once
+    try:
+        with entered(branch):  # a task copies the context in which it is made
+            task = make(branch=branch, **options)
+    except BaseException:
+        order.end_task()
+        raise
+    branch.task = task
+    put_task(task, branch)
+    branch.workflow.adopt(task, branch)
+    branch.scope.adopt(task)
+    return task
+
+
+def _put_in_options(options: dict[str, Any], place: Place) -> None:
     if options.get("context") is not None:
         # A copy: a context that two tasks share cannot hold the branch of both.
         options["context"] = options["context"].copy()
-        put_in(options["context"], branch)
-    with entered(branch):  # a task copies the context in which it is made
-        task = make(**options)
-    if branch is not None:
-        branch.task = task
-        branch.workflow.adopt(task, branch)
-        branch.scope.adopt(task)
-    return task
+        put_in(options["context"], place)
 
 
 _factories: WeakKeyDictionary[asyncio.AbstractEventLoop, _Factory] = WeakKeyDictionary()

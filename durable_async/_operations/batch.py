@@ -34,6 +34,7 @@ from durable_async._wire.operations import (
     OperationStatus,
 )
 from durable_async._wire.text import utf8_size
+from durable_async._wire.timestamps import end_microseconds
 from durable_async.batch_config import BatchConfig, BatchProgress
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
 from durable_async.errors import ChildContextError, SerializationError
@@ -86,13 +87,10 @@ logger: logging.Logger = logging.getLogger("durable_async")
 
 async def run_batch(call: Call, items: Items, config: BatchConfig, described: SerializerContext) -> BatchResult[Any]:
     """:raises ChildContextError: a custom completion, a serializer or a summary failed"""
-    record = await call.enter()
+    record = await call.look()
     contexts = Contexts(call, items, config)
     if record is not None and record["Status"] in TERMINAL:
-        try:
-            return await _ended(contexts, record, described)
-        finally:
-            call.come_by(record)
+        return await _ended(contexts, record, described)
     if record is None:
         call.post(Action.START)
     run = _Run(contexts)
@@ -198,7 +196,7 @@ class _Run:
         )
 
     async def _take_recorded(self, ended: list[tuple[int, Call]]) -> None:
-        for index, call in ended:
+        for index, call in sorted(ended, key=_by_end):
             if self.contexts.scope.closed:
                 return
             self._take(*await self.contexts.run(index, call))
@@ -255,6 +253,12 @@ class _Run:
                 task.cancel()
         with call.running():
             await call.invocation.gone(scope.tasks)
+
+
+def _by_end(item: tuple[int, Call]) -> int:
+    _, call = item
+    record = call.invocation.record.get(call.id)
+    return (end_microseconds(record) or 0) if record else 0
 
 
 async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from durable_async._engine.branches import Branch, Scope, current
+from durable_async._engine.branches import Branch, Scope
 from durable_async._engine.call import Call
 from durable_async._operations.child import end_of_child, end_of_virtual_child
 from durable_async._wire.ids import operation_id
@@ -46,16 +46,14 @@ class Contexts:
         self.call = call
         self.items = items
         self.config = config
-        self.scope: Scope = Scope(call.id, call.branch.scope)
-        here = current()  # may be a task of its own: the calling branch may have come further meanwhile
-        self._latest = (here if isinstance(here, Branch) else call.branch).latest
+        self.scope: Scope = Scope.inside(call.branch.scope, call.id)
         self._item_config = ChildConfig(serializer=config.item_serializer)
         self._end = end_of_virtual_child if config.nesting is NestingType.FLAT else end_of_child
 
     def call_of(self, index: int) -> Call:
         batch = self.call
         item_id = operation_id(batch.id, index)
-        branch = Branch(batch.branch.workflow, self.scope, item_id, latest=self._latest)
+        branch = Branch(batch.branch.workflow, self.scope, item_id)
         name = self.items.name(index)
         return Call(batch.invocation, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
 
@@ -69,6 +67,8 @@ class Contexts:
             ended = await self._end(call, body, self._item_config, self.described(index, call))
         except ChildContextError as error:
             return BatchItem(index, BatchStatus.FAILED, None, error, call.name), "null"
+        finally:
+            call.forget()
         result = ended.payload if self.config.item_serializer is None else encode(ended.payload)
         return BatchItem(index, BatchStatus.SUCCEEDED, ended.value, None, call.name), result
 

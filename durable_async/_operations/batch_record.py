@@ -8,8 +8,8 @@ from typing import Any, TypeGuard, assert_never
 
 import attrs
 
-from durable_async._engine.branches import entered
 from durable_async._engine.call import Call
+from durable_async._engine.calling import entered
 from durable_async._engine.isolation import isolated
 from durable_async._operations import values
 from durable_async._operations.batch_contexts import Contexts
@@ -213,7 +213,7 @@ async def rebuilt(contexts: Contexts, text: str) -> BatchResult[Any]:
 async def _ended_item(contexts: Contexts, index: int) -> BatchItem[Any]:
     call = contexts.call_of(index)
     if contexts.config.nesting is NestingType.NESTED:
-        record = await call.enter()
+        record = await call.look()
         if record is None or record["Status"] not in TERMINAL:
             requested = OperationLabel(call.kind, call.subtype, call.name)
             raise call.invocation.mismatch(NonDeterminismError(call.id, flat(call), requested))
@@ -223,7 +223,7 @@ async def _ended_item(contexts: Contexts, index: int) -> BatchItem[Any]:
 async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
     """An item as far as it is on record."""
     call = contexts.call_of(index)
-    record = await call.enter()
+    record = await call.look()
     if record is None:
         return None
     return await _run_again(contexts, index, call) if record["Status"] in TERMINAL else contexts.started(index)

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from durable_async._engine.branches import calling_branch
 from durable_async._engine.call import Call
+from durable_async._engine.calling import calling_branch
 from durable_async._operations.values import recorded
 from durable_async._wire.limits import SCHEMA_CHARACTERS
 from durable_async._wire.operations import (
@@ -24,6 +24,7 @@ from durable_async._wire.operations import (
     Operation,
     OperationStatus,
 )
+from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import (
     CallbackFailedError,
     CallbackTimeoutError,
@@ -58,9 +59,12 @@ class Callback(Generic[T_co]):
         :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
         :raises SerializationError: it cannot be read as the type asked for
         """
-        call = _asked_here(self._call)
-        value: T_co = await read_answer(call, answer_of(call, await settled(call)), self._serializer, self._described)
+        value: T_co = await _asked_here(self._call).perform(_result, self._serializer, self._described)
         return value
+
+
+async def _result(call: Call, serializer: Serializer | None, described: SerializerContext) -> Any:
+    return await read_answer(call, answer_of(call, await settled(call)), serializer, described)
 
 
 async def create_callback(call: Call, config: CallbackConfig, described: SerializerContext) -> Callback[Any]:
@@ -72,9 +76,10 @@ async def callback_id_of(call: Call, config: CallbackConfig, described: Serializ
 
     :param described: how the answer will be read
     """
-    record = await call.find() or await call.look()  # which refuses a new one after the deadline of its block
+    record = await call.look(start=True)
     if record is None:
         record = await call.commit(Action.START, CallbackOptions=_options(call, config, described))
+    call.happened(start_microseconds(record) or 0)
     callback_id = _details(record).get("CallbackId")
     if callback_id is None:
         raise ServiceCallError("checkpoint", f"the service has {call} on record without a callback id")
@@ -127,7 +132,7 @@ def _asked_here(call: Call) -> Call:
             f"the result of {call} was asked for after the context had ended in which it was made. A replay does not "
             "enter that context again: return the result from it, or make the callback outside"
         )
-    return attrs.evolve(call, branch=calling_branch(call.branch.workflow))
+    return call.again(calling_branch(call.branch.workflow))
 
 
 def _options(call: Call, config: CallbackConfig, described: SerializerContext) -> CallbackOptions:

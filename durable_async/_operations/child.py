@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 
 from durable_async._arguments import awaitable
-from durable_async._engine.branches import Scope, entered_scope
+from durable_async._engine.branches import Scope
 from durable_async._engine.call import Call
+from durable_async._engine.calling import entered_scope
 from durable_async._engine.isolation import isolated
 from durable_async._operations.values import recorded, round_trip
 from durable_async._wire.limits import CONTEXT_RESULT_BYTES
@@ -46,12 +47,9 @@ async def end_of_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Ended:
     """The same, for who needs the text too."""
-    record = await call.enter()
+    record = await call.look()
     if record is not None and record["Status"] in TERMINAL:
-        try:
-            return await _recorded_end(call, record, body, config, described)
-        finally:
-            call.come_by(record)
+        return await _recorded_end(call, record, body, config, described)
     if record is None:
         call.post(Action.START)
     try:
@@ -109,12 +107,12 @@ def flat(call: Call) -> OperationLabel:
 def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
     what it set in context variables is gone."""
-    return _inside(call, Scope(call.id, call.branch.scope), body, on_record=True)
+    return _inside(call, Scope.inside(call.branch.scope, call.id), body, on_record=True)
 
 
 def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     """The same for a context that is not recorded: its operations are children of the nearest one that is."""
-    return _inside(call, Scope(call.branch.scope.id, call.branch.scope), body, on_record=False)
+    return _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
 
 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:

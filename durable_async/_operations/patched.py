@@ -21,7 +21,7 @@ _DEPTH = 2  # tasks in tasks
 
 async def run_patched(call: Call, patch: str) -> bool:
     """Return whether the new code is to be run: True if it was before, or if nothing after this place is recorded."""
-    record = await call.enter()
+    record = await call.look(start=True, at_once=True)
     branch = call.branch
     if branch.patches is None:
         branch.patches = {}
@@ -29,7 +29,7 @@ async def run_patched(call: Call, patch: str) -> bool:
         return branch.patches[patch]
     if record is None:
         answer = not _has_passed(branch, call.invocation.record)
-    else:  # not by Call.look: when the marker was made, its end did not move the clock of the workflow
+    else:
         answer = True
         call.invocation.record.visit(record)
     if answer:

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from durable_async._engine.branches import Scope, calling_branch, entered_scope
+from durable_async._engine.branches import Scope
 from durable_async._engine.call import Call
+from durable_async._engine.calling import calling_branch, entered_scope
 from durable_async._raised import holds
 from durable_async._wire.cancellation import ERROR_TYPE
 from durable_async._wire.ids import operation_id
@@ -31,7 +32,7 @@ async def run_retried(
     attempt = 1
     while True:
         around = calling_branch(call.branch.workflow).scope
-        scope = Scope(around.id, around)
+        scope = Scope(around.id, around, order=around.order)
         try:
             with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
                 return await body()

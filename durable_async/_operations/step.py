@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from durable_async._callables import is_coroutine_function
-from durable_async._engine.branches import put_in
 from durable_async._engine.call import Call
+from durable_async._engine.calling import place_of_task, put_in, put_task
 from durable_async._engine.isolation import isolated
 from durable_async._engine.observer import Substitute
 from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
@@ -51,7 +51,8 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     if (frontier := call.invocation.frontier) is not None:
         await call.stop(frontier, Action.START)
     task = asyncio.current_task()
-    cancelling = task.cancelling() if task is not None else 0  # a TaskGroup that failed may have left it above zero
+    assert task is not None
+    cancelling = task.cancelling()  # a TaskGroup that failed may have left it above zero
     here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
     plugins = call.invocation.plugins
     with call.running() if plugins is None else plugins.attempt(call, attempt):
@@ -59,6 +60,8 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
         put_in(context, here)
         substitute = call.invocation.substitute
         run = _run if substitute is None else partial(_substituted, substitute, attempt)
+        outside = place_of_task(task)
+        put_task(task, here)
         try:
             if timeout is None:
                 return await isolated(partial(run, call, body, abandon=False), context)
@@ -73,10 +76,12 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
         except (SystemExit, KeyboardInterrupt) as error:
             await call.invocation.exit(error)
         except asyncio.CancelledError as error:
-            if task is None or task.cancelling() > cancelling:
+            if task.cancelling() > cancelling:
                 raise
             # Nobody cancelled the workflow: something that the body waited for was, and that is the body's failure.
             raise RuntimeError(f"the body of {call} ended with CancelledError, but was not cancelled") from error
+        finally:
+            put_task(task, outside)
 
 
 def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[Any]:

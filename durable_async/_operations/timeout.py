@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import attrs
 
-from durable_async._engine.branches import Branch, Scope, calling_branch, entered_scope
+from durable_async._engine.branches import Scope
 from durable_async._engine.call import BlockExpired, Call
-from durable_async._engine.task_factory import start_task
+from durable_async._engine.calling import calling_branch, entered_scope
+from durable_async._engine.order import Place
 from durable_async._operations.wait import scheduled_end
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
+from durable_async._wire.timestamps import end_microseconds, start_microseconds
 from durable_async.config import duration_seconds
 from durable_async.errors import ContextMisuseError, DurableTimeoutError
 
@@ -34,11 +37,13 @@ class Deadline:
     _decided: Operation | None = attrs.field(default=None, init=False)
     _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     _cancelling: int = attrs.field(default=0, init=False)  # at the entry, or before the deadline cancelled
-    _watch: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _news: asyncio.Future[None] | None = attrs.field(default=None, init=False)
+    _expiry: Place | None = attrs.field(default=None, init=False)
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._scope = Scope(self._call.id, self._call.branch.scope)
+        outer = self._call.branch.scope
+        self._scope = Scope(self._call.id, outer, order=outer.order)
 
     def expired(self) -> bool:
         """Whether the deadline has passed."""
@@ -53,17 +58,17 @@ class Deadline:
             )
         self._was_entered = True
         self._cancelling = _cancelling()
-        record = await call.enter()
+        call.branch.scope.unstarted.pop(call, None)
+        record = await call.look()
         self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
         branch = calling_branch(call.branch.workflow)
-        timer = Call(call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name)
-        if record is not None and record["Status"] in TERMINAL:
-            self._decided = record
-            self._scope.expired = record["Status"] != OperationStatus.SUCCEEDED
-            self._observe()
-            return self
+        timer = Call(
+            call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name, call.number
+        )
         try:
-            if record is None:
+            if record is not None and record["Status"] in TERMINAL:
+                self._decided = record
+            elif record is None:
                 call.post(Action.START)
             await self._set(timer)
         except BaseException:
@@ -81,16 +86,16 @@ class Deadline:
             self._entered.__exit__(type(seen) if seen else None, seen, trace)
         except ContextMisuseError as misuse:
             error = forgotten = misuse
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._news is not None:
+            self._news.cancel()
+        if self._expiry is not None:
+            self._expiry.withdraw()
         if self._cancelled is not None:
             self._cancelled.uncancel()
         if self._call.invocation.decided():
             return
-        if self._decided is None:
-            await self._decide()
-        else:
-            self._call.come_by(self._decided)
+        self._call.ended(self._decided or await self._decide())
+        await self._call.hand_over()
         if self._scope.expired and (error is None or self._is_own(error)):
             raise DurableTimeoutError(self._call.name, self._timeout) from error
         if forgotten is not None:
@@ -117,36 +122,52 @@ class Deadline:
         return isinstance(error, asyncio.CancelledError) and _cancelling() <= self._cancelling
 
     async def _set(self, timer: Call) -> None:
-        record = await timer.enter()  # the time in the block is not that of its deadline
-        if record is None:
+        """Start the timer. The workflow goes on when it is the turn of its start."""
+        record = await timer.look(start=True)
+        if record is None and self._decided is None:
             whole = duration_seconds(self._timeout, what="the timeout of a block")
             record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": whole})
-        if record["Status"] in TERMINAL:
-            timer.invocation.record.visit(record)
-            self._scope.expired = True
-            return
         owner = asyncio.current_task()
         assert owner is not None
-        loop = asyncio.get_running_loop()
-        branch = Branch(self._call.branch.workflow, self._call.branch.scope)
-        self._watch = start_task(loop, branch, self._expire(timer, owner))
+        if self._decided is None or self._decided["Status"] != OperationStatus.SUCCEEDED:
+            self._watch(timer, owner)
+        timer.happened((start_microseconds(record) or 0) if record else 0)
+        await timer.hand_over()
 
-    async def _expire(self, timer: Call, owner: asyncio.Task[object]) -> None:
-        invocation = timer.invocation
-        while (record := invocation.record.get(timer.id)) is not None and record["Status"] not in TERMINAL:
-            await invocation.watched(timer.id, record, scheduled_end(record))
+    def _watch(self, timer: Call, owner: asyncio.Task[object], _: object = None) -> None:
+        """Wait for the end of the timer, without keeping the workflow from being suspended."""
+        if self._news is not None and self._news.cancelled():
+            return
+        record = timer.invocation.record.get(timer.id)
+        ended = record if record is not None and record["Status"] in TERMINAL else self._decided
+        if ended is None:
+            self._news = timer.invocation.change(timer.id, record, scheduled_end(record))
+            self._news.add_done_callback(partial(self._watch, timer, owner))
+            return
+        self._scope.is_expiring = True
+        order, at = self._scope.order, end_microseconds(ended) or 0
+        self._expiry = order.take_place(at, timer.number, self._call, order.handed_over)
+        self._expiry.turn = asyncio.get_running_loop().create_future()
+        self._expiry.turn.add_done_callback(lambda _: self._expire(timer, ended, owner))
+        timer.invocation.activity.expect(order)
+
+    def _expire(self, timer: Call, ended: Operation, owner: asyncio.Task[object]) -> None:
+        assert self._expiry is not None
+        if self._expiry.is_withdrawn:
+            return
+        self._scope.order.latest = max(self._scope.order.latest, end_microseconds(ended) or 0)
+        timer.forget()
         self._scope.expired = True
         self._scope.cancel_tasks()
         self._cancelled, self._cancelling = owner, owner.cancelling()
         owner.cancel()
 
-    async def _decide(self) -> None:
+    async def _decide(self) -> Operation:
         # Either way the block itself is replayed, so the service must keep what is in it.
         if self._scope.expired:
             failure = self._call.error_object(DurableTimeoutError(self._call.name, self._timeout))
-            await self._call.commit(Action.FAIL, Error=failure, ContextOptions={"ReplayChildren": True})
-        else:
-            await self._call.commit(Action.SUCCEED, ContextOptions={"ReplayChildren": True})
+            return await self._call.commit(Action.FAIL, Error=failure, ContextOptions={"ReplayChildren": True})
+        return await self._call.commit(Action.SUCCEED, ContextOptions={"ReplayChildren": True})
 
 
 def _cancelling() -> int:

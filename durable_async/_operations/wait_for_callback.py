@@ -7,7 +7,7 @@ replay needs none of them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -93,17 +93,17 @@ async def _answer(
     new_call: NewCall,
     submitter: Callable[[str], Any],
     attempts: StepConfig,
-    make_callback: Callable[[Call], Awaitable[str]],
+    make_callback: Callable[[Call], Coroutine[Any, Any, str]],
 ) -> str | None:
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
-    callback_id = await make_callback(callback)
+    callback_id = await callback.perform(make_callback)
     step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
     of_step = SerializerContext(step.invocation.execution_arn, step.id, step.name)
     try:
-        await run_step(step, partial(submitter, callback_id), attempts, of_step)
+        await step.perform(run_step, partial(submitter, callback_id), attempts, of_step)
     except StepError as error:
         raise CallbackSubmitterError(error.message, error.error_type, error.data, error.stack_trace) from None
-    return answer_of(callback, await settled(callback))
+    return answer_of(callback, await callback.again(callback.branch).perform(settled))
 
 
 def _failure(call: Call, recorded: ErrorObject) -> CallbackError:

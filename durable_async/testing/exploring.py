@@ -98,7 +98,7 @@ class _Run:
     checkpoints: int
 
     def outcome(self) -> tuple[object, ...]:
-        """What must be the same in each run."""
+        """Return what must be the same in each run."""
         details = next(each.details for each in reversed(self.execution.events) if each.type.is_end_of_execution())
         error: ErrorObject = details.get("Error") or ErrorObject()
         return (self.execution.status, details.get("Result"), error.get("ErrorType"), error.get("ErrorMessage"))
@@ -108,7 +108,7 @@ class _Run:
         return f"{status} with {result}" if kind is None and message is None else f"{status} with {kind}: {message}"
 
     def was_interrupted(self) -> bool:
-        """Whether a crash hit an at-most-once step, whose outcome is then unknown to the workflow, as it should be."""
+        """Return whether a crash hit an at-most-once step, whose outcome the workflow then cannot know."""
         return any(
             str(error.get("ErrorType")).endswith(_INTERRUPTED)
             for operation in self.execution.operations

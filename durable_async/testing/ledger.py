@@ -6,7 +6,7 @@ import sys
 
 import attrs
 
-from durable_async._engine.branches import current
+from durable_async._engine.calling import current
 from durable_async.step_context import StepContext
 
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import attrs
 
-from durable_async._engine.branches import Branch, current
+from durable_async._engine.branches import Branch
+from durable_async._engine.calling import current
 
 _PACKAGE = str(Path(__file__).parents[1])
 _NOT_USERS = (

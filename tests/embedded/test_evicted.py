@@ -584,7 +584,7 @@ async def test_with_plugins_it_is_suspended():
     assert workflow.starts == 2
 
 
-async def test_before_all_of_the_record_is_here_it_is_suspended():
+async def test_before_all_of_the_record_is_here_it_is_not_suspended_for_a_later_page_may_let_it_go_on():
     workflow = Workflow(waits_twice)
     workflow.handler._clock = lambda: 0.0
     service, cache = Recording(), ExecutionCache(1, idle=3600.0)
@@ -594,12 +594,20 @@ async def test_before_all_of_the_record_is_here_it_is_suspended():
     event = again.event()
     event["InitialExecutionState"]["NextMarker"] = "2"
 
+    rest_is_here = asyncio.Event()
+
     async def get_state(execution_arn, token, marker):
-        await asyncio.sleep(3600)
+        await rest_is_here.wait()
+        return {"Operations": service.waits}
 
     service.get_state = get_state
-    assert await cache.run(workflow.handler, event, client=service) == {"Status": "PENDING"}
-    assert workflow.left == 2 and not cache.keeps("arn")
+    running = asyncio.ensure_future(cache.run(workflow.handler, event, client=service))
+    await asyncio.sleep(0.01)
+    assert not running.done()
+    rest_is_here.set()
+    assert await running == {"Status": "PENDING"}
+    assert workflow.left == 1 and cache.keeps("arn")
+    await cache.aclose()
 
 
 async def test_what_it_has_loaded_is_not_loaded_again():

@@ -4,14 +4,18 @@ import asyncio
 import contextvars
 import random
 import sys
+from datetime import timedelta
 
 import anyio
 import pytest
 
-from durable_async._engine.branches import Branch, Workflow, calling_branch, entered
+from durable_async import durable_execution
+from durable_async._engine.branches import Branch, Workflow
+from durable_async._engine.calling import calling_branch, entered
 from durable_async._engine.task_factory import start_task, task_branches
 from durable_async._wire.ids import keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
+from tests.world import World
 
 
 def test_ids_are_those_of_the_official_python_sdk():
@@ -161,6 +165,29 @@ async def test_a_key_is_used_once():
             program.call("b", key="order-1")
 
     await Program().run(main)
+
+
+@pytest.mark.parametrize("collection", [set, iter], ids=["a set", "an iterator"])
+async def test_as_completed_takes_operations_in_any_order(collection):
+    order = []
+
+    async def body(n):
+        await asyncio.sleep(0.01 * n)
+        return n
+
+    @durable_execution
+    async def workflow(event, ctx):
+        seen = []
+        for next_done in asyncio.as_completed(collection([ctx.step(body, n, name=str(n)) for n in (3, 1, 2)])):
+            seen.append(await next_done)
+            await asyncio.create_task(ctx.step(str, seen[-1], name=f"after {seen[-1]}"))
+        await ctx.wait(timedelta(seconds=1))
+        order.append(seen)
+        return await asyncio.create_task(ctx.step(len, seen))
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert (closed.result, order) == ("3", [[1, 2, 3]])
 
 
 @pytest.mark.parametrize("collection", [set, iter], ids=["a set", "an iterator"])

@@ -301,6 +301,31 @@ agent = Agent()
 
 
 @allowed
+async def a_task_in_a_cancel_scope_that_its_helper_holds(ctx):
+    async for _ in helped(anyio.CancelScope()):
+        await ctx.wait(HOUR)
+
+
+@allowed
+async def a_task_in_a_timeout_of_its_own(ctx):
+    async for _ in helped(asyncio.timeout(None)):
+        await ctx.wait(HOUR)
+
+
+async def helped(scope):
+    async def helps():
+        if isinstance(scope, anyio.CancelScope):
+            with scope:
+                await asyncio.sleep(3600)
+        async with scope:
+            await asyncio.sleep(3600)
+
+    helper = asyncio.create_task(helps())
+    yield
+    helper.cancel()
+
+
+@allowed
 async def groups_and_gatherings(ctx):
     async def waits():
         await ctx.wait(HOUR)

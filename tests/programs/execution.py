@@ -30,7 +30,8 @@ from durable_async.transport.base import DurableServiceClient
 
 from .interpreter import DURABLE_TARGET, NOW, TARGET, Interpreter, Place
 from .meaning import Broken, Failed, Returned, fails
-from .program import RACED, Answer, Concurrency, Program, Together, walk
+from .observations import Observations
+from .program import ORDERED, RACED, Answer, Concurrency, Program, Together, walk
 
 T = TypeVar("T")
 
@@ -97,7 +98,11 @@ class Report:
 
 def execute(program: Program, conditions: Conditions) -> Report:
     """Run a program to its end."""
-    return in_virtual_time(Run(program, conditions).report)
+    return run_to_its_end(ProgramRun(program, conditions))
+
+
+def run_to_its_end(run: Run) -> Report:
+    return in_virtual_time(run.report)
 
 
 def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]]) -> T:
@@ -109,13 +114,18 @@ def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]]) -> T:
 
 
 class Run:
-    """One execution of a program, and what is to be said of it."""
+    """One execution of a workflow, and what is to be said of it.
 
-    def __init__(self, program: Program, conditions: Conditions) -> None:
-        self.program = program
+    :ivar observed: what the workflow's code saw in each invocation
+    :ivar is_repeatable: whether a replay of the finished record comes to the same end
+    """
+
+    is_repeatable = True
+
+    def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
         self.rng = Random(conditions.seed)
-        self.handler = Interpreter(self.rng, self).handler(program, conditions.max_inline_wait)
+        self.handler = durable_execution(max_inline_wait=conditions.max_inline_wait)(self.workflow)
         self.service: LambdaApi | None = None
         self.caches = [self._new_cache()]
         self.execution: Execution | None = None
@@ -123,7 +133,11 @@ class Run:
         self.wrong: list[str] = []
         self.calls = count()
         self.bodies: Counter[tuple[str, int]] = Counter()
-        self.seen: dict[str, Any] = {}
+        self.observed = Observations()
+
+    async def workflow(self, event: Any, ctx: DurableContext) -> Any:
+        """Run the workflow's code, in each invocation."""
+        raise NotImplementedError
 
     def _new_cache(self) -> ExecutionCache:
         return ExecutionCache(self.conditions.parked, self.conditions.idle)
@@ -159,21 +173,25 @@ class Run:
                 await cache.aclose()
             assert self.execution is not None
             await self._replay(self.execution, outcome)
+        self.wrong += self.observed.differences()
         self.wrong += [
             f"left on the loop: {task}" for task in asyncio.all_tasks() if task is not asyncio.current_task()
         ]
         return Report(outcome, _on_record(self.execution), next(self.calls), self.wrong)
 
     async def _replay(self, execution: Execution, outcome: Returned | Failed) -> None:
-        """Run the workflow against its finished record. Unless a race is run again, nothing is left to be done."""
-        if races(self.program):
+        """Run the workflow against its finished record. Nothing is left to be done."""
+        if not self.is_repeatable:
             return
-        output = await self.handler.run(envelope(execution, "token", [], Limits()), client=Finished(self.wrong))
+        try:
+            output = await self.handler.run(envelope(execution, "token", [], Limits()), client=Finished(self.wrong))
+        except Gone:
+            return
         again = outcome_of(output["Status"], output.get("Result"), output.get("Error"))
         if again != outcome:
             self.wrong.append(f"the finished record replays to {again}")
 
-    # --- what the interpreter tells ---
+    # --- what the workflow tells ---
 
     def began(self, here: StepContext, *, at_most_once: bool) -> None:
         assert self.execution is not None
@@ -186,6 +204,44 @@ class Run:
         if runs > allowed and not (here.name or "").startswith(RACED):
             self.wrong.append(f"attempt {here.attempt} of {here.name} ran {runs} times")
 
+    async def travel(self) -> None:
+        """Take the time of a call on its way to the service, or back."""
+        if (seconds := self.rng.choice(_LATENCIES)) is not None:
+            await asyncio.sleep(seconds)
+
+    def answer_later(self, callback_id: str, answer: Answer, after: float, text: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(callback_id, answer, after, text))
+        self.outside.add(task)
+        task.add_done_callback(self.outside.discard)
+
+    async def _answer(self, callback_id: str, answer: Answer, after: float, text: str) -> None:
+        await asyncio.sleep(after)
+        with suppress(ApiError):  # it may have been handed out, and answered, before; or nobody waits any more
+            match answer:
+                case Answer.RESULT:
+                    await self.service.callback_succeeded(callback_id, text.encode())
+                case Answer.FAILURE:
+                    error: ErrorObject = {"ErrorType": "Rejected", "ErrorMessage": f"{text} is rejected"}
+                    await self.service.callback_failed(callback_id, error)
+                case Answer.NOTHING:
+                    pass
+                case _:
+                    assert_never(answer)
+
+
+class ProgramRun(Run):
+    """One execution of a program."""
+
+    def __init__(self, program: Program, conditions: Conditions) -> None:
+        super().__init__(conditions)
+        self.program = program
+        self.is_repeatable = not races(program)
+        self.seen: dict[str, Any] = {}
+
+    async def workflow(self, event: Any, ctx: DurableContext) -> Any:
+        interpreter = Interpreter(self.rng, self, self.conditions.seed, self.observed.new_log())
+        return await interpreter.run(ctx, self.program)
+
     def saw(self, place: Place, value: Any) -> None:
         if place.path.endswith(NOW) and races(self.program, Concurrency.DURABLE_GROUP):
             return  # the time after such a group is that of the branches that ended before they were cancelled
@@ -194,23 +250,7 @@ class Run:
             self.wrong.append(f"{place.name} was {before} and then {value}")
 
     def handed_out(self, callback_id: str, place: Place, answer: Answer, after: int) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(callback_id, place, answer, after))
-        self.outside.add(task)
-        task.add_done_callback(self.outside.discard)
-
-    async def _answer(self, callback_id: str, place: Place, answer: Answer, after: int) -> None:
-        await asyncio.sleep(after)
-        with suppress(ApiError):  # it may have been handed out, and answered, before; or nobody waits any more
-            match answer:
-                case Answer.RESULT:
-                    await self.service.callback_succeeded(callback_id, place.path.encode())
-                case Answer.FAILURE:
-                    error: ErrorObject = {"ErrorType": "Rejected", "ErrorMessage": f"{place.path} is rejected"}
-                    await self.service.callback_failed(callback_id, error)
-                case Answer.NOTHING:
-                    pass
-                case _:
-                    assert_never(answer)
+        self.answer_later(callback_id, answer, after, place.path)
 
 
 async def target(event: Any, context: Any) -> str:
@@ -306,20 +346,16 @@ class Client:
             self.cancelled = self.invocation.cancel()
         if interruption is Interruption.DRAINED:
             self.run.drain()
-        await self._travel()
+        await self.run.travel()
         if interruption is Interruption.LOST:
             raise Gone
         answer = await call()
         if interruption is Interruption.REPEATED and (again := await call()) != answer:
             self.run.wrong.append(f"a call was answered {answer}, and when it was repeated {again}")
-        await self._travel()
+        await self.run.travel()
         if interruption is Interruption.UNHEARD:
             raise Gone
         return answer
-
-    async def _travel(self) -> None:
-        if (seconds := self.run.rng.choice(_LATENCIES)) is not None:
-            await asyncio.sleep(seconds)
 
 
 @attrs.frozen
@@ -331,7 +367,7 @@ class Finished:
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
     ) -> CheckpointResult:
-        self.wrong += [f"replay of the finished record writes {update}" for update in updates]
+        self.wrong.extend(f"replay of the finished record writes {update}" for update in updates)
         if updates:
             raise Gone
         return {"CheckpointToken": token, "NewExecutionState": {"Operations": []}}
@@ -364,5 +400,5 @@ def _on_record(execution: Execution) -> frozenset[tuple[str | None, ...]]:
     return frozenset(
         (each.id, each.name, each.type, each.sub_type, each.parent_id, each.status)
         for each in execution.operations[1:]
-        if not (each.name or "").startswith(RACED)
+        if not (each.name or "").startswith((ORDERED, RACED))
     )

@@ -9,6 +9,8 @@ from hypothesis.strategies import SearchStrategy
 
 from .meaning import fails
 from .program import (
+    GROUPS,
+    MEETINGS,
     Answer,
     Batch,
     Block,
@@ -65,6 +67,7 @@ _simple = st.one_of(
 def _larger(statements: SearchStrategy[Statement]) -> SearchStrategy[Statement]:
     blocks = st.lists(statements, max_size=4).map(tuple)
     branches = st.lists(blocks, min_size=1, max_size=3).map(tuple)
+    several = st.lists(blocks, min_size=2, max_size=4).map(tuple)
     children = st.builds(Child, blocks, large=_rarely, keyed=_rarely)
     retried = st.builds(Retried, blocks, failures=st.integers(0, 2), max_attempts=st.integers(1, 3))
     batches = st.builds(
@@ -87,8 +90,10 @@ def _larger(statements: SearchStrategy[Statement]) -> SearchStrategy[Statement]:
         st.builds(
             compensated_of, blocks, st.lists(st.booleans(), min_size=4, max_size=4), st.lists(_rarely, max_size=2)
         ),
-        st.builds(together_of, st.sampled_from(Concurrency), branches),
-        st.builds(together_of, st.sampled_from(Concurrency), branches),
+        st.builds(together_of, st.sampled_from(GROUPS), branches),
+        st.builds(together_of, st.sampled_from(GROUPS), branches),
+        st.builds(together_of, st.sampled_from(MEETINGS), several),
+        st.builds(together_of, st.sampled_from(MEETINGS), several),
         st.builds(Gathered, calls),
     )
 

@@ -1,18 +1,19 @@
 """A program as a workflow.
 
-Between its statements it pauses, and the bodies of its steps take their time, at random. So its tasks take turns differently in every
-run, while what they do is always the same.
+The bodies of its steps take random times. So they end in another order in every run, and within one execution in the
+order of the record. Between its statements it pauses for some turns of the loop, always as many in one execution.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, Protocol, assert_never
+from zlib import crc32
 
 import anyio
 import attrs
@@ -40,7 +41,10 @@ from durable_async._wire.limits import CONTEXT_RESULT_BYTES
 from durable_async.serializers._json.serializer import JSON
 
 from .meaning import NEAR, Broken, described, fails, retried_attempt, step_error
+from .meetings import MEETINGS, Meeting
+from .observations import Log
 from .program import (
+    ORDERED,
     RACED,
     Answer,
     Batch,
@@ -84,23 +88,29 @@ class Place:
     """Where in the program something stands.
 
     :ivar raced: what is cut short there depends on timing
+    :ivar context: the context in which it stands, and whose order it observes
     """
 
     path: str = ""
     raced: bool = False
+    context: str = ""
 
     @property
     def name(self) -> str:
         return RACED + self.path if self.raced else self.path
 
     def __truediv__(self, part: object) -> Place:
-        return Place(f"{self.path}.{part}" if self.path else str(part), self.raced)
+        return attrs.evolve(self, path=f"{self.path}.{part}" if self.path else str(part))
 
     def attempt(self, number: int) -> Place:
-        return Place(f"{self.path}#{number}", self.raced)
+        return attrs.evolve(self, path=f"{self.path}#{number}")
 
     def race(self) -> Place:
-        return Place(self.path, raced=True)
+        return attrs.evolve(self, raced=True)
+
+    def inside(self) -> Place:
+        """The same, in a context of its own."""
+        return attrs.evolve(self, context=self.path)
 
 
 class Padded:
@@ -128,20 +138,36 @@ class Observer(Protocol):
 
 @attrs.frozen
 class Interpreter:
+    """A program in one invocation.
+
+    :ivar seed: what the pauses in the workflow's code follow from
+    :ivar log: what the program saw in this invocation
+    """
+
     rng: Random
     observer: Observer
+    seed: int = 0
+    log: Log = attrs.field(factory=Log)
 
     def handler(self, program: Program, max_inline_wait: timedelta) -> DurableHandler[Any, Any]:
         @durable_execution(max_inline_wait=max_inline_wait)
         async def workflow(event: Any, ctx: DurableContext) -> Any:
-            return await self._block(ctx, program.body, Place())
+            return await self.run(ctx, program)
 
         return workflow
 
-    async def _pause(self) -> None:
-        """In the workflow's own code: some turns of the loop. Time that passes there would not hold its invocation."""
-        for _ in range(self.rng.choice(_TURNS)):
+    async def run(self, ctx: DurableContext, program: Program) -> Any:
+        return await self._block(ctx, program.body, Place())
+
+    async def _pause(self, place: Place) -> None:
+        """In the workflow's own code: some turns of the loop, as many in every invocation. Time that passes there would
+        not hold its invocation."""
+        for _ in range(_TURNS[crc32(f"{self.seed} {place.path}".encode()) % len(_TURNS)]):
             await asyncio.sleep(0)
+
+    def _saw(self, place: Place, value: Any) -> None:
+        self.observer.saw(place, value)
+        self.log.note((place.name, value), place.context)
 
     async def _labour(self) -> None:
         """In the body of a step: some time."""
@@ -154,13 +180,13 @@ class Interpreter:
         return values
 
     async def _one(self, ctx: DurableContext, statement: Statement, place: Place) -> Any:
-        await self._pause()
+        await self._pause(place)
         try:
             value = await self._statement(ctx, statement, place)
         except Exception as error:
-            self.observer.saw(place, described(error))
+            self._saw(place, described(error))
             raise
-        self.observer.saw(place, value)
+        self._saw(place, value)
         return value
 
     async def _statement(self, ctx: DurableContext, statement: Statement, place: Place) -> Any:
@@ -168,8 +194,8 @@ class Interpreter:
             case Callback():
                 return await self._callback(ctx, statement, place)
             case Derive():
-                self.observer.saw(place / "values", [str(ctx.uuid()), ctx.random().random()])
-                self.observer.saw(place / NOW, ctx.now().isoformat())
+                self._saw(place / "values", [str(ctx.uuid()), ctx.random().random()])
+                self._saw(place / NOW, ctx.now().isoformat())
                 return None
             case Raise():
                 raise Broken(f"{place.path} is broken")
@@ -219,7 +245,9 @@ class Interpreter:
                 return ctx.invoke(target, {"place": place.path, "fails": call.fails}, name=place.name)
             case Child():
                 config = ChildConfig(serializer=Padded() if call.large else None)
-                return ctx.run_in_child_context(self._block, call.body, place, name=place.name, key=key, config=config)
+                return ctx.run_in_child_context(
+                    self._block, call.body, place.inside(), name=place.name, key=key, config=config
+                )
             case Retried():
                 return self._retried(ctx, call, place)
             case Batch():
@@ -227,7 +255,7 @@ class Interpreter:
             case Race():
                 body, for_ever = place / 0, place.race() / 1
                 return ctx.race(
-                    (body.name, lambda ctx: self._block(ctx, call.body, place)),
+                    (body.name, lambda ctx: self._block(ctx, call.body, place.inside())),
                     (for_ever.name, lambda ctx: ctx.wait(_FOR_EVER, name=for_ever.name)),
                     name=place.name,
                 )
@@ -259,7 +287,7 @@ class Interpreter:
 
         async def attempt(ctx: DurableContext) -> Any:
             number = next(attempts)
-            value = await self._block(ctx, statement.body, place.attempt(number))
+            value = await self._block(ctx, statement.body, place.attempt(number).inside())
             return retried_attempt(statement, place.path, number, value)
 
         strategy = RetryStrategy.fixed(delay=timedelta(seconds=3), max_attempts=statement.max_attempts)
@@ -270,7 +298,7 @@ class Interpreter:
         callback = await ctx.create_callback(name=place.name, config=config)
         submitter = self._submitter(WaitForCallback(statement.answer, statement.after), place)
         await ctx.step(submitter, callback.callback_id, name=(place / "submitter").name)
-        await self._pause()
+        await self._pause(place / "created")
         return await callback.result()
 
     def _submitter(self, call: WaitForCallback, place: Place) -> Callable[[str], Awaitable[None]]:
@@ -309,14 +337,14 @@ class Interpreter:
         }
         if call.parallel:
             branches = [
-                (at.name, partial(self._branch, block=block, place=at))
+                (at.name, partial(self._branch, block=block, place=at.inside()))
                 for block, at in zip(call.items, places, strict=True)
             ]
             return self._batch_value(ctx.parallel(branches, name=place.name, config=ParallelConfig(**options)), call)
         config = MapConfig(item_namer=lambda _, n: places[n].name, **options)
         numbers = range(len(places))
         batch = ctx.map(
-            lambda ctx, n: self._block(ctx, call.items[n], places[n]), numbers, name=place.name, config=config
+            lambda ctx, n: self._block(ctx, call.items[n], places[n].inside()), numbers, name=place.name, config=config
         )
         return self._batch_value(batch, call)
 
@@ -345,8 +373,9 @@ class Interpreter:
 
     async def _together(self, ctx: DurableContext, statement: Together, place: Place) -> list[Any]:
         places = _branch_places(statement.branches, place, together=statement.how.fails_together)
+        inner = [at.inside() for at in places] if statement.how is Concurrency.DURABLE_GROUP else places
         works = [
-            partial(self._branch, block=block, place=at) for block, at in zip(statement.branches, places, strict=True)
+            partial(self._branch, block=block, place=at) for block, at in zip(statement.branches, inner, strict=True)
         ]
         match statement.how:
             case Concurrency.GATHER:
@@ -380,8 +409,27 @@ class Interpreter:
                 async with ctx.task_group() as group:
                     handles = [group.start_soon(work, name=at.name) for work, at in zip(works, places, strict=True)]
                 return [handle.result() for handle in handles]
-            case _:
-                assert_never(statement.how)
+            case how:
+                return await self._meeting(ctx, MEETINGS[how], works, place)
+
+    async def _meeting(
+        self, ctx: DurableContext, meeting: Meeting, works: Sequence[Callable[[DurableContext], Any]], place: Place
+    ) -> list[Any]:
+        values: dict[int, Any] = {}
+        order: list[int] = []
+
+        async def branch(n: int) -> None:
+            values[n] = await self._settled(works[n](ctx))
+
+        async def met(n: int) -> None:
+            order.append(n)
+            self.log.note((place.name, "met", n), place.context)
+            at = place / f"{len(order)}:{n}"
+            await ctx.step(self._work(Step(), at), name=ORDERED + at.path)
+            self.log.note((place.name, "has met", n), place.context)
+
+        await meeting([partial(branch, n) for n in range(len(works))], met)
+        return [values[n] for n in range(len(works))]
 
 
 def _branch_places(branches: tuple[Block, ...], place: Place, *, together: bool) -> list[Place]:

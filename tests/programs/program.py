@@ -4,7 +4,8 @@ A program is a block of statements. It says what is done, not when: no program's
 is faster. Every statement either gives a value or raises an error, always the same.
 
 Operations are named by their place in the program. What is cut short at a moment that depends on timing, such as the
-siblings of a branch that fails, may be on record or not: there the names begin with ``RACED``.
+siblings of a branch that fails, may be on record or not: there the names begin with ``RACED``. Where branches meet, an
+operation follows whose name says who came there when: these begin with ``ORDERED``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from enum import StrEnum
 import attrs
 
 RACED = "~"
+ORDERED = "^"
 
 
 @attrs.frozen
@@ -182,6 +184,18 @@ class Concurrency(StrEnum):
     TASK_GROUP = "asyncio.TaskGroup"
     ANYIO_GROUP = "anyio.create_task_group"
     DURABLE_GROUP = "ctx.task_group"
+    QUEUE = "asyncio.Queue, one consumer"
+    QUEUES = "asyncio.Queue, two consumers"
+    LOCK = "asyncio.Lock"
+    EVENT = "asyncio.Event"
+    CONDITION = "asyncio.Condition"
+    SEMAPHORE = "asyncio.Semaphore"
+    FIRST = "asyncio.wait(FIRST_COMPLETED)"
+    ALL = "asyncio.wait(ALL_COMPLETED)"
+    AS_COMPLETED = "asyncio.as_completed"
+    CALLBACKS = "Task.add_done_callback"
+    STREAM = "anyio.create_memory_object_stream"
+    SHARED = "a shared variable"
 
     @property
     def fails_together(self) -> bool:
@@ -189,9 +203,16 @@ class Concurrency(StrEnum):
         return self in (Concurrency.TASK_GROUP, Concurrency.ANYIO_GROUP, Concurrency.DURABLE_GROUP)
 
 
+GROUPS = (*Concurrency,)[: (*Concurrency,).index(Concurrency.QUEUE)]
+MEETINGS = (*Concurrency,)[len(GROUPS) :]
+
+
 @attrs.frozen
 class Together:
-    """Concurrent branches. Of those that fail together one fails at most: which one was first is a matter of time."""
+    """Concurrent branches. Of those that fail together one fails at most: which one was first is a matter of time.
+
+    Where they meet, for example at a queue, each one's turn is followed by an operation.
+    """
 
     how: Concurrency
     branches: tuple[Block, ...]

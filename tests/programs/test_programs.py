@@ -19,6 +19,7 @@ from .generation import programs
 from .meaning import Failed, meaning
 from .program import (
     Batch,
+    Child,
     Concurrency,
     Derive,
     Gathered,
@@ -107,6 +108,9 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 @bug(TooLate((Together(Concurrency.GATHER, ((WaitForCallback(),), ())),)))
 @bug(Batch(((Step(), Derive()), (Wait(), Derive())), flat=True, large=True), Wait())
 @bug(Gathered((Step(), Batch(((Derive(), Race((Derive(),))),)))))
+@bug(Gathered((Wait(2), Child((Step(), Step())), Wait(2))))
+@bug(InTime((Derive(), Derive())), InTime((Derive(), Derive())))
+@bug(Derive(), Guarded((TooLate((Wait(7), Step())),)), Derive())
 @bug(Race((Together(Concurrency.TASK_GROUP, ((), (Step(),))), Step())))
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):

@@ -42,7 +42,7 @@ from durable_async.replay import (
 )
 from durable_async.service.http.rendering import history_json
 from durable_async.service.runtime.views import Closed
-from tests.programs.execution import Conditions, Run, in_virtual_time, races
+from tests.programs.execution import Conditions, ProgramRun, in_virtual_time, races
 from tests.programs.generation import programs
 from tests.programs.interpreter import Interpreter, Place
 from tests.programs.meaning import Returned, meaning
@@ -549,7 +549,7 @@ async def test_as_json():
 # --- any program ---
 
 
-class Recording(Run):
+class Recording(ProgramRun):
     """A run that is kept, to be replayed on the same loop."""
 
     async def _replay(self, execution, outcome) -> None:
@@ -564,7 +564,7 @@ class Recording(Run):
 
     async def replayed(self, program: Program, events=None, *, interpreter=Interpreter) -> ReplayReport:
         rng = Random(self.conditions.seed + 1)
-        handler = interpreter(rng, Silent(self)).handler(program, timedelta(0))
+        handler = interpreter(rng, Silent(self), self.conditions.seed).handler(program, timedelta(0))
         return await replay(handler, self.history if events is None else events, execution_arn=self.arn)
 
 

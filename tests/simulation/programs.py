@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from tests.programs.generation import batch_of, compensated_of, together_of
 from tests.programs.program import (
+    GROUPS,
     Answer,
     Callback,
     Child,
-    Concurrency,
     Condition,
     Derive,
     Gathered,
@@ -105,7 +105,7 @@ def _larger(rng: Random, depth: int) -> Statement:
             undo_fails = [rng.random() < 0.5 for _ in range(4)]
             return compensated_of(_block(rng, depth), undo_fails, [_rarely(rng) for _ in range(rng.randrange(3))])
         case 4 | 5:
-            return together_of(rng.choice([*Concurrency]), _blocks(rng, depth))
+            return together_of(rng.choice(GROUPS), _blocks(rng, depth))
         case 6:
             operations = [_operation(rng) if rng.random() < 0.5 else _context(rng, depth) for _ in range(3)]
             return Gathered(tuple(operations[: rng.randint(1, 3)]))

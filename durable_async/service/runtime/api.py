@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 from uuid import uuid4
 
 import attrs
@@ -20,7 +19,6 @@ from durable_async.service.functions.base import Function
 from durable_async.service.machine import (
     Checkpoint,
     Execution,
-    ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
     Moment,
@@ -33,33 +31,28 @@ from durable_async.service.model.errors import (
     InvalidParameterValueError,
     ResourceConflictError,
     ResourceNotFoundError,
-    ServiceClosedError,
 )
-from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, time_of
-from durable_async.service.runtime.filters import Filters, checked_tags, query_of
-from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
+from durable_async.service.model.history import time_of
+from durable_async.service.runtime.filters import checked_tags
+from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, read_event
 from durable_async.service.runtime.observing import ServiceObserver
+from durable_async.service.runtime.queries import Queries
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
-from durable_async.service.runtime.runner import Runner, Settings
+from durable_async.service.runtime.runner import Runner
+from durable_async.service.runtime.settings import Settings, Timing
 from durable_async.service.runtime.views import (
     Closed,
-    Counts,
-    ExecutionDescription,
-    ExecutionSummary,
-    FunctionDescription,
-    OpenCallback,
-    Page,
+    OwnerAddress,
     Started,
-    open_callbacks,
 )
-from durable_async.service.store import ExecutionQuery, Store
+from durable_async.service.store import Store
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400  # seconds
-HISTORY_PAGE_BYTES = 5 * 1024 * 1024
+_LOOKED_AT = 4
 
 
-class LambdaApi:
+class LambdaApi(Queries):
     """Every operation of Lambda's durable API as a method. Used as ``async with LambdaApi() as service:``.
 
     A function can be named by its name, or by its partial or full ARN, with or without a qualifier. An execution is
@@ -79,6 +72,7 @@ class LambdaApi:
         False: invoke handlers
     :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
     :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
+    :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
 
     def __init__(
@@ -96,12 +90,17 @@ class LambdaApi:
         passive: bool = False,
         observer: ServiceObserver | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
+        timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
         self._new_id = new_id
-        self._store: Store = MemoryStore() if store is None else store
+        self._store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
         self._runner = Runner(self._registry, self._store, settings)
+        self.passive: bool = passive
+        self.owner: OwnerAddress | None = None  # the service to ask instead, while this one stands by
+        # Held, so that the store does not read them for every page of a history.
+        self._looked_at = deque(maxlen=_LOOKED_AT)
         self._limits = limits
         self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
@@ -124,6 +123,11 @@ class LambdaApi:
         rest; it is raised afterwards.
         """
         await own_tasks.finish(self._runner.aclose(grace), hurry=True)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service begins nothing more."""
+        return self._runner.draining
 
     # --- time ---
 
@@ -173,7 +177,8 @@ class LambdaApi:
             highest. None: the function has no versions, and executions of all versions go on with it
         :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
             they move with the highest version
-        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
+        :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
+            timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
         registered = Registered(
@@ -198,7 +203,9 @@ class LambdaApi:
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
-        """:raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
+        """Return whether the function is durable.
+
+        :raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
         ResourceNotFound
         """
         return self._registry.invocable(function_name, qualifier).function.durable
@@ -339,7 +346,7 @@ class LambdaApi:
         return Started(new.arn, new.version)
 
     async def wait(self, execution_arn: str) -> Closed:
-        """How the execution ended, once it has. Cancelling this leaves the execution alone.
+        """Wait for the end of the execution, and return how it ended. Cancelling this leaves the execution alone.
 
         :raises ServiceClosedError: the service ends before
         """
@@ -373,7 +380,7 @@ class LambdaApi:
         tenant_id: str | None = None,
         trace_header: str | None = None,
     ) -> None:
-        """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
+        """Invoke a function like :meth:`invoke_plain`, without waiting. If it fails, this is logged."""
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
@@ -398,7 +405,7 @@ class LambdaApi:
         return await self._runner.command(execution, lambda at: machine.checkpoint(execution, call, self._registry, at))
 
     async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
-        """A page of the record; see ``machine.state_page``.
+        """Return a page of the record; see ``machine.state_page``.
 
         :param max_items: 0 to 1000; 0: 100
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
@@ -414,181 +421,6 @@ class LambdaApi:
             raise InvalidParameterValueError("Invalid checkpoint token") from None
 
     # --- what operators call ---
-
-    async def get_execution(self, arn: str) -> ExecutionDescription:
-        """Return the execution as it is stored now."""
-        now = await self._described(arn)
-        while True:
-            before = now
-            await self._store.barrier()
-            now = await self._described(arn)
-            if now == before:  # otherwise something could not be stored, and has not happened
-                return now
-
-    async def _described(self, arn: str) -> ExecutionDescription:
-        return ExecutionDescription.of(await self._execution(arn), self._retention_days)
-
-    async def get_history(
-        self,
-        arn: str,
-        *,
-        marker: str | None = None,
-        max_items: int = 0,
-        reverse: bool = False,
-        page_bytes: int | None = HISTORY_PAGE_BYTES,
-        wait_seconds: float = 0,
-    ) -> Page[HistoryEvent]:
-        """Return a page of the history.
-
-        :param marker: of the page before; None or empty: the first page
-        :param max_items: 0 to 1000; 0: 100
-        :param reverse: True: newest first. False: oldest first
-        :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
-        :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
-            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
-        """
-        execution = await self._execution(arn)
-        count, first = page_length(max_items), page_start(marker)
-        if wait_seconds and not reverse:
-            return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
-        if first is None:
-            first = execution.event_count if reverse else 1
-        return await self._page(execution.id, first, count, page_bytes, reverse=reverse)
-
-    async def _page(
-        self, execution_id: str, first: int, count: int, page_bytes: int | None, *, reverse: bool
-    ) -> Page[HistoryEvent]:
-        events = await self._store.events(execution_id, first, count + 1, newest_first=reverse)
-        used = 0
-        for number, event in enumerate(events):
-            used += event.size
-            if number == count or (number and page_bytes is not None and used > page_bytes):
-                return Page(events[:number], str(event.id))
-        return Page(events)
-
-    async def _awaited_page(
-        self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
-    ) -> Page[HistoryEvent]:
-        with self._runner.listeners.watching(execution.id) as news, suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while execution.open and execution.event_count < first and not self._runner.draining:
-                    await news.wait()
-                    news.clear()
-                    execution = await self._execution(execution.arn)
-        if self._runner.draining:
-            raise ServiceClosedError("The service is shutting down.")
-        page = await self._page(execution.id, first, count, page_bytes, reverse=False)
-        if page.next_marker is None and execution.open:
-            return Page(page.items, str(first + len(page.items)))
-        return page
-
-    async def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
-        """Yield the events of an execution while they happen, until the execution is closed.
-
-        :param after: the id of the last event that is not wanted; 0: all are wanted
-        :raises ServiceClosedError: the service ends before
-        """
-        execution = await self._execution(arn)
-        with self._runner.listeners.watching(execution.id) as news:
-            complete = False  # all events are durable, and no more will come
-            while True:
-                news.clear()
-                page = await self._store.events(execution.id, after + 1, 100, newest_first=False)
-                for event in page:
-                    after = event.id
-                    yield event
-                    if event.type in CLOSING and not await self._redriven_after(execution.id, event):
-                        return
-                if page:
-                    continue
-                if complete:
-                    return
-                if self._runner.draining:
-                    raise ServiceClosedError("The service is shutting down.")
-                if execution.open:
-                    await news.wait()
-                    execution = await self._execution(arn)
-                if not execution.open:
-                    await self._store.barrier()
-                    execution = await self._execution(arn)
-                    complete = not execution.open  # or its end could not be stored, and has not happened
-
-    async def _redriven_after(self, execution_id: str, closing: HistoryEvent) -> bool:
-        # Between the two there may be one event: of an invocation that ran at the time.
-        following = await self._store.events(execution_id, closing.id + 1, 2, newest_first=False)
-        return any(event.type is EventType.EXECUTION_REDRIVEN for event in following)
-
-    async def list_functions(self) -> list[FunctionDescription]:
-        """Return the functions that are registered or that have stored executions, ordered by name."""
-        timeouts: dict[str, int | None] = dict.fromkeys(
-            await self._store.function_names(), self._default_execution_timeout
-        )
-        for name in {each.name for each in self._registry.all()}:
-            newest = self._registry.named(name)
-            timeouts[name] = newest.execution_timeout if newest.function.durable else None
-        return [
-            FunctionDescription(name, self._registry.arn(name), timeouts[name], self._retention_days)
-            for name in sorted(timeouts)
-        ]
-
-    async def list_executions(
-        self,
-        function_name: str | None = None,
-        *,
-        qualifier: str | None = None,
-        reverse: bool = False,
-        marker: str | None = None,
-        max_items: int = 0,
-        **filters: Unpack[Filters],
-    ) -> Page[ExecutionSummary]:
-        """Return a page of the executions of a function, or of all functions.
-
-        :param function_name: a registered function, or one that has stored executions; None: all of them
-        :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
-        :param marker: of the page before; None or empty: the first page
-        :param max_items: 0 to 1000; 0: 100
-        :param filters: which executions; see :class:`~durable_async.service.Filters`
-        :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
-        """
-        count = page_length(max_items)
-        query = attrs.evolve(
-            await self._query(function_name, qualifier, filters),
-            oldest_first=reverse,
-            after=page_start(marker),
-            count=count + 1,
-        )
-        found = await self._store.executions(query)
-        marker = str(found[count - 1].position) if len(found) > count else None
-        return Page([ExecutionSummary.of(summary) for summary in found[:count]], marker)
-
-    async def count_executions(
-        self, function_name: str | None = None, *, qualifier: str | None = None, **filters: Unpack[Filters]
-    ) -> Counts:
-        """Return how many executions each function has in each status, as :meth:`list_executions` would list them. A
-        function without any is left out.
-        """
-        counts: Counts = {}
-        for found in await self._store.counts(await self._query(function_name, qualifier, filters)):
-            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
-        return counts
-
-    async def _query(self, function_name: str | None, qualifier: str | None, filters: Filters) -> ExecutionQuery:
-        if function_name is None:
-            return query_of(None, filters)
-        parsed, known = arns.parse_function(function_name), await self._known(function_name, qualifier)
-        version = qualifier or (None if parsed is None else parsed.qualifier)
-        is_number = version is not None and version.isdecimal() and self._registry.is_versioned(known)
-        return attrs.evolve(query_of(known, filters), version=version if is_number else None)
-
-    async def _known(self, function_name: str, qualifier: str | None) -> str:
-        """The name of a function that is registered, or of which executions are kept."""
-        try:
-            return self._registry.named(function_name, qualifier).name
-        except ResourceNotFoundError:
-            parsed = arns.parse_function(function_name)
-            if parsed is None or parsed.name not in await self._store.function_names():
-                raise
-            return parsed.name
 
     async def stop(self, arn: str, error: ErrorObject | None = None) -> datetime:
         """Close an execution as STOPPED, and return when it was closed. One that is closed already stays as it is."""
@@ -646,19 +478,11 @@ class LambdaApi:
         await self._runner.delete(execution)
         return time_of(self._runner.now_ms() * 1000)
 
-    async def _execution(self, arn: str) -> Execution:
-        reference = arns.parse_execution(arn)
-        if reference is None:
-            raise InvalidParameterValueError(f"Invalid durable execution ARN '{arn}'")
-        execution = await self._store.load(reference.id)
-        if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
-            raise ResourceNotFoundError(f"Durable execution not found: {arn}")
-        return execution
-
     # --- what external systems call ---
 
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
-        """
+        """End a callback with a result.
+
         :param result: UTF-8; empty: no result
         :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
             read; then the callback stays open), ResourceNotFound, CallbackTimeout
@@ -670,20 +494,22 @@ class LambdaApi:
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
-        """:raises ApiError: as :meth:`callback_succeeded`"""
+        """End a callback with an error.
+
+        :raises ApiError: as :meth:`callback_succeeded`
+        """
         execution = await self._waiting(callback_id)
         await self._runner.command(
             execution, lambda at: machine.callback_failed(execution, callback_id, error or {}, at)
         )
 
     async def callback_heartbeat(self, callback_id: str) -> None:
-        """:raises ApiError: as :meth:`callback_succeeded`"""
+        """Restart the heartbeat timer of a callback.
+
+        :raises ApiError: as :meth:`callback_succeeded`
+        """
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
-
-    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
-        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
-        return open_callbacks(await self._execution(arn))
 
     async def _waiting(self, callback_id: str) -> Execution:
         place = machine.callback_place(callback_id)

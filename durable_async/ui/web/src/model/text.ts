@@ -24,12 +24,16 @@ export function duration(seconds: number): string {
   return shown.join(" ");
 }
 
+const CLOCK: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+// Made once: making one takes longer than drawing a row.
+const TIME = new Intl.DateTimeFormat(undefined, CLOCK);
+const DATE_AND_TIME = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "2-digit", ...CLOCK });
+
 /** In the viewer's zone: the time alone if it is on the day of `now`, else with the date. */
 export function localTime(at: number, now: number): string {
   const time = new Date(at * 1000);
-  const clock: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-  if (time.toDateString() === new Date(now * 1000).toDateString()) return time.toLocaleTimeString(undefined, clock);
-  return time.toLocaleString(undefined, { year: "numeric", month: "short", day: "2-digit", ...clock });
+  const today = time.toDateString() === new Date(now * 1000).toDateString();
+  return (today ? TIME : DATE_AND_TIME).format(time);
 }
 
 export function utc(at: number): string {

@@ -1,0 +1,160 @@
+"""Who is calling: the branch that the running code stands in.
+
+The running task is asked first, and the context variable only in a task or thread that no workflow started: a framework
+may copy context variables from one task to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, ContextVar
+from typing import Any
+
+from durable_async._engine.branches import Branch, Scope, Task, Unplaced, Workflow, running_task
+from durable_async._engine.unstarted import settle_unstarted
+from durable_async.errors import ContextMisuseError
+from durable_async.step_context import StepContext
+
+Place = Branch | StepContext | Unplaced | None
+"""Where code stands. None: in no workflow."""
+
+_current: ContextVar[Place] = ContextVar("durable_async_branch", default=None)
+_UNKNOWN: Any = object()
+
+
+def current() -> Place:
+    """Return where the running code stands. In the worker thread of a step too."""
+    task = running_task()
+    return _current.get() if task is None else place_of_task(task)
+
+
+def current_creator() -> Place:
+    """Return where the code stands that makes a task. A task that is made in a context without our variable is meant
+    to belong to nobody, whatever task makes it."""
+    return None if _current.get() is None else current()
+
+
+def place_of_task(task: Task) -> Place:
+    """Return where a task stands: the running one, or one that was placed."""
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    return _current.get() if place is _UNKNOWN else place
+
+
+def place_of_callback(handle: Any) -> Place:
+    """Return where the code stands that a handle of an event loop is going to run."""
+    task = getattr(handle._callback, "__self__", None)  # noqa: SLF001 - no public way
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    if place is _UNKNOWN:
+        context: Context = handle._context  # noqa: SLF001
+        place = context.get(_current)
+    return place
+
+
+def put_task(task: Task, place: Place) -> None:
+    """Make ``place`` the one where ``task`` stands."""
+    placed: Any = task
+    placed.durable_place = place
+
+
+def put_in(context: Context, place: Place) -> None:
+    """Make ``place`` the current one of ``context``, which nothing runs in yet."""
+    context.run(_current.set, place)
+
+
+class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
+    """``with entered(place):`` what runs in it belongs to ``place``."""
+
+    __slots__ = ("_before", "_place", "_task", "_token")
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._place)
+        task: Any = running_task()
+        self._task = task
+        if task is not None:
+            self._before: Any = getattr(task, "durable_place", _UNKNOWN)
+            task.durable_place = self._place
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
+        if self._task is None:
+            return
+        if self._before is _UNKNOWN:
+            del self._task.durable_place
+        else:
+            self._task.durable_place = self._before
+
+
+class entered_scope:  # noqa: N801 - as above
+    """``with entered_scope(...):`` what runs in it has a branch of its own in ``scope``, which is closed at the end.
+
+    :param prefix: the id from which the ids of the operations in it derive
+    """
+
+    __slots__ = ("_entered", "_inner", "_scope")
+
+    def __init__(self, workflow: Workflow, scope: Scope, prefix: str) -> None:
+        scope.prefix = prefix
+        self._inner = Branch(workflow, scope, prefix, asyncio.current_task())
+        self._entered = entered(self._inner)
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._entered.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """:raises ContextMisuseError: the context returned, and an operation that it called was never awaited"""
+        self._entered.__exit__()
+        self._scope.close()
+        if self._scope.unstarted:
+            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
+
+
+class root_scope:  # noqa: N801 - as above
+    """``with root_scope(workflow):`` the workflow's function runs in it, in the context around all others."""
+
+    __slots__ = ("_branch",)
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._branch = calling_branch(workflow)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """:raises ContextMisuseError: the workflow returned, and an operation that it called was never awaited"""
+        if unstarted := self._branch.scope.unstarted:
+            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
+
+
+def calling_branch(workflow: Workflow) -> Branch:
+    """The branch of ``workflow`` that the running code calls from.
+
+    :raises ContextMisuseError: there is none
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        task = None
+    here: Place = getattr(task, "durable_place", _UNKNOWN)
+    is_placed = here is not _UNKNOWN
+    if not is_placed:
+        here = _current.get()
+    if isinstance(here, Branch) and here.workflow is workflow and (is_placed or here.is_calling()):
+        return here
+    if isinstance(here, StepContext):
+        name = here.name or here.operation_id
+        raise ContextMisuseError(
+            f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
+            "the operation from the workflow, or make the function a child context"
+        )
+    if isinstance(here, Branch | Unplaced) and here.workflow is not workflow:
+        raise ContextMisuseError(
+            f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
+        )
+    raise ContextMisuseError(
+        "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
+        "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
+    )

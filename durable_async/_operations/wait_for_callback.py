@@ -7,7 +7,7 @@ replay needs none of them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -93,7 +93,7 @@ async def _answer(
     new_call: NewCall,
     submitter: Callable[[str], Any],
     attempts: StepConfig,
-    make_callback: Callable[[Call], Awaitable[str]],
+    make_callback: Callable[[Call], Coroutine[Any, Any, str]],
 ) -> str | None:
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
     callback_id = await callback.perform(make_callback)

@@ -77,7 +77,7 @@ class SqliteStore:
                     partial(open_for_writing, self.path, self._durability), undo=sqlite3.Connection.close
                 )
                 place = Place(self.path, journal=True)
-                self._writer = Writer(connection, self.path, place)
+                self._writer = Writer(connection, self.path, place, self._commit_limits)
                 undo.push_async_callback(self._writer.aclose)
                 lock.shield.cover()
                 undo.callback(self._uncover, lock.shield, place)

@@ -9,7 +9,7 @@ for. What is done again: what a redrive would do again, and what had not ended, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import attrs
@@ -95,8 +95,8 @@ def fork(source: Source, new: NewExecution, before: str | None, replaced: Mappin
 def _replacements(derived: DerivedExecution, replaced: Mapping[str, str]) -> Iterable[tuple[OperationRecord, str]]:
     for place, result in replaced.items():
         operation = named(derived, place)
-        if operation.type not in _SUCCEEDED:
-            raise InvalidParameterValueError(f"'{place}' is a {operation.type}, which has no result to replace.")
+        if operation.type not in _SUCCEEDED or operation.id == CANCELLATION:
+            raise InvalidParameterValueError(f"'{place}' is a {operation.type}, whose result cannot be replaced.")
         yield operation, result
 
 
@@ -124,24 +124,31 @@ def _live_events(
     live: list[HistoryEvent] = []
     for event in history[1:]:
         if event.type is EventType.EXECUTION_REDRIVEN:
-            cleared = {*(event.details.get("Cleared") or ())}
-            open_again = {*(event.details.get("Reopened") or ())}
-            live = [
-                each
-                for each in live
-                if each.operation_id not in cleared and not (each.operation_id in open_again and _is_end(each))
-            ]
+            live = _without(live, event.details.get("Cleared") or (), event.details.get("Reopened") or ())
         elif event.operation_id is not None and not event.type.startswith("Execution"):
             live.append(event)
-    return [
-        each
-        for each in live
-        if each.operation_id not in left_out and not (each.operation_id in reopened and _is_end(each))
-    ]
+    return _without(live, left_out, reopened)
 
 
-def _is_end(event: HistoryEvent) -> bool:
-    return not event.type.endswith("Started")
+def _without(
+    events: Sequence[HistoryEvent], left_out: Collection[str], reopened: Collection[str]
+) -> list[HistoryEvent]:
+    """:param reopened: operations that only start; if one was recorded with its end alone, it starts there"""
+    kept: list[HistoryEvent] = []
+    begun: set[str | None] = set()
+    for event in events:
+        if event.operation_id in left_out:
+            continue
+        if event.operation_id not in reopened or event.type.endswith("Started"):
+            kept.append(event)
+        elif event.operation_id not in begun:
+            kept.append(attrs.evolve(event, type=_start_of(event.type), details={}))
+        begun.add(event.operation_id)
+    return kept
+
+
+def _start_of(end: EventType) -> EventType:
+    return EventType.STEP_STARTED if end.startswith("Step") else EventType.CONTEXT_STARTED
 
 
 def _with_results(

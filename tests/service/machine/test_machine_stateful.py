@@ -62,6 +62,7 @@ KINDS = [*list(OperationType)[1:], OperationType.CALLBACK, OperationType.CHAINED
 TARGETS = ["echo", "echo", "flow:$LATEST", "nobody", "bad name"]
 
 # Choices among what an execution has at the time: small numbers shrink, and cost less than strategies made each time.
+FORKED_OPEN = (OperationType.EXECUTION, OperationType.CONTEXT, OperationType.WAIT, OperationType.CALLBACK)
 seeds = st.integers(0, 2**32 - 1)
 picks = st.integers(0, 99)
 answers = st.sampled_from(["heartbeat", "heartbeat", "succeeded", "failed"])
@@ -172,8 +173,8 @@ class Executions(RuleBasedStateMachine):
         self.ended: dict[str, str] = {}
         self.latest: dict[str, int] = {}  # how many events there were when a rule was last applied
 
-    @initialize(policy=policies)
-    def start(self, policy):
+    @initialize(policy=policies, cancel_before=st.sampled_from([None, None, TIMEOUT - 5]))
+    def start(self, policy, cancel_before):
         self.policy = policy
         new = NewExecution(
             "e1",
@@ -184,6 +185,7 @@ class Executions(RuleBasedStateMachine):
             "$LATEST",
             '{"order": 1}',
             TIMEOUT,
+            cancel_before_seconds=cancel_before,
         )
         self.execution = machine.start(new, self.at)
         self.absorb()
@@ -437,6 +439,33 @@ class Executions(RuleBasedStateMachine):
         self.closings = 0
         self.last = None
 
+    @something_happened_since("somebody_forks_it")
+    @rule(pick=picks, named=st.booleans(), replaced=st.booleans())
+    def somebody_forks_it(self, pick, named, replaced):
+        """The fork is as whole as any execution, and this one is as it was."""
+        self.latest["somebody_forks_it"] = len(self.events)
+        before = snapshot(self.execution)
+        chosen = one_of(self.execution.operations, pick).id
+        new = NewExecution(
+            "e2",
+            f"{FUNCTION}:orders:1/durable-execution/n/e2",
+            "n",
+            "orders",
+            f"{FUNCTION}:orders:1",
+            "1",
+            "{}",
+            TIMEOUT,
+        )
+        source = machine.Source.of(self.execution, [*self.events])
+        results = {chosen: '"replaced"'} if replaced else {}
+        try:
+            fork = machine.fork(source, new, chosen if named else None, results, self.at)
+        except InvalidParameterValueError:
+            assert named or replaced  # the execution's own operation, a wait, or what a redrive cleared
+        else:
+            check_fork(fork, self.at)
+        assert snapshot(self.execution) == before
+
     @something_happened_since("the_service_restarts")
     @rule(killed=st.booleans(), alone=st.booleans())
     def the_service_restarts(self, killed, alone):
@@ -551,6 +580,23 @@ class Executions(RuleBasedStateMachine):
                 self.do_what_is_due()
         assert not self.execution.open
         assert list(read_history([event_json(event, include_data=True) for event in self.events]).events) == self.events
+
+
+def check_fork(fork: Execution, at: Moment) -> None:
+    events = fork.changes.events
+    assert [event.id for event in events] == list(range(1, fork.event_count + 1))
+    assert all(earlier.at_us < later.at_us for earlier, later in pairwise(events))
+    assert fork.latest_us == events[-1].at_us
+    told = derive(events).operations
+    assert [fields(operation) for operation in told] == [fields(operation) for operation in fork.operations]
+    assert all(operation.type in FORKED_OPEN or operation.ended for operation in fork.operations)
+    check_awake(fork)
+    assert snapshot(restored(restored(fork))) == snapshot(restored(fork))
+    assert fork.invocation is not None
+    shown = machine.invocation_event(fork, fork.invocation.request_id, Limits(), whole=True)
+    assert shown is not None
+    machine.invocation_answered(fork, fork.invocation.request_id, {"Status": "FAILED", "Error": {}}, at)
+    assert fork.status == "FAILED"
 
 
 def one_of(choices: Sequence[T], pick: int) -> T:

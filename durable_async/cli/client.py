@@ -14,7 +14,7 @@ from durable_async.cli.text import one_line
 from durable_async.client.calls import HttpCalls
 from durable_async.client.executions import Executions
 from durable_async.client.remote import RemoteApi
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 
 
 class Client(HttpCalls):
@@ -45,7 +45,7 @@ class Client(HttpCalls):
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    def executions(self, function: str | None, limit: int | None, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+    def executions(self, function: str | None, limit: int | None, **filters: Any) -> AsyncGenerator[JsonObject]:
         """Yield up to ``limit`` executions.
 
         :param function: None: of all functions, which AWS does not offer
@@ -91,5 +91,5 @@ class _TypedExecutions(Executions):
     def _api(self) -> RemoteApi:
         return self.api
 
-    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+    def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
         return str(function), None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from durable_async._client_per_loop import ClientPerLoop
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.errors import ServiceCallError
 from durable_async.service.model.history import CLOSING, EventType
 from durable_async.transport.base import NO_SERVICE
@@ -36,19 +37,19 @@ class Calls(ABC):
         self._wait_seconds = None if on_aws else _WAIT_SECONDS
 
     @abstractmethod
-    async def _send(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _send(self, operation: str, parameters: JsonObject) -> JsonObject:
         """Return the answer as botocore reads it.
 
         :raises ServiceCallError: the service refused the call, or gave no answer
         """
 
-    async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def call(self, operation: str, **parameters: Any) -> JsonObject:
         """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
         answer = await self._send(operation, {name: value for name, value in parameters.items() if value is not None})
         answer.pop("ResponseMetadata", None)
         return answer
 
-    async def execution(self, arn: str, *, data: bool = True) -> dict[str, Any]:
+    async def execution(self, arn: str, *, data: bool = True) -> JsonObject:
         """Return the execution as it is now.
 
         :param data: False: without its input, its result and its error
@@ -57,7 +58,7 @@ class Calls(ABC):
         self.required(answer, "Status", "GetDurableExecution")
         return answer
 
-    async def closed(self, arn: str) -> dict[str, Any]:
+    async def closed(self, arn: str) -> JsonObject:
         """Return the execution when it is closed."""
         pauses, time = _Pauses(), asyncio.get_running_loop().time
         while True:
@@ -77,7 +78,7 @@ class Calls(ABC):
 
     async def items(
         self, operation: str, member: str, limit: int | None = None, **parameters: Any
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> AsyncGenerator[JsonObject]:
         """Yield the items of a list, page by page.
 
         :param member: of the answer, which has the items
@@ -98,7 +99,7 @@ class Calls(ABC):
                 raise ServiceCallError(operation, f"{self.place} keeps returning the same page", NO_SERVICE, 200)
             marker = following
 
-    async def follow(self, arn: str, *, data: bool = True, after: int = 0) -> AsyncGenerator[dict[str, Any]]:
+    async def follow(self, arn: str, *, data: bool = True, after: int = 0) -> AsyncGenerator[JsonObject]:
         """Yield the events of the history, and new ones, until the execution is closed.
 
         While the execution is open, a service that waits gives the last page a marker too: of the events to come. From
@@ -106,7 +107,7 @@ class Calls(ABC):
 
         :param after: the id of the last event that is not wanted
         """
-        pauses, held = _Pauses(), list[dict[str, Any]]()
+        pauses, held = _Pauses(), list[JsonObject]()
         asked = {"DurableExecutionArn": arn, "IncludeExecutionData": data, "MaxItems": _PAGE_ITEMS}
         marker, seen, closed = None, 0, False
         while True:
@@ -134,7 +135,7 @@ class Calls(ABC):
             if not following:
                 await pauses.next()
 
-    def required(self, answer: Mapping[str, Any], member: str, operation: str) -> Any:
+    def required(self, answer: JsonMembers, member: str, operation: str) -> Any:
         """Return ``answer[member]``.
 
         :raises ServiceCallError: there is no such member, so the answer came from something else, such as a proxy
@@ -156,7 +157,7 @@ class HttpCalls(Calls):
         """Close the connections of the running loop. A later call opens new ones."""
         await self._clients.aclose()
 
-    async def _send(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _send(self, operation: str, parameters: JsonObject) -> JsonObject:
         from durable_async.transport._aiobotocore import call  # takes a third of a second
 
         try:
@@ -183,11 +184,11 @@ class _Pauses:
         self._seconds = min(self._seconds * 1.5, _POLL_SECONDS[1])
 
 
-def closes(event: Mapping[str, Any]) -> bool:
+def closes(event: JsonMembers) -> bool:
     """Return whether ``event`` is the end of its execution, unless the execution is redriven."""
     return event["EventType"] in CLOSING
 
 
-def redrives(event: Mapping[str, Any]) -> bool:
+def redrives(event: JsonMembers) -> bool:
     """Return whether ``event`` opens an execution again that was closed."""
     return bool(event["EventType"] == EventType.EXECUTION_REDRIVEN)

@@ -12,9 +12,9 @@ from durable_async.client.calls import HttpCalls
 from durable_async.client.connection import Endpoint
 from durable_async.client.executions import Executions, check_durable
 from durable_async.client.remote import RemoteApi
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 
-_NONE: Mapping[DurableHandler[Any, Any], str] = MappingProxyType({})
+_NONE: Mapping[AnyHandler, str] = MappingProxyType({})
 
 
 class DurableClient(Executions):
@@ -50,7 +50,7 @@ class DurableClient(Executions):
         self,
         endpoint_url: str | None = None,
         *,
-        functions: Mapping[DurableHandler[Any, Any], str] = _NONE,
+        functions: Mapping[AnyHandler, str] = _NONE,
         token: str | None = None,
         region: str | None = None,
         profile: str | None = None,
@@ -79,7 +79,7 @@ class DurableClient(Executions):
     def _api(self) -> RemoteApi:
         return self._remote
 
-    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+    def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
         if isinstance(function, str):
             return function, None
         check_durable(function)

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from durable_async._wire.text import JsonObject
+
 _LOCAL = "local"  # the access key id and the secret for a service that checks neither
 _READ_SECONDS = 30  # without a byte of an answer; more than the service is asked to wait before it answers
 
@@ -80,7 +82,7 @@ class Endpoint:
     def _config(self) -> Any:
         from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-        settings: dict[str, Any] = {"read_timeout": _READ_SECONDS}
+        settings: JsonObject = {"read_timeout": _READ_SECONDS}
         if self.is_local:
             settings["proxies"] = {}  # no proxy of the environment leads back to this machine
         ours: Any = AioConfig(**settings)

@@ -13,7 +13,7 @@ from durable_async._raised import message_of
 from durable_async._wire.operations import ErrorObject
 from durable_async.client.api import DurableApi
 from durable_async.client.execution import ExecutionHandle, as_json, results_as_json
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.serializers import NO_TYPE
 from durable_async.service.model import arns
 from durable_async.service.runtime.views import ExecutionSummary
@@ -37,7 +37,7 @@ class Executions(ABC):
         """
 
     @abstractmethod
-    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+    def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
         """Return the name by which the service knows the function, and the version with which its executions begin;
         None: that in the name, or ``$LATEST``.
 
@@ -64,7 +64,7 @@ class Executions(ABC):
     ) -> ExecutionHandle[Any]: ...
     async def start(
         self,
-        function: DurableHandler[Any, Any] | str,
+        function: AnyHandler | str,
         event: Any,
         *,
         name: str | None = None,
@@ -104,7 +104,7 @@ class Executions(ABC):
     async def find(self, function: DurableHandler[Any, ResultT], name: str) -> ExecutionHandle[ResultT] | None: ...
     @overload
     async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
-    async def find(self, function: DurableHandler[Any, Any] | str, name: str) -> ExecutionHandle[Any] | None:
+    async def find(self, function: AnyHandler | str, name: str) -> ExecutionHandle[Any] | None:
         """Return the execution of ``function`` that was started under ``name``; None if there is none."""
         found = await self._api().list_executions(self._place_of(function)[0], execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
@@ -141,7 +141,7 @@ class Executions(ABC):
     def execution(self, arn: str) -> ExecutionHandle[Any]: ...
     @overload
     def execution(self, arn: str, function: DurableHandler[Any, ResultT]) -> ExecutionHandle[ResultT]: ...
-    def execution(self, arn: str, function: DurableHandler[Any, Any] | None = None) -> ExecutionHandle[Any]:
+    def execution(self, arn: str, function: AnyHandler | None = None) -> ExecutionHandle[Any]:
         """Return the execution with this ARN, without asking whether there is one.
 
         :param function: its handler, as whose declared type the result comes. None: the result comes as JSON values
@@ -150,7 +150,7 @@ class Executions(ABC):
 
     async def executions(
         self,
-        function: DurableHandler[Any, Any] | str | None = None,
+        function: AnyHandler | str | None = None,
         *,
         statuses: Iterable[str] = (),
         name_prefix: str = "",
@@ -214,11 +214,11 @@ class Executions(ABC):
         """
         await self._api().callback_heartbeat(callback_id)
 
-    def _handle(self, function: DurableHandler[Any, Any] | str, arn: str) -> ExecutionHandle[Any]:
+    def _handle(self, function: AnyHandler | str, arn: str) -> ExecutionHandle[Any]:
         return ExecutionHandle(arn, self._api, _as_json if isinstance(function, str) else function.decode_result)
 
 
-def check_durable(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
+def check_durable(function: object) -> TypeGuard[AnyHandler]:
     """Return True.
 
     :raises TypeError: it is no durable handler

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
+from durable_async._wire.text import JsonMembers
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.history import time_of
 from durable_async.service.runtime.views import (
@@ -16,7 +15,7 @@ from durable_async.service.runtime.views import (
     PauseDetails,
 )
 
-Shown = Mapping[str, Any]
+Shown = JsonMembers
 
 
 def description(shown: Shown) -> ExecutionDescription:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import JsonObject
 from durable_async.client import reading
 from durable_async.client.calls import Calls
 from durable_async.errors import HistoryError, ServiceCallError
@@ -234,7 +235,7 @@ class RemoteApi:
         if self.calls.on_aws and (asked := [name.replace("_", " ") for name, value in given.items() if value]):
             raise InvalidParameterValueError(f"AWS Lambda does not offer this: {', '.join(asked)}.")
 
-    async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def _call(self, operation: str, **parameters: Any) -> JsonObject:
         with _refusals():
             return await self.calls.call(operation, **parameters)
 
@@ -245,7 +246,7 @@ def _fork(
     payload: bytes | None,
     replace: Mapping[str, str] | None,
     tags: Mapping[str, str] | None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the parameters that both ways to fork have."""
     return {
         "Before": before,

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
+from durable_async._wire.text import JsonObject
 from durable_async.client.calls import Calls
 from durable_async.client.model import LAMBDA_MODEL
 from durable_async.errors import ServiceCallError
@@ -20,7 +21,7 @@ class OwnerCalls(Calls):
         super().__init__(owner.socket)
         self._owner = owner
 
-    async def _send(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def _send(self, operation: str, parameters: JsonObject) -> JsonObject:
         model, serializer, parser, as_headers = _protocol()
         described = model.operation_model(operation)
         request = serializer.serialize_to_request(parameters, described)
@@ -35,7 +36,7 @@ class OwnerCalls(Calls):
             body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body,
         )
         response = {"status_code": answer.status, "headers": as_headers(answer.headers), "body": answer.body}
-        read: dict[str, Any] = parser.parse(response, described.output_shape)
+        read: JsonObject = parser.parse(response, described.output_shape)
         if answer.status >= 300:
             error = read["Error"]
             raise ServiceCallError(operation, error.get("Message", ""), error.get("Code"), answer.status)

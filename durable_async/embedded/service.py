@@ -267,7 +267,7 @@ class DurableService(Executions):
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
         return self.api if self.api.owner is None else RemoteApi(OwnerCalls(self.api.owner))
 
-    def _place_of(self, function: DurableHandler[Any, Any] | str) -> tuple[str, int | None]:
+    def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
         self._api()
         if isinstance(function, str):
             return function, None

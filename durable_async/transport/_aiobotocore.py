@@ -105,7 +105,7 @@ def shared_session() -> Any:
     return new_session(SERVICE_MODEL)
 
 
-def new_session(model: dict[str, Any], profile: str | None = None) -> Any:
+def new_session(model: JsonObject, profile: str | None = None) -> Any:
     """Return a session whose Lambda has the operations of ``model``, with the data of its first client read from disk.
 
     :param profile: of the AWS configuration; None: the environment's

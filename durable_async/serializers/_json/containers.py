@@ -55,7 +55,7 @@ def _write_array(declared: object, converter: Converter) -> Write:
     write_each = converter.get_unstructure_hook(items.each)
     writes = None if items.fixed is None else [converter.get_unstructure_hook(item) for item in items.fixed]
 
-    def write(value: object) -> Any:
+    def write(value: Any) -> Any:
         if not isinstance(value, (cls, list, tuple, AbstractSet)) or isinstance(value, (str, bytes, Mapping)):
             return misfit(converter, value, declared)
         if writes is None:
@@ -132,16 +132,16 @@ def _is_dict(declared: object) -> bool:
     return is_mapping(declared) and class_of(declared) in (dict, Mapping, MutableMapping, OrderedDict)
 
 
-def _key_and_value(declared: object) -> tuple[object, object]:
+def _key_and_value(declared: object) -> tuple[Any, Any]:
     arguments = get_args(declared)
     if issubclass(class_of(declared), Counter):
-        return (arguments[0] if arguments else object), int
-    return (arguments[0], arguments[1]) if arguments else (object, object)
+        return (arguments[0] if arguments else Any), int
+    return (arguments[0], arguments[1]) if arguments else (Any, Any)
 
 
 def _write_mapping(declared: object, converter: Converter) -> Write:
     key_type, value_type = _key_and_value(declared)
-    write_key = None if key_type in (object, str) else _write_key(converter, key_type)
+    write_key = None if key_type in (Any, str) else _write_key(converter, key_type)
     write_value = converter.get_unstructure_hook(value_type)
 
     def write(value: object) -> Any:

@@ -114,7 +114,7 @@ async def serialize(serializer: Serializer | None, value: object, context: Seria
     if serializer is None:
         return JSON.serialize(value, context)
     try:
-        text: object = serializer.serialize(value, context)
+        text: Any = serializer.serialize(value, context)
         if inspect.isawaitable(text):
             text = await text
     except DurableError:
@@ -182,7 +182,7 @@ _ENDLESS = "$: the value contains itself, or is nested too deeply"
 
 
 def _is_untyped(declared: object) -> bool:
-    return declared is NO_TYPE or declared is object or declared is object
+    return declared is NO_TYPE or declared is Any or declared is object
 
 
 def _is_to_be_read(value: object, tree: object, declared: object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 from urllib.parse import parse_qsl
 
 import attrs
@@ -173,13 +173,13 @@ def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _structure(value: object, what: str) -> dict[str, object]:
+def _structure(value: Any, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidParameterValueError(f"{what} must be a JSON object.")
     return cast("JsonObject", _without_nulls(value))
 
 
-def _without_nulls(value: object) -> object:
+def _without_nulls(value: Any) -> Any:
     """Remove members that are null, which means that they are absent."""
     if not isinstance(value, dict):
         return value

@@ -82,7 +82,7 @@ def _mappings(value: object, what: str) -> Sequence[JsonMembers]:
     raise HistoryError(f"{what} is not a list of JSON objects")
 
 
-def read_event(shown: Mapping[str, Any]) -> HistoryEvent:
+def read_event(shown: JsonMembers) -> HistoryEvent:
     """Read an event as the API shows it.
 
     :raises HistoryError: it is of an unknown type, malformed, or without its data

@@ -18,7 +18,7 @@ _CLASSES: Mapping[str, tuple[type[Any], ...]] = {
 }
 
 
-def misfit(schema: object, value: object, path: str = "$") -> str | None:
+def misfit(schema: object, value: Any, path: str = "$") -> str | None:
     """Return what is wrong with ``value``, without quoting it; None: it fits.
 
     A keyword that is not known is ignored. A boolean passes for a number: workflows in Python read it as one.

@@ -593,7 +593,7 @@ def check_fork(fork: Execution, at: Moment) -> None:
     check_awake(fork)
     assert snapshot(restored(restored(fork))) == snapshot(restored(fork))
     assert fork.invocation is not None
-    shown = machine.tell(fork, fork.invocation.request_id, Limits(), whole=True)
+    shown = machine.invocation_event(fork, fork.invocation.request_id, Limits(), whole=True)
     assert shown is not None
     machine.invocation_answered(fork, fork.invocation.request_id, {"Status": "FAILED", "Error": {}}, at)
     assert fork.status == "FAILED"

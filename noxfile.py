@@ -77,9 +77,16 @@ def bench_embedded(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_page(session: nox.Session) -> None:
+    """The page in Chromium: a list of 100,000 executions, and an execution of 10,000 operations."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "benchmarks.page", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """The kill tests, for as long as it takes: ``DURABLE_ASYNC_KILLS=1000 DURABLE_ASYNC_PROCESS_KILLS=50
-    DURABLE_ASYNC_TRACED_KILLS=50 DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
+    DURABLE_ASYNC_OWNER_KILLS=20 DURABLE_ASYNC_TRACED_KILLS=50 DURABLE_ASYNC_EXECUTIONS=200 nox -s soak``."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/kill", *session.posargs)
 

@@ -142,7 +142,10 @@ def name_of(name: str | None, func: Callable[..., object]) -> str | None:
 
 
 def checked_name(name: str | None) -> str | None:
-    """:raises ValueError: the service would refuse the name"""
+    """Return ``name`` if it is valid.
+
+    :raises ValueError: the service would refuse the name
+    """
     if name and not (len(name) <= NAME_LENGTH and name.isascii() and name.isprintable()):
         raise ValueError(
             f"the name {name!r} of an operation is not printable ASCII of at most {NAME_LENGTH} characters, which is "

@@ -127,7 +127,10 @@ class Backoff:
 
 
 def checked_attempts(value: int) -> int:
-    """:raises ValueError: the number of attempts is less than 1, or not a whole number"""
+    """Return the number of attempts if it is valid.
+
+    :raises ValueError: the number of attempts is less than 1, or not a whole number
+    """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"max_attempts must be a whole number of at least 1, not {value!r}")
     return value

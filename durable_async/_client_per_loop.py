@@ -38,8 +38,8 @@ class _Client:
     def __init__(self, open_client: Callable[[], AsyncGenerator[Any, None]]) -> None:
         self._open_client = open_client
         self._opening = asyncio.Lock()  # two first calls must not open two clients
-        self._client: Any = None
-        self._life: AsyncGenerator[Any, None] | None = None
+        self._client: object = None
+        self._life: AsyncGenerator[object, None] | None = None
 
     async def get(self) -> Any:
         if self._client is None:

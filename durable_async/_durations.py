@@ -31,7 +31,10 @@ def positive(name: str, duration: timedelta) -> timedelta:
 
 
 def checked_timedelta(name: str, value: object) -> timedelta:
-    """:raises TypeError: the value that was passed as ``name`` is not a ``timedelta``"""
+    """Return the value if it is a ``timedelta``.
+
+    :raises TypeError: the value that was passed as ``name`` is not a ``timedelta``
+    """
     if not isinstance(value, timedelta):
         raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}")
     return value

@@ -8,7 +8,7 @@ from importlib import import_module
 
 
 def names_from(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
-    """The ``__getattr__`` of ``package``.
+    """Return a ``__getattr__`` for ``package`` that imports names at their first use.
 
     :param modules: by name, the module in the package that has it
     """

@@ -89,8 +89,8 @@ def trace_of(error: BaseException) -> list[str]:
 
     A cause (``raise ... from``), the exception that was being handled, and the members of a group follow under a line
     that names them, each with its own frames and notes. Frames of this package and of the event loop are left out,
-    unless there are no others. Of an operation's error it is what is on record, under a line that names the operation:
-    see :func:`place_of`.
+    unless there are no others. For an operation's error it is the recorded trace, under a line that names the
+    operation: see :func:`place_of`.
     """
     lines: list[str] = []
     try:
@@ -103,8 +103,8 @@ def trace_of(error: BaseException) -> list[str]:
 def place_of(trace: Iterable[str]) -> tuple[str | None, str | None]:
     """Return the id and the name of the operation whose body raised what has this trace.
 
-    :return: of operations in each other, the innermost one. Both are None if the error was no operation's; the name is
-        None if the operation has none
+    :return: the innermost operation. Both are None if the error did not come from an operation; the name is None if the
+        operation has no name
     """
     place: tuple[str | None, str | None] = (None, None)
     for line in trace:
@@ -178,6 +178,6 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _entries(error: BaseException, attribute: str) -> Sequence[object]:
-    """What an attribute holds that should be a list or tuple and that a user may have set to anything."""
+    """Return the items of an attribute that should be a list or tuple, but may hold anything."""
     held: object = getattr(error, attribute, None)
     return cast("Sequence[object]", held) if isinstance(held, (list, tuple)) else ()

@@ -26,7 +26,10 @@ class StepSemantics(StrEnum):
 
 
 def check_strategy(what: str, value: object) -> None:
-    """:raises TypeError: ``value`` is not a retry strategy"""
+    """Check that ``value`` is a retry strategy.
+
+    :raises TypeError: ``value`` is not a retry strategy
+    """
     from durable_async.retry import SupportsShouldRetry
 
     if isinstance(value, type):
@@ -45,7 +48,7 @@ def optional_strategy(_: object, __: attrs.Attribute[durable_async.StrategyLike 
 def optional_function(*parameters: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
     """Return a validator that accepts None and plain functions of ``parameters``."""
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def check(_: object, attribute: attrs.Attribute[object], value: object) -> None:
         if value is None:
             return
         if not callable(value):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+Coro: TypeAlias = Coroutine[Any, Any, T]
 ItemT = TypeVar("ItemT")
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
@@ -115,7 +116,7 @@ class DurableContext:
         key: str | None = None,
         config: StepConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coro[T]: ...
     @overload
     def step(
         self,
@@ -125,7 +126,7 @@ class DurableContext:
         key: str | None = None,
         config: StepConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coro[T]: ...
     def step(
         self,
         func: Callable[[*Ts], Any],
@@ -135,7 +136,7 @@ class DurableContext:
         config: StepConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coro[Any]:
         """Run ``func(*args)`` once and record its result.
 
         A coroutine function runs on the event loop, and so does a function that is annotated to return an awaitable.
@@ -165,9 +166,7 @@ class DurableContext:
         call.coroutine = call.perform(run_step, partial(func, *args), config, _described(call, func, returns))
         return call.coroutine
 
-    def wait(
-        self, duration: timedelta, *, name: str | None = None, key: str | None = None
-    ) -> Coroutine[Any, Any, None]:
+    def wait(self, duration: timedelta, *, name: str | None = None, key: str | None = None) -> Coro[None]:
         """Go on after ``duration``, during which no process has to live.
 
         :param duration: more than zero and at most 366 days; rounded up to whole seconds
@@ -190,7 +189,7 @@ class DurableContext:
         config: durable_async.ChildConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
-    ) -> Coroutine[Any, Any, T]:
+    ) -> Coro[T]:
         """Run ``func(ctx, *args)`` with operations of its own, and record its result as one.
 
         Once it has ended, a replay does not enter it again, and what it left behind in tasks can write no more.
@@ -223,7 +222,7 @@ class DurableContext:
         config: durable_async.ChildConfig | None = None,
         returns: Any = NO_TYPE,
         **keywords: Never,
-    ) -> Coroutine[Any, Any, T]:
+    ) -> Coro[T]:
         """Run ``func(ctx, *args)``, a block of operations, in a child context, and again as ``strategy`` says.
 
         Between attempts the service keeps the delay. Each attempt has operations of its own. On a replay the strategy
@@ -249,7 +248,7 @@ class DurableContext:
         check_strategy("strategy", strategy)
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
 
-        def wait(delay: timedelta, wait_name: str | None) -> Coroutine[Any, Any, None]:
+        def wait(delay: timedelta, wait_name: str | None) -> Coro[None]:
             return self.wait(delay, name=wait_name)
 
         body = partial(run_retried, call, partial(func, self, *args), strategy, self.now, wait)
@@ -281,7 +280,7 @@ class DurableContext:
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, checked_name(name), key)
         return Deadline(call, delay)
 
-    def patched(self, patch: str) -> Coroutine[Any, Any, bool]:
+    def patched(self, patch: str) -> Coro[bool]:
         """Return whether to run the new code of a change here: ``if await ctx.patched("audit-2026"):``.
 
         True if the execution has not passed this place yet. That is recorded as a step named ``patched:audit-2026``,
@@ -317,7 +316,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
         returns: type[T],
-    ) -> Coroutine[Any, Any, durable_async.Callback[T]]: ...
+    ) -> Coro[durable_async.Callback[T]]: ...
     @overload
     def create_callback(
         self,
@@ -326,7 +325,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, durable_async.Callback[Any]]: ...
+    ) -> Coro[durable_async.Callback[Any]]: ...
     def create_callback(
         self,
         *,
@@ -334,7 +333,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.CallbackConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, durable_async.Callback[Any]]:
+    ) -> Coro[durable_async.Callback[Any]]:
         """Get an id from the service that the outside world can answer to, and later await the answer:
         ``await callback.result()``.
 
@@ -362,7 +361,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = ...,
         returns: type[T],
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coro[T]: ...
     @overload
     def wait_for_callback(
         self,
@@ -373,7 +372,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, Any]: ...
+    ) -> Coro[Any]: ...
     def wait_for_callback(
         self,
         submitter: Callable[[str], Any],
@@ -383,7 +382,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coro[Any]:
         """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
 
         The submitter is run as a step; what it returns is of no account. Without a retry strategy in ``config`` it is
@@ -428,7 +427,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.InvokeConfig | None = ...,
         returns: type[T],
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coro[T]: ...
     @overload
     def invoke(
         self,
@@ -439,7 +438,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.InvokeConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, Any]: ...
+    ) -> Coro[Any]: ...
     def invoke(
         self,
         function_name: str,
@@ -449,7 +448,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.InvokeConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coro[Any]:
         """Run another function, durable or not, and wait for its result.
 
         :param function_name: a name or an ARN in this account and Region. A durable function needs a qualifier:
@@ -488,7 +487,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForConditionConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, StateT]: ...
+    ) -> Coro[StateT]: ...
     @overload
     def wait_for_condition(
         self,
@@ -500,7 +499,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForConditionConfig | None = ...,
         returns: Any = ...,
-    ) -> Coroutine[Any, Any, StateT]: ...
+    ) -> Coro[StateT]: ...
     def wait_for_condition(
         self,
         check: Callable[[Any], Any],
@@ -511,7 +510,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForConditionConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coro[Any]:
         """Check a state until ``strategy`` is content with it, and return it.
 
         ``check(state)`` returns the next state, which is recorded, and the strategy is asked about it: whether to
@@ -553,7 +552,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.MapConfig | None = None,
         returns: Any = NO_TYPE,
-    ) -> Coroutine[Any, Any, durable_async.BatchResult[T]]:
+    ) -> Coro[durable_async.BatchResult[T]]:
         """Run ``func(ctx, item)`` for each item, as a child context of its own each.
 
         Items are started in order; ``config`` says how many may be in flight, and when the batch ends early. It does
@@ -603,7 +602,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.ParallelConfig | None = None,
-    ) -> Coroutine[Any, Any, durable_async.BatchResult[T]]:
+    ) -> Coro[durable_async.BatchResult[T]]:
         """Run each ``branch(ctx)``, as a child context of its own.
 
         Branches are started in order; ``config`` says how many may be in flight, and when the batch ends early. By
@@ -631,9 +630,7 @@ class DurableContext:
         )
         return call.coroutine
 
-    def race(
-        self, *branches: BranchLike[Self, T], name: str | None = None, key: str | None = None
-    ) -> Coroutine[Any, Any, T]:
+    def race(self, *branches: BranchLike[Self, T], name: str | None = None, key: str | None = None) -> Coro[T]:
         """Run each ``branch(ctx)``, as a child context of its own, until the first has succeeded or failed.
 
         The others are cancelled and can write no more. A replay has the same winner.

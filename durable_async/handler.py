@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from functools import cache, cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
@@ -252,8 +252,15 @@ class DurableHandler(Generic[EventT, ResultT]):
         return await serialize(self._serializer, result, where)
 
 
+AnyHandler: TypeAlias = DurableHandler[Any, Any]
+"""A handler of any event and any result."""
+
+
 def envelope_of(event: object) -> Envelope:
-    """:raises NotDurableError: the event is not an envelope"""
+    """Return the envelope in ``event``.
+
+    :raises NotDurableError: the event is not an envelope
+    """
     envelope = read_envelope(event)
     if envelope is None:
         raise NotDurableError

@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
     _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
-        members: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in self._OWN}
+        members: dict[str, object] = {name: value for name, value in vars(record).items() if name not in self._OWN}
         members |= {
             "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
             "level": record.levelname,

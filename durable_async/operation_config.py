@@ -13,7 +13,7 @@ import attrs
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._durations import whole_seconds
-from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS
+from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, TENANT_PATTERN
 from durable_async.config import check_serializer, optional_function, optional_strategy
 from durable_async.serializers import Serializer
 
@@ -103,7 +103,7 @@ class InvokeConfig:
     """
 
     tenant_id: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}"))
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(TENANT_PATTERN))
     )
     payload_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     result_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)

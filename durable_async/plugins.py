@@ -1,18 +1,18 @@
-"""Instrumentation: what plugins are told while an execution runs.
+"""Instrumentation: the hooks of plugins, which are called while an execution runs.
 
-A plugin is an object of a class derived from :class:`DurablePlugin` that overrides the hooks it wants.
-``durable_execution(plugins=[...])`` takes such objects, each of which then serves all invocations of the handler, and
-classes or other functions without parameters, called once an invocation for a plugin of its own.
+A plugin is an object of a class derived from :class:`DurablePlugin` that overrides some hooks.
+``durable_execution(plugins=[...])`` takes such objects, each of which serves all invocations of the handler. It also
+takes classes and other functions without parameters, which are called once per invocation and return its plugin.
 
 - hooks are plain functions, except ``flush``. They run on the event loop and block it: hand slow work to a thread
 - a context variable that ``on_invocation_start`` sets is seen by the workflow, by its tasks and by its steps. The hooks
   around an invocation run in one context, and so do the hooks around one call of a function
-- plugins are told in the order of the list
-- an exception in a hook is logged and changes nothing; the other plugins are told all the same
+- plugins are called in the order of the list
+- an exception in a hook is logged and changes nothing; the other plugins are called nevertheless
 - a task that a hook starts is not part of the workflow
 
-Within one operation the order is: operation start, user function start, user function end, the operation's end on
-record, operation end, and only then does the workflow's code go on. A child's end comes before its parent's.
+Within one operation the order is: operation start, user function start, user function end; then the operation's end is
+recorded; then operation end, and after that the workflow's code continues. A child ends before its parent.
 """
 
 from __future__ import annotations
@@ -48,33 +48,37 @@ class InvocationStatus(StrEnum):
     FAILED = "FAILED"
     """The execution has ended in failure."""
     PENDING = "PENDING"
-    """The execution goes on in a later invocation."""
+    """The execution continues in a later invocation."""
     RETRY = "RETRY"
-    """The invocation broke off with an error and is going to be repeated."""
+    """The invocation failed with an error and will be repeated."""
 
 
 class UserFunctionOutcome(StrEnum):
-    """How a call of a user's function ended."""
+    """The end of a call of a user's function."""
 
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     INCOMPLETE = "INCOMPLETE"
-    """It was cut short, as by a suspension. A context's function is called again in a later invocation."""
+    """The call was interrupted, for example by a suspension. A context's function is called again in a later
+    invocation.
+    """
 
 
 @attrs.frozen(kw_only=True)
 class OperationInfo:
-    """An operation as it is at the moment of the call.
+    """An operation at the moment when the hook is called.
 
     :ivar operation_type: ``STEP``, ``WAIT``, ``CONTEXT``, ``CALLBACK``, ``CHAINED_INVOKE`` or ``EXECUTION``
-    :ivar sub_type: what kind of it, such as ``ParallelBranch``
-    :ivar parent_id: of the context that it is recorded in; None at the root
-    :ivar status: as recorded; ``STARTED`` if its start is yet to be recorded
-    :ivar is_replayed: it was on record before what is told here
-    :ivar start_time: as recorded, so None if its start is yet to be recorded; of a user function, when it was called
-    :ivar attempt: of a step or condition, from 1: the one that runs or is next, else the last
-    :ivar error: an :class:`~durable_async.OperationError` with the recorded fields; of a user function, what it raised
-    :ivar result: as recorded, which is serialized. Neither shown by ``repr`` nor compared
+    :ivar sub_type: a more exact type, such as ``ParallelBranch``
+    :ivar parent_id: the id of the context around it; None at the root
+    :ivar status: the recorded status; ``STARTED`` if its start is not recorded yet
+    :ivar is_replayed: True: it was already on record before this event. False: it was not
+    :ivar start_time: the recorded time; None if its start is not recorded yet. For a user function, the time of the
+        call
+    :ivar attempt: of a step or condition, from 1: the attempt that runs or is next, otherwise the last one
+    :ivar error: an :class:`~durable_async.OperationError` with the recorded fields; for a user function, the exception
+        that it raised
+    :ivar result: the recorded, serialized result. Neither shown by ``repr`` nor compared
     """
 
     execution_arn: str
@@ -96,7 +100,8 @@ class OperationInfo:
 class UserFunctionInfo(OperationInfo):
     """A call of a user's function: an attempt of a step or condition, or the body of a context or branch.
 
-    :ivar is_replay_children: the context has ended; its function only makes its result anew from the recorded children
+    :ivar is_replay_children: True: the context has ended, and its function only builds its result again from the
+        recorded children. False: it has not ended
     """
 
     is_replay_children: bool = False
@@ -109,10 +114,10 @@ class UserFunctionEndInfo(UserFunctionInfo):
 
 @attrs.frozen(kw_only=True)
 class OperationChangeInfo:
-    """What the service told of.
+    """Changes that came from the service.
 
-    :ivar updated_operations: those whose status is another than before, by id
-    :ivar operations: all operations of the execution, by id, as they are whenever one is looked up
+    :ivar updated_operations: the operations whose status has changed, by id
+    :ivar operations: all operations of the execution, by id. A look-up returns their current state
     """
 
     execution_arn: str
@@ -124,11 +129,11 @@ class OperationChangeInfo:
 class InvocationInfo:
     """One invocation of an execution.
 
-    :ivar request_id: the Lambda runtime's; None elsewhere
-    :ivar is_first_invocation: no operation of the execution is on record yet
+    :ivar request_id: the request id of the Lambda runtime; None elsewhere
+    :ivar is_first_invocation: True: no operation of the execution is on record yet. False: some are
     :ivar execution_input: JSON text. Neither shown by ``repr`` nor compared
-    :ivar operations: all operations of the execution, by id, as they are whenever one is looked up
-    :ivar clock: returns the time in epoch seconds, on the clock from which the times of user functions are taken
+    :ivar operations: all operations of the execution, by id. A look-up returns their current state
+    :ivar clock: returns the time in epoch seconds, on the clock that measures user functions
     """
 
     execution_arn: str
@@ -144,9 +149,9 @@ class InvocationInfo:
 class InvocationStartInfo(InvocationInfo):
     """An invocation that begins.
 
-    :ivar updated_operations: those that changed between the invocations, by id: timers that came due, callbacks
-    :ivar start_time: when the handler was called. Reading the record comes after it and before this hook
-    :ivar trace_header: the X-Ray trace header of this invocation, as the service gave it; None if it gave none
+    :ivar updated_operations: the operations that changed between the invocations, by id: timers that fired, callbacks
+    :ivar start_time: when the handler was called. The record is read after that and before this hook
+    :ivar trace_header: the X-Ray trace header that the service gave this invocation; None if it gave none
     """
 
     start_time: datetime
@@ -159,10 +164,10 @@ class InvocationStartInfo(InvocationInfo):
 class InvocationEndInfo(InvocationInfo):
     """An invocation that has ended.
 
-    :ivar error: why the execution failed or the invocation broke off
+    :ivar error: why the execution or the invocation failed; None: it did not fail
     :ivar execution_result: JSON text if the execution succeeded; empty if it was too large to return and is on record
-    :ivar end_time: when this was known
-    :ivar remaining_time: until the service gives up on the invocation; None if that is not known
+    :ivar end_time: when the end was known
+    :ivar remaining_time: the time until the service ends the invocation; None if it is not known
     """
 
     status: InvocationStatus
@@ -174,7 +179,7 @@ class InvocationEndInfo(InvocationInfo):
 
 @attrs.frozen(kw_only=True)
 class InvokeInfo:
-    """Another function that is about to be invoked."""
+    """A function that a workflow is about to invoke."""
 
     execution_arn: str
     operation_id: str
@@ -184,11 +189,11 @@ class InvokeInfo:
 
 @attrs.frozen(kw_only=True)
 class CheckpointInfo:
-    """One call that recorded what the workflow did.
+    """One checkpoint call.
 
-    :ivar updates: how many changes of operations it sent; 0: it only asked for news
-    :ivar size: of what it sent, in bytes, approximately
-    :ivar error: why it failed; None: it succeeded
+    :ivar updates: the number of updates that it sent; 0: it only asked for changes
+    :ivar size: the approximate size of the updates, in bytes
+    :ivar error: why the call failed; None: it succeeded
     """
 
     execution_arn: str
@@ -199,50 +204,53 @@ class CheckpointInfo:
 
 
 class DurablePlugin:
-    """The hooks, which do nothing here: override those that you want."""
+    """The hooks of a plugin. They do nothing here; override those that you need."""
 
     def on_invocation_start(self, info: InvocationStartInfo) -> None:
-        """The record of the execution is here; the workflow has not been called, and nothing was written."""
+        """Called when the record has been read, before the workflow is called and before anything is written."""
 
     def on_invocation_end(self, info: InvocationEndInfo) -> None:
-        """Once for each start, as the last hook but ``flush``: the answer is certain, and what had to be written is
-        written."""
+        """Called once for each start, as the last hook before ``flush``: the answer is decided, and everything is
+        written.
+        """
 
     async def flush(self, info: InvocationEndInfo) -> None:
-        """Send away what was collected. Awaited after ``on_invocation_end`` and before the answer, however the
-        invocation ended, because Lambda freezes the process after the answer. The plugins' calls run side by side, and
-        are cancelled shortly before ``remaining_time`` is over."""
+        """Send the collected data. It is awaited after ``on_invocation_end`` and before every answer, because Lambda
+        freezes the process after the answer. The plugins' calls run concurrently, and are cancelled shortly before
+        ``remaining_time`` is over.
+        """
 
     def on_operation_start(self, info: OperationInfo) -> None:
-        """A start is about to be recorded, as before each attempt of a step. Or, once an invocation, a replay came to
-        an operation that has started and not ended (``is_replayed``)."""
+        """Called before a start is recorded, such as that of each attempt of a step. Also called once per invocation
+        when a replay reaches an operation that has started and not ended (``is_replayed``).
+        """
 
     def on_operation_change(self, info: OperationChangeInfo) -> None:
-        """The service told of operations whose status is another than before."""
+        """Called when the service reports operations whose status has changed."""
 
     def on_operation_end(self, info: OperationInfo) -> None:
-        """The operation's end is on record. Once an operation, in the invocation that learns of it first; a retry is
-        no end. A context that is not recorded, or whose result is made anew, ends each time that its function does."""
+        """Called once per operation when its end is on record, in the invocation that sees it first. A retry is not an
+        end. A context that is not recorded, or whose result is built again, ends each time that its function ends.
+        """
 
     def on_user_function_start(self, info: UserFunctionInfo) -> None:
-        """A user's function is about to be called, in the task in which this hook runs: a context variable set here is
-        seen by the function."""
+        """Called before a user's function, in the same task: the function sees a context variable that is set here."""
 
     def on_user_function_end(self, info: UserFunctionEndInfo) -> None:
-        """It returned, raised, or was cut short. In the same task."""
+        """Called in the same task when the function has returned, raised or was interrupted."""
 
     def on_attempt_start(self, info: UserFunctionInfo) -> None:
-        """The same as ``on_user_function_start`` and right before it, but only of steps and conditions."""
+        """Called directly before ``on_user_function_start``, but only for steps and conditions."""
 
     def on_attempt_end(self, info: UserFunctionEndInfo) -> None:
-        """The same as ``on_user_function_end`` and right after it, but only of steps and conditions."""
+        """Called directly after ``on_user_function_end``, but only for steps and conditions."""
 
     def on_checkpoint(self, info: CheckpointInfo) -> None:
-        """A checkpoint has been answered, or has failed. One that is repeated is told each time."""
+        """Called when a checkpoint was answered or has failed, also for each repetition."""
 
     def trace_header(self, info: InvokeInfo) -> str | None:
-        """What the invoked function is to get as its X-Ray trace header. The first plugin that returns one decides."""
+        """Return the X-Ray trace header for an invoked function; None: the next plugin decides."""
 
 
 PluginSource = DurablePlugin | Callable[[], DurablePlugin]
-"""A plugin for all invocations, or what makes one for each."""
+"""A plugin for all invocations, or a function that returns one for each."""

@@ -83,7 +83,8 @@ class RetryStrategy(ABC):
 
     @abstractmethod
     def should_retry(self, error: Exception, attempt: int) -> RetryDecision:
-        """
+        """Decide whether another attempt follows.
+
         :param error: what the attempt raised
         :param attempt: the number of the attempt that failed, 1-based
         """
@@ -103,7 +104,7 @@ class RetryStrategy(ABC):
 
     @staticmethod
     def transient() -> RetryStrategy:
-        """For errors that pass quickly: 3 attempts; delays from 1 s to 5 s that double, with half jitter."""
+        """Return a strategy for errors that pass quickly: 3 attempts, delays from 1 s to 5 s, with jitter."""
         return RetryStrategy.exponential(
             initial_delay=timedelta(seconds=1), max_delay=timedelta(seconds=5), jitter=JitterStrategy.HALF
         )
@@ -126,7 +127,7 @@ class RetryStrategy(ABC):
         total_timeout: timedelta | None = None,
         uniform: Uniform = random.uniform,
     ) -> RetryStrategy:
-        """The delay is multiplied by ``backoff_rate`` with each attempt, up to ``max_delay``."""
+        """Return a strategy whose delay is multiplied by ``backoff_rate`` with each attempt, up to ``max_delay``."""
         backoff = Backoff.exponential(
             initial_delay=initial_delay, max_delay=max_delay, backoff_rate=backoff_rate, jitter=jitter, uniform=uniform
         )
@@ -145,7 +146,7 @@ class RetryStrategy(ABC):
         total_timeout: timedelta | None = None,
         uniform: Uniform = random.uniform,
     ) -> RetryStrategy:
-        """The delay grows by ``increment`` with each attempt, up to ``max_delay``."""
+        """Return a strategy whose delay grows by ``increment`` with each attempt, up to ``max_delay``."""
         backoff = Backoff.linear(
             initial_delay=initial_delay, increment=increment, max_delay=max_delay, jitter=jitter, uniform=uniform
         )
@@ -162,7 +163,7 @@ class RetryStrategy(ABC):
         total_timeout: timedelta | None = None,
         uniform: Uniform = random.uniform,
     ) -> RetryStrategy:
-        """The same ``delay`` before each attempt."""
+        """Return a strategy with the same ``delay`` before each attempt."""
         backoff = Backoff.fixed(delay=delay, jitter=jitter, uniform=uniform)
         return _Limited(max_attempts, backoff, retry_on, retry_on_message, total_timeout)
 

@@ -73,7 +73,8 @@ class WaitStrategy(ABC, Generic[StateT_contra]):
 
     @abstractmethod
     def decide(self, state: StateT_contra, attempt: int) -> WaitDecision:
-        """
+        """Decide whether another check follows.
+
         :param state: what the check returned
         :param attempt: the number of that check, 1-based
         """
@@ -89,7 +90,7 @@ class WaitStrategy(ABC, Generic[StateT_contra]):
         jitter: JitterStrategy = JitterStrategy.FULL,
         uniform: Uniform = random.uniform,
     ) -> WaitStrategy[StateT]:
-        """The delay is multiplied by ``backoff_rate`` with each check, up to ``max_delay``."""
+        """Return a strategy whose delay is multiplied by ``backoff_rate`` with each check, up to ``max_delay``."""
         backoff = Backoff.exponential(
             initial_delay=initial_delay, max_delay=max_delay, backoff_rate=backoff_rate, jitter=jitter, uniform=uniform
         )
@@ -106,7 +107,7 @@ class WaitStrategy(ABC, Generic[StateT_contra]):
         jitter: JitterStrategy = JitterStrategy.FULL,
         uniform: Uniform = random.uniform,
     ) -> WaitStrategy[StateT]:
-        """The delay grows by ``increment`` with each check, up to ``max_delay``."""
+        """Return a strategy whose delay grows by ``increment`` with each check, up to ``max_delay``."""
         backoff = Backoff.linear(
             initial_delay=initial_delay, increment=increment, max_delay=max_delay, jitter=jitter, uniform=uniform
         )
@@ -121,7 +122,7 @@ class WaitStrategy(ABC, Generic[StateT_contra]):
         jitter: JitterStrategy = JitterStrategy.NONE,
         uniform: Uniform = random.uniform,
     ) -> WaitStrategy[StateT]:
-        """The same ``delay`` before each check."""
+        """Return a strategy with the same ``delay`` before each check."""
         return _Polling(should_continue, max_attempts, Backoff.fixed(delay=delay, jitter=jitter, uniform=uniform))
 
     @staticmethod

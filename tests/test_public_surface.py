@@ -13,6 +13,7 @@ import pytest
 
 PUBLIC = (
     "durable_async",
+    "durable_async.client",
     "durable_async.embedded",
     "durable_async.plugins",
     "durable_async.replay",

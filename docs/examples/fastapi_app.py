@@ -1,7 +1,7 @@
 """Durable workflows inside a FastAPI application.
 
     pip install . fastapi uvicorn                        # in a clone of the repository
-    uvicorn --app-dir docs/examples fastapi_app:app
+    uvicorn --app-dir docs/examples fastapi_app:app --workers 2
 
     curl -X PUT localhost:8000/orders/17 -H 'content-type: application/json' -d '{"cents": 4250}'
     curl localhost:8000/orders/17                       # {"status": "RUNNING"}
@@ -9,8 +9,8 @@
     curl -X POST localhost:8000/orders/17/approval -d '' # answers the callback that the workflow waits for
     curl localhost:8000/orders/17                       # {"status": "SUCCEEDED", "receipt": "parcel for 42.50"}
 
-Kill the server at any point and start it again: each order continues where it stopped. The application also serves
-Lambda's API under ``/durable``. Without a token it answers only callers on this machine:
+Kill a worker at any point, or kill the server and start it again: each order continues where it stopped. The
+application also serves Lambda's API under ``/durable``. Without a token it answers only callers on this machine:
 
     aws lambda list-durable-executions-by-function --function-name fulfil --endpoint-url http://localhost:8000/durable
 """
@@ -74,7 +74,8 @@ async def fulfil(order: Order, ctx: DurableContext) -> str:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    async with DurableService(os.environ.get("ORDERS_DB", "orders.db")) as service:
+    takeover = timedelta(seconds=30)  # other workers stand by, and send what they are asked to the one with the file
+    async with DurableService(os.environ.get("ORDERS_DB", "orders.db"), takeover=takeover) as service:
         service.register(fulfil)
         app.state.service = service
         app.mount("/durable", asgi_app(service.api))

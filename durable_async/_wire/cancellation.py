@@ -1,13 +1,16 @@
-"""The operation by which a service of this package asks a workflow to end, and by which the SDK says where it did.
+"""The operation with which a service of this package asks a workflow to end.
 
-The service starts it, with the reason as its state. The SDK ends it, with the id of the operation at whose call the
-workflow was told: a replay tells it there too. A service that does not know it never starts it.
+The service starts it, with the reason as its state. The SDK ends it, with the id of the operation at which the workflow
+got the cancellation: in a replay the workflow gets it there again. A service that does not know the operation never
+starts it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import Final, cast
+
+from durable_async._wire.text import JsonObject
 
 CANCELLATION: Final = "cancellation"
 """The id and the name of the operation. No other operation has such an id: the others are hashes."""
@@ -23,15 +26,15 @@ def requested(reason: str | None) -> str:
 def delivered(reason: str | None, operation_id: str) -> str:
     """Return the result of the operation.
 
-    :param operation_id: of the operation at whose call the workflow was told
+    :param operation_id: the operation at which the workflow got the cancellation
     """
     return json.dumps({"Reason": reason, "At": operation_id})
 
 
 def read(text: str | None) -> tuple[str | None, str | None]:
-    """Return the reason, and the id of the operation at whose call the workflow was told. None: it was not yet told.
+    """Return the reason, and the id of the operation at which the workflow got the cancellation; None: not yet.
 
-    Both are None of a text that neither :func:`requested` nor :func:`delivered` wrote, as another SDK may have done.
+    Both are None if neither :func:`requested` nor :func:`delivered` wrote the text, because another SDK did.
     """
     try:
         members = json.loads(text or "{}")
@@ -39,6 +42,6 @@ def read(text: str | None) -> tuple[str | None, str | None]:
         return None, None
     if not isinstance(members, dict):
         return None, None
-    known = cast("dict[str, Any]", members)
+    known = cast("JsonObject", members)
     reason, operation_id = known.get("Reason"), known.get("At")
     return reason if isinstance(reason, str) else None, operation_id if isinstance(operation_id, str) else None

@@ -6,9 +6,10 @@ Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are thos
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, NamedTuple, Required, TypedDict, cast
+from typing import Literal, NamedTuple, Required, TypedDict, cast
 
 from durable_async._wire.operations import ErrorObject, Operation
+from durable_async._wire.text import JsonMembers
 
 
 class Envelope(NamedTuple):
@@ -32,11 +33,11 @@ def read_envelope(event: object) -> Envelope | None:
     """Return the envelope in ``event``, or None if this is not the event of a durable invocation."""
     if not isinstance(event, Mapping):
         return None
-    members = cast("Mapping[str, Any]", event)
+    members = cast("JsonMembers", event)
     arn, token = members.get("DurableExecutionArn"), members.get("CheckpointToken")
     if not (isinstance(arn, str) and arn and isinstance(token, str) and token):
         return None
-    state: Mapping[str, Any] = members.get("InitialExecutionState") or {}
+    state: JsonMembers = members.get("InitialExecutionState") or {}
     updated_ids: list[str] = members.get("UpdatedOperationIds") or []
     return Envelope(
         arn,

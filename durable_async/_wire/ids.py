@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 
 def operation_id(prefix: str, position: int | str) -> str:
-    """The id of what stands at ``position`` below ``prefix``.
+    """Return the id of the operation at ``position`` below ``prefix``.
 
     :param prefix: the id of the enclosing context or branch, empty at the root
     :return: 64 hexadecimal digits. BLAKE2b with its default digest, cut: cutting differs from ``digest_size=32``
@@ -22,12 +22,12 @@ def operation_id(prefix: str, position: int | str) -> str:
 
 
 def task_branch(prefix: str, number: int) -> str:
-    """The prefix of the operations called in the ``number``-th task (from 1) that the branch ``prefix`` created."""
+    """Return the prefix of the operations in the ``number``-th task (from 1) that the branch ``prefix`` created."""
     return operation_id(prefix, f"task-{number}")
 
 
 def keyed_operation_id(prefix: str, key: str) -> str:
-    """The id of the operation called ``key`` in the branch ``prefix``, wherever in the program it stands."""
+    """Return the id of the operation with the key ``key`` in the branch ``prefix``, wherever it is called."""
     return operation_id(prefix, f"key-{key}")
 
 

@@ -14,7 +14,8 @@ CHECKPOINT_UPDATES = 250
 STATE_PAGE_ITEMS = 1000
 CONTEXT_RESULT_BYTES = 256 * 1024  # above it a context's children are replayed instead
 NAME_LENGTH = 256  # printable ASCII
-SUBTYPE_LENGTH = 32
+TENANT_CHARACTERS = "._:/=+-@ "  # besides letters and digits
+TENANT_PATTERN = r"[a-zA-Z0-9._:/=+\-@ ]{1,256}"
 REASON_LENGTH = 1024  # of a pause or a resume
 DELAY_SECONDS = 31_622_400  # 366 days: the longest wait and the longest retry delay
 CALLBACK_TIMEOUT_SECONDS = 99_999_999

@@ -11,7 +11,7 @@ Source: the ``lambda`` service model of botocore (``Operation``, ``OperationUpda
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Required, TypedDict
+from typing import Final, Required, TypedDict
 
 
 class OperationType(StrEnum):
@@ -32,10 +32,13 @@ class OperationStatus(StrEnum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
     STOPPED = "STOPPED"
-    CLEARED = "CLEARED"  # by a redrive; only a service of this package knows it, and no handler is told
+    CLEARED = "CLEARED"  # by a redrive; used in the service of this package only, and never sent to a handler
 
 
 TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"})
+
+OPEN_EXECUTION: Final = ("RUNNING", "PAUSING", "PAUSED")
+CLOSED_EXECUTION: Final = ("FAILED", "STOPPED", "SUCCEEDED", "TIMED_OUT")
 
 
 class Action(StrEnum):

@@ -1,12 +1,19 @@
-"""Texts on the wire: their sizes, and whether two of them are the same JSON value."""
+"""JSON on the wire: the types of objects, the sizes of texts, and whether two texts are the same JSON value."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, TypeAlias
 
 from durable_async._wire.operations import OperationUpdate
+
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object. Its members are not checked by a type checker, so read them only where their form is known."""
+
+JsonMembers: TypeAlias = Mapping[str, Any]
+"""A JSON object that is only read."""
 
 _FRAME = 400  # bytes of an update besides its name, payload and error: member names, two ids, options
 
@@ -34,9 +41,22 @@ def wire_size(update: OperationUpdate) -> int:
     return size
 
 
+def utf8(text: str) -> bytes:
+    """Return any ``str`` as bytes. A lone surrogate, which UTF-8 does not allow, becomes three bytes."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def from_utf8(data: bytes) -> str:
+    """Return the text whose :func:`utf8` is ``data``.
+
+    :raises UnicodeDecodeError: there is no such text
+    """
+    return data.decode("utf-8", "surrogatepass")
+
+
 def utf8_size(text: str) -> int:
-    """Return the number of bytes of ``text`` in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
+    """Return the number of bytes of ``utf8(text)``."""
+    return len(text) if text.isascii() else len(utf8(text))
 
 
 def is_same_json(text: str, other: str) -> bool:

@@ -6,11 +6,11 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any
 
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
@@ -28,33 +28,33 @@ _AT_ONCE = 8  # calls
 class Action:
     """What a command does to an execution.
 
-    :ivar verb: what it is called, such as "stop"
-    :ivar done: what is said afterwards, such as "stopped"
-    :ivar statuses: of the executions that filters choose for it, unless the user says which
-    :ivar parameters: of the operation
+    :ivar verb: its name, such as "stop"
+    :ivar done: the word for the message afterwards, such as "stopped"
+    :ivar statuses: the statuses of the executions that filters choose, unless the user gives others
+    :ivar parameters: the parameters of the API's operation
     """
 
     verb: str
     operation: str
     done: str
     statuses: Sequence[str]
-    parameters: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    parameters: JsonMembers = attrs.field(factory=JsonObject)
 
 
 @attrs.frozen
 class Choice:
-    """What the command line says of the executions to change.
+    """The executions to change, from the command line.
 
     :ivar execution: the only one, by ARN or as ``FUNCTION/NAME``; None: those that ``function`` and ``filters`` choose
     :ivar filters: parameters of the API
     :ivar confirmed: True: change them without a question
-    :ivar preview: True: change nothing
+    :ivar preview: True: only list the executions. False: change them
     """
 
     target: Target
     execution: str | None
     function: str | None
-    filters: Mapping[str, Any]
+    filters: JsonMembers
     confirmed: bool
     preview: bool
     as_json: bool
@@ -69,11 +69,11 @@ def of_executions(command: Callable[..., None]) -> Callable[..., None]:
         target: Target,
         execution: str | None,
         function: str | None,
-        filters: Mapping[str, Any],
+        filters: Mapping[str, object],
         yes: bool,
         dry_run: bool,
         as_json: bool,
-        **rest: Any,
+        **rest: object,
     ) -> None:
         if execution is None and function is None and not filters:
             raise click.UsageError("give an EXECUTION, or choose executions with --function, --status, --tag, ...")
@@ -87,7 +87,7 @@ def of_executions(command: Callable[..., None]) -> Callable[..., None]:
         target_options,
         options.as_json,
         click.option("--dry-run", is_flag=True, help="Only list the executions that the filters choose."),
-        click.option("--yes", is_flag=True, help="Do not ask before executions are changed that filters choose."),
+        click.option("--yes", is_flag=True, help="Do not ask before changing the executions that filters choose."),
         options.filters,
         click.option("--function", metavar="NAME", help="Only executions of this function."),
         click.argument("execution", metavar="[EXECUTION]", required=False),
@@ -114,7 +114,7 @@ async def act(choice: Choice, action: Action) -> Exit:
     return Exit.OK
 
 
-async def _call(client: Client, action: Action, arn: str) -> dict[str, Any]:
+async def _call(client: Client, action: Action, arn: str) -> JsonObject:
     return await client.call(action.operation, DurableExecutionArn=arn, **action.parameters)
 
 
@@ -145,8 +145,8 @@ async def _act_on_all(client: Client, choice: Choice, action: Action) -> Exit:
     return Exit.FAILED if failed else Exit.OK
 
 
-def _preview(found: Sequence[dict[str, Any]], choice: Choice) -> None:
-    """Show what is chosen. With ``--dry-run`` all of it, else the beginning."""
+def _preview(found: Sequence[dict[str, object]], choice: Choice) -> None:
+    """Show the chosen executions: all of them with ``--dry-run``, otherwise the first ones."""
     if choice.as_json:
         for item in found:
             click.echo(dump_json(with_local_times(item)))
@@ -159,7 +159,11 @@ def _preview(found: Sequence[dict[str, Any]], choice: Choice) -> None:
 
 
 def _ask(action: Action, count: int) -> None:
-    """:raises click.UsageError: nobody can answer; :raises click.Abort: the answer is no"""
+    """Ask the user to confirm.
+
+    :raises click.UsageError: nobody can answer
+    :raises click.Abort: the answer is no
+    """
     if not is_terminal(sys.stdin):
         raise click.UsageError(f"{count} executions are chosen: give --yes to {action.verb} them without a question")
     click.confirm(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli import options
-from durable_async.cli.client import Client, closes
+from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.text import one_line, utf8
+from durable_async.client.calls import closes
 
 
 @attrs.frozen
@@ -36,7 +37,7 @@ class Callbacks:
     _names: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
     _open: dict[str, FoundCallback] = attrs.field(init=False, factory=dict[str, FoundCallback])
 
-    def take(self, event: Mapping[str, Any]) -> FoundCallback | None:
+    def take(self, event: JsonMembers) -> FoundCallback | None:
         """Return the callback that ``event`` opens, if it opens one."""
         kind, operation = event["EventType"], event.get("Id", "")
         if event.get("SubType") == "WaitForCallback":
@@ -111,7 +112,7 @@ def succeed(target: Target, callback_id: str, name: str | None, *, result: str |
     if result is not None and text is not None:
         raise click.UsageError("--result and --text exclude each other")
     answer = result if text is None else text
-    given: dict[str, Any] = {} if answer is None else {"Result": utf8(answer)}
+    given: JsonObject = {} if answer is None else {"Result": utf8(answer)}
     run(_send(target, "SendDurableExecutionCallbackSuccess", callback_id, name, given, done="succeeded"))
 
 
@@ -146,7 +147,7 @@ def heartbeat(target: Target, callback_id: str, name: str | None) -> None:
 
 
 async def _send(
-    target: Target, operation: str, reference: str, name: str | None, parameters: dict[str, Any], *, done: str
+    target: Target, operation: str, reference: str, name: str | None, parameters: JsonObject, *, done: str
 ) -> Exit:
     async with connected(target, writes=True) as client:
         callback_id = await _meant(client, reference, name)

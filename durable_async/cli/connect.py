@@ -6,13 +6,11 @@ runs no function and serves the API to this process alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -23,10 +21,10 @@ from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.text import one_line
+from durable_async.client.connection import Endpoint
 
 _ATTEMPTS = 3  # of one call, the first included
 _LOCAL_ATTEMPTS = 2  # a local server that does not listen now will not listen in a second
-_LOCAL = "local"  # the credentials for a service that checks none
 
 
 _WHERE = (
@@ -44,6 +42,11 @@ class Target:
     token: str | None = attrs.field(default=None, repr=False)
     region: str | None = None
     profile: str | None = None
+
+    @property
+    def service(self) -> Endpoint:
+        """The service that runs; of no meaning if ``store`` is given."""
+        return Endpoint(self.endpoint, self.token, self.region, self.profile)
 
     def __str__(self) -> str:
         return str(self.store or self.endpoint or "AWS Lambda")
@@ -107,80 +110,44 @@ async def connected(target: Target, *, writes: bool = False) -> AsyncGenerator[C
     :raises Unreachable: the file is not a store, or cannot be opened
     """
     if target.store is None:
-        async with _client(target, str(target)) as client:
+        async with _client(target.service, str(target)) as client:
             yield client
     else:
         from durable_async.cli.passive import serving
 
         async with (
             serving(target.store, writes=writes) as (url, token),
-            _client(Target(endpoint=url, token=token), str(target.store)) as client,
+            _client(Endpoint(url, token), str(target.store)) as client,
         ):
             yield client
 
 
 @asynccontextmanager
-async def _client(target: Target, place: str) -> AsyncGenerator[Client]:
+async def _client(service: Endpoint, place: str) -> AsyncGenerator[Client]:
     from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-    from durable_async.transport._aiobotocore import lambda_client
-
-    local = is_local(target.endpoint)
-    attempts = _LOCAL_ATTEMPTS if local else _ATTEMPTS
-    settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": attempts}}
-    if local:
-        settings["proxies"] = {}  # no proxy of the environment leads back to this machine
-    session = open_session(target)
-    region = region_of(target, session)
+    attempts = _LOCAL_ATTEMPTS if service.is_local else _ATTEMPTS
+    service = attrs.evolve(service, config=AioConfig(retries={"mode": "standard", "total_max_attempts": attempts}))
+    session = open_session(service)
+    region = service.region_of(session)
     if region is None or await session.get_credentials() is None:
         missing = "AWS region" if region is None else "AWS credentials"
         raise Unreachable(f"no {missing} found. {_WHERE}")
-    clients = ClientPerLoop(partial(lambda_client, region, target.endpoint, session, AioConfig(**settings)))
+    client = Client(ClientPerLoop(partial(service.clients, session)), place, on_aws=service.url is None)
     try:
-        yield Client(clients, place)
+        yield client
     finally:
-        await clients.aclose()
+        await client.aclose()
 
 
-def open_session(target: Target) -> Any:
-    """Return an aiobotocore session that knows the operations of :mod:`lambda_model <durable_async.cli.lambda_model>`.
-
-    A service on this machine without a token gets no real credentials, unless the environment or a profile sets them.
+def open_session(service: Endpoint) -> Any:
+    """Return an aiobotocore session with the credentials for a service.
 
     :raises Unreachable: there is no such profile, or the configuration cannot be read
     """
-    from aiobotocore.session import AioSession  # type: ignore[import-untyped]
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-    from durable_async.cli.lambda_model import LAMBDA_MODEL
-    from durable_async.transport._loader import LambdaLoader
-
-    session: Any = AioSession(profile=target.profile)
     try:
-        session.get_scoped_config()
+        return service.open_session()
     except BotoCoreError as error:
         raise Unreachable(one_line(str(error))) from None
-    session.register_component("data_loader", LambdaLoader(session.get_component("data_loader"), LAMBDA_MODEL))
-    if target.token is not None:
-        session.set_credentials(target.token, _LOCAL)
-    elif is_local(target.endpoint) and target.profile is None and "AWS_ACCESS_KEY_ID" not in os.environ:
-        session.set_credentials(_LOCAL, _LOCAL)
-    return session
-
-
-def region_of(target: Target, session: Any) -> str | None:
-    """Return the region of the options, the environment or the profile. An endpoint accepts any region."""
-    # botocore does not read AWS_REGION.
-    given = target.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    return given or (None if target.endpoint is None else "us-east-1")
-
-
-def is_local(endpoint: str | None) -> bool:
-    """Return whether ``endpoint`` is on this machine."""
-    from durable_async.service.http.access import is_loopback
-
-    try:
-        host = urlsplit(endpoint or "").hostname
-    except ValueError:
-        return False
-    return host is not None and is_loopback(host)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from durable_async._wire.operations import CLOSED_EXECUTION, OPEN_EXECUTION
 from durable_async.cli.bulk import Action, Choice, act, of_executions
-from durable_async.cli.options import CLOSED, OPEN, Command, error_members
+from durable_async.cli.options import Command, error_members
 from durable_async.cli.running import run
 
 
@@ -27,7 +28,7 @@ def stop(choice: Choice, error_type: str | None, error_message: str | None) -> N
     but its result is not recorded.
     """
     error = error_members(error_type, error_message)
-    run(act(choice, Action("stop", "StopDurableExecution", "stopped", OPEN, error)))
+    run(act(choice, Action("stop", "StopDurableExecution", "stopped", OPEN_EXECUTION, error)))
 
 
 @click.command(
@@ -37,7 +38,7 @@ def stop(choice: Choice, error_type: str | None, error_message: str | None) -> N
         "cancel --function fulfil --since 1h --dry-run",
     ),
 )
-@click.option("--reason", help="Is recorded, and the workflow is told.")
+@click.option("--reason", help="The reason, which is recorded and which the workflow gets.")
 @of_executions
 def cancel(choice: Choice, reason: str | None) -> None:
     """Ask a workflow to end, or all that filters choose. Compensations and clean-ups run, unlike with stop.
@@ -46,7 +47,12 @@ def cancel(choice: Choice, reason: str | None) -> None:
     ends first. Then the execution ends STOPPED with the reason, unless the workflow catches the error and returns. AWS
     Lambda cannot cancel.
     """
-    run(act(choice, Action("cancel", "CancelDurableExecution", "cancellation requested", OPEN, {"Reason": reason})))
+    run(
+        act(
+            choice,
+            Action("cancel", "CancelDurableExecution", "cancellation requested", OPEN_EXECUTION, {"Reason": reason}),
+        )
+    )
 
 
 @click.command(
@@ -62,7 +68,7 @@ def cancel(choice: Choice, reason: str | None) -> None:
 def pause(choice: Choice, reason: str | None, *, timeout_goes_on: bool) -> None:
     """Pause an execution, or all that filters choose.
 
-    A running invocation may end; timers and callbacks go on, but the function is not invoked.
+    A running invocation may end; timers and callbacks continue, but the function is not invoked.
     """
     asked = {"Reason": reason, "ExecutionTimeoutPaused": not timeout_goes_on}
     run(act(choice, Action("pause", "PauseDurableExecution", "pause requested", ["RUNNING"], asked)))
@@ -92,17 +98,17 @@ def resume(choice: Choice, reason: str | None) -> None:
     "--from",
     "start",
     metavar="OPERATION",
-    help="Do this operation again, by its name or id, and all that started after it.",
+    help="Do this operation, given by its name or id, and everything that started after it again.",
 )
 @of_executions
 def redrive(choice: Choice, start: str | None) -> None:
-    """Let a failed, timed out or stopped execution go on from what succeeded, or all that filters choose.
+    """Let a failed, timed out or stopped execution continue from what succeeded, or all that filters choose.
 
-    The operations with whose errors it failed are done again, and so is what started after them in the contexts around
-    them. Nothing else is. If operations succeeded after the failure, as compensations do, say with --from from where
-    on everything is to be done again. AWS Lambda has no redrive.
+    The operations whose errors made it fail are done again, and so are the operations that started after them in the
+    contexts around them. If operations succeeded after the failure, as compensations do, give the operation from which
+    to do everything again with --from. AWS Lambda has no redrive.
     """
-    ended = [status for status in CLOSED if status != "SUCCEEDED"]
+    ended = [status for status in CLOSED_EXECUTION if status != "SUCCEEDED"]
     run(act(choice, Action("redrive", "RedriveDurableExecution", "redriven", ended, {"From": start})))
 
 
@@ -116,4 +122,4 @@ def delete(choice: Choice) -> None:
 
     Its name can be used again, on AWS a little later.
     """
-    run(act(choice, Action("delete", "DeleteDurableExecution", "deletion requested", CLOSED)))
+    run(act(choice, Action("delete", "DeleteDurableExecution", "deletion requested", CLOSED_EXECUTION)))

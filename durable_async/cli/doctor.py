@@ -20,7 +20,7 @@ import click
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
 from durable_async.cli import options
-from durable_async.cli.connect import Target, connected, open_session, region_of, target_options
+from durable_async.cli.connect import Target, connected, open_session, target_options
 from durable_async.cli.exits import Exit, Unreachable
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
@@ -65,30 +65,36 @@ def broken(subject: str, found: str, advice: str) -> Finding:
     return Finding(Health.FAIL, subject, found, advice)
 
 
-_PYTHON = (3, 11)
-_SQLITE = (3, 34)
-_REQUIRED = ("aiobotocore", "botocore", "aiohttp", "anyio", "attrs", "cattrs", "click", "rich")
 _OPTIONAL = {"cryptography": "for encrypted payloads", "uvloop": "a faster event loop"}
 
 
-def check_machine() -> Iterator[Finding]:
-    yield _python()
-    yield _sqlite()
-    yield from _packages()
+@attrs.frozen
+class Requirements:
+    """What the package needs on a machine."""
+
+    python: tuple[int, int] = (3, 11)
+    sqlite: tuple[int, int] = (3, 34)
+    packages: tuple[str, ...] = ("aiobotocore", "botocore", "aiohttp", "anyio", "attrs", "cattrs", "click", "rich")
+
+
+def check_machine(needed: Requirements = Requirements()) -> Iterator[Finding]:
+    yield _python(needed.python)
+    yield _sqlite(needed.sqlite)
+    yield from _packages(needed.packages)
     yield _event_loop()
 
 
-def _python() -> Finding:
+def _python(needed: tuple[int, int]) -> Finding:
     found = f"{platform.python_implementation()} {platform.python_version()}"
-    if sys.version_info < _PYTHON:
-        return broken("python", found, "use Python 3.11 or later")
+    if sys.version_info < needed:
+        return broken("python", found, f"use Python {needed[0]}.{needed[1]} or later")
     return well("python", found)
 
 
-def _sqlite() -> Finding:
+def _sqlite(needed: tuple[int, int]) -> Finding:
     found = f"SQLite {sqlite3.sqlite_version}"
-    if sqlite3.sqlite_version_info < _SQLITE:
-        return broken("sqlite", found, "use a Python that is built with SQLite 3.34 or later")
+    if sqlite3.sqlite_version_info < needed:
+        return broken("sqlite", found, f"use a Python that is built with SQLite {needed[0]}.{needed[1]} or later")
     with TemporaryDirectory() as directory, closing(sqlite3.connect(Path(directory) / "probe.db")) as probe:
         mode = probe.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
@@ -98,11 +104,11 @@ def _sqlite() -> Finding:
     return well("sqlite", f"{found}, with write-ahead log")
 
 
-def _packages() -> Iterator[Finding]:
-    installed = {name: _version(name) for name in (*_REQUIRED, *_OPTIONAL)}
+def _packages(required: tuple[str, ...]) -> Iterator[Finding]:
+    installed = {name: _version(name) for name in (*required, *_OPTIONAL)}
     there = ", ".join(f"{name} {found}" for name, found in installed.items() if found is not None)
     yield well("packages", there)
-    if missing := [name for name in _REQUIRED if installed[name] is None]:
+    if missing := [name for name in required if installed[name] is None]:
         yield broken("packages", f"missing: {', '.join(missing)}", "pip install 'durable-async[cli]'")
     if absent := [f"{name} ({use})" for name, use in _OPTIONAL.items() if installed[name] is None]:
         yield well("packages", f"not installed, and not needed: {', '.join(absent)}")
@@ -130,8 +136,8 @@ _PROBE = "durable-async-doctor"  # the name of a function that does not exist
 async def check_service(target: Target) -> AsyncIterator[Finding]:
     """Check the endpoint; without one, AWS, if there are a region and credentials."""
     try:
-        session = open_session(target)
-        region, credentials = region_of(target, session), await session.get_credentials()
+        session = open_session(target.service)
+        region, credentials = target.service.region_of(session), await session.get_credentials()
     except (BotoCoreError, Unreachable) as error:
         yield broken("credentials", str(error), "fix the AWS configuration, or choose another --profile")
         return

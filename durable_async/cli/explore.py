@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import Any
 
 import click
 
@@ -48,7 +47,7 @@ async def _explored(handler: Handler, payload: str, others: list[Handler], *, ma
     from durable_async.testing import explore
 
     where = SerializerContext("", "", "the execution's input", parameter_type(handler.workflow))
-    event: Any = FOREIGN_JSON.deserialize(payload, where)
+    event: object = FOREIGN_JSON.deserialize(payload, where)
     with redirect_stdout(sys.stderr):  # what the workflow prints
         found = await explore(handler, event, *others, max_runs=max_runs, seed=seed)
     click.echo("\n".join(one_line(line) for line in str(found).splitlines()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from durable_async._wire.text import JsonObject
 from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
@@ -72,7 +73,7 @@ def fork(
 
 
 async def _fork(
-    target: Target, execution: str | None, function: str | None, history: Any, asked: dict[str, Any], *, as_json: bool
+    target: Target, execution: str | None, function: str | None, history: Any, asked: JsonObject, *, as_json: bool
 ) -> Exit:
     async with connected(target, writes=True) as client:
         if execution is not None:

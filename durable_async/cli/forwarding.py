@@ -1,6 +1,6 @@
 """Lambda's API for the page, answered by the service that a command was given.
 
-The page's requests are read by the model in :mod:`lambda_model <durable_async.cli.lambda_model>` and sent by the
+The page's requests are read by the model in :mod:`durable_async.client.model` and sent by the
 client of the commands, which signs them: the browser never has credentials.
 """
 
@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.cli.client import Client
-from durable_async.cli.exits import Unreachable
-from durable_async.cli.lambda_model import LAMBDA_MODEL
+from durable_async.client.model import LAMBDA_MODEL
 from durable_async.errors import ServiceCallError
 from durable_async.service.http import shapes
 from durable_async.service.http.answer import Answer, UnknownOperationError, error_answer, json_answer
@@ -21,9 +21,10 @@ from durable_async.service.http.bodies import Bodies
 from durable_async.service.http.dispatch import Request
 from durable_async.service.http.routes import route
 from durable_async.service.model.errors import ApiError
+from durable_async.transport.base import NO_SERVICE
 
 _BODY_BYTES = 1024 * 1024  # the largest answer to a callback is 256 KiB on AWS
-_SHAPES: Final[dict[str, Any]] = LAMBDA_MODEL["shapes"]
+_SHAPES: Final[JsonObject] = LAMBDA_MODEL["shapes"]
 
 
 @attrs.frozen
@@ -40,18 +41,16 @@ class Forwarding:
             return json_answer(_as_json(await self.client.call(operation, **parameters)))
         except ServiceCallError as error:
             return _refused(error, self.client.place)
-        except Unreachable as error:  # something answered, but not as Lambda's API: it may not know the operation
-            return _failed(501, error.message)
         except ApiError as error:
             return error_answer(error)
 
-    async def _call_of(self, request: Request) -> tuple[str, dict[str, Any]]:
+    async def _call_of(self, request: Request) -> tuple[str, JsonObject]:
         found = route(request.method, request.path)
         if found is None or str(found.operation) not in LAMBDA_MODEL["operations"]:
             raise UnknownOperationError(f"{request.method[:32]} {request.path[:256]} is nothing that the page has.")
         operation = str(found.operation)
         shape = _SHAPES[LAMBDA_MODEL["operations"][operation]["input"]["shape"]]
-        parameters: dict[str, Any] = {}
+        parameters: JsonObject = {}
         query = shapes.query(request.query)
         for name, member in shape["members"].items():
             if member.get("location") == "uri":
@@ -66,7 +65,7 @@ class Forwarding:
         return operation, parameters
 
 
-def _members(shape: dict[str, Any], body: bytes) -> dict[str, Any]:
+def _members(shape: JsonObject, body: bytes) -> JsonObject:
     """Return the members of the body that the operation has."""
     given = shapes.members(body)
     return {name: given[name] for name in given if name in shape["members"]}
@@ -94,6 +93,8 @@ def _as_json(value: Any) -> Any:
 
 
 def _refused(error: ServiceCallError, place: str) -> Answer:
+    if error.code == NO_SERVICE:  # something answered, but not as Lambda's API: it may not know the operation
+        return _failed(501, error.message)
     if error.status is None:
         return _failed(502, f"{place} does not answer: {error.message}")
     code = {"x-amzn-ErrorType": error.code or "ServiceException"}

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers
 from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
@@ -59,7 +60,7 @@ class History:
     def _relative(self) -> bool:
         return is_terminal(self.stream) and not self.full
 
-    def row(self, event: Mapping[str, Any]) -> Row:
+    def row(self, event: JsonMembers) -> Row:
         width = None if self.full else _TERMINAL_WIDTH if self._relative else _LINE_WIDTH
         return (
             str(event["EventId"]),
@@ -76,7 +77,7 @@ class History:
             self.started = at
         return duration(max(0.0, at - self.started))
 
-    def _depth(self, event: Mapping[str, Any]) -> int:
+    def _depth(self, event: JsonMembers) -> int:
         """Return the number of contexts around the operation. In reverse order, at most 1 can be known."""
         parent = event.get("ParentId")
         depth = 0 if parent is None else self._depths.get(parent, 0) + 1
@@ -85,34 +86,34 @@ class History:
         return depth
 
 
-def print_history(events: Sequence[Mapping[str, Any]], stream: TextIO) -> None:
+def print_history(events: Sequence[JsonMembers], stream: TextIO) -> None:
     """Print a complete history."""
     rows = History(stream, started=min((event["EventTimestamp"] for event in events), default=None))
     print_table(rows.columns, [rows.row(event) for event in events], stream)
 
 
-def _name(event: Mapping[str, Any]) -> str:
+def _name(event: JsonMembers) -> str:
     """Return the name of the operation; empty for the execution, whose name the reader knows."""
     if event["EventType"].startswith("Execution"):
         return ""
     return one_line(event.get("Name") or event.get("SubType", ""))
 
 
-def about(event: Mapping[str, Any]) -> str:
+def about(event: JsonMembers) -> str:
     """Return what an event contains besides its type and its operation."""
-    details: Mapping[str, Any] = event.get(f"{event['EventType']}Details") or {}
+    details: JsonMembers = event.get(f"{event['EventType']}Details") or {}
     said = [*_attempt(details), *_facts(details), *_outcome(details)]
     return ", ".join(said)
 
 
-def _attempt(details: Mapping[str, Any]) -> list[str]:
-    retry: Mapping[str, Any] = details.get("RetryDetails") or {}
+def _attempt(details: JsonMembers) -> list[str]:
+    retry: JsonMembers = details.get("RetryDetails") or {}
     attempt, delay = retry.get("CurrentAttempt", 1), retry.get("NextAttemptDelaySeconds")
     said = [f"attempt {attempt}"] if attempt > 1 or delay or ("Error" in details and retry) else []
     return said + ([f"next in {duration(delay)}"] if delay else [])
 
 
-def _facts(details: Mapping[str, Any]) -> list[str]:
+def _facts(details: JsonMembers) -> list[str]:
     said: list[str] = []
     if "Duration" in details:
         said.append(duration(details["Duration"]))
@@ -130,7 +131,7 @@ def _facts(details: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _outcome(details: Mapping[str, Any]) -> list[str]:
+def _outcome(details: JsonMembers) -> list[str]:
     said = [
         str(payload) for member in ("Input", "Result", "Reason") if (payload := _payload(details, member)) is not None
     ]
@@ -140,8 +141,8 @@ def _outcome(details: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _payload(details: Mapping[str, Any], member: str) -> Any:
-    carrier: Mapping[str, Any] = details.get(member) or {}
+def _payload(details: JsonMembers, member: str) -> Any:
+    carrier: JsonMembers = details.get(member) or {}
     return carrier.get("Payload")
 
 
@@ -189,7 +190,7 @@ async def _history(
     return Exit.OK
 
 
-async def _stream(events: AsyncIterator[Mapping[str, Any]], rows: History) -> None:
+async def _stream(events: AsyncIterator[JsonMembers], rows: History) -> None:
     """Print each event as it comes."""
     lines = Lines(rows.columns, rows.stream)
     async for event in events:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
 import attrs
 import click
@@ -11,7 +11,7 @@ import click
 from durable_async.cli.options import Named
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import in_process_handler
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.service.functions.base import Function, in_process_function
 from durable_async.service.functions.worker_process import LoadError, Target, find, functions_of, is_durable
 from durable_async.service.runtime.api import LambdaApi
@@ -22,11 +22,17 @@ class Modules(Protocol):
     """Runs the functions of modules: a ``WorkerPool`` or :class:`InProcess`."""
 
     async def functions_of(self, mapping: Target) -> Mapping[str, Function]:
-        """:raises LoadError: there is no such mapping of functions"""
+        """Return the functions of a mapping, by name.
+
+        :raises LoadError: there is no such mapping of functions
+        """
         ...
 
     async def function(self, target: Target) -> Function:
-        """:raises LoadError: there is no such function"""
+        """Return the function at ``target``.
+
+        :raises LoadError: there is no such function
+        """
         ...
 
 
@@ -51,7 +57,7 @@ class InProcess:
         return in_process_function(found)
 
 
-def _is_handler(found: Any) -> TypeGuard[DurableHandler[Any, Any]]:
+def _is_handler(found: object) -> TypeGuard[AnyHandler]:
     return isinstance(found, DurableHandler)
 
 

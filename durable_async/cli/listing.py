@@ -6,10 +6,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
 
 import click
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli import options
 from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
@@ -45,14 +45,14 @@ _COUNTED = 1000  # the maximum of counted executions of a function on AWS, whose
     "--limit", default=100, show_default=True, type=click.IntRange(1), help="The maximum number of executions."
 )
 @click.option("--oldest-first", is_flag=True, help="Instead of the newest.")
-@click.option("--count", is_flag=True, help="Show how many there are, instead of each.")
+@click.option("--count", is_flag=True, help="Show the number of executions, instead of each.")
 @options.as_json
 @target_options
 def list_executions(
     target: Target,
     function: str | None,
     *,
-    filters: dict[str, Any],
+    filters: dict[str, object],
     name: str | None,
     limit: int,
     oldest_first: bool,
@@ -74,7 +74,7 @@ def list_executions(
     run(_list(target, function, limit, filters, as_json=as_json))
 
 
-async def _count(target: Target, function: str | None, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
+async def _count(target: Target, function: str | None, filters: Mapping[str, object], *, as_json: bool) -> Exit:
     async with connected(target) as client:
         if target.on_aws:
             counts = {name: found async for name, found in _listed_counts(client, function, filters)}
@@ -96,7 +96,7 @@ async def _names(client: Client) -> set[str]:
 
 
 async def _listed_counts(
-    client: Client, function: str | None, filters: Mapping[str, Any]
+    client: Client, function: str | None, filters: JsonMembers
 ) -> AsyncGenerator[tuple[str, Counter[str]]]:
     for name in [function] if function is not None else sorted(await _names(client)):
         yield name, Counter([str(item["Status"]) async for item in client.executions(name, _COUNTED, **filters)])
@@ -108,8 +108,8 @@ def _count_row(function: str, found: Counter[str], *, capped: bool) -> Row:
     return one_line(function), f"{found.total()}{more}", by_status
 
 
-async def _list(target: Target, function: str | None, limit: int, filters: Mapping[str, Any], *, as_json: bool) -> Exit:
-    found: list[dict[str, Any]] = []
+async def _list(target: Target, function: str | None, limit: int, filters: JsonMembers, *, as_json: bool) -> Exit:
+    found: list[JsonObject] = []
     async with connected(target) as client:
         async for item in chosen(client, target, function, limit, filters):
             if as_json:
@@ -122,15 +122,15 @@ async def _list(target: Target, function: str | None, limit: int, filters: Mappi
 
 
 def chosen(
-    client: Client, target: Target, function: str | None, limit: int | None, filters: Mapping[str, Any]
-) -> AsyncGenerator[dict[str, Any]]:
+    client: Client, target: Target, function: str | None, limit: int | None, filters: JsonMembers
+) -> AsyncGenerator[JsonObject]:
     """Yield up to ``limit`` executions of ``function``, or of all functions."""
     if function is None and target.on_aws:
         return client.of_all_functions(limit, **filters)
     return client.executions(function, limit, **filters)
 
 
-def print_executions(found: list[dict[str, Any]], *, of_one_function: bool) -> None:
+def print_executions(found: list[JsonObject], *, of_one_function: bool) -> None:
     """Print a table of executions. In a pipe, the last column is the ARN."""
     columns = [*(() if of_one_function else (_FUNCTION,)), *_COLUMNS, *_LAST_COLUMNS]
     rows = [_row(item) for item in found]
@@ -141,7 +141,7 @@ def print_executions(found: list[dict[str, Any]], *, of_one_function: bool) -> N
     print_table(columns, rows, sys.stdout)
 
 
-def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(item: JsonMembers) -> tuple[str, ...]:
     started = item["StartTimestamp"]
     tags: Mapping[str, str] = item.get("Tags") or {}
     return (

@@ -1,17 +1,22 @@
-"""The operations of an execution, as its history tells of them: what runs, what waits, what is done."""
+"""The operations of an execution, derived from its history, for display.
+
+Unlike ``service.machine.derive`` this reads the API's JSON, tolerates missing data and unknown events, and can be used
+while events arrive.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
 from durable_async._wire.operations import TERMINAL
-from durable_async.cli.client import redrives
+from durable_async._wire.text import JsonMembers
 from durable_async.cli.history import about
 from durable_async.cli.tables import Column, Row
 from durable_async.cli.text import duration, one_line, shorten
+from durable_async.client.calls import redrives
 
 COLUMNS = (
     Column("OPERATION", cut=True),
@@ -22,7 +27,7 @@ COLUMNS = (
     Column("ABOUT", cut=True, dropped=4),
 )
 
-_BATCH_SECONDS = 0.1  # by which the record of a start may be late
+_BATCH_SECONDS = 0.1  # the maximum delay of the recorded start of a step
 
 _STATUSES: Final = {
     "Started": "STARTED",
@@ -36,10 +41,11 @@ _STATUSES: Final = {
 
 @attrs.define
 class Operation:
-    """
-    :ivar status: as in the API. PENDING: the next attempt is waited for
-    :ivar attempts: that have begun
-    :ivar started: epoch seconds, as ``ended``
+    """An operation to display.
+
+    :ivar status: as in the API. PENDING: it waits for its next attempt
+    :ivar attempts: the number of attempts that have begun
+    :ivar started: in epoch seconds, like ``ended``
     """
 
     id: str
@@ -68,7 +74,7 @@ class Operation:
         )
 
     def _took(self, now: float) -> str:
-        """Nothing for a body that was quick: its start is recorded with other things, after it really began."""
+        """Return how long it took; empty for a fast body, whose start is recorded later than it began."""
         seconds = max(0.0, (self.ended or now) - self.started)
         if self.kind == "Step" and self.ended is not None and seconds < _BATCH_SECONDS:
             return ""
@@ -82,7 +88,7 @@ class Operations:
     _found: dict[str, Operation] = attrs.field(init=False, factory=dict[str, Operation])
     _children: dict[str | None, list[str]] = attrs.field(init=False, factory=dict[str | None, list[str]])
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: JsonMembers) -> None:
         if redrives(event):
             self._redrive(event["ExecutionRedrivenDetails"])
         parts = _split(event["EventType"])
@@ -90,8 +96,8 @@ class Operations:
             return
         kind, status = parts
         operation = self._found.get(event["Id"]) or self._add(event, kind)
-        details: Mapping[str, Any] = event.get(f"{event['EventType']}Details") or {}
-        retry: Mapping[str, Any] = details.get("RetryDetails") or {}
+        details: JsonMembers = event.get(f"{event['EventType']}Details") or {}
+        retry: JsonMembers = details.get("RetryDetails") or {}
         if status == "STARTED" and operation.status == "PENDING":
             operation.attempts += 1
         elif retry:
@@ -100,7 +106,7 @@ class Operations:
         operation.about = about(event)
         operation.ended = None if operation.open else float(event["EventTimestamp"])
 
-    def _redrive(self, details: Mapping[str, Any]) -> None:
+    def _redrive(self, details: JsonMembers) -> None:
         for operation_id in details.get("Cleared") or ():
             self._found.pop(operation_id, None)
         for children in self._children.values():
@@ -110,7 +116,7 @@ class Operations:
                 context.status, context.ended, context.about = "STARTED", None, ""
 
     def __iter__(self) -> Iterator[Operation]:
-        """As a tree is read: an operation, then those in it."""
+        """Yield each operation, followed by the operations in it."""
         waiting = [*reversed(self._children.get(None, []))]
         while waiting:
             operation = self._found[waiting.pop()]
@@ -122,10 +128,10 @@ class Operations:
         return sum(1 for _ in self)
 
     def _is_folded(self, parent: Operation, part: Operation) -> bool:
-        """Whether ``part`` is of the library's making, and goes well."""
+        """Return whether ``part`` belongs to the library and has not failed, so that it need not be shown."""
         return parent.kind == "WaitForCallback" and part.status in ("STARTED", "SUCCEEDED")
 
-    def _add(self, event: Mapping[str, Any], kind: str) -> Operation:
+    def _add(self, event: JsonMembers, kind: str) -> Operation:
         parent = self._found.get(event.get("ParentId", ""))
         operation = self._found[event["Id"]] = Operation(
             id=event["Id"],
@@ -139,7 +145,7 @@ class Operations:
 
 
 def _split(event_type: str) -> tuple[str, str] | None:
-    """``StepFailed`` as ``("Step", "FAILED")``; None if it is of no operation."""
+    """Return ``("Step", "FAILED")`` for ``StepFailed``; None if the event does not belong to an operation."""
     for ending, status in _STATUSES.items():
         if event_type.endswith(ending) and not event_type.startswith("Execution"):
             return event_type.removesuffix(ending), status

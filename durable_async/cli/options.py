@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -15,11 +15,11 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from durable_async._wire.operations import CLOSED_EXECUTION, OPEN_EXECUTION
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.service.functions.worker_process import Target
 
-OPEN: Final = ("RUNNING", "PAUSING", "PAUSED")
-CLOSED: Final = ("FAILED", "STOPPED", "SUCCEEDED", "TIMED_OUT")
-STATUSES: Final = (*OPEN, *CLOSED)
+STATUSES: Final = (*OPEN_EXECUTION, *CLOSED_EXECUTION)
 
 
 class Command(click.Command):
@@ -86,7 +86,10 @@ def _stdin(ctx: click.Context, param: click.Parameter) -> str:
 
 
 def check_json(text: str) -> None:
-    """:raises ValueError: it is not JSON. NaN and the infinities are not JSON"""
+    """Check that a text is JSON.
+
+    :raises ValueError: it is not JSON. NaN and the infinities are not JSON
+    """
     json.loads(text, parse_constant=_no_constant)
 
 
@@ -126,7 +129,7 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
         raise click.BadParameter(message, ctx, param) from None
 
 
-def error_members(error_type: str | None, message: str | None, data: str | None = None) -> dict[str, Any]:
+def error_members(error_type: str | None, message: str | None, data: str | None = None) -> JsonObject:
     """Return the members of an error object, without those that are None."""
     given = {"ErrorType": error_type, "ErrorMessage": message, "ErrorData": data}
     return {name: value for name, value in given.items() if value is not None}
@@ -329,7 +332,7 @@ _FILTERS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         type=click.Choice(STATUSES, case_sensitive=False),
         help="Only executions with this status; may be repeated.",
     ),
-    click.option("--name-prefix", metavar="TEXT", help="Only executions whose name begins so. Not on AWS."),
+    click.option("--name-prefix", metavar="TEXT", help="Only executions whose name begins with this. Not on AWS."),
     tags("Only executions with this tag; may be repeated. Not on AWS."),
     click.option(
         "--since",
@@ -337,7 +340,7 @@ _FILTERS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         callback=moment,
         help="Only executions that started since: ISO 8601, or an age such as 30m or 7d.",
     ),
-    click.option("--until", metavar="TIME", callback=moment, help="Started then or before."),
+    click.option("--until", metavar="TIME", callback=moment, help="Only those that started at or before this time."),
 )
 
 
@@ -369,8 +372,11 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
     return described
 
 
-def check_filters(filters: Mapping[str, Any], *, on_aws: bool) -> None:
-    """:raises click.UsageError: AWS Lambda does not know one of the filters"""
+def check_filters(filters: JsonMembers, *, on_aws: bool) -> None:
+    """Refuse filters that AWS does not have.
+
+    :raises click.UsageError: AWS Lambda does not know one of the filters
+    """
     for parameter, option in (("Tags", "--tag"), ("NamePrefix", "--name-prefix")):
         if on_aws and parameter in filters:
             raise click.UsageError(f"{option}: AWS Lambda cannot filter by it")

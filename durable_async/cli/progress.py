@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from durable_async.cli.history import History
 from durable_async.cli.operations import COLUMNS, Operation, Operations
@@ -21,7 +21,7 @@ _WIDTH = 500  # of the description of an operation: longer than a line
 
 
 class Progress(Protocol):
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: Mapping[str, object]) -> None:
         """Take the next event of the history."""
         ...
 
@@ -46,7 +46,7 @@ class EventLines:
         self._history = History(stream)
         self._lines = Lines(self._history.columns, stream)
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: Mapping[str, object]) -> None:
         self._lines.print(self._history.row(event))
 
 
@@ -60,7 +60,7 @@ class OperationTable:
         self._refreshed = 0.0  # real, monotonic
         self.refresh: Callable[[], None] = lambda: None
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: Mapping[str, object]) -> None:
         self._operations.take(event)
         if (now := time.monotonic()) >= self._refreshed + _REFRESH_SECONDS:
             self._refreshed = now

@@ -12,7 +12,6 @@ import click
 from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused, Unreachable
-from durable_async.cli.open_executions import open_executions
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.tables import Column, console, is_terminal, print_table
@@ -116,9 +115,12 @@ def _by_function(reference: str, function: str | None) -> Mapping[str, Handler]:
 
 
 async def _replayed_open(target: Target, handlers: Mapping[str, Handler], *, named: bool, as_json: bool) -> Exit:
-    """:param named: the command line names the handler, so that its function has to be known"""
+    """Replay all open executions.
+
+    :param named: the command line names the handler, so that its function has to be known
+    """
     async with connected(target) as client:
-        report = await replay_open(open_executions(client, target), handlers)
+        report = await replay_open(client.typed(), handlers)
     if named and report.unknown:
         raise Refused(
             one_line(
@@ -143,7 +145,7 @@ def _print_open(report: OpenReplayReport) -> None:
     click.echo(f"{total} open executions replayed, {len(rows)} would break")
 
 
-async def _replayed(handler: Handler, history: Any, arn: str | None, *, as_json: bool) -> Exit:
+async def _replayed(handler: Handler, history: object, arn: str | None, *, as_json: bool) -> Exit:
     try:
         report = await replay(handler, history, execution_arn=arn)
     except HistoryError as error:

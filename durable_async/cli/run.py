@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.cli import options
 from durable_async.cli.callback import Callbacks
 from durable_async.cli.exits import Exit
@@ -20,18 +21,18 @@ from durable_async.cli.history import print_history
 from durable_async.cli.options import Command, Replacement
 from durable_async.cli.progress import Progress, shown
 from durable_async.cli.replay import read_exported
-from durable_async.cli.running import run, tell
+from durable_async.cli.running import report_end, run
 from durable_async.cli.tables import is_terminal
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 from durable_async.cli.workflow import Workflow, load
 from durable_async.embedded import DurableService, EventType, ExecutionDescription, ExecutionHandle, ExecutionStatus
 from durable_async.service.clock import steady_time
-from durable_async.service.http.rendering import JsonObject, event_json, execution_json
+from durable_async.service.http.rendering import event_json, execution_json
 from durable_async.service.machine import InvocationRetryPolicy
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.testing.virtual_time import VirtualTime
 
-_PATIENCE = timedelta(seconds=10)  # with connections that a step has open
+_PATIENCE = timedelta(seconds=10)  # connections that a step has opened
 
 
 _LOGGER = logging.getLogger("durable_async")
@@ -70,9 +71,9 @@ class _Held(logging.StreamHandler[TextIO]):
 
 @attrs.define
 class Answering:
-    """Serves the API on a free port of this machine as soon as a callback is open, and says how to answer it.
+    """Serves the API on a free port of this machine when a callback is open, and prints the command that answers it.
 
-    :ivar execution: as ``FUNCTION/NAME``
+    :ivar execution: in the form ``FUNCTION/NAME``
     :ivar stack: ends the server
     """
 
@@ -82,8 +83,8 @@ class Answering:
     _callbacks: Callbacks = attrs.field(init=False, factory=Callbacks)
     _url: str | None = attrs.field(init=False, default=None)
 
-    async def take(self, event: Mapping[str, Any]) -> None:
-        """The next event of the history."""
+    async def take(self, event: JsonMembers) -> None:
+        """Handle the next event of the history."""
         opened = self._callbacks.take(event)
         if opened is None:
             return
@@ -96,8 +97,8 @@ class Answering:
         click.echo(one_line(f"{named} Answer it from another shell: {command}"), file=sys.stderr)
 
 
-_MOST_FAILURES = 20  # of a handler that raises, in a row
-_GRACE = timedelta(seconds=10)  # for steps that run, so that what they did is kept
+_MAX_FAILURES = 20  # in a row, of a handler that raises
+_GRACE = timedelta(seconds=10)  # for running steps, so that their results are recorded
 
 
 @attrs.frozen
@@ -152,11 +153,15 @@ class Settings:
     metavar="FILE",
     help="Keep the execution there, so that it survives this process.  [default: in memory]",
 )
-@click.option("--name", help="Of the execution: the same name and input find the same execution.  [default: a new one]")
+@click.option("--name", help="Its name: the same name and input find the same execution.  [default: a new one]")
 @click.option(
-    "--timeout", default=366 * 86_400, metavar="SECONDS", type=click.IntRange(1, 366 * 86_400), help="Of the execution."
+    "--timeout",
+    default=366 * 86_400,
+    metavar="SECONDS",
+    type=click.IntRange(1, 366 * 86_400),
+    help="Its timeout.",
 )
-@click.option("--skip-time", is_flag=True, help="Whenever nothing runs, jump to what is due next.")
+@click.option("--skip-time", is_flag=True, help="When nothing runs, jump to the time of the next timer.")
 @click.option("--history", is_flag=True, help="Print the history at the end.")
 @options.as_json
 def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
@@ -177,7 +182,7 @@ def run_workflow(handler: str, *, timeout: int, **values: Any) -> None:
 
 
 async def _run(workflow: Workflow, settings: Settings) -> Exit:
-    with redirect_stdout(sys.stderr):  # what the workflow prints; stdout is for its result
+    with redirect_stdout(sys.stderr):  # redirect what the workflow prints; stdout is for its result
         closed, events = await _executed(workflow, settings)
     execution = execution_json(closed)
     if settings.history and is_terminal(sys.stderr):  # elsewhere it was printed line by line
@@ -187,19 +192,19 @@ async def _run(workflow: Workflow, settings: Settings) -> Exit:
         click.echo(dump_json(with_local_times(told)))
     elif closed.status is ExecutionStatus.SUCCEEDED:
         click.echo(payload_as_json(closed.result))
-    return tell(execution, sys.stderr)
+    return report_end(execution, sys.stderr)
 
 
 async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDescription, list[JsonObject]]:
     """Return the execution as it ended, and its history."""
-    nobody_mends_it = settings.store is None or settings.skip_time
+    gives_up = settings.store is None or settings.skip_time
     skipping = VirtualTime(datetime.now(UTC), flows=True, patience=_PATIENCE) if settings.skip_time else nullcontext()
     with skipping as virtual:
         async with (
             DurableService(
                 settings.store,
                 execution_timeout=settings.timeout,
-                retries=InvocationRetryPolicy(most_failures=_MOST_FAILURES if nobody_mends_it else None),
+                retries=InvocationRetryPolicy(max_failures=_MAX_FAILURES if gives_up else None),
                 grace=_GRACE if settings.store else timedelta(0),
                 clock=virtual or steady_time,
             ) as service,
@@ -210,7 +215,7 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDe
                 answering = None
                 if virtual is None:
                     answering = Answering(service.api, f"{workflow.name}/{execution.name}", stack)
-                else:  # who would answer has no time
+                else:  # time jumps, so a callback cannot be answered
                     virtual.attach(service.api)
                 clock = virtual or steady_time
                 async with shown(sys.stderr, clock, remains=not settings.history, ticks=virtual is None) as progress:
@@ -229,7 +234,7 @@ async def _watched(
         progress.take(shown_event)
         if answering is not None:
             await answering.take(shown_event)
-        # In quarantine: while this process has it, nobody can let it go on.
+        # In quarantine: this process has the store, so no other can resume it.
         if event.type is EventType.EXECUTION_PAUSED and await execution.status() is ExecutionStatus.PAUSED:
             break
     return events

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, TextIO
 
 import click
 
+from durable_async._wire.text import JsonMembers
 from durable_async.cli.exits import Exit, Refused, Unreachable
 from durable_async.cli.tables import console, is_terminal, status_style
 from durable_async.cli.text import duration, error_line, one_line
 from durable_async.errors import ServiceCallError
 from durable_async.service.model.errors import ApiError
+from durable_async.transport.base import NO_SERVICE
 
 _HINTS = {
     "ResourceNotFoundException": "see durable-async list and show",
@@ -32,6 +34,8 @@ def run(command: Coroutine[Any, Any, Exit]) -> None:
 
 
 def _call_failed(error: ServiceCallError) -> click.ClickException:
+    if error.code == NO_SERVICE:
+        return Unreachable(one_line(error.message))
     if error.status is not None and 400 <= error.status < 500:
         hint = f"; {_HINTS[error.code]}" if error.code in _HINTS else ""
         return Refused(one_line(f"{error.message} ({error.code}){hint}"))
@@ -46,13 +50,13 @@ def _refusal(error: ApiError) -> click.ClickException:
     return (Refused if error.status < 500 else Unreachable)(one_line(error.message))
 
 
-def tell(execution: Mapping[str, Any], stream: TextIO) -> Exit:
+def report_end(execution: JsonMembers, stream: TextIO) -> Exit:
     """Write one line about an execution that is closed or paused, and return the exit code.
 
     :param execution: an answer of ``GetDurableExecution``
     """
     status = str(execution["Status"])
-    pause: Mapping[str, Any] = execution.get("PauseDetails") or {}
+    pause: JsonMembers = execution.get("PauseDetails") or {}
     ended = execution.get("EndTimestamp") or pause.get("PauseRequestTimestamp", execution["StartTimestamp"])
     took = duration(max(0.0, ended - execution["StartTimestamp"]))
     reason = one_line(error_line(execution.get("Error")) or pause.get("Reason", ""))

@@ -87,12 +87,11 @@ from durable_async.cli.options import Command
     help="What an acknowledged write survives: 'full', power loss; 'normal', a crash of the server.",
 )
 @click.option(
-    "--wait-for-lock",
-    default=0.0,
-    show_default=True,
+    "--takeover",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="How long to wait while another process uses the store's file.",
+    help="If another server uses the store's file, stand by, send it all requests, and take over when it ends. While "
+    "there is none, a request waits up to SECONDS.  [default: end with an error]",
 )
 @click.option(
     "--log-json",
@@ -118,6 +117,8 @@ def serve(**values: object) -> None:
 
     if not any(values[kind] for kind in ("functions", "function", "remote", "remote_plain")):
         raise click.UsageError("there is nothing to serve: give --function NAME=MODULE:ATTRIBUTE, or see --help")
+    if values["takeover"] is not None and values["store"] is None:
+        raise click.UsageError("--takeover needs --store, whose file another server can have")
     settings = Settings(**values)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     of_workers = (settings.workers, settings.log_json, settings.max_invocations, settings.max_memory)
     if settings.in_process and any(value is not None for value in of_workers):

@@ -27,8 +27,9 @@ from durable_async.service.functions.worker_process import Target
 from durable_async.service.functions.workers import WorkerPool, bounded, json_lines, worker_environment
 from durable_async.service.http import bind, url_of
 from durable_async.service.http.access import Access
-from durable_async.service.http.dispatch import Answerer, Border
+from durable_async.service.http.dispatch import Answerer, Dispatcher
 from durable_async.service.http.server import serve_answers
+from durable_async.service.http.takeover import Takeover
 from durable_async.service.model.errors import StoreError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.registry import OnMismatch
@@ -66,7 +67,7 @@ class Settings:
     on_mismatch: OnMismatch | None
     store: Path | None
     durability: Literal["full", "normal"]
-    wait_for_lock: float
+    takeover: float | None
     log_json: Path | None
     grace: float
 
@@ -132,30 +133,34 @@ async def _serving(settings: Settings) -> AsyncGenerator[tuple[int, str]]:
         cancels: dict[str | None, int] = {before.name: before.seconds for before in settings.cancel_before}
         hosted.register(api, timeouts, settings.on_mismatch or ("fail" if store is None else "park"), cancels)
         listener.listen()  # executions from before call at once, and get their answer when the service is up
-        await _open(stack, api)
+        takeover = await _open(stack, api, settings)
         url = await stack.enter_async_context(serve_answers(_answerer(api, settings, url_of(listener)), listener))
+        if takeover is not None:
+            stack.push_async_callback(takeover.aclose)
         stack.push_async_callback(api.aclose, grace=settings.grace)
         stack.callback(cache.drain)
+        if takeover is not None:
+            stack.push_async_callback(takeover.stand_down)
         yield len(hosted), url
 
 
 def _answerer(api: LambdaApi, settings: Settings, url: str) -> Answerer:
     """Return what answers Lambda's API, and the page if it was asked for."""
     access = Access(settings.token)
-    border = Border(api, access)
+    dispatcher = Dispatcher(api, access)
     if not settings.ui:
-        return border.answer
+        return dispatcher.answer
     from durable_async.ui.page import Home, WebPage, beside
 
     home = Home("this server", target={"endpoint": url})
-    page = WebPage(Border(api, Access(authenticated=True)).answer, access, home)
-    return beside(page, "/ui", border.answer)
+    page = WebPage(Dispatcher(api, Access(authenticated=True)).answer, access, home)
+    return beside(page, "/ui", dispatcher.answer)
 
 
 def _store(settings: Settings) -> SqliteStore | None:
     if settings.store is None:
         return None
-    return SqliteStore(settings.store, durability=settings.durability, wait_for_lock=settings.wait_for_lock)
+    return SqliteStore(settings.store, durability=settings.durability)
 
 
 def _bound(settings: Settings) -> socket.socket:
@@ -196,12 +201,24 @@ def _add_remote(hosted: Hosted, settings: Settings, remote: RemoteFunctions) -> 
             hosted.add(named.name, named.place, function, max_concurrency=settings.remote_concurrency)
 
 
-async def _open(stack: AsyncExitStack, api: LambdaApi) -> None:
+async def _open(stack: AsyncExitStack, api: LambdaApi, settings: Settings) -> Takeover | None:
+    takeover = _takeover(api, settings)
     try:
-        await stack.enter_async_context(api)
+        await (api.__aenter__() if takeover is None else takeover.start())
     except StoreError as error:
         raise Unreachable(error.message) from None
+    stack.push_async_callback(api.aclose)
     for name, count in api.unregistered().items():
         logger.warning(
             "%d executions of '%s' are open, but this function is not served. They wait until it is", count, name
         )
+    return takeover
+
+
+def _takeover(api: LambdaApi, settings: Settings) -> Takeover | None:
+    if settings.takeover is None or settings.store is None:
+        return None
+    try:
+        return Takeover(api, settings.store, api.__aenter__, patience=settings.takeover)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import click
 
+from durable_async._wire.text import JsonMembers
 from durable_async.cli import options
 from durable_async.cli.callback import Callbacks
 from durable_async.cli.connect import Target, connected, target_options
@@ -84,8 +84,11 @@ def _print_fields(known: Iterator[tuple[str, str]], *, full: bool) -> None:
         out.print(shown, soft_wrap=True)
 
 
-def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple[str, str]]:
-    """:param everything: True to include the ARNs, which are long and rarely needed"""
+def _fields(execution: JsonMembers, *, everything: bool) -> Iterator[tuple[str, str]]:
+    """Return names and values to print.
+
+    :param everything: True to include the ARNs, which are long and rarely needed
+    """
     yield "execution", f"{function_name(execution['FunctionArn'])}/{execution['DurableExecutionName']}"
     if everything:
         yield "arn", execution["DurableExecutionArn"]
@@ -100,7 +103,7 @@ def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple
     if pause := execution.get("PauseDetails"):
         yield "paused", f"{local_time(pause['PauseRequestTimestamp'])} {pause.get('Reason', '')}".rstrip()
         yield "its timeout", "is paused too" if pause.get("ExecutionTimeoutPaused") else "goes on"
-    config: Mapping[str, Any] = execution.get("DurableConfig") or {}
+    config: JsonMembers = execution.get("DurableConfig") or {}
     if "ExecutionTimeout" in config:
         yield "timeout", duration(config["ExecutionTimeout"])
     if "RetentionPeriodInDays" in config:
@@ -111,7 +114,7 @@ def _fields(execution: Mapping[str, Any], *, everything: bool) -> Iterator[tuple
     yield from _error_fields(execution.get("Error") or {})
 
 
-def _error_fields(error: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _error_fields(error: JsonMembers) -> Iterator[tuple[str, str]]:
     for member, name in (("ErrorType", "error"), ("ErrorMessage", "message"), ("ErrorData", "data")):
         if error.get(member):
             yield name, error[member]

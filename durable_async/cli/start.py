@@ -13,7 +13,7 @@ from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit, Refused
 from durable_async.cli.options import Command, Tag
-from durable_async.cli.running import run, tell
+from durable_async.cli.running import report_end, run
 from durable_async.cli.text import dump_json, one_line, payload_as_json, utf8, with_local_times
 
 
@@ -90,7 +90,7 @@ async def _start(
         click.echo(dump_json(with_local_times(execution)))
     elif execution["Status"] == "SUCCEEDED":
         click.echo(payload_as_json(execution.get("Result")))
-    return tell(execution, sys.stderr)
+    return report_end(execution, sys.stderr)
 
 
 def _is_qualified(function: str) -> bool:

@@ -109,7 +109,10 @@ def console(stream: TextIO) -> Console:
 
 
 def rich_table(columns: Sequence[Column], rows: Sequence[Row], width: int, *, titles: bool = True) -> Table:
-    """:param width: of the screen. A column that may be cut or folded gets the rest"""
+    """Return a table for the terminal.
+
+    :param width: of the screen. A column that may be cut or folded gets the rest
+    """
     from rich.cells import cell_len
     from rich.table import Table
 

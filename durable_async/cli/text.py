@@ -16,6 +16,8 @@ from datetime import datetime
 from io import TextIOWrapper
 from typing import Any, cast
 
+from durable_async._wire.text import JsonMembers
+
 # The marks that change the direction of a text, and halves of surrogate pairs, which no encoding accepts.
 _MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _UNSAFE = re.compile(rf"[\x00-\x1f{_MARKS}]")
@@ -37,7 +39,7 @@ def shorten(text: str, width: int | None) -> str:
     return shown if len(shown) <= width else f"{shown[: max(0, width - 1)]}…"
 
 
-def dump_json(value: Any, *, indent: int | None = None) -> str:
+def dump_json(value: object, *, indent: int | None = None) -> str:
     """Return JSON that is safe on a terminal and has the same meaning."""
     return _safe_json(json.dumps(value, ensure_ascii=False, indent=indent))
 
@@ -58,12 +60,12 @@ def _safe_json(text: str) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """Epoch seconds in ISO format, to the millisecond, with the offset of this place."""
+    """Return epoch seconds in ISO format, in local time with its offset, to the millisecond."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
 
 
 def duration(seconds: float) -> str:
-    """``12ms``, ``3.4s``, ``2m05s``, ``7h30m``, ``3d04h``"""
+    """Return a duration in the form ``12ms``, ``3.4s``, ``2m05s``, ``7h30m`` or ``3d04h``."""
     if seconds < 1:
         return f"{min(999, round(seconds * 1000))}ms"
     if seconds < 60:
@@ -75,10 +77,10 @@ def duration(seconds: float) -> str:
 
 
 def with_local_times(value: Any) -> Any:
-    """An answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
+    """Return an answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
     match value:
         case Mapping():
-            members = cast("Mapping[str, Any]", value)
+            members = cast("JsonMembers", value)
             return {name: _member(name, each) for name, each in members.items()}
         case list():
             return [with_local_times(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
@@ -86,14 +88,14 @@ def with_local_times(value: Any) -> Any:
             return value
 
 
-def _member(name: str, value: Any) -> Any:
+def _member(name: str, value: object) -> object:
     if name.endswith("Timestamp") and isinstance(value, int | float):
         return local_time(value)
     return with_local_times(value)
 
 
 def function_name(arn: str) -> str:
-    """The name in a function's ARN, without its version."""
+    """Return the name in a function's ARN, without its version."""
     from durable_async.service.model.arns import parse_function
 
     parsed = parse_function(arn)
@@ -108,8 +110,8 @@ def execution_name(arn: str) -> str:
     return arn if parsed is None else parsed.name
 
 
-def error_line(error: Mapping[str, Any] | None) -> str:
-    """``OrderError: no such order``"""
+def error_line(error: Mapping[str, object] | None) -> str:
+    """Return an error in the form ``OrderError: no such order``."""
     if not error:
         return ""
     kind, message = str(error.get("ErrorType") or ""), str(error.get("ErrorMessage") or "")
@@ -136,12 +138,12 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 def drop_output() -> None:
-    """Let nothing be written any more, so that the interpreter's last flush does not complain of a closed pipe."""
+    """Discard all further output, so that the interpreter's last flush does not report a closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
 
 
 def utf8(text: str) -> bytes:
-    """The bytes of an argument. Where the locale is not UTF-8, Python keeps them as halves of surrogate pairs."""
+    """Return the bytes of a command line argument. If the locale is not UTF-8, Python represents them by surrogates."""
     return text.encode("utf-8", "surrogateescape")

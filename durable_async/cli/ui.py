@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from durable_async._wire.text import JsonMembers
 from durable_async.cli.client import Client
 from durable_async.cli.connect import Target, connected, target_options
 from durable_async.cli.exits import Exit
@@ -127,7 +128,7 @@ def home(target: Target) -> Home:
     )
 
 
-async def _replayed(client: Client, handlers: Mapping[str, Handler], arn: str) -> Mapping[str, Any]:
+async def _replayed(client: Client, handlers: Mapping[str, Handler], arn: str) -> JsonMembers:
     """Return what ``durable-async replay`` reports of an execution, as JSON and as text.
 
     :raises ApiError: there is no such execution, or none of ``handlers`` is that of its function

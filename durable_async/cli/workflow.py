@@ -1,4 +1,4 @@
-"""Finding a workflow by ``MODULE:HANDLER``, and its neighbours."""
+"""Finds a workflow by ``MODULE:HANDLER``, and the other handlers of its module."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import traceback
 from collections.abc import Mapping
 from operator import attrgetter
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import attrs
 import click
 
 from durable_async import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.service.functions.modules import load_module
 
-Handler = DurableHandler[Any, Any]
+Handler = AnyHandler
 
 
 @attrs.frozen
@@ -45,7 +46,8 @@ def load_all(reference: str) -> Mapping[str, Handler]:
 
 
 def load(reference: str) -> Workflow:
-    """
+    """Return the workflow that ``reference`` names.
+
     :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone if it has but one; instead of a module, a file ``x.py``
     :raises click.UsageError: there is no such handler, or its module cannot be imported
     """
@@ -78,7 +80,7 @@ def _module(place: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
             raise click.UsageError(_not_found(place)) from None
-        traceback.print_exc()  # the only hint at what is wrong in the user's own code
+        traceback.print_exc()  # the traceback shows what is wrong in the user's own code
         raise click.UsageError(f"{place} cannot be imported: {type(error).__name__}") from error
 
 

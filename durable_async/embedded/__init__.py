@@ -8,7 +8,7 @@
 ``service.api`` is the :class:`~durable_async.service.LambdaApi` on which it is built.
 """
 
-from durable_async.embedded.execution import ExecutionHandle
+from durable_async.client.execution import ExecutionHandle
 from durable_async.embedded.service import DurableService
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.history import EventType, HistoryEvent

@@ -12,7 +12,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 import attrs
 
@@ -21,7 +20,7 @@ from durable_async._engine.invocation import Invocation
 from durable_async._threads import Threads
 from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import OperationType
-from durable_async.handler import DurableHandler, envelope_of
+from durable_async.handler import AnyHandler, envelope_of
 from durable_async.transport.base import DurableServiceClient
 
 
@@ -51,9 +50,9 @@ class ExecutionCache:
         self.evictions: int = 0  # so far
 
     def keeps(self, execution_arn: str) -> bool:
-        """Whether the execution is here, so that its next invocation needs only what has changed since.
+        """Return whether the execution is here, so that its next invocation needs only what has changed since.
 
-        The answer holds until the event loop's next turn.
+        The answer is valid until the event loop's next iteration.
         """
         place = self._parked.get(execution_arn)
         return place is not None and place.invocation.is_intact()
@@ -94,11 +93,11 @@ class ExecutionCache:
 
     async def run(
         self,
-        handler: DurableHandler[Any, Any],
-        event: Any,
+        handler: AnyHandler,
+        event: object,
         *,
         client: DurableServiceClient,
-        lambda_context: Any = None,
+        lambda_context: object = None,
     ) -> Output:
         """Handle one invocation, as ``handler.run`` does, without a replay if the execution is here.
 
@@ -166,7 +165,7 @@ class ExecutionCache:
     def _evict(self, invocation: Invocation) -> None:
         self.evictions += 1
         arn = invocation.execution_arn
-        with entered(None):  # whoever evicts it, this task belongs to no workflow
+        with entered(None):  # the task must not belong to the workflow of the code that evicts it
             leaving = asyncio.get_running_loop().create_task(invocation.leave())
         self._leaving[arn] = leaving
         leaving.add_done_callback(lambda _: self._leaving.pop(arn))

@@ -11,7 +11,7 @@ import attrs
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.errors import ServiceCallError
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.service.functions.base import InProcessFunction, InvocationRequest, LambdaContext
 from durable_async.service.model.errors import ApiError
 from durable_async.service.runtime.api import LambdaApi
@@ -41,7 +41,7 @@ class InProcessClient:
         )
 
 
-async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T:
+async def _refusals_as_errors(operation: str, call: Coroutine[object, object, T]) -> T:
     try:
         return await call
     except ApiError as refused:
@@ -49,10 +49,10 @@ async def _refusals_as_errors(operation: str, call: Coroutine[Any, Any, T]) -> T
 
 
 class Runs(Protocol):
-    """What :func:`in_process_handler` needs of a handler if no cache is given."""
+    """The methods of a handler that :func:`in_process_handler` needs without a cache."""
 
     async def run(
-        self, event: Any, /, *, client: DurableServiceClient, lambda_context: Any = None
+        self, event: Any, /, *, client: DurableServiceClient, lambda_context: object = None
     ) -> Mapping[str, object]: ...
 
 
@@ -60,7 +60,7 @@ class Runs(Protocol):
 def in_process_handler(handler: Runs, service: LambdaApi) -> InProcessFunction: ...
 @overload
 def in_process_handler(
-    handler: DurableHandler[Any, Any], service: LambdaApi, *, cache: ExecutionCache | None
+    handler: AnyHandler, service: LambdaApi, *, cache: ExecutionCache | None
 ) -> InProcessFunction: ...
 def in_process_handler(handler: Any, service: LambdaApi, *, cache: ExecutionCache | None = None) -> InProcessFunction:
     """Return a durable function that runs ``handler`` in this process, to be registered with ``service``.

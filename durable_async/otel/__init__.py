@@ -57,7 +57,7 @@ class Traces:
     :param workflow_name: of the span of the whole execution
     :param log_correlation: whether log records get ``traceId``, ``spanId`` and ``otelTraceSampled``
     :param flush_timeout: how long an invocation's answer waits for the export of its spans, at most. Zero: the answer
-        does not wait, which is right where the process goes on after it
+        does not wait, which is right if the process continues after it
     :raises ValueError: ``view`` is neither, or ``flush_timeout`` is negative
     """
 
@@ -102,7 +102,7 @@ class Metrics:
 
     :param meter_provider: None: the global one, as it is when an invocation starts
     :param flush_timeout: how long an invocation's answer waits for the export, at most. Zero: it does not wait, which
-        is right where the process goes on after it
+        is right if the process continues after it
     :raises ValueError: ``flush_timeout`` is negative
     """
 

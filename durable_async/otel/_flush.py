@@ -20,7 +20,7 @@ async def flush(force_flush: Callable[[int], object], limit: timedelta) -> None:
     loop = asyncio.get_running_loop()
     flushed: asyncio.Future[bool] = loop.create_future()
 
-    def tell(done: bool) -> None:  # noqa: FBT001
+    def report(done: bool) -> None:  # noqa: FBT001
         if not flushed.done():
             flushed.set_result(done)
 
@@ -31,7 +31,7 @@ async def flush(force_flush: Callable[[int], object], limit: timedelta) -> None:
         except Exception:
             logger.exception("The exporter failed")
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, done)
+            loop.call_soon_threadsafe(report, done)
 
     # Not one of the threads that a pool keeps: nothing waits for it at the end of the process.
     threading.Thread(target=work, name="durable-async-otel-flush", daemon=True).start()

@@ -16,7 +16,7 @@ from durable_async.logs import LOGGER_NAME
 class _Here:
     """An invocation.
 
-    :ivar body: the span that is current in the workflow's own code: a placeholder, or of whoever called the handler
+    :ivar body: the span that is current in the workflow's own code: a placeholder, or the span of the handler's caller
     """
 
     invocation: Span

@@ -36,7 +36,7 @@ class ServiceTelemetry:
     """Observes a service: what ``LambdaApi(observer=...)`` takes.
 
     A span of the service stands between a caller and what its execution does. It is the parent of ``Workflow`` and
-    ``Invocation`` and tells how the execution ended, by a timeout or by a stop too, which no handler learns of.
+    ``Invocation`` and shows how the execution ended, also by a timeout or a stop, which no handler sees.
 
     :param tracer_provider: of OpenTelemetry's SDK; None: the service makes no spans, and hands its callers' trace
         headers on as they are
@@ -70,7 +70,7 @@ class ServiceTelemetry:
         if self._metrics is not None:
             self._metrics.queue.record(waited)
 
-    def rang(self, lag: float) -> None:
+    def timers_fired(self, lag: float) -> None:
         if self._metrics is not None:
             self._metrics.lag.record(lag)
 

@@ -78,7 +78,7 @@ def header_of_current_span() -> str | None:
 
 
 def sdk_provider(provider: trace.TracerProvider) -> TracerProvider:
-    """Return the provider, if it is one of OpenTelemetry's SDK: only those can be told which ids to use.
+    """Return the provider, if it belongs to OpenTelemetry's SDK. Only such a provider can use given ids.
 
     :raises TypeError: it is another one
     """

@@ -35,7 +35,7 @@ class View(Protocol):
         ...
 
     def started(self, info: OperationInfo) -> None:
-        """An operation has started, or goes on in this invocation."""
+        """An operation has started, or continues in this invocation."""
         ...
 
     def attempt(self, info: UserFunctionInfo) -> Span:
@@ -148,7 +148,7 @@ class InvocationView:
     def entered(self, info: UserFunctionInfo) -> Span:
         segment = self._open.get(info.operation_id)
         if segment is None:
-            # Either its result is made anew, or it is not recorded and has no identity beyond this call.
+            # Either its result is built again, or it is not recorded and has no identity beyond this call.
             segment = self._begin(info, goes_on=info.is_replay_children, derived=False)
         return segment.span
 
@@ -228,7 +228,7 @@ class ExecutionView:
         self._extents: dict[str, _Extent] = {}
         self._attempts: dict[str, _Attempt] = {}
         self._unrecorded: dict[str, Span] = {}
-        self._told: set[str] = set()  # whose span is exported, or was by an earlier invocation
+        self._exported: set[str] = set()  # the operations whose span was exported, in this invocation or an earlier one
 
     def started(self, info: OperationInfo) -> None:
         self._parents[info.operation_id] = info.parent_id
@@ -249,7 +249,7 @@ class ExecutionView:
     def entered(self, info: UserFunctionInfo) -> Span:
         operation_id = info.operation_id
         if info.is_replay_children and operation_id not in self._news:
-            self._told.add(operation_id)  # only its result is made anew
+            self._exported.add(operation_id)  # only its result is built again
         if info.is_replay_children or operation_id in self._parents:
             self._parents[operation_id] = info.parent_id
             context = self._context_of(operation_id)
@@ -264,9 +264,9 @@ class ExecutionView:
             unrecorded.set_attributes(_outcome(info))
             _end(unrecorded, info, self._spans.ticks.now())
             return
-        if info.operation_id in self._told:
+        if info.operation_id in self._exported:
             return
-        self._told.add(info.operation_id)
+        self._exported.add(info.operation_id)
         self._parents[info.operation_id] = info.parent_id
         extent = self._extents.pop(info.operation_id, None) or _Extent()
         for moment in (info.start_time, info.end_time):
@@ -302,7 +302,7 @@ class ExecutionView:
 
     def _hold(self, operation_id: str | None, first: int, last: int) -> None:
         """Widen an operation, and all that it is in, to hold what happened in it."""
-        while operation_id is not None and operation_id not in self._told:
+        while operation_id is not None and operation_id not in self._exported:
             self._extents.setdefault(operation_id, _Extent()).hold(first, last)
             operation_id = self._parents.get(operation_id)
         self.extent.hold(first, last)

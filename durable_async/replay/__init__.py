@@ -32,7 +32,7 @@ from durable_async._wire.operations import (
     OperationUpdate,
 )
 from durable_async.errors import HistoryError, NonDeterminismError
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.replay.report import (
     Continues,
     Diverges,
@@ -83,7 +83,7 @@ _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__)
 
 
 async def replay(
-    handler: DurableHandler[Any, Any], history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
+    handler: AnyHandler, history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
 ) -> ReplayReport:
     """Check that ``handler`` still does what the history says.
 
@@ -164,7 +164,7 @@ def _value(text: str | None) -> str | None:
 
 
 def _where(error: BaseException) -> str | None:
-    """The innermost line of the traceback that is outside this package and asyncio."""
+    """Return the innermost line of the traceback that is outside this package and asyncio."""
     lines = [
         f"{Path(frame.f_code.co_filename).name}:{line}"
         for frame, line in walk_tb(error.__traceback__)

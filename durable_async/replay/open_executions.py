@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 
-from durable_async.handler import DurableHandler
+from durable_async._wire.text import JsonMembers, JsonObject
+from durable_async.errors import HistoryError
+from durable_async.handler import AnyHandler
 from durable_async.replay import replay
 from durable_async.replay.report import Continues, EndsDifferently, ReplayReport, Replays, Skips
 from durable_async.service.model.errors import DamagedExecutionError, ResourceNotFoundError
@@ -25,7 +27,7 @@ class _Summary(Protocol):
 
 
 class _Execution(Protocol):
-    async def history(self) -> Sequence[HistoryEvent] | Sequence[Mapping[str, Any]]:
+    async def history(self) -> Sequence[HistoryEvent] | Sequence[JsonMembers]:
         """Return the whole history, with its data.
 
         :raises ResourceNotFoundError: the execution has been deleted
@@ -34,7 +36,7 @@ class _Execution(Protocol):
 
 
 class ReplayableService(Protocol):
-    """A service, as far as the replay of its open executions needs it. ``DurableService`` is one."""
+    """What the replay needs of a service. ``DurableService`` and ``DurableClient`` have it."""
 
     def executions(self, function: str, *, statuses: Iterable[str]) -> AsyncIterable[_Summary]:
         """Return the executions of a function, as they are asked for.
@@ -70,7 +72,7 @@ class BrokenExecution:
     def __str__(self) -> str:
         return f"{self.execution_arn}: {self.reason()}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the execution and its report as plain JSON values."""
         report = {} if self.report is None else self.report.as_json()
         return {
@@ -104,7 +106,7 @@ class OpenReplayReport:
         count = f"{len(self.broken)} of {total} open executions would break"
         return "\n".join([count, *map(str, self.broken)])
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the report as plain JSON values, named in the style of Lambda's API."""
         return {
             "Passed": self.passed,
@@ -115,7 +117,7 @@ class OpenReplayReport:
 
 
 async def replay_open(
-    service: ReplayableService, handlers: Mapping[str, DurableHandler[Any, Any]], *, concurrency: int = 16
+    service: ReplayableService, handlers: Mapping[str, AnyHandler], *, concurrency: int = 16
 ) -> OpenReplayReport:
     """Replay every open execution of the named functions on ``handlers``, without side effects.
 
@@ -123,7 +125,7 @@ async def replay_open(
     or fails before anything new has happened; and if its history cannot be replayed at all. An execution that ends or
     is deleted meanwhile is left out.
 
-    :param service: a ``DurableService``, or anything else with its ``executions`` and ``execution`` methods
+    :param service: a ``DurableService`` or ``DurableClient``, or anything else with ``executions`` and ``execution``
     :param handlers: the new code, by the name under which the service knows the function
     :param concurrency: how many histories are read at the same time
     :raises ApiError: the service cannot be asked
@@ -145,7 +147,7 @@ class _Checks:
     broken: dict[int, BrokenExecution] = attrs.field(factory=dict[int, BrokenExecution])  # by their number in the list
     unknown: list[str] = attrs.field(factory=list[str])
 
-    async def check_function(self, function: str, handler: DurableHandler[Any, Any]) -> None:
+    async def check_function(self, function: str, handler: AnyHandler) -> None:
         self.replayed[function] = 0
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -160,7 +162,7 @@ class _Checks:
                 raise error from None
             self.unknown.append(function)
 
-    async def _check(self, number: int, function: str, handler: DurableHandler[Any, Any], arn: str) -> None:
+    async def _check(self, number: int, function: str, handler: AnyHandler, arn: str) -> None:
         found = await _replayed(self.service, handler, arn)
         if found is None:
             return
@@ -171,16 +173,14 @@ class _Checks:
             self.broken[number] = BrokenExecution(arn, function, found)
 
 
-async def _replayed(
-    service: ReplayableService, handler: DurableHandler[Any, Any], arn: str
-) -> ReplayReport | BaseException | None:
+async def _replayed(service: ReplayableService, handler: AnyHandler, arn: str) -> ReplayReport | BaseException | None:
     """Return the report of one execution, what keeps it from being replayed, or None if it is no longer open."""
     try:
         history = await service.execution(arn).history()
     except ResourceNotFoundError:
         return None
-    except DamagedExecutionError as damaged:
-        return damaged
+    except (DamagedExecutionError, HistoryError) as unreadable:
+        return unreadable
     try:
         report = await replay(handler, history, execution_arn=arn)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are replayed nevertheless

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import assert_never
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.errors import OperationLabel
 from durable_async.service.runtime.views import Closed
 
@@ -55,7 +56,7 @@ class Replays:
 
 @attrs.frozen
 class Continues:
-    """The workflow had not ended, and the code goes on from where it stood.
+    """The workflow had not ended, and the code continues from there.
 
     :ivar ends: how the workflow ends, if ending is all that it still does; else None
     :ivar waits_for: the operations that only time, a callback or another function can end
@@ -96,7 +97,7 @@ class EndsDifferently:
 
 @attrs.frozen
 class Skips:
-    """The code no longer calls some recorded operations, and otherwise goes on or ends as before.
+    """The code no longer calls some recorded operations, and otherwise continues or ends as before.
     ``ReplayReport.skipped`` lists them.
 
     Where a failure cancels other branches, or the code takes the first that is done, the others may get less far in a
@@ -152,7 +153,7 @@ class ReplayReport:
             )
         return "\n".join(lines)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Return the report as plain JSON values, named in the style of Lambda's API, without empty members."""
         members = {
             "Finding": type(self.finding).__name__,
@@ -199,7 +200,7 @@ def _end_line(end: Closed) -> str:
     return f"{end.status} {': '.join(text for text in told if text)}".rstrip()
 
 
-def _members(finding: Finding) -> dict[str, Any]:
+def _members(finding: Finding) -> dict[str, object]:
     match finding:
         case Replays():
             return {}
@@ -221,18 +222,18 @@ def _members(finding: Finding) -> dict[str, Any]:
             assert_never(finding)
 
 
-def _end(end: Closed | None) -> dict[str, Any] | None:
+def _end(end: Closed | None) -> dict[str, object] | None:
     if end is None:
         return None
     members = {"Status": end.status, "Result": end.result, "Error": end.error}
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _operation(operation: PlacedOperation) -> dict[str, Any]:
+def _operation(operation: PlacedOperation) -> dict[str, object]:
     within = [_label(each) for each in operation.within]
     return {"Id": operation.operation_id, **_label(operation.label), "Within": within}
 
 
-def _label(label: OperationLabel) -> dict[str, Any]:
+def _label(label: OperationLabel) -> dict[str, object]:
     members = {"Type": label.type, "SubType": label.subtype, "Name": label.name}
     return {name: value for name, value in members.items() if value is not None}

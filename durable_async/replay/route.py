@@ -1,4 +1,4 @@
-"""Which operations a workflow reaches in a replay, which it would start next, and which it should have reached."""
+"""Finds the operations that a workflow reaches in a replay, would start next, and should have reached."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Route:
     def __attrs_post_init__(self) -> None:
         self._recorded = {operation.id: operation for operation in self.execution.operations}
 
-    # --- what the engine tells ---
+    # --- calls of the engine ---
 
     def starting(self, call: ObservedCall) -> None:
         self.stopped(call, Action.START)
@@ -68,7 +68,7 @@ class Route:
     # --- for the report ---
 
     def next_operations(self) -> tuple[NextOperation, ...]:
-        """What the workflow would do next, except inside contexts that it would start itself."""
+        """Return what the workflow would do next, except inside contexts that it would start itself."""
         return tuple(
             NextOperation(action, PlacedOperation(call.id, _label_of(call), self._around(call)))
             for action, call in self._stops.values()
@@ -76,7 +76,7 @@ class Route:
         )
 
     def waits_for(self) -> tuple[PlacedOperation, ...]:
-        """The reached operations that only time or the outside world can end."""
+        """Return the reached operations that only time or the outside world can end."""
         return tuple(
             self._placed(operation)
             for operation in self.execution.operations
@@ -84,7 +84,7 @@ class Route:
         )
 
     def skipped(self) -> tuple[PlacedOperation, ...]:
-        """The recorded operations that the workflow did not reach and that no ended context hides."""
+        """Return the recorded operations that the workflow did not reach and that no ended context hides."""
         hidden = {self.execution.id: False}
         skipped: list[PlacedOperation] = []
         for operation in self.execution.operations[1:]:
@@ -95,14 +95,14 @@ class Route:
         return tuple(skipped)
 
     def within(self, recorded_id: str) -> tuple[OperationLabel, ...]:
-        """The contexts around an operation on record, the innermost first."""
+        """Return the contexts around a recorded operation, the innermost first."""
         return tuple(map(_label, self._contexts(recorded_id)))
 
     def _is_hidden(self, operation: OperationRecord, around: OperationRecord) -> bool:
         if around.type is OperationType.EXECUTION:
             return self.execution.answered and not operation.ended
         if around.end_us is None:
-            # A batch ends as soon as it has enough, and looks at nothing that is left of it.
+            # A batch ends as soon as its completion is decided, and does not read the items that are left.
             return self._ends(around.id) and (around.sub_type in _BATCHES or not operation.ended)
         left_behind = operation.end_us is None or operation.end_us > around.end_us
         return left_behind or not around.replay_children or _is_deadline(operation, around)
@@ -128,16 +128,18 @@ class Route:
 
 
 def _is_marker(operation: OperationRecord) -> bool:
-    """Whether it is the marker of a patch, which code without the patch does not ask for and does not need; or a
-    cancellation, which the service starts."""
+    """Return whether an operation is the marker of a patch, which code without the patch does not read, or a
+    cancellation, which the service starts.
+    """
     return operation.id == CANCELLATION or is_marker(
         {"Id": operation.id, "Type": operation.type, "Status": "", "Name": operation.name or ""}
     )
 
 
 def _is_deadline(operation: OperationRecord, around: OperationRecord) -> bool:
-    """Whether it is the timer of ``ctx.timeout``, of which a replay of its block, done in time, makes no use. Of all
-    contexts only such a block has no result."""
+    """Return whether an operation is the timer of ``ctx.timeout``. A replay of a block that ended in time does not use
+    it. Only such a block is a context without a result.
+    """
     return (
         operation.type is OperationType.WAIT
         and around.status is OperationStatus.SUCCEEDED
@@ -147,11 +149,13 @@ def _is_deadline(operation: OperationRecord, around: OperationRecord) -> bool:
 
 
 def _scopes(call: ObservedCall) -> Iterator[str]:
-    """The ids of the contexts around ``call``, the innermost first."""
+    """Return the ids of the contexts around ``call``, the innermost first."""
     scope: Scope | None = call.branch.scope
     latest = None
     while scope is not None:
-        if scope.id is not None and scope.id != latest:  # one that is not recorded has the id of the one around it
+        if (
+            scope.id is not None and scope.id != latest
+        ):  # a context that is not recorded has the id of the context around it
             yield (latest := scope.id)
         scope = scope.parent
 

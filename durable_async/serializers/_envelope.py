@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import attrs
 
+from durable_async._wire.text import from_utf8
 from durable_async.errors import SerializationError
 from durable_async.serializers._json.tree import decode, is_object
 from durable_async.serializers.base import SerializerContext
@@ -48,7 +49,7 @@ class Envelope:
         return _compact({RESERVED: self.stage, **members})
 
     def read(self, text: str, context: SerializerContext) -> dict[str, str]:
-        """The members of a text that :meth:`opens` the envelope.
+        """Return the members of a text that :meth:`opens` the envelope.
 
         :raises SerializationError: it begins like an envelope and is not one
         """
@@ -66,23 +67,24 @@ class Envelope:
         return SerializationError(context.operation, f"the recorded {self.stage} envelope is damaged: {why}")
 
     def bytes_of(self, member: str, context: SerializerContext) -> bytes:
-        """:raises SerializationError: ``member`` is not base64"""
+        """Return the bytes that a member holds as base64.
+
+        :raises SerializationError: ``member`` is not base64
+        """
         try:
             return a2b_base64(member, strict_mode=True)
         except ValueError:
             raise self.damaged(context, "its data is not base64") from None
 
     def text_of(self, data: bytes, context: SerializerContext) -> str:
-        """:raises SerializationError: ``data`` is not text that :func:`utf8` made"""
+        """Return the text of ``data``.
+
+        :raises SerializationError: ``data`` is not text that :func:`utf8` made
+        """
         try:
-            return data.decode(errors="surrogatepass")
+            return from_utf8(data)
         except UnicodeDecodeError:
             raise self.damaged(context, "its content is not text") from None
-
-
-def utf8(text: str) -> bytes:
-    """Return any ``str`` as bytes. A serializer's text may contain lone surrogates, which UTF-8 refuses."""
-    return text.encode(errors="surrogatepass")
 
 
 def base64(data: bytes) -> str:
@@ -92,10 +94,10 @@ def base64(data: bytes) -> str:
 # --- validators of the stages' attributes ---
 
 
-def follows(protocol: type[Any]) -> Any:
+def follows(protocol: type[object]) -> Any:
     """Return a validator: the attribute must be an object with the protocol's methods, and not a class."""
 
-    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def validate(_: object, attribute: attrs.Attribute[object], value: object) -> None:
         if isinstance(value, type) or not isinstance(value, protocol):
             raise TypeError(f"{attribute.name} must be a {protocol.__name__}, not {type(value).__name__} {value!r:.60}")
 

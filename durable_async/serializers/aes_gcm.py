@@ -51,7 +51,10 @@ class AesGcm:
         return header + nonce + self._ciphers[self.current].encrypt(nonce, data, header + associated)
 
     def decrypt(self, data: bytes, associated: bytes) -> bytes:
-        """:raises ValueError: the key is unknown, or the data or ``associated`` was changed"""
+        """Return the decrypted data.
+
+        :raises ValueError: the key is unknown, or the data or ``associated`` was changed
+        """
         from cryptography.exceptions import InvalidTag
 
         end = 1 + data[0] if data else 0

@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from durable_async._wire.limits import PAYLOAD_BYTES
+from durable_async._wire.text import utf8
 from durable_async.errors import SerializationError
-from durable_async.serializers._envelope import Envelope, base64, byte_count, follows, utf8
+from durable_async.serializers._envelope import Envelope, base64, byte_count, follows
 from durable_async.serializers._json.serializer import JSON, deserialize, serialize
 from durable_async.serializers.base import Serializer, SerializerContext
 
@@ -35,8 +36,11 @@ class Compressed:
     level: int = attrs.field(default=6, validator=attrs.validators.in_(range(1, 10)))
     limit: int = attrs.field(default=16 * PAYLOAD_BYTES, validator=byte_count, kw_only=True)
 
-    async def serialize(self, value: Any, context: SerializerContext) -> str:
-        """:raises SerializationError: ``inner`` cannot write the value, or writes more than the limit"""
+    async def serialize(self, value: object, context: SerializerContext) -> str:
+        """Return the text of the value, compressed if that makes it shorter.
+
+        :raises SerializationError: ``inner`` cannot write the value, or writes more than the limit
+        """
         text = await serialize(self.inner, value, context)
         data = utf8(text)
         begins_like_ours = _ENVELOPE.opens(text)
@@ -52,7 +56,10 @@ class Compressed:
         return compressed if begins_like_ours or len(compressed) < len(data) else text
 
     async def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: the text is damaged or holds more than the limit, or ``inner`` cannot read it"""
+        """Return the value of a text, compressed or not.
+
+        :raises SerializationError: the text is damaged or holds more than the limit, or ``inner`` cannot read it
+        """
         if _ENVELOPE.opens(text):
             data = _ENVELOPE.bytes_of(_ENVELOPE.read(text, context)["data"], context)
             text = _ENVELOPE.text_of(_decompressed(data, self.limit, context), context)

@@ -8,8 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
+from durable_async._wire.text import utf8
 from durable_async.errors import DurableError, SerializationError
-from durable_async.serializers._envelope import Envelope, base64, follows, utf8
+from durable_async.serializers._envelope import Envelope, base64, follows
 from durable_async.serializers._json.serializer import deserialize, serialize
 from durable_async.serializers._json.tree import class_name
 from durable_async.serializers.base import Serializer, SerializerContext
@@ -27,7 +28,10 @@ class Cipher(Protocol):
     def encrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]: ...
 
     def decrypt(self, data: bytes, associated: bytes) -> bytes | Awaitable[bytes]:
-        """:raises ValueError: the data cannot be decrypted. The message is shown, so it must not contain secrets"""
+        """Return the decrypted data.
+
+        :raises ValueError: the data cannot be decrypted. The message is shown, so it must not contain secrets
+        """
         ...
 
 
@@ -47,11 +51,14 @@ class Encrypted:
     cipher: Cipher = attrs.field(validator=follows(Cipher))
     accept_plain: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
 
-    async def serialize(self, value: Any, context: SerializerContext) -> str:
-        """:raises SerializationError: ``inner`` cannot write the value, or the cipher failed"""
+    async def serialize(self, value: object, context: SerializerContext) -> str:
+        """Return the encrypted text of the value.
+
+        :raises SerializationError: ``inner`` cannot write the value, or the cipher failed
+        """
         text = await serialize(self.inner, value, context)
         try:
-            data: Any = self.cipher.encrypt(utf8(text), associated(context))
+            data: object = self.cipher.encrypt(utf8(text), associated(context))
             if inspect.isawaitable(data):
                 data = await data
         except DurableError:
@@ -61,7 +68,10 @@ class Encrypted:
         return _ENVELOPE.write(data=base64(self._checked(data, "encrypt", context)))
 
     async def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: the text cannot be decrypted, is not encrypted, or ``inner`` cannot read it"""
+        """Decrypt a text, and return its value.
+
+        :raises SerializationError: the text cannot be decrypted, is not encrypted, or ``inner`` cannot read it
+        """
         if _ENVELOPE.opens(text):
             data = _ENVELOPE.bytes_of(_ENVELOPE.read(text, context)["data"], context)
             text = _ENVELOPE.text_of(await self._decrypted(data, context), context)
@@ -75,7 +85,7 @@ class Encrypted:
 
     async def _decrypted(self, encrypted: bytes, context: SerializerContext) -> bytes:
         try:
-            data: Any = self.cipher.decrypt(encrypted, associated(context))
+            data: object = self.cipher.decrypt(encrypted, associated(context))
             if inspect.isawaitable(data):
                 data = await data
         except DurableError:

@@ -36,14 +36,21 @@ class FileStorage:
     folder: Path = attrs.field(converter=Path)
 
     async def put(self, key: str, data: bytes) -> str:
-        """:raises ValueError: the key is not segments of ``A-Z a-z 0-9 _ - .``, none of which begins with a dot
-        :raises OSError: the file system refused"""
+        """Write ``data`` to the file of ``key``.
+
+        :raises ValueError: the key is not segments of ``A-Z a-z 0-9 _ - .``, none of which begins with a dot
+        :raises OSError: the file system refused
+        """
         await self._in_thread(partial(_write, self._path(key), data))
         return key
 
     async def get(self, reference: str) -> bytes:
-        """:raises LookupError: there is no such file; :raises ValueError: as for ``put``
-        :raises OSError: the file system refused"""
+        """Return the contents of a file.
+
+        :raises LookupError: there is no such file
+        :raises ValueError: as for ``put``
+        :raises OSError: the file system refused
+        """
         try:
             return await self._in_thread(self._path(reference).read_bytes)
         except FileNotFoundError:

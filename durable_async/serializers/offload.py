@@ -13,8 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from durable_async._wire.limits import CONTEXT_RESULT_BYTES
+from durable_async._wire.text import utf8
 from durable_async.errors import DurableError, SerializationError, StorageUnavailableError
-from durable_async.serializers._envelope import Envelope, byte_count, follows, utf8
+from durable_async.serializers._envelope import Envelope, byte_count, follows
 from durable_async.serializers._json.serializer import deserialize, serialize
 from durable_async.serializers._json.tree import class_name, clipped
 from durable_async.serializers.base import Serializer, SerializerContext
@@ -38,7 +39,11 @@ class Storage(Protocol):
         ...
 
     async def get(self, reference: str) -> bytes:
-        """:raises LookupError: nothing is stored there; :raises ValueError: not a reference of this storage"""
+        """Return the data at a reference.
+
+        :raises LookupError: nothing is stored there
+        :raises ValueError: not a reference of this storage
+        """
         ...
 
 
@@ -59,9 +64,12 @@ class Offloaded:
     storage: Storage = attrs.field(validator=follows(Storage))
     threshold: int = attrs.field(default=CONTEXT_RESULT_BYTES, validator=byte_count)
 
-    async def serialize(self, value: Any, context: SerializerContext) -> str:
-        """:raises SerializationError: ``inner`` cannot write the value
-        :raises StorageUnavailableError: the storage failed"""
+    async def serialize(self, value: object, context: SerializerContext) -> str:
+        """Return the text of the value, or a reference to it in the storage.
+
+        :raises SerializationError: ``inner`` cannot write the value
+        :raises StorageUnavailableError: the storage failed
+        """
         text = await serialize(self.inner, value, context)
         data = utf8(text)
         if len(data) <= self.threshold and not _ENVELOPE.opens(text):
@@ -77,8 +85,11 @@ class Offloaded:
         return _ENVELOPE.write(reference=reference, sha256=content)
 
     async def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: the stored text is missing or was changed, or ``inner`` cannot read it
-        :raises StorageUnavailableError: the storage failed"""
+        """Return the value of a text or of a reference.
+
+        :raises SerializationError: the stored text is missing or was changed, or ``inner`` cannot read it
+        :raises StorageUnavailableError: the storage failed
+        """
         if _ENVELOPE.opens(text):
             text = await self._stored(_ENVELOPE.read(text, context), context)
         return await deserialize(self.inner, text, context)

@@ -43,9 +43,9 @@ class S3Storage:
         prefix: str = "",
         region: str | None = None,
         endpoint_url: str | None = None,
-        put_options: Mapping[str, Any] | None = None,
-        session: Any = None,
-        config: Any = None,
+        put_options: Mapping[str, object] | None = None,
+        session: object = None,
+        config: object = None,
     ) -> None:
         self.bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -63,7 +63,10 @@ class S3Storage:
         return key
 
     async def get(self, reference: str) -> bytes:
-        """:raises LookupError: there is no such object. botocore's other errors pass through"""
+        """Return the contents of an object.
+
+        :raises LookupError: there is no such object. botocore's other errors pass through
+        """
         client = await self._clients.get()
         try:
             answer = await client.get_object(Bucket=self.bucket, Key=f"{self._prefix}{reference}")
@@ -110,7 +113,7 @@ def _prepared(session: Any) -> tuple[Any, Any]:
 
 
 @cache
-def _shared_session() -> Any:
+def _shared_session() -> object:
     """Return the session of this process, which has already read the files that making a client reads."""
     from aiobotocore.session import get_session  # type: ignore[import-untyped]
 

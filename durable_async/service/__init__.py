@@ -5,8 +5,8 @@
         started = await service.invoke("orders:$LATEST", b'{"order": 42}')
         closed = await service.wait(started.execution_arn)
 
-``in_process_handler`` is in ``durable_async.embedded.local``. The modules below are the service's own; these names are
-what others use.
+``in_process_handler`` is in ``durable_async.embedded.local``. Import the names below from here; the modules are
+internal.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from durable_async.service.runtime.api import LambdaApi
     from durable_async.service.runtime.filters import Filters
     from durable_async.service.runtime.observing import ServiceObserver
+    from durable_async.service.runtime.settings import Timing
     from durable_async.service.runtime.views import (
         Closed,
         ExecutionDescription,
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
         Started,
     )
     from durable_async.service.store import Store
-    from durable_async.service.store.sqlite import SqliteStore
+    from durable_async.service.store.sqlite import CommitLimits, SqliteStore
 
 __all__ = [
     "ApiError",
     "Closed",
+    "CommitLimits",
     "DamagedExecutionError",
     "EventType",
     "ExecutionDescription",
@@ -73,15 +75,17 @@ __all__ = [
     "Started",
     "Store",
     "StoreError",
+    "Timing",
     "asgi_app",
     "in_process_function",
     "serve",
 ]
 
-# Imported when they are asked for: a worker process, whose start an invocation waits for, needs none of the service.
+# Imported at their first use, because an invocation waits for the start of a worker process, which needs no service.
 _LATER = {
     "ApiError": "model.errors",
     "Closed": "runtime.views",
+    "CommitLimits": "store.sqlite",
     "DamagedExecutionError": "model.errors",
     "EventType": "model.history",
     "ExecutionDescription": "runtime.views",
@@ -107,6 +111,7 @@ _LATER = {
     "Started": "runtime.views",
     "Store": "store",
     "StoreError": "model.errors",
+    "Timing": "runtime.settings",
     "asgi_app": "http",
     "in_process_function": "functions.base",
     "serve": "http",

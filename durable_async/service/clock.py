@@ -1,4 +1,4 @@
-"""The service's time: the wall's, but it never goes back while the process runs."""
+"""The service's clock: the system's clock, except that it never goes back while the process runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 
 class SteadyClock:
-    """Epoch seconds. Follows the wall's clock forward at once; when that is put back, goes on from where it was.
+    """Returns epoch seconds. It follows the system's clock forward at once. When that is put back, it continues from
+    its own time.
 
-    So a wait of three seconds takes three seconds though the wall's clock is put back meanwhile. After that this one is
-    ahead of it, until the process ends or the wall's has caught up.
+    So a wait of three seconds takes three seconds, even if the system's clock is put back meanwhile. After that, this
+    clock is ahead until the process ends or the system's clock has caught up.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -29,4 +30,4 @@ class SteadyClock:
 
 
 steady_time: SteadyClock = SteadyClock()
-"""The process's own."""
+"""The clock of this process."""

@@ -1,7 +1,7 @@
-"""Tasks of the service's own: they belong to nobody who happened to call it.
+"""Tasks that do not take over the context variables of the code that happens to start them.
 
-A task takes over the context variables of what creates it. The service's work must not: a workflow's durable identity
-is one of them, and a request's user is another.
+asyncio copies the context of the caller into a new task. The service's own work must not see it, because it may hold a
+workflow's durable identity or the user of a request.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from anyio import CancelScope
 
@@ -19,24 +19,25 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_CLEAN_UP_SECONDS = 6.0  # for what is cancelled: a little more than an invocation gives its workflow's clean-ups
-_LAST_SECONDS = 0.5  # for what is cancelled a second time
-
 _abandoned: set[asyncio.Task[object]] = set()
-"""Kept: collecting a task that did not end would run its code once more."""
+"""References to abandoned tasks: garbage collection of a task that has not ended would run its code once more."""
 
 
 class OwnTasks:
     """The tasks of one service.
 
-    :param told: errors of a task that reach whoever waits for it, or end the program. Others are logged
+    :param raised: the errors of a task that its caller gets or that end the program. Other errors are logged
+    :param clean_up: how many seconds :meth:`end` waits after cancelling the tasks
+    :param abandon: how many seconds it waits after cancelling them a second time
     :ivar context: each task runs in a copy of it
     """
 
-    def __init__(self, told: tuple[type[BaseException], ...]) -> None:
+    def __init__(self, raised: tuple[type[BaseException], ...], clean_up: float, abandon: float) -> None:
         self.context: Context = Context()
-        self._told = told
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._raised = raised
+        self._clean_up = clean_up
+        self._abandon_after = abandon
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         task = start(work, self.context)
@@ -50,24 +51,24 @@ class OwnTasks:
         return not self._tasks
 
     async def idle(self) -> None:
-        """Return when none runs."""
+        """Wait until no task runs."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def end(self, grace: float) -> None:
-        """Give the tasks ``grace`` seconds to end, then cancel them, twice if need be, and abandon what still goes on.
+        """Wait up to ``grace`` seconds for the tasks, then cancel them, twice if needed, and abandon the rest.
 
-        Cancelling this cuts short what is waited for: once, ``grace``; once more, the clean-ups.
+        A cancellation ends ``grace`` at once; a second one ends the wait for clean-ups.
         """
-        for seconds in (grace, _CLEAN_UP_SECONDS, _LAST_SECONDS):
+        for seconds in (grace, self._clean_up, self._abandon_after):
             await self._ended(seconds)
             for task in self._tasks:
                 task.cancel()
-        await self._ended(_LAST_SECONDS)
+        await self._ended(self._abandon_after)
         self._abandon()
 
     async def _ended(self, seconds: float) -> None:
-        """Wait for the tasks, no longer than that, and not when this is cancelled."""
+        """Wait for the tasks, but not longer than ``seconds`` and not after a cancellation."""
         time = asyncio.get_running_loop().time
         until = time() + seconds
         with suppress(asyncio.CancelledError):
@@ -76,23 +77,23 @@ class OwnTasks:
 
     def _abandon(self) -> None:
         for task in self._tasks:
-            logger.warning("Abandoned a function that goes on although it was cancelled: %r", task)
+            logger.warning("Abandoned a function that still runs although it was cancelled: %r", task)
             _abandoned.add(task)
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
         self._tasks.clear()
 
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, self._told):
-            logger.error("The service failed at its own work.", exc_info=error)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, self._raised):
+            logger.error("Unexpected error in a task of the service.", exc_info=error)
 
 
 def start(work: Coroutine[object, object, T], context: Context | None = None) -> asyncio.Task[T]:
-    """Start a task that takes over nothing from the caller.
+    """Start a task that does not see the caller's context variables.
 
-    :param context: the task runs in a copy of it; None: in an empty one
+    :param context: the task runs in a copy of it; None: in an empty context
     """
-    # Made where the caller's variables are not set: a task factory looks at those, whatever context the task gets.
+    # Created inside the context, because a task factory may read context variables before the task has its own.
     context = Context() if context is None else context.copy()
     return context.run(asyncio.get_running_loop().create_task, work)
 
@@ -101,8 +102,8 @@ async def finish(work: Coroutine[object, object, T], *, context: Context | None 
     """Run ``work`` to its end, even in an anyio scope that is cancelled. A cancellation is raised afterwards.
 
     :param context: as for :func:`start`
-    :param hurry: True: a cancellation of the caller cancels ``work``, which knows what to leave out and goes on; False:
-        ``work`` is not told
+    :param hurry: True: a cancellation of the caller is passed on to ``work``, which then skips its waits and continues.
+        False: ``work`` does not notice it
     """
     task = start(work, context)
     cancelled = await _until_done(task, hurry=hurry)
@@ -114,9 +115,9 @@ async def finish(work: Coroutine[object, object, T], *, context: Context | None 
 
 
 async def in_thread(call: Callable[[], T], *, undo: Callable[[T], object]) -> T:
-    """Run ``call``, which opens something, in a thread. A thread cannot be stopped: a cancellation waits for its end.
+    """Run ``call``, which opens something, in a thread. A cancellation waits for the thread, which cannot be stopped.
 
-    :param undo: called with what was opened if this is cancelled meanwhile
+    :param undo: is called with the result if this was cancelled meanwhile
     """
     task = start(asyncio.to_thread(call))
     cancelled = await _until_done(task, hurry=False)
@@ -128,7 +129,7 @@ async def in_thread(call: Callable[[], T], *, undo: Callable[[T], object]) -> T:
 
 
 async def _until_done(task: asyncio.Task[object], *, hurry: bool) -> asyncio.CancelledError | None:
-    """Wait for the end of ``task``, whatever cancels this. Return the last cancellation."""
+    """Wait for the end of ``task`` despite cancellations, and return the last one."""
     cancelled: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
         while not task.done():

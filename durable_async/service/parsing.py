@@ -1,14 +1,15 @@
-"""Reads JSON that somebody else wrote, without making others wait.
+"""Reads JSON from outside without blocking the event loop.
 
-The standard library's parser holds the interpreter's lock until it has read everything: some megabytes of brackets stop
-every thread for seconds. So there are two parsers, and the number of structural characters decides which one runs:
+The standard library's parser holds the interpreter's lock until it has read everything: some megabytes of brackets
+block every thread for seconds. So there are two parsers, and the number of structural characters decides which one
+runs:
 
-- few of them: the parser in C, on the event loop. What is left are strings, and it reads those at memory speed
-- many: the parser in Python, in a thread, one text at a time. It is slower, and the interpreter can take its lock away
-  between any two values, so the event loop goes on within some milliseconds
+- few of them: the parser in C, on the event loop. The rest of the text are strings, which it reads very fast
+- many: the parser in Python, in a thread, one text at a time. It is slower, but the interpreter can release its lock
+  between any two values, so the event loop waits for some milliseconds only
 
-Both refuse the same: nesting deeper than ``DEPTH``, more than ``CONTAINERS`` arrays and objects (freeing them is one
-step that nothing can interrupt), half a surrogate pair, NaN, and numbers that ``int`` refuses.
+Both refuse the same texts: nesting deeper than ``DEPTH``, more than ``CONTAINERS`` arrays and objects (freeing them
+cannot be interrupted), half a surrogate pair, NaN, and numbers that ``int`` refuses.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class NotReadable(ValueError):  # noqa: N818 - what is wrong with a text, as one
 
 
 def is_light(body: bytes | bytearray) -> bool:
-    """Whether ``body`` has so few structural characters that reading it at once stops nobody. Looks at slices, and no
-    further than needed."""
+    """Return whether ``body`` has few enough structural characters to be read on the event loop. Reads it in slices,
+    and only as far as needed.
+    """
     found = 0
     for start in range(0, len(body), _SLICE_BYTES):
         found += len(body[start : start + _SLICE_BYTES].translate(None, _NOT_STRUCTURAL))
@@ -50,13 +52,14 @@ def is_light(body: bytes | bytearray) -> bool:
 
 
 async def read(shape: Callable[[bytes], T], body: bytes) -> T:
-    """``shape(body)``, in a thread if ``body`` is not light. ``shape`` must be pure, and parse with :func:`loads`.
+    """Return ``shape(body)``, called in a thread if ``body`` is not light. ``shape`` must be pure, and parse with
+    :func:`loads`.
 
     A cancelled call returns at once; its thread ends with the text.
     """
     if is_light(body):
         return shape(body)
-    # A thread for each: they queue on a lock, and the threads of steps are not used up by them.
+    # A thread for each text: they wait for a lock, and do not use up the threads of steps.
     return await _in_thread(shape, body)
 
 
@@ -73,18 +76,18 @@ async def _in_thread(shape: Callable[[bytes], T], body: bytes) -> T:
             with _one_at_a_time:
                 value = shape(body)
         except BaseException as error:  # noqa: BLE001 - it is raised where the text was asked for
-            told: tuple[Callable[..., None], Any] = (outcome.set_exception, error)
+            report: tuple[Callable[..., None], object] = (outcome.set_exception, error)
         else:
-            told = (outcome.set_result, value)
+            report = (outcome.set_result, value)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *told)
+            loop.call_soon_threadsafe(settle, *report)
 
     threading.Thread(target=work, name="durable-async-json", daemon=True).start()
     return await outcome
 
 
 def loads(body: bytes) -> object:
-    """The JSON value in ``body``, which can be written as UTF-8 again.
+    """Return the JSON value in ``body``. It can be written as UTF-8 again.
 
     :raises NotReadable: ``body`` is not JSON in UTF-8, or is refused
     """
@@ -121,7 +124,7 @@ class _Interruptible(json.JSONDecoder):
     """The parser in Python, which the interpreter can interrupt between two values."""
 
     def __init__(self) -> None:
-        # The pattern of its numbers takes the digits of every script.
+        # Its pattern of numbers accepts the digits of every script.
         super().__init__(parse_constant=_no_constant, parse_int=_integer, parse_float=_float)
         self._depth = self._containers = 0
         members = cast("Any", self)
@@ -163,7 +166,7 @@ def _no_constant(name: str) -> Never:
 
 
 def _check_depth(value: object) -> None:
-    """Level by level, so that each array and object is looked at once."""
+    """Check the depth level by level, so that each array and object is visited once."""
     level = [value]
     for _ in range(DEPTH):
         level = [member for found in level for member in _members(found)]
@@ -183,7 +186,7 @@ def _check_surrogates(value: object) -> None:
 
 
 def _members(value: object, *, keys: bool = False) -> list[object]:
-    """Of an array or an object; nothing else has any."""
+    """Return the items of an array or the values of an object; other values have none."""
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)
         return [*members, *members.values()] if keys else [*members.values()]

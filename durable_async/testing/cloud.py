@@ -12,6 +12,7 @@ from uuid import uuid4
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
@@ -69,7 +70,7 @@ class CloudRunner(Generic[EventT, ResultT]):
             FunctionName=self.function,
             InvocationType="Event",
             DurableExecutionName=name or str(uuid4()),
-            Payload=self.handler.encode_event(event).encode("utf-8", "surrogatepass"),
+            Payload=utf8(self.handler.encode_event(event)),
         )
         arn: str = started["DurableExecutionArn"]
         journal, answered = Journal(), set[str]()

@@ -241,7 +241,7 @@ class _Client:
         return result
 
     def _is_after_body(self, update: OperationUpdate) -> bool:
-        """Whether it would record an end of what is to crash after its body."""
+        """Return whether the update ends an operation that has to crash after its body."""
         ends = update["Action"] in ("SUCCEED", "FAIL", "RETRY")
         return ends and self._faults.takes_crash(update.get("Name"), self.attempts.get(update["Id"]), "after")
 
@@ -276,7 +276,9 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
         return self._find_witness()
 
     @classmethod
-    def of(cls, handler: DurableHandler[EventT, ResultT], faults: Faults, witness: Callable[[], Witness]) -> Any:
+    def of(
+        cls, handler: DurableHandler[EventT, ResultT], faults: Faults, witness: Callable[[], Witness]
+    ) -> TestedHandler[EventT, ResultT]:
         tested = cls.__new__(cls)
         vars(tested).update(vars(copy.copy(handler)))
         tested._faults, tested._find_witness = faults, witness  # noqa: SLF001 - of our own kind

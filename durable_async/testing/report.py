@@ -66,7 +66,10 @@ class Exploration:
         return not self.problems
 
     def check(self) -> None:
-        """:raises AssertionError: something was found; its message is the report"""
+        """Raise if something was found.
+
+        :raises AssertionError: something was found; its message is the report
+        """
         if not self.passed:
             raise AssertionError(str(self))
 

@@ -367,7 +367,10 @@ class _TestedService(DurableService):
         self._witness = witness
 
     def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
-        return TestedHandler[Any, Any].of(super()._as_run(handler), self._faults, self._witness)
+        tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(
+            super()._as_run(handler), self._faults, self._witness
+        )
+        return tested
 
 
 class Watch(Witness):

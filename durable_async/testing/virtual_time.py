@@ -147,7 +147,8 @@ class VirtualTime:
             )
         self._loop, self._began = loop, time.monotonic()
         self._threads_before = {*threading.enumerate()}
-        self._loop_began_us = _beginning(loop) * _MICRO if not loop._scheduled else round(loop.time() * _MICRO)  # noqa: SLF001
+        has_timers = bool(self._loop._scheduled)  # noqa: SLF001
+        self._loop_began_us = round(loop.time() * _MICRO) if has_timers else _beginning(loop) * _MICRO
         self._install()
         return self
 

@@ -29,8 +29,10 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 )
 
 from durable_async._client_per_loop import ClientPerLoop
+from durable_async._wire.text import JsonObject
 from durable_async.errors import ServiceCallError
 from durable_async.transport._loader import LambdaLoader
+from durable_async.transport._model import SERVICE_MODEL
 from durable_async.transport.base import MISCONFIGURED
 
 _ATTEMPTS = 4  # of one call, the first included
@@ -49,7 +51,7 @@ _TRANSIENT = (
 )
 
 
-async def call(clients: ClientPerLoop, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+async def call(clients: ClientPerLoop, operation: str, parameters: JsonObject) -> JsonObject:
     """Return the body of the answer, as botocore gives it.
 
     :raises ServiceCallError: with ``code`` and ``status`` if the service answered; with ``MISCONFIGURED`` if no request
@@ -60,7 +62,7 @@ async def call(clients: ClientPerLoop, operation: str, parameters: dict[str, Any
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
         raise _service_call_error(operation, error) from error
     try:
-        answer: dict[str, Any] = await getattr(client, xform_name(operation))(**parameters)
+        answer: JsonObject = await getattr(client, xform_name(operation))(**parameters)
     except (BotoCoreError, ClientError) as error:
         raise _service_call_error(operation, error) from error
     return answer
@@ -100,8 +102,16 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
 @cache
 def shared_session() -> Any:
     """Return the session of this process, which has the credentials and the data read from disk."""
-    session = cast("Any", AioSession(event_hooks=_Emitter()))
-    loader = LambdaLoader(session.get_component("data_loader"))
+    return new_session(SERVICE_MODEL)
+
+
+def new_session(model: JsonObject, profile: str | None = None) -> Any:
+    """Return a session whose Lambda has the operations of ``model``, with the data of its first client read from disk.
+
+    :param profile: of the AWS configuration; None: the environment's
+    """
+    session = cast("Any", AioSession(profile=profile, event_hooks=_Emitter()))
+    loader = LambdaLoader(session.get_component("data_loader"), model)
     loader.warm_up()
     session.register_component("data_loader", loader)
     return session
@@ -138,7 +148,7 @@ def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
     attempts_allowed = client.meta.config.retries["total_max_attempts"]
 
     def needs_retry(
-        attempts: int, response: tuple[Any, dict[str, Any]] | None, caught_exception: Exception | None, **_: Any
+        attempts: int, response: tuple[Any, JsonObject] | None, caught_exception: Exception | None, **_: Any
     ) -> float | bool | None:
         """Return a delay in seconds, False for no retry, or None to let the next rule decide."""
         if isinstance(caught_exception, ConnectionClosedError | EndpointConnectionError) and attempts == 1:
@@ -153,7 +163,7 @@ def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
 def _service_call_error(operation: str, error: Exception) -> ServiceCallError:
     match error:
         case ClientError():
-            answer: dict[str, Any] = cast("Any", error).response
+            answer: JsonObject = cast("Any", error).response
             return ServiceCallError(
                 operation,
                 answer["Error"].get("Message", ""),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from durable_async._wire.text import JsonObject
 from durable_async.transport._model import SERVICE_MODEL
 
 _LAMBDA = "lambda"
@@ -20,10 +21,10 @@ class LambdaLoader:
     :param model: by default the two operations of an invocation
     """
 
-    def __init__(self, loader: Any, model: dict[str, Any] = SERVICE_MODEL) -> None:
+    def __init__(self, loader: Any, model: JsonObject = SERVICE_MODEL) -> None:
         self._loader = loader
         self._model = model
-        self._endpoints: tuple[dict[str, Any], str] | None = None
+        self._endpoints: tuple[JsonObject, str] | None = None
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
         if service_name != _LAMBDA:  # a credential provider's STS or SSO client
@@ -56,7 +57,7 @@ class LambdaLoader:
         return getattr(self._loader, name)
 
 
-def _endpoints(partitions: dict[str, Any]) -> dict[str, Any]:
+def _endpoints(partitions: JsonObject) -> JsonObject:
     """Data in the format of ``endpoints.json``, without its list of services.
 
     botocore wants them for a region's partition and a default host name. Where a request goes is decided later, by the
@@ -83,7 +84,7 @@ def _endpoints(partitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _variants(outputs: dict[str, Any]) -> list[dict[str, Any]]:
+def _variants(outputs: dict[str, object]) -> list[dict[str, object]]:
     one, both = outputs["dnsSuffix"], outputs["dualStackDnsSuffix"]
     plain, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
     return [

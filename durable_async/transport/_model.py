@@ -10,7 +10,9 @@ The tests compare it with botocore's model: the same requests, the same answers,
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+from durable_async._wire.text import JsonObject
 
 _EXECUTION = "/2025-12-01/durable-executions/{DurableExecutionArn}"
 _IN_PATH = {"shape": "String", "location": "uri", "locationName": "DurableExecutionArn"}
@@ -20,7 +22,7 @@ def _in_query(name: str, shape: str = "String") -> dict[str, str]:
     return {"shape": shape, "location": "querystring", "locationName": name}
 
 
-SERVICE_MODEL: Final[dict[str, Any]] = {
+SERVICE_MODEL: Final[JsonObject] = {
     "version": "2.0",
     "metadata": {
         "apiVersion": "2015-03-31",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async._wire.limits import STATE_PAGE_ITEMS
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
+from durable_async._wire.text import JsonObject
 from durable_async.errors import ServiceCallError
 
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ class AwsClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def _call(self, operation: str, **parameters: Any) -> JsonObject:
         if not self._is_loaded:  # in a thread, so that the bodies of steps can run meanwhile
             await asyncio.to_thread(preload if self._session is None else _aiobotocore)
             self._is_loaded = True
-        answer: dict[str, Any] = await _aiobotocore().call(self._clients, operation, parameters)
+        answer: JsonObject = await _aiobotocore().call(self._clients, operation, parameters)
         return answer
 
     def _open_client(self) -> AsyncGenerator[Any, None]:
@@ -144,7 +145,7 @@ def _aiobotocore() -> ModuleType:
     return _aiobotocore
 
 
-def _required(answer: dict[str, Any], member: str, operation: str) -> Any:
+def _required(answer: JsonObject, member: str, operation: str) -> Any:
     """Return ``answer[member]``. Without it the answer came from something else, such as a proxy, with status 200.
 
     :raises ServiceCallError: the answer has no such member

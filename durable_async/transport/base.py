@@ -11,6 +11,10 @@ MISCONFIGURED = "ClientMisconfigured"
 """The code of a :class:`~durable_async.errors.ServiceCallError` if no request could be made and repeating the
 call cannot help: the region or the credentials are missing, or a setting is wrong. The message says what to do."""
 
+NO_SERVICE = "NoDurableService"
+"""The code of a :class:`~durable_async.errors.ServiceCallError` if the answer did not come from a durable service, but
+for example from a proxy or from another application at this address."""
+
 
 class DurableServiceClient(Protocol):
     """The durable service as an invocation sees it.

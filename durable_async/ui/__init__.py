@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from durable_async.service.http.access import Access
 from durable_async.service.http.asgi import AsgiApp, build_asgi_app
-from durable_async.service.http.dispatch import Border
+from durable_async.service.http.dispatch import Dispatcher
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.ui.page import Home, WebPage
 
@@ -45,4 +45,4 @@ def aiohttp_app(api: LambdaApi, *, token: str | None = None, authenticated: bool
 
 def _page(api: LambdaApi, token: str | None, *, authenticated: bool) -> WebPage:
     access = Access.checked(token, authenticated=authenticated)
-    return WebPage(Border(api, Access(authenticated=True)).answer, access, Home("this service"))
+    return WebPage(Dispatcher(api, Access(authenticated=True)).answer, access, Home("this service"))

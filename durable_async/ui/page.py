@@ -16,7 +16,7 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import attrs
 
@@ -39,8 +39,26 @@ _SIGN_IN_BYTES = 4096
 _WORTH_COMPRESSING = 1024  # bytes
 _COMPRESSED_ON_THE_LOOP = 64 * 1024  # bytes, about a millisecond; more goes to a thread
 
-OPERATIONS: Final = frozenset(Operation) - {Operation.INVOKE, Operation.CHECKPOINT, Operation.GET_STATE}
-"""What the page may call: not what a running invocation calls, and nothing that starts anything."""
+OPERATIONS: Final = frozenset(
+    {
+        Operation.LIST_FUNCTIONS,
+        Operation.LIST,
+        Operation.LIST_ALL,
+        Operation.COUNT,
+        Operation.GET,
+        Operation.GET_HISTORY,
+        Operation.STOP,
+        Operation.PAUSE,
+        Operation.RESUME,
+        Operation.CANCEL,
+        Operation.REDRIVE,
+        Operation.DELETE,
+        Operation.CALLBACK_SUCCESS,
+        Operation.CALLBACK_FAILURE,
+        Operation.CALLBACK_HEARTBEAT,
+    }
+)
+"""What the page may call: not what a running invocation calls, and nothing that starts an execution."""
 
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -57,8 +75,8 @@ _HEADERS: Final[Mapping[str, str]] = {
 class SignInError(ApiError):
     """The page has to ask for the token."""
 
-    code: ClassVar[str] = "UnauthorizedException"
-    status: ClassVar[int] = 401
+    code = "UnauthorizedException"
+    status = 401
 
 
 @attrs.frozen
@@ -103,8 +121,6 @@ class WebPage:
         return (await _compressed(answer, request)).with_headers(_HEADERS)
 
     async def _answer(self, request: Request) -> Answer:
-        if request.path == "":
-            return Answer(308, {"Location": "./ui/"})
         if request.method in ("GET", "HEAD") and (file := FILES.get(request.path)) is not None:
             if reason := self.access.refusal_to_show(request.headers, request.peer):
                 raise AccessDeniedError(reason)
@@ -157,7 +173,9 @@ def beside(page: WebPage, path: str, rest: Answerer) -> Answerer:
     all others with ``rest``."""
 
     async def answer(request: Request) -> Answer:
-        if request.path == path or request.path.startswith(f"{path}/"):
+        if request.path == path:  # the page's own links are relative, and need the slash
+            return Answer(308, {"Location": f"{path.rpartition('/')[2]}/"})
+        if request.path.startswith(f"{path}/"):
             return await page.answer(attrs.evolve(request, path=request.path.removeprefix(path)))
         return await rest(request)
 

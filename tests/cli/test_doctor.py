@@ -39,11 +39,9 @@ def test_what_is_missing(arguments, health, found):
     assert last(ended)["advice"]
 
 
-async def test_what_this_machine_lacks(monkeypatch):
-    monkeypatch.setattr(doctor, "_PYTHON", (99, 0))
-    monkeypatch.setattr(doctor, "_SQLITE", (99, 0))
-    monkeypatch.setattr(doctor, "_REQUIRED", ("attrs", "no-such-package"))
-    found = {finding.subject: finding for finding in doctor.check_machine() if finding.health == "fail"}
+async def test_what_this_machine_lacks():
+    needed = doctor.Requirements(python=(99, 0), sqlite=(99, 0), packages=("attrs", "no-such-package"))
+    found = {finding.subject: finding for finding in doctor.check_machine(needed) if finding.health == "fail"}
     assert found.keys() == {"python", "sqlite", "packages"}
     assert found["packages"].found == "missing: no-such-package"
     assert all(finding.advice for finding in found.values())

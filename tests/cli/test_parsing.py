@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from durable_async.cli import connect, running
 from durable_async.cli.commands import durable_async
 from durable_async.cli.exits import Exit
+from durable_async.client.connection import Endpoint
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_the_rest_of_a_target(parse):
     ],
 )
 def test_what_is_on_this_machine(endpoint, local):
-    assert connect.is_local(endpoint) is local
+    assert Endpoint(endpoint).is_local is local
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ async def test_whose_credentials_are_shown(target, variables, key, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**variables, "AWS_SECRET_ACCESS_KEY": "s", "AWS_CONFIG_FILE": "/dev/null"}.items():
         monkeypatch.setenv(name, value)
-    session = connect.open_session(target)
+    session = target.service.open_session()
     assert (await session.get_credentials()).access_key == key
 
 
@@ -178,7 +179,7 @@ def test_which_region(target, variables, region, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**variables, "AWS_CONFIG_FILE": "/dev/null"}.items():
         monkeypatch.setenv(name, value)
-    assert connect.region_of(target, connect.open_session(target)) == region
+    assert target.service.region_of(target.service.open_session()) == region
 
 
 def test_an_interruption_has_an_exit_code_of_its_own(monkeypatch):

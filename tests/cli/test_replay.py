@@ -6,11 +6,8 @@ import shlex
 
 import pytest
 
-from durable_async.cli.connect import Target
-from durable_async.cli.open_executions import open_executions
 from durable_async.cli.replay import replay_history
 from durable_async.embedded import DurableService
-from durable_async.replay.open_executions import OPEN
 
 from . import workflows
 from .command import durable_async, on_a_terminal
@@ -91,7 +88,7 @@ def test_the_arn_is_checked(recorded):
         pytest.param(["-", "--execution", "a/b"], "[]", "give either a HISTORY, --execution or --open", id="both"),
         pytest.param(["--execution", "a/b", "--arn", "c"], "", "--arn is for a HISTORY", id="two names"),
         pytest.param(["-"], "a history", "the history is not JSON", id="no JSON"),
-        pytest.param(["-"], "{}", "is no list of JSON objects", id="no history"),
+        pytest.param(["-"], "{}", "is not a list of JSON objects", id="no history"),
         pytest.param(["no-such-file.json"], "", "no-such-file.json", id="no file"),
     ],
 )
@@ -196,18 +193,3 @@ def test_what_does_not_go_together_is_refused(arguments, complaint):
     ended = durable_async("replay", *arguments)
     assert ended.code == 2
     assert complaint in " ".join(ended.err.split())
-
-
-@pytest.mark.parametrize(("target", "paused"), [(Target(), False), (Target(endpoint="http://127.0.0.1:1"), True)])
-async def test_aws_is_not_asked_for_paused_executions_which_it_does_not_know(target, paused):
-    asked = []
-
-    class Client:
-        async def executions(self, function, limit, *, Statuses):
-            asked.append((function, limit, "PAUSED" in Statuses))
-            return
-            yield
-
-    async for _ in open_executions(Client(), target).executions("f", statuses=OPEN):
-        pass
-    assert asked == [("f", None, paused)]

@@ -140,5 +140,5 @@ def test_a_store_that_is_none(tmp_path):
     file.write_text("lamp, bulb\n" * 100)
     ended = durable_async("run", "workflows:hang", "--store", file)
     assert ended.code == Exit.UNREACHABLE
-    assert f"{file} is no SQLite file" in ended.err
+    assert f"{file} is not an SQLite file" in ended.err
     assert file.stat().st_size == 1100

@@ -25,7 +25,7 @@ class Handler:
 
 
 async def closed(body):
-    retries = InvocationRetryPolicy(first_delay_ms=1, most_failures=2)
+    retries = InvocationRetryPolicy(first_delay_ms=1, max_failures=2)
     async with LambdaApi(retries=retries) as service:
         service.register("flow", in_process_handler(Handler(body), service))
         started = await service.invoke("flow:$LATEST", b"1")

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
 import pytest
+from aiobotocore.config import AioConfig
 
 from durable_async import (
     DurableContext,
@@ -17,10 +19,13 @@ from durable_async import (
     SerializationError,
     durable_execution,
 )
+from durable_async.client import DurableClient
 from durable_async.embedded import DurableService
 from durable_async.service import ApiError
+from durable_async.service.http import serve
 
 DAY = timedelta(days=1)
+ONE_ATTEMPT = AioConfig(retries={"total_max_attempts": 1})  # where a test ends the service, nothing is repeated
 
 
 @attrs.frozen
@@ -72,49 +77,92 @@ async def callback_id(execution):
     raise AssertionError("no callback")
 
 
-@pytest.fixture(params=["memory", "file"])
-async def service(request, tmp_path):
-    path = tmp_path / "orders.db" if request.param == "file" else None
-    async with DurableService(path) as service:
-        for handler in (fulfil, asks, declines, sleeps):
-            service.register(handler)
+@asynccontextmanager
+async def called(service, over, path=None):
+    """The executions of ``service``, as its own program has them, as another one has them over HTTP, or as one that
+    stands by has them."""
+    if over == "http":
+        async with serve(service.api) as url, DurableClient(url, config=ONE_ATTEMPT) as client:
+            yield client
+    elif over == "standby":
+        async with DurableService(path, takeover=timedelta(minutes=1)) as standby:
+            for handler in (fulfil, asks, declines, sleeps):
+                standby.register(handler)
+            yield standby
+    else:
         yield service
 
 
-async def test_a_result_comes_back_as_its_type(service):
-    execution = await service.start(fulfil, ORDER, name="order-7")
+OVER = pytest.mark.parametrize("over", ["calls", "http"])
+
+
+@pytest.fixture(params=["memory", "file", "http", "standby"])
+async def both(request, tmp_path):
+    """A service, and its executions as they are called."""
+    path = tmp_path / "orders.db" if request.param in {"file", "standby"} else None
+    takeover = timedelta(minutes=1) if request.param == "standby" else None
+    async with DurableService(path, takeover=takeover) as service:
+        for handler in (fulfil, asks, declines, sleeps):
+            service.register(handler)
+        async with called(service, request.param, path) as executions:
+            yield service, executions
+
+
+@pytest.fixture
+def service(both):
+    return both[0]
+
+
+@pytest.fixture
+def executions(both):
+    return both[1]
+
+
+@pytest.fixture
+def register(both):
+    def register(handler, name=None):
+        for each in {*both}:
+            if isinstance(each, DurableService):
+                each.register(handler, name=name)
+
+    return register
+
+
+async def test_a_result_comes_back_as_its_type(executions):
+    execution = await executions.start(fulfil, ORDER, name="order-7")
     assert await execution.result() == Receipt(ORDER, ("A", "B"))
     assert await execution.status() == "SUCCEEDED"
     assert execution.name == "order-7"
 
 
-async def test_a_start_is_idempotent_by_name(service):
-    first = await service.start(fulfil, ORDER, name="order-7")
-    again = await service.start(fulfil, ORDER, name="order-7")
+async def test_a_start_is_idempotent_by_name(executions):
+    first = await executions.start(fulfil, ORDER, name="order-7")
+    again = await executions.start(fulfil, ORDER, name="order-7")
     assert first.arn == again.arn
     with pytest.raises(ApiError) as refused:
-        await service.start(fulfil, attrs.evolve(ORDER, id=8), name="order-7")
+        await executions.start(fulfil, attrs.evolve(ORDER, id=8), name="order-7")
     assert refused.value.code == "DurableExecutionAlreadyStartedException"
 
 
-async def test_what_was_started_is_found_by_its_name(service):
-    started = await service.start(fulfil, ORDER, name="order-7")
-    found = await service.find(fulfil, "order-7")
+async def test_what_was_started_is_found_by_its_name(executions):
+    started = await executions.start(fulfil, ORDER, name="order-7")
+    found = await executions.find(fulfil, "order-7")
     assert found is not None
     assert found.arn == started.arn
     assert await found.result() == Receipt(ORDER, ("A", "B"))
-    assert await service.find(fulfil, "order-8") is None
+    assert await executions.find(fulfil, "order-8") is None
 
 
-async def test_a_function_by_its_name_gives_plain_json(service):
+async def test_a_function_by_its_name_gives_plain_json(executions):
     event = {"id": 7, "placed": "2026-05-01T00:00:00+00:00"}
-    execution = await service.start("fulfil", event)
+    execution = await executions.start("fulfil", event)
     assert (await execution.result())["carriers"] == ["A", "B"]
-    assert (await service.execution(execution.arn).result())["carriers"] == ["A", "B"]
+    assert (await executions.execution(execution.arn).result())["carriers"] == ["A", "B"]
+    assert await executions.execution(execution.arn, fulfil).result() == Receipt(ORDER, ("A", "B"))
 
 
-async def test_a_failure_says_what_the_workflow_raised(service):
-    execution = await service.start(declines, "no money")
+async def test_a_failure_says_what_the_workflow_raised(executions):
+    execution = await executions.start(declines, "no money")
     with pytest.raises(ExecutionFailedError) as failed:
         await execution.result()
     assert failed.value.message == "no money"
@@ -123,8 +171,8 @@ async def test_a_failure_says_what_the_workflow_raised(service):
     assert str(failed.value).startswith(f"declines/{execution.name}: ")
 
 
-async def test_stopping_ends_it_for_those_who_wait(service):
-    execution = await service.start(asks, "approval")
+async def test_stopping_ends_it_for_those_who_wait(executions):
+    execution = await executions.start(asks, "approval")
     waiting = asyncio.ensure_future(execution.result())
     await callback_id(execution)
     await execution.stop({"ErrorType": "Enough", "ErrorMessage": "nobody wants it"})
@@ -132,7 +180,7 @@ async def test_stopping_ends_it_for_those_who_wait(service):
         await waiting
 
 
-async def test_a_closed_execution_does_not_stay_in_memory(service):
+async def test_a_closed_execution_does_not_stay_in_memory(service, executions, register):
     cleaned = asyncio.Event()
 
     @durable_execution
@@ -142,8 +190,8 @@ async def test_a_closed_execution_does_not_stay_in_memory(service):
         finally:
             cleaned.set()
 
-    service.register(holds, name="holds")
-    execution = await service.start(holds, None)
+    register(holds, name="holds")
+    execution = await executions.start(holds, None)
     await service.api.idle()
     assert not cleaned.is_set()
     await execution.stop()
@@ -151,8 +199,8 @@ async def test_a_closed_execution_does_not_stay_in_memory(service):
         await cleaned.wait()
 
 
-async def test_waiting_ends_with_the_timeout_and_the_execution_goes_on(service):
-    execution = await service.start(asks, "approval")
+async def test_waiting_ends_with_the_timeout_and_the_execution_goes_on(executions):
+    execution = await executions.start(asks, "approval")
     identity = await callback_id(execution)
     with pytest.raises(TimeoutError):
         await execution.result(timeout=timedelta(0))
@@ -160,32 +208,32 @@ async def test_waiting_ends_with_the_timeout_and_the_execution_goes_on(service):
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait([waiting])
-    await service.heartbeat_callback(identity)
-    await service.succeed_callback(identity, {"by": "Ann"})
+    await executions.heartbeat_callback(identity)
+    await executions.succeed_callback(identity, {"by": "Ann"})
     assert await execution.result() == {"by": "Ann"}
 
 
-async def test_bytes_for_a_callback_are_sent_as_they_are(service):
-    execution = await service.start(asks, "approval")
-    await service.succeed_callback(await callback_id(execution), b'["raw"]')
+async def test_bytes_for_a_callback_are_sent_as_they_are(executions):
+    execution = await executions.start(asks, "approval")
+    await executions.succeed_callback(await callback_id(execution), b'["raw"]')
     assert await execution.result() == ["raw"]
 
 
-async def test_a_callback_fails_with_an_exception_or_an_error_object(service):
+async def test_a_callback_fails_with_an_exception_or_an_error_object(executions):
     for error in (PermissionError("no"), {"ErrorType": "PermissionError", "ErrorMessage": "no"}):
-        execution = await service.start(asks, "approval")
-        await service.fail_callback(await callback_id(execution), error)
+        execution = await executions.start(asks, "approval")
+        await executions.fail_callback(await callback_id(execution), error)
         with pytest.raises(ExecutionFailedError, match="no"):
             await execution.result()
 
 
-async def test_events_come_as_they_happen_and_end_with_the_execution(service):
-    execution = await service.start(asks, "approval")
+async def test_events_come_as_they_happen_and_end_with_the_execution(executions):
+    execution = await executions.start(asks, "approval")
     seen = []
     async for event in execution.events():
         seen.append(event)
         if event.type == "CallbackStarted":
-            await service.succeed_callback(event.details["CallbackId"], 1)
+            await executions.succeed_callback(event.details["CallbackId"], 1)
     types = [event.type for event in seen]
     assert types[0] == "ExecutionStarted"
     assert types[-1] == "ExecutionSucceeded"
@@ -195,22 +243,22 @@ async def test_events_come_as_they_happen_and_end_with_the_execution(service):
     assert [event async for event in execution.events(after=len(seen))] == []
 
 
-async def test_two_subscribers_see_the_same(service):
-    execution = await service.start(asks, "approval")
+async def test_two_subscribers_see_the_same(executions):
+    execution = await executions.start(asks, "approval")
 
     async def collect():
         return [event.id async for event in execution.events()]
 
     subscribers = [asyncio.ensure_future(collect()) for _ in range(2)]
-    await service.succeed_callback(await callback_id(execution), 1)
+    await executions.succeed_callback(await callback_id(execution), 1)
     first, second = await asyncio.gather(*subscribers)
     assert first == second
 
 
-async def test_deleting_ends_a_subscription_and_frees_the_name(service):
-    execution = await service.start(fulfil, ORDER, name="order-7")
+async def test_deleting_ends_a_subscription_and_frees_the_name(executions):
+    execution = await executions.start(fulfil, ORDER, name="order-7")
     with pytest.raises(ApiError) as refused:
-        stuck = await service.start(asks, "approval")
+        stuck = await executions.start(asks, "approval")
         await stuck.delete()
     assert refused.value.code == "ResourceConflictException"
     await execution.result()
@@ -218,16 +266,16 @@ async def test_deleting_ends_a_subscription_and_frees_the_name(service):
     with pytest.raises(ApiError) as gone:
         await execution.status()
     assert gone.value.code == "ResourceNotFoundException"
-    assert await service.find(fulfil, "order-7") is None
+    assert await executions.find(fulfil, "order-7") is None
 
 
-async def test_a_history_of_more_than_a_page_is_whole(service):
+async def test_a_history_of_more_than_a_page_is_whole(executions, register):
     @durable_execution
     async def long(event: int, ctx: DurableContext) -> int:
         return sum([await ctx.step(lambda n=n: n, name=f"step-{n}") for n in range(event)])
 
-    service.register(long, name="long")
-    execution = await service.start(long, 600)
+    register(long, name="long")
+    execution = await executions.start(long, 600)
     assert await execution.result() == sum(range(600))
     ids = [event.id for event in await execution.history()]
     assert ids == [*range(1, len(ids) + 1)]
@@ -235,35 +283,35 @@ async def test_a_history_of_more_than_a_page_is_whole(service):
     assert [event.id async for event in execution.events()] == ids
 
 
-async def test_lists_filter_and_page(service):
+async def test_lists_filter_and_page(executions):
     for n in range(230):
-        await service.start(fulfil, attrs.evolve(ORDER, id=n), name=f"order-{n}")
-    waiting = await service.start(asks, "approval")
-    names = [summary.name async for summary in service.executions(fulfil)]
+        await executions.start(fulfil, attrs.evolve(ORDER, id=n), name=f"order-{n}")
+    waiting = await executions.start(asks, "approval")
+    names = [summary.name async for summary in executions.executions(fulfil)]
     assert names == [f"order-{n}" for n in reversed(range(230))]
-    assert [summary.name async for summary in service.executions("fulfil", oldest_first=True)] == names[::-1]
-    (summary,) = [summary async for summary in service.executions(asks, statuses=["RUNNING"])]
+    assert [summary.name async for summary in executions.executions("fulfil", oldest_first=True)] == names[::-1]
+    (summary,) = [summary async for summary in executions.executions(asks, statuses=["RUNNING"])]
     assert (summary.arn, summary.status, summary.ended) == (waiting.arn, "RUNNING", None)
     assert summary.started.tzinfo is UTC
-    assert [s async for s in service.executions(asks, started_after=summary.started + timedelta(hours=1))] == []
-    assert len([s async for s in service.executions(asks, started_before=summary.started + timedelta(hours=1))]) == 1
+    assert [s async for s in executions.executions(asks, started_after=summary.started + timedelta(hours=1))] == []
+    assert len([s async for s in executions.executions(asks, started_before=summary.started + timedelta(hours=1))]) == 1
     with pytest.raises(ApiError, match="not a status"):
-        _ = [s async for s in service.executions(asks, statuses=["ASLEEP"])]
+        _ = [s async for s in executions.executions(asks, statuses=["ASLEEP"])]
 
 
-async def test_pausing_and_resuming(service):
-    execution = await service.start(asks, "approval")
+async def test_pausing_and_resuming(executions):
+    execution = await executions.start(asks, "approval")
     identity = await callback_id(execution)
     await execution.pause("maintenance")
     while await execution.status() != "PAUSED":
         await asyncio.sleep(0)
-    await service.succeed_callback(identity, 1)
+    await executions.succeed_callback(identity, 1)
     assert (await execution.describe()).pause.reason == "maintenance"
     await execution.resume()
     assert await execution.result() == 1
 
 
-async def test_a_plain_function_is_the_target_of_an_invoke(service):
+async def test_a_plain_function_is_the_target_of_an_invoke(executions, register):
     def double(event: int, context: Any) -> int:
         return 2 * event
 
@@ -271,9 +319,9 @@ async def test_a_plain_function_is_the_target_of_an_invoke(service):
     async def invokes(event: int, ctx: DurableContext) -> int:
         return await ctx.invoke("double", event) + await ctx.invoke("sleeps:$LATEST", 0 + 1)
 
-    service.register(double)
-    service.register(invokes)
-    assert await (await service.start(invokes, 21)).result() == 43
+    register(double)
+    register(invokes)
+    assert await (await executions.start(invokes, 21)).result() == 43
 
 
 @pytest.mark.parametrize(
@@ -300,11 +348,12 @@ async def test_what_cannot_be_started_says_what_to_do():
             service.register(fulfil)
 
 
-async def test_an_execution_timeout_is_told():
+@OVER
+async def test_an_execution_timeout_is_told(over):
     clock = Clock()
-    async with DurableService(clock=clock) as service:
+    async with DurableService(clock=clock) as service, called(service, over) as executions:
         service.register(asks, execution_timeout=timedelta(seconds=5))
-        execution = await service.start(asks, "approval")
+        execution = await executions.start(asks, "approval")
         await callback_id(execution)
         await service.api.idle()
         clock.now += 6
@@ -324,7 +373,8 @@ class Clock:
 # --- over the life of a process ---
 
 
-async def test_what_one_service_left_the_next_goes_on_with(tmp_path):
+@OVER
+async def test_what_one_service_left_the_next_goes_on_with(tmp_path, over):
     ran = []
 
     @durable_execution
@@ -335,14 +385,14 @@ async def test_what_one_service_left_the_next_goes_on_with(tmp_path):
         second = await ctx.step(lambda: ran.append("second") or 2, name="second")
         return [first, answer, second]
 
-    async with DurableService(tmp_path / "w.db") as service:
+    async with DurableService(tmp_path / "w.db") as service, called(service, over) as executions:
         service.register(two_halves)
-        execution = await service.start(two_halves, "x", name="one")
+        execution = await executions.start(two_halves, "x", name="one")
         identity = await callback_id(execution)
-    async with DurableService(tmp_path / "w.db") as service:
-        await service.succeed_callback(identity, "between")  # before its function is known
+    async with DurableService(tmp_path / "w.db") as service, called(service, over) as executions:
+        await executions.succeed_callback(identity, "between")  # before its function is known
         service.register(two_halves)
-        found = await service.find(two_halves, "one")
+        found = await executions.find(two_halves, "one")
         assert await found.result() == [1, "between", 2]
     assert ran == ["first", "second"]
 
@@ -404,23 +454,28 @@ async def test_what_outlasts_the_grace_is_repeated_and_no_crash(tmp_path):
     assert all("Error" not in event.details for event in completed)
 
 
-async def test_leaving_ends_those_who_wait_and_those_who_watch():
-    async with DurableService() as service:
-        service.register(asks)
-        execution = await service.start(asks, "approval")
-        await callback_id(execution)
+@OVER
+async def test_leaving_ends_those_who_wait_and_those_who_watch(over):
+    service = DurableService()
+    async with called(service, over) as executions:
+        async with service:
+            service.register(asks)
+            execution = await executions.start(asks, "approval")
+            await callback_id(execution)
+            watching = asyncio.Event()
 
-        async def watch():
-            async for _ in execution.events():
-                pass
+            async def watch():
+                async for event in execution.events():
+                    if event.type == "CallbackStarted":
+                        watching.set()
 
-        waiting = [asyncio.ensure_future(execution.result()), asyncio.ensure_future(watch())]
-        await asyncio.sleep(0)
-    for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-        assert isinstance(outcome, ApiError)
-        assert outcome.status == 503
-    with pytest.raises(ApiError):
-        await service.start(asks, "approval")
+            waiting = [asyncio.ensure_future(execution.result()), asyncio.ensure_future(watch())]
+            await watching.wait()
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(outcome, ApiError)
+            assert outcome.status == 503
+        with pytest.raises(ApiError):
+            await executions.start(asks, "approval")
 
 
 async def test_concurrency_is_limited_for_a_function_and_in_all():

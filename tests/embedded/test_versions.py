@@ -175,7 +175,7 @@ async def test_lists_and_checks_before_a_deploy_name_a_version(path):
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ({"version": 1}, {"version": 1}, "there is a function 'fulfil:1' already"),
+        ({"version": 1}, {"version": 1}, "a function 'fulfil:1' is already registered"),
         ({"version": 1}, {}, "with a version and without one"),
         ({}, {"version": 1}, "with a version and without one"),
         ({}, {"version": 0}, "a number from 1"),

@@ -548,7 +548,7 @@ async def test_a_workflow_that_was_not_decorated_is_refused_where_it_is_register
         ):
             service.register(forgotten)
         service.register(ordinary)
-        with pytest.raises(TypeError, match="ordinary is no durable handler: put @durable_execution above it"):
+        with pytest.raises(TypeError, match=r"ordinary is not a durable handler\. Put @durable_execution above it"):
             await service.start(ordinary, {})
         with pytest.raises(Exception, match=r"ordinary is not durable\. In Python, put @durable_execution above it"):
             await service.start("ordinary", {})

@@ -87,11 +87,11 @@ DAMAGE = {
     "missing payloads": (f"DELETE FROM payloads WHERE execution = {THIRD}", "its row cannot be decoded"),
     "a missing last event": (
         f"DELETE FROM events WHERE execution = {THIRD} AND id = (SELECT max(id) FROM events WHERE execution = {THIRD})",
-        r"its row tells of \d events, and the last is \d",
+        r"its row counts \d events, and the last one is \d",
     ),
     "missing events": (
         f"DELETE FROM events WHERE execution = {THIRD}",
-        r"its row tells of \d events, and the last is 0",
+        r"its row counts \d events, and the last one is 0",
     ),
 }
 IN_THE_HISTORY = {

@@ -18,7 +18,7 @@ import pytest
 from durable_async import durable_execution
 from durable_async._engine import invocation
 from durable_async.embedded import DurableService
-from durable_async.service import ApiError, InvocationRetryPolicy, LambdaApi, own_tasks
+from durable_async.service import ApiError, InvocationRetryPolicy, LambdaApi, Timing
 from durable_async.service.functions import workers
 from durable_async.service.functions.base import InProcessFunction, InvocationFailed
 from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
@@ -209,11 +209,12 @@ async def test_what_runs_is_given_the_grace_to_end(tmp_path):
     assert states == ["SUCCEEDED"]
 
 
+SHORT = Timing(clean_up=0.1, abandon=0.05)
+
+
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(invocation, "GRACE", 0.05)
-    monkeypatch.setattr(own_tasks, "_CLEAN_UP_SECONDS", 0.1)
-    monkeypatch.setattr(own_tasks, "_LAST_SECONDS", 0.05)
 
 
 def stubborn_until(released):
@@ -238,7 +239,7 @@ async def test_a_step_that_swallows_its_cancellation_is_abandoned(tmp_path, shor
 
     started = asyncio.Event()
     async with asyncio.timeout(20):
-        async with DurableService(tmp_path / "x.db", grace=timedelta(0)) as service:
+        async with DurableService(tmp_path / "x.db", grace=timedelta(0), timing=SHORT) as service:
             service.register(workflow)
             await service.start(workflow, None)
             await started.wait()
@@ -250,11 +251,11 @@ async def test_a_step_that_swallows_its_cancellation_is_abandoned(tmp_path, shor
     await asyncio.sleep(0.01)
 
 
-async def test_a_plain_function_that_swallows_its_cancellation_is_abandoned(tmp_path, short, caplog):
+async def test_a_plain_function_that_swallows_its_cancellation_is_abandoned(tmp_path, caplog):
     released = asyncio.Event()
     stubborn = stubborn_until(released)
     async with asyncio.timeout(20):
-        async with DurableService(tmp_path / "x.db", grace=timedelta(0)) as service:
+        async with DurableService(tmp_path / "x.db", grace=timedelta(0), timing=SHORT) as service:
             service.api.register("plain", InProcessFunction(stubborn, durable=False))
             await service.api.invoke_event("plain", b"{}")
             await asyncio.sleep(0.01)

@@ -258,7 +258,7 @@ async def test_nothing_is_acknowledged_when_the_file_is_no_longer_at_its_path(pa
             shutil.copy(aside, path)
         happened = "was replaced by another file" if deed == "replaced" else "was deleted or moved away"
         for _ in range(2):
-            with pytest.raises(StoreError, match=f"service.db {happened} while it was in use.*Put the file"):
+            with pytest.raises(StoreError, match=f"service.db {happened} while it was in use.*Put the original"):
                 await service.start(waits, 2, name="meanwhile")
         with pytest.raises(StoreError, match=happened):
             await service.find(waits, "before")

@@ -296,7 +296,7 @@ async def test_a_body_that_does_not_come_ends_in_time():
 
 
 async def test_unfinished_bodies_have_a_bound_together_and_small_ones_always_pass():
-    bodies, held = Bodies(most_bytes=4 * MIB), asyncio.Event()
+    bodies, held = Bodies(max_total_bytes=4 * MIB), asyncio.Event()
     unfinished = [asyncio.ensure_future(bodies.read(_chunks(b" " * MIB, then=held), None, 2 * MIB)) for _ in range(40)]
     await asyncio.sleep(0)
     refused = [each for each in unfinished if each.done() and isinstance(each.exception(), BusyError)]

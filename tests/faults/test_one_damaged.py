@@ -80,7 +80,7 @@ async def test_when_many_are_due_the_others_end_and_the_damaged_one_is_named_onc
             await api.fire_due()
         said = [record.getMessage() for record in caplog.records]
         assert [each for each in said if store.damaged in each] == [
-            f"An execution is set aside until the service is started again: The execution {store.damaged} cannot be read."
+            f"An execution was set aside until the service is started again: The execution {store.damaged} cannot be read."
         ]
         assert store.asked == 1
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
 from durable_async.service.clock import SteadyClock
-from durable_async.service.runtime import timers
 from durable_async.service.runtime.timers import Alarm
 
 DAY = 86_400.0
@@ -76,11 +75,10 @@ async def test_a_wait_ends_though_the_wall_s_clock_is_put_back_by_two_days():
             await execution.result()
 
 
-async def test_what_is_due_after_a_jump_ahead_is_noticed_at_the_next_look(monkeypatch):
-    monkeypatch.setattr(timers, "_LOOK_SECONDS", 0.01)
+async def test_what_is_due_after_a_jump_ahead_is_noticed_at_the_next_look():
     now = 1_000
     rung = asyncio.Event()
-    alarm = Alarm(lambda: now, rung.set)
+    alarm = Alarm(lambda: now, rung.set, check_seconds=0.01)
     alarm.set("a", 1_000_000_000)
     now = 2_000_000_000
     async with asyncio.timeout(20):

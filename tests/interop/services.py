@@ -159,6 +159,7 @@ class OfficialEmulator:
 class Ministack:
     caller: Caller
     endpoint: Endpoint
+    url: str
 
     async def start(self, name: str, event: Any) -> str:
         started = await self.caller.api.invoke(FunctionName=name, Qualifier="$LATEST", Payload=json.dumps(event))
@@ -184,7 +185,7 @@ class Ministack:
             outside.api.meta.events.register("before-call.lambda.CreateFunction", _enabled)
             for name in our_functions.DURABLE:
                 await _create(outside.api, name, f"{our_url}/2015-03-31/functions/{name}/invocations")
-            yield cls(outside, endpoint)
+            yield cls(outside, endpoint, url)
 
 
 def _enabled(params: dict[str, Any], **_: Any) -> None:

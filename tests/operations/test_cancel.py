@@ -138,7 +138,7 @@ async def test_a_workflow_may_refuse():
         await world.settle()
         await world.service.cancel(arn, reason=REASON)
         await world.settle()
-        with pytest.raises(ApiError, match=r"was cancelled before, and its code goes on\. Stop it instead"):
+        with pytest.raises(ApiError, match=r"was cancelled before, and its code continued\. Stop it instead"):
             await world.service.cancel(arn)
         closed = await world.finish(arn)
     assert (closed.status, closed.result) == ("SUCCEEDED", f'"no: {REASON}"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum, auto
@@ -23,10 +24,12 @@ class Loss(Enum):
 class Passed:
     """One request that arrived here.
 
+    :ivar path: with the query, as it came
     :ivar connection: which of the callers' connections, by its port
     :ivar answer: the service's, whether it was lost or not; None if the request was lost
     """
 
+    path: str
     connection: int
     body: bytes
     answer: bytes | None
@@ -36,17 +39,19 @@ class Passed:
 class Relay:
     """
     :ivar losses: what is lost, by the number of the request from 0; all others pass
+    :ivar without: what is taken out of the query of each request, a regular expression
     """
 
     target: str
     losses: Mapping[int, Loss]
+    without: str = "$^"
     url: str = ""
     passed: list[Passed] = attrs.field(factory=list)
 
     @classmethod
     @asynccontextmanager
-    async def before(cls, target: str, losses: Mapping[int, Loss]) -> AsyncGenerator[Relay]:
-        relay = cls(target, losses)
+    async def before(cls, target: str, losses: Mapping[int, Loss], *, without: str = "$^") -> AsyncGenerator[Relay]:
+        relay = cls(target, losses, without)
         async with ClientSession() as session:
 
             async def handle(request: web.Request) -> web.Response:
@@ -68,13 +73,14 @@ class Relay:
         connection = request.transport.get_extra_info("peername")[1]
         loss, body = self.losses.get(len(self.passed)), await request.read()
         if loss is Loss.REQUEST:
-            self.passed.append(Passed(connection, body, None))
+            self.passed.append(Passed(request.raw_path, connection, body, None))
             request.transport.abort()
             return web.Response()
-        url = URL(self.target + request.raw_path, encoded=True)
-        async with session.request(request.method, url, data=BytesIO(body), headers=_kept(request.headers)) as response:
+        url = URL(self.target + re.sub(self.without, "", request.raw_path), encoded=True)
+        headers = _kept(request.headers)
+        async with session.request(request.method, url, data=BytesIO(body), headers=headers) as response:
             answer = await response.read()
-        self.passed.append(Passed(connection, body, answer))
+        self.passed.append(Passed(request.raw_path, connection, body, answer))
         if loss is Loss.REPLY:
             request.transport.abort()
         return web.Response(status=response.status, body=answer, headers=_kept(response.headers))

@@ -564,7 +564,7 @@ class Recording(ProgramRun):
 
     async def replayed(self, program: Program, events=None, *, interpreter=Interpreter) -> ReplayReport:
         rng = Random(self.conditions.seed + 1)
-        handler = interpreter(rng, Silent(self)).handler(program, timedelta(0))
+        handler = interpreter(rng, Silent(self), self.conditions.seed).handler(program, timedelta(0))
         return await replay(handler, self.history if events is None else events, execution_arn=self.arn)
 
 

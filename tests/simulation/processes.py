@@ -152,7 +152,7 @@ class Server:
             clock=world.clock,
             default_execution_timeout=YEAR,
             limits=Limits(page_operations=conditions.page),
-            retries=InvocationRetryPolicy(most_failures=None, quarantine_after=1_000_000),
+            retries=InvocationRetryPolicy(max_failures=None, quarantine_after=1_000_000),
             max_concurrency=conditions.concurrency,
             new_id=world.new_id,
         )

@@ -75,6 +75,20 @@ async def test_a_coroutine_that_was_left_before_is_not_the_workflows():
     assert found.passed, str(found)
 
 
+async def test_a_race_may_end_otherwise_with_other_timing():
+    async def racer(ctx: DurableContext, name: str) -> str:
+        return await ctx.step(faulty.work, name, name=name)
+
+    @durable_execution
+    async def race(event: dict, ctx: DurableContext) -> str:
+        first = await ctx.race(("north", lambda ctx: racer(ctx, "north")), ("south", lambda ctx: racer(ctx, "south")))
+        return str(first)
+
+    found = await explore(race, {}, hash_seeds=())
+    assert found.passed, str(found)
+    assert "which of the workflow's tasks is faster" in found.skipped[0]
+
+
 async def test_the_report_shows_both_runs_side_by_side():
     found = await explore(faulty.state_shared_with_a_body, {}, hash_seeds=())
     lines = str(next(each for each in found.problems if each.fault is Fault.OUTCOME_CHANGED)).splitlines()

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,9 +12,9 @@ from aiohttp import ClientSession, web
 
 from durable_async import ui
 from durable_async.embedded import DurableService
-from durable_async.service.http import bind
+from durable_async.service.http import bind, serve
 from durable_async.service.http.access import Access
-from durable_async.service.http.dispatch import Border
+from durable_async.service.http.dispatch import Dispatcher
 from durable_async.service.http.server import serve_answers
 from durable_async.ui.page import Home, WebPage, beside
 from tests.service.http.http_support import served_by_uvicorn
@@ -28,8 +30,8 @@ async def served(*, token: str | None = None, authenticated: bool = False) -> As
     async with DurableService() as service:
         service.register(HANDLERS["gated"])
         access = Access.checked(token, authenticated=authenticated)
-        page = WebPage(Border(service.api, Access(authenticated=True)).answer, access, Home("a test"))
-        border = Border(service.api, access)
+        page = WebPage(Dispatcher(service.api, Access(authenticated=True)).answer, access, Home("a test"))
+        border = Dispatcher(service.api, access)
         async with serve_answers(beside(page, "/ui", border.answer), bind()) as url:
             yield url, service
 
@@ -64,6 +66,11 @@ async def test_the_page_has_no_inline_script_and_nothing_of_others():
     assert "<script>" not in text
     assert "://" not in text.replace("http://www.w3.org", "")
     assert "style=" not in text
+
+
+async def test_the_address_without_its_slash_leads_to_the_page():
+    async with served() as (url, _), ClientSession() as session, session.get(f"{url}/ui") as response:
+        assert str(response.url) == f"{url}/ui/" and response.status == 200
 
 
 async def test_files_are_small_compressed_and_known_by_their_tag():
@@ -126,6 +133,21 @@ async def test_the_page_cannot_start_executions_or_write_checkpoints():
         assert await status("GET", execution, headers=PAGE) == 200
         assert await status("POST", f"{execution}/checkpoint", headers=PAGE, data=b"{}") == 404
         assert await status("GET", f"{execution}/state", headers=PAGE) == 404
+        assert await status("POST", f"{execution}/fork", headers=PAGE, data=b"{}") == 404
+
+
+def test_nothing_of_the_page_is_loaded_or_served_unless_it_is_asked_for():
+    script = (
+        "import sys; from durable_async.cli import server, serve, run; from durable_async import service, embedded; "
+    )
+    script += "from durable_async.service import asgi_app; print([name for name in sys.modules if '.ui' in name])"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
+
+
+async def test_a_service_without_the_page_has_none():
+    async with DurableService() as service, serve(service.api) as url:
+        assert await status("GET", f"{url}/ui/") == 404
 
 
 async def test_a_history_is_answered_when_there_is_news_and_its_last_page_has_a_marker():

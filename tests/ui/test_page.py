@@ -32,6 +32,7 @@ def test_from_the_list_to_the_answer_of_a_callback(page, server, shoot):
     page.goto(server.page)
     row = page.get_by_role("row").filter(has_text="order-1017")
     expect(row).to_contain_text("callback approval")
+    shoot(page, "list")
     row.get_by_role("link").click()
     expect(page.get_by_text("waits for callback approval")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="pack")).to_contain_text("12 succeeded")
@@ -326,6 +327,18 @@ def test_the_timeline_is_saved_as_svg_and_printed(page, server):
     assert any("fulfil/reported" in text for text in texts)
     assert any("12 SUCCEEDED" in text for text in texts)
     assert page.pdf()[:4] == b"%PDF"
+
+
+def test_all_rows_are_printed_not_only_those_that_are_visible(page, server):
+    server.start("many", "printed", "300")
+    open_execution(page, server, "printed")
+    expect(page.get_by_text(re.compile("^succeeded after"))).to_be_visible()
+    rows = page.locator("[data-operation]")
+    assert rows.count() < 100
+    page.evaluate("window.print = () => 0; dispatchEvent(new Event('beforeprint'))")
+    expect(rows).to_have_count(300)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.get_by_role("button", name="step 299")).to_have_count(0)
 
 
 def test_the_type_that_waits_makes_the_form(page, server, shoot):

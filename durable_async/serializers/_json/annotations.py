@@ -139,5 +139,5 @@ def _report(function: Any, name: str, error: Exception) -> None:
     )
 
 
-def _said(declared: Any) -> Any:
+def _said(declared: Any) -> object:
     return NO_TYPE if declared in (Any, object, Never, NoReturn) or isinstance(declared, TypeVar) else declared

@@ -50,7 +50,7 @@ class _Items:
         return cls(each=arguments[0])
 
 
-def _write_array(declared: Any, converter: Converter) -> Write:
+def _write_array(declared: object, converter: Converter) -> Write:
     cls, items = class_of(declared), _Items.of(declared)
     write_each = converter.get_unstructure_hook(items.each)
     writes = None if items.fixed is None else [converter.get_unstructure_hook(item) for item in items.fixed]
@@ -68,21 +68,21 @@ def _write_array(declared: Any, converter: Converter) -> Write:
     return write
 
 
-def _order(tree: Any) -> str:
+def _order(tree: object) -> str:
     """Return a key that sorts the items of a set, whose order differs between processes."""
     try:
         return encode(tree)
-    except (TypeError, ValueError):  # the check of the tree refuses it, with its path
+    except (TypeError, ValueError):  # the check of the tree refuses it and reports its path
         return ""
 
 
-def _read_array(declared: Any, converter: Converter) -> Read:
+def _read_array(declared: object, converter: Converter) -> Read:
     cls, items = class_of(declared), _Items.of(declared)
     make = _array_class(cls)
     read_each = converter.get_structure_hook(items.each)
     reads = None if items.fixed is None else [(converter.get_structure_hook(item), item) for item in items.fixed]
 
-    def read(tree: Any, _: Any) -> Any:
+    def read(tree: object, _: object) -> Any:
         if not is_list(tree):
             raise UnexpectedError(declared, tree)
         if reads is None:
@@ -123,28 +123,28 @@ def _read_all(declared: Any, items: Iterable[tuple[int | str, Any, Read, Any]]) 
 # --- mappings ---
 
 
-def _maps(value: object) -> TypeGuard[Mapping[Any, Any]]:
+def _maps(value: object) -> TypeGuard[Mapping[object, object]]:
     return isinstance(value, Mapping)
 
 
-def _is_dict(declared: Any) -> bool:
-    """Return whether it is a plain mapping. cattrs handles the others, such as defaultdict."""
+def _is_dict(declared: object) -> bool:
+    """Return whether a type is a plain mapping. cattrs handles others, such as defaultdict."""
     return is_mapping(declared) and class_of(declared) in (dict, Mapping, MutableMapping, OrderedDict)
 
 
-def _key_and_value(declared: Any) -> tuple[Any, Any]:
+def _key_and_value(declared: object) -> tuple[Any, Any]:
     arguments = get_args(declared)
     if issubclass(class_of(declared), Counter):
         return (arguments[0] if arguments else Any), int
     return (arguments[0], arguments[1]) if arguments else (Any, Any)
 
 
-def _write_mapping(declared: Any, converter: Converter) -> Write:
+def _write_mapping(declared: object, converter: Converter) -> Write:
     key_type, value_type = _key_and_value(declared)
     write_key = None if key_type in (Any, str) else _write_key(converter, key_type)
     write_value = converter.get_unstructure_hook(value_type)
 
-    def write(value: Any) -> Any:
+    def write(value: object) -> Any:
         if not _maps(value):
             return misfit(converter, value, declared)
         if write_key is None:  # the check of the tree then finds a key that is not a str
@@ -154,10 +154,10 @@ def _write_mapping(declared: Any, converter: Converter) -> Write:
     return write
 
 
-def _write_key(converter: Converter, key_type: Any) -> Write:
+def _write_key(converter: Converter, key_type: object) -> Write:
     write, read = converter.get_unstructure_hook(key_type), _read_key(converter, key_type)
 
-    def write_key(key: Any) -> Any:
+    def write_key(key: object) -> Any:
         tree = write(key)
         with suppress(Exception):  # the hooks of a type may raise anything; then the key cannot be read back
             text = tree if isinstance(tree, str) else encode(tree)
@@ -168,11 +168,13 @@ def _write_key(converter: Converter, key_type: Any) -> Write:
     return write_key
 
 
-def _read_key(converter: Converter, key_type: Any) -> Read:
-    """A key that is not a string in JSON is written as its JSON text: ``1``, ``true``, ``[1, 2]``."""
+def _read_key(converter: Converter, key_type: object) -> Read:
+    """Return a function that reads keys. A key that is not a string is written as its JSON text: ``1``, ``true``, ``[1,
+    2]``.
+    """
     read, taken = converter.get_structure_hook(key_type), kinds(key_type)
 
-    def read_key(text: str, key_type: Any) -> Any:
+    def read_key(text: str, key_type: object) -> Any:
         if str not in taken:
             return read(_key_tree(text, key_type), key_type)
         try:
@@ -185,7 +187,7 @@ def _read_key(converter: Converter, key_type: Any) -> Read:
     return read_key
 
 
-def _key_tree(text: str, key_type: Any) -> Any:
+def _key_tree(text: str, key_type: object) -> object:
     try:
         return decode(text)
     except ValueError:

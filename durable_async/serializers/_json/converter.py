@@ -49,7 +49,10 @@ def format_duration(value: timedelta) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """:raises ValueError: it is not a duration, or one in months or years, which have no length"""
+    """Return the duration that ``text`` describes.
+
+    :raises ValueError: it is not a duration, or is in months or years, whose length varies
+    """
     match = _PATTERN.fullmatch(text)
     if match is None or text[-1] in "PT":
         raise ValueError("not an ISO 8601 duration in weeks, days, hours, minutes and seconds")
@@ -95,8 +98,8 @@ def _read_scalar(tree: Any, declared: Any) -> Any:
     return tree
 
 
-def _read_int(tree: Any, declared: Any) -> Any:
-    if isinstance(tree, float) and tree.is_integer():  # a language with one kind of number may write it so
+def _read_int(tree: object, declared: object) -> object:
+    if isinstance(tree, float) and tree.is_integer():  # a language with only one kind of number may write it like this
         tree = int(Decimal(tree.digits) if isinstance(tree, LongNumber) else tree)
     return _read_scalar(tree, declared)
 
@@ -114,12 +117,12 @@ def _is_none(declared: Any) -> bool:
     return declared is None or declared is type(None)
 
 
-def _read_none(tree: Any, declared: Any) -> None:
+def _read_none(tree: object, declared: object) -> None:
     if tree is not None:
         raise UnexpectedError(declared, tree)
 
 
-def _is_anything(declared: Any) -> bool:
+def _is_anything(declared: object) -> bool:
     return declared is object or isinstance(declared, TypeVar)
 
 
@@ -128,11 +131,11 @@ def _is_anything(declared: Any) -> bool:
 
 def _register_texts(converter: Converter) -> None:
     def register(cls: type, write: Callable[[Any], str], read: Callable[[Any, str], Any]) -> None:
-        def write_text(value: Any) -> Any:
+        def write_text(value: object) -> Any:
             fits = isinstance(value, cls) and not (cls is date and isinstance(value, datetime))
             return write(value) if fits else misfit(converter, value, cls)
 
-        def read_text(tree: Any, declared: Any) -> Any:
+        def read_text(tree: object, declared: object) -> Any:
             if not isinstance(tree, str):
                 raise UnexpectedError(declared, tree)
             return read(declared, tree)
@@ -155,7 +158,7 @@ def _base64(value: bytes | bytearray) -> str:
     return base64.b64encode(value).decode()
 
 
-def _read_decimal(tree: Any, declared: Any) -> Any:
+def _read_decimal(tree: object, declared: object) -> object:
     """Read digits, or a number, which another language may have written."""
     if type(tree) not in (str, int, float, LongNumber):
         raise UnexpectedError(declared, tree)
@@ -201,18 +204,18 @@ def _register_classes(converter: Converter) -> None:
 
 
 def _untyped(converter: Converter) -> Any:
-    """Return the converter untyped: its functions for TypedDicts are only partly annotated."""
+    """Return the converter without its type: its functions for TypedDicts are only partly annotated."""
     return converter
 
 
-def _exact(converter: Converter, declared: Any, write: Write) -> Write:
+def _exact(converter: Converter, declared: object, write: Write) -> Write:
     """Refuse subclasses, whose own fields would be lost silently."""
     cls = class_of(declared)
     return lambda value: write(value) if type(value) is cls else misfit(converter, value, declared)
 
 
-def _from_object(declared: Any, read: Read) -> Read:
-    def read_object(tree: Any, _: Any) -> Any:
+def _from_object(declared: object, read: Read) -> Read:
+    def read_object(tree: object, _: object) -> Any:
         if not is_object(tree):
             raise UnexpectedError(declared, tree)
         return read(tree, declared)
@@ -225,12 +228,12 @@ def _dump_model(model: Any) -> Any:
 
 
 def _read_model(tree: Any, cls: Any) -> Any:
-    """From text, for pydantic reads Python values by other rules."""
+    """Read a pydantic model from JSON text, because pydantic reads Python values by other rules."""
     return cls.model_validate_json(encode(_with_digits(tree) if may_hold_decimal(cls) else tree))
 
 
-def _with_digits(tree: Any) -> Any:
-    """A number that a float cannot hold becomes text, which pydantic reads as a Decimal; of numbers it reads floats."""
+def _with_digits(tree: object) -> object:
+    """Replace numbers that a float cannot hold by text, which pydantic can read as a Decimal."""
     if isinstance(tree, LongNumber):
         return tree.digits
     if is_array(tree):
@@ -242,7 +245,7 @@ def _with_digits(tree: Any) -> Any:
 
 
 def _register_enums(converter: Converter) -> None:
-    def write_enum(declared: Any) -> Write:
+    def write_enum(declared: object) -> Write:
         return lambda member: (
             converter.unstructure(member.value) if isinstance(member, Enum) else misfit(converter, member, declared)
         )
@@ -253,7 +256,7 @@ def _register_enums(converter: Converter) -> None:
         def read(tree: Any, _: Any) -> Any:
             member = members.get(encode(tree))
             if member is None:
-                raise ValueError(f"no value of {type_name(declared)}")
+                raise ValueError(f"not a value of {type_name(declared)}")
             return member
 
         return read
@@ -262,7 +265,7 @@ def _register_enums(converter: Converter) -> None:
     converter.register_structure_hook_factory(_is_rich_enum, read_enum)
 
 
-def _is_enum(declared: Any) -> bool:
+def _is_enum(declared: object) -> bool:
     return isinstance(declared, type) and issubclass(declared, Enum)
 
 

@@ -1,4 +1,4 @@
-"""Whether what was read back is what was written: by types and fields, not by what a class's ``__eq__`` says.
+"""Compares a value that was read back with the one that was written, by types and fields and not by ``__eq__``.
 
 ``__eq__`` does not decide: with ``eq=False`` it compares identities, and fields can be left out of it. So a class with
 fields is compared field by field, and only values that are written as one text, such as a ``UUID``, by ``==``.
@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.serializers._json.kinds import class_of, has_fields, is_model, is_namedtuple
 from durable_async.serializers._json.tree import SCALARS, class_name, is_plain, kind_of, member_path
 
@@ -35,8 +36,9 @@ Compare: TypeAlias = Callable[["Comparison", Any, Any], Difference]
 _ABSENT = object()
 
 
-def difference(value: Any, back: Any) -> Difference:
-    """Where and how ``back`` differs from ``value``, as ``path: reason`` without any payload; None if it does not.
+def difference(value: object, back: object) -> Difference:
+    """Return where and how ``back`` differs from ``value``, as ``path: reason`` without any payload; None if it does
+    not.
 
     :raises RecursionError: the value contains itself, or is nested too deeply
     """
@@ -45,12 +47,12 @@ def difference(value: Any, back: Any) -> Difference:
 
 
 def is_same(value: object, back: object) -> bool:
-    """Whether they are equal and of the same types: also of plain JSON, which may not stand for another type here."""
+    """Return whether two values are equal and have the same types. Plain JSON does not equal a class here."""
     return kind_of(back) is kind_of(value) and Comparison(stand_ins=False).difference(value, back) is None
 
 
 def object_difference(value: object, written_and_read: Callable[[object], object]) -> Difference:
-    """The same where no type is declared, and what is written comes back as plain JSON.
+    """Return the same for a value without a declared type, which comes back as plain JSON.
 
     An object with fields may come back as a ``dict``, but must lose nothing that it would keep if it was declared.
 
@@ -85,7 +87,7 @@ class Comparison:
     stand_ins: bool
 
     def difference(self, value: Any, back: Any) -> Difference:
-        kind: Any = kind_of(value)
+        kind: object = kind_of(value)
         if value is back or (kind in SCALARS and kind_of(back) is kind and value == back):
             return None
         if value is _ABSENT or back is _ABSENT:
@@ -192,10 +194,10 @@ class Comparison:
 
     # --- what has fields ---
 
-    def fields(self, value: Any, back: Any) -> Difference:
+    def fields(self, value: Any, back: object) -> Difference:
         if kind_of(back) is not kind_of(value):
             return _differs(value, back)
-        kind: Any = kind_of(value)
+        kind: object = kind_of(value)
         names = _field_names(kind)
         for name, given in names.items():
             found = self.difference(getattr(value, name, _ABSENT), getattr(back, name, _ABSENT))
@@ -208,9 +210,9 @@ class Comparison:
                 return f".{name}{found}"
         return self._attributes(value, back, names)
 
-    def _attributes(self, value: Any, back: Any, known: Iterable[str]) -> Difference:
+    def _attributes(self, value: object, back: object, known: Iterable[str]) -> Difference:
         """Attributes that are not fields must be made by ``__init__``; a ``cached_property`` may be missing."""
-        kept: dict[str, Any] = getattr(value, "__dict__", {})
+        kept: JsonObject = getattr(value, "__dict__", {})
         for name in [name for name in kept if name not in known]:
             if _is_a(getattr(kind_of(value), name, None), cached_property):
                 continue
@@ -259,7 +261,7 @@ class Comparison:
 
 @cache
 def _comparison(kind: Any) -> Compare:
-    """How values of a class are compared: decided once per class."""
+    """Return the function that compares values of a class. It is chosen once per class."""
     if has_fields(kind):
         return Comparison.fields
     if is_model(kind):
@@ -287,7 +289,9 @@ _BY_BASE: tuple[tuple[type[object], Compare], ...] = (
 
 
 def _is_a(value: object, kind: Any) -> bool:
-    """``isinstance``, which for a checker would make the items of a container unknown."""
+    """Return ``isinstance(...)``. Called directly, it would make the types of a container's items unknown to a type
+    checker.
+    """
     return isinstance(value, kind)
 
 
@@ -301,7 +305,7 @@ def _differs(value: Any, back: Any) -> str:
 
 
 def _factory(value: Any) -> Any:
-    """What makes the missing values of a ``defaultdict``."""
+    """Return the factory of a ``defaultdict``; None for other values."""
     return class_of(value.default_factory) if _is_a(value, defaultdict) else None
 
 
@@ -319,6 +323,6 @@ def _wall_clock(value: datetime | time) -> datetime | time:
 
 @cache
 def _field_names(kind: Any) -> dict[str, bool]:
-    """The fields, and whether ``__init__`` takes them."""
+    """Return the names of the fields, each with whether ``__init__`` takes it."""
     fields: Iterable[Any] = attrs.fields(kind) if attrs.has(kind) else dataclass_fields(kind)
     return {field.name: field.init for field in fields}

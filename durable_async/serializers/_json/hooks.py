@@ -1,4 +1,4 @@
-"""What the converter's hooks have in common."""
+"""The types and functions that the converter's hooks have in common."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from cattrs import Converter
 from durable_async.serializers._json.tree import SCALARS, Misfit, class_name, is_array, is_object, kind_name, type_name
 
 Read: TypeAlias = Callable[[Any, Any], Any]
-"""``read(tree, declared)``: the value."""
+"""``read(tree, declared)`` returns the value."""
 Write: TypeAlias = Callable[[Any], Any]
-"""``write(value)``: the tree."""
+"""``write(value)`` returns the tree."""
 
 
 class UnexpectedError(ValueError):
-    """A tree is not what a type is read from. Tells no values."""
+    """A tree does not fit a type. The message contains no values."""
 
-    def __init__(self, declared: Any, tree: object) -> None:
+    def __init__(self, declared: object, tree: object) -> None:
         super().__init__(f"expected {type_name(declared)}, found {kind_name(tree)}")
 
 
-def misfit(converter: Converter, value: Any, declared: Any) -> Any:
-    """What to write for a value that is not of the declared type.
+def misfit(converter: Converter, value: object, declared: object) -> Any:
+    """Return what to write for a value that is not of the declared type.
 
-    Plain JSON may stand for any type, for that is what it is read from; anything else may not.
+    Plain JSON is allowed for every type, because types are read from it. Anything else is refused.
     """
     if type(value) in SCALARS or is_array(value) or is_object(value):
         return converter.unstructure(value)

@@ -1,4 +1,4 @@
-"""What a type looks like in JSON."""
+"""Finds out how values of a type look in JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _TEXT: Kinds = frozenset((str,))
 _PLAIN: frozenset[Any] = frozenset((None, type(None), bool, int, str, list, dict, Any, object))
 
 
-def kinds(declared: Any) -> Kinds:
-    """The classes of the trees that values of this type are written as."""
+def kinds(declared: object) -> Kinds:
+    """Return the classes of the trees that values of this type are written as."""
     declared = bare(declared)
     if declared is None:
         return _NONE
@@ -39,11 +39,11 @@ def kinds(declared: Any) -> Kinds:
     return _class_kinds(cls) if isinstance(cls, type) else _ANYTHING
 
 
-def _any_of(declared: Iterable[Any]) -> Kinds:
-    return frozenset[type[Any]]().union(*map(kinds, declared))
+def _any_of(declared: Iterable[object]) -> Kinds:
+    return frozenset[type[object]]().union(*map(kinds, declared))
 
 
-def _class_kinds(cls: type[Any]) -> Kinds:
+def _class_kinds(cls: type[object]) -> Kinds:
     if issubclass(cls, Enum):
         return _any_of(kind_of(member.value) for member in cls)
     if has_fields(cls) or is_typeddict(cls) or issubclass(cls, Mapping) or is_model(cls):
@@ -59,28 +59,28 @@ def _class_kinds(cls: type[Any]) -> Kinds:
 # --- what is decided once per type ---
 
 
-def comes_back_plain(declared: Any) -> bool:
-    """Whether plain JSON of this type is written as it is, and read as what it was.
+def comes_back_plain(declared: object) -> bool:
+    """Return whether plain JSON of this type is written unchanged and read back unchanged.
 
-    Not of a ``float``, where an int of more digits than it can hold may stand.
+    False for ``float``: the value may be an int with more digits than a float can hold.
     """
     return _asked_once(_comes_back_plain, declared, otherwise=False)
 
 
-def may_hold_decimal(declared: Any) -> bool:
-    """Whether a ``Decimal`` may be in values of this type, so that all digits of a number count."""
+def may_hold_decimal(declared: object) -> bool:
+    """Return whether values of this type may contain a ``Decimal``, so that all digits of a number matter."""
     return _asked_once(_may_hold_decimal, declared, otherwise=True)
 
 
-def _asked_once(question: Callable[[Any], bool], declared: Any, *, otherwise: bool) -> bool:
+def _asked_once(question: Callable[[Any], bool], declared: object, *, otherwise: bool) -> bool:
     try:
         return question(declared)
-    except TypeError:  # not hashable, as Annotated[int, []] is: ask again each time what is always right
+    except TypeError:  # not hashable, such as Annotated[int, []]: use the answer that is always correct
         return otherwise
 
 
 @cache
-def _comes_back_plain(declared: Any) -> bool:
+def _comes_back_plain(declared: object) -> bool:
     declared = bare(declared)
     if declared in _PLAIN:
         return True
@@ -95,11 +95,11 @@ def _comes_back_plain(declared: Any) -> bool:
 
 
 @cache
-def _may_hold_decimal(declared: Any) -> bool:
+def _may_hold_decimal(declared: object) -> bool:
     return _mentions_decimal(declared, set())
 
 
-def _mentions_decimal(declared: Any, seen: set[Any]) -> bool:
+def _mentions_decimal(declared: object, seen: set[object]) -> bool:
     declared = bare(declared)
     if declared in seen:
         return False
@@ -125,7 +125,7 @@ def _field_types(cls: Any) -> Iterable[Any]:
 
 
 def bare(declared: Any) -> Any:
-    """A type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
+    """Return a type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
     while True:
         if get_origin(declared) in (Annotated, Final):
             declared = get_args(declared)[0]
@@ -137,39 +137,39 @@ def bare(declared: Any) -> Any:
             return declared
 
 
-def class_of(declared: Any) -> Any:
-    """``list`` of ``list[int]``; a type without arguments is its own."""
+def class_of(declared: object) -> Any:
+    """Return the class of a type: ``list`` for ``list[int]``, and the type itself if it has no arguments."""
     return get_origin(declared) or declared
 
 
-def is_union(declared: Any) -> bool:
+def is_union(declared: object) -> bool:
     return get_origin(declared) in (Union, types.UnionType)
 
 
-def has_fields(declared: Any) -> bool:
-    """Whether it is an attrs class or a dataclass, or a generic one with its arguments."""
+def has_fields(declared: object) -> bool:
+    """Return whether a type is an attrs class or a dataclass, with or without type arguments."""
     cls = class_of(declared)
     return isinstance(cls, type) and (attrs.has(cls) or is_dataclass(cls))
 
 
-def is_model(declared: Any) -> bool:
-    """Whether it is a pydantic model: told by its methods, so that pydantic need not be there."""
+def is_model(declared: object) -> bool:
+    """Return whether a type is a pydantic model. It is recognized by its methods, so pydantic need not be installed."""
     return isinstance(declared, type) and hasattr(declared, "model_validate_json") and hasattr(declared, "model_dump")
 
 
-def is_namedtuple(declared: Any) -> bool:
+def is_namedtuple(declared: object) -> bool:
     return isinstance(declared, type) and _is_a(declared, tuple) and hasattr(declared, "_fields")
 
 
-def is_array(declared: Any) -> bool:
+def is_array(declared: object) -> bool:
     cls = class_of(declared)
     return isinstance(cls, type) and not _is_a(cls, Enum) and kinds(declared) == _ARRAY
 
 
-def is_mapping(declared: Any) -> bool:
+def is_mapping(declared: object) -> bool:
     cls = class_of(declared)
     return isinstance(cls, type) and _is_a(cls, Mapping) and not is_typeddict(cls)
 
 
-def _is_a(cls: type[Any], base: type[Any]) -> bool:
+def _is_a(cls: type[object], base: type[object]) -> bool:
     return issubclass(cls, base)

@@ -1,4 +1,4 @@
-"""Why a tree could not be read, as a sentence: places and types, not the payload."""
+"""Says in a sentence why a tree could not be read, with places and types but without the payload."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _sentence(error: BaseException, declared: Any) -> str:
     if isinstance(error, KeyError):
         return "is missing"
     if isinstance(error, StructureHandlerNotFoundError):
-        return f"nothing is known about how to read {type_name(error.type_)}"
+        return f"there is no rule to read {type_name(error.type_)}"
     details: Any = getattr(error, "errors", None)
-    if callable(details):  # pydantic's; its own text would hold the input
+    if callable(details):  # an error of pydantic, whose own text would contain the input
         found: Any = details(include_input=False)
         return _clipped("; ".join(": ".join(filter(None, (_place(each["loc"]), each["msg"]))) for each in found))
     return _clipped(text_of(error)) or f"{type(error).__name__} for {type_name(declared)}"

@@ -1,7 +1,7 @@
-"""The JSON Schema of a type, for whoever checks an answer before it is recorded.
+"""Builds the JSON Schema of a type, with which an answer is checked before it is recorded.
 
-It never refuses what is written for a value of the type. It may accept what the type is not read from: that a text is a
-date, say, or what a pydantic model checks beyond its fields.
+The schema accepts everything that can be written for a value of the type. It may also accept more than the type can be
+read from: for example, it does not check that a text is a date, or the validators of a pydantic model.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, get_args, get_type_hints, is_typeddict
 
 import attrs
 
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.serializers._json.kinds import (
     bare,
     class_of,
@@ -27,7 +28,7 @@ from durable_async.serializers._json.kinds import (
 )
 from durable_async.serializers._json.tree import SCALARS
 
-Schema = dict[str, Any]
+Schema = JsonObject
 
 _TYPES: dict[type[Any], str] = {
     NoneType: "null",
@@ -40,13 +41,16 @@ _TYPES: dict[type[Any], str] = {
 }
 
 
-def schema_of(declared: Any) -> Schema:
-    """Return the schema; empty if anything fits."""
+def schema_of(declared: object) -> Schema:
+    """Return the schema; it is empty if every value fits."""
     return _schema(declared, frozenset())
 
 
-def _schema(declared: Any, around: frozenset[Any]) -> Schema:
-    """:param around: the classes that this type is a part of. One that has itself as a part may be anything there"""
+def _schema(declared: object, around: frozenset[object]) -> Schema:
+    """Return the schema of a type inside others.
+
+    :param around: the classes that contain this type. A class that contains itself is not checked further
+    """
     declared = NoneType if declared is None else bare(declared)
     cls = class_of(declared)
     if is_union(declared):
@@ -58,7 +62,7 @@ def _schema(declared: Any, around: frozenset[Any]) -> Schema:
     return _of_class(declared, cast("type[Any]", cls), around)
 
 
-def _of_class(declared: Any, cls: type[Any], around: frozenset[Any]) -> Schema:
+def _of_class(declared: object, cls: type[object], around: frozenset[object]) -> Schema:
     if issubclass(cls, Enum) and not issubclass(cls, Flag) and "_missing_" not in vars(cls):
         return _values(member.value for member in cls)
     inner = around | {cls}
@@ -75,7 +79,7 @@ def _of_class(declared: Any, cls: type[Any], around: frozenset[Any]) -> Schema:
     return _of_kinds(declared)
 
 
-def _of_kinds(declared: Any) -> Schema:
+def _of_kinds(declared: object) -> Schema:
     from decimal import Decimal
 
     cls = class_of(declared)
@@ -87,17 +91,17 @@ def _of_kinds(declared: Any) -> Schema:
     return {"type": found[0] if len(found) == 1 else found}
 
 
-def _choice(declared: Any, around: frozenset[Any]) -> Schema:
+def _choice(declared: object, around: frozenset[object]) -> Schema:
     members = [_schema(member, around) for member in get_args(declared)]
     if any(not member for member in members):
         return {}
     taken = [kind for member in get_args(declared) for kind in kinds(member)]
-    if len(taken) > len(set(taken)):  # what could be read as another member is written with its name
+    if len(taken) > len(set(taken)):  # a value that could be read as another member is written with the member's name
         members.append({"type": "object", "required": ["$type", "$value"]})
     return {"anyOf": members}
 
 
-def _values(values: Iterable[Any]) -> Schema:
+def _values(values: Iterable[object]) -> Schema:
     known = [*values]
     return {"enum": known} if all(type(value) in SCALARS for value in known) else {}
 
@@ -124,12 +128,12 @@ def _of_fields(cls: type[Any], around: frozenset[Any]) -> Schema:
 
 
 def _of_model(cls: Any) -> Schema:
-    """What pydantic reads a field from is its own affair, so only the names of its fields are said."""
+    """Return the schema of a pydantic model: only the names of its fields, because pydantic reads them."""
     if cls.__pydantic_decorators__.model_validators or any(
         field.alias or field.validation_alias for field in cls.model_fields.values()
     ):
         return {}
-    fields: Mapping[str, Any] = cls.model_fields
+    fields: JsonMembers = cls.model_fields
     return _object({name: {} for name in fields}, [name for name, field in fields.items() if field.is_required()])
 
 

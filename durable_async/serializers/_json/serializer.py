@@ -1,4 +1,4 @@
-"""The default serializer, and the functions through which the engine uses any."""
+"""The default serializer, and the functions with which the engine calls any serializer."""
 
 from __future__ import annotations
 
@@ -27,22 +27,26 @@ if TYPE_CHECKING:
 
 
 class JsonSerializer:
-    """JSON that other languages read, and types that come back.
+    """Writes values as JSON that other languages can read, and reads them back by type.
 
-    With a type (the function's return annotation, or ``returns=``), what comes back equals what was written, or it is
-    not written: attrs classes, dataclasses, TypedDicts, named tuples, pydantic models, enums, dates and times,
-    ``timedelta``, ``Decimal``, ``UUID``, ``bytes``, paths, tuples, sets, dicts with any such keys, and unions of
-    these. An ``Any`` inside such a type holds plain JSON only. Where no type is declared at all, values are written in
-    the same way and come back as the plain JSON they are: a tuple as a list.
+    With a type (the function's return annotation, or ``returns=``), the value that is read equals the one that was
+    written. This holds for attrs classes, dataclasses, TypedDicts, named tuples, pydantic models, enums, dates and
+    times, ``timedelta``, ``Decimal``, ``UUID``, ``bytes``, paths, tuples, sets, dicts with such keys, and unions of
+    these. An ``Any`` inside such a type may hold plain JSON only. Without a type, values are written in the same way
+    and read as plain JSON: a tuple comes back as a list.
 
-    What would not come back is refused with :class:`~durable_async.SerializationError`, which names its place. Each
-    value is read again to find out, unless its type alone decides it: plain JSON values are not.
+    A value that would not come back equal is refused with :class:`~durable_async.SerializationError`, which names the
+    place in the value. To find out, each value is read again, unless its type alone decides this, as for plain JSON
+    values.
     """
 
     _decode: Callable[[str], Any] = staticmethod(decode)
 
-    def serialize(self, value: Any, context: SerializerContext) -> str:
-        """:raises SerializationError: the value cannot be written so that it comes back"""
+    def serialize(self, value: object, context: SerializerContext) -> str:
+        """Return the value as text.
+
+        :raises SerializationError: the value would not come back equal
+        """
         tree = _tree(value, context)
         text = _encoded(tree, context)
         if _is_to_be_read(value, tree, context.type):
@@ -50,7 +54,10 @@ class JsonSerializer:
         return text
 
     def deserialize(self, text: str, context: SerializerContext) -> Any:
-        """:raises SerializationError: the text is not JSON, or not what the type is read from"""
+        """Return the value of a text.
+
+        :raises SerializationError: the text is not JSON, or does not fit the type
+        """
         declared = context.type
         as_it_is = declared is NO_TYPE or (isinstance(declared, type) and declared in _PLAIN_BUT_FLOAT)
         decoder = self._decode if as_it_is else _decoder(declared, self._decode)
@@ -60,8 +67,8 @@ class JsonSerializer:
             raise SerializationError(context.operation, f"not JSON: {error}") from error
         return structure(tree, context)
 
-    def round_trip(self, value: Any, context: SerializerContext) -> tuple[str, Any]:
-        """The text, and the value that every later reading of it returns, for the price of one reading.
+    def round_trip(self, value: object, context: SerializerContext) -> tuple[str, Any]:
+        """Return the text, and the value that every later reading of the text returns.
 
         :raises SerializationError: as :meth:`serialize`
         """
@@ -69,7 +76,7 @@ class JsonSerializer:
         text = _encoded(tree, context)
         try:
             recorded = decode(text)
-        except RecursionError as error:  # at a depth that could just be written
+        except RecursionError as error:  # nested so deeply that it could only just be written
             raise SerializationError(context.operation, _ENDLESS) from error
         if not _is_to_be_read(value, tree, context.type):
             return text, recorded
@@ -77,7 +84,7 @@ class JsonSerializer:
 
 
 class ForeignJson(JsonSerializer):
-    """Reads what other programs wrote, whose numbers may be more than a float can hold: none becomes infinite."""
+    """Reads JSON of other programs, in which numbers may be too large for a float. They do not become infinite."""
 
     _decode = staticmethod(decode_finite)
 
@@ -86,8 +93,8 @@ JSON = JsonSerializer()
 FOREIGN_JSON = ForeignJson()
 
 
-async def round_trip(serializer: Serializer | None, value: Any, context: SerializerContext) -> tuple[str, Any]:
-    """The text for the record, and the value that every replay will read from it.
+async def round_trip(serializer: Serializer | None, value: object, context: SerializerContext) -> tuple[str, Any]:
+    """Return the text for the record, and the value that every replay will read from it.
 
     :param serializer: None for JSON
     :raises SerializationError: the value cannot be written, or its text not read
@@ -98,8 +105,8 @@ async def round_trip(serializer: Serializer | None, value: Any, context: Seriali
     return text, await deserialize(serializer, text, context)
 
 
-async def serialize(serializer: Serializer | None, value: Any, context: SerializerContext) -> str:
-    """The text for the record.
+async def serialize(serializer: Serializer | None, value: object, context: SerializerContext) -> str:
+    """Return the text for the record.
 
     :param serializer: None for JSON
     :raises SerializationError: the value cannot be written, or a serializer failed otherwise
@@ -121,15 +128,15 @@ async def serialize(serializer: Serializer | None, value: Any, context: Serializ
 
 
 async def deserialize(serializer: Serializer | None, text: str, context: SerializerContext) -> Any:
-    """The value of a recorded text.
+    """Return the value of a recorded text.
 
     :param serializer: None for JSON
-    :raises SerializationError: the text cannot be read as the type asked for, or a serializer failed otherwise
+    :raises SerializationError: the text cannot be read as the requested type, or a serializer failed otherwise
     """
     if serializer is None:
         return JSON.deserialize(text, context)
     try:
-        value: Any = serializer.deserialize(text, context)
+        value: object = serializer.deserialize(text, context)
         return await value if inspect.isawaitable(value) else value
     except DurableError:
         raise
@@ -137,10 +144,10 @@ async def deserialize(serializer: Serializer | None, text: str, context: Seriali
         raise _failed(serializer, error, context) from error
 
 
-def structure(tree: Any, context: SerializerContext) -> Any:
-    """A value of ``context.type`` from plain JSON values; they themselves without a type.
+def structure(tree: object, context: SerializerContext) -> Any:
+    """Return a value of ``context.type`` from plain JSON values; without a type, return them unchanged.
 
-    :raises SerializationError: they are not what the type is read from
+    :raises SerializationError: they do not fit the type
     """
     declared = context.type
     if declared is NO_TYPE or (declared is type(tree) and declared in _PLAIN):
@@ -150,16 +157,16 @@ def structure(tree: Any, context: SerializerContext) -> Any:
     except Exception as error:  # noqa: BLE001 - whatever a converter or a class of the user's raises
         from durable_async.serializers._json.reasons import reason
 
-        # Without the cause: its text may hold the value, and whoever logs this error would log that.
+        # Without the cause, because its text may contain the value, and logging this error would log it.
         raise SerializationError(
             context.operation, f"cannot be read as {type_name(declared)}: {reason(error)}"
         ) from None
 
 
-def unstructure(value: Any, context: SerializerContext) -> Any:
-    """Plain JSON values from a value of ``context.type``, or of any type without one.
+def unstructure(value: object, context: SerializerContext) -> Any:
+    """Return the plain JSON values of a value of ``context.type``, or of any value without a type.
 
-    :raises SerializationError: the value cannot be written so that it comes back
+    :raises SerializationError: the value would not come back equal
     """
     tree = _tree(value, context)
     if (found := flaw(tree)) is not None:
@@ -169,30 +176,30 @@ def unstructure(value: Any, context: SerializerContext) -> Any:
     return tree
 
 
-_PLAIN: frozenset[Any] = frozenset((*SCALARS, list, dict))  # read as they are, and written so
+_PLAIN: frozenset[Any] = frozenset((*SCALARS, list, dict))  # they are read unchanged, so they are written unchanged
 _PLAIN_BUT_FLOAT: frozenset[Any] = _PLAIN - {float}
 _ENDLESS = "$: the value contains itself, or is nested too deeply"
 
 
-def _is_untyped(declared: Any) -> bool:
+def _is_untyped(declared: object) -> bool:
     return declared is NO_TYPE or declared is Any or declared is object
 
 
-def _is_to_be_read(value: Any, tree: Any, declared: Any) -> bool:
-    """Whether reading may give something else than the value, or nothing. A value of exactly its type is itself."""
+def _is_to_be_read(value: object, tree: object, declared: object) -> bool:
+    """Return whether reading may fail or return another value. Exact instances of simple types always come back."""
     return tree is not value or (declared is not NO_TYPE and declared is not type(value))
 
 
-def _stays_plain(value: Any, declared: Any) -> bool:
-    """Whether a value that is plain JSON is written and read as it is, by its type."""
+def _stays_plain(value: object, declared: object) -> bool:
+    """Return whether the type guarantees that a plain JSON value is written and read unchanged."""
     if declared is NO_TYPE or (declared is type(value) and declared in _PLAIN):
         return True
-    from durable_async.serializers._json.kinds import comes_back_plain  # imports what many programs do without
+    from durable_async.serializers._json.kinds import comes_back_plain  # imports modules that many programs do not need
 
     return comes_back_plain(declared)
 
 
-def _decoder(declared: Any, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
+def _decoder(declared: object, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
     if declared is float:
         return decode_finite
     from durable_async.serializers._json.kinds import may_hold_decimal
@@ -200,10 +207,10 @@ def _decoder(declared: Any, otherwise: Callable[[str], Any]) -> Callable[[str], 
     return decode_exact if may_hold_decimal(declared) else otherwise
 
 
-def _tree(value: Any, context: SerializerContext) -> Any:
-    """What is written of a value, plain JSON values. Whether it comes back is not known yet.
+def _tree(value: object, context: SerializerContext) -> object:
+    """Return the plain JSON values to write for a value. It is not known yet whether they come back equal.
 
-    :return: the value itself, if its type says that it does
+    :return: the value itself, if its type guarantees that it comes back
     """
     declared = context.type
     try:
@@ -221,10 +228,10 @@ def _tree(value: Any, context: SerializerContext) -> Any:
     return tree
 
 
-def _checked(value: Any, tree: Any, recorded: Any, context: SerializerContext) -> Any:
-    """What is read from ``recorded``, which is ``tree`` as it comes from text.
+def _checked(value: object, tree: object, recorded: object, context: SerializerContext) -> object:
+    """Return the value that is read from ``recorded``, which is ``tree`` after writing it as text and reading it.
 
-    :raises SerializationError: it is not the value
+    :raises SerializationError: it differs from the value
     """
     declared = context.type
     from durable_async.serializers._json.equality import difference, object_difference
@@ -248,7 +255,7 @@ def _checked(value: Any, tree: Any, recorded: Any, context: SerializerContext) -
     return back
 
 
-def _written_and_read(value: object) -> Any:
+def _written_and_read(value: object) -> object:
     converter, kind = _converter(), kind_of(value)
     return converter.structure(converter.unstructure(value, kind), kind)
 
@@ -260,8 +267,11 @@ def _converter() -> Converter:
     return make_converter()
 
 
-def _encoded(tree: Any, context: SerializerContext) -> str:
-    """:raises SerializationError: the tree is not JSON, or is not what its text would be read as"""
+def _encoded(tree: object, context: SerializerContext) -> str:
+    """Return the text of a tree.
+
+    :raises SerializationError: the tree is not JSON, or its text would be read as another tree
+    """
     try:
         text = encode(tree)
     except (TypeError, ValueError, RecursionError) as error:
@@ -271,10 +281,10 @@ def _encoded(tree: Any, context: SerializerContext) -> str:
     return text
 
 
-_SURROGATES = "$: a str holds two surrogates beside each other, which come back as one character: write that one"
+_SURROGATES = "$: a str holds a pair of surrogates, which comes back as one character. Use that character"
 
 
-def _unwritable(tree: Any, error: Exception) -> str:
+def _unwritable(tree: object, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return _ENDLESS
     return flaw(tree) or f"$: {error}"

@@ -1,7 +1,8 @@
 """JSON as trees of plain Python values, and as text.
 
 A tree is made of None, bool, int, float, str, list and dict with str keys. The text has the separators of
-:func:`json.dumps` and is ASCII, for it is JSON within JSON on the wire, and so that any str survives.
+:func:`json.dumps`. It is ASCII, because it becomes JSON within JSON on the wire, and because every str can be written
+like this.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias, TypeGuard, cast
 
 import attrs
+
+from durable_async._wire.text import JsonObject
 
 Kinds: TypeAlias = frozenset[type[Any]]
 
@@ -30,7 +33,7 @@ _KINDS: dict[type[Any], str] = {
 
 @attrs.frozen(eq=False, repr=False)
 class Misfit:
-    """Takes the place of a value that cannot be written as its declared type."""
+    """Replaces a value that cannot be written as its declared type."""
 
     found: str  # the class's name
     declared: Any
@@ -45,7 +48,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 class LongNumber(float):
-    """A JSON number of more digits than a float can hold. Only types that hold a ``Decimal`` are read from it."""
+    """A JSON number with more digits than a float can hold. Only types that hold a ``Decimal`` can be read from it."""
 
     digits: str
 
@@ -67,31 +70,34 @@ def _exact(digits: str) -> float:
 
 
 def _holds_all(number: float, digits: str) -> bool:
-    from decimal import Decimal, InvalidOperation  # not on import: few programs read such numbers
+    from decimal import Decimal, InvalidOperation  # not at import time, because few programs read such numbers
 
     try:
         return Decimal(repr(number)) == Decimal(digits)
-    except InvalidOperation:  # an exponent that even a Decimal cannot have
+    except InvalidOperation:  # even a Decimal cannot have this exponent
         return False
 
 
 encode: Callable[[Any], str] = json.JSONEncoder(
     allow_nan=False, check_circular=False
-).encode  # a cycle is a RecursionError
+).encode  # a cycle raises RecursionError
 
 
 def _decoding(parse_float: Callable[[str], Any] | None = None) -> Callable[[str], Any]:
     """Return a function that reads a JSON text.
 
-    :param parse_float: makes a number of the digits of one that is not whole; None: a float
+    :param parse_float: converts the digits of a number with a fraction or exponent; None: to a float
     """
     decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=parse_float)
     decode_all, decode_first = decoder.decode, decoder.raw_decode
 
     def decode(text: str) -> Any:
-        """:raises ValueError: the text is not JSON"""
+        """Return the tree of a JSON text.
+
+        :raises ValueError: the text is not JSON
+        """
         try:
-            tree, end = decode_first(text)  # in half of the time, for a text without space around it
+            tree, end = decode_first(text)  # takes half of the time, and works for text without spaces around it
         except json.JSONDecodeError:
             return decode_all(text)
         return tree if end == len(text) else decode_all(text)
@@ -99,7 +105,7 @@ def _decoding(parse_float: Callable[[str], Any] | None = None) -> Callable[[str]
     return decode
 
 
-decode: Callable[[str], Any] = _decoding()  # what encode wrote
+decode: Callable[[str], Any] = _decoding()  # text that encode wrote
 decode_finite: Callable[[str], Any] = _decoding(_finite)
 decode_exact: Callable[[str], Any] = _decoding(_exact)
 
@@ -112,7 +118,7 @@ def class_name(value: object) -> str:
     return type(value).__qualname__
 
 
-def is_object(tree: object) -> TypeGuard[dict[str, Any]]:
+def is_object(tree: object) -> TypeGuard[JsonObject]:
     return isinstance(tree, dict)
 
 
@@ -121,8 +127,8 @@ def is_array(tree: object) -> TypeGuard[list[Any]]:
 
 
 def is_plain(value: object) -> bool:
-    """Whether the value is a tree of exactly these types. The quick way around all conversion."""
-    kind: type[Any] = type(value)
+    """Return whether the value is already a tree of exactly these types, which needs no conversion."""
+    kind: type[object] = type(value)
     if kind in SCALARS:
         return True
     if kind is list:
@@ -139,7 +145,7 @@ def is_plain(value: object) -> bool:
 
 
 def flaw(tree: object, path: str = "$") -> str | None:
-    """What keeps a tree from being JSON that can be read again, as ``path: reason``; None if nothing does."""
+    """Return why a tree cannot be written as JSON and read again, as ``path: reason``; None: it can."""
     if tree is None or isinstance(tree, (str, int)):
         return None
     if isinstance(tree, float):
@@ -160,26 +166,26 @@ def flaw(tree: object, path: str = "$") -> str | None:
         return None
     if isinstance(tree, Misfit):
         return f"{path}: {tree}"
-    return f"{path}: a {class_name(tree)} is nothing that JSON can hold"
+    return f"{path}: JSON cannot hold a {class_name(tree)}"
 
 
 def kind_name(tree: object) -> str:
-    """What a tree is, in JSON's words."""
-    kind: type[Any] = type(tree)
+    """Return the kind of a tree, in JSON's words."""
+    kind: type[object] = type(tree)
     return _KINDS.get(kind, kind.__qualname__)
 
 
-def type_name(declared: Any) -> str:
-    """A type as its user writes it."""
+def type_name(declared: object) -> str:
+    """Return a type as its user writes it."""
     return declared.__qualname__ if isinstance(declared, type) and not hasattr(declared, "__args__") else str(declared)
 
 
 def member_path(key: object) -> str:
-    """A member of an object, as paths name it."""
+    """Return a member of an object in the notation of paths."""
     return f".{key}" if isinstance(key, str) and key.isidentifier() and len(key) <= 60 else f"[{clipped(key)}]"
 
 
 def clipped(value: object, length: int = 60) -> str:
-    """A value's ``repr``, or as much of it as an error message should show."""
+    """Return a value's ``repr``, cut for an error message."""
     text = repr(value)
     return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -1,10 +1,11 @@
-"""Hooks for unions: a value comes back as the member it was, or is not written at all.
+"""Hooks for unions: a value comes back as the same member of the union, or is refused when it is written.
 
-A tree is read by the first member that takes its kind and accepts it. First is by name, with str last: not by the
-annotation's order, for ``A | B`` equals ``B | A``, and one process must not read otherwise than another wrote.
-Most unions need no more: their members differ in kind, or in their fields. Where a tree would be read as something
-else than the value it was written from, as a ``date`` in ``date | datetime`` may, it is written with the name of the
-member: ``{"$type": "datetime", "$value": ...}``.
+A tree is read by the first member that accepts it. The members are tried in the order of their names, with str last.
+The order of the annotation does not matter, because ``A | B`` equals ``B | A``, and all processes must read alike.
+
+This is enough for most unions, whose members differ in kind or in their fields. If a tree would be read as another
+value, as a ``date`` in ``date | datetime`` may, it is written with the name of the member: ``{"$type": "datetime",
+"$value": ...}``.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ _VALUE = "$value"
 
 
 def register_unions(converter: Converter) -> None:
-    """Return whether there is a choice: more than one type besides None. Otherwise cattrs reads it."""
+    """Return whether the union has more than one type besides None. Otherwise cattrs reads it."""
     converter.register_unstructure_hook_factory(_is_choice, _write_choice)
     converter.register_structure_hook_factory(_is_choice, _read_choice)
 
 
-def _is_choice(declared: Any) -> bool:
+def _is_choice(declared: object) -> bool:
     return is_union(declared) and len([member for member in get_args(declared) if member is not NoneType]) > 1
 
 
-def _write_choice(declared: Any, converter: Converter) -> Write:
+def _write_choice(declared: object, converter: Converter) -> Write:
     return _Union.of(converter, declared).write
 
 
-def _read_choice(declared: Any, converter: Converter) -> Read:
+def _read_choice(declared: object, converter: Converter) -> Read:
     return _Union.of(converter, declared).read
 
 
@@ -51,7 +52,7 @@ class _Member:
     write: Write
 
     def holds(self, value: object) -> bool:
-        """Whether the value may be of this member, by its class alone."""
+        """Return whether the value may be of this member, judged by its class alone."""
         declared = bare(self.declared)
         if get_origin(declared) is Literal:
             return value in get_args(declared)
@@ -67,7 +68,7 @@ class _Union:
     ambiguous: bool
 
     @classmethod
-    def of(cls, converter: Converter, declared: Any) -> _Union:
+    def of(cls, converter: Converter, declared: object) -> _Union:
         members = tuple(
             _Member(each, kinds(each), converter.get_structure_hook(each), converter.get_unstructure_hook(each))
             for each in sorted(get_args(declared), key=_rank)
@@ -75,7 +76,7 @@ class _Union:
         taken = [kind for member in members for kind in member.kinds]
         return cls(converter, declared, members, ambiguous=len(taken) > len(set(taken)))
 
-    def read(self, tree: Any, _: Any) -> Any:
+    def read(self, tree: object, _: object) -> Any:
         if is_object(tree) and tree.keys() == {_TAG, _VALUE}:
             for member in self.members:
                 if type_name(member.declared) == tree[_TAG]:
@@ -90,13 +91,17 @@ class _Union:
                 errors.append(error)
         raise errors[0] if len(errors) == 1 else UnexpectedError(self.declared, tree)
 
-    def _takers(self, kind: type[Any]) -> Iterator[_Member]:
+    def _takers(self, kind: type[object]) -> Iterator[_Member]:
         exact = [member for member in self.members if kind in member.kinds]
         yield from sorted(exact, key=lambda member: bare(member.declared) is not kind) if kind is not str else exact
-        if kind in (int, float, bool):  # a number without a fraction may come either way, and a bool is an int
+        if kind in (
+            int,
+            float,
+            bool,
+        ):  # a number without a fraction may be an int or a float in JSON, and a bool is an int
             yield from (member for member in self.members if kind not in member.kinds and member.kinds & {int, float})
 
-    def write(self, value: Any) -> Any:
+    def write(self, value: object) -> Any:
         holders = sorted(
             (member for member in self.members if member.holds(value)),
             key=lambda member: class_of(bare(member.declared)) is not type(value),
@@ -115,7 +120,7 @@ class _Union:
                 return tagged
         return trees[0][1]  # not comparable, or to be refused by the check of the tree
 
-    def _comes_back(self, tree: Any, value: Any) -> bool:
+    def _comes_back(self, tree: object, value: object) -> bool:
         if flaw(tree) is not None:
             return False
         try:
@@ -125,5 +130,5 @@ class _Union:
             return False
 
 
-def _rank(declared: Any) -> tuple[bool, str]:
+def _rank(declared: object) -> tuple[bool, str]:
     return bare(declared) is str, type_name(declared)

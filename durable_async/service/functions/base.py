@@ -1,8 +1,8 @@
 """The functions that the service invokes, wherever they run.
 
-The service knows a function by this protocol alone: an event in, a JSON value out, or :class:`InvocationFailed`. A
-durable function gets an invocation envelope as its event and answers with a status (protocol.md, "Envelope" and
-"Answer of the handler"). Any other function gets its caller's event.
+A function gets an event and returns a JSON value, or raises :class:`InvocationFailed`. The event of a durable function
+is an invocation envelope, and its answer has a status (protocol.md, "Envelope" and "Answer of the handler"). Any other
+function gets its caller's event.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from durable_async.service.clock import steady_time
 
 @attrs.frozen
 class InvocationRequest:
-    """What a function is told besides its event.
+    """What a function gets besides its event.
 
-    :ivar request_id: names this invocation; in the history as ``RequestId``
+    :ivar request_id: identifies this invocation; ``RequestId`` in the history
     :ivar function_arn: qualified with the version that is executed
-    :ivar deadline_ms: epoch milliseconds at which the function must have answered; None if it may take its time
-    :ivar trace_header: an X-Ray trace header: the trace that the invocation belongs to; None if the caller gave none
+    :ivar deadline_ms: epoch milliseconds by which the function must have answered; None: no deadline
+    :ivar trace_header: the X-Ray trace header of the invocation; None: the caller gave none
     """
 
     request_id: str
@@ -56,7 +56,7 @@ class InvocationFailed(Exception):  # noqa: N818 - an outcome, told apart from e
 
 
 def failure(error_type: str, request: InvocationRequest, reason: str) -> InvocationFailed:
-    """What befell an invocation from outside its function, as Lambda words it."""
+    """Return the error of an invocation that ended from outside its function, in Lambda's words."""
     return InvocationFailed(
         {"ErrorType": error_type, "ErrorMessage": f"RequestId: {request.request_id} Error: {reason}"}
     )
@@ -64,9 +64,9 @@ def failure(error_type: str, request: InvocationRequest, reason: str) -> Invocat
 
 @asynccontextmanager
 async def within_deadline(request: InvocationRequest) -> AsyncGenerator[None]:
-    """Cancels what runs inside when the deadline comes.
+    """Cancel the code inside when the deadline passes.
 
-    :raises InvocationFailed: ``Sandbox.Timedout``; it came
+    :raises InvocationFailed: ``Sandbox.Timedout``: the deadline has passed
     """
     patience = None if request.deadline_ms is None else request.deadline_ms / 1000 - steady_time()
     timeout = asyncio.timeout(patience)
@@ -74,41 +74,44 @@ async def within_deadline(request: InvocationRequest) -> AsyncGenerator[None]:
         async with timeout:
             yield
     except TimeoutError:
-        if not timeout.expired():  # another's
+        if not timeout.expired():  # the code raised it
             raise
         reason = f"Task timed out after {max(0, patience or 0):.2f} seconds"
         raise failure("Sandbox.Timedout", request, reason) from None
 
 
 class Memory(Protocol):
-    """Executions that a function has in memory between their invocations."""
+    """The executions that a function keeps in memory between their invocations."""
 
     def keeps(self, execution_arn: str) -> bool:
-        """Whether the execution is there as its last invocation left it, so that the event of the next one need only
-        hold the operations that changed since. The answer holds until the event loop's next turn."""
+        """Return whether the execution is in memory as its last invocation left it. The event of the next invocation
+        then needs only the operations that changed since. The answer is valid until the event loop's next iteration.
+        """
         ...
 
     def forget(self, execution_arn: str) -> None:
-        """The execution is closed: no invocation will ask for it any more."""
+        """Drop the execution, because it is closed."""
         ...
 
 
 class Function(Protocol):
     @property
     def durable(self) -> bool:
-        """Whether its event is an invocation envelope. Known when the function is registered."""
+        """True: its event is an invocation envelope. False: its event is its caller's. Read when the function is
+        registered.
+        """
         ...
 
     @property
     def memory(self) -> Memory | None:
-        """None: each invocation is told everything."""
+        """The executions in memory; None: each invocation needs the whole record."""
         ...
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> Any:
         """Run the function once.
 
-        Cancelling the call abandons the invocation; nobody will look at its answer. Keeping to
-        ``request.deadline_ms`` is the function's part, since only it knows what has to be killed.
+        Cancelling the call abandons the invocation; its answer is then ignored. The function itself must end at
+        ``request.deadline_ms``.
 
         :param event: a JSON value
         :return: a JSON value
@@ -119,7 +122,7 @@ class Function(Protocol):
 
 @attrs.frozen
 class LambdaContext:
-    """The second argument of a function that runs in this process, as far as Lambda's has the same members."""
+    """The second argument of a function that runs in this process, with a part of Lambda's members."""
 
     aws_request_id: str
     function_name: str
@@ -140,19 +143,19 @@ class LambdaContext:
         )
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the deadline; 900,000, Lambda's longest timeout, if there is none."""
+        """Return the milliseconds until the deadline; without one, 900,000, Lambda's longest timeout."""
         return 900_000 if self.deadline_ms is None else max(0, self.deadline_ms - int(steady_time() * 1000))
 
 
 @attrs.frozen
 class InProcessFunction:
-    """A function of this process. What it raises is the invocation's failure."""
+    """A function of this process. If it raises, the invocation fails."""
 
     call: Callable[[Any, InvocationRequest], Any]
     durable: bool
     memory: Memory | None = None
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> Any:
         try:
             return await self.call(event, request)
         except InvocationFailed:
@@ -162,12 +165,12 @@ class InProcessFunction:
 
 
 def in_process_function(function: Callable[[Any, Any], Any], threads: Threads | None = None) -> InProcessFunction:
-    """An ordinary, not durable function of ``(event, context)``. If it is sync it runs in a worker thread.
+    """Return an ordinary function of ``(event, context)`` for the service. A synchronous function runs in a thread.
 
-    :param threads: from which it takes that; None: those of the event loop
+    :param threads: the pool of these threads; None: the event loop's
     """
 
-    async def call(event: Any, request: InvocationRequest) -> Any:
+    async def call(event: object, request: InvocationRequest) -> Any:
         context = LambdaContext.of(request)
         if is_coroutine_function(function):
             return _as_json(await function(event, context))
@@ -179,7 +182,7 @@ def in_process_function(function: Callable[[Any, Any], Any], threads: Threads | 
 
 
 def _as_json(value: object) -> object:
-    """The value as its caller gets it: what JSON leaves of it, and nothing shared with the function."""
+    """Return the value as its caller gets it: through JSON, so that it shares nothing with the function."""
     try:
         return json.loads(json.dumps(value))
     except (TypeError, ValueError) as error:
@@ -188,7 +191,7 @@ def _as_json(value: object) -> object:
 
 
 def error_object(error: BaseException) -> ErrorObject:
-    """How Lambda reports an exception that left a handler: the bare class name, the text and the stack."""
+    """Return an exception that left a handler as Lambda reports it: the class name, the text and the stack."""
     return {
         "ErrorType": type(error).__name__,
         "ErrorMessage": message_of(error),

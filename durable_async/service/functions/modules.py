@@ -1,4 +1,4 @@
-"""Importing the modules that functions are in, named as a user names them."""
+"""Imports the modules of functions, by the names or paths that a user gives."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _STANDARD_LIBRARY = {str(Path(os.__file__).parent), str(Path(os.__file__).parent
 
 
 def load_module(place: str) -> ModuleType:
-    """The module at ``place``, imported once per process.
+    """Import the module at ``place``, once per process.
 
-    A file is loaded as that file, also when it has the name of another module, such as ``queue.py``. It is then in
-    ``sys.modules`` under a name of its own, so that pickling and ``get_type_hints`` find it there.
+    A file is loaded even if another module has its name, such as ``queue.py``. It is then in ``sys.modules`` under a
+    special name, so that pickling and ``get_type_hints`` find it there.
 
-    :param place: the name of a module, looked for in the current directory and on the import path; or the path of a
-        file that ends in ``.py``
-    :raises ModuleNotFoundError: there is no such module or file; its ``name`` is ``place``, or a package in it
-    :raises Exception: whatever the module's own code raises
+    :param place: the name of a module, which is searched in the current directory and on the import path; or the path
+        of a file that ends in ``.py``
+    :raises ModuleNotFoundError: there is no such module or file; ``error.name`` is ``place``, or a package in it
+    :raises Exception: the module's own code raised it
     """
     if not place.endswith(".py"):
         if place not in sys.modules:
@@ -40,7 +40,7 @@ def load_module(place: str) -> ModuleType:
 
 
 def _means_another(stem: str, file: Path) -> bool:
-    """Whether ``import stem`` is how other code gets a module that is not ``file``."""
+    """Return whether ``import stem`` imports another module than ``file``."""
     if stem in sys.stdlib_module_names or _is_taken(stem, file):
         return True
     found = None if stem in sys.modules else importlib.util.find_spec(stem)
@@ -57,11 +57,11 @@ def _is(origin: str | None, file: Path) -> bool:
 
 
 def _make_importable(directory: Path, *, last: bool) -> None:
-    """Let modules be imported from ``directory``.
+    """Add ``directory`` to the import path, behind the standard library: a ``calendar.py`` in it would otherwise break
+    code that uses the real one.
 
-    The standard library stays before it: a ``calendar.py`` there would otherwise break whatever uses the real one.
-
-    :param last: a file there is named like an installed module, and must not take its place for other code
+    :param last: True: add it at the end, because a file in it has the name of an installed module, which other code
+        must still get. False: add it before the installed modules
     """
     if str(directory) not in sys.path:
         own = [at for at, entry in enumerate(sys.path) if entry in _STANDARD_LIBRARY]

@@ -1,11 +1,10 @@
 """Functions that an HTTP server runs: Lambda's Invoke endpoint, as containers with a Lambda runtime have it.
 
-The runtime interface emulator, which AWS's base images bring along, decides what is read here:
+This module is written for the runtime interface emulator, which is in AWS's base images:
 
-- it takes one invocation at a time, and a second one ends it, also if nobody waits for the first any more
-- that a function failed is told by the body alone; only a process that died, and an answer that is too large, have
-  another status than 200
-- when its own timeout is over it answers with a sentence instead of JSON
+- it takes one invocation at a time; a second one ends the emulator, even if the first caller has gone
+- only the body shows that a function failed; the status is 200, except if the process died or the answer is too large
+- after its own timeout it answers with a sentence instead of JSON
 """
 
 from __future__ import annotations
@@ -32,30 +31,31 @@ from aiohttp import (
     TCPConnector,
 )
 
+from durable_async._wire.limits import TENANT_CHARACTERS
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import JsonObject
 from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import ANSWER_BYTES, too_large
 from durable_async.service.parsing import NotReadable, loads, read
 
 _CONNECT_SECONDS = 10.0
-_QUOTED_BYTES = 200  # of an answer that is not understood
-_TENANT_CHARACTERS = "._:/=+-@ "  # besides letters and digits; what Lambda allows
+_QUOTED_BYTES = 200  # characters of an unexpected answer that an error quotes
 _ERROR_MEMBERS = frozenset({"errorType", "errorMessage", "stackTrace", "trace", "requestId", "cause"})
 _TIMED_OUT = b"Task timed out after "
 
 
 class RemoteFunctions:
-    """The functions of other servers, and the session by which they are invoked. Used with ``async with``, around the
-    service that they are registered with.
+    """Functions of other servers. Use it with ``async with``, around the service that the functions are registered
+    with.
 
-    :param max_concurrency: invocations of one server at once. More than one only for a server that is not the emulator
+    :param max_concurrency: the maximum number of invocations of one server at once. The emulator supports only one
     """
 
     def __init__(self, *, max_concurrency: int = 1) -> None:
         self._max_concurrency = max_concurrency
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._session = ClientSession(
-            # A connection that an idle server closed would look like a function that died.
+            # If an idle server closed a kept connection, that would look like a function that died.
             connector=TCPConnector(limit=0, force_close=True),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
@@ -70,14 +70,16 @@ class RemoteFunctions:
         await self._session.close()
 
     def function(self, url: str, *, durable: bool = True, name: str = "function") -> Function:
-        """
-        :param url: of the server, as ``http://127.0.0.1:9000``
-        :param durable: False: an ordinary function, which gets its caller's event
-        :param name: by which the server knows it; the emulator knows no other than this
-        :raises ValueError: no URL of a server
+        """Return a function of a server.
+
+        :param url: the server, such as ``http://127.0.0.1:9000``
+        :param durable: True: its event is an invocation envelope. False: it is an ordinary function, which gets its
+            caller's event
+        :param name: the function's name on the server. The emulator supports only the default
+        :raises ValueError: ``url`` is not the URL of a server
         """
         if not _is_server(url):
-            raise ValueError(f"{url!r} is no URL of a server, as http://HOST:PORT")
+            raise ValueError(f"{url!r} is not the URL of a server, such as http://HOST:PORT")
         base = url.rstrip("/")
         turn = self._turns.setdefault(base, asyncio.Semaphore(self._max_concurrency))
         return RemoteFunction(
@@ -87,22 +89,24 @@ class RemoteFunctions:
 
 @attrs.frozen
 class RemoteFunction:
-    """A function at ``url``. Made by :meth:`RemoteFunctions.function`.
+    """A function at ``url``, created by :meth:`RemoteFunctions.function`.
 
-    It fails with ``Runtime.ExitError`` if the connection breaks before the answer is complete. A server that cannot
-    be reached is no crash of the function, ``Remote.Unreachable``; and ``Remote.UnexpectedAnswer`` is an answer that
-    no Lambda runtime gives.
+    An invocation fails with ``Runtime.ExitError``, which counts as a crash, if the connection breaks before the answer
+    is complete; with ``Remote.Unreachable`` if the server cannot be reached; and with ``Remote.UnexpectedAnswer`` if
+    the answer is not one of a Lambda runtime.
     """
 
     url: str
     durable: bool
     _session: ClientSession
     _turn: asyncio.Semaphore
-    memory: None = None  # nobody knows what a server keeps
+    memory: None = None  # a server may start again at any time
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
-        """Cancelling this, or the deadline, closes the connection; the server may run the function to its end."""
-        body = BytesIO(json.dumps(event).encode())  # a file, for aiohttp warns of large bodies that are none
+    async def invoke(self, event: object, request: InvocationRequest) -> Any:
+        """Run the function once. Cancellation and the deadline close the connection; the server may run the function to
+        its end.
+        """
+        body = BytesIO(json.dumps(event).encode())  # a file, because aiohttp warns of large bodies that are bytes
         post = self._session.post
         try:
             async with (
@@ -122,7 +126,7 @@ class RemoteFunction:
 def _is_server(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # refuses what is no number
+        _ = parts.port  # refuses values that are not numbers
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and not any(mark in url for mark in "@?#")
@@ -137,7 +141,7 @@ def _headers(request: InvocationRequest) -> dict[str, str]:
     if request.deadline_ms is not None:
         headers["Lambda-Runtime-Deadline-Ms"] = str(request.deadline_ms)
     if request.tenant_id is not None:
-        headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=_TENANT_CHARACTERS)
+        headers["X-Amz-Tenant-Id"] = quote(request.tenant_id, safe=TENANT_CHARACTERS)
     if request.trace_header is not None:
         headers["X-Amzn-Trace-Id"] = request.trace_header
     return headers
@@ -152,10 +156,10 @@ async def _read(response: ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _answer(response: ClientResponse, body: bytes) -> Any:
-    """The function's result.
+def _answer(response: ClientResponse, body: bytes) -> object:
+    """Return the function's result.
 
-    :raises InvocationFailed: it failed, or this is no answer of a Lambda runtime
+    :raises InvocationFailed: it failed, or this is not an answer of a Lambda runtime
     """
     try:
         value = loads(body)
@@ -181,14 +185,15 @@ def _quoted(body: bytes) -> str:
 
 
 def _error(answer: object, *, failed: bool) -> ErrorObject | None:
-    """The error, if ``answer`` is one as the runtimes report it: the stack is ``trace`` in that of Node.js, and has
-    objects in that of Go.
+    """Return the error, if ``answer`` is an error as the runtimes report it; otherwise None. Node.js calls the stack
+    ``trace``, and Go puts objects into it.
 
-    :param failed: a header says so, and a result cannot look like an error by chance
+    :param failed: True: a header says that the function failed. False: it does not, so the answer must look exactly
+        like an error
     """
     if not isinstance(answer, dict):
         return None
-    members = cast("dict[str, Any]", answer)
+    members = cast("JsonObject", answer)
     if "errorType" not in members or not (failed or members.keys() <= _ERROR_MEMBERS):
         return None
     error = ErrorObject(ErrorType=str(members["errorType"]), ErrorMessage=str(members.get("errorMessage", "")))

@@ -1,11 +1,11 @@
-"""A worker's side: a process that runs functions, one invocation at a time, in its main thread.
+"""The worker process: runs functions, one invocation at a time, in its main thread.
 
-``python -m durable_async.service.functions.worker_process FD`` serves the socket ``FD`` until its other end is
-closed. A message is four bytes of length, most significant first, and that much JSON. Standard output and error are
-the functions' own: nothing of the protocol goes there.
+``python -m durable_async.service.functions.worker_process FD`` serves the socket ``FD`` until its other end is closed.
+A message is four bytes of length, most significant first, and then JSON of that length. Standard output and error
+belong to the functions; the protocol does not use them.
 
-- what an invocation wrote to them has left this process when its answer leaves
-- when the server is gone this process ends, in the middle of a handler too
+- what an invocation wrote to them leaves this process before its answer
+- when the server ends, this process ends too, even in the middle of a handler
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from typing import Any, cast
 import attrs
 
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.logs import JsonFormatter
 from durable_async.service.functions.base import InvocationRequest, LambdaContext, error_object
 from durable_async.service.functions.modules import load_module
 
 HEADER_BYTES = 4
-ANSWER_BYTES = 6 * 1024 * 1024 + 100  # of a function's answer; what Lambda lets through
+ANSWER_BYTES = 6 * 1024 * 1024 + 100  # the maximum size of a function's answer, as on Lambda
 FRAME_BYTES = ANSWER_BYTES + 1024
-"""Of a reply. The server reads no larger one, and ends the worker that announces it."""
+"""The maximum size of a reply. The server ends a worker that announces a larger one, and does not read it."""
 
 _TRACE_HEADER = "_X_AMZN_TRACE_ID"  # where Lambda's runtimes put it, and where AWS's libraries look for it
-_TALKATIVE = ("botocore", "aiobotocore")  # each process would say where it found its credentials and endpoint
+_TALKATIVE = ("botocore", "aiobotocore")  # otherwise each process would log where it found its credentials and endpoint
 
 
 @attrs.frozen
 class Target:
-    """Where a function is found: an attribute of a module, or the entry ``key`` of a mapping that is one.
+    """The place of a function: an attribute of a module, or the entry ``key`` of a mapping that is an attribute.
 
-    :ivar module: its name, or the path of a file that ends in ``.py``
+    :ivar module: the module's name, or the path of a file that ends in ``.py``
     """
 
     module: str
@@ -59,7 +60,7 @@ class Target:
 
 
 class LoadError(Exception):
-    """There is no function at a target. Its arguments: Lambda's type of this error, and a sentence."""
+    """A target is not a function. Arguments: Lambda's type of this error, and a sentence."""
 
     def __str__(self) -> str:
         return str(self.args[1])
@@ -70,7 +71,7 @@ def frame(body: bytes) -> bytes:
 
 
 class LineStream(TextIOWrapper):
-    """Writes whole lines: ``print`` writes a line and its end apart, and no other thread's may come between."""
+    """Writes whole lines. ``print`` writes a line and its end separately, and another thread could write in between."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
@@ -95,15 +96,15 @@ class LineStream(TextIOWrapper):
 
 
 def find(target: Target) -> Any:
-    """What stands at ``target``: a function, or a mapping of functions if it has no key.
+    """Return the object at ``target``: a function, or a mapping of functions if the target has no key.
 
-    :raises LoadError: the module cannot be imported, or there is no such thing in it
+    :raises LoadError: the module cannot be imported, or does not have this attribute or key
     """
     try:
         module = load_module(target.module)
     except Exception as error:
         if not (isinstance(error, ModuleNotFoundError) and error.name == target.module):
-            traceback.print_exc()  # the fault is inside the module: show where
+            traceback.print_exc()  # the error is inside the module: show where
         reason = f"{type(error).__name__}: {error}"
         raise LoadError("Runtime.ImportModuleError", f"Unable to import module '{target.module}': {reason}") from error
     try:
@@ -114,25 +115,28 @@ def find(target: Target) -> Any:
 
 
 def functions_of(mapping: Target) -> dict[str, bool]:
-    """The names in a mapping of functions, and whether the function is durable.
+    """Return the names in a mapping of functions, each with whether the function is durable.
 
-    :raises LoadError: as :func:`find`, or it is no such mapping
+    :raises LoadError: as :func:`find`, or it is not such a mapping
     """
     found = find(mapping)
     if not isinstance(found, Mapping):
-        raise LoadError("Runtime.HandlerNotFound", f"{mapping} is no mapping of functions")
-    entries = cast("Mapping[str, Any]", found)
+        raise LoadError("Runtime.HandlerNotFound", f"{mapping} is not a mapping of functions")
+    entries = cast("JsonMembers", found)
     return {name: _is_durable(attrs.evolve(mapping, key=name), entry) for name, entry in entries.items()}
 
 
 def is_durable(function: Target) -> bool:
-    """:raises LoadError: as :func:`find`, or it is no function"""
+    """Return whether the function at ``target`` is durable.
+
+    :raises LoadError: as :func:`find`, or it is not a function
+    """
     return _is_durable(function, find(function))
 
 
 def _is_durable(target: Target, found: object) -> bool:
     if not callable(found):
-        raise LoadError("Runtime.HandlerNotFound", f"{target} is no function, it is {found!r:.60}")
+        raise LoadError("Runtime.HandlerNotFound", f"{target} is not a function, it is {found!r:.60}")
     try:
         inspect.signature(found).bind(None, None)
     except TypeError:
@@ -140,12 +144,12 @@ def _is_durable(target: Target, found: object) -> bool:
         hint = ", and make it durable with @durable_execution if it is a workflow"
         raise LoadError("Runtime.HandlerNotFound", said + hint) from None
     except ValueError:
-        pass  # made in C, without a signature: its calls will tell
+        pass  # written in C, without a signature: an invocation will show whether it fits
     return getattr(found, "durable", False) is True
 
 
-def invoke(target: Target, event: Any, request: InvocationRequest) -> dict[str, Any]:
-    """Run a function once. What it returned, or how it failed.
+def invoke(target: Target, event: Any, request: InvocationRequest) -> JsonObject:
+    """Run a function once, and return what it returned or how it failed.
 
     :raises LoadError: as :func:`find`
     """
@@ -167,8 +171,8 @@ async def _wait_for(result: Awaitable[object]) -> object:
     return await result
 
 
-def answer(message: dict[str, Any]) -> dict[str, Any]:
-    """What to reply to one message of the server."""
+def answer(message: JsonObject) -> JsonObject:
+    """Return the reply to one message of the server."""
     try:
         match message:
             case {"functions of": mapping}:
@@ -178,7 +182,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
             case {"invoke": target, "event": event, "request": request}:
                 return invoke(Target(**target), event, InvocationRequest(**request))
             case _:
-                raise ValueError(f"the server sent {sorted(message)}, which this worker does not know")
+                raise ValueError(f"the server sent {sorted(message)}, which this worker does not understand")
     except LoadError as error:
         return {"refused": error.args}
 
@@ -191,12 +195,12 @@ def too_large(size: int) -> ErrorObject:
     )
 
 
-def encode(reply: dict[str, Any]) -> bytes:
-    """``reply`` as JSON in UTF-8; a result that cannot be that, or is too large, becomes an error."""
+def encode(reply: JsonObject) -> bytes:
+    """Return ``reply`` as JSON in UTF-8. A result that is too large or not possible in JSON becomes an error."""
     try:
         encoded = _json(reply).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        if "error" in reply:  # a lone surrogate in its text
+        if "error" in reply:  # its text has a lone surrogate
             encoded = _json(reply).encode(errors="replace")
         else:
             message = f"Unable to marshal response: {error}"
@@ -233,14 +237,14 @@ def _told_of_the_end(channel: socket.socket) -> Generator[None]:
 
 
 def _memory() -> int:
-    """The most bytes that this process has had resident."""
+    """Return the maximum resident memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _end_with(channel: socket.socket) -> None:
     poll = select.poll()
-    poll.register(channel, 0)  # no event but that the other end is closed
+    poll.register(channel, 0)  # the only event is that the other end was closed
     poll.poll()
     os._exit(1)
 
@@ -254,7 +258,7 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for talkative in _TALKATIVE:  # before the functions' modules, which may want to hear them
+    for talkative in _TALKATIVE:  # before the functions' modules, which may set other handlers
         logging.getLogger(talkative).setLevel(logging.WARNING)
     serve(channel)
 

@@ -1,4 +1,4 @@
-"""Runs functions in worker processes, apart from the server: what a function breaks is not the server's.
+"""Runs functions in worker processes, so that a crash of a function does not end the server.
 
 - a worker runs one invocation at a time; it is used again unless it died, ran too long or was abandoned
 - the control channel is a socket pair; standard output and error belong to the functions
@@ -25,6 +25,7 @@ from typing import Any, Self, TextIO, cast
 
 import attrs
 
+from durable_async._wire.text import JsonObject
 from durable_async.service.functions.base import InvocationFailed, InvocationRequest, failure, within_deadline
 from durable_async.service.functions.worker_process import (
     FRAME_BYTES,
@@ -42,10 +43,10 @@ _EXIT_SECONDS = 2.0  # between the last word of a worker and the end of its proc
 
 
 class BoundedOutput:
-    """Takes texts without waiting, in the order in which they come. From any thread.
+    """Takes texts from any thread without waiting, and keeps their order.
 
-    :param stream: it is written to and flushed by one daemon thread, which starts with the first text
-    :param max_characters: how many characters may wait to be written
+    :param stream: the target. One daemon thread, which starts with the first text, writes to it and flushes it
+    :param max_characters: the maximum number of characters that wait to be written
     """
 
     def __init__(self, stream: TextIO, *, max_characters: int = _BUFFER_CHARACTERS) -> None:
@@ -59,7 +60,7 @@ class BoundedOutput:
         self._closed = False
 
     def write(self, text: str, /) -> int:
-        """Return the length of ``text``, as a stream does, also if it is dropped."""
+        """Return the length of ``text``, as a stream does, even if the text is dropped."""
         with self._changed:
             if self._waiting + len(text) > self._max_characters:
                 self._dropped += 1
@@ -72,10 +73,10 @@ class BoundedOutput:
         return len(text)
 
     def flush(self) -> None:
-        """Return at once: what waits is written as soon as somebody reads."""
+        """Return at once. What waits is written when the reader of the stream is ready."""
 
     def close(self, *, seconds: float = _CLOSE_SECONDS) -> None:
-        """Wait until everything is written, but no longer than ``seconds``. The stream stays open."""
+        """Wait until everything is written, but not longer than ``seconds``. The stream stays open."""
         with self._changed:
             self._closed = True
             self._note_dropped()
@@ -86,7 +87,7 @@ class BoundedOutput:
     def _note_dropped(self) -> None:
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
-            self._append(f"[{dropped} lines were dropped here, because nobody read the output fast enough]\n")
+            self._append(f"[{dropped} lines were dropped here, because the output was not read fast enough]\n")
 
     def _append(self, text: str) -> None:
         self._texts.append(text)
@@ -98,7 +99,7 @@ class BoundedOutput:
             try:
                 self._stream.write(text)
                 self._stream.flush()
-            except (OSError, ValueError):  # the reader has gone, or the stream is closed: nobody can be told
+            except (OSError, ValueError):  # the reader has gone, or the stream is closed: the error cannot be reported
                 pass
             with self._changed:
                 self._waiting -= len(text)
@@ -114,28 +115,29 @@ class BoundedOutput:
 
 @cache
 def bounded(stream: TextIO) -> BoundedOutput:
-    """The one writer of ``stream``, so that whoever writes to it keeps one order."""
+    """Return the writer of ``stream``. There is one for each stream, so texts from all threads keep their order."""
     return BoundedOutput(stream)
 
 
 __all__ = ["LineSink", "LoadError", "Target", "WorkerFunction", "WorkerPool", "json_lines", "worker_environment"]
 
 LineSink = Callable[[str | None, str], None]
-"""Takes a line without its end, and the name of the function that wrote it; None: no function ran."""
+"""A function that takes a line without its end, and the name of the function that wrote it; None: no function ran."""
 
-_PIPE_BYTES = 1024 * 1024  # the most that a pipe holds on Linux, unless an administrator allows more
+_PIPE_BYTES = 1024 * 1024  # the maximum that a pipe holds on Linux, unless an administrator allows more
 
 
 def to_stderr(_function: str | None, line: str) -> None:
-    """Never waits: see :mod:`output <durable_async.service.functions.workers>`."""
+    """Write a line to standard error without waiting, see :class:`BoundedOutput`."""
     bounded(sys.stderr).write(f"{line}\n")
 
 
 def json_lines(file: TextIO, clock: Callable[[], float] = time.time) -> LineSink:
-    """Append each line of a function to ``file`` as ``{"timestamp": milliseconds, "function": ..., "message": ...}``.
+    """Return a sink that appends each line of a function to ``file`` as ``{"timestamp": milliseconds, "function": ...,
+    "message": ...}``.
 
-    Lines of no function, such as a module's while it is imported at start, go to standard error. Anything but a regular
-    file, such as a pipe, may have no reader, and then lines are dropped.
+    Lines that no function wrote, such as those of a module during its import, go to standard error. If ``file`` is not
+    a regular file, such as a pipe, lines are dropped when it is not read fast enough.
     """
     regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode) if _has_descriptor(file) else True
     output = file if regular else bounded(file)
@@ -146,7 +148,7 @@ def json_lines(file: TextIO, clock: Callable[[], float] = time.time) -> LineSink
             return
         entry = {"timestamp": int(clock() * 1000), "function": function, "message": line}
         output.write(json.dumps(entry) + "\n")
-        output.flush()  # some microseconds; a reader waits for these lines
+        output.flush()  # takes microseconds, and a reader waits for these lines
 
     return write
 
@@ -162,10 +164,10 @@ def _has_descriptor(file: TextIO) -> bool:
 def worker_environment(
     url: str, environment: Mapping[str, str], *, region: str = "us-east-1", token: str | None = None
 ) -> dict[str, str]:
-    """``environment`` for functions whose AWS clients shall find the service at ``url``, and no other.
+    """Return ``environment`` with changes that make AWS clients in functions call the service at ``url``.
 
-    :param token: of the service, if it asks for one; it becomes the access key id. Without one a stand-in does,
-        unless there are credentials
+    :param token: the service's token, which becomes the access key id. None: without credentials in ``environment``, a
+        placeholder is set
     """
     host = url.split("//", 1)[1].rsplit(":", 1)[0].strip("[]")
     unproxied = ",".join(filter(None, [environment.get("no_proxy", environment.get("NO_PROXY")), host]))
@@ -188,13 +190,13 @@ def worker_environment(
 
 
 class WorkerPool:
-    """Up to ``most`` worker processes, started when they are needed. POSIX only.
+    """Worker processes, started when they are needed. POSIX only.
 
-    :param environment: of the workers
-    :param sink: takes what they print; None: the server's standard error
-    :param max_invocations: after so many a worker is replaced; None: it may run any number
-    :param max_memory: bytes. A worker that has had more resident memory at any time is replaced after the invocation;
-        None: it may keep any amount
+    :param environment: the environment variables of the workers
+    :param sink: takes the lines that they print; None: they go to the server's standard error
+    :param max_invocations: a worker is replaced after this number of invocations; None: never
+    :param max_memory: in bytes. A worker that has had more resident memory at any time is replaced after the
+        invocation; None: never
     """
 
     def __init__(
@@ -220,12 +222,12 @@ class WorkerPool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the idle workers. Those that run something are ended by who called :meth:`invoke`, who must cancel."""
+        """End the idle workers. Cancel the calls of :meth:`invoke` first: that ends the workers that run something."""
         while self._idle:
             await self._idle.pop().kill()
 
     async def functions_of(self, mapping: Target) -> dict[str, WorkerFunction]:
-        """The functions of a mapping, by their names in it.
+        """Return the functions of a mapping, by their names in it.
 
         :raises LoadError: there is no such mapping of functions
         """
@@ -235,7 +237,10 @@ class WorkerPool:
         }
 
     async def function(self, target: Target) -> WorkerFunction:
-        """:raises LoadError: there is no such function"""
+        """Return the function at ``target``.
+
+        :raises LoadError: there is no such function
+        """
         durable = await self._load(target, {"is durable": attrs.asdict(target)})
         return WorkerFunction(self, target, durable=durable)
 
@@ -244,15 +249,16 @@ class WorkerPool:
             try:
                 return (await worker.ask(question))["durable"]
             except WorkerExited as exited:
-                message = f"loading {target} ended the process that did it: {exited}"
+                message = f"loading {target} ended the worker process: {exited}"
                 raise LoadError("Runtime.ExitError", message) from None
 
     async def invoke(self, target: Target, event: Any, request: InvocationRequest) -> Any:
         """Run a function once, in the first worker that is free.
 
-        Cancelling this ends the worker. The deadline holds for the time spent waiting for a free worker too.
+        Cancelling this ends the worker. The deadline includes the time spent waiting for a free worker.
 
-        :raises InvocationFailed: as the function did; ``Runtime.ExitError`` if the worker died, ``Sandbox.Timedout``
+        :raises InvocationFailed: the function failed; ``Runtime.ExitError``: the worker died; ``Sandbox.Timedout``: the
+            deadline passed
         """
         message = {"invoke": attrs.asdict(target), "event": event, "request": attrs.asdict(request)}
         try:
@@ -268,7 +274,7 @@ class WorkerPool:
         except NotReadable as reason:
             told = f"Unable to marshal response: {reason}"
             raise InvocationFailed({"ErrorType": "Runtime.MarshalError", "ErrorMessage": told}) from None
-        except OSError as error:  # this machine's trouble, and no crash of the function
+        except OSError as error:  # a problem of this machine, which does not count as a crash of the function
             raise failure("ServiceException", request, f"The runtime could not be started: {error}") from error
         if "error" in reply:
             raise InvocationFailed(reply["error"])
@@ -291,8 +297,8 @@ class WorkerPool:
         return worker.asked >= self._max_invocations or worker.memory > self._max_memory
 
     async def _take(self, module: str) -> _Worker | None:
-        """An idle worker, best one that has the module loaded already."""
-        for worker in [worker for worker in self._idle if not worker.idle]:  # died since it was used
+        """Return an idle worker, preferably one that has loaded the module already."""
+        for worker in [worker for worker in self._idle if not worker.idle]:  # it died since its last use
             self._idle.remove(worker)
             await worker.kill()
         if not self._idle:
@@ -309,7 +315,7 @@ class WorkerFunction:
     pool: WorkerPool
     target: Target
     durable: bool
-    memory: None = None  # each invocation may be another worker's
+    memory: None = None  # each invocation may run in another worker
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
         return await self.pool.invoke(self.target, event, request)
@@ -341,9 +347,9 @@ class WorkerExited(Exception):  # noqa: N818 - what happened to it; it is told a
 
 
 class AnswerTooLarge(Exception):  # noqa: N818 - what happened; it is told as the invocation's failure
-    """A worker announced an answer over the limit, which was not read.
+    """A worker announced an answer over the limit. The answer was not read.
 
-    :ivar size: bytes
+    :ivar size: in bytes
     """
 
     def __init__(self, size: int) -> None:
@@ -354,8 +360,8 @@ class AnswerTooLarge(Exception):  # noqa: N818 - what happened; it is told as th
 class _Worker:
     """One worker process, its control channel and its output.
 
-    :ivar asked: how many questions it has answered
-    :ivar memory: the most bytes that it has had resident, as of its last answer
+    :ivar asked: the number of messages that it has answered
+    :ivar memory: its maximum resident memory up to its last answer, in bytes
     """
 
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, output: _Output) -> None:
@@ -366,7 +372,9 @@ class _Worker:
         self._channel = channel
         self._output = output
         self._exit = asyncio.ensure_future(process.wait())
-        self._exit.add_done_callback(lambda _: self._kill_group())  # what a function started ends with its process
+        self._exit.add_done_callback(
+            lambda _: self._kill_group()
+        )  # processes that a function started end with the worker
         self._asked = False
 
     @classmethod
@@ -380,7 +388,7 @@ class _Worker:
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
-                    "-P",  # a file of the current directory must not stand for a module of the standard library
+                    "-P",  # a file in the current directory must not replace a module of the standard library
                     "-m",
                     "durable_async.service.functions.worker_process",
                     str(theirs.fileno()),
@@ -389,7 +397,7 @@ class _Worker:
                     stderr=output.write_end,
                     pass_fds=[theirs.fileno()],
                     env=environment,
-                    start_new_session=True,  # a terminal's ^C is for the server; it decides about the workers
+                    start_new_session=True,  # a terminal's ^C is for the server, which then ends the workers
                 )
             finally:
                 os.close(output.write_end)
@@ -400,15 +408,15 @@ class _Worker:
     def idle(self) -> bool:
         return not self._asked and not self._exit.done()
 
-    async def ask(self, message: object, function: str | None = None) -> dict[str, Any]:
+    async def ask(self, message: object, function: str | None = None) -> JsonObject:
         """Send a message and return the answer.
 
-        :param function: whose the lines are that the worker writes from now on
-        :raises WorkerExited: it ended instead
-        :raises AnswerTooLarge: its answer is over the limit. The worker is of no use any more
-        :raises NotReadable: its answer is JSON that is refused. Likewise
-        :raises LoadError: there is no such function. The worker is of no use any more: it may have half of it imported,
-            and not see it mended
+        :param function: the function that writes the worker's lines from now on
+        :raises WorkerExited: the worker ended instead
+        :raises AnswerTooLarge: its answer is over the limit. Do not use the worker again
+        :raises NotReadable: its answer is JSON that is refused. Do not use the worker again
+        :raises LoadError: there is no such function. Do not use the worker again: it may have imported a part of the
+            module, and would not see a correction
         """
         self._asked = True
         self._output.function = function
@@ -433,15 +441,15 @@ class _Worker:
             self._kill_group()
         return WorkerExited(await asyncio.shield(self._exit), lingered=lingered)
 
-    async def _exchange(self, message: bytes) -> dict[str, Any] | None:
-        """None: the other end is closed."""
+    async def _exchange(self, message: bytes) -> JsonObject | None:
+        """Send a message, and return the answer as bytes; None: the other end was closed."""
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_sendall(self._channel, message)
             size = int.from_bytes(await self._receive(HEADER_BYTES), "big")
             if size > FRAME_BYTES:
                 raise AnswerTooLarge(size)
-            return cast("dict[str, Any]", await read(loads, bytes(await self._receive(size))))
+            return cast("JsonObject", await read(loads, bytes(await self._receive(size))))
         except (ConnectionError, EOFError):
             return None
 
@@ -456,7 +464,7 @@ class _Worker:
         return data
 
     async def kill(self) -> None:
-        """End it and whatever it has started, at once."""
+        """Kill the worker and the processes that it started."""
         if not self._exit.done():
             self._kill_group()
         try:
@@ -467,12 +475,12 @@ class _Worker:
             self._channel.close()
 
     def _kill_group(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left of it, or only the dead
+        with suppress(ProcessLookupError, PermissionError):  # all its processes have ended
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class _Output:
-    """What a worker prints, line by line. Both streams are one pipe, so their lines stay in order."""
+    """Reads what a worker prints, line by line. Both streams are one pipe, so their lines stay in order."""
 
     def __init__(self, sink: LineSink) -> None:
         self.function: str | None = None
@@ -483,7 +491,7 @@ class _Output:
         asyncio.get_running_loop().add_reader(self._read_end, self._read)
 
     def _read(self) -> None:
-        """Hand over what has arrived. One read takes all that a pipe can hold."""
+        """Pass on what has arrived. One read takes everything that a pipe can hold."""
         try:
             data = os.read(self._read_end, _PIPE_BYTES)
         except BlockingIOError:
@@ -496,7 +504,7 @@ class _Output:
             self._sink(self.function, line.decode(errors="replace"))
 
     def finish(self) -> None:
-        """Hand over what has arrived, a last line without its end too."""
+        """Pass on what has arrived, including a last line without its end."""
         self._read()
         if self._rest:
             self._sink(self.function, self._rest.decode(errors="replace"))

@@ -1,16 +1,16 @@
-"""Who may call.
+"""Decides who may call the API.
 
-With a token: everyone who presents it, as ``Authorization: Bearer TOKEN``, or as the access key id with which an AWS
-client signs. The signature itself is not verified, and a key id travels in clear: beyond one machine put a proxy with
-TLS before the service.
+With a token: everyone who sends it, as ``Authorization: Bearer TOKEN`` or as the access key id with which an AWS client
+signs. The signature itself is not verified, and the key id is sent in clear text: for callers on other machines, put a
+proxy with TLS in front of the service.
 
-Without one: any process of this machine, and no web page that a browser on it shows.
+Without a token: every process on this machine, but no web page in a browser on it:
 
-- the address of the peer decides who is on this machine. A request that says it was forwarded came through a proxy, and
-  then the peer is the proxy and not the caller
-- ``Host`` must name this machine: a page whose own name was pointed at 127.0.0.1 still sends that name
-- a browser's request must come from a page of this origin, or carry a header that no page can send to another origin
-  without asking first, which this service never allows
+- the address of the peer shows whether the caller is on this machine. A request with the header of a proxy is refused,
+  because then the peer is the proxy and not the caller
+- ``Host`` must name this machine: a page whose host name resolves to 127.0.0.1 still sends its own name
+- a browser's request must come from a page of this origin, or have a header that a page can send to another origin only
+  after a preflight request, which this service always refuses
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ _BROWSERS = ("mozilla/", "opera/")
 
 
 def check_token(token: str) -> None:
-    """:raises ValueError: an AWS client could not present it as its access key id"""
+    """Check the form of a token.
+
+    :raises ValueError: an AWS client could not send it as its access key id
+    """
     if _TOKEN.fullmatch(token) is None:
         raise ValueError("a token is 1 to 128 letters, digits and . _ ~ -")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address, is only reached from this machine."""
+    """Return whether ``host``, a name or an address, can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -50,9 +53,9 @@ def is_loopback(host: str) -> bool:
 @attrs.frozen
 class Access:
     """
-    :ivar token: asked of every caller; None: see the head of this module
-    :ivar authenticated: True: an application before this one has decided already, and nothing is asked here. False:
-        what ``token`` says
+    :ivar token: every caller must send it; None: the rules without a token, see this module
+    :ivar authenticated: True: an application in front of this one has checked the caller, and nothing is checked here.
+        False: the rules of ``token`` apply
     """
 
     token: str | None = attrs.field(default=None, repr=False)
@@ -70,11 +73,11 @@ class Access:
         return cls(token, authenticated)
 
     def refusal(self, headers: Mapping[str, str], peer: str | None) -> str | None:
-        """Why a request is refused, or None if it is not.
+        """Return why a request is refused; None: it is allowed.
 
         :param headers: names in lower case
-        :param peer: the address of the other end; None: it has none, because the socket is a file of this machine.
-            Any text that is no address, such as the empty one, is no caller of this machine
+        :param peer: the address of the other end; None: it has none, because the socket is a file of this machine. A
+            text that is not an address counts as another machine
         """
         if self.authenticated:
             return None
@@ -105,22 +108,24 @@ def refusal_of_page(headers: Mapping[str, str]) -> str | None:
 
 def _not_of_this_machine(headers: Mapping[str, str], peer: str | None) -> str | None:
     if peer is not None and not is_loopback(peer):
-        return "The service serves callers on its own machine only; start it with a token to allow others."
+        return "The service answers callers on its own machine only. Start it with a token to allow others."
     if not _FORWARDED.isdisjoint(headers):
-        return "The request came through a proxy, so who sent it is not known; start the service with a token."
+        return "The request came through a proxy, so its sender is unknown. Start the service with a token."
     host = headers.get("host", "")
     if not is_loopback(_hostname(f"//{host}")):
-        return f"'{host[:256]}' is not a name of this machine; start the service with a token to allow others."
+        return f"'{host[:256]}' is not a name of this machine. Start the service with a token to allow others."
     return None
 
 
 def _is_browser(headers: Mapping[str, str]) -> bool:
-    """Every browser calls itself so, and a page cannot change it without asking first."""
+    """Return whether a browser sent the request. All browsers send this, and a page can change it only after a
+    preflight.
+    """
     return headers.get("user-agent", "").lower().startswith(_BROWSERS)
 
 
 def _was_asked_for(headers: Mapping[str, str]) -> bool:
-    """Whether a browser would have asked this service before it sent these headers for a page of another origin."""
+    """Return whether a browser needs a preflight request to send these headers for a page of another origin."""
     return "authorization" in headers or any(name.startswith("x-amz-") for name in headers)
 
 

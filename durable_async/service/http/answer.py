@@ -1,15 +1,14 @@
-"""Answers as Lambda's clients read them: JSON, and the error's name in a header."""
+"""Builds answers that Lambda's clients can read: JSON, and the error's name in a header."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.model.errors import ApiError
+from durable_async.service.model.errors import ApiError, ServiceClosedError
 
 _LOWER_CASE_MESSAGE = frozenset(
     {
@@ -25,7 +24,7 @@ _JSON = {"Content-Type": "application/json"}
 
 @attrs.frozen
 class Answer:
-    """What is sent back, by whatever server."""
+    """The answer to a request, for any server."""
 
     status: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
@@ -36,31 +35,31 @@ class Answer:
 
 
 class UnknownOperationError(ApiError):
-    """No operation has this method and path."""
+    """There is no operation with this method and path."""
 
-    code: ClassVar[str] = "UnknownOperationException"
-    status: ClassVar[int] = 404
+    code = "UnknownOperationException"
+    status = 404
 
 
 class AccessDeniedError(ApiError):
     """The caller may not call."""
 
-    code: ClassVar[str] = "AccessDeniedException"
-    status: ClassVar[int] = 403
+    code = "AccessDeniedException"
+    status = 403
 
 
 class RequestTimeoutError(ApiError):
-    """The request's body did not come in time."""
+    """The body of the request did not arrive in time."""
 
-    code: ClassVar[str] = "RequestTimeoutException"
-    status: ClassVar[int] = 408
+    code = "RequestTimeoutException"
+    status = 408
 
 
 class BusyError(ApiError):
-    """The service has too much to do at the moment; the same request may succeed later."""
+    """The service has too much to do at the moment. Repeat the request later."""
 
-    code: ClassVar[str] = "TooManyRequestsException"
-    status: ClassVar[int] = 429
+    code = "TooManyRequestsException"
+    status = 429
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -68,20 +67,21 @@ def json_answer(value: object, status: int = 200) -> Answer:
 
 
 def text_answer(text: str, status: int = 200) -> Answer:
-    """:param text: JSON already"""
+    """Return an answer with ``text``, which is JSON."""
     return Answer(status, _JSON, text.encode(errors="replace"))
 
 
 def error_answer(error: ApiError) -> Answer:
-    """The message's member has the case that the model gives it for this error."""
+    """Return the answer for an error. The message's member is spelled as the model says for this error."""
     member = "message" if error.code in _LOWER_CASE_MESSAGE else "Message"
     body = {"Type": "User" if error.status < 500 else "Service", member: error.message}
-    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if error.status == 429 else {})
+    soon = error.status == 429 or isinstance(error, ServiceClosedError)
+    headers = {"x-amzn-ErrorType": error.code} | ({"Retry-After": "1"} if soon else {})
     return json_answer(body, error.status).with_headers(headers)
 
 
 def function_error(error: ErrorObject) -> Answer:
-    """How an ordinary function's failure is told: HTTP did its part, so the status is 200."""
+    """Return the answer for the failure of an ordinary function. Its status is 200, as on Lambda."""
     body = {
         "errorType": error.get("ErrorType"),
         "errorMessage": error.get("ErrorMessage"),
@@ -91,7 +91,7 @@ def function_error(error: ErrorObject) -> Answer:
 
 
 def execution_error(error: ErrorObject | None) -> Answer:
-    """How a durable execution that did not succeed is told to who waits for it."""
+    """Return the answer to a call that waited for an execution that did not succeed."""
     return _unhandled(error or {})
 
 

@@ -1,4 +1,4 @@
-"""An aiohttp application of what answers requests, such as :meth:`Border.answer`."""
+"""An aiohttp application of what answers requests, such as :meth:`Dispatcher.answer`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_app(answer: Answerer, *, connections: set[object] | None = None) -> we
             busy.discard(connection)
 
     async def end(_app: web.Application) -> None:
-        """Who waits for an execution is told to come again."""
+        """End the requests that wait for an execution. Their callers have to repeat them."""
         if answering:
             await asyncio.wait(answering, timeout=_SHUTDOWN_SECONDS)
         for task in answering:
@@ -78,12 +78,12 @@ def _path(request: web.Request) -> str:
 
 
 def _peer(request: web.Request) -> str | None:
-    """None: a Unix socket, which has no addresses."""
+    """Return the address of the caller; None: a Unix socket, which has no addresses."""
     match request.get_extra_info("peername"):
         case (host, *_):
             return str(host)  # pyright: ignore[reportUnknownArgumentType]
         case None:
-            return ""  # gone
+            return ""  # the caller has gone
         case _:
             return None
 

@@ -1,4 +1,4 @@
-"""The API as an ASGI application, for whoever serves HTTP already."""
+"""The API as an ASGI application, for programs that already serve HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from durable_async.service.http.access import Access
 from durable_async.service.http.answer import Answer
-from durable_async.service.http.dispatch import Answerer, Border, Request
+from durable_async.service.http.dispatch import Answerer, Dispatcher, Request
 from durable_async.service.runtime.api import LambdaApi
 
 Message = MutableMapping[str, Any]
@@ -20,21 +20,21 @@ AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def asgi_app(api: LambdaApi, *, token: str | None = None, authenticated: bool = False) -> AsgiApp:
-    """The API as an ASGI 3 application, served by itself or mounted below a path of another one:
+    """Return the API as an ASGI 3 application, to serve by itself or to mount below a path of another application:
 
         app.mount("/durable", asgi_app(service.api, token=token))
 
-    Clients then have the path in their endpoint URL. Whoever made the API also opens and closes it, on the loop that
-    serves; closed, it ends the requests that wait for an execution. A server that waits for requests before it ends an
-    application's lifespan needs a limit for that: ``timeout_graceful_shutdown`` of uvicorn.
+    Clients then have the path in their endpoint URL. Open and close ``api`` yourself, on the event loop that serves.
+    When it is closed, the requests that wait for an execution end. A server that waits for open requests before it ends
+    the lifespan of an application needs a limit for that, such as ``timeout_graceful_shutdown`` of uvicorn.
 
-    :param token: asked of every caller. None: only callers on this machine are served, on a loopback address or a Unix
-        socket, which send no header of a proxy and are not web pages
-    :param authenticated: True: nothing is asked of any caller, because the application around this one has decided who
-        they are. False: what ``token`` says
-    :raises ValueError: an AWS client could not present the token, or it is given with ``authenticated=True``
+    :param token: every caller must send it. None: only callers on this machine are answered, on a loopback address or a
+        Unix socket, if they send no header of a proxy and are not web pages
+    :param authenticated: True: no caller is checked, because the application around this one has done so. False: the
+        rules of ``token`` apply
+    :raises ValueError: an AWS client could not send the token, or it is given with ``authenticated=True``
     """
-    return build_asgi_app(Border(api, Access.checked(token, authenticated=authenticated)).answer)
+    return build_asgi_app(Dispatcher(api, Access.checked(token, authenticated=authenticated)).answer)
 
 
 def build_asgi_app(answer: Answerer) -> AsgiApp:
@@ -49,7 +49,7 @@ def build_asgi_app(answer: Answerer) -> AsgiApp:
             case "websocket":
                 await send({"type": "websocket.close"})
             case kind:
-                raise ValueError(f"There is nothing here for {kind!r}.")
+                raise ValueError(f"This application does not support {kind!r}.")
 
     return app
 
@@ -63,12 +63,12 @@ async def _serve(answer: Answerer, scope: Message, receive: Receive, send: Send)
         answering.add_done_callback(lambda _: leaving.cancel())
         leaving.add_done_callback(lambda _: answering.cancel())
     if not answering.cancelled():
-        with suppress(OSError):  # gone just now
+        with suppress(OSError):  # the caller went away just now
             await _send(answering.result(), send)
 
 
 class _Caller:
-    """Who sends the request, as long as they are there."""
+    """The sender of the request."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -85,7 +85,7 @@ class _Caller:
         self._read.set()
 
     async def left(self) -> None:
-        """Return when they have gone away. Before the body has come, :meth:`chunks` is the one to notice."""
+        """Return when the caller has gone away. While the body arrives, :meth:`chunks` notices it instead."""
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -100,7 +100,9 @@ def _request(scope: Message, caller: _Caller) -> Request:
 
 
 def _peer(scope: Message) -> str | None:
-    """None: a Unix socket, whose server has a path and no port. A server that tells no address tells nothing good."""
+    """Return the caller's address; None: a Unix socket, whose server has a path and no port. If the server gives no
+    address, return a text that is refused.
+    """
     client, server = scope.get("client"), scope.get("server")
     if client is None and server is not None and server[1] is None:
         return None
@@ -108,10 +110,10 @@ def _peer(scope: Message) -> str | None:
 
 
 def _path(scope: Message) -> str:
-    """The path below the mount, percent-encoded.
+    """Return the path below the mount, percent-encoded.
 
-    How much of ``root_path`` stands before it, the server and each framework between decide: the whole, as ASGI has it
-    today; nothing, as it was; or the mount alone, when a proxy took off the rest.
+    The part of ``root_path`` in front of it depends on the server and the frameworks: all of it, as ASGI says today;
+    nothing, as it said before; or the mount alone, if a proxy removed the rest.
     """
     raw = scope.get("raw_path")  # may be absent; some servers leave the query on it
     path = raw.partition(b"?")[0].decode("ascii", "replace") if raw else quote(scope["path"], errors="replace")
@@ -133,7 +135,7 @@ async def _send(given: Answer, send: Send) -> None:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    """Nothing of the API's begins or ends with the server, but servers want to hear so."""
+    """Answer the server's lifespan messages. The API does nothing at these moments, but servers expect an answer."""
     for _ in range(2):
         event = (await receive())["type"]
         await send({"type": f"{event}.complete"})

@@ -1,4 +1,4 @@
-"""The operations, each as one call of the API. ``Invoke`` has a module of its own."""
+"""The operations of the API: each reads its request, calls ``LambdaApi`` and writes the answer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def invoke(api: LambdaApi, call: Call) -> Answer:
         case "Event":
             return await (_start_execution(api, call) if durable else _start_function(api, call))
         case kind:
-            raise InvalidParameterValueError(f"'{kind[:256]}' is no invocation type.")
+            raise InvalidParameterValueError(f"'{kind[:256]}' is not an invocation type.")
 
 
 async def _start_execution(api: LambdaApi, call: Call) -> Answer:
@@ -108,7 +108,7 @@ def _qualifier(call: Call) -> str | None:
 def _trace_header(call: Call) -> str | None:
     """Return the caller's X-Ray trace header, or its W3C ``traceparent`` written as one; None without either.
 
-    A ``traceparent`` that is not valid is ignored, as W3C's specification asks.
+    An invalid ``traceparent`` is ignored, as W3C's specification demands.
     """
     if (header := _header(call, "x-amzn-trace-id")) is not None:
         return header if len(header) <= _TRACE_HEADER_LENGTH else None
@@ -120,7 +120,7 @@ def _trace_header(call: Call) -> str | None:
 
 def _header(call: Call, name: str) -> str | None:
     value = call.headers.get(name)
-    if value is not None and not value.isprintable():  # bytes that are no UTF-8 are surrogates here
+    if value is not None and not value.isprintable():  # bytes that are not UTF-8 are surrogates here
         raise InvalidParameterValueError(f"{name} has characters that cannot be printed.")
     return value
 
@@ -129,9 +129,9 @@ def _header(call: Call, name: str) -> str | None:
 class Call:
     """A request that names an operation.
 
-    :ivar parameter: of the path, decoded
+    :ivar parameter: the parameter in the path, decoded
     :ivar headers: names in lower case
-    :ivar query: names and values, decoded; of a name that is given twice and means one thing, the last counts
+    :ivar query: names and values, decoded. If a name with a single meaning is given twice, the last value counts
     """
 
     parameter: str
@@ -152,8 +152,10 @@ async def get_state(api: LambdaApi, call: Call) -> Answer:
 
 
 async def get(api: LambdaApi, call: Call) -> Answer:
-    include = shapes.truth(dict(call.query), "IncludeExecutionData", default=True)
-    return json_answer(execution_json(await api.get_execution(call.parameter), include_data=include))
+    query = dict(call.query)
+    include = shapes.truth(query, "IncludeExecutionData", default=True)
+    execution = await api.get_execution(call.parameter, wait_seconds=_wait_seconds(query))
+    return json_answer(execution_json(execution, include_data=include))
 
 
 async def get_history(api: LambdaApi, call: Call) -> Answer:
@@ -171,7 +173,7 @@ async def get_history(api: LambdaApi, call: Call) -> Answer:
 
 
 def _wait_seconds(query: Mapping[str, str]) -> int:
-    """Return for how long the caller of a history waits for news. AWS has no such parameter."""
+    """Return for how long the caller waits for news. AWS has no such parameter."""
     seconds = shapes.number(query, "WaitSeconds")
     if not 0 <= seconds <= _LONGEST_WAIT:
         raise InvalidParameterValueError(f"WaitSeconds must be between 0 and {_LONGEST_WAIT}.")

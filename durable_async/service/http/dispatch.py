@@ -1,4 +1,4 @@
-"""The border: a request in, its answer out, and no error crosses it as anything else. Servers are shells around it."""
+"""Turns a request into its answer. Every error becomes an answer too. The servers call this for each request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from durable_async.service.http.access import Access
 from durable_async.service.http.answer import AccessDeniedError, Answer, UnknownOperationError, error_answer
 from durable_async.service.http.bodies import Bodies
 from durable_async.service.http.calls import Call, invoke
+from durable_async.service.http.owner import ask_owner
 from durable_async.service.http.routes import Operation, Route, route
-from durable_async.service.model.errors import ApiError, InvalidParameterValueError, StoreError
+from durable_async.service.model.errors import ApiError, InvalidParameterValueError, ServiceClosedError, StoreError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.inputs import EVENT_BYTES
+from durable_async.service.runtime.views import OwnerAddress
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
 BODY_BYTES = 6 * 6 * 1024 * 1024 + 1024 * 1024
-"""Of a checkpoint: six MiB is the largest payload, six bytes the longest escape of a character of it in JSON."""
+"""The maximum size of a checkpoint: a payload has up to 6 MiB, and JSON escapes a character with up to six bytes."""
 
 _OTHER_BYTES = 6 * 1024 * 1024 + 64 * 1024  # a callback's answer has 1 MiB, and an error as many; escaped
-_MOST_BYTES = {
+_MAX_BYTES = {
     Operation.INVOKE: EVENT_BYTES,
     Operation.CHECKPOINT: BODY_BYTES,
     Operation.FORK_HISTORY: BODY_BYTES,
@@ -57,13 +59,13 @@ CALLS: Mapping[Operation, Callable[[LambdaApi, Call], Awaitable[Answer]]] = {
 
 @attrs.frozen
 class Request:
-    """A request, whatever server it came through.
+    """A request, from any server.
 
-    :ivar path: as it came, percent-encoded
-    :ivar query: likewise, without the question mark
-    :ivar headers: names in lower case; bytes of values that are no UTF-8 are surrogates
+    :ivar path: percent-encoded, as it was sent
+    :ivar query: percent-encoded, without the question mark
+    :ivar headers: names in lower case; bytes of values that are not UTF-8 are surrogates
     :ivar peer: the address of the other end, see :meth:`Access.refusal <durable_async.service.http.access.Access>`
-    :ivar chunks: the body, once. It raises OSError if it ends early
+    :ivar chunks: returns the body; call it once. The iterator raises OSError if the body ends early
     """
 
     method: str
@@ -79,30 +81,33 @@ Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
 
 
 @attrs.frozen
-class Border:
-    """What stands between a server and the API: who may call, what is read, and what an error looks like."""
+class Dispatcher:
+    """Checks who calls, reads the request, calls the API, and turns errors into answers."""
 
     api: LambdaApi
     access: Access
     bodies: Bodies = attrs.field(factory=Bodies)
 
     async def answer(self, request: Request) -> Answer:
-        """Do what ``request`` asks for. Raises nothing; what is not the caller's fault is told in the log alone.
+        """Answer a request. Raises nothing; an error that is not the caller's fault is described in the log only.
 
-        The log names the operation and nothing that the caller sent: paths hold callback ids, which are capabilities.
+        The log names the operation and nothing that the caller sent: paths hold callback ids, and who has one can
+        answer the callback.
         """
         found: Route | None = None
         try:
             found = self._admit(request)
             return await self._call(found, request)
         except StoreError as error:
+            if self.api.closing:
+                return error_answer(ServiceClosedError("The service is shutting down."))
             logger.error("%s failed: %s", _named(found), error)  # noqa: TRY400 - it says all
-            return error_answer(StoreError("The service cannot use its store. Its log says why."))
+            return error_answer(StoreError("The service cannot use its store. See the service's log."))
         except ApiError as error:
             return error_answer(error)
         except Exception:
             logger.exception("%s failed", _named(found))
-            return error_answer(ApiError("The service failed. Its log says why."))
+            return error_answer(ApiError("The service failed. See the service's log."))
 
     def _admit(self, request: Request) -> Route:
         if reason := self.access.refusal(request.headers, request.peer):
@@ -110,16 +115,26 @@ class Border:
         found = route(request.method, request.path)
         if found is None:
             what = f"{request.method[:32]} {request.path[:256]}"
-            raise UnknownOperationError(f"{what} is no operation of this service.")
+            raise UnknownOperationError(f"{what} is not an operation of this service.")
         return found
 
     async def _call(self, found: Route, request: Request) -> Answer:
         query = shapes.query(request.query)
         if request.headers.get("content-encoding", "identity").lower() not in {"identity", ""}:
             raise InvalidParameterValueError("The body has a Content-Encoding; send it without.")
-        most = _MOST_BYTES.get(found.operation, _OTHER_BYTES)
+        most = _MAX_BYTES.get(found.operation, _OTHER_BYTES)
         body = await self.bodies.read(request.chunks(), request.headers.get("content-length"), most)
+        if self.api.owner is not None:
+            return await _asked(self.api.owner, request, body)
         return await CALLS[found.operation](self.api, Call(found.parameter, request.headers, query, body))
+
+
+async def _asked(owner: OwnerAddress, request: Request, body: bytes) -> Answer:
+    """Return what the service that has the file answers. Who may call is decided here already."""
+    if not all(value.isprintable() for value in request.headers.values()):
+        raise InvalidParameterValueError("A header has characters that cannot be printed.")
+    target = f"{request.path}?{request.query}" if request.query else request.path
+    return await ask_owner(owner, request.method, target, request.headers, body)
 
 
 def _named(found: Route | None) -> str:

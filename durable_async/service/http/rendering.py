@@ -1,4 +1,4 @@
-"""What the service returns, as Lambda's JSON: the API's member names, times in epoch seconds.
+"""Writes the service's values as Lambda's JSON: the API's member names, times in epoch seconds.
 
 Source: protocol.md, "API", "History" and "Timestamps".
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from durable_async._wire.text import JsonObject
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
 from durable_async.service.runtime.views import (
     Counts,
@@ -17,13 +18,11 @@ from durable_async.service.runtime.views import (
     Page,
 )
 
-JsonObject = dict[str, object]
-
 
 def execution_json(execution: ExecutionDescription, *, include_data: bool = True) -> JsonObject:
     """Return the answer of ``GetDurableExecution``.
 
-    :param include_data: False: leave out input, result and error
+    :param include_data: True: include input, result and error. False: leave them out
     """
     answer: JsonObject = {
         "DurableExecutionArn": execution.arn,
@@ -40,10 +39,8 @@ def execution_json(execution: ExecutionDescription, *, include_data: bool = True
     if include_data:
         data = {"InputPayload": execution.input, "Result": execution.result, "Error": execution.error}
         answer.update({member: value for member, value in data.items() if value is not None})
-    if execution.ended is not None:
-        answer["EndTimestamp"] = execution.ended.timestamp()
-    else:
-        answer["ExpectedExecutionTimeoutTimestamp"] = execution.times_out.timestamp()
+    times = {"EndTimestamp": execution.ended, "ExpectedExecutionTimeoutTimestamp": execution.times_out}
+    answer.update({member: time.timestamp() for member, time in times.items() if time is not None})
     if (pause := execution.pause) is not None:
         reason = {} if pause.reason is None else {"Reason": pause.reason}
         answer["PauseDetails"] = {
@@ -153,5 +150,5 @@ def _function(function: FunctionDescription) -> JsonObject:
     return shown
 
 
-def _durable_config(execution_timeout: int, retention_days: int) -> JsonObject:
+def _durable_config(execution_timeout: int | None, retention_days: int | None) -> JsonObject:
     return {"ExecutionTimeout": execution_timeout, "RetentionPeriodInDays": retention_days}

@@ -1,7 +1,7 @@
-"""Which operation a request names.
+"""Finds the operation of a request.
 
-A path has one parameter, an ARN, an id or a function's name, between a known beginning and a known end, or none.
-Clients encode its slashes; if a proxy has decoded them, it is the parameter all the same.
+A path has at most one parameter (an ARN, an id or a function's name) between a fixed beginning and a fixed end. Clients
+encode slashes in it; if a proxy has decoded them, the parameter is still found.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ _PATH = re.compile(rf"/([^/]+/[^/]+)/(.+?)(?:/({_VERBS}))?/?")
 
 
 def route(method: str, path: str) -> Route | None:
-    """:param path: as it came, percent-encoded, without the query"""
+    """Return the operation and its parameter; None if there is none.
+
+    :param path: percent-encoded, without the query
+    """
     if (known := _WITHOUT_PARAMETER.get((method, path.rstrip("/")))) is not None:
         return Route(known, "")
     found = _PATH.fullmatch(path)

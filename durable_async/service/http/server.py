@@ -1,4 +1,4 @@
-"""Listening: a socket, bound before it accepts, and the application on it."""
+"""Listens: binds a socket, and then serves the API on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from durable_async.service.http.access import Access, check_token, is_loopback
-from durable_async.service.http.dispatch import Answerer, Border
+from durable_async.service.http.dispatch import Answerer, Dispatcher
 from durable_async.service.runtime.api import LambdaApi
 
 _ACCEPTED_AT_ONCE = 16
@@ -17,16 +17,18 @@ _FLUSH_SECONDS = 0.5  # for answers that are being sent
 
 
 def bind(host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) -> socket.socket:
-    """A socket with its address, which refuses connections until :func:`serve_on` has it.
+    """Return a bound socket. It refuses connections until :func:`serve_on` gets it.
 
-    :param port: 0 takes a free one
-    :raises ValueError: ``host`` can be reached from other machines and there is no token, or the token is none
-    :raises OSError: the address is in use, or not of this machine
+    :param port: 0: choose a free port
+    :raises ValueError: ``host`` can be reached from other machines and there is no token, or the token is malformed
+    :raises OSError: the address is in use, or does not belong to this machine
     """
     if token is not None:
         check_token(token)
     elif not is_loopback(host):
-        raise ValueError(f"{host or 'every address'} can be reached from other machines: set a token for that")
+        raise ValueError(
+            f"{host or 'every address'} can be reached from other machines. Set a token, which callers must then send"
+        )
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
@@ -40,23 +42,25 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, token: str | None = None) ->
 
 
 def url_of(listener: socket.socket) -> str:
+    if listener.family is socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager
 async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None = None) -> AsyncGenerator[str]:
-    """Accept connections on ``listener``, which is closed at exit. Yields the URL.
+    """Accept connections on ``listener``, and yield the URL. The listener is closed at exit.
 
-    At exit, those who still wait for an execution are told to come again.
+    At exit, requests that still wait for an execution end, and their callers have to repeat them.
     """
-    async with serve_answers(Border(api, Access(token)).answer, listener) as url:
+    async with serve_answers(Dispatcher(api, Access(token)).answer, listener) as url:
         yield url
 
 
 @asynccontextmanager
 async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGenerator[str]:
-    """As :func:`serve_on`, for what answers requests in another way."""
+    """As :func:`serve_on`, for what answers requests in another way, and for sockets of any kind."""
     from aiohttp import web
 
     from durable_async.service.http import connections
@@ -66,7 +70,7 @@ async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGener
     runner = web.AppRunner(
         build_app(answer, connections=answering),
         access_log=None,
-        auto_decompress=False,  # a small body could become a large one; the border refuses what is compressed
+        auto_decompress=False,  # a small body could become a large one; the dispatcher refuses compressed bodies
         handler_cancellation=True,
         keepalive_timeout=connections.IDLE_SECONDS,
         lingering_time=connections.LINGER_SECONDS,
@@ -75,10 +79,12 @@ async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGener
     )
     await runner.setup()
     assert runner.server is not None
-    accept = connections.Connections(runner.server, answering, connections.most_connections())
+    accept = connections.Connections(runner.server, answering, connections.max_connections())
     try:
         # asyncio accepts so many at once before it makes a protocol for the first, and each has a descriptor already.
-        accepting = await asyncio.get_running_loop().create_server(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
+        loop = asyncio.get_running_loop()
+        accepting_on = loop.create_unix_server if listener.family is socket.AF_UNIX else loop.create_server
+        accepting = await accepting_on(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)
         listener.listen(_BACKLOG)
         try:
             yield url_of(listener)
@@ -93,6 +99,6 @@ async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGener
 async def serve(
     api: LambdaApi, host: str = "127.0.0.1", port: int = 0, *, token: str | None = None
 ) -> AsyncGenerator[str]:
-    """:func:`bind` and :func:`serve_on` in one."""
+    """Call :func:`bind` and :func:`serve_on`."""
     async with serve_on(api, bind(host, port, token=token), token=token) as url:
         yield url

@@ -1,7 +1,6 @@
-"""Reading what a request carries. Pure: bytes and texts in, values of the wire's types out.
+"""Parses the values in a request: bytes and texts become values of the wire's types. Pure functions.
 
-Every refusal is an ``InvalidParameterValueException``. What a well-formed value means, and whether it is allowed, is
-the service's business.
+Every refusal is an ``InvalidParameterValueException``. The service checks the meaning of well-formed values.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from durable_async._wire.operations import ErrorObject, OperationUpdate
+from durable_async._wire.text import JsonMembers, JsonObject, utf8
 from durable_async.service import parsing
 from durable_async.service.model.errors import InvalidParameterValueError
 
@@ -22,7 +22,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def json_value(body: bytes) -> object:
-    """The JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
+    """Return the JSON value in ``body``, as :func:`parsing.loads <durable_async.service.parsing.loads>` reads it.
 
     :raises InvalidParameterValueError: it is not JSON, or is refused
     """
@@ -33,9 +33,9 @@ def json_value(body: bytes) -> object:
 
 
 def query(text: str) -> list[tuple[str, str]]:
-    """Names and values of a query, in its order.
+    """Return the names and values of a query, in its order.
 
-    :raises InvalidParameterValueError: it has bytes that stand for no UTF-8
+    :raises InvalidParameterValueError: its bytes are not UTF-8
     """
     try:
         return parse_qsl(text.encode("ascii").decode(), keep_blank_values=True, errors="strict")
@@ -43,8 +43,8 @@ def query(text: str) -> list[tuple[str, str]]:
         raise InvalidParameterValueError("The query is not UTF-8, percent-encoded.") from None
 
 
-def members(body: bytes) -> Mapping[str, Any]:
-    """The structure in ``body``, without members that are null; an empty body is an empty structure."""
+def members(body: bytes) -> JsonMembers:
+    """Return the structure in ``body``, without members that are null. An empty body is an empty structure."""
     return _structure(json_value(body), "The request body") if body else {}
 
 
@@ -56,7 +56,7 @@ class Checkpoint:
 
 
 def checkpoint(body: bytes) -> Checkpoint:
-    """The members of the updates are checked by the service, in the model's own words."""
+    """Return token and updates of a checkpoint. The service checks the members of the updates."""
     request = members(body)
     token = text(request, "CheckpointToken")
     if not token:
@@ -88,25 +88,25 @@ def fork_history(body: bytes) -> tuple[Fork, object]:
     return _fork(request), request.get("History")
 
 
-def _fork(request: Mapping[str, Any]) -> Fork:
+def _fork(request: JsonMembers) -> Fork:
     event = text(request, "Input")
     return {
         "before": text(request, "Before"),
         "execution_name": text(request, "DurableExecutionName"),
-        "payload": None if event is None else event.encode(errors="surrogatepass"),
+        "payload": None if event is None else utf8(event),
         "replace": _texts(request, "Replace"),
         "tags": _texts(request, "Tags"),
     }
 
 
-def _texts(request: Mapping[str, Any], member: str) -> dict[str, str]:
+def _texts(request: JsonMembers, member: str) -> dict[str, str]:
     """Return an object whose members are texts; empty if it is absent."""
     value = _structure(request.get(member, {}), member)
     return {name: text(value, name) or "" for name in value}
 
 
 def error_object(body: bytes) -> ErrorObject | None:
-    """None if no error is given: clients send ``{}`` for that, or nothing."""
+    """Return the error in ``body``; None if there is none, for which clients send ``{}`` or nothing."""
     request = members(body)
     error = ErrorObject()
     for member in ("ErrorType", "ErrorMessage", "ErrorData"):
@@ -120,7 +120,7 @@ def error_object(body: bytes) -> ErrorObject | None:
     return error or None
 
 
-def text(request: Mapping[str, Any], member: str) -> str | None:
+def text(request: Mapping[str, object], member: str) -> str | None:
     value = request.get(member)
     if value is None or isinstance(value, str):
         return value
@@ -128,7 +128,7 @@ def text(request: Mapping[str, Any], member: str) -> str | None:
 
 
 def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
-    """A boolean of a body, or the text of one in a query."""
+    """Return a boolean: a JSON value of a body, or a text in a query."""
     match request.get(member):
         case None:
             return default
@@ -141,7 +141,7 @@ def truth(request: Mapping[str, object], member: str, *, default: bool) -> bool:
 
 
 def number(query: Mapping[str, str], member: str) -> int:
-    """0 if absent."""
+    """Return an integer of a query; 0 if it is absent."""
     value = query.get(member, "0")
     if _INTEGER.fullmatch(value) is None:
         raise InvalidParameterValueError(f"{member} must be an integer.")
@@ -173,15 +173,15 @@ def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _structure(value: Any, what: str) -> dict[str, Any]:
+def _structure(value: Any, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidParameterValueError(f"{what} must be a JSON object.")
-    return cast("dict[str, Any]", _without_nulls(value))
+    return cast("JsonObject", _without_nulls(value))
 
 
 def _without_nulls(value: Any) -> Any:
-    """A member that is null is absent."""
+    """Remove members that are null, which means that they are absent."""
     if not isinstance(value, dict):
         return value
-    given = cast("dict[str, Any]", value)
+    given = cast("JsonObject", value)
     return {name: _without_nulls(member) for name, member in given.items() if member is not None}

@@ -1,8 +1,8 @@
 """The life of one execution, decided without I/O, clock or randomness.
 
 A command is a function: it takes an :class:`Execution`, what happened, and the :class:`Moment`. It changes the
-execution, gathers the history's new events and what the shell has to do in ``execution.changes``, and returns its
-caller's answer or raises an ``ApiError``. The shell takes the changes, stores them, and then does what they ask.
+execution, collects new history events and effects in ``execution.changes``, and returns the answer for its caller or
+raises an ``ApiError``. The runner takes the changes, stores them, and then carries out the effects.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from durable_async.service.machine.execution import Changes, Execution, Executio
 from durable_async.service.machine.fork import Source, fork
 from durable_async.service.machine.invocations import (
     EXITED,
-    begun,
+    continued,
     invocation_answered,
+    invocation_begun,
+    invocation_event,
     invocation_failed,
     invocation_interrupted,
     is_waiting,
-    taken_up,
-    tell,
 )
 from durable_async.service.machine.lifecycle import cancel, follow_parent, pause, resume, start, stop
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
@@ -85,7 +85,6 @@ __all__ = [
     "Target",
     "Targets",
     "answer_schema",
-    "begun",
     "callback_failed",
     "callback_heartbeat",
     "callback_place",
@@ -93,6 +92,7 @@ __all__ = [
     "cancel",
     "chained_invoke_ended",
     "checkpoint",
+    "continued",
     "culprit",
     "fire_due",
     "follow_parent",
@@ -100,6 +100,8 @@ __all__ = [
     "group_order",
     "group_size",
     "invocation_answered",
+    "invocation_begun",
+    "invocation_event",
     "invocation_failed",
     "invocation_interrupted",
     "is_suspect",
@@ -111,7 +113,5 @@ __all__ = [
     "start",
     "state_page",
     "stop",
-    "taken_up",
-    "tell",
     "trial_seconds",
 ]

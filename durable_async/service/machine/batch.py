@@ -1,36 +1,38 @@
-"""May a batch of updates be recorded? All of it, or none.
+"""Decides whether a batch of updates can be recorded. The batch is accepted or refused as a whole.
 
-Nothing here changes anything; what is accepted is applied by ``updates``. Checks run in the order of the official
-emulator, whose messages these are: execution updates, then parents and repeated ids, then each update by itself.
-As there, updates below a context that has ended are not refused. Source: protocol.md, "Batch rules".
+Nothing here changes the execution; ``checkpoint`` applies what is accepted. The messages and the order of the checks
+are those of the official emulator: execution updates, then parents and repeated ids, then each update by itself. Like
+the emulator, it accepts updates below a context that has ended. Source: protocol.md, "Batch rules".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol, cast
+from collections.abc import Sequence
+from typing import NoReturn, Protocol, cast
 
 import attrs
 
+from durable_async._wire.limits import TENANT_PATTERN
 from durable_async._wire.operations import Action, ErrorObject, OperationStatus, OperationType, OperationUpdate
+from durable_async._wire.text import JsonMembers, utf8_size
 from durable_async.service.machine.effects import Target
 from durable_async.service.machine.execution import Execution
-from durable_async.service.machine.limits import Limits, check_error_size, utf8_size
+from durable_async.service.machine.limits import Limits, check_error_size
 from durable_async.service.machine.shapes import check_shape
 from durable_async.service.model.errors import InvalidParameterValueError
 
-_TENANT = re.compile(r"[a-zA-Z0-9._:/=+\-@ ]{1,256}")
+_TENANT = re.compile(TENANT_PATTERN)
 
 Id = str
 Status = OperationStatus
 
 
 class Targets(Protocol):
-    """Where chained invokes find their functions."""
+    """Finds the functions that chained invokes name."""
 
     def find(self, reference: str) -> Target | ErrorObject:
-        """The function that ``reference`` names, or the error with which invoking it fails.
+        """Return the function that ``reference`` names, or the error with which invoking it fails.
 
         :raises InvalidParameterValueError: the reference is malformed, or of another account or region
         """
@@ -39,7 +41,7 @@ class Targets(Protocol):
 
 @attrs.frozen
 class _Rule:
-    """From which statuses an action is possible; None stands for an operation that does not exist yet."""
+    """The statuses in which an action is possible; None stands for an operation that does not exist yet."""
 
     allowed: frozenset[Status | None]
     refusal: str
@@ -76,7 +78,7 @@ RULES: dict[tuple[str, str], _Rule] = {
 
 @attrs.frozen
 class _Known:
-    """An operation as an update meets it: recorded, or started earlier in the same batch."""
+    """What is known of an operation when an update of it is checked: from the record, or from earlier in the batch."""
 
     type: str
     status: Status
@@ -90,17 +92,17 @@ def check_batch(
 ) -> dict[Id, Target | ErrorObject]:
     """Refuse the batch if any rule is broken.
 
-    :return: what the targets of its chained invokes are, by operation id
+    :return: the targets of the batch's chained invokes, by operation id
     :raises InvalidParameterValueError: with the message of the first rule broken
     """
-    check_shape(cast("Sequence[Mapping[str, Any]]", updates))
+    check_shape(cast("Sequence[JsonMembers]", updates))
     _check_execution_updates(updates)
     _check_parents_and_repetitions(execution, updates)
     started: dict[Id, _Known] = {}
     found: dict[Id, Target | ErrorObject] = {}
     for update in updates:
         known = None
-        if update["Type"] != OperationType.EXECUTION:  # the service knows that one by its type, its id is free
+        if update["Type"] != OperationType.EXECUTION:  # the service finds it by its type; the update may have any id
             known = started.get(update["Id"]) or _recorded(execution, update["Id"])
         if known is not None:
             _check_against(known, update)
@@ -147,7 +149,7 @@ def _check_parents_and_repetitions(execution: Execution, updates: Sequence[Opera
 
 
 def _completes(earlier: OperationUpdate | None, update: OperationUpdate) -> bool:
-    """Whether ``update`` ends what ``earlier``, of the same id and batch, started."""
+    """Return whether ``update`` ends the operation that ``earlier``, from the same batch, started."""
     return (
         earlier is not None
         and earlier["Type"] in (OperationType.STEP, OperationType.CONTEXT)
@@ -168,7 +170,7 @@ def _starting(update: OperationUpdate) -> _Known:
 
 
 def _check_against(known: _Known, update: OperationUpdate) -> None:
-    """What is said again of an operation must be what was said first."""
+    """Refuse an update whose type, subtype, name or parent differs from the operation's."""
     if known.type != update["Type"]:
         _refuse("Inconsistent operation type.")
     if update.get("SubType") not in (None, known.sub_type):

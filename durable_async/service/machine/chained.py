@@ -1,17 +1,18 @@
-"""How the end of a chained invoke reaches the execution that asked for it.
+"""Delivers the outcome of a chained invoke to the execution that asked for it.
 
 On Lambda a target takes longer to start than the invocation that only waits for it takes to end, so histories show
-``InvocationCompleted`` first, and then what resumes the handler. Here the target may be the faster. Its outcome is
-therefore held until the running invocation ends, and for ``HOLD_MS`` at most, since that invocation may also go on
-with other work.
+``InvocationCompleted`` first, and then what resumes the handler. Here the target may be faster. Its outcome is
+therefore held until the running invocation ends, but not longer than ``HOLD_MS``, because that invocation may also
+continue with other work.
 """
 
 from __future__ import annotations
 
 from durable_async._wire.operations import OperationStatus
+from durable_async._wire.text import utf8_size
 from durable_async.service.machine.effects import ChainedOutcome, Moment
 from durable_async.service.machine.execution import Execution
-from durable_async.service.machine.limits import Limits, utf8_size
+from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.history import EventType, milliseconds
 
@@ -38,7 +39,7 @@ def hold_or_deliver(execution: Execution, invoke: OperationRecord, outcome: Chai
 
 
 def deliver_held(execution: Execution, at: Moment) -> None:
-    """The invocation ended: tell all that was held for it."""
+    """Record all outcomes that were held, because the invocation has ended."""
     held, execution.held = execution.held, []
     for invoke in held:
         if invoke.held is not None and not invoke.ended:

@@ -1,7 +1,7 @@
-"""The checkpoint command: a batch of updates in; the next token and what changed out.
+"""The checkpoint command: records a batch of updates, and returns the next token and the changed operations.
 
-``batch`` checks the updates first, so that nothing that is applied here can be refused. Source: protocol.md,
-"Checkpoints", "Effects of updates" and "History".
+``batch`` checks all updates first, so nothing is refused while they are applied. Source: protocol.md, "Checkpoints",
+"Effects of updates" and "History".
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _close_execution(execution: Execution, update: OperationUpdate, at: Moment) 
 def _step(execution: Execution, step: OperationRecord, update: OperationUpdate, at_us: int, now_ms: int) -> None:
     action = update["Action"]
     if action == Action.START:
-        # The result stays: a poll's state must outlive a crash in the next poll, which finds the step STARTED.
+        # Keep the result: after a crash in the next poll, the condition still needs the state of the last one.
         step.status, step.error = OperationStatus.STARTED, None
         execution.log(EventType.STEP_STARTED, at_us, step)
         return
@@ -182,7 +182,7 @@ _REPEATABLE_MS = 15 * 60 * 1000
 
 @attrs.frozen
 class Checkpoint:
-    """One call. ``client_token`` is the same on every repetition of a call whose answer was lost."""
+    """One call. A caller that lost the answer repeats the call with the same ``client_token``."""
 
     token: str
     updates: Sequence[OperationUpdate] = ()
@@ -190,13 +190,13 @@ class Checkpoint:
 
 
 def checkpoint(execution: Execution, call: Checkpoint, targets: Targets, at: Moment) -> CheckpointResult:
-    """Record the updates, all or none, and tell what changed since the handler was last told.
+    """Record the updates, all or none, and return the operations that changed since the handler last saw them.
 
-    What is due is completed first, so the answer shows it. That stays even if the updates are refused; it would have
-    happened without them.
+    Timers that are due fire first, so the answer shows their effect. This is kept even if the updates are refused,
+    because it does not depend on them.
 
-    :raises InvalidParameterValueError: the token is not the current one of the running invocation, or a rule for the
-        updates is broken. The token is not consumed then
+    :raises InvalidParameterValueError: the token is not the current one of the running invocation, or an update breaks
+        a rule. The token stays valid then
     """
     fire_due(execution, at)
     if (repeated := _repeated(execution.invocation, call, at.now_ms)) is not None:
@@ -231,7 +231,7 @@ def _answer(execution: Execution, invocation: Invocation, at: Moment) -> Checkpo
 
 
 def _withhold_token(execution: Execution, invocation: Invocation, at: Moment) -> CheckpointResult:
-    """The execution is being paused: what was sent is recorded, and the handler has to stop (7.9)."""
+    """Record what was sent, but return no token, so that the handler stops: the execution is being paused."""
     invocation.token = None
     execution.deferred = True
     take_effect(execution, at)

@@ -1,17 +1,17 @@
-"""What became of an execution, from its history alone.
+"""Derives the state of an execution from its history alone.
 
-A history holds every result, so the state can be derived from it, and an execution can be looked into, or replayed,
-where its service is not at hand. What a history does not hold:
+A history holds every result. So an execution can be inspected or replayed without its service. What a history does not
+hold:
 
-- that a step is READY: the step shows as PENDING, with the time at which it became ready;
-- heartbeats: a callback's ``heartbeat_due_ms`` is that of its start;
-- whether a completed context was recorded with ``ReplayChildren``. Its result tells that it must have been: there is
-  none, it is the summary of a batch, or no JSON. A summary of the user's own that is JSON passes for the result;
-- what a chained invoke asked for, besides its events, and an outcome not told yet;
-- that a pause was requested and is not effective; how a pause moved the timeout;
-- what is the invocation's: whether one runs, its token, what the handler has seen, when a failed one is tried again.
+- that a step is READY: the step is shown as PENDING, with the time at which it became ready;
+- heartbeats: a callback's ``heartbeat_due_ms`` is counted from its start;
+- whether a completed context was recorded with ``ReplayChildren``. This is inferred from its result: there is none, it
+  is the summary of a batch, or it is not JSON. A user's own summary that is JSON is taken for the result;
+- what a chained invoke asked for, besides its events, and an outcome that is still held;
+- that a pause was requested and is not yet effective; how a pause moved the timeout;
+- the invocation: whether one runs, its token, what the handler has seen, when a failed one is retried.
 
-Source: protocol.md, "History"; the transitions are those of ``machine.updates`` and ``machine.progress``.
+Source: protocol.md, "History"; the transitions are those of ``machine.checkpoint`` and ``machine.progress``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import attrs
 
 from durable_async._wire import cancellation
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async._wire.text import JsonObject
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
 from durable_async.service.machine.operation import OperationRecord, cleared_id
@@ -35,10 +36,11 @@ Status = OperationStatus
 @attrs.frozen
 class DerivedExecution:
     """
-    :ivar operations: in the order in which they began; the first is the EXECUTION operation. Those that a redrive has
-        cleared are CLEARED
-    :ivar answered: its handler closed it. False if it is open, or time, a stop or a failing invocation closed it
-    :ivar latest_us: of the last event, in epoch microseconds
+    :ivar operations: in the order in which they began; the first is the EXECUTION operation. Operations that a redrive
+        cleared have the status CLEARED
+    :ivar answered: True: its handler closed it. False: it is open, or was closed by its timeout, a stop or failed
+        invocations
+    :ivar latest_us: the time of the last event, in epoch microseconds
     """
 
     id: str
@@ -60,17 +62,17 @@ class DerivedExecution:
 
 
 def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:
-    """The execution as it stood after the last of ``events``.
+    """Return the state of an execution after the last of ``events``.
 
-    :param events: the first so many of a history, in their order, with their data
-    :raises HistoryError: they are not; the message says why
+    :param events: a history from its first event on, in order, with data. It may end before the history does
+    :raises HistoryError: the events are not such a history; the message says why
     """
     history = list(events)
     if not history or history[0].type is not EventType.EXECUTION_STARTED:
         raise HistoryError("the history does not begin with ExecutionStarted")
     for number, event in enumerate(history, 1):
         if event.id != number:
-            raise HistoryError(f"event {number} is missing, or there twice")
+            raise HistoryError(f"event {number} is missing or occurs twice")
     return _Derivation(history[0]).through(history)
 
 
@@ -95,7 +97,7 @@ OPERATIONS = {
     EventType.CHAINED_INVOKE_TIMED_OUT: (OperationType.CHAINED_INVOKE, Status.TIMED_OUT),
     EventType.CHAINED_INVOKE_STOPPED: (OperationType.CHAINED_INVOKE, Status.STOPPED),
 }
-"""What an event says of its operation, but for a step that is going to be attempted again."""
+"""The operation's type and status after each event; a step that will be attempted again is an exception."""
 
 STATUSES = {
     EventType.EXECUTION_SUCCEEDED: ExecutionStatus.SUCCEEDED,
@@ -108,7 +110,7 @@ STATUSES = {
 
 
 class _Derivation:
-    """The state after the events so far."""
+    """Applies the events one after another."""
 
     def __init__(self, started: HistoryEvent) -> None:
         self._started = started
@@ -154,7 +156,7 @@ class _Derivation:
 
     def _known(self, operation_id: str, event: HistoryEvent) -> OperationRecord:
         if operation_id not in self._by_id:
-            raise HistoryError(f"event {event.id}, {event.type}, names an operation of which no event tells")
+            raise HistoryError(f"event {event.id}, {event.type}, names an operation that no earlier event started")
         return self._by_id[operation_id]
 
     def _take(self, event: HistoryEvent, kind: OperationType, status: Status) -> None:
@@ -167,7 +169,7 @@ class _Derivation:
             case OperationType.STEP, Status.STARTED if event.type is EventType.EXECUTION_CANCELLATION_REQUESTED:
                 operation.result = cancellation.requested(details.get("Reason"))
             case OperationType.STEP, Status.STARTED:
-                operation.error = operation.due_ms = None  # the state of a condition stays
+                operation.error = operation.due_ms = None  # keep the result: the state of a condition
             case OperationType.STEP, _:
                 _end_attempt(operation, event)
             case OperationType.WAIT, Status.STARTED:
@@ -176,7 +178,7 @@ class _Derivation:
             case OperationType.CALLBACK, Status.STARTED:
                 _start_callback(operation, event)
             case OperationType.WAIT, _:
-                pass  # what is said with a cancellation is only in the history
+                pass  # the reason of a cancellation is only in the history
             case _:
                 operation.result, operation.error = details.get("Result"), details.get("Error")
         if kind is OperationType.CONTEXT and status is Status.SUCCEEDED:
@@ -196,7 +198,7 @@ class _Derivation:
                 sub_type=event.sub_type,
             )
         elif operation.type is not kind:
-            raise HistoryError(f"event {event.id} says {event.type} of a {operation.type}")
+            raise HistoryError(f"event {event.id}, {event.type}, belongs to an operation of the type {operation.type}")
         return operation
 
     def _close(self, event: HistoryEvent, before: HistoryEvent) -> None:
@@ -226,7 +228,10 @@ class _Derivation:
 
 
 def _required(event: HistoryEvent, member: str) -> Any:
-    """:raises HistoryError: the event does not have it"""
+    """Return a member of the event's details.
+
+    :raises HistoryError: the event does not have it
+    """
     value = event.details.get(member)
     if value is None:
         raise HistoryError(f"event {event.id}, {event.type}, has no {member}")
@@ -255,16 +260,19 @@ def _start_callback(callback: OperationRecord, event: HistoryEvent) -> None:
 
 
 def _replays_children(context: OperationRecord) -> bool:
-    """Whether the result of a context says that it must be made anew from what is in the context."""
-    if context.sub_type == SubType.WAIT_FOR_CALLBACK:  # what is sent to a callback is small, and may be no JSON
+    """Return whether a replay must build the result of a context again from the operations in it."""
+    if context.sub_type == SubType.WAIT_FOR_CALLBACK:  # its result is small, and is not always JSON
         return False
     if not context.result:
         return True
     try:
         result = json.loads(context.result)
     except (ValueError, RecursionError):
-        return context.sub_type not in (SubType.MAP, SubType.PARALLEL)  # there it is a serializer's
+        return context.sub_type not in (
+            SubType.MAP,
+            SubType.PARALLEL,
+        )  # the result of a batch is JSON; a serializer's text may be anything
     if context.sub_type in (SubType.MAP, SubType.PARALLEL) and isinstance(result, dict):
-        members = cast("dict[str, Any]", result)
+        members = cast("JsonObject", result)
         return "totalCount" in members and "all" not in members
     return False

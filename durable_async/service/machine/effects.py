@@ -1,4 +1,4 @@
-"""What a command is given from outside, and what it asks the shell to do after its changes are stored."""
+"""The inputs of a command besides the execution, and the effects that the runner carries out after storing changes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from durable_async.service.model.columns import PAYLOAD
 from durable_async.service.model.history import milliseconds
 
 Mint = Callable[[], str]
-"""Gives a fresh, unguessable text of letters and digits at each call: the source of ids and tokens."""
+"""Returns a new, unguessable text of letters and digits at each call, for ids and tokens."""
 
 
 @attrs.frozen
 class Moment:
-    """When a command happens, and under which rules.
+    """The time of a command, and the rules that apply to it.
 
     :ivar now_us: the time in epoch microseconds
-    :ivar mint: returns a fresh id or token at each call
-    :ivar passive: nothing can be invoked here: what has to run is left to the next service on the store
+    :ivar mint: returns a new id or token at each call
+    :ivar passive: True: nothing can be invoked here, and what has to run is left to the next service on the store.
+        False: functions can be invoked
     """
 
     now_us: int
@@ -32,13 +33,13 @@ class Moment:
 
     @property
     def now_ms(self) -> int:
-        """The time in epoch milliseconds, to the nearest. Timers count from it."""
+        """The time in epoch milliseconds, rounded. Timers start from it."""
         return milliseconds(self.now_us)
 
 
 @attrs.frozen
 class Target:
-    """A function that a chained invoke names, found. ``function_arn`` is qualified with ``version``."""
+    """The function that a chained invoke names. ``function_arn`` is qualified with ``version``."""
 
     function_arn: str
     name: str
@@ -57,9 +58,9 @@ class Child:
 
 @attrs.frozen
 class StartChained:
-    """Invoke another function; tell its end by ``chained_invoke_ended``.
+    """Invoke another function; report its end with ``chained_invoke_ended``.
 
-    :ivar child: None: the target is not durable
+    :ivar child: the execution to start; None: the target is not durable
     :ivar cancels: True: the child is cancelled if the execution that asks is cancelled or ends. False or None: it
         continues
     """
@@ -75,9 +76,9 @@ class StartChained:
 
 @attrs.frozen
 class InvokeHandler:
-    """Invoke the execution's function now; tell its end by ``invocation_answered`` or ``invocation_failed``.
+    """Invoke the execution's function now; report its end with ``invocation_answered`` or ``invocation_failed``.
 
-    Its event is made by ``tell``, when the function is ready for it.
+    When the function is ready, ``invocation_event`` returns its event.
     """
 
     request_id: str
@@ -85,14 +86,14 @@ class InvokeHandler:
 
 @attrs.frozen
 class Quarantined:
-    """The execution is paused because its handler crashes; somebody should know."""
+    """The execution was paused because its handler crashes. Log it."""
 
     reason: str
 
 
 @attrs.frozen
 class Parked:
-    """The execution is paused because its code does not fit what is on record; somebody should know."""
+    """The execution was paused because its code does not fit its record. Log it."""
 
     reason: str
 
@@ -117,7 +118,7 @@ Effect = StartChained | InvokeHandler | Quarantined | Parked | ExecutionClosed |
 
 @attrs.frozen
 class ChainedOutcome:
-    """How a chained invoke's target ended: ``status`` is SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
+    """The end of a chained invoke's target. ``status`` is SUCCEEDED, FAILED, TIMED_OUT or STOPPED."""
 
     status: str
     result: str | None = attrs.field(default=None, metadata=PAYLOAD)

@@ -1,16 +1,16 @@
-"""The state of one execution, and the few ways in which commands change it.
+"""The state of one execution, and the changes that commands have in common.
 
-Commands (the other modules of this package) decide; here is what every decision does in the same way. Invariants:
+Commands (the other modules of this package) decide what to change. Invariants:
 
-- operations are never removed, and stand in the order in which they began;
-- ``unseen`` holds exactly the operations that changed since the handler was last told;
+- operations are never removed, and are listed in the order in which they began;
+- ``unseen`` holds exactly the operations that changed since the handler last saw them;
 - an operation that ended does not change, and a closed execution starts nothing;
-- every event has a later time than the one before it, and an operation starts and ends at the times of its events:
-  sorting ends by their time gives the order in which they were recorded;
-- each operation with a timer has exactly one entry in ``timers``, due no later than that timer. An entry that comes
-  too early is put back, so that a heartbeat costs no search;
-- ``changes`` holds all that was done since the shell last took it, so storing costs what a command did and not what
-  the execution is.
+- every event has a later time than the one before it, and an operation starts and ends at the times of its events. So
+  sorting ends by time gives the order in which they were recorded;
+- each operation with a timer has exactly one entry in ``timers``, due no later than that timer. An entry that is due
+  too early is put back, so a heartbeat needs no search;
+- ``changes`` holds everything that was done since the runner last took it, so the cost of storing depends on the
+  command and not on the size of the execution.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 
 import attrs
 
 from durable_async._wire.cancellation import CANCELLATION
-from durable_async._wire.operations import CheckpointResult, ErrorObject, OperationStatus
+from durable_async._wire.operations import OPEN_EXECUTION, CheckpointResult, ErrorObject, OperationStatus
 from durable_async.service.machine.effects import Effect, ExecutionClosed, FollowParent, InvokeHandler, Moment
 from durable_async.service.machine.mismatch import PARKED
 from durable_async.service.machine.operation import OperationRecord
@@ -46,7 +45,7 @@ class ExecutionStatus(StrEnum):
         return self in _OPEN
 
 
-_OPEN = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PAUSING, ExecutionStatus.PAUSED})
+_OPEN = frozenset(ExecutionStatus(status) for status in OPEN_EXECUTION)
 
 
 @attrs.frozen
@@ -63,7 +62,7 @@ class Parent:
 
 @attrs.frozen
 class Answered:
-    """The last checkpoint's call and answer, for a caller that lost the answer."""
+    """The last checkpoint call and its answer, for a caller that lost the answer and repeats the call."""
 
     client_token: str
     token: str
@@ -73,10 +72,11 @@ class Answered:
 
 @attrs.define
 class Invocation:
-    """The handler's run that goes on now.
+    """The invocation that is running now.
 
-    :ivar token: accepted by the next checkpoint, while the execution is open; None: this invocation may write no more
-    :ivar waiting: it was not begun yet: what crashed several times is begun when its group's turn has come
+    :ivar token: the token that the next checkpoint must have; None: this invocation may not write any more
+    :ivar waiting: True: it has not begun yet, because the execution crashed several times and waits for the turn of its
+        group. False: it has begun
     """
 
     request_id: str
@@ -97,7 +97,7 @@ class Pause:
 
     @property
     def parked(self) -> bool:
-        """Whether it ends when the function is registered anew."""
+        """True: the pause ends when the function is registered again. False: only ``resume`` ends it."""
         return self.reason is not None and self.reason.startswith(PARKED)
 
 
@@ -108,21 +108,21 @@ class Changes:
     effects: list[Effect] = attrs.Factory(list[Effect])
 
     def invoked(self) -> str | None:
-        """The request id of the invocation that is to begin, if one is."""
+        """Return the request id of the invocation that these changes begin; None if they begin none."""
         return next((effect.request_id for effect in self.effects if isinstance(effect, InvokeHandler)), None)
 
 
 @attrs.define(eq=False)
 class NewExecution:
-    """What an execution is started with. None of it changes.
+    """The values with which an execution is started. They never change.
 
     :ivar id: unique; the last segment of ``arn``, and the id of the EXECUTION operation
     :ivar function_arn: qualified with ``version``
     :ivar input: the caller's event, JSON text
-    :ivar timeout_seconds: how long it may take, pauses not included
+    :ivar timeout_seconds: how long the execution may take, without pauses
     :ivar cancel_before_seconds: how long before its timeout its workflow is asked to end; None: it is not asked
     :ivar trace_header: the caller's X-Ray trace header
-    :ivar tags: by which lists are filtered; None: it has none
+    :ivar tags: lists can be filtered by them; None: it has none
     """
 
     id: str
@@ -142,19 +142,19 @@ class NewExecution:
 
 @attrs.define(eq=False, kw_only=True)
 class Execution(NewExecution):
-    """An execution and all that happened to it.
+    """An execution and everything that happened to it.
 
-    :ivar timeout_ms: when it times out, pauses included
-    :ivar unseen: what changed since a handler was last told
-    :ivar held: chained invokes whose outcome waits for the end of the running invocation
-    :ivar asked: chained invokes that have not ended
+    :ivar timeout_ms: the time when it times out, with pauses included
+    :ivar unseen: the operations that changed since the handler last saw them
+    :ivar held: the chained invokes whose outcome is held until the running invocation ends
+    :ivar asked: the chained invokes that have not ended
     :ivar latest_us: the time of the last event, in epoch microseconds
-    :ivar awaited: how many operations something outside the handler will change
-    :ivar invoke_at_ms: when a failed invocation is tried again; None: no retry is waiting
-    :ivar failures: invocations that failed, one after another
-    :ivar crashes: those of them that ended their process, one after another
-    :ivar idle_answers: PENDING answers with nothing pending, one after another
-    :ivar deferred: an invocation is wanted although no operation changed unseen
+    :ivar awaited: the number of operations that something outside the handler will change
+    :ivar invoke_at_ms: when a failed invocation is retried; None: no retry is waiting
+    :ivar failures: the number of failed invocations in a row
+    :ivar crashes: the number of crashes in a row
+    :ivar idle_answers: the number of PENDING answers in a row without a pending operation
+    :ivar deferred: True: an invocation is needed although ``unseen`` is empty. False: it is not
     """
 
     started_ms: int
@@ -187,14 +187,14 @@ class Execution(NewExecution):
 
     @property
     def wanted(self) -> bool:
-        """Whether the handler has to be invoked now."""
+        """True if the handler has to be invoked now."""
         news = bool(self.unseen) or self.deferred
         free = self.invocation is None and self.invoke_at_ms is None
         return news and free and self.status is ExecutionStatus.RUNNING
 
     @property
     def active(self) -> bool:
-        """Whether a service that takes it up from a store has something to do for it at once."""
+        """True if a service that continues it from a store has something to do for it at once."""
         if not self.open or self.invocation is not None:
             return self.open
         parked = self.pause is not None and self.pause.parked
@@ -202,10 +202,10 @@ class Execution(NewExecution):
         return self.wanted or parked or follows or any(invoke.held is None for invoke in self.asked.values())
 
     def restore(self, operations: Iterable[OperationRecord], unseen: Iterable[int]) -> None:
-        """Take in what a store kept of an execution, whose own fields are set.
+        """Set the operations of an execution that a store has read. Its own fields are set already.
 
         :param operations: all of them, in their order
-        :param unseen: the sequences of those in ``unseen``
+        :param unseen: the ``sequence`` of each operation in ``unseen``
         """
         for operation in operations:
             self.begin(operation)
@@ -219,12 +219,12 @@ class Execution(NewExecution):
         self.unseen.update((self.operations[sequence].id, self.operations[sequence]) for sequence in unseen)
 
     def take_changes(self) -> Changes:
-        """What was done since the last call, which is now the caller's to store and to carry out."""
+        """Return what changed since the last call. The caller must store it and carry out its effects."""
         taken, self.changes = self.changes, Changes()
         return taken
 
     def next_due_ms(self) -> int | None:
-        """When ``fire_due`` has something to do next, at the earliest; None once the execution is closed."""
+        """Return the earliest time when ``fire_due`` has something to do; None if the execution is closed."""
         if not self.open:
             return None
         due = self.timeout_ms
@@ -253,9 +253,9 @@ class Execution(NewExecution):
         ]
 
     def invocation_of(self, token: str) -> Invocation:
-        """The running invocation, if ``token`` is its current one.
+        """Return the running invocation.
 
-        :raises InvalidParameterValueError: it is not. SDKs know the message, in this spelling
+        :raises InvalidParameterValueError: ``token`` is not its current token. SDKs compare the exact message
         """
         invocation = self.invocation
         if not self.open or invocation is None or invocation.token is None or invocation.token != token:
@@ -265,14 +265,14 @@ class Execution(NewExecution):
     # --- what commands do with operations ---
 
     def begin(self, operation: OperationRecord) -> None:
-        """Take in a new operation. Its ``sequence`` is ``len(operations)``."""
+        """Add a new operation. Its ``sequence`` is ``len(operations)``."""
         self.operations.append(operation)
         self.by_id[operation.id] = operation
 
     def touched(self, operation: OperationRecord, *, was_awaited: bool) -> None:
-        """Note that ``operation`` changed, after it did.
+        """Note that ``operation`` has changed. Call it after the change.
 
-        :param was_awaited: its ``awaited`` before the change; False if it is new
+        :param was_awaited: the value of ``operation.awaited`` before the change; False if the operation is new
         """
         self.unseen[operation.id] = operation
         self.changes.operations[operation.id] = operation
@@ -310,7 +310,7 @@ class Execution(NewExecution):
         self.touched(operation, was_awaited=was_awaited)
 
     def pop_due(self, now_ms: int) -> OperationRecord | None:
-        """The next operation whose timer is due, or None. It must be changed before the next call."""
+        """Return the next operation whose timer is due, or None. The caller must change it before the next call."""
         while self.timers and self.timers[0][0] <= now_ms:
             _, sequence = heapq.heappop(self.timers)
             operation = self.operations[sequence]
@@ -319,7 +319,7 @@ class Execution(NewExecution):
                 continue
             if due <= now_ms:
                 return operation
-            heapq.heappush(self.timers, (due, sequence))  # a heartbeat moved it
+            heapq.heappush(self.timers, (due, sequence))  # a heartbeat moved the timer
         return None
 
     # --- what commands write and close ---
@@ -327,13 +327,13 @@ class Execution(NewExecution):
     def tick(self, at: Moment) -> int:
         """Return the time of the next event in epoch microseconds.
 
-        It is the time of ``at``, or one microsecond after the last event if the clock has not moved on since, or was
-        put back. So the times of an execution's events grow strictly, however fast they follow one another.
+        It is the time of ``at``, or one microsecond after the last event if the clock has not advanced since, or was
+        put back. So each event is later than the one before it.
         """
         self.latest_us = max(at.now_us, self.latest_us + 1)
         return self.latest_us
 
-    def log(self, kind: EventType, at_us: int, operation: OperationRecord | None = None, **details: Any) -> None:
+    def log(self, kind: EventType, at_us: int, operation: OperationRecord | None = None, **details: object) -> None:
         """Append an event to the history.
 
         :param at_us: its time, from ``tick``. No two events share one
@@ -362,9 +362,9 @@ class Execution(NewExecution):
         result: str | None = None,
         error: ErrorObject | None = None,
     ) -> None:
-        """Give the execution its final status. Open operations keep theirs, and their timers are forgotten (7.6).
+        """Give the execution its final status. Open operations keep their status, and their timers are removed.
 
-        A running invocation's token stops working. Whether the invocation goes on is the shell's part.
+        The token of a running invocation becomes invalid. The runner decides whether to end the invocation.
         """
         at_us = self.tick(at)
         self.status = status
@@ -390,5 +390,5 @@ class Execution(NewExecution):
             case ExecutionStatus.STOPPED:
                 self.log(EventType.EXECUTION_STOPPED, at_us, root, Error=error)
             case _:
-                raise ValueError(f"{status} closes nothing")
+                raise ValueError(f"{status} is not a final status")
         self.changes.effects += [ExecutionClosed(), *self.followers()]

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 import attrs
 
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import OperationType
+from durable_async._wire.text import JsonObject
 from durable_async.errors import HistoryError
 from durable_async.service.machine.derive import DerivedExecution, derive
 from durable_async.service.machine.effects import Moment
@@ -162,7 +162,7 @@ def _with_results(
         operation_id = event.operation_id or ""
         if operation_id in results and last[operation_id] == number:
             operation = by_id[operation_id]
-            details: dict[str, Any] = {"Result": results[operation_id]}
+            details: JsonObject = {"Result": results[operation_id]}
             if operation.type is OperationType.STEP:
                 details["RetryDetails"] = {"CurrentAttempt": 1}
             yield attrs.evolve(event, type=_SUCCEEDED[operation.type], details=details)

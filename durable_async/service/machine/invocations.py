@@ -1,26 +1,27 @@
-"""When the handler runs, what its answer means, and when a failed invocation is tried again.
+"""Decides when the handler runs, what its answer means, and when a failed invocation is retried.
 
-There is one invocation at a time. A change during an invocation leads to another one only if the handler ended
-without having seen it; it has seen what the answer of a checkpoint showed. An invalid answer is a failure that says
-why. Source: protocol.md, "Answer of the handler", "Invoking the handler" and "Failed invocations".
+There is one invocation at a time. A change during an invocation leads to another invocation only if the handler ended
+without seeing it; a handler sees what the answers of its checkpoints show. An invalid answer is a failure whose error
+says why. Source: protocol.md, "Answer of the handler", "Invoking the handler" and "Failed invocations".
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never, cast
+from typing import assert_never, cast
 
 import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async._wire.operations import ErrorObject
-from durable_async.service.machine.cancelled import cancelled_end
+from durable_async._wire.text import JsonMembers, JsonObject, utf8_size
+from durable_async.service.machine.cancelling import cancelled_end
 from durable_async.service.machine.chained import deliver_held
 from durable_async.service.machine.effects import InvokeHandler, Moment, Parked, Quarantined
 from durable_async.service.machine.execution import Execution, ExecutionStatus, Invocation, Pause
-from durable_async.service.machine.limits import Limits, is_crash, utf8_size
+from durable_async.service.machine.limits import Limits, is_crash
 from durable_async.service.machine.mismatch import answered_reason, not_loaded_reason
-from durable_async.service.machine.pages import envelope, news
+from durable_async.service.machine.pages import changes_envelope, envelope
 from durable_async.service.machine.suspects import is_suspect
 from durable_async.service.model.history import EventType
 
@@ -37,17 +38,18 @@ class Failed:
 
 @attrs.frozen
 class Pending:
-    """The handler waits for something."""
+    """The handler answered that it waits for something."""
 
 
 def read_output(output: object, max_bytes: int | None) -> Succeeded | Failed | Pending:
-    """
+    """Read the handler's answer.
+
     :param output: a JSON value
-    :param max_bytes: of the result; None: no limit of the execution's own
+    :param max_bytes: the maximum size of the result; None: it has no limit
     """
     if not isinstance(output, Mapping):
         return _invalid("Invalid invocation output: not a JSON object.")
-    members = cast("Mapping[str, Any]", output)
+    members = cast("JsonMembers", output)
     result, error = members.get("Result"), members.get("Error")
     if result is not None and not isinstance(result, str):
         return _invalid("Invalid invocation output: Result is not a string.")
@@ -80,7 +82,7 @@ def _invalid(message: str) -> Failed:
 
 
 _IDLE_ANSWERS = 3
-_LONGEST_MS = DELAY_SECONDS * 1000  # from start to end, pauses included
+_LONGEST_MS = DELAY_SECONDS * 1000  # from the start to the end, with pauses
 EXITED: ErrorObject = {
     "ErrorType": "Runtime.ExitError",
     "ErrorMessage": "The function ended the program: it raised SystemExit.",
@@ -92,7 +94,7 @@ _LOST: ErrorObject = {
 
 
 def begin_invocation(execution: Execution, at: Moment) -> None:
-    """Invoke the handler now. Everything that changes until it is told is told to it."""
+    """Invoke the handler now. Its event will include everything that changes before the function takes it."""
     execution.invoke_at_ms = None
     if at.passive:
         execution.deferred = True
@@ -103,13 +105,14 @@ def begin_invocation(execution: Execution, at: Moment) -> None:
     execution.changes.effects.append(InvokeHandler(request_id))
 
 
-def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) -> dict[str, object] | None:
-    """The event of an invocation, at the moment when its function takes it.
+def invocation_event(execution: Execution, request_id: str, limits: Limits, *, whole: bool) -> dict[str, object] | None:
+    """Return the event of an invocation, at the moment when its function takes it.
 
-    Not stored: who is told this dies with the service, and the next one is told everything.
+    This is not stored: if the service dies, so does this invocation, and the next one gets everything.
 
-    :param whole: False: the handler has the execution in memory as it last saw it, and needs what changed since
-    :return: None if the invocation is not the current one any more, or the execution was closed before it began
+    :param whole: True: the event holds the whole record. False: the handler has the execution in memory as it last saw
+        it, and the event holds only what changed since
+    :return: None if the invocation is no longer the current one, or the execution was closed before it began
     """
     invocation = execution.invocation
     if invocation is None or invocation.request_id != request_id or invocation.token is None or not execution.open:
@@ -118,25 +121,25 @@ def tell(execution: Execution, request_id: str, limits: Limits, *, whole: bool) 
     execution.unseen.clear()
     if whole:
         return envelope(execution, invocation.token, changed, limits)
-    return news(execution, invocation.token, changed)
+    return changes_envelope(execution, invocation.token, changed)
 
 
 def is_waiting(execution: Execution, request_id: str) -> bool:
-    """Whether the invocation is the current one and a suspect's, which is not begun before its turn."""
+    """Return whether the invocation is the current one and waits for its turn, because the execution is a suspect."""
     invocation = execution.invocation
     return invocation is not None and invocation.request_id == request_id and invocation.waiting
 
 
-def begun(execution: Execution, request_id: str) -> None:
-    """An invocation that was ``waiting`` is begun now. It shares in a crash from now on."""
+def invocation_begun(execution: Execution, request_id: str) -> None:
+    """Note that a ``waiting`` invocation begins. From now on, a crash counts for its execution."""
     if execution.invocation is not None and execution.invocation.request_id == request_id:
         execution.invocation.waiting = False
 
 
 def invoke_if_wanted(execution: Execution, at: Moment) -> None:
-    """Invoke the handler if something changed that it has not seen, and nothing stands against it.
+    """Invoke the handler if something changed that it has not seen, unless it runs, waits for a retry or is paused.
 
-    A retry that waits is not brought forward: a handler that fails would be invoked by every change.
+    A waiting retry is not moved forward: otherwise every change would invoke a handler that fails.
     """
     if execution.wanted:
         begin_invocation(execution, at)
@@ -153,9 +156,10 @@ def retry_if_due(execution: Execution, at: Moment) -> None:
 def invocation_answered(
     execution: Execution, request_id: str, output: object, at: Moment, *, parks: bool = False
 ) -> None:
-    """The handler returned ``output``, a JSON value. Ignored if the invocation is not the current one.
+    """Apply the answer of a handler. Does nothing if the invocation is not the current one.
 
-    :param parks: True: an execution whose code does not fit the record is parked; False: it fails
+    :param output: a JSON value
+    :param parks: True: an execution whose code does not fit the record is parked. False: it fails
     """
     if not _complete(execution, request_id, None, at) or not execution.open:
         return
@@ -181,11 +185,11 @@ def invocation_answered(
 def invocation_failed(
     execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, ending: bool = False, parks: bool = False
 ) -> None:
-    """The handler raised, crashed or ran too long. Ignored if the invocation is not the current one.
+    """Apply that a handler raised, crashed or ran too long. Does nothing if the invocation is not the current one.
 
-    :param ending: True: the service ends, and the next one repeats the invocation; False: this one does
-    :param parks: True: an execution whose handler cannot be loaded is parked after some attempts; False: it is tried
-        until it is put in quarantine
+    :param ending: True: the service is closing, and the next one repeats the invocation. False: this one does
+    :param parks: True: an execution whose handler cannot be loaded is parked after some attempts. False: it is retried
+        until it is in quarantine
     """
     _failed(execution, request_id, error, at, alone=True, ending=ending, parks=parks)
 
@@ -200,7 +204,10 @@ def _failed(
     ending: bool = False,
     parks: bool = False,
 ) -> None:
-    """:param alone: whether nothing else can have caused the failure"""
+    """Count a failure, and decide what follows.
+
+    :param alone: True: only this execution can have caused it. False: others may have
+    """
     if not _complete(execution, request_id, error, at) or not execution.open:
         return
     execution.failures += 1
@@ -224,10 +231,9 @@ def _failed(
 
 
 def invocation_interrupted(execution: Execution, request_id: str, at: Moment) -> None:
-    """The service ended the invocation for its own reasons, and this was nobody's failure. It is repeated, unless the
-    execution is closed.
+    """Repeat an invocation that the service ended, unless the execution is closed. This does not count as a failure.
 
-    Ignored if the invocation is not the current one.
+    Does nothing if the invocation is not the current one.
     """
     if not _complete(execution, request_id, None, at) or not execution.open:
         return
@@ -236,18 +242,18 @@ def invocation_interrupted(execution: Execution, request_id: str, at: Moment) ->
     execution.deferred = True
 
 
-def taken_up(execution: Execution, left_request_id: str | None, at: Moment, *, alone: bool) -> None:
-    """A service starts, and finds the execution as an earlier one left it: what ran then runs again.
+def continued(execution: Execution, left_request_id: str | None, at: Moment, *, alone: bool) -> None:
+    """Continue an execution that an earlier service left open. An invocation that was running runs again.
 
-    An invocation that was running when that one ended may be what ended it. One that this service has begun meanwhile,
-    because a call from outside came first, is left alone.
+    That invocation may have caused the end of the earlier service, so it counts as a crash. If a call from outside has
+    already made this service begin another invocation, nothing happens.
 
-    :param left_request_id: of the invocation that the earlier service left; None: it left none
-    :param alone: whether no other execution is as likely to have ended that service
+    :param left_request_id: the invocation that the earlier service left running; None: it left none
+    :param alone: True: no other execution is as likely to have ended that service. False: others are
     """
     invocation = execution.invocation
     if execution.pause is not None and execution.pause.parked:
-        end_pause(execution, "The function is registered anew.", at)
+        end_pause(execution, "The function was registered again.", at)
     elif invocation is None:
         invoke_if_wanted(execution, at)
     elif invocation.request_id != left_request_id:
@@ -262,14 +268,14 @@ def taken_up(execution: Execution, left_request_id: str | None, at: Moment, *, a
 def _quarantine(execution: Execution, error: ErrorObject, at: Moment) -> None:
     reason = (
         f"Quarantined: the handler crashed {execution.crashes} times in a row, last with "
-        f"{error.get('ErrorType')}. Mend it, then resume the execution."
+        f"{error.get('ErrorType')}. Correct the handler, then resume the execution."
     )
     _pause_now(execution, reason, at)
     execution.changes.effects.append(Quarantined(reason))
 
 
 def _pause_now(execution: Execution, reason: str, at: Moment) -> None:
-    """Pause the execution after an invocation that is to be repeated when the pause ends."""
+    """Pause the execution after an invocation that will be repeated when the pause ends."""
     if execution.pause is None:
         begin_pause(execution, reason, at, timeout_paused=True)
     execution.deferred = True
@@ -281,7 +287,7 @@ def _complete(execution: Execution, request_id: str, error: ErrorObject | None, 
     if invocation is None or invocation.request_id != request_id:
         return False
     execution.invocation = None
-    details: dict[str, Any] = {
+    details: JsonObject = {
         "StartTimestamp": invocation.started_ms,
         "EndTimestamp": at.now_ms,
         "RequestId": request_id,
@@ -293,11 +299,11 @@ def _complete(execution: Execution, request_id: str, error: ErrorObject | None, 
 
 
 def _suspend(execution: Execution, at: Moment) -> None:
-    """The handler answered PENDING: it waits for something that must exist."""
+    """Apply the answer PENDING. Something must exist for which the handler can wait."""
     deliver_held(execution, at)
     idle = not (execution.awaited or execution.unseen or execution.deferred)
     if _pausing(execution, at):
-        execution.deferred |= idle  # or nothing would ever go on after the pause
+        execution.deferred |= idle  # otherwise nothing would continue the execution after the pause
     elif not idle:
         execution.idle_answers = 0
         invoke_if_wanted(execution, at)
@@ -315,16 +321,16 @@ def _ask_again(execution: Execution, at: Moment) -> None:
 
 
 def _pausing(execution: Execution, at: Moment) -> bool:
-    """Whether the execution is paused; a pause that waited for the end of the invocation becomes effective."""
+    """Return whether the execution is paused. A requested pause becomes effective, because the invocation has ended."""
     if execution.status is ExecutionStatus.PAUSING:
         take_effect(execution, at)
     return execution.status is ExecutionStatus.PAUSED
 
 
 def begin_pause(execution: Execution, reason: str | None, at: Moment, *, timeout_paused: bool) -> None:
-    """Request a pause, which ``take_effect`` makes effective.
+    """Request a pause. It is effective after ``take_effect``.
 
-    :param timeout_paused: whether the execution's timeout grows by the time it is paused
+    :param timeout_paused: True: the execution's timeout grows by the length of the pause. False: it stays
     """
     execution.pause = Pause(at.now_ms, execution.timeout_ms, timeout_paused, reason)
     execution.status = ExecutionStatus.PAUSING
@@ -333,12 +339,12 @@ def begin_pause(execution: Execution, reason: str | None, at: Moment, *, timeout
 
 
 def take_effect(execution: Execution, at: Moment) -> None:
-    """A requested pause is effective: from now on nothing is invoked."""
+    """Make a requested pause effective: from now on nothing is invoked."""
     pause = execution.pause
     if pause is None:
         raise ValueError("no pause was requested")
     execution.status = ExecutionStatus.PAUSED
-    details: dict[str, Any] = {
+    details: dict[str, object] = {
         "PauseRequestTimestamp": pause.requested_ms,
         "ExecutionTimeoutPaused": pause.timeout_paused,
     }
@@ -348,7 +354,7 @@ def take_effect(execution: Execution, at: Moment) -> None:
 
 
 def end_pause(execution: Execution, reason: str | None, at: Moment) -> None:
-    """Let the execution go on, and invoke the handler if the pause interrupted it or something changed meanwhile."""
+    """End the pause, and invoke the handler if the pause interrupted it or something changed meanwhile."""
     pause = execution.pause
     if pause is None:
         raise ValueError("the execution is not paused")

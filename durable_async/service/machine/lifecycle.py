@@ -1,4 +1,4 @@
-"""The commands of callers and operators on a whole execution: start, stop, cancel, pause, resume."""
+"""The commands on a whole execution: start, stop, cancel, pause, resume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from durable_async.service.model.history import EventType
 
 
 def start(new: NewExecution, at: Moment) -> Execution:
-    """Return a new execution whose handler is to be invoked."""
+    """Return a new execution. Its changes invoke the handler."""
     execution = Execution(
         **attrs.asdict(new, recurse=False),
         started_ms=at.now_ms,
@@ -48,9 +48,9 @@ def start(new: NewExecution, at: Moment) -> Execution:
 
 
 def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
-    """Close the execution as STOPPED. A running invocation may write no more, and is to be ended.
+    """Close the execution as STOPPED. A running invocation may not write any more, and the runner ends it.
 
-    :param error: None: a message says that a user asked for it
+    :param error: None: an error that says that a user asked for it
     :raises InvalidParameterValueError: the error is too large
     """
     check_error_size(error or {}, at.limits.payload_bytes)
@@ -62,10 +62,11 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
 
 
 def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
-    """Ask the workflow to end. One that was asked and was not told yet stays as it is.
+    """Ask the workflow to end. Does nothing if a cancellation was requested before and has not reached the workflow.
 
     :raises InvalidParameterValueError: the reason is too long
-    :raises ResourceConflictError: the execution is closed, or its workflow was told before and went on
+    :raises ResourceConflictError: the execution is closed, or its workflow has received a cancellation before and
+        continued
     """
     check_reason(reason)
     fire_due(execution, at)
@@ -73,7 +74,7 @@ def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be cancelled.")
     known = execution.by_id.get(CANCELLATION)
     if known is not None and known.ended:
-        raise ResourceConflictError("The execution was cancelled before, and its code goes on. Stop it instead.")
+        raise ResourceConflictError("The execution was cancelled before, and its code continued. Stop it instead.")
     if known is None:
         request_cancellation(execution, reason, at)
         invoke_if_wanted(execution, at)
@@ -82,7 +83,7 @@ def cancel(execution: Execution, reason: str | None, at: Moment) -> None:
 def follow_parent(execution: Execution, parent: Execution | None, at: Moment) -> None:
     """Cancel a child whose parent was cancelled or is closed, unless it was cancelled before.
 
-    :param parent: None: it was deleted
+    :param parent: the execution that invoked the child; None: it was deleted
     """
     if parent is not None and parent.open and CANCELLATION not in parent.by_id:
         return
@@ -92,9 +93,9 @@ def follow_parent(execution: Execution, parent: Execution | None, at: Moment) ->
 
 
 def pause(execution: Execution, reason: str | None, at: Moment, *, timeout_paused: bool) -> None:
-    """Let nothing be invoked until ``resume``. Effective at the running invocation's next checkpoint, or its end.
+    """Invoke nothing until ``resume``. Effective at the next checkpoint of a running invocation, or at its end.
 
-    :param timeout_paused: whether the execution's timeout grows by the time it is paused
+    :param timeout_paused: True: the execution's timeout grows by the length of the pause. False: it stays
     :raises InvalidParameterValueError: the reason is too long
     :raises ResourceConflictError: it is closed, or already paused
     """
@@ -121,7 +122,10 @@ def resume(execution: Execution, reason: str | None, at: Moment) -> None:
 
 
 def check_reason(reason: str | None) -> None:
-    """:raises InvalidParameterValueError: the reason of a pause, its end or a cancellation is too long"""
+    """Check the reason of a pause, of its end or of a cancellation.
+
+    :raises InvalidParameterValueError: it is too long
+    """
     if reason is not None and len(reason) > REASON_LENGTH:
         raise InvalidParameterValueError(
             "1 validation error detected: Value at 'reason' failed to satisfy constraint: Member must have length less "

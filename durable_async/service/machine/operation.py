@@ -1,35 +1,38 @@
-"""One operation of an execution, as the service keeps it, and the two encodings in which it shows it.
+"""One operation of an execution, and its two encodings as JSON.
 
-An API answer has epoch seconds with a fraction. An envelope has whole epoch milliseconds, since other SDKs read them
-into an integer; what is below a millisecond stands in members of our own, which other SDKs ignore. Everything else is
-the same. Source: protocol.md, "Timestamps".
+An API answer has epoch seconds with a fraction. An envelope has whole epoch milliseconds, because other SDKs read them
+into an integer; additional members, which other SDKs ignore, hold the microseconds. Everything else is the same.
+Source: protocol.md, "Timestamps".
 
-A callback id names its execution and its operation, so that nothing has to be looked up, and has a secret part.
+A callback id contains the ids of its execution and its operation, so that they can be found without an index, and a
+secret.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+from durable_async._wire.text import JsonObject
 from durable_async.service.machine.effects import ChainedOutcome, StartChained
 from durable_async.service.model.columns import JSON, PAYLOAD
 
 
 def make_callback_id(execution_id: str, sequence: int, secret: str) -> str:
-    """
+    """Return the id of a callback. None of the parts contains a dot.
+
     :param sequence: of the CALLBACK operation
-    :param secret: what makes the id more than an ARN and a number. No part contains a dot
+    :param secret: makes the id impossible to guess
     """
     return base64.b64encode(f"{execution_id}.{sequence}.{secret}".encode()).decode()
 
 
 def callback_place(callback_id: str) -> tuple[str, int] | None:
-    """The execution's id and the operation's sequence; None if ``callback_id`` was not made here."""
+    """Return the id of the execution and the sequence of the operation; None if the id is malformed."""
     try:
         execution_id, sequence, _ = base64.b64decode(callback_id, validate=True).decode().split(".")
         return execution_id, int(sequence)
@@ -38,14 +41,14 @@ def callback_place(callback_id: str) -> tuple[str, int] | None:
 
 
 def cleared_id(operation_id: str, event: int) -> str:
-    """Return the id of an operation after a redrive has cleared it. A new operation may have its old one.
+    """Return the id of an operation after a redrive has cleared it. A new operation may then have its old id.
 
-    :param event: the number of the event of the redrive
+    :param event: the id of the redrive's event
     """
     return f"{operation_id}.{event}"
 
 
-# What an open operation must be to justify that the handler waits for it. Source: protocol.md, "Answer of the handler".
+# The open operations for which a handler can wait. Source: protocol.md, "Answer of the handler".
 _AWAITED = {
     OperationType.STEP: OperationStatus.PENDING,
     OperationType.WAIT: OperationStatus.STARTED,
@@ -65,17 +68,20 @@ _ENDED = frozenset(
 
 @attrs.define(eq=False)
 class OperationRecord:
-    """
+    """One operation of an execution.
+
     :ivar sequence: its place in the order in which operations began, from 0 (the EXECUTION operation)
-    :ivar start_us: when it started, in epoch microseconds: the time of its first event
-    :ivar end_us: when it ended: the time of its last event. No other operation of the execution ended at the same time
-    :ivar due_ms: when its timer fires: a wait's end, a step's next attempt, a callback's timeout; None: no timer
-    :ivar attempts: attempts of a step that ended
-    :ivar result: the result, a step's state between polls, or the input of the EXECUTION operation
-    :ivar replay_children: of a completed context: its children are still shown
+    :ivar start_us: the time of its first event, in epoch microseconds
+    :ivar end_us: the time of its last event, if it has ended. No two operations of an execution end at the same time
+    :ivar due_ms: when its timer fires: the end of a wait, the next attempt of a step, the timeout of a callback; None:
+        no timer
+    :ivar attempts: the number of attempts of a step that have ended
+    :ivar result: the result, the state of a condition between polls, or the input of the EXECUTION operation
+    :ivar replay_children: True: the children of this completed context are still sent to the handler. False: they are
+        not
     :ivar answer_schema: of a callback: the JSON Schema that its answer must fit, as text
-    :ivar request: of a chained invoke that runs: what was asked for, to ask again after a restart
-    :ivar held: of a chained invoke: its outcome, not yet told
+    :ivar request: of a running chained invoke: its request, to repeat it after a restart
+    :ivar held: of a chained invoke: its outcome, which is not yet recorded
     """
 
     id: str
@@ -106,23 +112,23 @@ class OperationRecord:
 
     @property
     def awaited(self) -> bool:
-        """Whether something outside the handler will change it: a timer, a callback, a target."""
+        """True if something outside the handler will change it: a timer, a callback, the target of an invoke."""
         return _AWAITED.get(self.type) is self.status
 
     @property
     def timer_ms(self) -> int | None:
-        """When its next timer fires; None while it waits for none."""
+        """The time when its next timer fires; None: it has no timer."""
         if not self.awaited:
             return None
         return min((due for due in (self.due_ms, self.heartbeat_due_ms) if due is not None), default=None)
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes on the wire: payload characters and an allowance for the rest."""
+        """Its approximate size on the wire: the characters of its payloads and an allowance for the rest."""
         return 512 + len(self.result or "") + (len(str(self.error)) if self.error else 0)
 
     def in_milliseconds(self) -> Operation:
-        """As an invocation envelope carries it."""
+        """Return the operation as an invocation envelope has it."""
         ended = None if self.end_us is None else self.end_us // 1000
         shown = self._shown(self.start_us // 1000, ended, lambda ms: ms)
         if below := self.start_us % 1000:
@@ -132,13 +138,16 @@ class OperationRecord:
         return shown
 
     def in_seconds(self) -> Operation:
-        """As an API answer carries it."""
+        """Return the operation as an API answer has it."""
         ended = None if self.end_us is None else self.end_us / 1_000_000
         return self._shown(self.start_us / 1_000_000, ended, lambda ms: ms / 1000)
 
     def _shown(self, started: float, ended: float | None, time: Callable[[int], float]) -> Operation:
-        """:param time: how the epoch milliseconds of a timer are shown"""
-        shown: dict[str, Any] = {
+        """Return the operation as JSON.
+
+        :param time: converts the epoch milliseconds of a timer
+        """
+        shown: dict[str, object] = {
             "Id": self.id,
             "Type": str(self.type),
             "Status": str(self.status),
@@ -156,7 +165,7 @@ class OperationRecord:
         shown[member] = {name: value for name, value in details.items() if value is not None}
         return cast("Operation", shown)
 
-    def _details(self, time: Callable[[int], float]) -> tuple[str, dict[str, Any]]:
+    def _details(self, time: Callable[[int], float]) -> tuple[str, JsonObject]:
         outcome = {"Result": self.result, "Error": self.error}
         due = None if self.due_ms is None else time(self.due_ms)
         match self.type:

@@ -1,19 +1,19 @@
-"""What the handler is given of the record: the envelope's first page, and further pages.
+"""The pages of the record that a handler gets: the first one in its envelope, and further ones.
 
 Source: protocol.md, "Envelope" and "Pages".
 
-Operations come in the order in which they began. What stands below a completed context is left out, unless that
-context was completed with ``ReplayChildren``. A page ends after a number of operations or of bytes, whichever is first,
-and has one operation at least.
+Operations come in the order in which they began. Those below a completed context are left out, unless that context was
+completed with ``ReplayChildren``. A page ends after a number of operations or bytes, whichever is reached first, and
+has at least one operation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import ExecutionState, Operation, OperationStatus
+from durable_async._wire.text import JsonObject
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
@@ -21,27 +21,29 @@ from durable_async.service.machine.shapes import EXTENSIONS
 from durable_async.service.model.errors import InvalidParameterValueError
 
 
-def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> dict[str, Any]:
-    """The event with which the handler is invoked. Times are epoch milliseconds.
+def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> JsonObject:
+    """Return the event with which the handler is invoked. Times are epoch milliseconds.
 
-    :param changed: since the last state that a handler saw, in the order in which they began
+    :param changed: the operations that changed since the handler last saw them, in the order in which they began
     """
     page = _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds)
     asked = execution.by_id.get(CANCELLATION)
-    if asked is not None and page.get("NextMarker"):  # a replay must know where the workflow was told from the start
+    if asked is not None and page.get(
+        "NextMarker"
+    ):  # a replay must know from the start at which operation the workflow gets the cancellation
         page["Operations"].append(asked.in_milliseconds())
     return _event(execution, token, changed, page)
 
 
-def news(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, object]:
-    """The event for a handler that knows all but what changed."""
+def changes_envelope(execution: Execution, token: str, changed: Sequence[OperationRecord]) -> dict[str, object]:
+    """Return the event for a handler that has the execution in memory, with the changed operations only."""
     shown = [operation.in_milliseconds() for operation in changed]
     return _event(execution, token, changed, {"Operations": shown, "NextMarker": ""})
 
 
 def _event(
     execution: Execution, token: str, changed: Sequence[OperationRecord], state: ExecutionState
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "DurableExecutionArn": execution.arn,
         "CheckpointToken": token,
@@ -52,11 +54,12 @@ def _event(
 
 
 def state_page(execution: Execution, token: str, marker: str | None, count: int, limits: Limits) -> ExecutionState:
-    """A page of the record, from ``marker`` or from the beginning. Consumes no token; times are epoch seconds.
+    """Return a page of the record, from ``marker`` or from the beginning. The token stays valid; times are epoch
+    seconds.
 
-    A marker stays good over checkpoints: it is a place in an order to which operations are only added.
+    A marker stays valid after checkpoints, because operations are only added at the end.
 
-    :raises InvalidParameterValueError: the token or the marker is not good
+    :raises InvalidParameterValueError: the token or the marker is not valid
     """
     execution.invocation_of(token)
     return _page(execution, _place(execution, marker), count, limits, OperationRecord.in_seconds)
@@ -89,7 +92,7 @@ def _page(
 
 
 def _hidden(execution: Execution, operation: OperationRecord, hides: dict[str, bool]) -> bool:
-    """Whether a context above ``operation`` hides it. ``hides`` remembers, per context, what that one does."""
+    """Return whether a context above ``operation`` hides it. ``hides`` caches the answer for each context."""
     above: list[OperationRecord] = []
     parent_id = operation.parent_id
     while parent_id is not None and parent_id not in hides:

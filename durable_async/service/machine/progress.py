@@ -1,7 +1,7 @@
-"""What happens to operations without the handler: timers, callbacks, the ends of chained invokes.
+"""Ends operations without the handler: by timers, answers to callbacks, and the ends of chained invokes.
 
-Each ends the operation, writes its event, and then has the handler invoked, unless it runs already. On a closed
-execution nothing happens. Source: protocol.md, "Effects of updates", "Invoking the handler" and "Chained invokes".
+Each function ends the operation, writes its event, and then invokes the handler, unless it runs already. A closed
+execution does not change. Source: protocol.md, "Effects of updates", "Invoking the handler" and "Chained invokes".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from durable_async.service.model.history import EventType
 
 
 def fire_due(execution: Execution, at: Moment) -> None:
-    """Complete everything that is due, then invoke the handler at most once."""
+    """Fire all timers that are due, then invoke the handler if it is needed."""
     if not execution.open:
         return
     if execution.timeout_ms <= at.now_ms:
@@ -60,7 +60,8 @@ def _expire(execution: Execution, operation: OperationRecord, at: Moment) -> Non
 
 
 def callback_succeeded(execution: Execution, callback_id: str, result: bytes, at: Moment) -> None:
-    """
+    """End a callback with a result.
+
     :param result: UTF-8; empty: no result
     :raises ApiError: CallbackTimeout, ResourceNotFound, or InvalidParameterValue if it is completed already, too large
         or not UTF-8
@@ -82,7 +83,10 @@ def callback_succeeded(execution: Execution, callback_id: str, result: bytes, at
 
 
 def callback_failed(execution: Execution, callback_id: str, error: ErrorObject, at: Moment) -> None:
-    """:raises ApiError: as ``callback_succeeded``"""
+    """End a callback with an error.
+
+    :raises ApiError: as ``callback_succeeded``
+    """
     fire_due(execution, at)
     callback = _open_callback(execution, callback_id)
     check_error_size(error, at.limits.payload_bytes)
@@ -93,7 +97,7 @@ def callback_failed(execution: Execution, callback_id: str, error: ErrorObject, 
 
 
 def callback_heartbeat(execution: Execution, callback_id: str, at: Moment) -> None:
-    """Start the heartbeat's time anew. Nothing else changes, and nothing is written.
+    """Restart the heartbeat timer of a callback. Nothing else changes, and no event is written.
 
     :raises ApiError: as ``callback_succeeded``
     """
@@ -140,9 +144,9 @@ def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
 
 
 def chained_invoke_ended(execution: Execution, operation_id: str, outcome: ChainedOutcome, at: Moment) -> None:
-    """A chained invoke's target ended. Ignored when the execution is closed, or was told before."""
+    """End a chained invoke. Does nothing if the execution is closed, or the invoke has ended already."""
     fire_due(execution, at)
-    invoke = execution.by_id.get(operation_id)  # None: a redrive has cleared it
+    invoke = execution.by_id.get(operation_id)  # None: a redrive has cleared the operation
     if execution.open and invoke is not None and not invoke.ended and invoke.held is None:
         hold_or_deliver(execution, invoke, outcome, at)
         invoke_if_wanted(execution, at)

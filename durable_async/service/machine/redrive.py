@@ -1,15 +1,15 @@
-"""A closed execution goes on from what succeeded.
+"""Continues a closed execution from what succeeded.
 
 An operation that is done again is *cleared*: it keeps its place in the order of the operations, under another id, and
-no handler is told of it any more. A context that holds something that succeeded is *reopened* instead.
+no handler sees it any more. A context that holds something that succeeded is *reopened* instead.
 
-What is done again, unless the caller names an operation:
+Unless the caller names an operation, these are done again:
 
-- the operations with whose errors the execution failed, and in a batch every item that failed;
-- in each context around them, what started after them: it may depend on them.
+- the operations whose errors made the execution fail, and in a batch every item that failed;
+- in each context around them, the operations that started after them, because they may depend on them.
 
-Nothing else is. A failure that the workflow handled stays on record, and so does everything of an execution that was
-stopped, timed out, or failed by a mistake in the workflow's own code.
+A failure that the workflow handled stays on record. If the execution was stopped, timed out, or failed in the
+workflow's own code, everything stays on record.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ _BATCHES = {SubType.MAP, SubType.PARALLEL}
 def redrive(execution: Execution, start: str | None, at: Moment) -> None:
     """Open a closed execution again, and invoke its handler.
 
-    :param start: the id or the name of the operation from which everything is done again; None: those that failed
+    :param start: the id or the name of the operation from which everything is done again; None: do the failed
+        operations again
     :raises ResourceConflictError: the execution is open or has succeeded; or ``start`` is None, and something succeeded
         after the failure, such as a compensation
-    :raises InvalidParameterValueError: no operation is called ``start``, or several are
+    :raises InvalidParameterValueError: no operation has the id or name ``start``, or several have the name
     """
     if execution.open or execution.status is ExecutionStatus.SUCCEEDED:
         raise ResourceConflictError(f"The execution is {execution.status} and cannot be redriven.")
@@ -93,8 +94,8 @@ def plan_of(execution: Recorded, start: str | None) -> Plan:
 class Plan:
     """What is to be done again.
 
-    :ivar cleared: by id, as ``reopened``
-    :ivar asked: those among them that failed or were named; the others follow from them
+    :ivar cleared: by id, like ``reopened``
+    :ivar asked: the operations among them that failed or were named; the others started after these
     """
 
     def __init__(self, execution: Recorded) -> None:
@@ -108,24 +109,24 @@ class Plan:
             self._children.setdefault(operation.parent_id or self._root.id, []).append(operation)
 
     def redo(self, failed: OperationRecord) -> None:
-        """Do an operation that failed again, and what started after it had failed."""
+        """Clear an operation that failed, and what started after its failure."""
         self.asked.add(failed.id)
         if failed.type is OperationType.CONTEXT:
             self.reopened[failed.id] = failed
         else:
             self.cleared[failed.id] = failed
-        # Who was told the id of a callback was told it after its start.
+        # The id of a callback is known outside from its start on, so what started after that may depend on it.
         since = failed.start_us if failed.type is OperationType.CALLBACK else failed.end_us
         self._follow(failed, since)
 
     def redo_from(self, first: OperationRecord) -> None:
-        """Do an operation again, however it ended, with all that is in it and all that started after it did."""
+        """Clear an operation, however it ended, with everything in it and everything that started after it started."""
         self.asked.add(first.id)
         self._clear(first)
         self._follow(first, first.start_us)
 
     def repeated(self) -> Iterator[OperationRecord]:
-        """Return what succeeded and follows from the others."""
+        """Yield the operations that succeeded and would be done again only because of others."""
         for operation in self.cleared.values():
             succeeded = operation.status is OperationStatus.SUCCEEDED and operation.type is not OperationType.WAIT
             if succeeded and operation.id not in self.asked and not self._hands_out_callback(operation):
@@ -136,10 +137,12 @@ class Plan:
         return around is not None and around.sub_type == SubType.WAIT_FOR_CALLBACK
 
     def _follow(self, operation: OperationRecord, since: int | None) -> None:
-        """Clear what started after ``since`` beside the operation, and after each context around it had ended."""
+        """Clear what started beside the operation after ``since``, and beside each context around it after its end."""
         while operation is not self._root:
             around = self._by_id.get(operation.parent_id or "", self._root)
-            if since is not None and around.sub_type not in _BATCHES:  # whose items know nothing of each other
+            if (
+                since is not None and around.sub_type not in _BATCHES
+            ):  # the items of a batch do not depend on each other
                 for other in self._children.get(around.id, ()):
                     if other is not operation and other.start_us > since:
                         self._clear(other)
@@ -219,7 +222,7 @@ def _check_repeated(plan: Plan) -> None:
     names = ", ".join(f"'{each.name or each.id}'" for each in repeated[:5]) + (" ..." if len(repeated) > 5 else "")
     raise ResourceConflictError(
         f"{names} succeeded after the failure, as compensations do, and would be done again with what they may have "
-        "undone still on record. Name the operation from which everything is to be done again."
+        "undone still on record. Name the operation from which to do everything again."
     )
 
 
@@ -227,7 +230,7 @@ def _open(execution: Execution, at: Moment) -> None:
     execution.status, execution.ended_ms = ExecutionStatus.RUNNING, None
     execution.result = execution.error = None
     execution.timeout_ms = at.now_ms + execution.timeout_seconds * 1000
-    execution.invocation = None  # one that was running when the execution was closed may write no more
+    execution.invocation = None  # an invocation that was running when the execution was closed may not write any more
     execution.failures = execution.crashes = execution.idle_answers = 0
     execution.deferred = True
     root = execution.operations[0]
@@ -247,7 +250,7 @@ def _clear(execution: Execution, plan: Plan) -> None:
 
 
 def _rearm(execution: Execution) -> None:
-    """Wait again for what the open operations wait for, and ask again what chained invokes asked for."""
+    """Start the timers of the open operations again, and repeat the requests of chained invokes."""
     execution.unseen.clear()
     execution.timers.clear()
     execution.held = [operation for operation in execution.operations if operation.held is not None]

@@ -1,7 +1,7 @@
-"""The service model's constraints on the members of an update: patterns, lengths, ranges, JSON types.
+"""Checks the members of an update against the service model: patterns, lengths, ranges, JSON types.
 
-They hold for every update by itself, before any rule that looks at the execution. The wording of the
-refusals is that of Lambda's own model validation. Source: protocol.md, "Limits of values".
+These checks come before all rules that depend on the execution. The messages are those of Lambda's own model
+validation. Source: protocol.md, "Limits of values".
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from typing import Any, cast
 
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
 from durable_async._wire.operations import Action, OperationType
+from durable_async._wire.text import JsonMembers
 from durable_async.service.model.errors import InvalidParameterValueError
 
 Check = Callable[[Any], str | None]
-"""Says what is wrong with a value, as Lambda would; None: nothing."""
+"""Returns what is wrong with a value, in Lambda's words; None: nothing."""
 
 
 def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
-    """:raises InvalidParameterValueError: naming the member that breaks a constraint of the model"""
+    """Check the members of updates.
+
+    :raises InvalidParameterValueError: names the first member that breaks a constraint of the model
+    """
     for position, update in enumerate(updates, start=1):
         _check_members(update, _UPDATE, f"updates.{position}.member")
         for member in ("Id", "Type", "Action"):
@@ -31,7 +35,7 @@ def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
 def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
     if not isinstance(value, Mapping):
         _refuse(value, path, "Member must be a structure")
-    for member, found in cast("Mapping[str, Any]", value).items():
+    for member, found in cast("JsonMembers", value).items():
         check = checks.get(member)
         if check is None or found is None:
             continue
@@ -96,14 +100,14 @@ def _pattern(expression: str, longest: int) -> Check:
     return check
 
 
-def _whole(least: int, most: int) -> Check:
+def _whole(minimum: int, maximum: int) -> Check:
     def check(value: object) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool):
             return "Member must be an integer"
-        if value < least:
-            return f"Member must have value greater than or equal to {least}"
-        if value > most:
-            return f"Member must have value less than or equal to {most}"
+        if value < minimum:
+            return f"Member must have value greater than or equal to {minimum}"
+        if value > maximum:
+            return f"Member must have value less than or equal to {maximum}"
         return None
 
     return check

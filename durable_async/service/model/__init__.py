@@ -1,1 +1,1 @@
-"""What an execution is on paper: ARNs, errors, the history. Pure data and pure functions."""
+"""ARNs, the errors of the API, the history: pure data and pure functions."""

@@ -1,4 +1,4 @@
-"""Names of functions and executions: building and reading ARNs.
+"""Builds and parses the ARNs of functions and executions.
 
 Source: the patterns of the ``lambda`` service model (protocol.md, "Limits of values" and "Names and ARNs").
 """
@@ -29,7 +29,7 @@ _EXECUTION = re.compile(
 
 @attrs.frozen
 class FunctionReference:
-    """A function as a caller names it. None: not said."""
+    """A function as a caller names it. A part that the caller left out is None."""
 
     name: str
     qualifier: str | None = None
@@ -68,7 +68,10 @@ def function_arn(region: str, account: str, name: str, version: str | None = Non
 
 
 def execution_arn(function_arn: str, name: str, execution_id: str) -> str:
-    """:param function_arn: qualified with the executed version"""
+    """Return the ARN of an execution.
+
+    :param function_arn: qualified with the executed version
+    """
     return f"{function_arn}/durable-execution/{name}/{execution_id}"
 
 

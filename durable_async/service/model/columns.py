@@ -1,4 +1,4 @@
-"""How a store keeps a field of an execution, an operation or an event: the metadata of the field.
+"""Metadata of the fields of executions, operations and events: how a store keeps each field.
 
 A field without a mark has one column of its name: a text, an integer, a bool or an enum. A field that holds another
 class has the columns of that class, each with the name of the field before it.
@@ -18,14 +18,15 @@ class Column(Enum):
 
 
 DERIVED: Mapping[str, object] = {"column": Column.DERIVED}
-"""No column: it is known from other fields, or is of use to the running process only."""
+"""No column: the value is derived from other fields, or is of use to the running process only."""
 
 PAYLOAD: Mapping[str, object] = {"column": Column.PAYLOAD}
-"""A text or an error object, which may be long: two columns, of which the second ends in ``_digest``."""
+"""A text or an error object, which may be long: two columns. The name of the second one ends in ``_digest``."""
 
 JSON: Mapping[str, object] = {"column": Column.JSON}
-"""An object of a class, or a mapping of texts, as JSON in one column. The long payloads of an object are kept as all
-others are."""
+"""An object of a class, or a mapping of texts, as JSON in one column. Long payloads of the object are kept like all
+long payloads.
+"""
 
 DETAILS: Mapping[str, object] = {"column": Column.DETAILS}
 """The details of an event: JSON without its payload if that is long, and the name and the digest of that payload."""

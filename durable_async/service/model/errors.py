@@ -1,4 +1,4 @@
-"""What the service's API refuses with. Each class is one error of the service model: its code and its HTTP status.
+"""The errors of the service's API. Each class is one error of the service model, with its code and its HTTP status.
 
 Source: protocol.md, "Errors of the API". The HTTP layer puts the code into the header ``x-amzn-ErrorType`` and the text
 into a member whose case differs by error.
@@ -6,19 +6,17 @@ into a member whose case differs by error.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class ApiError(Exception):
-    """The service refuses a call, and nothing has changed.
+    """The service refused a call, and nothing has changed.
 
     :ivar code: the error's name in the service model
     :ivar status: the HTTP status
     :ivar message: one sentence for the caller
     """
 
-    code: ClassVar[str] = "ServiceException"
-    status: ClassVar[int] = 500
+    code: str = "ServiceException"
+    status: int = 500
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -54,41 +52,41 @@ class CallbackTimedOutError(ApiError):
 
 
 class ResourceNotFoundError(ApiError):
-    """No such function, execution or callback."""
+    """There is no function, execution or callback with this name or id."""
 
     code = "ResourceNotFoundException"
     status = 404
 
 
 class ResourceConflictError(ApiError):
-    """The execution's status does not allow it."""
+    """The execution's status does not allow the call."""
 
     code = "ResourceConflictException"
     status = 409
 
 
 class AlreadyStartedError(ApiError):
-    """The execution name is taken by an execution with another payload."""
+    """An execution with another payload has this name."""
 
     code = "DurableExecutionAlreadyStartedException"
     status = 409
 
 
 class StoreError(ApiError):
-    """What the service keeps cannot be written or read: the disk is full, the file is damaged or read-only.
+    """The store cannot be written or read: for example, the disk is full, or the file is damaged or read-only.
 
-    A call that ends so has changed nothing, and may be repeated.
+    The call has changed nothing and may be repeated.
     """
 
     status = 503
 
 
 class DamagedExecutionError(StoreError):
-    """What the service keeps of one execution cannot be read, although the rest of the store can.
+    """The record of one execution cannot be read, although the rest of the store can.
 
-    Repeating the call does not help: restore the store from a backup, or delete the execution.
+    Do not repeat the call. Restore the store from a backup, or delete the execution.
 
-    :ivar execution_id: of the execution that is damaged
+    :ivar execution_id: of the damaged execution
     """
 
     def __init__(self, message: str, execution_id: str) -> None:
@@ -100,10 +98,31 @@ class DamagedExecutionError(StoreError):
 
 
 class StoreInUseError(StoreError):
-    """Another store has the file, and only one at a time may write."""
+    """Another store has the file open for writing, and only one at a time may write."""
 
 
 class ServiceClosedError(ApiError):
-    """The service ends, and whoever waits for an execution has to come again."""
+    """The service ends, or no service has the file. Repeat the call."""
 
     status = 503
+
+
+_BY_CODE = {
+    kind.code: kind
+    for kind in (
+        InvalidParameterValueError,
+        InvalidRequestContentError,
+        RequestTooLargeError,
+        CallbackTimedOutError,
+        ResourceNotFoundError,
+        ResourceConflictError,
+        AlreadyStartedError,
+    )
+}
+
+
+def refusal(code: str, status: int, message: str) -> ApiError:
+    """Return the error with which a service elsewhere refused a call. One without a class of its own is an ApiError."""
+    error = _BY_CODE.get(code, ApiError)(message)
+    error.code, error.status = code, status
+    return error

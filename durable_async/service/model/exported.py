@@ -1,7 +1,7 @@
-"""Reading a history as the API shows it, from wherever it was exported: the inverse of ``service.http.rendering``.
+"""Reads a history that was exported from the API: the inverse of ``service.http.rendering``.
 
-Taken are the answers of ``GetDurableExecutionHistory`` with their data, in the forms in which clients leave them: times
-are epoch seconds on the wire, ``datetime`` from botocore, and ISO 8601 texts from the AWS CLI.
+It accepts the answers of ``GetDurableExecutionHistory`` with their data, in the forms that clients produce: times are
+epoch seconds on the wire, ``datetime`` from botocore, and ISO 8601 texts from the AWS CLI.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import attrs
 
+from durable_async._wire.text import JsonMembers
 from durable_async.errors import HistoryError
 from durable_async.service.model.history import PAYLOADS, EventType, HistoryEvent, milliseconds
 
@@ -26,36 +27,39 @@ _NO_STATE = frozenset(
         EventType.INVOCATION_COMPLETED,
     }
 )
-"""Whose payloads say nothing of what the execution's operations are, and may be missing."""
+"""Events whose payloads may be missing, because the state of the operations does not depend on them."""
 
 
 @attrs.frozen
 class ExportedHistory:
-    """:ivar execution_arn: if the export names it; a history does not"""
+    """A history that was read.
+
+    :ivar execution_arn: None if the export does not name it
+    """
 
     events: Sequence[HistoryEvent]
     execution_arn: str | None = None
 
 
 def read_history(exported: object) -> ExportedHistory:
-    """Read a history in any of the forms in which callers have it.
+    """Read a history in any of the forms that clients produce.
 
     :param exported: an answer, or a list of answers, or a list of events, as JSON values; or a list of
         :class:`HistoryEvent`. An answer may have ``DurableExecutionArn`` beside its events. Newest first works too
-    :raises HistoryError: it is not a history, not the whole of it, or one without its data
+    :raises HistoryError: it is not a history, is incomplete, or has no data
     """
     if events := _typed(exported):
         return ExportedHistory(sorted(events, key=lambda event: event.id))
     pages = _pages(exported)
     if pages and (pages[-1].get("NextMarker") or pages[-1].get("NextToken")):
-        raise HistoryError("the history goes on after what was exported: export all of its pages")
+        raise HistoryError("the history is longer than what was exported: export all of its pages")
     arn = next((page["DurableExecutionArn"] for page in pages if page.get("DurableExecutionArn")), None)
-    read = [_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
+    read = [read_event(shown) for page in pages for shown in _mappings(page.get("Events"), "Events")]
     return ExportedHistory(sorted(read, key=lambda event: event.id), arn)
 
 
 def _typed(exported: object) -> list[HistoryEvent]:
-    """Return the events if that is what ``exported`` consists of, otherwise nothing."""
+    """Return the events if ``exported`` consists of them, otherwise an empty list."""
     if not isinstance(exported, Sequence):
         return []
     items = cast("Sequence[object]", exported)
@@ -63,29 +67,33 @@ def _typed(exported: object) -> list[HistoryEvent]:
     return events if len(events) == len(items) else []
 
 
-def _pages(exported: object) -> Sequence[Mapping[str, Any]]:
+def _pages(exported: object) -> Sequence[JsonMembers]:
     if isinstance(exported, Mapping):
-        return [cast("Mapping[str, Any]", exported)]
+        return [cast("JsonMembers", exported)]
     items = _mappings(exported, "the export")
     return items if items and "Events" in items[0] else [{"Events": items}]
 
 
-def _mappings(value: object, what: str) -> Sequence[Mapping[str, Any]]:
+def _mappings(value: object, what: str) -> Sequence[JsonMembers]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         items = list(cast("Iterable[object]", value))
         if all(isinstance(item, Mapping) for item in items):
-            return cast("list[Mapping[str, Any]]", items)
-    raise HistoryError(f"{what} is no list of JSON objects")
+            return cast("list[JsonMembers]", items)
+    raise HistoryError(f"{what} is not a list of JSON objects")
 
 
-def _event(shown: Mapping[str, Any]) -> HistoryEvent:
+def read_event(shown: JsonMembers) -> HistoryEvent:
+    """Read an event as the API shows it.
+
+    :raises HistoryError: it is of an unknown type, malformed, or without its data
+    """
     number, name = shown.get("EventId"), shown.get("EventType")
     try:
         kind = EventType(cast("str", name))
     except ValueError:
-        raise HistoryError(f"event {number} is of an unknown type: {name!r}") from None
+        raise HistoryError(f"event {number} has an unknown type: {name!r}") from None
     try:
-        details: Mapping[str, Any] = shown.get(f"{kind}Details") or {}
+        details: JsonMembers = shown.get(f"{kind}Details") or {}
         return HistoryEvent(
             id=int(shown["EventId"]),
             type=kind,
@@ -98,14 +106,14 @@ def _event(shown: Mapping[str, Any]) -> HistoryEvent:
         )
     except _NotIncludedError:
         raise HistoryError(
-            f"event {number}, {kind}{_named(shown)}, is without its data: export the history with IncludeExecutionData"
+            f"event {number}, {kind}{_named(shown)}, has no data: export the history with IncludeExecutionData"
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise HistoryError(f"event {number}, {kind}, is malformed: {type(error).__name__}: {error}") from None
 
 
 class _NotIncludedError(Exception):
-    """A payload is there and was left out."""
+    """The event had a payload that the export left out."""
 
 
 def _member(kind: EventType, member: str, value: object) -> object:
@@ -113,19 +121,22 @@ def _member(kind: EventType, member: str, value: object) -> object:
         return milliseconds(_microseconds(value))
     if member not in PAYLOADS:
         return value
-    payload = cast("Mapping[str, Any]", value or {})
+    payload = cast("JsonMembers", value or {})
     if payload.get("Truncated") and kind not in _NO_STATE:
         raise _NotIncludedError
     return payload.get("Payload")
 
 
 def _microseconds(time: Any) -> int:
-    """:param time: epoch seconds, a ``datetime``, or ISO 8601 with its offset"""
+    """Return a time in epoch microseconds.
+
+    :param time: epoch seconds, a ``datetime``, or ISO 8601 with its offset
+    """
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     if isinstance(time, datetime):
         if time.tzinfo is None:
-            raise ValueError(f"the time {time.isoformat()} does not say its offset from UTC")
+            raise ValueError(f"the time {time.isoformat()} has no offset from UTC")
         return (time - _EPOCH) // timedelta(microseconds=1)
     return round(float(time) * 1_000_000)
 

@@ -1,26 +1,24 @@
 """The events of an execution's history.
 
-An event holds bare payloads; ``service.http.rendering`` writes it in the shape of Lambda's API. The machine decides
-which command adds which event.
+An event holds plain payloads; ``service.http.rendering`` writes it in the form of Lambda's API.
 
 Source: protocol.md, "History".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
 import attrs
 
+from durable_async._wire.text import JsonMembers
 from durable_async.service.model.columns import DETAILS
 
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: JsonMembers = MappingProxyType({})
 
 
 class EventType(StrEnum):
@@ -65,11 +63,11 @@ CLOSING = frozenset(
         EventType.EXECUTION_STOPPED,
     }
 )
-"""Each tells how the execution ended. Only the end of an invocation that ran at that time may follow it."""
+"""The events that end an execution. Only the end of an invocation that still ran may follow one of them."""
 
 
 def milliseconds(microseconds: int) -> int:
-    """Return ``microseconds``, the unit of events, in milliseconds, the unit of timers; to the nearest."""
+    """Return ``microseconds``, the unit of events, as milliseconds, the unit of timers; rounded."""
     return (microseconds + 500) // 1000
 
 
@@ -86,7 +84,7 @@ class HistoryEvent:
     id: int
     type: EventType
     at_us: int
-    details: Mapping[str, Any] = attrs.field(default=_NOTHING, metadata=DETAILS)
+    details: JsonMembers = attrs.field(default=_NOTHING, metadata=DETAILS)
     operation_id: str | None = None
     name: str | None = None
     sub_type: str | None = None
@@ -94,7 +92,7 @@ class HistoryEvent:
 
     @property
     def time(self) -> datetime:
-        """When it happened, in UTC."""
+        """The time of the event, in UTC."""
         return time_of(self.at_us)
 
     @property

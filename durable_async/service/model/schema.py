@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from durable_async._wire.text import JsonMembers, JsonObject
+
 _CLASSES: Mapping[str, tuple[type[Any], ...]] = {
     "null": (type(None),),
     "boolean": (bool,),
@@ -23,38 +25,38 @@ def misfit(schema: object, value: Any, path: str = "$") -> str | None:
     """
     if not isinstance(schema, Mapping):
         return None
-    known = cast("Mapping[str, Any]", schema)
+    known = cast("JsonMembers", schema)
     if (types := known.get("type")) is not None and not _is_one_of(types, value):
         wanted = types if isinstance(types, str) else " or ".join(map(str, types))
         return f"{path} must be {wanted}, and is {_name(value)}"
-    values: Sequence[Any] | None = known.get("enum")
+    values: Sequence[object] | None = known.get("enum")
     if values is not None and value not in values:
         return f"{path} must be one of {values}"
-    choices: Sequence[Any] = known.get("anyOf") or ()
+    choices: Sequence[object] = known.get("anyOf") or ()
     found = [misfit(choice, value, path) for choice in choices]
     if found and None not in found:
         return " and ".join(map(str, found))
     match value:
         case dict():
-            return _of_object(known, cast("dict[str, Any]", value), path)
+            return _of_object(known, cast("JsonObject", value), path)
         case [*items]:
             return _of_array(known, items, path)
         case _:
             return None
 
 
-def _of_object(schema: Mapping[str, Any], value: dict[str, Any], path: str) -> str | None:
+def _of_object(schema: JsonMembers, value: JsonObject, path: str) -> str | None:
     for name in schema.get("required") or ():
         if name not in value:
             return f"{path}.{name} is missing"
-    properties: Mapping[str, Any] = schema.get("properties") or {}
+    properties: JsonMembers = schema.get("properties") or {}
     for name, member in value.items():
         if wrong := misfit(properties.get(name, schema.get("additionalProperties")), member, f"{path}.{name}"):
             return wrong
     return None
 
 
-def _of_array(schema: Mapping[str, Any], value: list[Any], path: str) -> str | None:
+def _of_array(schema: JsonMembers, value: list[Any], path: str) -> str | None:
     fixed: list[Any] = schema.get("prefixItems") or []
     low, high = schema.get("minItems", 0), schema.get("maxItems", len(value))
     if not low <= len(value) <= high:
@@ -75,5 +77,5 @@ def _is_one_of(types: Any, value: Any) -> bool:
     )
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     return next(name for name, classes in _CLASSES.items() if name != "integer" and isinstance(value, classes))

@@ -38,9 +38,11 @@ from durable_async.service.runtime.inputs import check_answer, check_execution_n
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.queries import Queries
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
-from durable_async.service.runtime.runner import Runner, Settings
+from durable_async.service.runtime.runner import Runner
+from durable_async.service.runtime.settings import Settings, Timing
 from durable_async.service.runtime.views import (
     Closed,
+    OwnerAddress,
     Started,
 )
 from durable_async.service.store import Store
@@ -70,6 +72,7 @@ class LambdaApi(Queries):
         False: invoke handlers
     :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
     :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
+    :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
 
     def __init__(
@@ -87,12 +90,15 @@ class LambdaApi(Queries):
         passive: bool = False,
         observer: ServiceObserver | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
+        timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
         self._new_id = new_id
         self._store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer)
+        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
         self._runner = Runner(self._registry, self._store, settings)
+        self.passive: bool = passive
+        self.owner: OwnerAddress | None = None  # the service to ask instead, while this one stands by
         # Held, so that the store does not read them for every page of a history.
         self._looked_at = deque(maxlen=_LOOKED_AT)
         self._limits = limits
@@ -117,6 +123,11 @@ class LambdaApi(Queries):
         rest; it is raised afterwards.
         """
         await own_tasks.finish(self._runner.aclose(grace), hurry=True)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service begins nothing more."""
+        return self._runner.draining
 
     # --- time ---
 
@@ -166,7 +177,8 @@ class LambdaApi(Queries):
             highest. None: the function has no versions, and executions of all versions go on with it
         :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
             they move with the highest version
-        :raises ValueError: the name is taken, or is no function name; or ``cancel_before`` is not less than the timeout
+        :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
+            timeout
         """
         timeout = self._default_execution_timeout if execution_timeout is None else execution_timeout
         registered = Registered(
@@ -191,7 +203,9 @@ class LambdaApi(Queries):
         return self._runner.left()
 
     def is_durable(self, function_name: str, qualifier: str | None = None) -> bool:
-        """:raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
+        """Return whether the function is durable.
+
+        :raises ApiError: InvalidParameterValue (also: durable and unqualified, so that no Invoke may name it so),
         ResourceNotFound
         """
         return self._registry.invocable(function_name, qualifier).function.durable
@@ -332,7 +346,7 @@ class LambdaApi(Queries):
         return Started(new.arn, new.version)
 
     async def wait(self, execution_arn: str) -> Closed:
-        """How the execution ended, once it has. Cancelling this leaves the execution alone.
+        """Wait for the end of the execution, and return how it ended. Cancelling this leaves the execution alone.
 
         :raises ServiceClosedError: the service ends before
         """
@@ -366,7 +380,7 @@ class LambdaApi(Queries):
         tenant_id: str | None = None,
         trace_header: str | None = None,
     ) -> None:
-        """As :meth:`invoke_plain`, without waiting: if the function fails, the log says so."""
+        """Invoke a function like :meth:`invoke_plain`, without waiting. If it fails, this is logged."""
         registered, event = await self._plain(function_name, payload, qualifier)
         self._runner.invoke_event(registered, event, tenant_id, trace_header)
 
@@ -391,7 +405,7 @@ class LambdaApi(Queries):
         return await self._runner.command(execution, lambda at: machine.checkpoint(execution, call, self._registry, at))
 
     async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
-        """A page of the record; see ``machine.state_page``.
+        """Return a page of the record; see ``machine.state_page``.
 
         :param max_items: 0 to 1000; 0: 100
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
@@ -467,7 +481,8 @@ class LambdaApi(Queries):
     # --- what external systems call ---
 
     async def callback_succeeded(self, callback_id: str, result: bytes) -> None:
-        """
+        """End a callback with a result.
+
         :param result: UTF-8; empty: no result
         :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
             read; then the callback stays open), ResourceNotFound, CallbackTimeout
@@ -479,14 +494,20 @@ class LambdaApi(Queries):
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
-        """:raises ApiError: as :meth:`callback_succeeded`"""
+        """End a callback with an error.
+
+        :raises ApiError: as :meth:`callback_succeeded`
+        """
         execution = await self._waiting(callback_id)
         await self._runner.command(
             execution, lambda at: machine.callback_failed(execution, callback_id, error or {}, at)
         )
 
     async def callback_heartbeat(self, callback_id: str) -> None:
-        """:raises ApiError: as :meth:`callback_succeeded`"""
+        """Restart the heartbeat timer of a callback.
+
+        :raises ApiError: as :meth:`callback_succeeded`
+        """
         execution = await self._waiting(callback_id)
         await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
 

@@ -1,4 +1,4 @@
-"""What chained invokes ask for: one target at a time for each of them, and its end told to who asked."""
+"""Carries out chained invokes: starts the target of each, and reports its end to the execution that asked."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 class Commands(Protocol):
-    """What the runner does for this room."""
+    """The methods of the runner that are needed here."""
 
     async def start(self, new: NewExecution) -> Execution | None: ...
 
-    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
+    async def command_until_stored(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
 
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
+    async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
 
     def begin(
         self, function: str, version: str, work: Callable[[Registered], Coroutine[object, object, None]]
@@ -35,7 +35,7 @@ class Commands(Protocol):
 
 
 class ChainedInvokes:
-    """Those that this service has asked a target for, or waits with until the target is registered."""
+    """The chained invokes whose target runs, or is not registered yet."""
 
     def __init__(self, store: Store, invoker: Invoker, commands: Commands) -> None:
         self._store = store
@@ -44,15 +44,15 @@ class ChainedInvokes:
         self._asking: set[Parent] = set()
 
     def ask(self, execution_id: str, chained: StartChained) -> None:
-        """Invoke the target, unless that goes on already."""
+        """Invoke the target, unless it runs already."""
         parent = Parent(execution_id, chained.operation_id, chained.cancels)
         if parent not in self._asking:
             self._asking.add(parent)
             self._commands.begin(chained.target.name, chained.target.version, partial(self._ask, parent, chained))
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
-        """Tell the execution that asked how its target ended."""
-        await self._commands.insist(parent.execution_id, _told(parent, outcome))
+        """Report to the execution that asked how its target ended."""
+        await self._commands.command_until_stored(parent.execution_id, _told(parent, outcome))
 
     async def _ask(self, parent: Parent, chained: StartChained, registered: Registered) -> None:
         try:
@@ -71,19 +71,18 @@ class ChainedInvokes:
 
     async def _ask_child(self, parent: Parent, new: NewExecution) -> None:
         try:
-            existing = await self._commands.patiently(partial(self._found_or_started, new))
+            existing = await self._commands.until_stored(partial(self._found_or_started, new))
         except ServiceClosedError:
-            return  # the next service asks again
+            return  # the next service repeats the request
         if parent.cancels:  # it may have been cancelled, or have ended, before this child was started
             await self._commands.follow_parent(new.id)
-        if existing is not None and not existing.open:  # an earlier service ended before it could tell
+        if existing is not None and not existing.open:  # an earlier service ended before it could report this
             await self.ended(parent, outcome_of(existing))
 
     async def _found_or_started(self, new: NewExecution) -> Execution | None:
-        """The child that an earlier service has started; None: it is started now.
+        """Return the child execution if an earlier service has started it; otherwise start it and return None.
 
-        The child has had its id since it was asked for, and a second object with that id must never be made. So the
-        store is asked first.
+        The request contains the child's id, and there must never be two objects with one id. So ask the store first.
         """
         return await self._store.load(new.id) or await self._commands.start(new)
 

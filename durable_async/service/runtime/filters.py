@@ -1,4 +1,4 @@
-"""Which executions are listed or counted."""
+"""Checks filters of lists and counts, and tags."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.store import ExecutionQuery
 
-_MOST_TAGS = 50
+MAX_TAGS = 50
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
 
 
 class Filters(TypedDict, total=False):
-    """What executions must have to be listed or counted. Without a member, any execution has it.
+    """Selects the executions to list or count. A member that is not given selects all executions.
 
     - ``execution_name``: this name
     - ``name_prefix``: a name that begins with this text
-    - ``statuses``: one of these statuses; none: any
+    - ``statuses``: one of these statuses; empty: any
     - ``tags``: all of these tags, with these values
     - ``started_after``, ``started_before``: a start in this time, inclusive; with a time zone
     """
@@ -34,7 +34,10 @@ class Filters(TypedDict, total=False):
 
 
 def query_of(function_name: str | None, filters: Filters) -> ExecutionQuery:
-    """:raises InvalidParameterValueError: a status or a tag is none"""
+    """Return the store's query for ``filters``.
+
+    :raises InvalidParameterValueError: a status or a tag is not valid
+    """
     return ExecutionQuery(
         function_name=function_name,
         name=filters.get("execution_name"),
@@ -53,8 +56,8 @@ def checked_tags(tags: Mapping[str, str] | None) -> Mapping[str, str] | None:
     """
     if not tags:
         return None
-    if len(tags) > _MOST_TAGS:
-        raise InvalidParameterValueError(f"An execution has at most {_MOST_TAGS} tags, and {len(tags)} were given.")
+    if len(tags) > MAX_TAGS:
+        raise InvalidParameterValueError(f"An execution has at most {MAX_TAGS} tags, and {len(tags)} were given.")
     for key, value in tags.items():
         if not (isinstance(key, str) and 1 <= len(key) <= _KEY_LENGTH and key.isprintable() and "=" not in key):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidParameterValueError(

@@ -1,4 +1,4 @@
-"""Invoking functions, each when it is its turn, and what their answers mean."""
+"""Invokes functions in turn, and converts their answers to changes of an execution."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from durable_async.service.runtime.slots import Place, Slots
 
 
 class Invoker:
-    """
-    :param max_concurrency: invocations that run at once; None: any number
-    :param now_ms: the time in epoch milliseconds, from which deadlines are counted
+    """Invokes functions.
+
+    :param max_concurrency: the maximum number of invocations at once; None: no limit
+    :param now_ms: returns the time in epoch milliseconds
     :ivar slots: taken by each invocation for as long as it runs
     """
 
@@ -33,7 +34,7 @@ class Invoker:
     def request(
         self, registered: Registered, request_id: str, tenant_id: str | None, trace_header: str | None
     ) -> InvocationRequest:
-        """Its deadline is counted from now."""
+        """Return the request of an invocation that begins now."""
         return InvocationRequest(
             request_id=request_id,
             function_name=registered.name,
@@ -46,12 +47,12 @@ class Invoker:
     async def plain(
         self,
         registered: Registered,
-        event: Any,
+        event: object,
         tenant_id: str | None,
         trace_header: str | None,
         turn: str | None = None,
     ) -> Any:
-        """The answer of a function that is not durable.
+        """Return the answer of a function that is not durable.
 
         :raises InvocationFailed: it raised, crashed or ran too long
         """
@@ -63,7 +64,7 @@ class Invoker:
     async def target_outcome(
         self, registered: Registered, chained: machine.StartChained, execution_id: str
     ) -> ChainedOutcome:
-        """How the target of a chained invoke ended that is not durable."""
+        """Invoke a target that is not durable, and return the outcome for the chained invoke."""
         event = json.loads(chained.payload)
         try:
             value = await self.plain(registered, event, chained.tenant_id, chained.trace_header, execution_id)
@@ -74,7 +75,7 @@ class Invoker:
 
 @attrs.frozen(eq=False)
 class RunningInvocation:
-    """A function's call that goes on in ``task`` and holds ``place``."""
+    """A call of a function that runs in ``task`` and holds ``place``."""
 
     task: asyncio.Task[Any]
     place: Place
@@ -88,7 +89,7 @@ class RunningInvocation:
 
     @contextmanager
     def among(self, running: dict[str, RunningInvocation], execution_id: str) -> Generator[None]:
-        """Entered while the call goes on: it is found in ``running``."""
+        """Keep this call in ``running`` while the code inside runs."""
         running[execution_id] = self
         try:
             yield
@@ -97,7 +98,7 @@ class RunningInvocation:
                 del running[execution_id]
 
     def abandon(self) -> None:
-        """Cancel the call, and give its place back at once: the call may take its time to end."""
+        """Cancel the call, and free its place at once, before the call has ended."""
         self.task.cancel()
         self.place.give_back()
 
@@ -112,8 +113,8 @@ async def invocation_end(
 ) -> Callable[[Execution, Moment], None]:
     """Invoke a durable function, and return what its answer does to the execution.
 
-    :param interrupted: whether the service asks its functions to stop. A function that waits may do so for that alone
-    :param parks: whether an execution whose code does not fit the record is parked; else it fails
+    :param interrupted: returns whether the service is shutting down. A cancelled function is then not a failure
+    :param parks: True: an execution whose code does not fit the record is parked. False: it fails
     """
     request_id = request.request_id
     try:
@@ -131,7 +132,7 @@ def _is_pending(output: object) -> bool:
 
 
 def outcome_of(child: Execution) -> ChainedOutcome:
-    """How a chained invoke ended whose execution is closed."""
+    """Return the outcome for the chained invoke that started a closed execution."""
     error: ErrorObject | None = child.error
     if child.status is ExecutionStatus.TIMED_OUT:
         error = {

@@ -1,4 +1,4 @@
-"""Those who wait for what happens to an execution: for its end, or for its next event."""
+"""Wakes calls that wait for the end of an execution or for its next event."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from durable_async.service.model.errors import ServiceClosedError
 
 
 class Listeners:
-    """By the executions' ids. Belongs to one event loop."""
+    """The waiting calls, by execution id. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._closing: dict[str, asyncio.Future[Execution]] = {}
         self._watching: dict[str, set[asyncio.Event]] = {}
 
     async def closed(self, execution_id: str) -> Execution:
-        """The execution, which is open, as it is announced to be closed. Its store may have read it anew meanwhile.
+        """Wait until an open execution is closed, and return it. It may be another object, if the store has read it
+        again.
 
-        :raises ServiceClosedError: the service ends before
+        :raises ServiceClosedError: the service shuts down before
         """
         future = self._closing.get(execution_id)
         if future is None:
@@ -28,13 +29,13 @@ class Listeners:
         return await asyncio.shield(future)
 
     def announce(self, execution: Execution) -> None:
-        """The execution is closed."""
+        """Wake the calls that wait for the end of this execution."""
         if (future := self._closing.pop(execution.id, None)) is not None:
             future.set_result(execution)
 
     @contextmanager
     def watching(self, execution_id: str) -> Generator[asyncio.Event]:
-        """Gives what is set whenever the execution has new events, is deleted, or the service ends."""
+        """Yield an event that is set when the execution has new history events or is deleted, or at shutdown."""
         news = asyncio.Event()
         watchers = self._watching.setdefault(execution_id, set())
         watchers.add(news)
@@ -46,15 +47,15 @@ class Listeners:
                 self._watching.pop(execution_id, None)
 
     def notify(self, execution_id: str) -> None:
-        """The execution has new events, or is gone."""
+        """Wake the calls that wait for new events of the execution."""
         for news in self._watching.get(execution_id, ()):
             news.set()
 
     def close(self) -> None:
-        """The service ends."""
+        """Wake all calls, because the service shuts down."""
         for future in self._closing.values():
             future.set_exception(ServiceClosedError("The service is shutting down."))
-            future.exception()  # nobody may be waiting
+            future.exception()  # asyncio would log an error that is not retrieved, if no call waits
         self._closing.clear()
         for execution_id in self._watching:
             self.notify(execution_id)

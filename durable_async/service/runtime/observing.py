@@ -1,4 +1,4 @@
-"""What the service shows of its work to whoever measures it. Without an observer, nothing is measured."""
+"""The protocol by which a service can be measured. Without an observer, nothing is measured."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from durable_async.service.machine import Changes, Execution
 
 
 class ServiceObserver(Protocol):
-    """Told on the event loop, so it must not block. Times are in seconds."""
+    """Is called on the event loop, so its methods must not block. Times are in seconds."""
 
     def trace_header(self, execution: Execution) -> str | None:
         """Return the X-Ray trace header that an execution's invocations get."""
         ...
 
     def found(self, count: int) -> None:
-        """An earlier service left so many executions open."""
+        """An earlier service left ``count`` executions open."""
         ...
 
     def stored(self, execution: Execution, changes: Changes, duration: float) -> None:
-        """What a command changed is stored.
+        """The changes of a command were stored.
 
-        :param duration: of the store's work, waiting for the commit included
+        :param duration: how long the store took, including the wait for the commit
         """
         ...
 
     def invoked(self, waited: float) -> None:
-        """An invocation begins, after it waited for its turn."""
+        """An invocation begins. It ``waited`` for its turn."""
         ...
 
-    def rang(self, lag: float) -> None:
-        """Timers are carried out, the earliest of them so late."""
+    def timers_fired(self, lag: float) -> None:
+        """Due timers fire; the earliest of them was due ``lag`` seconds ago."""
         ...

@@ -35,9 +35,11 @@ HISTORY_PAGE_BYTES = 5 * 1024 * 1024
 class Queries:
     """The queries of :class:`~durable_async.service.LambdaApi`, which sets what they need.
 
+    :ivar passive: True: the service only reads, since another process writes. False: it runs executions
     :ivar _default_execution_timeout: in seconds, of functions that are not registered
     """
 
+    passive: bool
     _store: Store
     _registry: Registry
     _runner: Runner
@@ -45,8 +47,15 @@ class Queries:
     _looked_at: deque[Execution]
     _default_execution_timeout: int
 
-    async def get_execution(self, arn: str) -> ExecutionDescription:
-        """Return the execution as it is stored now."""
+    async def get_execution(self, arn: str, *, wait_seconds: float = 0) -> ExecutionDescription:
+        """Return the execution as it is stored now.
+
+        :param wait_seconds: more than 0: if it is open, wait up to this long for its end. 0: do not wait
+        """
+        if wait_seconds and not self.passive:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._runner.closed(await self._execution(arn))
         now = await self._described(arn)
         while True:
             before = now
@@ -75,11 +84,12 @@ class Queries:
         :param reverse: True: newest first. False: oldest first
         :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
         :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
-            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait. A
+            passive service does not wait, since it does not hear of what another process writes
         """
         execution = await self._execution(arn)
         count, first = page_length(max_items), page_start(marker)
-        if wait_seconds and not reverse:
+        if wait_seconds and not reverse and not self.passive:
             return await self._awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
         if first is None:
             first = execution.event_count if reverse else 1

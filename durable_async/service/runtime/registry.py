@@ -1,4 +1,4 @@
-"""The functions that a service knows, and how callers may name them.
+"""The registered functions, and the names by which callers may call them.
 
 A function is registered once, or once for each of its versions. Without versions there is one, ``$LATEST``, and every
 alias and version number names it. With versions, a number names that one, and everything else the newest. Source:
@@ -29,9 +29,9 @@ class Registered:
     """A function and its configuration. ``arn`` is qualified; timeouts are seconds.
 
     :ivar version: None: the function has no versions
-    :ivar pinned: whether the executions that begin on a version stay on it; otherwise they move with the newest
-    :ivar max_concurrency: invocations of it that may run at once; None: any number
-    :ivar on_mismatch: whether an execution whose code does not fit its record is parked or fails
+    :ivar pinned: True: executions stay on the version on which they begin. False: they move to the newest
+    :ivar max_concurrency: the maximum number of its invocations at once; None: no limit
+    :ivar on_mismatch: what happens to an execution whose code does not fit its record: it is parked, or it fails
     :ivar cancel_before: how long before its timeout an execution is cancelled; None: it is not
     """
 
@@ -68,17 +68,22 @@ class Registry:
     )
 
     def add(self, registered: Registered) -> None:
-        """:raises ValueError: the name or the version is taken, or a value is not allowed"""
+        """Register a function, or a version of it.
+
+        :raises ValueError: the name or the version is taken, or a value is not allowed
+        """
         name, version = registered.name, registered.version
         if not arns.is_function_name(name):
-            raise ValueError(f"{name!r} is no function name: 1 to 140 letters, digits, hyphens and underscores")
+            raise ValueError(
+                f"{name!r} is not a function name, which has 1 to 140 letters, digits, hyphens and underscores"
+            )
         if version is not None and not 1 <= version <= _HIGHEST_VERSION:
             raise ValueError(f"a version must be a number from 1 to {_HIGHEST_VERSION}, not {version}")
         versions = self._functions.get(name, {})
         if version in versions:
-            raise ValueError(f"there is a function {registered.key!r} already")
+            raise ValueError(f"a function {registered.key!r} is already registered")
         if versions and (version is None or None in versions):
-            raise ValueError(f"the function {name!r} is registered with a version and without one: give each a version")
+            raise ValueError(f"{name!r} is registered with a version and without one. Give each a version")
         if registered.on_mismatch not in get_args(OnMismatch):
             raise ValueError(f"on_mismatch must be 'park' or 'fail', not {registered.on_mismatch!r}")
         timeout, cancel_before = registered.execution_timeout, registered.cancel_before
@@ -90,9 +95,9 @@ class Registry:
         self._functions.setdefault(name, {})[version] = registered
 
     def serving(self, name: str, version: str | None) -> Registered | None:
-        """Return what runs the executions of a version of a function; None: nothing does yet.
+        """Return the function that runs the executions of a version; None: it is not registered yet.
 
-        :param version: as executions have it: a number, or ``$LATEST``, which moves with the newest; None: not known
+        :param version: the version of the execution: a number, or ``$LATEST`` for the newest; None: unknown
         """
         versions = self._functions.get(name)
         if not versions:
@@ -104,7 +109,7 @@ class Registry:
         return versions[max(filter(None, versions))]
 
     def is_versioned(self, name: str) -> bool:
-        """Whether it is registered with versions, or not at all."""
+        """Return False if the function is registered without versions; True: with versions, or not at all."""
         return None not in self._functions.get(name, {})
 
     def start_arn(self, registered: Registered) -> str:
@@ -119,7 +124,7 @@ class Registry:
         return [registered for versions in self._functions.values() for registered in versions.values()]
 
     def named(self, reference: str, qualifier: str | None = None) -> Registered:
-        """The function that ``reference`` names.
+        """Return the function that ``reference`` names.
 
         :raises ApiError: InvalidParameterValue, ResourceNotFound
         """
@@ -144,10 +149,7 @@ class Registry:
         return registered
 
     def invocable(self, reference: str, qualifier: str | None = None) -> Registered:
-        """As ``named``, for an Invoke: a durable function must be named with a qualifier.
-
-        An execution is bound to a version, so Lambda wants it said.
-        """
+        """Like ``named``, for an Invoke: a durable function must be named with a qualifier, as on Lambda."""
         registered = self.named(reference, qualifier)
         parsed = arns.parse_function(reference)
         if registered.function.durable and qualifier is None and (parsed is None or parsed.qualifier is None):
@@ -158,7 +160,7 @@ class Registry:
         return registered
 
     def find(self, reference: str) -> Target | ErrorObject:
-        """The target of a chained invoke, or the error with which invoking it fails."""
+        """Return the target of a chained invoke, or the error with which invoking it fails."""
         parsed = arns.parse_function(reference)
         if parsed is None:
             raise InvalidParameterValueError(f"Invalid function ARN '{reference}'")

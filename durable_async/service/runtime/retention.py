@@ -1,4 +1,4 @@
-"""How long closed executions are kept, and the end of those that were kept long enough."""
+"""Deletes closed executions when their retention is over."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _SWEEP_COUNT = 100  # deleted at once
 
 @attrs.frozen
 class Retention:
-    """
+    """Deletes closed executions.
+
     :ivar days: how long a closed execution is kept
-    :ivar now_ms: the time in epoch milliseconds
+    :ivar now_ms: returns the time in epoch milliseconds
     """
 
     store: Store
@@ -41,5 +42,5 @@ class Retention:
             logger.warning("Executions whose retention is over could not be deleted: %s", error.message)
 
     def _kept_from_ms(self) -> int:
-        """The retention of executions that ended before this is over."""
+        """Return the time before which an execution must have ended for its retention to be over."""
         return self.now_ms() - self.days * _DAY_MS + 1

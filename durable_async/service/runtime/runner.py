@@ -1,10 +1,10 @@
-"""Carries out what the machine decides: stores it, runs functions, wakes at due times.
+"""Carries out what the machine decides: stores changes, runs functions, fires timers.
 
-- a command runs without awaiting, so no two interleave and no lock is needed;
-- what a command changed is stored first, and only then done and answered;
-- what could not be stored has not happened: the store drops the execution, and the next command finds it as it was;
-- one task per running function, and one timer for everything;
-- an execution that cannot be read is set aside, and keeps no other waiting.
+- a command runs without awaiting, so commands do not interleave and no lock is needed;
+- the changes of a command are stored first; then its effects are carried out and its caller gets the answer;
+- if changes cannot be stored, the store drops the execution, and the next command finds it as it was before;
+- there is one task per running function, and one timer for all due times;
+- an execution that cannot be read is set aside, and the others continue.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from time import perf_counter
 from typing import TypeVar
 from uuid import uuid4
 
-import attrs
-
 from durable_async.service import machine, own_tasks
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.machine import Changes, Execution, ExecutionStatus, Moment, NewExecution
@@ -33,9 +31,9 @@ from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.runtime.chaining import ChainedInvokes
 from durable_async.service.runtime.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
 from durable_async.service.runtime.listeners import Listeners
-from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import Registered, Registry
 from durable_async.service.runtime.retention import Retention
+from durable_async.service.runtime.settings import Settings
 from durable_async.service.runtime.slots import Place
 from durable_async.service.runtime.timers import Alarm
 from durable_async.service.runtime.trial import Trial
@@ -46,46 +44,32 @@ Work = Callable[[Registered], Coroutine[object, object, None]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_SWEEP_MS = 60 * 60 * 1000  # between two looks for executions whose retention is over
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
-_STORE_SECONDS = 2.0  # until a store that failed is tried again
-_TOLD = (ApiError, InvocationFailed, SystemExit, KeyboardInterrupt)  # of a task: to whoever waits, or to the program
-
-
-@attrs.frozen
-class Settings:
-    """
-    :ivar retention_days: how long a closed execution is kept
-    :ivar max_concurrency: invocations that may run at once; None: any number
-    :ivar passive: no handler is invoked
-    :ivar observer: None: nothing is measured
-    """
-
-    clock: Callable[[], float]  # epoch seconds
-    retention_days: int
-    limits: machine.Limits
-    retries: machine.InvocationRetryPolicy
-    max_concurrency: int | None = None
-    passive: bool = False
-    observer: ServiceObserver | None = None
+_RAISED = (
+    ApiError,
+    InvocationFailed,
+    SystemExit,
+    KeyboardInterrupt,
+)  # errors of a task that its caller gets, or that end the program
 
 
 class Runner:
-    """Executions in motion. Belongs to one event loop."""
+    """Runs executions. Belongs to one event loop."""
 
     def __init__(self, registry: Registry, store: Store, settings: Settings) -> None:
         self._registry = registry
         self._store = store
         self._settings = settings
         self._observer = settings.observer
-        self._alarm = Alarm(self.now_ms, lambda: self._tasks.start(self.fire_due()))
-        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep_if_due()))
+        self._timing = timing = settings.timing
+        self._alarm = Alarm(self.now_ms, lambda: self._tasks.start(self.fire_due()), timing.check_clock)
+        self._sweeper = Alarm(self.now_ms, lambda: self._tasks.start(self._sweep_if_due()), timing.check_clock)
         self.invoker: Invoker = Invoker(settings.max_concurrency, self.now_ms)
         self.listeners: Listeners = Listeners()
         self.retention: Retention = Retention(store, settings.retention_days, self.now_ms)
         self._chained = ChainedInvokes(store, self.invoker, self)
         self._trial = Trial({}, None)
-        self._tasks = OwnTasks(_TOLD)
+        self._tasks = OwnTasks(_RAISED, timing.clean_up, timing.abandon)
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[tuple[str, Work]]] = {}  # waits for a version of a function
         self._invocations: dict[str, str] = {}  # execution to request id, from the begin to the recorded end
@@ -107,9 +91,11 @@ class Runner:
     # --- beginning and end ---
 
     async def open(self) -> None:
-        """Learn what an earlier service left open. It is taken up function by function, as they are registered.
+        """Open the store, and find the executions that an earlier service left open. They continue when their functions
+        are registered.
 
-        All that this service runs sees the context variables of who opens it, and of nobody who calls it later.
+        Everything that this service runs sees the context variables of the task that opens it, and not those of later
+        callers.
 
         :raises StoreError: the store cannot be used
         """
@@ -125,17 +111,17 @@ class Runner:
             self._observer.found(sum(map(len, self._left.values())))
         left = chain.from_iterable(self._left.values())
         self._trial = Trial.after(left, self._settings.retries.quarantine_after)
-        self._sweeper.set("", self.now_ms() + _SWEEP_MS)
+        self._sweeper.set("", self.now_ms() + round(self._timing.sweep * 1000))
         for registered in self._registry.all():
             self._take_up(registered)
 
     def registered(self, registered: Registered) -> None:
-        """A function is there: what waits for it goes on."""
+        """Continue the executions that wait for this function."""
         self.invoker.slots.limit(registered.key, registered.max_concurrency)
         self._take_up(registered)
 
     def left(self) -> dict[str, int]:
-        """How many executions wait for each function that is not registered."""
+        """Return how many executions wait for each function that is not registered."""
         return {**Counter(_label(name, each.version) for name, left in self._left.items() for each in left)}
 
     def _take_up(self, registered: Registered) -> None:
@@ -155,31 +141,34 @@ class Runner:
 
     async def _resume(self, found: OpenExecution) -> None:
         try:
-            await self.insist(found.id, partial(self._continue, found))
+            await self.command_until_stored(found.id, partial(self._continue, found))
             await self.follow_parent(found.id)
-        finally:  # the invocation that this led to, if any, is in the line in the loop's next turn
+        finally:  # the invocation that this led to waits for its turn from the loop's next iteration on
             asyncio.get_running_loop().call_soon(self._trial.settled, found.id)
 
     async def follow_parent(self, execution_id: str) -> None:
         """Cancel a child if the execution that invoked it was cancelled or is closed."""
-        child = await self.patiently(lambda: self._store.load(execution_id))
+        child = await self.until_stored(lambda: self._store.load(execution_id))
         if child is None or child.parent is None or not (child.parent.cancels and child.open):
             return
         parent_id = child.parent.execution_id
-        parent = await self.patiently(lambda: self._store.load(parent_id))
-        await self.insist(execution_id, lambda execution, at: machine.follow_parent(execution, parent, at))
+        parent = await self.until_stored(lambda: self._store.load(parent_id))
+        await self.command_until_stored(
+            execution_id, lambda execution, at: machine.follow_parent(execution, parent, at)
+        )
 
     def _continue(self, found: OpenExecution, execution: Execution, at: Moment) -> None:
         for invoke in execution.asked.values():
             if invoke.request is not None and invoke.held is None:
                 self._chained.ask(execution.id, invoke.request)
-        machine.taken_up(execution, found.request_id, at, alone=found.id == self._trial.culprit)
+        machine.continued(execution, found.request_id, at, alone=found.id == self._trial.culprit)
 
     async def aclose(self, grace: float) -> None:
-        """Begin nothing more, give what runs ``grace`` seconds to end, and cancel the rest, which the next service
-        repeats. What then goes on for 7 seconds more is abandoned. Those who wait for an execution get an error.
+        """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them. The next service
+        repeats their invocations. Tasks that still run 7 seconds later are abandoned. Calls that wait for an execution
+        raise an error.
 
-        Cancelling this cuts short what is waited for: once, ``grace``; once more, the clean-ups.
+        A cancellation ends ``grace`` at once; a second one ends the wait for clean-ups.
         """
         self.draining = True
         self._alarm.close()
@@ -193,12 +182,12 @@ class Runner:
         try:
             await asyncio.gather(*(self._interrupt(*invocation) for invocation in interrupted.items()))
         except StoreError as error:
-            logger.warning("What was interrupted will count as crashed: %s", error.message)
+            logger.warning("Interrupted invocations could not be recorded and will count as crashes: %s", error.message)
         finally:
             await self._store.aclose()
 
     async def _interrupt(self, execution_id: str, request_id: str) -> None:
-        """Note that the invocation ended with the service, and that this was nobody's failure."""
+        """Record that the service ended the invocation, so that it does not count as a failure."""
         execution = await self._store.load(execution_id)
         if execution is not None:
             machine.invocation_interrupted(execution, request_id, self.moment())
@@ -224,10 +213,10 @@ class Runner:
         changes = execution.take_changes()
         self._note_invocation(execution, changes)
         added = self._store.add(execution, changes)
-        # As in commit: what is stored must also be set in motion.
-        return await asyncio.shield(self._tasks.start(self._perform_if(added, execution, changes)))
+        # In a task, as in commit: a stored execution must be started even if the caller is cancelled.
+        return await asyncio.shield(self._tasks.start(self._perform_after_add(added, execution, changes)))
 
-    async def _perform_if(
+    async def _perform_after_add(
         self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
     ) -> Execution | None:
         began = perf_counter()
@@ -246,41 +235,41 @@ class Runner:
         return None
 
     async def command(self, execution: Execution, decide: Callable[[Moment], T]) -> T:
-        """Run a command, store what it changed, set in motion what it asks for, and return its answer.
+        """Run a command, store its changes, carry out its effects, and return its answer.
 
-        :raises StoreError: it could not be stored, and is undone
+        :raises StoreError: the changes could not be stored, and are undone
         """
         try:
             answer = decide(self.moment())
         except ApiError:
-            await self.commit(execution)  # a refusal changes nothing, but what was due is done before it
+            await self.commit(execution)  # a refused command changes nothing itself, but it has fired due timers first
             raise
         await self.commit(execution)
         return answer
 
     async def commit(self, execution: Execution) -> None:
-        """Store what was done to ``execution``, then do what it asks for."""
+        """Store the changes of ``execution``, then carry out its effects."""
         changes = execution.take_changes()
         self._arm(execution)
         self._note_invocation(execution, changes)
         saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
         self._saving[execution.id] = saved
         if changes.effects:
-            # A caller that goes away while it waits must not take along what the execution has to do.
-            await asyncio.shield(self._tasks.start(self._perform_when(saved, execution, changes)))
+            # In a task, so that the effects are carried out even if the caller is cancelled while it waits.
+            await asyncio.shield(self._tasks.start(self._perform_after_save(saved, execution, changes)))
         else:
-            await self._known_when(saved, execution, changes)
+            await self._await_saved(saved, execution, changes)
 
-    async def _perform_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+    async def _perform_after_save(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
         try:
-            await self._known_when(saved, execution, changes)
+            await self._await_saved(saved, execution, changes)
         except StoreError:
             self._forget_invocation(execution, changes)
             raise
         self._perform(execution, changes)
 
     def _note_invocation(self, execution: Execution, changes: Changes) -> None:
-        """As soon as it may be stored: whatever then keeps it from running is not the execution's failure."""
+        """Note an invocation that may be stored. If it does not run before the service ends, that is not a failure."""
         if (request_id := changes.invoked()) is not None:
             self._invocations[execution.id] = request_id
 
@@ -288,7 +277,7 @@ class Runner:
         if self._invocations.get(execution.id) == changes.invoked():
             self._invocations.pop(execution.id, None)
 
-    async def _known_when(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
+    async def _await_saved(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
         began = perf_counter()
         try:
             await saved
@@ -316,19 +305,19 @@ class Runner:
             execution = await self._store.load(execution_id)
         return execution
 
-    async def insist(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+    async def command_until_stored(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         """Run a command that nobody else would repeat."""
-        await self.patiently(partial(self._once, execution_id, decide))
+        await self.until_stored(partial(self._once, execution_id, decide))
 
     async def _once(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
         execution = await self._store.load(execution_id)
         if execution is not None:
             await self.command(execution, partial(decide, execution))
 
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T | None:
+    async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Repeat a call for as long as the store fails.
 
-        :return: None if an execution has to be set aside
+        :return: the result; None if the execution is damaged and was set aside
         """
         while True:
             try:
@@ -337,15 +326,18 @@ class Runner:
                 self._put_aside(damaged)
                 return None
             except StoreError as error:
-                _warn_of_store(error)
-                await asyncio.sleep(_STORE_SECONDS)
+                self._warn_of_store(error)
+                await asyncio.sleep(self._timing.retry_store)
+
+    def _warn_of_store(self, error: StoreError) -> None:
+        logger.warning("The store failed. Trying again in %g s: %s", self._timing.retry_store, error.message)
 
     def _put_aside(self, damaged: DamagedExecutionError) -> None:
-        """Trying again does not help: leave the execution to whoever reads the log."""
+        """Stop working on a damaged execution, and log it."""
         self._alarm.set(damaged.execution_id, None)
         if damaged.execution_id not in self._set_aside:
             self._set_aside.add(damaged.execution_id)
-            logger.error("An execution is set aside until the service is started again: %s", damaged.message)
+            logger.error("An execution was set aside until the service is started again: %s", damaged.message)
 
     # --- time ---
 
@@ -354,9 +346,9 @@ class Runner:
             self._alarm.set(execution.id, execution.next_due_ms())
 
     async def fire_due(self) -> None:
-        """Do everything that is due by the clock."""
+        """Fire all timers that are due."""
         if self._observer is not None and (first_due := self._alarm.next_due_ms()) is not None:
-            self._observer.rang(max(0, self.now_ms() - first_due) / 1000)
+            self._observer.timers_fired(max(0, self.now_ms() - first_due) / 1000)
         due = self._alarm.pop_due()
         for first in range(0, len(due), _DUE_AT_ONCE):
             portion = due[first : first + _DUE_AT_ONCE]
@@ -364,29 +356,31 @@ class Runner:
         await self._sweep_if_due()
 
     async def _fire(self, execution_id: str) -> None:
-        """Try it once, so that the next portion need not wait for an execution whose store fails."""
+        """Fire the timers of one execution. If the store fails, try again later, so that other executions need not
+        wait.
+        """
         try:
             await self._once(execution_id, machine.fire_due)
         except DamagedExecutionError as damaged:
             self._put_aside(damaged)
         except StoreError as error:
-            _warn_of_store(error)
+            self._warn_of_store(error)
             self._arm_again(execution_id)
 
     def _arm_again(self, execution_id: str) -> None:
-        """The store failed, and what was due is due still."""
+        """Set the alarm again, because the store failed and the timers have not fired."""
         if not self.draining:
-            self._alarm.set(execution_id, self.now_ms() + round(_STORE_SECONDS * 1000))
+            self._alarm.set(execution_id, self.now_ms() + round(self._timing.retry_store * 1000))
 
     async def _sweep_if_due(self) -> None:
         if not self._sweeper.pop_due():  # or the alarm would ring again in each turn of the loop, until the sweep ends
             return
         await self.retention.sweep()
         if not self.draining:
-            self._sweeper.set("", self.now_ms() + _SWEEP_MS)
+            self._sweeper.set("", self.now_ms() + round(self._timing.sweep * 1000))
 
     def next_due_ms(self) -> int | None:
-        """When an execution has something to do, at the earliest. Retention does not count."""
+        """Return the earliest due time of all executions, without retention; None if there is none."""
         return self._alarm.next_due_ms()
 
     @property
@@ -404,16 +398,16 @@ class Runner:
         self.listeners.notify(execution.id)
 
     async def closed(self, execution: Execution) -> Execution:
-        """The execution as it is closed, when it is and that is stored.
+        """Wait until the execution is closed and this is stored, and return it.
 
-        :raises ServiceClosedError: the service ends before
+        :raises ServiceClosedError: the service shuts down before
         """
         while not execution.open:
             await self._store.barrier()
             kept = await self._store.load(execution.id)
             if kept is None or not kept.open:
                 return execution
-            execution = kept  # its end could not be stored, and has not happened
+            execution = kept  # its end could not be stored, so it is still open
         self._check_open()
         return await self.listeners.closed(execution.id)
 
@@ -442,7 +436,7 @@ class Runner:
             self._tasks.start(work(registered))
 
     async def _run(self, execution: Execution, request_id: str, registered: Registered) -> None:
-        """One invocation of an execution's handler."""
+        """Invoke the handler of an execution once, when its turn has come."""
         conversation = partial(self._take_place, registered, execution, request_id)
         if not self._trial.concerns(execution.id) or not machine.is_waiting(execution, request_id):
             await conversation()
@@ -458,15 +452,17 @@ class Runner:
             if self._observer is not None:
                 self._observer.invoked(perf_counter() - began)
             if machine.is_waiting(execution, request_id):
-                await self.insist(execution.id, lambda execution, _: machine.begun(execution, request_id))
-            await self._converse(registered, execution.id, request_id, place)
+                await self.command_until_stored(
+                    execution.id, lambda execution, _: machine.invocation_begun(execution, request_id)
+                )
+            await self._invoke(registered, execution.id, request_id, place)
 
-    async def _converse(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
-        execution = await self.patiently(lambda: self.stored(execution_id))
+    async def _invoke(self, registered: Registered, execution_id: str, request_id: str, place: Place) -> None:
+        execution = await self.until_stored(lambda: self.stored(execution_id))
         if execution is not None:
             memory = registered.function.memory
             whole = memory is None or not memory.keeps(execution.arn)
-            event = machine.tell(execution, request_id, self._settings.limits, whole=whole)
+            event = machine.invocation_event(execution, request_id, self._settings.limits, whole=whole)
             if event is not None:
                 trace_header = execution.trace_header
                 if self._observer is not None:
@@ -489,15 +485,16 @@ class Runner:
                             ),
                         )
                         return
-                await self.insist(execution_id, end)
+                await self.command_until_stored(execution_id, end)
         if self._invocations.get(execution_id) == request_id:
             del self._invocations[execution_id]
 
     async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
-        """End the program, as a function of this process asked for. First record what a SystemExit means to an
-        execution, for the program's next start must know who ended it. A KeyboardInterrupt is charged to nobody.
+        """End the program, because a function of this process raised SystemExit or KeyboardInterrupt. A SystemExit is
+        recorded first as a failure of the execution, so that the next start knows what ended the program. A
+        KeyboardInterrupt is not a failure.
 
-        :raises BaseException: the one that is handled, unless the program is ending already
+        :raises BaseException: the current exception, unless the program is ending already
         """
         exiting = sys.exception()
         if isinstance(exiting, SystemExit):
@@ -510,10 +507,10 @@ class Runner:
     async def invoke_plain(
         self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
     ) -> object:
-        """Cancelling this leaves the function running.
+        """Invoke a function that is not durable, and return its answer. Cancelling this leaves the function running.
 
-        :raises InvocationFailed: as the function did
-        :raises ServiceClosedError: the service ends before
+        :raises InvocationFailed: the function failed
+        :raises ServiceClosedError: the service shuts down before
         """
         self._check_open()
         invocation = self._tasks.start(self.invoker.plain(registered, event, tenant_id, trace_header))
@@ -527,9 +524,9 @@ class Runner:
     def invoke_event(
         self, registered: Registered, event: object, tenant_id: str | None, trace_header: str | None
     ) -> None:
-        """Nobody waits for it but the service's end.
+        """Invoke a function that is not durable, without waiting. If it fails, this is logged.
 
-        :raises ServiceClosedError: nothing is invoked any more
+        :raises ServiceClosedError: the service is shutting down
         """
         self._check_open()
         self._tasks.start(self._unattended(registered, event, tenant_id, trace_header))
@@ -540,10 +537,10 @@ class Runner:
         try:
             await self.invoker.plain(registered, event, tenant_id, trace_header)
         except InvocationFailed as failed:
-            logger.warning("the asynchronous invocation of %s failed: %s", registered.name, failed)
+            logger.warning("The asynchronous invocation of %s failed: %s", registered.name, failed)
 
     def _announce(self, execution: Execution) -> None:
-        """The execution is closed: tell those who wait for it, the chained invoke that started it, and its function."""
+        """Wake the calls that wait for a closed execution, end the invoke of its parent, and free its memory."""
         if execution.status in (ExecutionStatus.STOPPED, ExecutionStatus.TIMED_OUT):
             self._abandon_invocation(execution.id)
         self.listeners.announce(execution)
@@ -554,12 +551,12 @@ class Runner:
             self._tasks.start(self._chained.ended(execution.parent, outcome_of(execution)))
 
     def _abandon_invocation(self, execution_id: str) -> None:
-        """End the invocation of an execution that was closed from outside. Nobody waits until it has ended."""
+        """End the invocation of an execution that was closed from outside, without waiting for its end."""
         if (running := self._running.get(execution_id)) is not None:
             running.abandon()
         if (request_id := self._invocations.pop(execution_id, None)) is not None:
             self._tasks.start(
-                self.insist(
+                self.command_until_stored(
                     execution_id, lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
                 )
             )
@@ -569,10 +566,6 @@ def _label(name: str, version: str | None) -> str:
     return f"{name}:{version}" if version is not None and version.isdecimal() else name
 
 
-def _warn_of_store(error: StoreError) -> None:
-    logger.warning("The store failed, and is tried again in %g s: %s", _STORE_SECONDS, error.message)
-
-
 def _turn(execution: Execution) -> str:
-    """Under which turn an execution waits to be invoked: all that one execution started have one in common."""
+    """Return the key by which an execution takes turns. All executions that one execution started share a key."""
     return execution.id if execution.parent is None else execution.parent.execution_id

@@ -1,4 +1,4 @@
-"""How many invocations may run at once, and whose turn it is."""
+"""Limits how many invocations run at once, and lets them take turns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Waiter = asyncio.Future[None]
 
 @attrs.define(eq=False)
 class Place:
-    """What a running invocation has of the limits."""
+    """The share of the limits that a running invocation uses."""
 
     _give_back: Callable[[], None]
     _taken: bool = True
 
     def give_back(self) -> None:
-        """Let another invocation run instead, whether or not this one has ended. A second call does nothing."""
+        """Let another invocation run instead, even if this one has not ended. A second call does nothing."""
         if self._taken:
             self._taken = False
             self._give_back()
@@ -29,17 +29,17 @@ class Place:
 
 @attrs.define(eq=False)
 class _Queue:
-    """Those who wait for one function. ``most`` of it may run; None: any number."""
+    """The invocations of one function that wait. ``max_concurrency`` may run at once; None: no limit."""
 
-    most: int | None
+    max_concurrency: int | None
     running: int = 0
     turns: OrderedDict[str, deque[Waiter]] = attrs.Factory(OrderedDict[str, deque[Waiter]])
 
     def is_free(self) -> bool:
-        return self.most is None or self.running < self.most
+        return self.max_concurrency is None or self.running < self.max_concurrency
 
     def pop(self) -> Waiter | None:
-        """The next who waits, of the turn that was served the longest ago."""
+        """Return the next waiter of the key that was served the longest ago; None if there is none."""
         while self.turns:
             turn, waiters = self.turns.popitem(last=False)
             waiter = waiters.popleft()
@@ -51,26 +51,26 @@ class _Queue:
 
 
 class Slots:
-    """Limits in all and for each function.
+    """A limit for all invocations, and one for each function.
 
-    Functions are served in turns, and in each the turns of those who wait: whoever asks for ten thousand things under
-    one turn gets as much as who asks for one under another.
+    The functions take turns, and within a function the keys (``turn``) take turns: a key with ten thousand waiting
+    invocations gets as many places as a key with one.
 
-    :param most: in all; None: any number
+    :param max_concurrency: the maximum number of all invocations at once; None: no limit
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
+    def __init__(self, max_concurrency: int | None = None) -> None:
+        self._max_concurrency = max_concurrency
         self._running = 0
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
-    def limit(self, function: str, most: int | None) -> None:
-        """Let only ``most`` invocations of ``function`` run at once."""
-        self._queues[function] = _Queue(most)
+    def limit(self, function: str, max_concurrency: int | None) -> None:
+        """Let at most ``max_concurrency`` invocations of ``function`` run at once; None: any number."""
+        self._queues[function] = _Queue(max_concurrency)
 
     @asynccontextmanager
     async def taken(self, function: str, turn: str) -> AsyncGenerator[Place]:
-        """Entered for as long as an invocation of ``function`` runs. Waits until it may."""
+        """Wait for a place for an invocation of ``function``, and hold it while the code inside runs."""
         queue = self._queues[function]
         if self._is_free() and queue.is_free() and not queue.turns:
             self._take(queue)
@@ -88,12 +88,12 @@ class Slots:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():  # it was served and cancelled in the same moment
+            if waiter.done() and not waiter.cancelled():  # it got a place and was cancelled at the same moment
                 self._free(queue)
             raise
 
     def _is_free(self) -> bool:
-        return self._most is None or self._running < self._most
+        return self._max_concurrency is None or self._running < self._max_concurrency
 
     def _take(self, queue: _Queue) -> None:
         queue.running += 1
@@ -105,11 +105,11 @@ class Slots:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        """Serve those who may run now."""
+        """Give free places to waiting invocations."""
         for function, queue in [*self._queues.items()]:
             while self._is_free() and queue.is_free() and (waiter := queue.pop()) is not None:
                 self._take(queue)
                 waiter.set_result(None)
                 self._queues.move_to_end(function)
-                if self._most is not None:
+                if self._max_concurrency is not None:
                     break  # the next function's turn

@@ -7,28 +7,27 @@ import heapq
 from collections.abc import Callable
 from contextvars import Context
 
-_LOOK_SECONDS = 60.0  # the longest sleep, because ``clock`` may be put forward meanwhile
-
 
 class Alarm:
     """Calls ``ring`` when the earliest of its due times has come.
 
-    Each key has one due time. Times are epoch milliseconds by ``clock``, which may be another clock than the loop's:
-    if it has not come that far when the loop's timer fires, the timer is set again. If ``clock`` jumps ahead, what is
-    due then is noticed within a minute.
+    Each key has one due time. Times are epoch milliseconds of ``clock``, which may differ from the loop's clock: if it
+    has not reached the due time when the loop's timer fires, the timer is set again. If ``clock`` jumps forward, this
+    is noticed after at most ``check_seconds``.
     """
 
-    def __init__(self, clock: Callable[[], int], ring: Callable[[], object]) -> None:
+    def __init__(self, clock: Callable[[], int], ring: Callable[[], object], check_seconds: float = 60.0) -> None:
         self._clock = clock
         self._ring = ring
+        self._check_seconds = check_seconds
         self._due: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []  # holds entries of the past, too; _due says which are good
+        self._heap: list[tuple[int, str]] = []  # also has outdated entries; the valid ones are in _due
         self._handle: asyncio.TimerHandle | None = None
         self._handle_due: int | None = None
-        self._context = Context()  # or a timer would keep, and ring in, the context of who set it
+        self._context = Context()  # otherwise a timer would keep the context of its caller, and run in it
 
     def set(self, key: str, due_ms: int | None) -> None:
-        """Give ``key`` a new due time, or none."""
+        """Give ``key`` a new due time; None: remove it."""
         if due_ms == self._due.get(key):
             return
         if due_ms is None:
@@ -39,7 +38,7 @@ class Alarm:
         self._wind()
 
     def set_unless_known(self, key: str, due_ms: int | None) -> None:
-        """Give ``key`` a due time, unless it has one: that one is newer."""
+        """Give ``key`` a due time, unless it already has one, which is newer."""
         if key not in self._due:
             self.set(key, due_ms)
 
@@ -49,7 +48,7 @@ class Alarm:
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self) -> list[str]:
-        """The keys whose time has come, earliest first. They are unset."""
+        """Remove and return the keys that are due, the earliest first."""
         keys: list[str] = []
         while (due := self.next_due_ms()) is not None and due <= self._clock():
             keys.append(heapq.heappop(self._heap)[1])
@@ -70,7 +69,7 @@ class Alarm:
         self._handle = None
         self._handle_due = due
         if due is not None:
-            delay = min(max(0, due - self._clock()) / 1000, _LOOK_SECONDS)
+            delay = min(max(0, due - self._clock()) / 1000, self._check_seconds)
             self._handle = asyncio.get_running_loop().call_later(delay, self._strike, context=self._context)
 
     def _strike(self) -> None:

@@ -1,6 +1,6 @@
 """Runs the executions that may have ended an earlier service's process in groups, so that the cause is found.
 
-What the rules are, ``machine.suspects`` says. Executions that are no suspects never wait here.
+The rules are in ``machine.suspects``. Executions that are not suspects never wait here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from durable_async.service.store import OpenExecution
 
 
 class Trial:
-    """Admits one group of suspects at a time. Those with the fewest crashes go first: they end, and are cleared.
+    """Admits one group of suspects at a time. Those with the fewest crashes go first, because they are probably
+    innocent.
 
-    :param suspects: by execution id, in how many crashes in a row each was when the service started
+    :param suspects: by execution id, the number of crashes in a row when the service started
     :param quarantine_after: of the retry policy
-    :ivar culprit: the only execution that is likely to have ended the earlier service, if there is one
+    :ivar culprit: the execution that is the most likely cause of the earlier service's end; None: several are
     """
 
     def __init__(self, suspects: Mapping[str, int], quarantine_after: int | None, blamed: str | None = None) -> None:
@@ -35,7 +36,7 @@ class Trial:
 
     @classmethod
     def after(cls, left: Iterable[OpenExecution], quarantine_after: int | None) -> Trial:
-        """For a service that starts with what an earlier one left, which may have been ended by it."""
+        """Return the trial for a service that starts with the executions that an earlier one left open."""
         crashes: dict[str, int] = {}
         ran: list[Interrupted] = []
         for found in left:
@@ -47,11 +48,11 @@ class Trial:
         return cls(suspects, quarantine_after, culprit(ran))
 
     def concerns(self, execution_id: str) -> bool:
-        """Whether the execution was a suspect when the service started."""
+        """Return whether the execution was a suspect when the service started."""
         return execution_id in self._suspects
 
     def expect(self, execution_id: str) -> None:
-        """If this is a suspect, form no group before ``settled`` says that it is in the line, or will not come."""
+        """If this is a suspect, form no group before ``settled`` is called for it."""
         if self.concerns(execution_id):
             self._expected.add(execution_id)
 
@@ -60,12 +61,12 @@ class Trial:
         self._admit()
 
     def seconds(self, execution_id: str) -> float:
-        """The longest that this suspect keeps the next group waiting."""
+        """Return how long the next group waits for this suspect, in seconds."""
         return trial_seconds(self._suspects[execution_id])
 
     @asynccontextmanager
     async def turn(self, execution_id: str) -> AsyncGenerator[None]:
-        """Entered while an invocation of a suspect is watched. Waits until its group's turn has come."""
+        """Wait until the turn of the suspect's group, and count it as running while the code inside runs."""
         admitted = self._line[execution_id] = asyncio.get_running_loop().create_future()
         self._admit()
         try:
@@ -77,7 +78,7 @@ class Trial:
             self._admit()
 
     def _admit(self) -> None:
-        """Let in whoever still belongs to the group that runs; when none runs, the next group."""
+        """Admit the suspects that belong to the running group; if no group runs, admit the next one."""
         if self._expected or not self._line:
             return
         if not self._running:

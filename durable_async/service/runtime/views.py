@@ -57,11 +57,14 @@ class PauseDetails:
 class ExecutionDescription:
     """One execution as it is now. All times are in UTC.
 
+    AWS Lambda may leave out ``version``, ``execution_timeout`` and ``retention_days``, which are None then, and
+    ``input``, which is empty then.
+
     :ivar version: the version of the function that runs it
     :ivar execution_timeout: seconds, as configured
     :ivar retention_days: how long the execution is kept after its end
     :ivar input: the event with which it was started, as JSON text; ``result`` is JSON text too
-    :ivar times_out: when the execution times out, pauses included
+    :ivar times_out: when the execution times out, pauses included; None once it has ended
     :ivar ended: None while it is open
     :ivar pause: None unless its status is PAUSING or PAUSED
     :ivar tags: empty if it has none
@@ -70,12 +73,12 @@ class ExecutionDescription:
     arn: str
     name: str
     function_arn: str
-    version: str
+    version: str | None
     status: ExecutionStatus
     started: datetime
-    execution_timeout: int
-    retention_days: int
-    times_out: datetime
+    execution_timeout: int | None
+    retention_days: int | None
+    times_out: datetime | None
     input: str
     result: str | None = None
     error: ErrorObject | None = None
@@ -94,7 +97,7 @@ class ExecutionDescription:
             started=time_of(execution.started_ms * 1000),
             execution_timeout=execution.timeout_seconds,
             retention_days=retention_days,
-            times_out=time_of(execution.timeout_ms * 1000),
+            times_out=None if execution.ended_ms is not None else time_of(execution.timeout_ms * 1000),
             input=execution.input,
             result=execution.result,
             error=execution.error,
@@ -198,3 +201,15 @@ class Page(Generic[T]):
 
     items: Sequence[T]
     next_marker: str | None = None
+
+
+@attrs.frozen
+class OwnerAddress:
+    """Where the service is that has the store's file, while another one stands by.
+
+    :ivar socket: the path of its Unix socket
+    :ivar patience: seconds that a call waits, while no service has the file
+    """
+
+    socket: str
+    patience: float

@@ -1,4 +1,4 @@
-"""Where executions are kept."""
+"""The protocol of stores, and the queries and values that it uses."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from durable_async.service.model.history import HistoryEvent
 
 @attrs.frozen
 class ExecutionQuery:
-    """Which executions to list or to count, and which part of the list.
+    """Selects the executions to list or count, and a part of the list.
 
-    :ivar function_name: None: of all functions
+    :ivar function_name: executions of this function; None: of all functions
     :ivar version: of the function; None: any
-    :ivar name: None: any
-    :ivar name_prefix: empty: any name
-    :ivar statuses: empty: any
-    :ivar tags: the executions have all of them; empty: any
-    :ivar started_after_ms: inclusive, as ``started_before_ms``
-    :ivar after: the ``position`` of the last one already listed
+    :ivar name: the execution with this name; None: any name
+    :ivar name_prefix: executions whose name begins with this; empty: any name
+    :ivar statuses: executions with one of these; empty: any status
+    :ivar tags: executions that have all of these; empty: any
+    :ivar started_after_ms: inclusive, like ``started_before_ms``
+    :ivar after: the ``position`` of the last execution that was already listed
     """
 
     function_name: str | None
@@ -40,7 +40,7 @@ class ExecutionQuery:
 
 @attrs.frozen
 class Summary:
-    """An execution as a list shows it. ``position`` grows from execution to execution, in the order of their starts."""
+    """An execution in a list. ``position`` grows from execution to execution, in the order of their starts."""
 
     position: int
     arn: str
@@ -54,7 +54,7 @@ class Summary:
 
 @attrs.frozen
 class Count:
-    """How many executions of a function have a status."""
+    """The number of executions of a function with a status."""
 
     function_name: str
     status: str
@@ -63,14 +63,14 @@ class Count:
 
 @attrs.frozen
 class OpenExecution:
-    """What a service that starts must know of an execution, without having loaded it.
+    """What a service that starts needs to know of an open execution before it loads it.
 
-    :ivar due_ms: when the machine has something to do, as ``Execution.next_due_ms``
-    :ivar active: an invocation of its handler was running when it was last saved, is wanted now, or a chained invoke
-        may not have been asked for
-    :ivar request_id: of the invocation that it had when it was last saved; None: it had none
-    :ivar waiting: that invocation was not begun yet
-    :ivar crashes: in a row, before that invocation
+    :ivar due_ms: the value of ``Execution.next_due_ms``
+    :ivar active: True: when it was last saved, an invocation was running or was needed, or the request of a chained
+        invoke may be lost. False: it only waits
+    :ivar request_id: the invocation that it had when it was last saved; None: it had none
+    :ivar waiting: True: that invocation had not begun yet. False: it had
+    :ivar crashes: the number of crashes in a row before that invocation
     :ivar version: of the function; None: it cannot be read
     """
 
@@ -86,74 +86,73 @@ class OpenExecution:
 class Store(Protocol):
     """Keeps executions and their histories.
 
-    An open execution is one object: as long as anybody holds it, every ``load`` gives the same, and the service changes
-    it in place. What it did is handed to ``save`` as changes, so that a save costs no more than they do. Writes take
-    effect in the order in which they were called, even if whoever waits for one is cancelled; when the wait is over,
-    it is durable. ``add`` and ``save`` are to be called before anything else changes the execution: what they keep
-    must be what ``changes`` led to. What they return is only to wait for.
+    An open execution is one object: as long as it is referenced, every ``load`` returns the same object, and the
+    service changes it in place. ``save`` gets the changes, so its cost depends on them alone. Writes take effect in the
+    order of the calls, even if a caller that waits is cancelled. Call ``add`` and ``save`` before anything else changes
+    the execution. They take its values at the call; await what they return to know that the write is durable.
 
-    ``load`` and ``events`` raise a :class:`~durable_async.service.model.errors.DamagedExecutionError` of an execution
-    that is kept and cannot be read. What is not damaged is not concerned.
+    ``load`` and ``events`` raise a :class:`~durable_async.service.model.errors.DamagedExecutionError` if the record of
+    this execution cannot be read. Other executions are not affected.
 
-    After a write has failed, the object in memory is ahead of what is kept. It is dropped: the next ``load`` gives
-    another one, as it was last kept, and saving the old one fails.
+    After a failed write, the object in memory is newer than the stored execution. The store drops it: the next ``load``
+    returns a new object with the stored state, and saving the old object fails.
 
-    Every call raises :class:`~durable_async.service.model.errors.StoreError` if the medium does.
+    Every call raises :class:`~durable_async.service.model.errors.StoreError` if the file or disk fails.
     """
 
     async def open(self) -> None:
-        """Called once, before anything else.
+        """Open the store. Called once, before all other calls.
 
-        :raises StoreError: somebody else has it open, it is of a newer version, or no store at all
+        :raises StoreError: another process has it open, a newer version wrote it, or it is not a store
         """
         ...
 
     def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
-        """Keep a new execution, as it is at the call.
+        """Store a new execution, as it is at the call.
 
-        :return: None; or, with nothing kept, the execution that has the id already, or is of the same function and has
-            the name
+        :return: None; or, if nothing was stored, the execution that already has the id, or the name within the function
         """
         ...
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
-        """Keep the execution's own fields, as they are at the call, and what ``changes`` holds. Nothing happens if it
-        was deleted. It is compared with what is kept first: nothing is written over what another object wrote.
+        """Store the execution's own fields, as they are at the call, and the operations and events in ``changes``. Does
+        nothing if the execution was deleted, and fails if another object wrote it.
 
-        Also what earlier calls saved of it is durable when this returns, so that with empty changes it is a barrier.
+        All earlier writes of the execution are durable too when this returns, so a save with empty changes is a
+        barrier.
         """
         ...
 
     async def barrier(self) -> None:
-        """Return when every write that was called before is durable, or has failed."""
+        """Wait until every earlier write is durable or has failed."""
         ...
 
     async def load(self, execution_id: str) -> Execution | None: ...
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
-        """Asked for once for each function, when a service takes up what an earlier one left."""
+        """Return the open executions of a function. Called once for each function, when a service continues them."""
         ...
 
     async def function_names(self) -> Sequence[str]:
-        """Of the functions that executions are kept of."""
+        """Return the names of the functions that have stored executions."""
         ...
 
     async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[HistoryEvent]:
-        """Up to ``count`` durable events from the one with id ``first`` on, upwards or downwards."""
+        """Return up to ``count`` durable events, from the one with the id ``first`` on, ascending or descending."""
         ...
 
     async def executions(self, query: ExecutionQuery) -> Sequence[Summary]: ...
 
     async def counts(self, query: ExecutionQuery) -> Sequence[Count]:
-        """Count the executions that the query finds, by function and status. What it says of a part is ignored."""
+        """Count the executions that the query selects, by function and status. ``query.after`` is ignored."""
         ...
 
     async def delete(self, execution_id: str) -> None: ...
 
     async def delete_closed(self, before_ms: int, count: int) -> int:
-        """Delete up to ``count`` of the executions that were closed before ``before_ms``; return how many."""
+        """Delete up to ``count`` executions that were closed before ``before_ms``, and return their number."""
         ...
 
     async def aclose(self) -> None:
-        """Every write that was called is durable when this returns."""
+        """Make all writes durable, and close the store."""
         ...

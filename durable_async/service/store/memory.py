@@ -1,4 +1,4 @@
-"""A store that lasts as long as its process."""
+"""A store in the memory of the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class MemoryStore:
-    """Executions in dicts. Every call ends at once."""
+    """Keeps executions in dicts. No call waits."""
 
     def __init__(self) -> None:
         self._executions: dict[str, Execution] = {}
@@ -46,17 +46,17 @@ class MemoryStore:
         if kept is execution:
             self._events[execution.id].extend(changes.events)
         elif kept is not None:
-            raise StoreError("Somebody else wrote the execution meanwhile. Read it again, and repeat the call.")
+            raise StoreError("Another writer changed the execution meanwhile. Repeat the call.")
         return _ended(None)
 
     async def barrier(self) -> None:
-        """All is kept at once."""
+        """Return at once: every write is stored when it is called."""
 
     async def load(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Do nothing."""
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
         of_function = self._by_function.get(function_name, {}).values()
@@ -66,7 +66,7 @@ class MemoryStore:
         return [name for name, executions in self._by_function.items() if executions]
 
     async def events(self, execution_id: str, first: int, count: int, *, newest_first: bool) -> Sequence[HistoryEvent]:
-        events = self._events.get(execution_id, [])  # the event with id n stands at n - 1
+        events = self._events.get(execution_id, [])  # the event with the id n has the index n - 1
         if newest_first:
             first = min(first, len(events))
             return events[max(0, first - count) : first][::-1]
@@ -111,7 +111,7 @@ class MemoryStore:
         return len(closed[:count])
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """Do nothing."""
 
 
 def _ended(answer: T) -> Awaitable[T]:

@@ -150,7 +150,7 @@ async def test_a_server_may_know_it_by_another_name(remote):
     ],
 )
 async def test_what_is_no_url_of_a_server_is_refused(remote, url):
-    with pytest.raises(ValueError, match="is no URL of a server"):
+    with pytest.raises(ValueError, match="is not the URL of a server"):
         remote.function(url)
 
 

@@ -258,9 +258,9 @@ async def test_functions_of_a_mapping_are_told_apart(pool):
         ("module_that_raises", "HANDLERS", "ValueError: wrong configuration"),
         ("module_that_exits", "HANDLERS", "exit status 5"),
         (MODULE, "NOTHING", "There is no functions_for_serve:NOTHING"),
-        (MODULE, "MIXED", "functions_for_serve:MIXED['bad'] is no function, it is 5"),
-        (MODULE, "echo", "functions_for_serve:echo is no mapping of functions"),
-        (MODULE, "NO_FUNCTION", "functions_for_serve:NO_FUNCTION is no mapping"),
+        (MODULE, "MIXED", "functions_for_serve:MIXED['bad'] is not a function, it is 5"),
+        (MODULE, "echo", "functions_for_serve:echo is not a mapping of functions"),
+        (MODULE, "NO_FUNCTION", "functions_for_serve:NO_FUNCTION is not a mapping"),
     ],
 )
 async def test_what_cannot_be_loaded_is_refused_with_the_reason(pool, module, attribute, message):
@@ -270,7 +270,7 @@ async def test_what_cannot_be_loaded_is_refused_with_the_reason(pool, module, at
 
 
 async def test_a_mapping_is_no_function(pool):
-    with pytest.raises(LoadError, match="functions_for_serve:HANDLERS is no function"):
+    with pytest.raises(LoadError, match="functions_for_serve:HANDLERS is not a function"):
         await pool.function(Target(MODULE, "HANDLERS"))
 
 

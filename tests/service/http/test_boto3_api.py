@@ -307,7 +307,7 @@ def test_an_error_has_its_name_in_the_header_and_its_text_where_the_model_has_it
 
 
 def test_a_fault_of_the_service_is_logged_and_told_without_its_text(client, caplog):
-    with pytest.raises(client.exceptions.ServiceException, match="Its log says why") as failed:
+    with pytest.raises(client.exceptions.ServiceException, match="See the service's log") as failed:
         invoke(client, {}, function="unserializable")
     assert failed.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
     assert "not JSON serializable" in caplog.text

@@ -159,5 +159,5 @@ def test_a_store_that_fails_is_told_without_what_is_the_operators(shell, caplog)
         client.close()
     response = failed.value.response
     assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == ("ServiceException", 503)
-    assert response["Error"]["Message"] == "The service cannot use its store. Its log says why."
+    assert response["Error"]["Message"] == "The service cannot use its store. See the service's log."
     assert "/var/lib/orders.db: the disk is full" in caplog.text

@@ -82,7 +82,7 @@ class Driver:
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler():
-                    event = machine.tell(self.execution, effect.request_id, self.limits, whole=True)
+                    event = machine.invocation_event(self.execution, effect.request_id, self.limits, whole=True)
                     assert event is not None
                     self.invocations.append(Invoked(effect.request_id, event))
                     self.token = event["CheckpointToken"]

@@ -57,7 +57,7 @@ def close_by_checkpoint(driver):
 
 
 def close_by_crashes(driver):
-    driver.retries = attrs.evolve(driver.retries, most_failures=1)
+    driver.retries = attrs.evolve(driver.retries, max_failures=1)
     driver.crash()
 
 
@@ -183,7 +183,7 @@ def test_every_event_is_needed():
 def test_an_operation_stays_what_it_is():
     events = driven([step("START", "a")], [context("START", "b")]).events
     events[2] = attrs.evolve(events[2], operation_id="a")
-    with pytest.raises(HistoryError, match="event 3 says ContextStarted of a STEP"):
+    with pytest.raises(HistoryError, match="event 3, ContextStarted, belongs to an operation of the type STEP"):
         derive(events)
 
 
@@ -268,27 +268,27 @@ def changed(event_type, **members):
 @pytest.mark.parametrize(
     ("exported", "message"),
     [
-        pytest.param({"Events": SHOWN, "NextMarker": "99"}, "goes on after", id="not all pages"),
-        pytest.param({"Events": SHOWN, "NextToken": "99"}, "goes on after", id="not all pages, by the AWS CLI"),
+        pytest.param({"Events": SHOWN, "NextMarker": "99"}, "longer than what was exported", id="not all pages"),
+        pytest.param(
+            {"Events": SHOWN, "NextToken": "99"}, "longer than what was exported", id="not all pages, by the AWS CLI"
+        ),
         pytest.param(
             [event_json(event, include_data=False) for event in EVENTS],
-            "event 1, ExecutionStarted 'order-1', is without its data: export the history with IncludeExecutionData",
+            "event 1, ExecutionStarted 'order-1', has no data: export the history with IncludeExecutionData",
             id="without data",
         ),
         pytest.param(changed("WaitStarted", EventType="WaitBegun"), "unknown type: 'WaitBegun'", id="unknown event"),
         pytest.param(changed("WaitStarted", EventType=None), "unknown type: None", id="no type"),
         pytest.param(changed("WaitStarted", EventId="third"), "malformed: ValueError", id="no number"),
-        pytest.param(
-            changed("WaitStarted", EventTimestamp="2026-01-01T00:00:00"), "does not say its offset", id="a local time"
-        ),
+        pytest.param(changed("WaitStarted", EventTimestamp="2026-01-01T00:00:00"), "has no offset", id="a local time"),
         pytest.param(changed("WaitStarted", EventTimestamp=None), "malformed: TypeError", id="no time"),
         pytest.param(changed("WaitStarted", WaitStartedDetails={}), "event 3, WaitStarted, has no D", id="no details"),
         pytest.param(changed("WaitStarted", WaitStartedDetails=7), "malformed: AttributeError", id="odd details"),
         pytest.param(changed("StepFailed", StepFailedDetails={"Error": 7}), "malformed", id="odd payload"),
-        pytest.param("a history", "no list of JSON objects", id="a text"),
-        pytest.param(7, "no list of JSON objects", id="a number"),
-        pytest.param([1, 2], "no list of JSON objects", id="numbers"),
-        pytest.param({"Event": []}, "Events is no list of JSON objects", id="another answer"),
+        pytest.param("a history", "not a list of JSON objects", id="a text"),
+        pytest.param(7, "not a list of JSON objects", id="a number"),
+        pytest.param([1, 2], "not a list of JSON objects", id="numbers"),
+        pytest.param({"Event": []}, "Events is not a list of JSON objects", id="another answer"),
         pytest.param([], "does not begin", id="nothing"),
     ],
 )

@@ -186,7 +186,7 @@ def test_an_answer_starts_the_count_of_failures_anew():
 
 
 def test_the_budget_of_failures_ends_the_execution_with_the_last_error():
-    driver = Driver(retries=InvocationRetryPolicy(most_failures=2))
+    driver = Driver(retries=InvocationRetryPolicy(max_failures=2))
     driver.crash()
     driver.crash("Runtime.OutOfMemory")
     assert driver.status == "FAILED"

@@ -132,7 +132,7 @@ failures = st.sampled_from(["Runtime.ExitError", "Runtime.ExitError", "Sandbox.T
 policies = st.builds(
     InvocationRetryPolicy,
     immediate=st.sampled_from([0, 2]),
-    most_failures=st.sampled_from([None, 8]),
+    max_failures=st.sampled_from([None, 8]),
     quarantine_after=st.sampled_from([None, 3]),
 )
 
@@ -258,9 +258,9 @@ class Executions(RuleBasedStateMachine):
         """The function takes the invocation, if it has not yet."""
         if self.running == self.told:
             return
-        machine.begun(self.execution, self.running)
+        machine.invocation_begun(self.execution, self.running)
         known = {*self.execution.unseen}
-        event = machine.tell(self.execution, self.running, Limits(), whole=whole)
+        event = machine.invocation_event(self.execution, self.running, Limits(), whole=whole)
         assert event is not None
         self.told, self.token = self.running, event["CheckpointToken"]
         shown = {operation["Id"] for operation in event["InitialExecutionState"]["Operations"]}
@@ -350,7 +350,7 @@ class Executions(RuleBasedStateMachine):
             self.unheard(machine.invocation_answered, request_id, output)
             self.unheard(machine.invocation_failed, request_id, {"ErrorType": "Runtime.ExitError"})
             self.unheard(machine.invocation_interrupted, request_id)
-            assert machine.tell(self.execution, request_id, Limits(), whole=True) is None
+            assert machine.invocation_event(self.execution, request_id, Limits(), whole=True) is None
 
     # --- time, the world, operators ---
 
@@ -481,7 +481,7 @@ class Executions(RuleBasedStateMachine):
         self.absorb()
         if self.execution.open:
             left = self.execution.invocation
-            machine.taken_up(self.execution, None if left is None else left.request_id, self.at, alone=alone)
+            machine.continued(self.execution, None if left is None else left.request_id, self.at, alone=alone)
             self.absorb()
         elif self.running:  # nobody is going to hear how it ends
             self.execution.invocation = None
@@ -572,7 +572,7 @@ class Executions(RuleBasedStateMachine):
             if self.execution.status == "PAUSED":
                 self.attempt(machine.resume, None)
             elif self.running:
-                machine.tell(self.execution, self.running, Limits(), whole=True)
+                machine.invocation_event(self.execution, self.running, Limits(), whole=True)
                 machine.invocation_answered(self.execution, self.running, {"Status": "PENDING"}, self.at)
                 self.absorb()
             else:
@@ -593,7 +593,7 @@ def check_fork(fork: Execution, at: Moment) -> None:
     check_awake(fork)
     assert snapshot(restored(restored(fork))) == snapshot(restored(fork))
     assert fork.invocation is not None
-    shown = machine.tell(fork, fork.invocation.request_id, Limits(), whole=True)
+    shown = machine.invocation_event(fork, fork.invocation.request_id, Limits(), whole=True)
     assert shown is not None
     machine.invocation_answered(fork, fork.invocation.request_id, {"Status": "FAILED", "Error": {}}, at)
     assert fork.status == "FAILED"

@@ -11,7 +11,7 @@ MISMATCH = NonDeterminismError(
     "1ced8f", OperationLabel("STEP", "Step", "charge"), OperationLabel("STEP", "Step", "pay")
 )
 FRAME = '  File "/app/shop/orders.py", line {}, in fulfil\n    await ctx.step(charge)\n'
-ADVICE = " Roll back or correct the code: it is tried again when the function is registered, or on resume."
+ADVICE = " Roll back or correct the code. The execution is tried again when its function is registered, or on resume."
 
 
 def mismatch(*trace):
@@ -105,18 +105,18 @@ def test_a_service_that_starts_tries_a_parked_execution_again_and_a_paused_one_n
     answer(driver, mismatch())
     assert driver.execution.active
     invocations = len(driver.invocations)
-    machine.taken_up(driver.execution, None, driver.at, alone=False)
+    machine.continued(driver.execution, None, driver.at, alone=False)
     driver._absorb()
     assert (driver.status, len(driver.invocations)) == ("RUNNING", invocations + 1)
     assert driver.events[-1].type == "ExecutionResumed"
-    assert driver.events[-1].details["Reason"] == "The function is registered anew."
+    assert driver.events[-1].details["Reason"] == "The function was registered again."
 
     driver = begun()
     driver.checkpoint(wait())
     driver.suspend()
     driver.do(machine.pause, "a strike", timeout_paused=True)
     assert not driver.execution.active
-    machine.taken_up(driver.execution, None, driver.at, alone=False)
+    machine.continued(driver.execution, None, driver.at, alone=False)
     assert driver.status == "PAUSED"
 
 

@@ -29,7 +29,7 @@ def test_so_many_crashes_in_a_row_pause_the_execution(after):
     assert event.type == "ExecutionPaused"
     assert event.details["Reason"] == (
         f"Quarantined: the handler crashed {after} times in a row, last with Runtime.ExitError. "
-        "Mend it, then resume the execution."
+        "Correct the handler, then resume the execution."
     )
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_invoked_while_it_is_in_quarantine():
 def take_up(driver, *, alone=True):
     invocation = driver.execution.invocation
     left = None if invocation is None else invocation.request_id
-    machine.taken_up(driver.execution, left, driver.at, alone=alone)
+    machine.continued(driver.execution, left, driver.at, alone=alone)
     driver._absorb()
 
 
@@ -129,7 +129,7 @@ def test_one_that_only_waited_its_turn_is_not_suspected():
     take_up(driver)
     take_up(driver)
     assert driver.execution.crashes == 3
-    machine.begun(driver.execution, driver.invocations[-1].request_id)
+    machine.invocation_begun(driver.execution, driver.invocations[-1].request_id)
     take_up(driver)
     assert driver.execution.crashes == 4
 
@@ -147,16 +147,16 @@ def test_crashes_that_others_shared_count_and_lead_to_no_quarantine():
     for crashes in range(1, 4):
         take_up(driver, alone=False)
         assert (driver.status, driver.execution.crashes) == ("RUNNING", crashes)
-        machine.begun(driver.execution, driver.invocations[-1].request_id)
+        machine.invocation_begun(driver.execution, driver.invocations[-1].request_id)
     driver.advance(60)
-    machine.begun(driver.execution, driver.invocations[-1].request_id)
+    machine.invocation_begun(driver.execution, driver.invocations[-1].request_id)
     take_up(driver, alone=True)
     assert driver.status == "PAUSED"
 
 
 def test_an_invocation_that_the_service_has_begun_itself_is_not_taken_for_one_that_was_left():
     driver = quarantining(2)
-    machine.taken_up(driver.execution, "left before", driver.at, alone=True)
+    machine.continued(driver.execution, "left before", driver.at, alone=True)
     assert (driver.execution.crashes, len(driver.invocations)) == (0, 1)
 
 
@@ -190,8 +190,8 @@ def test_who_knows_the_rest_is_told_the_news():
     driver.now_ms += 60_000
     machine.fire_due(driver.execution, driver.at)
     (effect,) = driver.execution.take_changes().effects
-    event = machine.tell(driver.execution, effect.request_id, driver.limits, whole=False)
+    event = machine.invocation_event(driver.execution, effect.request_id, driver.limits, whole=False)
     assert [operation["Id"] for operation in event["InitialExecutionState"]["Operations"]] == ["w"]
     assert event["UpdatedOperationIds"] == ["w"]
     assert event["CheckpointToken"] == driver.execution.invocation.token
-    assert machine.tell(driver.execution, "another", driver.limits, whole=False) is None
+    assert machine.invocation_event(driver.execution, "another", driver.limits, whole=False) is None

@@ -352,7 +352,7 @@ async def test_no_event_is_an_empty_object(world):
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 141, "a:b"])
 async def test_a_bad_function_name_cannot_be_registered(world, name):
-    with pytest.raises(ValueError, match="no function name"):
+    with pytest.raises(ValueError, match="not a function name"):
         world.durable(name)(ends_at_once)
 
 

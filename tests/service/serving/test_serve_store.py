@@ -195,3 +195,16 @@ def test_executions_in_a_store_may_wait_as_long_as_those_of_the_embedded_service
         arn = start(client, "pay", 1)
         (started, *_) = client.get_durable_execution_history(DurableExecutionArn=arn)["Events"]
     assert started["ExecutionStartedDetails"]["ExecutionTimeout"] == 366 * 24 * 60 * 60
+
+
+def test_a_second_server_stands_by_and_takes_over(tmp_path):
+    with client_of(tmp_path, "--takeover", "60") as (first, client):
+        arn = start(client, "pay", 7)
+        first.until(lambda: events_of(client, arn)[-1] == "InvocationCompleted")
+        standby = {"log": tmp_path / "second log", "errors": ".*Standing by: .*is in use by process.*Took over.*"}
+        with client_of(tmp_path, "--takeover", "60", **standby) as (_, other):
+            assert events_of(other, arn) == events_of(client, arn)
+            first.process.send_signal(signal.SIGTERM)
+            first.process.wait(timeout=20)
+            assert status(other, arn) == "RUNNING"
+            assert finished(other, start(other, "fulfil", 1))["Status"] == "SUCCEEDED"

@@ -98,8 +98,8 @@ async def test_a_link_and_its_target_are_one_store(path, tmp_path):
 
 async def test_garbage_is_refused(path):
     path.write_bytes(b"these are no pages" * 1000)
-    await refused(path, "no SQLite file")
-    await refused(path, "no SQLite file", read_only=True)
+    await refused(path, "not an SQLite file")
+    await refused(path, "not an SQLite file", read_only=True)
 
 
 @pytest.mark.parametrize("size", [2, 60, 1000, 4096, 10_000])
@@ -287,7 +287,7 @@ async def test_a_second_store_of_the_same_process_is_refused(path):
 
 async def test_a_store_that_was_refused_leaves_no_lock(path):
     path.write_bytes(b"these are no pages" * 1000)
-    await refused(path, "no SQLite file")
+    await refused(path, "not an SQLite file")
     path.unlink()
     await filled(path)
 

@@ -9,7 +9,7 @@ import pytest
 
 from durable_async.service.machine import Changes
 from durable_async.service.model.errors import StoreError
-from durable_async.service.store.sqlite import threads
+from durable_async.service.store.sqlite import CommitLimits
 from tests.service.machine.machine_driver import step
 from tests.service.store.store_support import Gate, World, opened, view
 
@@ -17,9 +17,15 @@ KIB_64 = "x" * 65_536
 
 
 @pytest.fixture
-async def store(tmp_path):
-    async with opened(tmp_path / "service.db") as store:
+async def store(tmp_path, request):
+    """:param request: the store's options, by name"""
+    async with opened(tmp_path / "service.db", **getattr(request, "param", {})) as store:
         yield store
+
+
+def limited(**limits):
+    """Give the test a store with these limits of a transaction."""
+    return pytest.mark.parametrize("store", [{"commit_limits": CommitLimits(**limits)}], indirect=True, ids=[""])
 
 
 @pytest.fixture
@@ -59,8 +65,8 @@ async def test_writes_that_wait_share_a_commit(store, world):
     assert len(seen) <= 2
 
 
-async def test_a_group_has_a_bounded_number_of_writes(store, world, monkeypatch):
-    monkeypatch.setattr(threads, "_MAX_WRITES", 10)
+@limited(writes=10)
+async def test_a_group_has_a_bounded_number_of_writes(store, world):
     execution = await world.start("a")
     gate, seen = Gate(store), commits(store)
     writes = [world.write(execution, step("SUCCEED", f"s{n}", Payload="1")) for n in range(25)]
@@ -69,16 +75,21 @@ async def test_a_group_has_a_bounded_number_of_writes(store, world, monkeypatch)
     assert len(seen) == 1 + 3
 
 
-async def test_a_group_has_a_bounded_number_of_bytes(store, world, monkeypatch):
-    monkeypatch.setattr(threads, "_MAX_BYTES", 150_000)
+@limited(bytes=150_000)
+async def test_a_group_has_a_bounded_number_of_bytes(store, world):
     execution = await world.start("a")
     gate, seen = Gate(store), commits(store)
     writes = [world.write(execution, step("SUCCEED", f"s{n}", Payload=KIB_64)) for n in range(6)]
     await gate.open()
     await asyncio.gather(*writes)
     assert len(seen) == 1 + 3
-    monkeypatch.setattr(threads, "_MAX_BYTES", 10)
-    await world.write(execution, step("SUCCEED", "large", Payload=KIB_64))  # one that no group has room for goes alone
+
+
+@limited(bytes=10)
+async def test_a_write_that_is_larger_than_a_group_is_a_group_by_itself(store, world):
+    execution = await world.start("a")
+    await world.write(execution, step("SUCCEED", "large", Payload=KIB_64))
+    assert record(await store.load(execution.id)) == {"large": "SUCCEEDED"}
 
 
 async def test_waiters_are_told_in_the_order_of_their_writes(store, world):
@@ -121,9 +132,9 @@ async def test_a_full_disk_fails_the_group_and_nothing_else(store, world):
     assert record(await store.load(a.id)) == {"s": "SUCCEEDED"}
 
 
-async def test_a_write_that_waits_fails_with_the_one_before_it(store, world, monkeypatch):
+@limited(writes=1)
+async def test_a_write_that_waits_fails_with_the_one_before_it(store, world):
     """It presupposes what was lost, even if the disk has room again when its turn comes."""
-    monkeypatch.setattr(threads, "_MAX_WRITES", 1)
     execution = await world.start("a")
     make_room = await fill(store)
     gate = Gate(store)
@@ -139,8 +150,8 @@ async def test_a_write_that_waits_fails_with_the_one_before_it(store, world, mon
     assert record(await store.load(execution.id)) == {}
 
 
-async def test_a_write_keeps_what_was_when_it_was_called(store, world, monkeypatch):
-    monkeypatch.setattr(threads, "_MAX_WRITES", 1)
+@limited(writes=1)
+async def test_a_write_keeps_what_was_when_it_was_called(store, world):
     execution = await world.start("a")
     gate = Gate(store)
     first = world.write(execution, step("START"))

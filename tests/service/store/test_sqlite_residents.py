@@ -167,7 +167,7 @@ async def test_an_object_that_another_one_overtook_is_refused_and_read_again(tmp
                 "parent_id, details, details_member, details_digest FROM events"
             )
             connection.commit()
-        with pytest.raises(StoreError, match="Somebody else wrote the execution"):
+        with pytest.raises(StoreError, match="Another writer changed the execution"):
             await world.write(execution, step("SUCCEED", Payload="1"))
         again = await store.load(execution.id)
         assert again is not execution

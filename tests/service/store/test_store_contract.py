@@ -67,7 +67,7 @@ async def test_a_taken_id_gives_the_one_that_has_it(world):
         second = world.new(name, payload="2")
         second.id = first.id
         assert await world.store.add(second, second.take_changes()) is first
-        with pytest.raises(StoreError, match="Read it again"):
+        with pytest.raises(StoreError, match="Repeat the call"):
             await world.store.save(second, Changes())
         assert await world.store.load(first.id) is first
     await world.write(first, step("SUCCEED", "t", Payload="1"))

@@ -1,14 +1,15 @@
 """A store in one SQLite file.
 
-Durable means, at ``full``: the write-ahead log is flushed to the disk (``PRAGMA synchronous = FULL``) before a write
-returns, so what was acknowledged survives a loss of power. At ``normal`` it is handed to the operating system: it
-survives the end of the process, however that comes, but the last moments may be gone after a loss of power. The file is
-whole in any case.
+With the durability ``full``, the write-ahead log is flushed to the disk (``PRAGMA synchronous = FULL``) before a write
+returns, so acknowledged writes survive a loss of power. With ``normal``, they are handed to the operating system: they
+survive every end of the process, but the last ones may be lost after a loss of power. The file stays consistent in both
+cases.
 """
 
 from __future__ import annotations
 
 from durable_async.service.store.sqlite.files import Durability
 from durable_async.service.store.sqlite.store import SqliteStore
+from durable_async.service.store.sqlite.threads import CommitLimits
 
-__all__ = ["Durability", "SqliteStore"]
+__all__ = ["CommitLimits", "Durability", "SqliteStore"]

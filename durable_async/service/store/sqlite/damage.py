@@ -1,6 +1,6 @@
-"""What fails in a store's file, in sentences that say what to do: the medium, or the record of one execution.
+"""Turns errors of a store's file into sentences that say what to do. The file or disk fails, or one execution's record.
 
-Messages of SQLite and of decoders are never passed on, since they may quote values.
+Messages of SQLite and of decoders are never passed on, because they may quote values.
 
 One kind of damage is repaired. Earlier releases could write an older object over the row of an execution and over its
 first operation, while its history stayed complete. The state is then derived from the history (``repair``).
@@ -31,7 +31,7 @@ REFUSED = (
     TypeError,
     ValueError,
 )
-"""Errors of what was to be written. Others come from the medium, and would come with any other write, too."""
+"""Errors that are caused by the value to write. All other errors come from the file or disk, and affect every write."""
 
 _SENTENCES = {
     sqlite3.SQLITE_FULL: "The disk that holds {path} is full. Free some space; no restart is needed.",
@@ -39,8 +39,8 @@ _SENTENCES = {
     "whether it was moved or its file system is mounted read-only.",
     sqlite3.SQLITE_CORRUPT: "{path} is damaged. Restore a backup; the .recover command of the sqlite3 shell may save "
     "what the file still holds.",
-    sqlite3.SQLITE_NOTADB: "{path} is no SQLite file, or its beginning is damaged. Choose another file, or restore a "
-    "backup.",
+    sqlite3.SQLITE_NOTADB: "{path} is not an SQLite file, or its beginning is damaged. Choose another file, or "
+    "restore a backup.",
     sqlite3.SQLITE_BUSY: "Another process keeps {path} locked. Let it finish; a backup or a shell must not hold a "
     "transaction open.",
     sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened. Check that it is a file, and the permissions: SQLite must be "
@@ -59,28 +59,32 @@ _CODES = {
 
 
 def unopened(error: OSError, path: str) -> StoreError:
-    """What ``error`` means. It came from opening ``path`` for writing."""
+    """Return the error to raise for ``error``, which came from opening ``path`` for writing."""
     code = _CODES.get(error.errno or 0, sqlite3.SQLITE_CANTOPEN)
     return StoreError(_SENTENCES[code].format(path=path, name=error.strerror))
 
 
 def fault(error: sqlite3.Error, path: str) -> StoreError:
-    """What ``error`` means. It came from the medium."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest says which kind of it
+    """Return the error to raise for ``error``, which came from the file or disk."""
+    code = (
+        getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    )  # the other bits say which kind of this error
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return StoreError(_SENTENCES.get(code, "SQLite cannot use {path} ({name}).").format(path=path, name=name))
 
 
 def refusal(error: Exception, path: str) -> StoreError:
-    """What ``error``, one of ``REFUSED``, means."""
+    """Return the error to raise for ``error``, one of ``REFUSED``."""
     if isinstance(error, StoreError):
         return error
-    return StoreError(f"{path} cannot keep a value of the execution ({type(error).__name__}). Others are kept.")
+    return StoreError(
+        f"{path} cannot store a value of the execution ({type(error).__name__}). Other executions are not affected."
+    )
 
 
 def superseded() -> StoreError:
-    """Of an object that is not, or no longer, the one through which its execution is written."""
-    return StoreError("Somebody else wrote the execution meanwhile. Read it again, and repeat the call.")
+    """Return the error of writing through an object that is not the current one of its execution."""
+    return StoreError("Another writer changed the execution meanwhile. Repeat the call.")
 
 
 _UNDECODABLE = (
@@ -95,26 +99,26 @@ _UNDECODABLE = (
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether it comes from what is in the file at one place, and not from the medium as a whole."""
+    """Return whether an error comes from one damaged place in the file, and not from the file or disk as a whole."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return isinstance(error, sqlite3.OperationalError)  # the module's own, of a text that is not UTF-8
+        return isinstance(error, sqlite3.OperationalError)  # the sqlite3 module raises this for text that is not UTF-8
     return bool(code & 0xFF == sqlite3.SQLITE_CORRUPT)
 
 
 def damaged(execution_id: str, what: str) -> DamagedExecutionError:
     return DamagedExecutionError(
-        f"The execution {execution_id} is damaged: {what}. It is left as it is, and the others go on. Restore a backup "
-        "of the store; `durable-async doctor --store FILE` names all that is damaged.",
+        f"The execution {execution_id} is damaged: {what}. It is left as it is, and the others continue. Restore a "
+        "backup of the store; `durable-async doctor --store FILE` lists all damaged executions.",
         execution_id,
     )
 
 
 @contextmanager
 def naming(execution_id: str, what: str) -> Generator[None]:
-    """What fails in here, because of what is in the file, is damage of this execution.
+    """Turn errors that the contents of the file cause into the damage of this execution.
 
-    :raises DamagedExecutionError: instead
+    :raises DamagedExecutionError: instead of such an error
     """
     try:
         yield
@@ -128,31 +132,31 @@ def naming(execution_id: str, what: str) -> Generator[None]:
 
 @contextmanager
 def naming_for_writing(execution_id: str) -> Generator[None]:
-    """As ``naming``, where something that cannot be encoded is no damage.
+    """Like ``naming``, for writing: a value that cannot be encoded is not damage.
 
-    :raises DamagedExecutionError: SQLite met damage in the file
+    :raises DamagedExecutionError: SQLite found damage in the file
     """
     try:
         yield
     except sqlite3.Error as error:
         if not is_damage(error):
             raise
-        raise damaged(execution_id, "the place in the file where its record is kept cannot be written") from None
+        raise damaged(execution_id, "the part of the file that holds its record cannot be written") from None
 
 
 def repair(
     execution: Execution, kept: Sequence[OperationRecord], history: Sequence[HistoryEvent]
 ) -> list[OperationRecord]:
-    """Bring ``execution``, which is not restored yet, to where its history ends.
+    """Bring ``execution``, which has no operations yet, to the end of its history.
 
-    :param kept: the operations as they are kept. What a history does not hold, such as heartbeats, is taken from them
-    :return: the operations, with which it must be restored, all of them unseen
-    :raises HistoryError: the history is incomplete, or of other operations
+    :param kept: the stored operations. What a history does not hold, such as heartbeats, comes from them
+    :return: the operations to restore it with, all of them as unseen
+    :raises HistoryError: the history is incomplete, or belongs to other operations
     """
     derived = derive(history)
     of_history = {operation.id: operation for operation in derived.operations}
     if any(operation.id not in of_history for operation in kept) or derived.id != execution.id:
-        raise HistoryError("there are operations of which the history does not tell")
+        raise HistoryError("there are operations that are not in the history")
     execution.event_count = len(history)
     execution.status, execution.ended_ms = derived.status, derived.ended_ms
     execution.result, execution.error = derived.result, derived.error
@@ -167,7 +171,9 @@ def repair(
 
 
 def _newer(kept: OperationRecord | None, derived: OperationRecord) -> OperationRecord:
-    """Operations other than the first are written together with their events, so what is kept of them is right."""
+    """Return the newer state of an operation. Except for the first operation, the stored one is right, because it is
+    written together with its events.
+    """
     if kept is None or derived.sequence == 0:
         return derived
     if (kept.sequence, kept.type, kept.ended) != (derived.sequence, derived.type, derived.ended):

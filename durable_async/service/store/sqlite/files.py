@@ -1,4 +1,4 @@
-"""Opening a store's file."""
+"""Opens a store's file."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from durable_async.service.store.sqlite.damage import fault
 
 Durability = Literal["full", "normal"]
 
-_BUSY_SECONDS = 5.0  # how long a shell or a backup may keep a lock
-_JOURNAL_PAGES = 4000  # until they are copied into the file. SQLite's 1000 copy a page that is in use more often
-_JOURNAL_BYTES = 64 * 1024 * 1024  # that the journal keeps on disk when it was once larger
+_BUSY_SECONDS = 5.0  # how long to wait while a shell or a backup has a lock
+_JOURNAL_PAGES = 4000  # before they are copied into the file. SQLite's default, 1000, copies the same page more often
+_JOURNAL_BYTES = 64 * 1024 * 1024  # the size of the journal on disk after it was larger once
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that only its owner may read, unless there is one. SQLite's other files get the same rights.
+    """Create an empty file that only its owner may read, if there is none. SQLite gives its other files the same
+    rights.
 
-    An existing file is not opened: closing it again would end the locks that this process has on it.
+    An existing file is not opened, because closing it again would end the locks that this process has on it.
     """
-    with suppress(OSError):  # SQLite, which opens it next, says what is wrong
+    with suppress(OSError):  # SQLite opens it next, and its error says what is wrong
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class Place:
-    """Where a store's file and its journal were when they were opened. Commands such as ``mv`` and programs that
-    synchronize folders put others there, and what is written after that is in no file that anybody finds.
+    """The identity of a store's file and journal when they were opened. Commands such as ``mv`` and programs that
+    synchronize folders may replace them; later writes then go to a file that has no name any more.
 
-    :param journal: whether the journal has to stay, too
+    :param journal: True: the journal must stay in its place too. False: only the file must
     """
 
     def __init__(self, path: Path, *, journal: bool) -> None:
@@ -51,14 +52,14 @@ class Place:
         return [_identity(each) for each in self._paths] == [self._opened[0], None]
 
     def fault(self) -> StoreError | None:
-        """What is no longer where it was, and what to do. None: all of it is."""
+        """Return an error that says which file was moved and what to do; None: all files are in their place."""
         for path, opened in zip(self._paths, self._opened, strict=True):
             found = _identity(path)
             if found != opened:
                 happened = "was deleted or moved away" if found is None else "was replaced by another file"
                 return StoreError(
-                    f"{path} {happened} while it was in use, so nothing is written or read any more. Put the file that "
-                    "was there back; or restart the service, which then uses what it finds there."
+                    f"{path} {happened} while it was in use, so nothing is written or read any more. Put the original "
+                    "file back, or restart the service, which then uses the file that is there."
                 )
         return None
 
@@ -72,28 +73,30 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def locate(path: Path) -> Path:
-    """The file itself, behind symbolic links. It need not exist.
+    """Return the path with symbolic links resolved. The file need not exist.
 
-    :raises StoreError: it is a name of SQLite's own, its directory does not exist, or it was emptied
+    :raises StoreError: the path has a special meaning in SQLite, its directory does not exist, or the file was emptied
     """
     if str(path) == ":memory:" or str(path).startswith("file:"):
-        raise StoreError(f"{path} is not the path of a file. Give a plain path; without any, executions are in memory.")
+        raise StoreError(f"{path} is not the path of a file. Give a plain path, or none to keep executions in memory.")
     path = path.resolve()
     if not path.parent.is_dir():
         raise StoreError(f"The directory {path.parent} does not exist. Create it, or choose another file.")
     journal = _journal(path)
-    if _size(path) == 0 and _size(journal):  # SQLite would delete the journal, which may hold what is missing
+    if _size(path) == 0 and _size(journal):  # SQLite would delete the journal, which may hold the missing data
         raise StoreError(f"{path} is empty, but its journal {journal.name} is not. Restore a backup of both.")
     return path
 
 
 def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
-    """A connection to the store's file, which is made or brought to the latest version.
+    """Return a connection to the store's file. The file is created, or converted to the latest version, if needed.
 
-    :raises StoreError: it is no store, of a later version, damaged, or cannot be written
+    :raises StoreError: it is not a store, has a later version, is damaged, or cannot be written
     """
     with _opening(path, "rwc") as connection:
-        if schema.check(connection, str(path)) == 0:  # and before anything is written to somebody else's file
+        if (
+            schema.check(connection, str(path)) == 0
+        ):  # check before anything is written, because the file may belong to another program
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # not possible later
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StoreError(f"SQLite cannot keep a write-ahead log for {path}. Choose a local file system.")
@@ -109,10 +112,10 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that sees what is committed. Where SQLite could not write its own files, the store's file must not
-    change meanwhile.
+    """Return a connection that sees committed data. If SQLite cannot write its own files in the directory, the store's
+    file must not change meanwhile.
 
-    :raises StoreError: there is no store, it is of another version, or damaged
+    :raises StoreError: there is no store, it has another version, or it is damaged
     """
     if not path.exists():
         raise StoreError(f"{path} does not exist.")
@@ -120,12 +123,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     with _opening(path, "ro&immutable=1" if still else "ro") as connection:
         version = schema.check(connection, str(path))
         if version < len(schema.MIGRATIONS):
-            raise StoreError(f"{path} has version {version}. Open it for writing once, which brings it up to date.")
+            raise StoreError(f"{path} has version {version}. Open it for writing once: that converts it.")
     return connection
 
 
 def _try_to_write(connection: sqlite3.Connection) -> None:
-    """Fails where SQLite could open the file for reading only, which it does without a word."""
+    """Raise if SQLite has opened the file for reading only, which it does silently."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
     connection.execute("ROLLBACK")
@@ -133,14 +136,14 @@ def _try_to_write(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _opening(path: Path, mode: str) -> Generator[sqlite3.Connection]:
-    """The connection, which is closed again if what is done first with it fails."""
+    """Yield a connection. If the code inside raises, the connection is closed."""
     try:
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode={mode}",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
-            check_same_thread=False,  # always one thread at a time
+            check_same_thread=False,  # only one thread at a time uses it
         )
         try:
             yield connection

@@ -1,9 +1,9 @@
-"""Lists and counts of executions. Callers begin and end the transaction.
+"""Lists and counts executions. Callers begin and end the transaction.
 
-A page of a list costs the same however many executions there are, except for one filter: a prefix of names costs as
-much as the function has names with it. The order of a list is that of positions, so an index of the function, of its
-statuses or of a tag gives each page at once. A time range is first made a range of positions: within an era, positions
-and starts grow together.
+The cost of a page does not depend on the number of executions, with one exception: the filter by a prefix costs as much
+as the function has names with the prefix. A list is ordered by position, so an index of the function, of its statuses
+or of a tag gives each page at once. A time range is first converted into a range of positions: within an era, positions
+and start times grow together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LAST = 2**63 - 1
 _COLUMNS = "position, arn, name, function_arn, status, started_ms, ended_ms, tags"
 _TYPES = [int, str, str, str, str, int]
 _ONE = f"SELECT {_COLUMNS} FROM executions WHERE position = ?"  # noqa: S608 - names
-# From an index, which may be readable where the rows are not.
+# From an index, which may be readable even if the rows are not.
 _POSITIONS = "SELECT position FROM executions INDEXED BY executions_of_function WHERE position BETWEEN ? AND ?"
 _LATEST_ERA = "SELECT era FROM executions ORDER BY position DESC LIMIT 1"
 _SPAN = """
@@ -53,7 +53,7 @@ def executions(query: ExecutionQuery, connection: sqlite3.Connection) -> list[Su
 
 
 def counts(query: ExecutionQuery, connection: sqlite3.Connection) -> list[Count]:
-    """Count what ``query`` finds, however many parts a list of it has."""
+    """Count the executions that ``query`` selects, on all pages."""
     found: Counter[tuple[str, str]] = Counter()
     for span in _spans(attrs.evolve(query, after=None), connection):
         conditions, values = _conditions(query, span)
@@ -65,7 +65,7 @@ def counts(query: ExecutionQuery, connection: sqlite3.Connection) -> list[Count]
 
 
 def _spans(query: ExecutionQuery, connection: sqlite3.Connection) -> Iterator[Span]:
-    """In the order of the list."""
+    """Return the ranges of positions to list, in the order of the list."""
     first, last = 1, _LAST
     if query.after is not None:
         first, last = (query.after + 1, last) if query.oldest_first else (first, query.after - 1)
@@ -86,7 +86,7 @@ def _eras(connection: sqlite3.Connection, *, oldest_first: bool) -> Sequence[int
 
 
 def _parts(query: ExecutionQuery, connection: sqlite3.Connection) -> list[ExecutionQuery]:
-    """Return the queries of which each has an index that gives its list in order."""
+    """Split the query into queries for which an index gives the list in order."""
     if query.tags or not (query.statuses or query.name is not None or query.name_prefix):
         return [query]
     functions = function_names(connection) if query.function_name is None else [query.function_name]
@@ -99,7 +99,7 @@ def _parts(query: ExecutionQuery, connection: sqlite3.Connection) -> list[Execut
 def _within(
     query: ExecutionQuery, parts: Sequence[ExecutionQuery], span: Span, count: int, connection: sqlite3.Connection
 ) -> list[Summary]:
-    """Return up to ``count`` of the list."""
+    """Return up to ``count`` entries of the list in ``span``."""
     found: list[Summary] = []
     for part in parts:
         rows: list[Row] | None = None
@@ -116,7 +116,7 @@ def _within(
 
 
 def _one_by_one(query: ExecutionQuery, span: Span, connection: sqlite3.Connection) -> Iterator[Row]:
-    """The rows that can be read, where some cannot."""
+    """Return the rows that can be read, one by one, if some cannot."""
     of_function = "" if query.function_name is None else " AND function_name = ?"
     values = (*span, *filter(None, [query.function_name]))
     order = _order(attrs.evolve(query, tags={}))
@@ -132,7 +132,7 @@ def _one_by_one(query: ExecutionQuery, span: Span, connection: sqlite3.Connectio
 
 
 def _readable(row: Row) -> bool:
-    """Whether each column holds what it should: position, four texts, a time, and what may be missing."""
+    """Return whether each column has the right type: the position, four texts, a time, and optional values."""
     try:
         _tags(row)
     except (TypeError, ValueError):
@@ -161,7 +161,7 @@ def _fits(row: Row, query: ExecutionQuery) -> bool:
 
 
 def statement(query: ExecutionQuery, span: Span, count: int) -> tuple[str, list[Any]]:
-    """Return the question for up to ``count`` rows, and its values."""
+    """Return the SQL statement for up to ``count`` rows, and its values."""
     conditions, values = _conditions(query, span)
     question = f"SELECT {_COLUMNS} FROM {_source(query)} {conditions} {_order(query)} LIMIT ?"  # noqa: S608 - ours
     return question, [*values, count]
@@ -174,19 +174,21 @@ def _order(query: ExecutionQuery) -> str:
 
 def _source(query: ExecutionQuery, *, counted: bool = False) -> str:
     if query.tags:
-        return "tags AS tag CROSS JOIN executions ON position = tag.execution"  # in this order
+        return (
+            "tags AS tag CROSS JOIN executions ON position = tag.execution"  # SQLite must read the tables in this order
+        )
     if query.name_prefix:
         return "executions INDEXED BY sqlite_autoindex_executions_2"  # (function_name, name)
     if counted and query.name is None and query.version is None:
-        return "executions INDEXED BY executions_by_status"  # which has all that is counted
+        return "executions INDEXED BY executions_by_status"  # this index has all counted columns
     return "executions"
 
 
-def _conditions(query: ExecutionQuery, span: Span) -> tuple[str, list[Any]]:
+def _conditions(query: ExecutionQuery, span: Span) -> tuple[str, list[object]]:
     conditions: list[str] = []
-    values: list[Any] = []
+    values: list[object] = []
 
-    def add(condition: str, *given: Any) -> None:
+    def add(condition: str, *given: object) -> None:
         conditions.append(condition)
         values.extend(given)
 

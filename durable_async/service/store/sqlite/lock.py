@@ -1,96 +1,66 @@
-"""The lock that lets one store at a time write a file, whichever process the store is in. Two locks make it.
+"""Makes sure that only one store at a time writes a file, in all processes. It uses two locks.
 
-One is a transaction that its holder never ends, on a tiny SQLite file beside the store's. It works wherever SQLite
-does, and the file holds the process id of the holder for those who are refused. The file stays behind.
+The first is a transaction that its holder never ends, on a tiny SQLite file beside the store's. It works on every
+system that SQLite supports. The file holds the process id of the holder, for error messages, and is never deleted.
 
-The other (``Shield``) is on the store's file itself, and nothing that is done with files takes it away. SQLite's own
-locks belong to the process: they end as soon as anything in the process closes another descriptor of the same file,
-which a copy of the folder does. Another process would then take the file for abandoned and delete its journal. The
-shield's locks belong to one open descriptor each (``F_OFD_SETLK``):
+The second (``Shield``) is on the store's file itself. SQLite's own locks belong to the process: they end when any code
+in the process closes another descriptor of the same file, as a copy of the folder does. Another process would then
+consider the file abandoned and delete its journal. The shield's locks belong to one open descriptor each
+(``F_OFD_SETLK``):
 
-- one byte that SQLite does not use, locked for writing: there is one writer
-- the bytes that SQLite locks while a file is in use, locked for reading: nobody can lock them alone, which deleting the
-  journal takes
-- the same for the shared memory beside it: nobody takes it for that of a dead process and truncates it
+- one byte that SQLite does not use, locked for writing, so that there is one writer
+- the bytes that SQLite locks while a file is in use, locked for reading: deleting the journal needs an exclusive lock
+  on them
+- the same bytes of the shared memory file: otherwise another process could truncate it as the file of a dead process
 
-Systems other than Linux have no such locks, and only the first lock works there. Neither lock needs a clock, and both
-end with the process however it ends.
+Systems other than Linux do not have such locks, and only the first lock works there. Neither lock needs a clock, and
+both end with the process.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import logging
 import os
 import sqlite3
 import struct
 import sys
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
 from typing import Self
 from weakref import WeakSet
 
-from durable_async.service import own_tasks
 from durable_async.service.model.errors import StoreInUseError
 from durable_async.service.store.sqlite.damage import fault, unopened
 from durable_async.service.store.sqlite.files import make_private
 
-logger: logging.Logger = logging.getLogger("durable_async.service")
-
-_RETRY_SECONDS = 0.2  # one try opens a file, and the holder is not disturbed
-
-
-async def take_when_free(path: Path, seconds: float) -> WriterLock:
-    """
-    :param path: the store's file
-    :param seconds: how long to try while another store has the lock; 0: once
-    :raises StoreInUseError: another store still has it
-    :raises StoreError: it cannot be taken for another reason
-    """
-    loop = asyncio.get_running_loop()
-    until, told = loop.time() + seconds, False
-    while True:
-        try:
-            return await own_tasks.in_thread(partial(WriterLock.take, path), undo=WriterLock.release)
-        except StoreInUseError as error:
-            left = until - loop.time()
-            if left <= 0:
-                raise
-            if not told:
-                logger.warning("Waiting up to %.0f s for the store: %s", left, error.message)
-                told = True
-        await asyncio.sleep(min(_RETRY_SECONDS, left))
-
-
 if sys.platform == "linux":
     import fcntl
 
-# Where SQLite's own locks are. These numbers are part of its file format.
+# The positions of SQLite's own locks. They are part of its file format.
 _SHARED_BYTES = (0x40000002, 510)
-_WRITER_BYTE = (0x40000200, 1)  # just behind them, in a page that never holds data
+_WRITER_BYTE = (0x40000200, 1)  # directly behind them, in a page that never holds data
 _SHARED_MEMORY_BYTE = (128, 1)
 
-_FLOCK = "hhqqi4x"  # struct flock: kind, from where, first byte, bytes, process
+_FLOCK = "hhqqi4x"  # struct flock: kind, whence, first byte, length, process
 _REFUSED = frozenset({errno.EAGAIN, errno.EACCES})
-_UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})  # to the kernel or the file system
+_UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})  # by the kernel or the file system
 
 
 class Shield:
-    """Held from when it is made until ``release``, which must not come before SQLite has closed the files."""
+    """The lock on the store's file. Call ``release`` after SQLite has closed the files."""
 
     def __init__(self, path: Path, *descriptors: int) -> None:
         self._path = path
-        self._descriptors = [*descriptors]  # of the file, and of the shared memory
+        self._descriptors = [*descriptors]  # of the file and of the shared memory
         _held.add(self)
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """
-        :param path: of the store's file, which is made if it is not there, for its owner alone
-        :return: None if somebody else has it
-        :raises OSError: it cannot be opened for writing
+        """Take the lock.
+
+        :param path: the store's file; if it does not exist, it is created with rights for its owner only
+        :return: None if another process has the lock
+        :raises OSError: the file cannot be opened for writing
         """
         if sys.platform == "linux":
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -98,19 +68,19 @@ class Shield:
             if not _lock(file, fcntl.F_WRLCK, _WRITER_BYTE):
                 shield.release()
                 return None
-        else:  # a descriptor without a lock would only end SQLite's when it is closed
+        else:  # without a lock, closing the descriptor later would only end SQLite's locks
             make_private(path)
             shield = cls(path)
         return shield
 
     def cover(self) -> None:
-        """Show that the files are in use. To be called when SQLite has opened them."""
+        """Lock the files as being in use. Call this when SQLite has opened them."""
         if sys.platform == "linux":
             self._descriptors.append(os.open(f"{self._path}-shm", os.O_RDONLY | os.O_CLOEXEC))
             self._lock_both(fcntl.F_RDLCK)
 
     def uncover(self) -> None:
-        """Let SQLite close the files as it does: the last one out deletes the journal."""
+        """Unlock the files, so that SQLite can delete the journal when it closes them."""
         if sys.platform == "linux":
             self._lock_both(fcntl.F_UNLCK)
 
@@ -125,9 +95,9 @@ class Shield:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody has the store at ``path`` open for writing. False as well where that cannot be found out.
+    """Return whether a process has the store at ``path`` open for writing. False also if this is not known.
 
-    Not for a process that has the store open itself: looking ends the locks that SQLite has there.
+    Do not call this in a process that has the store open: the check ends SQLite's locks there.
     """
     if sys.platform == "linux":
         with suppress(OSError), path.open("rb") as file:
@@ -138,7 +108,7 @@ def is_held(path: Path) -> bool:
 
 
 def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> bool:
-    """Whether it is ours now, or cannot be had by anybody."""
+    """Return True if the lock is taken, or if the system does not have such locks; False if another process has it."""
     if sys.platform == "linux":
         request = struct.pack(_FLOCK, kind, os.SEEK_SET, *place, 0)
         try:
@@ -155,7 +125,7 @@ _held: WeakSet[Shield] = WeakSet()
 
 
 def _forked() -> None:
-    """A child shares its parent's descriptors, and would keep the locks of a parent that is dead."""
+    """Close the inherited descriptors in a forked child. Otherwise it would keep its parent's locks."""
     for shield in _held:
         shield.release()
 
@@ -164,11 +134,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-_BUSY_SECONDS = 0.2  # another one may be writing its process id just now
+_BUSY_SECONDS = 0.2  # another process may be writing its process id at this moment
 
 
 class WriterLock:
-    """Held from when it is made until ``release``, which must come after SQLite has closed the store's file."""
+    """Both locks of a writer. Call ``release`` after SQLite has closed the store's file."""
 
     def __init__(self, connection: sqlite3.Connection, shield: Shield) -> None:
         self._connection = connection
@@ -176,9 +146,10 @@ class WriterLock:
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """
-        :param path: the store's file, which is made if it is not there
-        :raises StoreInUseError: another store, which it names, has the lock
+        """Take both locks.
+
+        :param path: the store's file, which is created if it does not exist
+        :raises StoreInUseError: another store has the lock; the message names its process
         """
         connection = _announce(path)
         try:
@@ -188,7 +159,7 @@ class WriterLock:
             raise unopened(error, str(path)) from error
         if shield is None:
             connection.close()
-            raise _in_use(path, None)  # under another name, or its lock file was deleted
+            raise _in_use(path, None)  # the file was opened under another name, or its lock file was deleted
         return cls(connection, shield)
 
     def release(self) -> None:
@@ -197,7 +168,7 @@ class WriterLock:
 
 
 def _announce(path: Path) -> sqlite3.Connection:
-    """Take the lock file, and write our process id into it."""
+    """Lock the lock file, and write the id of this process into it."""
     lock = _file(path)
     make_private(lock)
     try:
@@ -209,7 +180,7 @@ def _announce(path: Path) -> sqlite3.Connection:
         connection.execute("CREATE TABLE IF NOT EXISTS holder (pid INTEGER NOT NULL)")
         connection.execute("DELETE FROM holder")
         connection.execute("INSERT INTO holder VALUES (?)", (os.getpid(),))
-        connection.execute("COMMIT")  # for others to read
+        connection.execute("COMMIT")  # so that other processes can read it
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         connection.close()
@@ -222,12 +193,14 @@ def _announce(path: Path) -> sqlite3.Connection:
 def _in_use(path: Path, pid: int | None) -> StoreInUseError:
     by = "another process" if pid is None else f"process {pid}"
     return StoreInUseError(
-        f"{path} is in use by {by}, and only one at a time may write. Others can open it for reading."
+        f"{path} is in use by {by}, and only one store at a time may write. Others can open it for reading."
     )
 
 
 def holder(path: Path) -> int | None:
-    """The process that has the lock of the store at ``path`` now. None: nobody, or nobody can tell."""
+    """Return the id of the process that has the lock of the store at ``path``; None: no process has it, or it is
+    unknown.
+    """
     lock = _file(path)
     try:
         with closing(sqlite3.connect(f"{lock.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)) as other:
@@ -237,7 +210,7 @@ def holder(path: Path) -> int | None:
             except sqlite3.OperationalError:
                 return None if found is None else int(found[0])
     except sqlite3.Error:
-        pass  # no such file, or not ours to write: nobody can tell
+        pass  # there is no such file, or this process may not write it
     return None
 
 

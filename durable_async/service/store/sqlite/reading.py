@@ -1,4 +1,4 @@
-"""What is read of one execution, and of what is damaged. Callers begin and end the transaction."""
+"""Reads single executions, and finds damaged ones. Callers begin and end the transaction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import attrs
 
-from durable_async._wire.operations import OperationType
+from durable_async._wire.operations import OPEN_EXECUTION, OperationType
 from durable_async.service.machine import Execution, ExecutionStatus, OperationRecord
 from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.model.history import HistoryEvent
@@ -25,19 +25,19 @@ _EVENTS = f"SELECT {', '.join(EVENTS.columns)} FROM events WHERE execution = ?" 
 _UPWARDS = f"{_EVENTS} AND id >= ? ORDER BY id LIMIT ?"
 _DOWNWARDS = f"{_EVENTS} AND id <= ? ORDER BY id DESC LIMIT ?"
 _LATEST_EVENT = "SELECT id, at_us FROM events WHERE execution = ? ORDER BY id DESC LIMIT 1"
-_IS_OPEN = "function_name = ? AND status IN ('RUNNING', 'PAUSING', 'PAUSED')"
+_IS_OPEN = f"function_name = ? AND status IN {OPEN_EXECUTION}"
 _OPEN_COLUMNS = "id, due_ms, active, invocation_request_id, invocation_waiting, crashes, version"
 _OPEN = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE {_IS_OPEN}"  # noqa: S608 - ours
 _OPEN_POSITIONS = f"SELECT position FROM executions WHERE {_IS_OPEN}"  # noqa: S608
 _OPEN_ONE = f"SELECT {_OPEN_COLUMNS} FROM executions WHERE position = ?"  # noqa: S608 - ours
-_ID = "SELECT id FROM executions INDEXED BY sqlite_autoindex_executions_1 WHERE position = ?"  # never from the row
-# Between each status and the next, so that it costs no more for many executions.
+_ID = "SELECT id FROM executions INDEXED BY sqlite_autoindex_executions_1 WHERE position = ?"  # not the row
+# Jumps from status to status, so the cost does not depend on the number of executions.
 _STATUSES = ("", *sorted(ExecutionStatus), "\U0010ffff")
 _NO_STATUS = " UNION ALL ".join(
     f"SELECT id FROM executions WHERE function_name = ?1 AND status > '{low}' AND status < '{high}'"  # noqa: S608
     for low, high in pairwise(_STATUSES)
 )
-# From each name to the next, so that it costs no more for many executions.
+# Jumps from name to name, so the cost does not depend on the number of executions.
 _FUNCTION_NAMES = """
     WITH RECURSIVE names (name) AS (
         SELECT min(function_name) FROM executions
@@ -51,7 +51,11 @@ _FUNCTION_NAMES = """
 
 @attrs.frozen
 class Loaded:
-    """:ivar repaired: the history went on after what the row said, and the execution is as the history says"""
+    """An execution that was read.
+
+    :ivar repaired: True: its row was older than its history, so its state was derived from the history. False: it was
+        not
+    """
 
     execution: Execution
     state: WriteState
@@ -59,7 +63,10 @@ class Loaded:
 
 
 def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
-    """:raises DamagedExecutionError: it is there, and cannot be read"""
+    """Read an execution; None if there is none with this id.
+
+    :raises DamagedExecutionError: it exists and cannot be read
+    """
     with naming(execution_id, "its row"):
         found = connection.execute(_EXECUTION, (execution_id,)).fetchone()
         if found is None:
@@ -74,7 +81,7 @@ def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
         latest: int
         latest, execution.latest_us = connection.execute(_LATEST_EVENT, (found[0],)).fetchone() or (0, 0)
     if latest < execution.event_count:
-        raise damaged(execution_id, f"its row tells of {execution.event_count} events, and the last is {latest}")
+        raise damaged(execution_id, f"its row counts {execution.event_count} events, and the last one is {latest}")
     if repaired := latest > execution.event_count:
         with naming(execution_id, "its row is older than its history, which"):
             rows = connection.execute(_UPWARDS, (found[0], 1, -1))
@@ -87,7 +94,10 @@ def load(execution_id: str, connection: sqlite3.Connection) -> Loaded | None:
 
 
 def _check_order(execution: Execution, operations: Sequence[OperationRecord]) -> None:
-    """:raises ValueError: one is missing"""
+    """Check that no operation is missing.
+
+    :raises ValueError: one is missing
+    """
     first = operations[0]
     if first.type is not OperationType.EXECUTION or first.id != execution.id:
         raise ValueError("the first is not the execution's own")
@@ -98,7 +108,10 @@ def _check_order(execution: Execution, operations: Sequence[OperationRecord]) ->
 def events(
     execution_id: str, first: int, count: int, connection: sqlite3.Connection, *, newest_first: bool
 ) -> list[HistoryEvent]:
-    """:raises DamagedExecutionError: one of them is missing or cannot be read"""
+    """Read events.
+
+    :raises DamagedExecutionError: one of them is missing or cannot be read
+    """
     with naming(execution_id, "its history"):
         found = connection.execute(_POSITION, (execution_id,)).fetchone()
         if found is None:
@@ -114,7 +127,7 @@ def events(
 
 
 def open_executions(function_name: str, connection: sqlite3.Connection) -> list[OpenExecution]:
-    """Those that are damaged are active: whoever loads them is told what is wrong."""
+    """Return the open executions of a function. Damaged ones are active, so the service logs them."""
     try:
         rows = connection.execute(_OPEN, (function_name,)).fetchall()
     except sqlite3.Error as error:
@@ -154,7 +167,7 @@ def _open_one_by_one(function_name: str, connection: sqlite3.Connection) -> list
 
 
 def id_of(position: int, connection: sqlite3.Connection) -> list[str]:
-    """The id of an execution whose row cannot be read, from the index of ids, if that can."""
+    """Return the id of an execution whose row cannot be read, from the index of ids; None if that is damaged too."""
     try:
         return [found for (found,) in connection.execute(_ID, (position,))]
     except sqlite3.Error as error:
@@ -167,17 +180,18 @@ def function_names(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(_FUNCTION_NAMES)]
 
 
-# From an index, which may be readable where the rows are not.
+# From an index, which may be readable even if the rows are not.
 _FIRST_POSITIONS = "SELECT position FROM executions INDEXED BY executions_of_function"
 _NAME = "SELECT id, function_name || '/' || name FROM executions WHERE position = ?"
 
 
 @attrs.frozen
 class Damaged:
-    """
-    :ivar name: function and name of the execution; its id where they cannot be read
-    :ivar what: a sentence
-    :ivar repairable: a service that loads it repairs it
+    """A damaged execution.
+
+    :ivar name: function and name of the execution; its id if they cannot be read
+    :ivar what: a sentence that describes the damage
+    :ivar repairable: True: a service repairs it when it loads it. False: it cannot be repaired
     """
 
     name: str
@@ -186,10 +200,9 @@ class Damaged:
 
 
 def damaged_executions(connection: sqlite3.Connection) -> Iterator[Damaged]:
-    """Those that are damaged, inside of a transaction that somebody else begins and ends. Takes as long as reading the
-    whole file.
+    """Find the damaged executions. This reads the whole file.
 
-    :raises sqlite3.Error: not even their index can be read
+    :raises sqlite3.Error: even the index of the executions cannot be read
     """
     for (position,) in connection.execute(_FIRST_POSITIONS):
         execution_id, name = _named(position, connection)

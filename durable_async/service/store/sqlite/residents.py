@@ -1,4 +1,4 @@
-"""Which executions are in memory, so that each is one object however often it is asked for."""
+"""Keeps track of the executions in memory, so that each is one object for all callers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from durable_async.service.store.sqlite.rows import Row
 
 @attrs.define(eq=False)
 class WriteState:
-    """What is known of the row that keeps an object.
+    """What is known of an object's row.
 
-    :ivar events: the row's ``event_count`` after the last write that was called. A row that says otherwise was written
-        by another object
-    :ivar row: the values of the row after the last write that was called; None: not known
-    :ivar position: of the row; None: it is not inserted yet. Set by the thread that writes
-    :ivar failed: one of its writes failed, so that it is ahead of the row for ever. Set by the thread that writes, at
-        once, since the next write of the object may be waiting already
+    :ivar events: the row's ``event_count`` after the last write that was called. If the row has another number, another
+        object wrote it
+    :ivar row: the values of the row after the last write that was called; None: unknown
+    :ivar position: the row's position; None: it is not inserted yet. The writing thread sets it
+    :ivar failed: True: a write failed, so the object stays newer than the row and must not be written again. False:
+        none failed. The writing thread sets it at once, because the next write of the object may already be waiting
     """
 
     events: int
@@ -30,9 +30,9 @@ class WriteState:
 
 
 class Residents:
-    """Executions that somebody holds; and of those that are open, the ``max_open`` asked for last.
+    """The executions that are referenced elsewhere, and the ``max_open`` open ones that were used last.
 
-    Of the objects for one execution, at most one is resident and has not failed.
+    At most one object of each execution is resident and has not failed.
     """
 
     def __init__(self, max_open: int) -> None:
@@ -42,7 +42,7 @@ class Residents:
         self._recent: OrderedDict[str, Execution] = OrderedDict()
 
     def get(self, execution_id: str) -> Execution | None:
-        """Return the object; None if none is resident, or one of its writes failed."""
+        """Return the resident object of an execution; None if there is none, or one of its writes failed."""
         execution = self._all.get(execution_id)
         if execution is None:
             return None
@@ -53,9 +53,9 @@ class Residents:
         return execution
 
     def admit(self, execution: Execution, state: WriteState) -> Execution:
-        """Take in what was read, or was kept for the first time.
+        """Add an object that was read or stored for the first time.
 
-        :return: the resident object of that execution: another one, if there is one already
+        :return: the resident object of that execution, which is another one if there is one already
         """
         resident = self.get(execution.id)
         if resident is not None:
@@ -66,7 +66,7 @@ class Residents:
         return execution
 
     def state(self, execution: Execution) -> WriteState | None:
-        """None: the object was never admitted."""
+        """Return the state of an object; None if it was never admitted."""
         return self._states.get(execution)
 
     def forget(self, execution_id: str) -> None:

@@ -1,8 +1,7 @@
-"""Rows and the objects they keep. The columns of a table are those that the fields of its class ask for.
+"""Converts objects to rows and back. The columns of a table are derived from the fields of its class.
 
-A payload is kept once for its execution, however often it is mentioned: a result stands in its operation, its event,
-and perhaps the execution's row. A short payload stands in each row that mentions it. A long one stands in the table
-``payloads`` under its digest, and the rows hold the digest.
+A long payload is stored once for each execution, although an operation, an event and the execution's row may contain
+it: it is in the table ``payloads`` under its digest, and the rows hold the digest. A short payload is in each row.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import attrs
 
+from durable_async._wire.text import JsonMembers, JsonObject, from_utf8, utf8
 from durable_async.service.machine import Execution, OperationRecord
 from durable_async.service.model.columns import Column
 from durable_async.service.model.history import PAYLOADS, HistoryEvent
@@ -25,28 +25,30 @@ from durable_async.service.model.history import PAYLOADS, HistoryEvent
 T = TypeVar("T")
 
 SHORT = 256
-"""Characters. Rows stay small, as tables without rowid need, and repeating a payload costs less than its digest."""
+"""The maximum length of a short payload, in characters. Tables without rowid need small rows, and a short payload costs
+less than its digest.
+"""
 
 Row = tuple[Any, ...]
 
 compact_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode
-"""ASCII: lone surrogates are escaped."""
+"""The encoding of JSON: ASCII, in which lone surrogates are escaped."""
 
 
 class PayloadWriter:
-    """Collects the long payloads of one write. ``bodies`` are those by digest."""
+    """Collects the long payloads of one write. ``bodies`` holds them by digest."""
 
     def __init__(self) -> None:
         self.bodies: dict[bytes, bytes] = {}
-        self._digests: dict[str, bytes] = {}  # an operation and its event have the same text
+        self._digests: dict[str, bytes] = {}  # an operation and its event often have the same text
 
     def digest(self, text: str) -> bytes | None:
-        """Return the digest under which ``text`` is kept; None if it is short, and stands in its row."""
+        """Return the digest under which ``text`` is stored; None if it is short and is stored in the row."""
         if len(text) <= SHORT:
             return None
         digest = self._digests.get(text)
         if digest is None:
-            body = _encode(text)
+            body = utf8(text)
             digest = self._digests[text] = blake2b(body, digest_size=20).digest()
             self.bodies[digest] = body
         return digest
@@ -65,16 +67,8 @@ class PayloadReader:
         if text is None:
             question = "SELECT body FROM payloads WHERE execution = ? AND digest = ?"
             (body,) = self._connection.execute(question, (self._execution, digest)).fetchone()
-            text = self._texts[digest] = _decode(body)
+            text = self._texts[digest] = from_utf8(body)
         return text
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _decode(body: bytes) -> str:
-    return body.decode("utf-8", "surrogatepass")
 
 
 # --- from a field to its columns ---
@@ -82,7 +76,7 @@ def _decode(body: bytes) -> str:
 
 @attrs.frozen
 class _Coded:
-    """A value that is not kept as it is: how it becomes the columns ``suffixes``, and is read from them."""
+    """Converts a value to the columns ``suffixes`` and back."""
 
     suffixes: tuple[str, ...]
     write: Callable[[Any, PayloadWriter], Row]
@@ -97,10 +91,10 @@ def _columns(leaf: _Leaf) -> tuple[str, ...]:
 class _Leaf:
     """A value in a row.
 
-    :ivar path: the fields that lead to it: one, or that of an object and one of that object
-    :ivar kind: the class of its values
-    :ivar coded: None: it is kept as it is, or as the value of an enum
-    :ivar columns: derived once, since each row that is read asks for them
+    :ivar path: the field that has the value, or a field with an object and a field of that object
+    :ivar kind: the class of the values
+    :ivar coded: the conversion; None: the value is stored as it is, or as the value of an enum
+    :ivar columns: the columns, computed once because every row that is read needs them
     """
 
     path: tuple[str, ...]
@@ -109,7 +103,10 @@ class _Leaf:
     columns: tuple[str, ...] = attrs.field(init=False, default=attrs.Factory(_columns, takes_self=True))
 
     def read(self, columns: Sequence[Any], payloads: PayloadReader) -> Any:
-        """:raises TypeError: SQLite, which keeps anything in any column, holds something of another type"""
+        """Return the value in a row.
+
+        :raises TypeError: the columns hold values of another type, which SQLite allows
+        """
         if self.coded is not None:
             return self.coded.read(columns, payloads)
         value = columns[0]
@@ -128,14 +125,14 @@ def _payload(kind: type[object]) -> _Coded:
             return None, None
         text = value if is_text else compact_json(value)
         digest = payloads.digest(text)
-        return (_encode(text), None) if digest is None else (None, digest)
+        return (utf8(text), None) if digest is None else (None, digest)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
         short: bytes | None = columns[0]
         digest: bytes | None = columns[1]
         if short is None and digest is None:
             return None
-        text = payloads.long(digest) if digest is not None else _decode(short or b"")
+        text = payloads.long(digest) if digest is not None else from_utf8(short or b"")
         return text if is_text else json.loads(text)
 
     return _Coded(("", "_digest"), write, read)
@@ -173,7 +170,7 @@ def _members(value: Any, payloads: PayloadWriter) -> dict[str, object]:
     return members
 
 
-def _object(kind: type[object], members: Mapping[str, Any], payloads: PayloadReader) -> object:
+def _object(kind: type[object], members: JsonMembers, payloads: PayloadReader) -> object:
     values: dict[str, object] = {}
     for field, of_field in _kept_fields(kind):
         value: Any = members.get(field.name)
@@ -187,7 +184,7 @@ def _object(kind: type[object], members: Mapping[str, Any], payloads: PayloadRea
 
 
 def _write_details(details: Mapping[str, object], payloads: PayloadWriter) -> Row:
-    """An event has one payload at most. A long one is named beside the other details."""
+    """Convert the details of an event. An event has at most one payload. If it is long, extra columns name it."""
     for member, value in details.items():
         if member in PAYLOADS and value is not None:
             digest = payloads.digest(value if isinstance(value, str) else compact_json(value))
@@ -198,7 +195,7 @@ def _write_details(details: Mapping[str, object], payloads: PayloadWriter) -> Ro
 
 
 def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, object]:
-    details: dict[str, Any] = json.loads(columns[0])
+    details: JsonObject = json.loads(columns[0])
     if (member := columns[1]) is not None:
         text = payloads.long(columns[2])
         details[member] = json.loads(text) if member == "Error" else text
@@ -209,7 +206,7 @@ _DETAILS = _Coded(("", "_member", "_digest"), _write_details, _read_details)
 
 
 def _kept_fields(cls: type[Any]) -> Iterator[tuple[Any, type[Any]]]:
-    """Yield the fields that have columns, each with its class: that of an optional field without None."""
+    """Yield the fields that have columns, each with its class. For an optional field this is the class without None."""
     for field in attrs.fields(attrs.resolve_types(cls)):
         if field.metadata.get("column") is not Column.DERIVED:
             kinds = [kind for kind in get_args(field.type) if kind is not NoneType]
@@ -239,7 +236,7 @@ def _leaves(cls: type[Any], before: tuple[str, ...] = ()) -> Iterator[_Leaf]:
 class Table(Generic[T]):
     """The objects of one class as rows of one table.
 
-    :param derived: columns that are computed from an object when it is written, and the classes of their values
+    :param derived: columns that are computed from the object when it is written, and the classes of their values
     """
 
     def __init__(self, name: str, cls: type[T], derived: Mapping[str, tuple[type, Callable[[T], Any]]] = {}) -> None:
@@ -259,11 +256,11 @@ class Table(Generic[T]):
         self._part_classes = {field.name: kind for field, kind in _kept_fields(cls)}
         self._coded = {place: leaf.coded.write for place, leaf in enumerate(self._leaves) if leaf.coded is not None}
         self.columns_of: list[tuple[str, ...]] = [leaf.columns for leaf in (*self._leaves, *self._derived_leaves)]
-        """Of each value that ``take`` returns."""
+        """The columns of each value that ``take`` returns."""
         self.columns: tuple[str, ...] = tuple(column for columns in self.columns_of for column in columns)
 
     def take(self, record: T) -> Row:
-        """Return the values of ``record`` as they are now, which ``row`` makes a row of on another thread."""
+        """Return the current values of ``record``. ``row`` converts them to a row on another thread."""
         taken: Row = self._get(record)
         for name, (get, nothing) in self._parts.items():
             part = getattr(record, name)
@@ -273,14 +270,14 @@ class Table(Generic[T]):
         return taken
 
     def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
-        """Return the values of ``columns``, and ``more`` behind them."""
+        """Return the values of ``columns``, followed by ``more``."""
         row = [*taken, *more]
         for place, write in reversed(self._coded.items()):
             row[place : place + 1] = write(taken[place], payloads)
         return tuple(row)
 
     def changes(self, taken: Row, places: Iterable[int], payloads: PayloadWriter) -> Row:
-        """Return the values of the columns of ``places`` alone."""
+        """Return the values of the columns of ``places`` only."""
         row: list[Any] = []
         for place in places:
             write = self._coded.get(place)
@@ -288,12 +285,12 @@ class Table(Generic[T]):
         return tuple(row)
 
     def read(self, row: Sequence[Any], payloads: PayloadReader) -> T:
-        """Return the object of which ``row`` has the ``columns``.
+        """Return the object whose ``columns`` are in ``row``.
 
         :raises Exception: a value is damaged
         """
-        values: dict[str, Any] = {}
-        parts: dict[str, dict[str, Any]] = {name: {} for name in self._parts}
+        values: JsonObject = {}
+        parts: dict[str, JsonObject] = {name: {} for name in self._parts}
         place = 0
         for leaf in self._leaves:
             columns = row[place : place + len(leaf.columns)]
@@ -301,15 +298,15 @@ class Table(Generic[T]):
             target = values if len(leaf.path) == 1 else parts[leaf.path[0]]
             target[leaf.path[-1]] = leaf.read(columns, payloads)
         for leaf, value in zip(self._derived_leaves, row[place:], strict=True):
-            leaf.read((value,), payloads)  # a damaged one tells of damage
+            leaf.read((value,), payloads)  # a damaged value
         for name, members in parts.items():
-            first = next(iter(members.values()))  # every object that is a part of another one has it
+            first = next(iter(members.values()))  # every object inside another object has this field
             values[name] = None if first is None else self._part_classes[name](**members)
         return self._cls(**values)
 
 
 def _attribute(leaf: _Leaf) -> str:
-    """Plain strings, since SQLite's module binds enums slowly."""
+    """Return a getter of the value. It returns plain strings, because the sqlite3 module is slow with enums."""
     return f"{leaf.path[0]}._value_" if issubclass(leaf.kind, Enum) else leaf.path[0]
 
 

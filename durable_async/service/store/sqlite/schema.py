@@ -1,9 +1,9 @@
-"""The tables of a store's file, and how a file of an earlier version becomes one of this version.
+"""The tables of a store's file, and the conversion of files of earlier versions.
 
 Columns are plain, so that the ``sqlite3`` shell can read them: times are epoch milliseconds (``_ms``) or microseconds
-(``_us``), statuses and types the API's words. A payload (an input, a result, an error as JSON) is UTF-8 text in a BLOB,
-since Python texts may hold lone surrogates, which TEXT may not. A short one stands in its row. A long one stands in
-``payloads``, once for each execution however often it is mentioned, and the row holds its digest.
+(``_us``), and statuses and types are the API's words. A payload (an input, a result, an error as JSON) is UTF-8 text in
+a BLOB, because Python texts may hold lone surrogates, which TEXT cannot hold. A short payload is in its row. A long one
+is in ``payloads``, once for each execution, and the row holds its digest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import attrs
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite.damage import is_damage
 
-APPLICATION_ID = 0x44757261  # "Dura": what makes an SQLite file a store
+APPLICATION_ID = 0x44757261  # "Dura": marks an SQLite file as a store
 
 _VERSION_1 = """
 CREATE TABLE executions (
@@ -138,7 +138,7 @@ ALTER TABLE executions ADD COLUMN pause_reason_digest BLOB;
 
 
 def _convert_rows(connection: sqlite3.Connection) -> None:
-    """Bring the rows of each execution to version 2. Those of a damaged one stay as they are: they are not read."""
+    """Convert the rows of each execution to version 2. The rows of a damaged execution are left as they are."""
     positions = connection.execute("SELECT position FROM executions INDEXED BY executions_of_function").fetchall()
     for (position,) in positions:
         connection.execute("SAVEPOINT one")
@@ -154,7 +154,7 @@ def _convert_rows(connection: sqlite3.Connection) -> None:
 
 
 def _convert(position: int, connection: sqlite3.Connection) -> None:
-    """Make the times of the events grow strictly, and give each operation those of its first and its last event."""
+    """Make each event later than the one before it, and give each operation the times of its first and last event."""
     first: dict[str | None, int] = {}
     last: dict[str | None, int] = {}
     events: list[tuple[int, int, int]] = []
@@ -203,7 +203,7 @@ END;
 
 @attrs.frozen
 class Migration:
-    """One version from the one before it: first ``script`` changes the tables, then ``convert`` the rows."""
+    """Converts a file from one version to the next: ``script`` changes the tables, ``convert`` the rows."""
 
     script: str
     convert: Callable[[sqlite3.Connection], None] | None = None
@@ -214,17 +214,17 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(_VERSION_2, _convert_rows),
     Migration(_VERSION_3),
 )
-"""The n-th makes version n of version n - 1. One that was released is never changed."""
+"""The n-th migration converts version n - 1 to version n. Never change a released migration."""
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the file to the latest version, each step in one transaction. An empty file becomes a store.
+    """Convert the file to the latest version, each step in one transaction. An empty file becomes a store.
 
-    :raises StoreError: the file is no store, or of a later version; nothing is changed then
+    :raises StoreError: the file is not a store, or has a later version; it is not changed then
     """
     version = check(connection, path)
     for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {migration.script}")  # which leaves the transaction open
+        connection.executescript(f"BEGIN IMMEDIATE; {migration.script}")  # this leaves the transaction open
         if migration.convert is not None:
             migration.convert(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -233,9 +233,9 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 
 def check(connection: sqlite3.Connection, path: str) -> int:
-    """The version of the file; 0: it is empty.
+    """Return the version of the file; 0: it is empty.
 
-    :raises StoreError: the file is no store, or of a later version
+    :raises StoreError: the file is not a store, or has a later version
     """
     application, version, tables = (
         connection.execute(question).fetchone()[0]
@@ -245,7 +245,7 @@ def check(connection: sqlite3.Connection, path: str) -> int:
         raise StoreError(f"{path} is an SQLite file of another application. Choose another file.")
     if version > len(MIGRATIONS):
         raise StoreError(
-            f"{path} has version {version}, and this release of durable_async knows versions up to "
-            f"{len(MIGRATIONS)}. Use the release that wrote it, or a later one."
+            f"{path} has version {version}, and this release of durable_async supports versions up to "
+            f"{len(MIGRATIONS)}. Use the release that wrote the file, or a later one."
         )
     return int(version)

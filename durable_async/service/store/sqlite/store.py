@@ -1,4 +1,4 @@
-"""The store that asyncio sees: which execution is in memory, and who waits for the threads."""
+"""The store for asyncio: keeps executions in memory, and waits for the threads that read and write."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Su
 from durable_async.service.store.sqlite import listing, reading, writing
 from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
-from durable_async.service.store.sqlite.lock import Shield, holder, take_when_free
+from durable_async.service.store.sqlite.lock import Shield, WriterLock, holder
 from durable_async.service.store.sqlite.residents import Residents, WriteState
-from durable_async.service.store.sqlite.threads import Reader, Writer
+from durable_async.service.store.sqlite.threads import CommitLimits, Reader, Writer
 
 _logger = logging.getLogger("durable_async.service")
 
 
 class SqliteStore:
-    """Executions in an SQLite file. Payloads are in it as they came, so only its owner may read the files that are
-    made; the rights of an existing file stay as they are. Beside it stand ``<path>-wal`` and ``<path>-shm`` while it
-    is open, and ``<path>-lock``.
+    """Keeps executions in an SQLite file. The file holds payloads as they are, so a new file gets rights for its owner
+    only; the rights of an existing file do not change. SQLite's files ``<path>-wal`` and ``<path>-shm`` are beside it
+    while it is open, and ``<path>-lock`` always.
 
-    One store may write at a time; any number may read meanwhile, in other processes, too.
+    Only one store at a time may write. Any number may read meanwhile, also in other processes.
 
     :param path: made by ``open`` if it does not exist
     :param durability: what a write that returned survives: ``full``, a loss of power; ``normal``, the end of the
         process. The package says more
     :param read_only: every ``load`` reads anew, and writes are refused
-    :param wait_for_lock: seconds that ``open`` waits while another store has the file
     :param resident: how many open executions stay in memory though nobody holds them
     """
 
@@ -48,49 +47,50 @@ class SqliteStore:
         *,
         durability: Durability = "full",
         read_only: bool = False,
-        wait_for_lock: float = 0.0,
         resident: int = 1000,
+        commit_limits: CommitLimits = CommitLimits(),  # noqa: B008 - frozen
     ) -> None:
-        self._path = Path(path)
+        self.path: Path = Path(path)
         self._pid = os.getpid()
         self._durability: Durability = durability
         self._read_only = read_only
-        self._wait_for_lock = wait_for_lock
         self._residents = Residents(resident)
-        self._adding: dict[str, writing.Snapshot] = {}  # the latest of each id
+        self._commit_limits = commit_limits
+        self._adding: dict[str, writing.Snapshot] = {}  # the latest write of each id
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
         self._closing = AsyncExitStack()
         self._reader: Reader | None = None
         self._writer: Writer | None = None
 
     async def open(self) -> None:
+        """Open the file.
+
+        :raises StoreError: another store uses the file, or it belongs to another application, has a later version, is
+            damaged, or cannot be opened
         """
-        :raises StoreError: the file is in use by another store, of another application, of a later version, damaged,
-            or cannot be opened
-        """
-        self._path, self._pid = locate(self._path), os.getpid()
+        self.path, self._pid = locate(self.path), os.getpid()
         async with AsyncExitStack() as undo:
             if not self._read_only:
-                lock = await take_when_free(self._path, self._wait_for_lock)
+                lock = await own_tasks.in_thread(partial(WriterLock.take, self.path), undo=WriterLock.release)
                 undo.callback(lock.release)
                 connection = await own_tasks.in_thread(
-                    partial(open_for_writing, self._path, self._durability), undo=sqlite3.Connection.close
+                    partial(open_for_writing, self.path, self._durability), undo=sqlite3.Connection.close
                 )
-                place = Place(self._path, journal=True)
-                self._writer = Writer(connection, self._path, place)
+                place = Place(self.path, journal=True)
+                self._writer = Writer(connection, self.path, place, self._commit_limits)
                 undo.push_async_callback(self._writer.aclose)
                 lock.shield.cover()
                 undo.callback(self._uncover, lock.shield, place)
             else:
-                place = Place(self._path, journal=False)
-            connection = await own_tasks.in_thread(partial(open_for_reading, self._path), undo=sqlite3.Connection.close)
-            self._reader = Reader(connection, self._path, place)
+                place = Place(self.path, journal=False)
+            connection = await own_tasks.in_thread(partial(open_for_reading, self.path), undo=sqlite3.Connection.close)
+            self._reader = Reader(connection, self.path, place)
             undo.push_async_callback(self._reader.aclose)
             self._closing = undo.pop_all()
 
     @staticmethod
     def _uncover(shield: Shield, place: Place) -> None:
-        if place.stays():  # or SQLite would delete a journal that belongs to another file
+        if place.stays():  # otherwise SQLite would delete a journal that belongs to another file
             shield.uncover()
 
     async def aclose(self) -> None:
@@ -120,7 +120,7 @@ class SqliteStore:
         while (execution_id := await named) is not None:
             if (existing := await self.load(execution_id)) is not None:
                 return existing
-            named = self._add(taken)  # that one was deleted meanwhile
+            named = self._add(taken)  # that execution was deleted meanwhile
         return None
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
@@ -152,7 +152,7 @@ class SqliteStore:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise StoreError(
-                f"{self._path} was opened by process {self._pid}, and this process is a fork of it, to which neither "
+                f"{self.path} was opened by process {self._pid}, and this process is a fork of it, to which neither "
                 "its threads nor its locks belong. Use the service in the process that opened it."
             )
 
@@ -161,9 +161,9 @@ class SqliteStore:
         self._check_process()
         if self._writer is not None:
             return self._writer
-        pid = holder(self._path)
+        pid = holder(self.path)
         by = "" if pid is None else f" Process {pid} has it open for writing."
-        raise StoreError(f"{self._path} is open for reading only.{by}")
+        raise StoreError(f"{self.path} is open for reading only.{by}")
 
     # --- reads ---
 
@@ -177,16 +177,16 @@ class SqliteStore:
         loading = self._loading.get(execution_id)
         if loading is None:
             loading = self._loading[execution_id] = own_tasks.start(self._load(execution_id))
-        return await asyncio.shield(loading)  # others may wait for it, too
+        return await asyncio.shield(loading)  # other calls may wait for it too
 
     async def _load(self, execution_id: str) -> Execution | None:
-        """Nobody holds the execution, so nothing of it waits to be written, but perhaps its first row."""
+        """Read an execution that is not in memory. So no write of it is waiting, except perhaps its first one."""
         try:
             await self._added_before(execution_id)
             loaded = await self._reads.read(partial(reading.load, execution_id))
             await self._added_before(execution_id)
         finally:
-            # A deletion takes this task out: what was read may be gone.
+            # A deletion removes this task from the dict: what it read may be deleted.
             deleted = self._loading.get(execution_id) is not asyncio.current_task()
             if not deleted:
                 del self._loading[execution_id]
@@ -194,12 +194,12 @@ class SqliteStore:
             return self._residents.get(execution_id)
         execution = self._residents.admit(loaded.execution, loaded.state)
         if loaded.repaired and execution is loaded.execution:
-            _logger.warning("%s was repaired: its history went on after what was kept of its state", execution.arn)
+            _logger.warning("%s was repaired: its stored state was older than its history", execution.arn)
             await self.save(execution, Changes(operations={**execution.by_id}))
         return execution
 
     async def _added_before(self, execution_id: str) -> None:
-        """Return when no new execution of that id waits to be written. One that is kept is resident then."""
+        """Wait until no new execution with that id waits to be written. If it was stored, it is resident then."""
         while execution_id in self._adding:
             await self._writes.barrier()
 
@@ -223,5 +223,5 @@ class SqliteStore:
     def _reads(self) -> Reader:
         self._check_process()
         if self._reader is None:
-            raise StoreError(f"{self._path} is not open.")
+            raise StoreError(f"{self.path} is not open.")
         return self._reader

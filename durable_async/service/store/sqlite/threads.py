@@ -1,11 +1,11 @@
-"""The two threads that talk to SQLite: one writes, one reads. Each has its connection, and does one thing at a time.
+"""The two threads that use SQLite: one writes, one reads. Each has its own connection.
 
-- writes take effect in the order in which they were called
-- one commit serves all that were called while the one before was under way
-- what one transaction could not keep, none of its writes has kept; unless one of them cannot be kept at all: then that
-  one is refused, and the others are kept
-- after a write of an execution has failed, later writes of it fail, too: its object is ahead of what is kept
-- reads see what is committed
+- writes take effect in the order of the calls
+- one commit contains all writes that were called during the commit before it
+- if a transaction fails, all its writes fail. If one write can never succeed, only that one is refused, and the others
+  are stored
+- after a write of an execution has failed, its later writes fail too, because its object is newer than the row
+- reads see committed data
 """
 
 from __future__ import annotations
@@ -30,8 +30,17 @@ from durable_async.service.store.sqlite.residents import WriteState
 
 T = TypeVar("T")
 
-_MAX_WRITES = 256  # in one transaction
-_MAX_BYTES = 16 * 1024 * 1024
+
+@attrs.frozen
+class CommitLimits:
+    """The maximum size of one transaction. A single larger write is a transaction by itself.
+
+    :ivar writes: the number of writes
+    :ivar bytes: their approximate size
+    """
+
+    writes: int = 256
+    bytes: int = 16 * 1024 * 1024
 
 
 @attrs.define(eq=False)
@@ -44,23 +53,24 @@ class _Write(Generic[T]):
 
 
 class Writer:
-    """Writes on a thread of its own. Its methods belong to one event loop.
+    """Writes on its own thread. Call its methods on one event loop.
 
-    The thread takes what waits whenever it is free, and tells the loop of a whole group at once: an execution that
-    goes step by step pays for one way there and one way back.
+    When the thread is free, it takes all waiting writes as a group, and reports their outcomes to the event loop in one
+    call.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, place: Place) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, place: Place, limits: CommitLimits) -> None:
         self._connection = connection
         self._path = str(path)
         self._place = place
+        self._limits = limits
         self._displaced = False
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[_Write[Any] | None] = SimpleQueue()  # None: close
         self._unsettled = 0
         self._closing = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
-        # A program that forgets to close it must be able to end.
+        # A daemon thread, so that a program that does not close the store can end.
         self._thread = Thread(target=self._work, name="durable-async-writer", daemon=True)
         self._thread.start()
 
@@ -71,12 +81,12 @@ class Writer:
         size: int = 0,
         settled: Callable[[T | Exception], None] | None = None,
     ) -> asyncio.Future[T]:
-        """Do ``work``, in a transaction with others. Cancelling what is returned does not take it back.
+        """Do ``work``, in a transaction with others. Cancelling the returned future does not undo it.
 
-        :param state: of the object that is written, if it is one
-        :param size: about how many bytes it writes
-        :param settled: called with the outcome on the event loop, also if nobody waits any more
-        :return: resolved when it is durable; with a StoreError when it failed
+        :param state: the state of the object that is written; None: no object is written
+        :param size: the approximate number of bytes that it writes
+        :param settled: is called with the outcome on the event loop, even if the future was cancelled
+        :return: done when the write is durable, or with a StoreError when it failed
         """
         if self._closing:
             raise StoreError(f"{self._path} is being closed.")
@@ -86,17 +96,17 @@ class Writer:
         return done
 
     async def barrier(self) -> None:
-        """Return when what was put before is durable, or has failed."""
+        """Wait until all earlier writes are durable or have failed."""
         if self._unsettled:
             with suppress(StoreError):
                 await self.put(lambda _: None)
 
     async def aclose(self) -> None:
-        """Return when everything that was put is durable, and the file is closed."""
+        """Make all writes durable, and close the file."""
         self._closing = True
         self._waiting.put(None)
         await asyncio.shield(self._closed)
-        self._thread.join()  # to say so was the last thing that it did
+        self._thread.join()  # setting the future was the last thing that it did
 
     def _settle(self, group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
         self._unsettled -= len(group)
@@ -104,7 +114,7 @@ class Writer:
             if write.settled is not None:
                 write.settled(outcome)
             if write.done.done():
-                continue  # whoever waited has left
+                continue  # the caller was cancelled
             if isinstance(outcome, Exception):
                 write.done.set_exception(outcome)
             else:
@@ -115,23 +125,23 @@ class Writer:
     def _work(self) -> None:
         for group in self._groups():
             self._tell(partial(self._settle, group, self._write(group)))
-            del group  # or what was written would stay in memory until the next write
+            del group  # otherwise the written objects would stay in memory until the next write
         try:
             self._connection.close()
         finally:
             self._tell(partial(self._closed.set_result, None))
 
     def _tell(self, call: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop was closed before the store, and nobody waits any more
+        with suppress(RuntimeError):  # the event loop was closed before the store
             self._loop.call_soon_threadsafe(call)
 
     def _groups(self) -> Iterator[list[_Write[Any]]]:
-        """What waits, in bounded portions, until it is time to close."""
+        """Yield the waiting writes in groups of limited size, until the store is closed."""
         write = self._waiting.get()
         while write is not None:
             group, size = [write], write.size
             write = self._waiting.get() if (more := not self._waiting.empty()) else None
-            while write is not None and len(group) < _MAX_WRITES and size + write.size <= _MAX_BYTES:
+            while write is not None and len(group) < self._limits.writes and size + write.size <= self._limits.bytes:
                 group.append(write)
                 size += write.size
                 write = self._waiting.get() if (more := not self._waiting.empty()) else None
@@ -140,22 +150,22 @@ class Writer:
             if not more:
                 write = self._waiting.get()
 
-    def _write(self, group: Sequence[_Write[Any]]) -> list[Any]:
-        """What each write returned, or its error."""
+    def _write(self, group: Sequence[_Write[object]]) -> list[object]:
+        """Write a group, and return the result or error of each write."""
         try:
             return self._commit(group)
         except REFUSED:
             return [self._write_alone(write) for write in group]
-        except Exception as error:  # noqa: BLE001 - not SQLite's: an error in here, and all that wait shall know it
+        except Exception as error:  # noqa: BLE001 - an error of this package: raise it in all callers that wait
             return self._lose(group, error)
 
-    def _write_alone(self, write: _Write[Any]) -> Any:
+    def _write_alone(self, write: _Write[object]) -> object:
         try:
             return self._commit([write])[0]
         except REFUSED as error:
             return self._lose([write], refusal(error, self._path))[0]
 
-    def _commit(self, group: Sequence[_Write[Any]]) -> list[Any]:
+    def _commit(self, group: Sequence[_Write[object]]) -> list[object]:
         if self._displaced and (displaced := self._place.fault()) is not None:
             return self._lose(group, displaced)
         try:
@@ -164,34 +174,36 @@ class Writer:
                 outcomes = [self._perform(write) for write in group]
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # SQLite itself ends it after some errors
+                if self._connection.in_transaction:  # after some errors SQLite itself has ended it
                     self._connection.execute("ROLLBACK")
                 raise
         except REFUSED:
             raise
         except sqlite3.Error as error:
-            if is_damage(error) and len(group) > 1:  # at one place in the file
+            if is_damage(error) and len(group) > 1:  # the damage is at one place in the file
                 return [self._write_alone(write) for write in group]
             return self._lose(group, fault(error, self._path))
-        # After the commit, since nothing is acknowledged before this: what is there now was there when it was written.
+        # Checked after the commit and before any write is acknowledged: files that are in place now were in place then.
         self._displaced = not self._place.stays()
         return self._displace(group) if self._displaced else outcomes
 
-    def _displace(self, group: Sequence[_Write[Any]]) -> list[Any]:
-        """The files are not where they were: refuse, and save what only the journal holds."""
+    def _displace(self, group: Sequence[_Write[object]]) -> list[object]:
+        """Refuse a group, because the files were moved. First save what is only in the journal."""
         if self._place.lacks_journal_only:
             with suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint")
         fault = self._place.fault() or StoreError(f"{self._path} was away for a moment. Repeat the call.")
         return self._lose(group, fault)
 
-    def _perform(self, write: _Write[Any]) -> Any:
+    def _perform(self, write: _Write[object]) -> object:
         if write.state is not None and write.state.failed:
-            return StoreError(f"An earlier write to {self._path} failed, and with it all that followed.")
+            return StoreError(
+                f"An earlier write of this execution to {self._path} failed, so this one failed too. Repeat the call."
+            )
         return write.work(self._connection)
 
-    def _lose(self, group: Sequence[_Write[Any]], error: Exception) -> list[Any]:
-        """The objects of ``group`` are ahead of what is kept."""
+    def _lose(self, group: Sequence[_Write[object]], error: Exception) -> list[object]:
+        """Mark the objects of ``group`` as newer than their rows, and return the error for each write."""
         for write in group:
             if write.state is not None:
                 write.state.failed = True
@@ -199,7 +211,7 @@ class Writer:
 
 
 class Reader:
-    """Reads on a thread of its own."""
+    """Reads on its own thread."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, place: Place) -> None:
         self._connection = connection
@@ -208,9 +220,9 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, "durable-async-reader")
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask ``question``, in a transaction of its own.
+        """Call ``question`` with the connection, in its own transaction, and return its result.
 
-        :raises StoreError: the medium fails
+        :raises StoreError: the file or disk fails
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
 

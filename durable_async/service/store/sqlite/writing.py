@@ -1,4 +1,4 @@
-"""What is written, inside of a transaction that somebody else begins and ends."""
+"""Writes executions. Callers begin and end the transaction."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from durable_async.service.store.sqlite.damage import is_damage, naming_for_writ
 from durable_async.service.store.sqlite.residents import WriteState
 from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadWriter, Row, Table
 
-_VACUUMED_PAGES = 256  # given back to the file system at once, so that no deletion keeps others waiting
-_ROWS_OF_ONE_STATEMENT = 4  # most writes have fewer, and one statement is quicker than one for each row
+_VACUUMED_PAGES = 256  # returned to the file system at once, so that a deletion does not delay other writes
+_ROWS_OF_ONE_STATEMENT = (
+    4  # rows for each statement. Most writes have fewer, and one statement is faster than one for each row
+)
 
 
 @attrs.frozen
 class Snapshot:
-    """What a write keeps of an execution, taken when the write is called: the execution goes on while the write waits.
+    """The values of an execution to write, taken when the write is called: the execution changes while the write waits.
 
-    :ivar execution: of which another thread may read what never changes
-    :ivar row: its own fields
-    :ivar size: about how many bytes it takes on disk
+    :ivar execution: another thread may read those of its fields that never change
+    :ivar row: the execution's own fields
+    :ivar size: the approximate size on disk, in bytes
     """
 
     execution: Execution
@@ -61,16 +63,16 @@ def _insert(verb: str, table: Table[object], rows: int) -> str:
 
 @cache
 def update(places: tuple[int, ...]) -> str:
-    """Return the statement that writes the values at ``places`` of a taken execution, if the row is as it was left.
+    """Return the statement that writes the values at ``places``, if no other object wrote the row.
 
-    Other columns are left out, since each index is written again by every statement that names a column of it.
+    Other columns are left out, because a statement writes each index again that contains one of its columns.
     """
     columns = [column for place in places for column in EXECUTIONS.columns_of[place]]
     assignments = ", ".join(f"{column} = ?" for column in columns)
     return f"UPDATE executions SET {assignments} WHERE position = ? AND event_count = ?"  # noqa: S608 - names
 
 
-# A name or an id that is taken is no error. The era is that of the latest one, or the next if the clock was put back.
+# An existing name or id is not an error. The era is the latest one, or the next if the clock was put back.
 _ADD = f"""
     INSERT INTO executions ({", ".join(EXECUTIONS.columns)}, era)
     VALUES ({", ".join("?" * len(EXECUTIONS.columns))},
@@ -80,13 +82,13 @@ _ADD = f"""
 _NAMED = "SELECT id FROM executions WHERE function_name = ? AND name = ?"
 _FIND = "SELECT position FROM executions WHERE id = ?"
 _PAYLOAD = "INSERT OR IGNORE INTO payloads (execution, digest, body) VALUES (?, ?, ?)"
-_DELETE = "DELETE FROM executions WHERE position = ?"  # the rest follows by its foreign keys
+_DELETE = "DELETE FROM executions WHERE position = ?"  # foreign keys delete the rest
 _CLOSED = "SELECT position, id FROM executions WHERE ended_ms < ? ORDER BY ended_ms"
 _EVENT_COUNT = EXECUTIONS.columns_of.index(("event_count",))
 
 
 def add(taken: Snapshot, state: WriteState, connection: sqlite3.Connection) -> str | None:
-    """Keep a new execution. Or return the id of the one that has its name, or its id, already."""
+    """Insert a new execution, or return the id of the execution that already has its name or its id."""
     execution, payloads = taken.execution, PayloadWriter()
     inserted = connection.execute(_ADD, EXECUTIONS.row(taken.row, payloads, execution.started_ms))
     if inserted.rowcount != 1:
@@ -98,7 +100,7 @@ def add(taken: Snapshot, state: WriteState, connection: sqlite3.Connection) -> s
 
 
 def changed_places(before: Row | None, now: Row) -> tuple[int, ...]:
-    """Return where ``now`` differs from what was written last; everywhere if that is not known."""
+    """Return the places at which ``now`` differs from the row; all places if the row is unknown."""
     if before is None:
         return tuple(range(len(now)))
     places = [place for place, value in enumerate(now) if value is not before[place] and value != before[place]]
@@ -108,12 +110,12 @@ def changed_places(before: Row | None, now: Row) -> tuple[int, ...]:
 def save(
     taken: Snapshot, state: WriteState, places: tuple[int, ...], events: int, connection: sqlite3.Connection
 ) -> None:
-    """Keep what changed of an execution, unless it was deleted.
+    """Write the changes of an execution, unless it was deleted.
 
-    :param places: of the changed values of its own row, from ``changed_places``
-    :param events: the row's ``event_count``, if this object was the last to write it
-    :raises DamagedExecutionError: the place in the file is damaged
-    :raises StoreError: another object wrote the row
+    :param places: the changed places in its row, from ``changed_places``
+    :param events: the row's ``event_count`` if no other object has written it
+    :raises DamagedExecutionError: the file is damaged at this place
+    :raises StoreError: another object has written the row
     """
     position, payloads = state.position, PayloadWriter()
     values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
@@ -145,9 +147,9 @@ def _write_rows(connection: sqlite3.Connection, verb: str, table: Table[Any], ro
 
 
 def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:
-    """Delete an execution, and return its id in a list.
+    """Delete an execution, and return a list with its id.
 
-    :raises DamagedExecutionError: the place in the file is damaged
+    :raises DamagedExecutionError: the file is damaged at this place
     """
     with naming_for_writing(execution_id):
         found = connection.execute(_FIND, (execution_id,)).fetchall()
@@ -156,9 +158,10 @@ def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:
 
 
 def delete_closed(before_ms: int, count: int, connection: sqlite3.Connection) -> list[str]:
-    """Delete up to ``count`` executions that were closed before ``before_ms``, earliest first, and return their ids.
+    """Delete up to ``count`` executions that were closed before ``before_ms``, the earliest first, and return their
+    ids.
 
-    What is damaged stays.
+    Damaged executions stay.
     """
     deleted: list[str] = []
     closed = connection.execute(_CLOSED, (before_ms,))
@@ -180,7 +183,7 @@ def _delete_undamaged(position: int, connection: sqlite3.Connection) -> bool:
 
 
 def _vacuum(connection: sqlite3.Connection) -> None:
-    """Give a part of what is free back to the file system."""
+    """Return a part of the free space to the file system."""
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     for _ in range(min(free, _VACUUMED_PAGES)):
-        connection.execute("PRAGMA incremental_vacuum(1)")  # of a larger number the module does one, too
+        connection.execute("PRAGMA incremental_vacuum(1)")  # the module executes one step only, for any number

@@ -106,7 +106,7 @@ export function focusSoon(selector: string): void {
     if (found !== null) found.focus();
     else if (left > 0) requestAnimationFrame(() => look(left - 1));
   };
-  requestAnimationFrame(() => look(FRAMES));
+  look(FRAMES); // at once if it can be: the next key may be Enter
 }
 
 /** Calls `act` for a key that is pressed outside of fields and without modifiers. */

@@ -105,7 +105,7 @@ export function ListView() {
         </div>
       </div>
       <p class="count" role="status">
-        {listing.complete ? "" : "The newest "}
+        {listing.complete ? "" : filters.oldestFirst ? "The oldest " : "The newest "}
         {listing.items.length.toLocaleString("en")} execution{listing.items.length === 1 ? "" : "s"}
         {listing.loading ? ", reading more …" : ""}
       </p>

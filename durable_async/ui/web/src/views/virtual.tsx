@@ -2,9 +2,10 @@
 
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from "@tanstack/virtual-core";
 import type { ComponentChildren, RefObject } from "preact";
-import { useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
 
 const OVERSCAN = 8; // rows beyond each edge
+const PRINTED = 2000; // rows, likewise
 
 export interface VirtualRows {
   scroller: RefObject<HTMLDivElement | null>;
@@ -15,6 +16,7 @@ export interface VirtualRows {
 
 export function useVirtualRows(count: number, rowHeight: number): VirtualRows {
   const scroller = useRef<HTMLDivElement>(null);
+  const printing = usePrinting();
   const [, redraw] = useReducer((state: number) => state + 1, 0);
   const [virtualizer] = useState(() => new Virtualizer<HTMLDivElement, HTMLDivElement>(options()));
   virtualizer.setOptions(options());
@@ -33,13 +35,29 @@ export function useVirtualRows(count: number, rowHeight: number): VirtualRows {
       count,
       getScrollElement: () => scroller.current,
       estimateSize: () => rowHeight,
-      overscan: OVERSCAN,
+      overscan: printing ? PRINTED : OVERSCAN,
       scrollToFn: elementScroll,
       observeElementRect,
       observeElementOffset,
       onChange: () => redraw(undefined),
     };
   }
+}
+
+/** On paper there is no scrolling, so that more rows have to be there. */
+function usePrinting(): boolean {
+  const [printing, setPrinting] = useState(false);
+  useEffect(() => {
+    const begin = () => setPrinting(true);
+    const end = () => setPrinting(false);
+    addEventListener("beforeprint", begin);
+    addEventListener("afterprint", end);
+    return () => {
+      removeEventListener("beforeprint", begin);
+      removeEventListener("afterprint", end);
+    };
+  }, []);
+  return printing;
 }
 
 /** Run `draw` for each visible row, at its place. */

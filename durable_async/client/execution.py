@@ -1,16 +1,18 @@
-"""A handle of one execution of the embedded service."""
+"""A handle of one execution, of whichever service."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
 from durable_async._raised import place_of
 from durable_async._wire.operations import ErrorObject
+from durable_async._wire.text import utf8
+from durable_async.client.api import DurableApi
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
@@ -21,7 +23,6 @@ from durable_async.serializers import NO_TYPE, JsonSerializer, SerializerContext
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model import arns
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import Closed, ExecutionDescription, OpenCallback
 
 ResultT = TypeVar("ResultT")
@@ -33,23 +34,17 @@ _ERRORS: dict[ExecutionStatus, tuple[type[ExecutionError], str]] = {
 }
 
 
-class HasApi(Protocol):
-    """The service of an execution."""
-
-    @property
-    def api(self) -> LambdaApi: ...
-
-
 @attrs.frozen
 class ExecutionHandle(Generic[ResultT]):
     """Refers to an execution by its ARN. The execution does not depend on the handle.
 
     Every method raises :class:`~durable_async.service.ApiError`: ``ResourceNotFoundException`` once the execution is
-    deleted, status 503 if the store fails or the service ends.
+    deleted, status 503 if the store fails or the service ends. A handle of a ``DurableClient`` raises
+    :class:`~durable_async.ServiceCallError` if no answer comes.
     """
 
     arn: str
-    _service: HasApi
+    _api: Callable[[], DurableApi]
     _decode: Callable[[str, str], Awaitable[ResultT]]
 
     @property
@@ -66,7 +61,7 @@ class ExecutionHandle(Generic[ResultT]):
         :raises ExecutionError: it ended without a result: failed, timed out or was stopped
         """
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            closed = await self._service.api.wait(self.arn)
+            closed = await self._api().wait(self.arn)
         if closed.status is not ExecutionStatus.SUCCEEDED:
             raise _error(self.arn, closed)
         return await self._decode(self.arn, closed.result or "null")
@@ -77,14 +72,14 @@ class ExecutionHandle(Generic[ResultT]):
 
     async def describe(self) -> ExecutionDescription:
         """Return the execution as it is stored now, with its input and its result as JSON text."""
-        return await self._service.api.get_execution(self.arn)
+        return await self._api().get_execution(self.arn)
 
     async def history(self) -> list[HistoryEvent]:
         """Return all events until now, oldest first."""
         events: list[HistoryEvent] = []
         marker: str | None = ""
         while marker is not None:
-            page = await self._service.api.get_history(self.arn, marker=marker, max_items=1000)
+            page = await self._api().get_history(self.arn, marker=marker, max_items=1000)
             events += page.items
             marker = page.next_marker
         return events
@@ -94,14 +89,14 @@ class ExecutionHandle(Generic[ResultT]):
 
         :param after: the ``id`` of the last event that is not wanted; 0: all are wanted
         """
-        return self._service.api.events(self.arn, after=after)
+        return self._api().events(self.arn, after=after)
 
     async def callbacks(self) -> list[OpenCallback]:
         """Return the callbacks that wait for an answer, in the order in which they began.
 
         ``service.succeed_callback(callback.id, answer)`` answers one.
         """
-        return await self._service.api.list_callbacks(self.arn)
+        return await self._api().list_callbacks(self.arn)
 
     async def stop(self, error: ErrorObject | None = None) -> None:
         """Close the execution as STOPPED. Nothing of it runs afterwards, not even a compensation or a clean-up.
@@ -110,18 +105,19 @@ class ExecutionHandle(Generic[ResultT]):
 
         :param error: its members become those of the ``ExecutionStoppedError`` that :meth:`result` raises
         """
-        await self._service.api.stop(self.arn, error)
+        await self._api().stop(self.arn, error)
 
     async def cancel(self, reason: str | None = None) -> None:
         """Ask the workflow to end. The operation that it calls next, or that it waits for, raises
         :class:`~durable_async.ExecutionCancelledError`; a step that runs ends first. Compensations and clean-ups run,
         and the execution ends STOPPED with ``reason``, unless the workflow catches the error and returns.
 
-        Returns when the request is recorded. An execution that was asked before and was not told yet stays as it is.
+        Returns when the request is recorded. Does nothing if a cancellation was requested before and has not reached
+        the workflow.
 
-        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and goes on
+        :raises ApiError: ``ResourceConflictException``: it is closed, or it was cancelled before and continued
         """
-        await self._service.api.cancel(self.arn, reason=reason)
+        await self._api().cancel(self.arn, reason=reason)
 
     async def pause(self, reason: str | None = None) -> None:
         """Do not invoke the handler of the execution until :meth:`resume`.
@@ -130,7 +126,7 @@ class ExecutionHandle(Generic[ResultT]):
 
         :raises ApiError: ``ResourceConflictException``: it is closed, or paused already
         """
-        await self._service.api.pause(self.arn, reason=reason)
+        await self._api().pause(self.arn, reason=reason)
 
     async def resume(self, reason: str | None = None) -> None:
         """Continue after a pause, or after a quarantine.
@@ -139,21 +135,21 @@ class ExecutionHandle(Generic[ResultT]):
 
         :raises ApiError: ``ResourceConflictException``: it is not paused
         """
-        await self._service.api.resume(self.arn, reason=reason)
+        await self._api().resume(self.arn, reason=reason)
 
     async def redrive(self, start: str | None = None) -> None:
-        """Let a failed, timed out or stopped execution go on from what succeeded, under the same name and ARN.
+        """Let a failed, timed out or stopped execution continue from what succeeded, under the same name and ARN.
 
-        The operations with whose errors it failed are done again, and so is what started after them in the contexts
-        around them. Nothing else is. The execution gets its whole timeout again.
+        The operations whose errors made it fail are done again, and so are the operations that started after them in
+        the contexts around them. The execution gets its whole timeout again.
 
-        :param start: the id or the name of an operation: it and what started after it are done again, also if it
+        :param start: the id or the name of an operation: it and what started after it are done again, even if it
             succeeded
         :raises ApiError: ``ResourceConflictException``: it is open or has succeeded; or ``start`` is None, and
             operations succeeded after the failure, such as compensations. ``InvalidParameterValueException``: no
-            operation is called ``start``, or several are
+            operation has the id or name ``start``, or several have the name
         """
-        await self._service.api.redrive(self.arn, start=start)
+        await self._api().redrive(self.arn, start=start)
 
     async def fork(
         self,
@@ -179,7 +175,7 @@ class ExecutionHandle(Generic[ResultT]):
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken.
             ``InvalidParameterValueException``: no operation has this name, or several have
         """
-        started = await self._service.api.fork(
+        started = await self._api().fork(
             self.arn,
             before=before,
             execution_name=name,
@@ -194,12 +190,12 @@ class ExecutionHandle(Generic[ResultT]):
 
         :raises ApiError: ``ResourceConflictException``: it is not closed
         """
-        await self._service.api.delete(self.arn)
+        await self._api().delete(self.arn)
 
 
 def as_json(value: object, what: str) -> bytes:
     """:raises SerializationError: it cannot be written"""
-    return JsonSerializer().serialize(value, SerializerContext("", "", what)).encode("utf-8", "surrogatepass")
+    return utf8(JsonSerializer().serialize(value, SerializerContext("", "", what)))
 
 
 def results_as_json(results: Mapping[str, object]) -> dict[str, str]:

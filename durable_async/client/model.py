@@ -1,16 +1,18 @@
-"""The Lambda service as far as an operator uses it, in botocore's model format.
+"""The part of Lambda's API that callers use, in botocore's model format.
 
-It is made as the transport's own: answers are documents, plain JSON with epoch seconds, so that what comes from AWS
-looks like what comes from a service in this process. And it has the operations that the botocore which aiobotocore
-asks for may not know yet: PauseDurableExecution, ResumeDurableExecution and DeleteDurableExecution.
-Operations of this package's service alone are ListDurableExecutions, CountDurableExecutions, CancelDurableExecution,
-RedriveDurableExecution, ForkDurableExecution and ForkDurableExecutionHistory, and so are tags and prefixes of names.
+Its answers are documents, as those of the transport's model: plain JSON with epoch seconds. It has the operations that
+the botocore which aiobotocore requires may not know yet: PauseDurableExecution, ResumeDurableExecution and
+DeleteDurableExecution. Only the service of this package has ListDurableExecutions, CountDurableExecutions,
+ListDurableExecutionCallbacks, CancelDurableExecution, RedriveDurableExecution, ForkDurableExecution and
+ForkDurableExecutionHistory, tags, prefixes of names, and WaitSeconds, the time that an answer may be held back for
+news.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from durable_async._wire.text import JsonObject
 from durable_async.transport._model import SERVICE_MODEL
 
 _EXECUTION = "/2025-12-01/durable-executions/{DurableExecutionArn}"
@@ -18,7 +20,7 @@ _CALLBACK = "/2025-12-01/durable-execution-callbacks/{CallbackId}"
 _FUNCTION = "{FunctionName}"
 
 _TEXT = {"shape": "String"}
-_ERROR = {"ErrorType": _TEXT, "ErrorMessage": _TEXT, "ErrorData": _TEXT}
+_ERROR = {"ErrorType": _TEXT, "ErrorMessage": _TEXT, "ErrorData": _TEXT, "StackTrace": {"shape": "Strings"}}
 _CLIENT_TOKEN = {"shape": "String", "idempotencyToken": True}
 _PAGE = {
     "Marker": {"shape": "String", "location": "querystring", "locationName": "Marker"},
@@ -48,7 +50,7 @@ _FORK = {
 _LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
 
 
-def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, Any]:
+def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, object]:
     return {
         "name": name,
         "http": {"method": method, "requestUri": uri},
@@ -57,8 +59,8 @@ def _operation(name: str, method: str, uri: str, *, output: str = "Document") ->
     }
 
 
-def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """``required`` is the member that stands in the path."""
+def _request(required: str, members: JsonObject, **more: Any) -> dict[str, object]:
+    """Return the shape of a request. ``required`` is the member in the path."""
     return {
         "type": "structure",
         "required": [required],
@@ -67,7 +69,7 @@ def _request(required: str, members: dict[str, Any], **more: Any) -> dict[str, A
     }
 
 
-LAMBDA_MODEL: Final[dict[str, Any]] = {
+LAMBDA_MODEL: Final[JsonObject] = {
     "version": "2.0",
     "metadata": SERVICE_MODEL["metadata"],
     "operations": {
@@ -83,6 +85,7 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
             _operation("GetDurableExecution", "GET", _EXECUTION),
             _operation("GetDurableExecutionHistory", "GET", f"{_EXECUTION}/history"),
             _operation("DeleteDurableExecution", "DELETE", _EXECUTION),
+            _operation("ListDurableExecutionCallbacks", "GET", f"{_EXECUTION}/callbacks"),
             _operation("StopDurableExecution", "POST", f"{_EXECUTION}/stop"),
             _operation("PauseDurableExecution", "POST", f"{_EXECUTION}/pause"),
             _operation("ResumeDurableExecution", "POST", f"{_EXECUTION}/resume"),
@@ -103,13 +106,17 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
                 "DurableExecutionName": _at("header", "X-Amz-Durable-Execution-Name"),
                 "Tags": _at("header", "X-Durable-Execution-Tags"),
                 "Qualifier": _at("querystring", "Qualifier"),
+                "TraceHeader": _at("header", "X-Amzn-Trace-Id"),
                 "Payload": {"shape": "Blob"},
             },
             payload="Payload",
         ),
         "Invoked": {
             "type": "structure",
-            "members": {"DurableExecutionArn": _at("header", "X-Amz-Durable-Execution-Arn")},
+            "members": {
+                "DurableExecutionArn": _at("header", "X-Amz-Durable-Execution-Arn"),
+                "ExecutedVersion": _at("header", "X-Amz-Executed-Version"),
+            },
         },
         "ListFunctionsRequest": {"type": "structure", "members": _PAGE},
         "ListDurableExecutionsByFunctionRequest": _request(
@@ -122,17 +129,21 @@ LAMBDA_MODEL: Final[dict[str, Any]] = {
         },
         "GetDurableExecutionRequest": _request(
             "DurableExecutionArn",
-            {"IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean")},
+            {
+                "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),
+            },
         ),
         "GetDurableExecutionHistoryRequest": _request(
             "DurableExecutionArn",
             {
                 "IncludeExecutionData": _at("querystring", "IncludeExecutionData", "Boolean"),
                 "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
-                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),  # of this package's service alone
+                "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),
                 **_PAGE,
             },
         ),
+        "ListDurableExecutionCallbacksRequest": _request("DurableExecutionArn", {}),
         "DeleteDurableExecutionRequest": _request("DurableExecutionArn", {}),
         # An error object is the whole body, so its members can stand in the request itself.
         "StopDurableExecutionRequest": _request("DurableExecutionArn", _ERROR),

@@ -5,7 +5,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.serialize import RestJSONSerializer
 
-from durable_async.cli.lambda_model import LAMBDA_MODEL
+from durable_async.client.model import LAMBDA_MODEL
 
 OURS = ServiceModel(LAMBDA_MODEL, "lambda")
 THEIRS = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda")
@@ -83,6 +83,7 @@ def test_only_what_aws_lacks_or_adds_lately_may_be_unknown_to_botocore():
         "DeleteDurableExecution",
         "RedriveDurableExecution",
         "CancelDurableExecution",
+        "ListDurableExecutionCallbacks",
         "ListDurableExecutions",
         "CountDurableExecutions",
         "ForkDurableExecution",

@@ -1,0 +1,12 @@
+"""Executions of a service elsewhere: the embedded service's methods and handles, over Lambda's API.
+
+async with DurableClient("http://127.0.0.1:8700") as client:
+execution = await client.start(fulfil, order, name="order-1017")
+receipt = await execution.result()
+"""
+
+from durable_async.client.client import DurableClient
+from durable_async.client.execution import ExecutionHandle
+from durable_async.client.executions import Executions
+
+__all__ = ["DurableClient", "ExecutionHandle", "Executions"]

@@ -1,0 +1,77 @@
+"""The service that has a store's file, as another one on the same file reaches it: over a Unix socket beside the file.
+
+Only the file's user can connect to the socket. No request is answered on it before the service has the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from io import BytesIO
+
+from durable_async.service.http.answer import Answer
+from durable_async.service.model.errors import ServiceClosedError
+from durable_async.service.runtime.views import OwnerAddress
+
+_LONGEST_PATH = 100  # bytes; the limit of some systems for the address of a socket
+_RETRY_SECONDS = 0.05  # until the next look for a service that has the file
+_OF_THE_CONNECTION = frozenset(
+    {"accept-encoding", "authorization", "connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+)
+
+
+async def ask_owner(owner: OwnerAddress, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Send a request to the service that has the file. If there is none now, wait for one.
+
+    If the answer is lost with the service, the next one is asked only if that cannot do anything twice.
+
+    :param target: the path and the query, percent-encoded
+    :param headers: of the request; those that belong to a connection are left out
+    :raises ServiceClosedError: no service answered within ``owner.patience``, or the answer was lost
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + owner.patience
+    kept = {name: value for name, value in headers.items() if name.lower() not in _OF_THE_CONNECTION}
+    starts, named = "/invocations" in target, "x-amz-durable-execution-name" in map(str.lower, kept)
+    while True:
+        try:
+            answer = await _answer(owner.socket, method, target, kept, body)
+        except ConnectionResetError:
+            if method != "GET" and not named:
+                raise ServiceClosedError(
+                    "The service ended before it answered. It may have done what was asked."
+                ) from None
+            answer = None
+        if answer is not None and not (_is_closing(answer) and (named or not starts)):
+            return answer
+        if loop.time() >= until:
+            raise ServiceClosedError(
+                f"No service that has the file answered within {owner.patience:g} s. This one stands by to take over."
+            )
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _is_closing(answer: Answer) -> bool:
+    """Whether the service begins nothing more, so that it has not done what was asked, except to start something."""
+    return answer.status == 503 and "Retry-After" in answer.headers
+
+
+async def _answer(path: str, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    """Return the answer; None if nobody listens.
+
+    :raises ConnectionResetError: the request was sent, or a part of it, and there is no answer
+    """
+    from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, UnixConnector
+    from yarl import URL
+
+    url, connector = URL(f"http://localhost{target}", encoded=True), UnixConnector(path)
+    try:
+        async with (
+            ClientSession(connector=connector, timeout=ClientTimeout(), auto_decompress=False) as session,
+            session.request(method, url, data=BytesIO(body), headers=headers, skip_auto_headers=["User-Agent"]) as got,
+        ):
+            return Answer(got.status, dict(got.headers), await got.read())
+    except ClientConnectorError:
+        return None
+    except (ClientError, OSError) as error:
+        raise ConnectionResetError from error

@@ -108,13 +108,12 @@ def callback_heartbeat(execution: Execution, callback_id: str, at: Moment) -> No
         execution.changes.operations[callback.id] = callback
 
 
-def answer_schema(execution: Execution, callback_id: str, at: Moment) -> str | None:
-    """Return the JSON Schema that the answer of an open callback must fit; None: any answer fits.
-
-    :raises ApiError: as ``callback_succeeded``
-    """
-    fire_due(execution, at)
-    return _open_callback(execution, callback_id).answer_schema
+def answer_schema(execution: Execution, callback_id: str) -> str | None:
+    """Return the JSON Schema that the answer of a callback must fit; None: any answer fits, or nothing waits."""
+    place = callback_place(callback_id)
+    sequence = place[1] if place else 0
+    known = execution.operations[sequence] if 0 < sequence < len(execution.operations) else None
+    return known.answer_schema if known is not None and known.callback_id == callback_id and not known.ended else None
 
 
 def open_callbacks(execution: Execution) -> list[tuple[OperationRecord, str]]:

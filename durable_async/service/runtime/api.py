@@ -488,7 +488,7 @@ class LambdaApi(Queries):
             read; then the callback stays open), ResourceNotFound, CallbackTimeout
         """
         execution = await self._waiting(callback_id)
-        schema = await self._runner.command(execution, lambda at: machine.answer_schema(execution, callback_id, at))
+        schema = machine.answer_schema(execution, callback_id)
         if schema is not None:
             await check_answer(result, schema)
         await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))

@@ -17,10 +17,7 @@ from .pages import EXAMPLES, PAGES, blocks, title
 
 WITH_CODE = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 MISTAKES = {"from_a_thread", "forgetful", "nested"}
-NOT_EXPLORED = {
-    "one_queue",  # its workers may share out the items otherwise in a replay
-    "two_of",  # what else had begun when the batch ended is decided again after a crash
-}
+NOT_EXPLORED = {"two_of"}  # what else had begun when its batch ended is decided again after a crash
 RUNS = 16  # of each example
 
 

@@ -97,6 +97,7 @@ KNOWS: dict[str, set[str]] = {
         "service.store",
     },
     "service.http": {
+        "_lazy",
         "_wire",
         "service.functions",
         "service.model",
@@ -120,6 +121,7 @@ KNOWS: dict[str, set[str]] = {
     "client": {
         "_callables",
         "_client_per_loop",
+        "_lazy",
         "_raised",
         "_wire",
         "errors",

@@ -5,8 +5,20 @@ execution = await client.start(fulfil, order, name="order-1017")
 receipt = await execution.result()
 """
 
-from durable_async.client.client import DurableClient
-from durable_async.client.execution import ExecutionHandle
-from durable_async.client.executions import Executions
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from durable_async._lazy import names_from
+
+if TYPE_CHECKING:
+    from durable_async.client.client import DurableClient
+    from durable_async.client.execution import ExecutionHandle
+    from durable_async.client.executions import Executions
 
 __all__ = ["DurableClient", "ExecutionHandle", "Executions"]
+
+_LATER = {"DurableClient": "client", "ExecutionHandle": "execution", "Executions": "executions"}
+
+if not TYPE_CHECKING:  # which would take any name for one of this module's
+    __getattr__ = names_from(__name__, _LATER)

@@ -41,7 +41,7 @@ class Executions(ABC):
         """Return the name by which the service knows the function, and the version with which its executions begin;
         None: that in the name, or ``$LATEST``.
 
-        :raises TypeError: the function is no durable handler
+        :raises TypeError: the function is not a durable handler
         :raises LookupError: the service does not know the handler
         """
 
@@ -80,7 +80,7 @@ class Executions(ABC):
         :param tags: up to 50, by which :meth:`executions` finds it. An execution that is found keeps its own. AWS
             Lambda has no tags
         :raises RuntimeError: the service was not entered
-        :raises TypeError: the function is no durable handler
+        :raises TypeError: the function is not a durable handler
         :raises LookupError: the handler is not registered
         :raises SerializationError: the event cannot be written
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken by an execution with another
@@ -221,11 +221,11 @@ class Executions(ABC):
 def check_durable(function: object) -> TypeGuard[AnyHandler]:
     """Return True.
 
-    :raises TypeError: it is no durable handler
+    :raises TypeError: it is not a durable handler
     """
     if isinstance(function, DurableHandler):
         return True
-    raise TypeError(f"{name_of_callable(function)} is no durable handler: put @durable_execution above it")
+    raise TypeError(f"{name_of_callable(function)} is not a durable handler. Put @durable_execution above it")
 
 
 def _qualified(function: str, version: int | None) -> str:

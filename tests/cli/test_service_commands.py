@@ -176,7 +176,7 @@ def test_list_filters_and_pages(service, done, failed):
     for number in range(4):
         service.start("count", f"listed-{number}", str(number))
     title, *lines = service("list", "count", "--limit", "3").lines
-    assert title.split() == ["STATUS", "STARTED", "TOOK", "NAME", "ARN"]
+    assert title.split() == ["STATUS", "STARTED", "TOOK", "NAME", "TAGS", "ARN"]
     assert [line.split()[3] for line in lines] == ["listed-3", "listed-2", "listed-1"]
     oldest = [json.loads(line) for line in service("list", "count", "--json", "--oldest-first", "--since", "1h").lines]
     assert [item["DurableExecutionName"] for item in oldest][-1] == "listed-3"

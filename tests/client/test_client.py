@@ -169,7 +169,7 @@ async def test_a_function_that_is_not_durable_cannot_be_started(served):
     async with DurableClient(url) as client:
         with pytest.raises(ApiError, match="not durable"):
             await client.start("plain", 1)
-        with pytest.raises(TypeError, match="put @durable_execution above it"):
+        with pytest.raises(TypeError, match="Put @durable_execution above it"):
             await client.start(print, 1)
         with pytest.raises(ResourceNotFoundError, match="nowhere"):
             await client.start("nowhere", 1)

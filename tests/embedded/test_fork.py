@@ -249,7 +249,7 @@ async def test_what_cannot_be_forked_is_refused_and_nothing_is_started(service, 
     [
         (lambda history: history["Events"].pop(0), "does not begin with ExecutionStarted"),
         (lambda history: history["Events"].pop(3), "event 4 is missing"),
-        (lambda history: history.pop("Events"), "is no list of JSON objects"),
+        (lambda history: history.pop("Events"), "is not a list of JSON objects"),
     ],
 )
 async def test_a_history_that_is_not_whole_is_refused(service, change, message):

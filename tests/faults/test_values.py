@@ -533,7 +533,7 @@ REFUSED = [
     (changed(Locked("a"), opened=True), Locked, "$.opened: an attribute that is not a field is not written"),
     (Slim(name=5), Slim, "would not come back as Slim: $.name: expected str, found a whole number"),
     # the standard library
-    ({"name": "a", "more": (1, 2)}, Optional_, "$.more: a tuple"),
+    ({"name": "a", "more": (1, 2)}, Optional_, "$.more: JSON cannot hold a tuple"),
     (OtherPoint(1, 2), Point, "$: a OtherPoint would come back as a Point"),
     (Pair.A, Pair, "$: a Pair would come back with another value"),
     (float("nan"), float, "$: nan is a float that JSON does not have"),

@@ -13,8 +13,8 @@ from durable_async._engine.flusher import Flusher
 from durable_async._operations import step
 from durable_async._operations.step_rules import Interrupted, Return, Run, Start
 from durable_async.service.machine.execution import Execution
+from durable_async.service.runtime.registry import Registered
 from durable_async.service.runtime.runner import Runner
-from durable_async.service.store.sqlite import writing
 from durable_async.service.store.sqlite.threads import Writer
 
 
@@ -93,8 +93,8 @@ def _fires_early(pop_due: Any) -> Any:
     return lambda self, now_ms: pop_due(self, now_ms + 1000)
 
 
-def _answers_before_the_commit(known_when: Any) -> Any:
-    del known_when
+def _answers_before_the_commit(await_saved: Any) -> Any:
+    del await_saved
 
     async def broken(self: Runner, saved: Any, execution: Execution, changes: Any) -> None:
         asyncio.ensure_future(saved).add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -105,17 +105,19 @@ def _answers_before_the_commit(known_when: Any) -> Any:
 
 
 def _invokes_nothing_at_the_start(take_up: Any) -> Any:
-    def broken(self: Runner, name: str) -> None:
+    def broken(self: Runner, registered: Registered) -> None:
+        name = registered.name
         self._left[name] = [attrs.evolve(found, active=False) for found in self._left.get(name, ())]
-        take_up(self, name)
+        take_up(self, registered)
 
     return broken
 
 
 def _sets_no_timer_at_the_start(take_up: Any) -> Any:
-    def broken(self: Runner, name: str) -> None:
+    def broken(self: Runner, registered: Registered) -> None:
+        name = registered.name
         self._left[name] = [found for found in self._left.get(name, ()) if found.active]
-        take_up(self, name)
+        take_up(self, registered)
 
     return broken
 
@@ -144,14 +146,6 @@ def _leaves_out_the_last(write: Any) -> Any:
     return broken
 
 
-def _forgets_operations(snapshot: Any) -> Any:
-    def broken(execution: Execution, changes: Any) -> Any:
-        taken = snapshot(execution, changes)
-        return attrs.evolve(taken, operations=taken.operations[:1])
-
-    return broken
-
-
 BREAKAGES = (
     Breakage("a result is handed on before it is recorded", Flusher, "commit", _does_not_wait),
     Breakage("a step that succeeded runs again in a replay", step, "next_action", _runs_what_succeeded),
@@ -159,12 +153,11 @@ BREAKAGES = (
     Breakage("an interrupted at-most-once attempt runs again", step, "next_action", _runs_what_was_interrupted),
     Breakage("an old checkpoint token is good", Execution, "invocation_of", _takes_any_token),
     Breakage("a timer fires a second early", Execution, "pop_due", _fires_early),
-    Breakage("the service answers before the store has committed", Runner, "_known_when", _answers_before_the_commit),
+    Breakage("the service answers before the store has committed", Runner, "_await_saved", _answers_before_the_commit),
     Breakage("a service that starts invokes nothing", Runner, "_take_up", _invokes_nothing_at_the_start),
     Breakage("a service that starts sets no timers", Runner, "_take_up", _sets_no_timer_at_the_start),
     Breakage("what was due when the store failed is given up", Runner, "_arm_again", _gives_up_what_was_due),
     Breakage("a write that failed is reported as done", Writer, "_lose", _hides_failures),
     Breakage("an object that is ahead of the file is written on", Writer, "_lose", _goes_on_after_a_failure),
     Breakage("the last write of a group is left out", Writer, "_write", _leaves_out_the_last),
-    Breakage("only the first changed operation is written", writing, "snapshot", _forgets_operations),
 )

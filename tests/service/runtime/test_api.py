@@ -160,7 +160,7 @@ async def test_an_execution_runs_and_is_told_of(world):
         started=begin,
         execution_timeout=60,
         retention_days=14,
-        times_out=begin + timedelta(seconds=60),
+        times_out=None,
         input='{"a": 1}',
         result='"done"',
         ended=begin,

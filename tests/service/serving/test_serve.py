@@ -187,7 +187,7 @@ def test_with_a_token_its_functions_may_call_and_strangers_may_not(tmp_path):
         (["--functions", ":HANDLERS"], "MODULE[:MAPPING]"),
         (["--execution-timeout", "0"], "[NAME=]SECONDS"),
         (["--execution-timeout", "f=5", *FUNCTIONS], "'f', which is not a function"),
-        (["--host", "0.0.0.0", *FUNCTIONS], "set a token"),
+        (["--host", "0.0.0.0", *FUNCTIONS], "Set a token"),
         (["--host", "192.0.2.1", "--token", "t", *FUNCTIONS], "cannot listen on 192.0.2.1"),
         (["--token", "a b", *FUNCTIONS], "a token is"),
         (["--log-json", "/no/such/folder/log", *FUNCTIONS], "cannot write the log"),

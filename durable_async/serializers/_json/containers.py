@@ -56,7 +56,7 @@ def _write_array(declared: object, converter: Converter) -> Write:
     writes = None if items.fixed is None else [converter.get_unstructure_hook(item) for item in items.fixed]
 
     def write(value: Any) -> Any:
-        if not isinstance(value, (cls, list, tuple, AbstractSet)) or isinstance(value, (str, bytes, Mapping)):
+        if not _is_array_of(cls, value):
             return misfit(converter, value, declared)
         if writes is None:
             trees = [write_each(item) for item in value]
@@ -66,6 +66,10 @@ def _write_array(declared: object, converter: Converter) -> Write:
         return [write_item(item) for write_item, item in zip(writes, value, strict=True)]
 
     return write
+
+
+def _is_array_of(cls: Any, value: object) -> bool:
+    return isinstance(value, (cls, list, tuple, AbstractSet)) and not isinstance(value, (str, bytes, Mapping))
 
 
 def _order(tree: object) -> str:

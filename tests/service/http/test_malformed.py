@@ -15,7 +15,7 @@ from tests.property_runs import examples
 from tests.service.http.http_support import INVOKE, LIST, STORES, execution_path, running_server
 
 LISTS = re.compile(
-    r"/(2015-03-31/functions|2025-12-01/durable-executions|2025-12-01/durable-execution-counts)/?([?#]|$)"
+    r"/(2015-03-31/functions|2025-12-01/durable-executions|2025-12-01/durable-execution-counts)/*([?#]|$)"
 )
 SETTINGS = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

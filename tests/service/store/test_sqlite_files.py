@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -188,13 +189,13 @@ def as_nobody(path, what):
 
 
 @pytest.fixture
-def foreign(tmp_path_factory):
-    """A store in a directory that nobody may write to."""
-    directory = tmp_path_factory.mktemp("foreign")
-    for above in directory.parents[:3]:
-        above.chmod(above.stat().st_mode | 0o055)
-    yield directory / "service.db"
-    directory.chmod(0o755)
+def foreign():
+    """A store in a directory that nobody may write to, and whose parents everyone may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory / "service.db"
+        directory.chmod(0o755)
 
 
 async def test_a_directory_that_must_not_be_written_is_refused(foreign):

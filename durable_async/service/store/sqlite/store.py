@@ -177,6 +177,7 @@ class SqliteStore:
         loading = self._loading.get(execution_id)
         if loading is None:
             loading = self._loading[execution_id] = own_tasks.start(self._load(execution_id))
+            loading.add_done_callback(_look_at)
         return await asyncio.shield(loading)  # other calls may wait for it too
 
     async def _load(self, execution_id: str) -> Execution | None:
@@ -225,3 +226,9 @@ class SqliteStore:
         if self._reader is None:
             raise StoreError(f"{self.path} is not open.")
         return self._reader
+
+
+def _look_at(loading: asyncio.Task[Execution | None]) -> None:
+    # asyncio would log an error that nobody retrieves, if every call that waits for it was cancelled.
+    if not loading.cancelled():
+        loading.exception()

@@ -182,8 +182,8 @@ class Call:
         if operation is not None and (start or operation["Status"] in TERMINAL):
             if self._asked is not None and not start:
                 self.ended(operation)
-        elif self.branch.scope.will_expire():
-            await self._refuse_expired()
+        elif self.branch.scope.will_expire() and (operation is None or self.kind is not OperationType.CONTEXT):
+            await self._refuse_expired()  # but a context that began before may hold ends from before the deadline
         return operation
 
     async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:

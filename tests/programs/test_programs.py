@@ -18,7 +18,9 @@ from .execution import Conditions, Report, execute
 from .generation import programs
 from .meaning import Failed, meaning
 from .program import (
+    Answer,
     Batch,
+    Callback,
     Child,
     Concurrency,
     Derive,
@@ -112,6 +114,7 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 @bug(InTime((Derive(), Derive())), InTime((Derive(), Derive())))
 @bug(Derive(), Guarded((TooLate((Wait(7), Step())),)), Derive())
 @bug(Race((Together(Concurrency.TASK_GROUP, ((), (Step(),))), Step())))
+@bug(TooLate((TooLate((Callback(Answer.FAILURE, 1),)),)))
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(program):

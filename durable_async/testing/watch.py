@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import inspect
 import os
 import random
@@ -153,9 +154,10 @@ def _readable(name: str, argument: Any) -> str:
 def _places(frame: FrameType | None) -> tuple[str, ...]:
     """Return the user's frames that lead to a call; none if it is not the user's doing."""
     found: list[str] = []
+    collecting = [getattr(callback, "__code__", None) for callback in gc.callbacks]  # it may begin in any code
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith(_HARMLESS):
+        if file.startswith(_HARMLESS) or frame.f_code in collecting:
             return ()
         if not file.startswith(_NOT_USERS):
             found.append(f"{frame.f_code.co_name} ({_short(file)}:{frame.f_lineno})")

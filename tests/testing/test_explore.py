@@ -1,7 +1,9 @@
 """``explore`` finds each kind of fault, says where it is, and finds nothing where there is none."""
 
 import asyncio
+import gc
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,6 +69,21 @@ async def test_it_finds_nothing_in_the_examples():
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'notify' was never awaited")
+async def test_what_a_collection_of_garbage_calls_is_not_the_workflows():
+    @durable_execution
+    async def workflow(event, ctx: DurableContext):
+        gc.collect()
+
+    def on_collection(phase, info):
+        time.perf_counter()
+
+    gc.callbacks.append(on_collection)
+    try:
+        assert (await explore(workflow, {})).problems == []
+    finally:
+        gc.callbacks.remove(on_collection)
+
+
 async def test_a_coroutine_that_was_left_before_is_not_the_workflows():
     cycle = [faulty.notify()]
     cycle.append(cycle)

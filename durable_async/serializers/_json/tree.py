@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeAlias, TypeGuard, cast
+from types import NoneType, UnionType
+from typing import Any, NoReturn, TypeAlias, TypeGuard, Union, cast, get_args, get_origin
 
 import attrs
 
@@ -176,7 +177,13 @@ def kind_name(tree: object) -> str:
 
 
 def type_name(declared: object) -> str:
-    """Return a type as its user writes it."""
+    """Return a type as its user writes it, the members of a union sorted and None last.
+
+    ``A | B`` equals ``B | A``, so a cache may give either of the two for the other.
+    """
+    if get_origin(declared) in (Union, UnionType):
+        members = sorted(get_args(declared), key=lambda each: (each is NoneType, type_name(each)))
+        return " | ".join("None" if each is NoneType else type_name(each) for each in members)
     return declared.__qualname__ if isinstance(declared, type) and not hasattr(declared, "__args__") else str(declared)
 
 

@@ -84,6 +84,7 @@ async def test_what_a_collection_of_garbage_calls_is_not_the_workflows():
         gc.callbacks.remove(on_collection)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'notify' was never awaited")  # whenever it is collected
 async def test_a_coroutine_that_was_left_before_is_not_the_workflows():
     cycle = [faulty.notify()]
     cycle.append(cycle)

@@ -98,6 +98,9 @@ class World:
             self.invocations += 1
             if not self.extended:
                 del event["Extensions"]
+                for operation in event["InitialExecutionState"]["Operations"]:
+                    operation.pop("StartMicroseconds", None)
+                    operation.pop("EndMicroseconds", None)
             client = Client(InProcessClient(self.service), self)
             return await run(event, client=client, lambda_context=LambdaContext.of(request))
 

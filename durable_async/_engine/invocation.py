@@ -46,7 +46,7 @@ from durable_async._engine.task_factory import start_task, task_branches
 from durable_async._engine.timers import Timers
 from durable_async._engine.unstarted import close_unstarted
 from durable_async._threads import Threads, threads_of
-from durable_async._wire.envelope import Envelope
+from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation, OperationUpdate
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import ContextMisuseError, NonDeterminismError
@@ -114,7 +114,7 @@ class Invocation:
         self._stuck: set[Task] = set()
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
         self._next_marker = envelope.next_marker
-        self.record: Record = Record(self._loop)
+        self.record: Record = Record(self._loop, microseconds=MICROSECONDS in envelope.extensions)
         self.record.load(envelope.operations)
         if envelope.next_marker is None:
             self.record.loaded()

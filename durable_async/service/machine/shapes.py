@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from durable_async._wire.envelope import MICROSECONDS
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
 from durable_async._wire.operations import Action, OperationType
 from durable_async._wire.text import JsonMembers
@@ -123,8 +124,8 @@ def _one_of(values: Sequence[str]) -> Check:
     return check
 
 
-EXTENSIONS = ("AnswerSchema", "CancelWithParent")
-"""The members of options that Lambda does not have."""
+EXTENSIONS = ("AnswerSchema", "CancelWithParent", MICROSECONDS)
+"""What Lambda does not have: two members of options, and times of operations in microseconds, in envelopes too."""
 
 _OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]+", 64)
 _ERROR: dict[str, Check] = {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts}

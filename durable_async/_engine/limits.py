@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-_NOT_NEGATIVE = attrs.validators.ge(0)
-_POSITIVE = attrs.validators.gt(0)
+_SECONDS = attrs.validators.ge(0.0)
+_DELAY = attrs.validators.gt(0.0)
+_COUNT = attrs.validators.ge(0)
+_AT_LEAST_ONE = attrs.validators.ge(1)
 
 
 @attrs.frozen(kw_only=True)
@@ -32,17 +34,17 @@ class EngineLimits:
     :raises ValueError: a value is negative; or ``batch_starts``, ``ask_again`` or ``ask_again_max`` is zero
     """
 
-    clean_up: float = attrs.field(default=5.0, validator=_NOT_NEGATIVE)
-    show_start: float = attrs.field(default=0.05, validator=_NOT_NEGATIVE)
-    busy_attempts: int = attrs.field(default=8, validator=_NOT_NEGATIVE)
-    busy_delay: float = attrs.field(default=0.2, validator=_NOT_NEGATIVE)
-    busy_delay_max: float = attrs.field(default=10.0, validator=_NOT_NEGATIVE)
-    ask_again: float = attrs.field(default=0.25, validator=_POSITIVE)
-    ask_again_max: float = attrs.field(default=8.0, validator=_POSITIVE)
-    answer_margin: float = attrs.field(default=0.5, validator=_NOT_NEGATIVE)
-    batch_starts: int = attrs.field(default=250, validator=_POSITIVE)
-    quiet_turns: int = attrs.field(default=8, validator=_NOT_NEGATIVE)
-    restless_turns: int = attrs.field(default=1000, validator=_NOT_NEGATIVE)
+    clean_up: float = attrs.field(default=5.0, validator=_SECONDS)
+    show_start: float = attrs.field(default=0.05, validator=_SECONDS)
+    busy_attempts: int = attrs.field(default=8, validator=_COUNT)
+    busy_delay: float = attrs.field(default=0.2, validator=_SECONDS)
+    busy_delay_max: float = attrs.field(default=10.0, validator=_SECONDS)
+    ask_again: float = attrs.field(default=0.25, validator=_DELAY)
+    ask_again_max: float = attrs.field(default=8.0, validator=_DELAY)
+    answer_margin: float = attrs.field(default=0.5, validator=_SECONDS)
+    batch_starts: int = attrs.field(default=250, validator=_AT_LEAST_ONE)
+    quiet_turns: int = attrs.field(default=8, validator=_COUNT)
+    restless_turns: int = attrs.field(default=1000, validator=_COUNT)
 
 
 DEFAULT_LIMITS = EngineLimits()

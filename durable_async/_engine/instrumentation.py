@@ -50,8 +50,6 @@ from durable_async.plugins import (
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
-_ANSWERING = timedelta(seconds=0.5)  # what an answer may take after the flush
-
 
 class Instrumentation:
     """Calls the plugins of one invocation.
@@ -218,7 +216,7 @@ class Instrumentation:
 
     async def _flush(self, info: InvocationEndInfo) -> None:
         left = info.remaining_time
-        limit = None if left is None else max(0.0, (left - _ANSWERING).total_seconds())
+        limit = None if left is None else max(0.0, left.total_seconds() - self._invocation.limits.answer_margin)
         with entered(None):
             flushes = {
                 asyncio.get_running_loop().create_task(listener.call(info)): listener.name

@@ -144,4 +144,4 @@ async def _replayed(client: Client, handlers: Mapping[str, Handler], arn: str) -
         report = await replay(handler, [event async for event in client.events(arn)], execution_arn=arn)
     except (ServiceCallError, HistoryError, StorageUnavailableError, click.ClickException) as error:
         raise InvalidParameterValueError(one_line(str(error))) from None
-    return {"Text": str(report), **report.as_json()}
+    return {"Text": str(report), "ReachedOperationIds": sorted(report.reached_ids), **report.as_json()}

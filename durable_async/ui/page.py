@@ -52,13 +52,14 @@ OPERATIONS: Final = frozenset(
         Operation.RESUME,
         Operation.CANCEL,
         Operation.REDRIVE,
+        Operation.FORK,
         Operation.DELETE,
         Operation.CALLBACK_SUCCESS,
         Operation.CALLBACK_FAILURE,
         Operation.CALLBACK_HEARTBEAT,
     }
 )
-"""What the page may call: not what a running invocation calls, and nothing that starts an execution."""
+"""What the page may call: not what a running invocation calls, and nothing that starts an execution but a fork."""
 
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

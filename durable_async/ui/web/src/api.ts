@@ -1,7 +1,8 @@
 // Calls of Lambda's API through the page's own server, and what they say about the connection and the session.
 
 import type { HistoryEvent } from "./model/history.ts";
-import type { Execution } from "./model/waiting.ts";
+import type { Execution, WaitingFor } from "./model/waiting.ts";
+import type { Report } from "./model/replay.ts";
 import { Watched } from "./watched.ts";
 
 export interface Home {
@@ -21,6 +22,17 @@ export interface Summary {
   StartTimestamp: number;
   EndTimestamp?: number;
   Tags?: Record<string, string>;
+  /** Of an open execution, from a service that says it. */
+  WaitingFor?: WaitingFor;
+  CancellationRequested?: boolean;
+  PauseDetails?: { Reason?: string };
+}
+
+export interface ListPage {
+  DurableExecutions: Summary[];
+  NextMarker?: string;
+  /** Of an answer that is held back until it changes. */
+  PageDigest?: string;
 }
 
 export interface HistoryPage {
@@ -173,7 +185,7 @@ export async function executions(
   functionName: string,
   query: Query,
   signal?: AbortSignal,
-): Promise<{ DurableExecutions: Summary[]; NextMarker?: string }> {
+): Promise<ListPage> {
   const every = functionName === EVERY_FUNCTION;
   const path = every ? "durable-executions" : `functions/${encodeURIComponent(functionName)}/durable-executions`;
   return get(`api/${VERSION}/${path}`, { query, signal });
@@ -223,7 +235,7 @@ export async function history(arn: string, query: Query, signal?: AbortSignal): 
 }
 
 /** The report of `durable-async replay`, where the page's server has the code. */
-export async function replay(arn: string): Promise<Record<string, unknown>> {
+export async function replay(arn: string): Promise<Report> {
   return once(`replay/${encodeURIComponent(arn)}`, { method: "POST" });
 }
 
@@ -232,6 +244,12 @@ export type Action = "stop" | "cancel" | "pause" | "resume" | "redrive" | "delet
 export async function act(arn: string, action: Action, members: Record<string, unknown> = {}): Promise<void> {
   if (action === "delete") await once(execution(arn), { method: "DELETE" });
   else await once(`${execution(arn)}/${action}`, { method: "POST", body: JSON.stringify(members) });
+}
+
+/** Start an execution with the record of another, and return its ARN. */
+export async function fork(arn: string, members: Record<string, unknown>): Promise<string> {
+  const request = { method: "POST", body: JSON.stringify(members) };
+  return (await once<{ DurableExecutionArn: string }>(`${execution(arn)}/fork`, request)).DurableExecutionArn;
 }
 
 export async function succeed(id: string, result: string): Promise<void> {

@@ -75,15 +75,13 @@ export function ListView() {
     <div class="list-view">
       <h1 class="hidden">Executions</h1>
       <Filters filters={filters} functions={listing.functions} canFilter={listing.canFilter} onChange={(next) => replace(href("executions", next))} />
-      {chosen.size > 0 && (
-        <BulkBar
-          chosen={listing.items.filter((each) => chosen.has(each.DurableExecutionArn))}
-          writes={home.get()?.writes ?? false}
-          onClear={() => setChosen(new Set())}
-          onDone={listing.refresh}
-          onCompare={(left, right) => go(href("compare", { left, right }))}
-        />
-      )}
+      <BulkBar
+        chosen={chosen.size === 0 ? [] : listing.items.filter((each) => chosen.has(each.DurableExecutionArn))}
+        writes={home.get()?.writes ?? false}
+        onClear={() => setChosen(new Set())}
+        onDone={listing.refresh}
+        onCompare={(left, right) => go(href("compare", { left, right }))}
+      />
       <Failure error={listing.error} />
       <div class="table" role="table" aria-label="Executions" aria-rowcount={listing.complete ? listing.items.length + 1 : -1}>
         <div role="rowgroup" class="head">

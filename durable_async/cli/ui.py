@@ -122,6 +122,7 @@ def home(target: Target) -> Home:
     return Home(
         place=str(target),
         kind="aws" if target.store is None and target.endpoint is None else "service",
+        ours=target.store is not None,
         live=target.endpoint is not None,
         writes=target.store is None,
         target={name: value for name, value in named.items() if value is not None},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate, takewhile
 from typing import TypeVar, Unpack
 
 import attrs
@@ -111,12 +112,8 @@ class Queries:
     ) -> Page[HistoryEvent]:
         self._looked_at.append(execution)
         events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
-        used = 0
-        for number, event in enumerate(events):
-            used += event.size
-            if number == count or (number and page_bytes is not None and used > page_bytes):
-                return Page(events[:number], str(event.id))
-        return Page(events)
+        fitting = count if page_bytes is None else min(count, _fitting(events, page_bytes))
+        return Page(events) if fitting >= len(events) else Page(events[:fitting], str(events[fitting].id))
 
     async def _awaited_page(
         self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
@@ -306,3 +303,9 @@ class Queries:
         if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError(f"Durable execution not found: {arn}")
         return execution
+
+
+def _fitting(events: Sequence[HistoryEvent], page_bytes: int) -> int:
+    """Return how many of the first events fit into a page, which is at least one."""
+    used = accumulate(event.size for event in events)
+    return max(1, sum(1 for _ in takewhile(lambda size: size <= page_bytes, used)))

@@ -8,6 +8,7 @@ import { Watched } from "./watched.ts";
 export interface Home {
   place: string;
   kind: "service" | "aws";
+  ours: boolean;
   live: boolean;
   writes: boolean;
   replays: boolean;
@@ -202,7 +203,9 @@ export interface Lists {
 let lists: Promise<Lists> | undefined;
 
 export function offeredLists(): Promise<Lists> {
-  if (home.get()?.kind === "aws") return Promise.resolve({ all: false, filters: false });
+  const about = home.get();
+  if (about?.kind === "aws") return Promise.resolve({ all: false, filters: false });
+  if (about?.ours) return Promise.resolve({ all: true, filters: true });
   lists ??= Promise.all([
     has(`api/${VERSION}/durable-executions`, { MaxItems: 1 }),
     has(`api/${VERSION}/durable-execution-counts`, { DurableExecutionName: "-" }),

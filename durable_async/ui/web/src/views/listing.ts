@@ -75,7 +75,12 @@ class Reader {
 
   private async begin(names: string[]): Promise<void> {
     this.streams = streamsOf(names);
-    await this.more();
+    if (!this.isHeld()) await this.more(); // else the first look reads the first page
+  }
+
+  /** The service holds an answer back until it changes. */
+  private isHeld(): boolean {
+    return this.state.canFilter && home.get()?.live === true;
   }
 
   private async name(): Promise<string[]> {
@@ -114,6 +119,7 @@ class Reader {
   /** Read the next page, unless one is being read. */
   async more(): Promise<void> {
     if (this.streams === undefined || this.reading || this.state.complete) return;
+    if (this.isHeld() && this.state.items.length === 0) return;
     this.reading = true;
     this.change({ loading: true });
     try {
@@ -139,7 +145,7 @@ class Reader {
       const streams = streamsOf<Summary>(this.streams.map(({ name }) => name), place);
       // Two pages, since the visible rows may begin at the end of one.
       const size = this.state.canFilter ? 2 * PAGE : PAGE;
-      const held = this.state.canFilter && home.get()?.live === true;
+      const held = this.isHeld();
       const wait = held ? { WaitSeconds: WAIT_SECONDS, KnownDigest: this.digest } : {};
       await Promise.all(streams.map((stream) => this.fill(stream, size, signal, wait)));
       const part = take(streams, this.filters.oldestFirst);
@@ -151,7 +157,8 @@ class Reader {
         return true;
       }
       if (after.goesOn) this.streams = streams;
-      this.change({ items: after.items, error: undefined, complete: after.goesOn ? last : this.state.complete });
+      const complete = after.goesOn ? last : this.state.complete;
+      this.change({ items: after.items, error: undefined, complete, loading: this.reading });
       return held && this.digest !== undefined;
     } catch (error) {
       if (!signal.aborted) this.failed(error);

@@ -57,6 +57,9 @@ export type Connection = "connected" | "lost" | "signed out";
 export const connection = new Watched<Connection>("connected");
 export const home = new Watched<Home | undefined>(undefined);
 
+/** Has an event `change` whenever this page has changed something. */
+export const changes = new EventTarget();
+
 const VERSION = "2025-12-01";
 const RETRY_SECONDS = [0.25, 0.5, 1, 2];
 
@@ -105,6 +108,7 @@ async function once<T>(path: string, { method = "GET", query = {}, body, signal 
   }
   if (response.ok) {
     connection.set("connected");
+    if (method !== "GET") changes.dispatchEvent(new Event("change"));
     return (response.status === 204 ? {} : await response.json()) as T;
   }
   const failure = await failureOf(response);

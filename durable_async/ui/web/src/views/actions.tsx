@@ -113,7 +113,7 @@ function ActionDialog({ action, execution, from, onClose, onDone }: Props) {
   const [error, setError] = useState<unknown>();
   const [running, setRunning] = useState(false);
   const { button } = ACTIONS[action];
-  const question = from === undefined ? ACTIONS[action].question : `Do ${nameOf(from)} and everything that started after it again?`;
+  const question = from === undefined ? ACTIONS[action].question : `Let it do everything from ${nameOf(from)} on again?`;
   const arn = execution.DurableExecutionArn;
   const member = REASONS[action];
 

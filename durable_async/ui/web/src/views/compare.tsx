@@ -2,7 +2,8 @@ import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { compare, firstDifference, type Pair, type Side } from "../model/compare.ts";
 import { counted } from "../model/text.ts";
-import { Failure, Status } from "./common.tsx";
+import { go, href } from "../route.ts";
+import { Failure, Status, useKeys } from "./common.tsx";
 import { ExecutionLink } from "./execution.tsx";
 import { type Live, useLive } from "./live.ts";
 import { Rows, useVirtualRows } from "./virtual.tsx";
@@ -11,6 +12,7 @@ const ROW = 30; // pixels
 
 /** Two executions of one workflow: the operations of both, row by row, and where they first differ. */
 export function CompareView({ left, right }: { left: string; right: string }) {
+  useKeys((key) => key === "Escape" && (go(href("executions")), true));
   const [one, other] = [useLive(left), useLive(right)];
   const events = `${one.history.lastEvent} ${other.history.lastEvent}`;
   const pairs = useMemo(() => compare(one.history, other.history), [events, one.history, other.history]);

@@ -27,7 +27,6 @@ export function ForkDialog({ execution, before, onClose }: Props) {
   const asked = { before: before?.id, name: name.trim(), input: input.trim() };
   const unreadable = asked.input !== "" && parse(asked.input) === undefined;
   const here = about?.writes === true && about.kind === "service";
-  const what = before === undefined ? "what failed or had not ended" : `${nameOf(before)} and what started after it`;
 
   async function submit(event: SubmitEvent) {
     event.preventDefault();
@@ -45,8 +44,16 @@ export function ForkDialog({ execution, before, onClose }: Props) {
   return (
     <Dialog title={`Fork ${execution.DurableExecutionName}`} onClose={onClose}>
       <p>
-        Start a new execution with the record of this one? It does {what} again, on the code that is registered now. Steps
-        that are done again have new idempotency keys. This execution does not change.
+        Start a new execution with the record of this one?{" "}
+        {before === undefined ? (
+          "What failed or had not ended"
+        ) : (
+          <>
+            Everything from <code>{nameOf(before)}</code> on
+          </>
+        )}{" "}
+        is done again, on the code that is registered now. Steps that are done again have new idempotency keys. This
+        execution does not change.
       </p>
       <form onSubmit={(event) => void submit(event)}>
         {here && (

@@ -1,7 +1,7 @@
 // One execution as it is now: its description, and its history as it grows.
 
 import { useEffect, useState } from "preact/hooks";
-import { describe, history as readHistory, type HistoryPage, home, pause } from "../api.ts";
+import { changes, describe, history as readHistory, type HistoryPage, home, pause } from "../api.ts";
 import { History, type HistoryEvent } from "../model/history.ts";
 import type { Execution } from "../model/waiting.ts";
 
@@ -91,8 +91,11 @@ function atEnd(events: HistoryEvent[], marker: string): boolean {
 }
 
 async function rest(waitsNext: boolean, live: Live, signal: AbortSignal): Promise<void> {
-  if (live.history.closed) await pause(CLOSED_POLL_SECONDS, signal);
-  else if (!waitsNext || document.hidden) await pause(POLL_SECONDS, signal);
+  if (waitsNext && !live.history.closed && !document.hidden) return;
+  const changed = new AbortController();
+  changes.addEventListener("change", () => changed.abort(), { once: true, signal });
+  const longest = live.history.closed ? CLOSED_POLL_SECONDS : POLL_SECONDS;
+  await pause(longest, AbortSignal.any([signal, changed.signal]));
 }
 
 function placed(pages: HistoryPlace[], marker: string | undefined, events: HistoryEvent[]): HistoryPlace[] {

@@ -1,7 +1,8 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { replay } from "../api.ts";
 import { replayed, type Report } from "../model/replay.ts";
-import { Failure } from "./common.tsx";
+import { executionLink, go } from "../route.ts";
+import { Failure, useKeys } from "./common.tsx";
 import { Pairs } from "./compare.tsx";
 import { ExecutionLink } from "./execution.tsx";
 import { Payload } from "./json.tsx";
@@ -9,6 +10,7 @@ import { useLive } from "./live.ts";
 
 /** An execution beside a replay of it: whether today's code still does the same, and where it first does not. */
 export function ReplayView({ arn }: { arn: string }) {
+  useKeys((key) => key === "Escape" && (go(executionLink(arn)), true));
   const { history, complete, error: unread } = useLive(arn);
   const [report, setReport] = useState<Report>();
   const [error, setError] = useState<unknown>();

@@ -118,6 +118,7 @@ async def replay(
         reached=len(route.reached_ids),
         next_operations=route.next_operations(),
         skipped=() if isinstance(finding, Diverges) else route.skipped(),  # from there on nothing was called
+        reached_ids=frozenset(route.reached_ids),
     )
 
 

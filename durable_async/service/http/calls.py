@@ -200,6 +200,9 @@ async def _list(api: LambdaApi, call: Call, function_name: str | None) -> Answer
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         marker=query.get("Marker"),
         max_items=shapes.number(query, "MaxItems"),
+        include_waiting_for=shapes.truth(query, "IncludeWaitingFor", default=False),
+        wait_seconds=_wait_seconds(query),
+        known_digest=query.get("KnownDigest"),
         **_filters(call),
     )
     return json_answer(list_json(page))

@@ -232,6 +232,7 @@ class Runner:
             self._observer.stored(execution, changes, perf_counter() - began)
         self._arm(execution)
         self._perform(execution, changes)
+        self.listeners.notify(execution.id)
         return None
 
     async def command(self, execution: Execution, decide: Callable[[Moment], T]) -> T:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate, takewhile
 from typing import TypeVar, Unpack
 
@@ -31,9 +32,9 @@ from durable_async.service.runtime.views import (
     ExecutionSummary,
     FunctionDescription,
     OpenCallback,
-    OpenDetails,
     Page,
     open_callbacks,
+    open_details,
     with_digest,
 )
 from durable_async.service.store import ExecutionQuery, Store
@@ -188,9 +189,6 @@ class Queries:
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
-        include_waiting_for: bool = False,
-        wait_seconds: float = 0,
-        known_digest: str | None = None,
         **filters: Unpack[Filters],
     ) -> Page[ExecutionSummary]:
         """Return a page of the executions of a function, or of all functions.
@@ -199,26 +197,39 @@ class Queries:
         :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
         :param marker: of the page before; None or empty: the first page
         :param max_items: 0 to 1000; 0: 100
-        :param include_waiting_for: True: say what each open execution waits for, which reads its operations. False:
-            leave it out
-        :param wait_seconds: more than 0: the page has a digest, and is returned as soon as that is another one than
-            ``known_digest``, or after this time. 0: do not wait. A passive service does not wait
-        :param known_digest: of the page that the caller has; None: it has none
         :param filters: which executions; see :class:`~durable_async.service.Filters`
         :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
         """
-        count = page_length(max_items)
-        query = attrs.evolve(
-            await self._query(function_name, qualifier, filters),
-            oldest_first=reverse,
-            after=page_start(marker),
-            count=count + 1,
-        )
+        query = await self._query(function_name, qualifier, filters)
+        return await self._list(_paged(query, marker, max_items, oldest_first=reverse), include_waiting_for=False)
+
+    async def watch_executions(
+        self,
+        function_name: str | None = None,
+        *,
+        qualifier: str | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+        include_waiting_for: bool = False,
+        wait_seconds: float = 0,
+        known_digest: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page[ExecutionSummary]:
+        """As :meth:`list_executions`, for callers that follow what happens. AWS has no such operation.
+
+        :param include_waiting_for: True: open executions have ``details``, for which their operations are read. False:
+            they have none
+        :param wait_seconds: more than 0: the page has a digest, and is returned as soon as that is another one than
+            ``known_digest``, or after this time. 0: do not wait. A passive service does not wait, since it does not
+            hear of what another process writes
+        :param known_digest: of the page that the caller has; None: it has none
+        """
+        query = _paged(await self._query(function_name, qualifier, filters), marker, max_items, oldest_first=reverse)
+        look = partial(self._list, query, include_waiting_for=include_waiting_for)
         if not wait_seconds or self.passive:
-            return await self._list(query, include_waiting_for=include_waiting_for)
-        return await self._changed(
-            lambda: self._list(query, include_waiting_for=include_waiting_for), known_digest, wait_seconds
-        )
+            return await look()
+        return await self._changed(look, known_digest, wait_seconds)
 
     async def _list(self, query: ExecutionQuery, *, include_waiting_for: bool) -> Page[ExecutionSummary]:
         """Return a page of one execution less than ``query`` asks for."""
@@ -240,7 +251,7 @@ class Queries:
             return summary  # a list shows as much as can be read
         if execution is None or not execution.open:
             return summary
-        return attrs.evolve(summary, details=OpenDetails.of(execution))
+        return attrs.evolve(summary, details=open_details(execution))
 
     async def _changed(self, look: Callable[[], Awaitable[Page[T]]], known: str | None, seconds: float) -> Page[T]:
         """Return a page with its digest, as soon as that is not ``known``, or after some seconds.
@@ -303,6 +314,12 @@ class Queries:
         if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError(f"Durable execution not found: {arn}")
         return execution
+
+
+def _paged(query: ExecutionQuery, marker: str | None, max_items: int, *, oldest_first: bool) -> ExecutionQuery:
+    """Ask for one execution more than the page has, so that it is known whether there is another page."""
+    count = page_length(max_items) + 1
+    return attrs.evolve(query, oldest_first=oldest_first, after=page_start(marker), count=count)
 
 
 def _fitting(events: Sequence[HistoryEvent], page_bytes: int) -> int:

@@ -72,7 +72,10 @@ def moment(microseconds: int | None) -> datetime | None:
 
 
 def children_first(operations: Iterable[Operation], record: Record) -> list[Operation]:
-    """The operations, those deepest in the tree of contexts first, else in their order."""
+    """Return the operations, those deepest in the tree of contexts first, otherwise in their order."""
+    operations = list(operations)
+    if len(operations) < 2:  # as after nearly every checkpoint
+        return operations
 
     def depth(operation: Operation) -> int:
         deep, parent = 0, operation.get("ParentId")

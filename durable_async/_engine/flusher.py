@@ -216,8 +216,6 @@ class Flusher:
 
 async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
     """Call, and again for as long as the service is too busy, at growing intervals and not for ever."""
-    from random import uniform  # not on import: few services are ever busy
-
     delay = _BUSY_DELAY
     for _ in range(_BUSY_ATTEMPTS):
         try:
@@ -225,6 +223,8 @@ async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
         except ServiceCallError as error:
             if verdict(error) is not Verdict.WAIT:
                 raise
+        from random import uniform  # not on import: few services are ever busy
+
         await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
         delay = min(delay * 2, _BUSY_DELAY_MAX)
     return await call()

@@ -53,8 +53,8 @@ def identity_of_call(call: ObservedCall) -> dict[str, Any]:
     return {
         "execution_arn": call.branch.workflow.execution_arn,
         "operation_id": call.id,
-        "operation_type": call.kind.value,
-        "sub_type": call.subtype.value,
+        "operation_type": call.kind._value_,  # which costs a tenth of what "value" does
+        "sub_type": call.subtype._value_,
         "name": call.name,
         "parent_id": call.branch.scope.id,
         "status": _STARTED,

@@ -171,12 +171,10 @@ class InvocationView:
     def _begin(self, info: OperationInfo, *, goes_on: bool, derived: bool = True) -> _Segment:
         around = None if info.parent_id is None else self._open.get(info.parent_id)
         span_id = operation_span_id(info.execution_arn, info.operation_id)
-        attributes = operation_attributes(info)
-        attributes[STATUS] = "STARTED"
         span = self._spans.start(
             name_of(info),
             self._invocation if around is None else around.span,
-            attributes,
+            operation_attributes(info),
             span_id=span_id if derived and not goes_on else None,
             links=(Link(self._spans.traced.context(span_id)), *self._links) if goes_on else self._links,
         )
@@ -199,6 +197,7 @@ class InvocationView:
 
     def _leave_open(self, segment: _Segment) -> None:
         self._abandon_attempt(segment)
+        segment.span.set_attribute(STATUS, "STARTED")
         segment.span.end(self._spans.ticks.now())
 
     def _abandon_attempt(self, segment: _Segment) -> None:

@@ -177,7 +177,9 @@ class Instrumentation:
             parent_operation_id=call.branch.scope.id,
             target_function_name=function_name,
         )
-        return next((header for header in self._tell(asked, info) if header is not None), None)
+        answers: list[str | None] = []
+        self._tell(asked, info, answers.append)
+        return next((header for header in answers if header is not None), None)
 
     # --- the invocation ---
 
@@ -253,16 +255,18 @@ class Instrumentation:
 
     def _changed(self, told: Sequence[Operation]) -> None:
         """The record has taken in what the service told."""
-        changed = [
-            operation
-            for operation in told
-            if operation["Type"] != OperationType.EXECUTION
-            and operation["Status"] != self._statuses.get(operation["Id"])
-        ]
+        changed: list[Operation] = []
+        ended: list[Operation] = []
+        for operation in told:
+            operation_id, status = operation["Id"], operation["Status"]
+            if self._statuses.get(operation_id) == status or operation["Type"] == OperationType.EXECUTION:
+                continue
+            self._statuses[operation_id] = status
+            changed.append(operation)
+            if status in TERMINAL:
+                ended.append(operation)
         if not changed:
             return
-        ended = [operation for operation in changed if _has_ended(operation)]
-        self._statuses.update((operation["Id"], operation["Status"]) for operation in changed)
         if listening := self._listeners["on_operation_change"]:
             info = OperationChangeInfo(
                 execution_arn=self._arn, updated_operations=self._infos(changed), operations=self._operations
@@ -290,18 +294,24 @@ class Instrumentation:
 
     # --- telling ---
 
-    def _tell(self, told: Sequence[Listener], info: object) -> list[Any]:
-        """Call hooks and return what they returned, without that of those that raised."""
-        answers: list[Any] = []
+    def _tell(
+        self, told: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None
+    ) -> None:
+        """Call hooks.
+
+        :param answered: called with what a hook returned; None: hooks return nothing
+        """
         if self._over or not told:
-            return answers
+            return
         with entered(None):  # a task that a hook starts is not part of the workflow
             for listener in told:
                 try:
-                    answers.append(listener.call(info))
+                    answer = listener.call(info)
                 except (Exception, asyncio.CancelledError):  # which cannot be meant for a function that awaits nothing
                     logger.exception("%s: ignored what the plugin's %s raised", self._arn, listener.name)
-        return answers
+                else:
+                    if answered is not None:
+                        answered(answer)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._invocation.clock(), UTC)

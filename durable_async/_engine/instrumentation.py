@@ -294,9 +294,7 @@ class Instrumentation:
 
     # --- telling ---
 
-    def _tell(
-        self, told: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None
-    ) -> None:
+    def _tell(self, told: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None) -> None:
         """Call hooks.
 
         :param answered: called with what a hook returned; None: hooks return nothing

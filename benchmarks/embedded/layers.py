@@ -82,6 +82,10 @@ def cpu(contender: Any, file: str | None, durability: str) -> dict[str, float]:
     return {"loop": used.pop(loop), "threads": sum(used.values())}
 
 
+def calls_of(file: str | None, durability: str, count: int) -> int:
+    return own_calls("durable_async", lambda: asyncio.run(ours(file, durability, count, dict)))
+
+
 def counts(contender: Any, file: str | None, durability: str) -> dict[str, float]:
     journal = Path(f"{file}-wal")
     loop = Loop()
@@ -94,10 +98,7 @@ def counts(contender: Any, file: str | None, durability: str) -> dict[str, float
     loop.close()
     counted = {name: (after[name] - before[name]) / COUNTED for name in after}
     if contender is ours:
-        few, many = (
-            own_calls("durable_async", lambda: asyncio.run(ours(file and f"{file}.{n}", durability, n, dict)))
-            for n in (1, 1 + COUNTED)
-        )
+        few, many = (calls_of(file and f"{file}.{count}", durability, count) for count in (1, 1 + COUNTED))
         counted["calls"] = (many - few) / COUNTED
     return counted
 

@@ -151,13 +151,7 @@ def gate(folder: Path, options: argparse.Namespace) -> None:
     runs: list[tuple[float, float]] = []
     for _ in range(options.runs):
         wall, cpu = time.perf_counter(), _cpu_of_children()
-        ended = subprocess.run(
-            [*command, "--store", file],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TOMORROW": "1"},
-        )
+        ended = subprocess.run([*command, "--store", file], check=False, capture_output=True, text=True, env=tomorrow)
         runs.append((time.perf_counter() - wall, _cpu_of_children() - cpu))
         assert ended.stdout.endswith("1000 open executions replayed, 5 would break\n"), ended
     wall, cpu = (statistics.median(column) for column in zip(*runs, strict=True))

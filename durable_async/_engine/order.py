@@ -61,8 +61,8 @@ class Order:
     _last_was: int = 0  # the value of handed_over then
 
     def __init__(self, latest: int = 0, tasks: int = 1) -> None:
-        self.latest = latest
-        self.tasks = tasks
+        self.latest: int = latest
+        self.tasks: int = tasks
         self._waiting: list[Place] = []
 
     def begin_task(self) -> None:

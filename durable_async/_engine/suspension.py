@@ -37,8 +37,8 @@ class Activity:
         is_known: Callable[[], bool],
     ) -> None:
         self.workflow = workflow
-        self.quiet = 0
-        self.out_of_order = 0
+        self.quiet: int = 0
+        self.out_of_order: int = 0
         self._loop = loop
         self._rest = rest_of(loop)
         self._on_quiescent = on_quiescent

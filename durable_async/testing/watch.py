@@ -28,7 +28,7 @@ from durable_async._engine.calling import current
 _PACKAGE = str(Path(__file__).parents[1])
 _NOT_USERS = (
     _PACKAGE,
-    *(path for name in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(name))),
+    *filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))),
     "<frozen",
 )
 _HARMLESS = (str(Path(sysconfig.get_path("stdlib")) / "logging"), "<frozen importlib")

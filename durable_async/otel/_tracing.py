@@ -216,7 +216,7 @@ class Spans:
     def anchor(self) -> None:
         """Export the root of a trace that no caller gave one. Each invocation does: an earlier one may be lost."""
         started = self.traced.started
-        synthetic = {ARN: self.traced.arn, "durable.execution.synthetic_root": True}
+        synthetic: dict[str, str | int] = {ARN: self.traced.arn, "durable.execution.synthetic_root": True}
         root = self.traced.ancestor.get_span_context().span_id
         self.start(ROOT, trace.INVALID_SPAN, synthetic, span_id=root, at=started).end(started)
 

@@ -42,7 +42,7 @@ def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Chec
         check = checks.get(member)
         if check is None or found is None:
             continue
-        if isinstance(check, dict):
+        if not callable(check):
             _check_members(found, check, (*path, member))
         elif wrong := check(found):
             _refuse(found, (*path, member), wrong)

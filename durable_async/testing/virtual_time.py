@@ -49,7 +49,7 @@ class TimedService(Protocol):
         ...
 
     def is_idle(self) -> bool:
-        """Return whether no function runs."""
+        """Return whether no function runs and no write is waiting."""
         ...
 
 

@@ -22,6 +22,7 @@ from durable_async import (
     current_step,
     durable_execution,
 )
+from durable_async.service import LambdaApi, SqliteStore
 from durable_async.testing import StuckError, TestService, VirtualTime, run
 
 pytestmark = pytest.mark.anyio
@@ -433,6 +434,20 @@ async def test_time_goes_on_beside_code_that_tries_again_in_each_turn():
         again()
         await done
         assert clock() == began + 3
+
+
+async def test_time_stays_while_a_write_waits_for_the_disk(tmp_path):
+    with VirtualTime(patience=timedelta(seconds=60)) as clock:
+        store = SqliteStore(tmp_path / "orders.db")
+        async with LambdaApi(store=store, clock=clock) as api:
+            clock.attach(api)
+            began = clock()
+            asyncio.get_running_loop().call_later(3600, lambda: None)
+            disk_is_free = threading.Event()
+            write = store._writer.put(lambda _: disk_is_free.wait())
+            threading.Timer(0.1, disk_is_free.set).start()
+            await write
+            assert clock() == began
 
 
 def test_a_loop_on_which_all_wait_for_each_other_ends_with_an_error():

@@ -56,7 +56,8 @@ class TimedService(Protocol):
 class VirtualTime:
     """Make the running loop's time virtual, for as long as this is entered: ``with VirtualTime() as clock:``.
 
-    Called, it returns the time in epoch seconds: give it to a service as its ``clock``.
+    Called, it returns the time in epoch seconds: give it to a service as its ``clock``. Without being entered, it is a
+    clock that stands still until :meth:`move_by` or :meth:`move_to` moves it.
 
     Unless somebody awaits :meth:`idle` and moves time, it moves by itself to whatever is due next: a timer of the loop,
     or a due time of an attached service. If nothing is due and nobody outside the loop can wake it, :class:`StuckError`

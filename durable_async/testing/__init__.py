@@ -5,6 +5,8 @@
         await execution.until_callback("approval").succeed(Decision(approved=True))
         result = await execution.finish()
         assert execution.step("charge").attempts == 3
+
+The pytest plugin, which makes fixtures of it, is :mod:`durable_async.testing.plugin`.
 """
 
 from typing import TYPE_CHECKING

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -71,7 +71,7 @@ async def test_the_place_of_a_closed_execution_is_free_though_its_step_hangs(end
             await ctx.step(getattr(hanging, how), None)
         return event
 
-    clock = VirtualTime()
+    clock = VirtualTime(datetime.now(UTC), flows=True)
     async with DurableService(clock=clock, max_concurrency=1 if limit == "service" else None) as service:
         timeout = timedelta(seconds=60)
         service.register(workflow, max_concurrency=1 if limit == "function" else None, execution_timeout=timeout)
@@ -128,7 +128,7 @@ handler.durable = True
 async def test_the_worker_of_a_closed_execution_is_killed_and_another_serves(end, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stubborn.py").write_text(STUBBORN)
-    clock = VirtualTime()
+    clock = VirtualTime(datetime.now(UTC), flows=True)
     environment = worker_environment("http://127.0.0.1:9", os.environ)
     async with (
         WorkerPool(environment, max_workers=1, sink=lambda *_: None) as pool,

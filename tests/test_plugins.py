@@ -580,7 +580,7 @@ async def test_the_fields_of_an_operation():
     assert start.operation_id == end.operation_id
     assert (start.status, start.start_time, start.end_time, start.result) == ("STARTED", None, None, None)
     assert (end.status, end.result) == ("SUCCEEDED", '"done"')
-    started = datetime.fromtimestamp(VirtualTime().now, UTC)
+    started = datetime.fromtimestamp(VirtualTime()(), UTC)
     assert started < end.start_time < end.end_time < started + timedelta(milliseconds=1)
     assert end.start_time.utcoffset() == timedelta(0)
 

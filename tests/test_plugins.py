@@ -620,7 +620,7 @@ async def test_the_fields_of_an_invocation():
     starts, ends = recorder.infos("on_invocation_start"), recorder.infos("on_invocation_end")
     for info in (*starts, *ends):
         assert info.execution_input == '{"n": 7}'
-        assert info.execution_start_time.timestamp() == VirtualTime().now
+        assert info.execution_start_time.timestamp() == VirtualTime()()
         assert info.request_id
     assert [info.request_id for info in starts] == [info.request_id for info in ends]
     assert len({info.request_id for info in starts}) == 2

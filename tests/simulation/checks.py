@@ -13,10 +13,26 @@ import attrs
 from durable_async import StepContext
 from durable_async._wire.operations import TERMINAL, Operation
 from durable_async.service.machine.derive import derive
-from durable_async.service.model.history import HistoryEvent
+from durable_async.service.model.history import EventType, HistoryEvent
 from tests.programs.interpreter import NOW, Place
 from tests.programs.meaning import Failed, Returned, meaning
 from tests.programs.program import RACED, Program
+
+CANCELLATION_REQUESTED = EventType.EXECUTION_CANCELLATION_REQUESTED
+BY_WORKFLOWS = {
+    EventType.STEP_STARTED,
+    EventType.STEP_SUCCEEDED,
+    EventType.STEP_FAILED,
+    EventType.CONTEXT_STARTED,
+    EventType.CONTEXT_SUCCEEDED,
+    EventType.CONTEXT_FAILED,
+    EventType.WAIT_STARTED,
+    EventType.CALLBACK_STARTED,
+    EventType.CHAINED_INVOKE_STARTED,
+    EventType.EXECUTION_SUCCEEDED,
+    EventType.EXECUTION_FAILED,
+}
+"""What happens only if a workflow's code runs."""
 
 
 @attrs.define(eq=False)
@@ -37,15 +53,21 @@ class Checks:
     """What one execution did, compared with what it may do.
 
     :ivar wrong: what must not have happened
+    :ivar may_be_stopped: whether it may end STOPPED, if an operator has stopped it
+    :ivar may_be_cancelled: whether an operator asks for its cancellation
+    :ivar is_cancelled: whether the service has accepted that
     """
 
     name: str
     program: Program
     wrong: list[str] = attrs.field(factory=list)
+    may_be_stopped: bool = False
+    may_be_cancelled: bool = False
+    is_cancelled: bool = False
     _outcomes: dict[str, str] = attrs.field(factory=dict)
     _bodies: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     _seen: dict[str, Any] = attrs.field(factory=dict)
-    _events: list[HistoryEvent] = attrs.field(factory=list)
+    _events: list[HistoryEvent] = attrs.field(factory=list[HistoryEvent])
     _writer: tuple[int, int] = (0, 0)
     _parents: dict[str, str | None] = attrs.field(factory=dict)
     _answers: set[str] = attrs.field(factory=set)
@@ -53,6 +75,19 @@ class Checks:
 
     def fail(self, what: str) -> None:
         self.wrong.append(f"{self.name}: {what}")
+
+    def forget(self, *, events: bool = False) -> None:
+        """Expect nothing of what was seen before: operations are done again.
+
+        :param events: True: the history may lack what was shown too
+        """
+        for known in (self._outcomes, self._bodies, self._seen):
+            known.clear()
+        if events:
+            self._events.clear()
+            self._answers.clear()
+            self.is_cancelled = False
+            self.may_be_stopped = True
 
     # --- what workflows do ---
 
@@ -128,13 +163,16 @@ class Checks:
             self.fail(f"the history lost {len(self._events) - len(events)} events that were shown")
         self._events = [*events] if len(events) >= len(self._events) else self._events
         self._check_times(events)
+        self._check_pauses(events)
 
     def closed(self, events: Sequence[HistoryEvent], outcome: Returned | Failed) -> None:
         """The execution has ended, with this history."""
         self.history(events)
         expected = meaning(self.program)
-        if outcome != expected:
+        if outcome != expected and not self._was_asked_for(events):
             self.fail(f"ended as {outcome} instead of {expected}")
+        if self.is_cancelled and not any(event.type == CANCELLATION_REQUESTED for event in events):
+            self.fail("a cancellation was accepted and is not on record")
         ids = {event.details["CallbackId"]: event.operation_id for event in events if event.type == "CallbackStarted"}
         ends = {
             event.operation_id: event.type for event in events if event.type in ("CallbackSucceeded", "CallbackFailed")
@@ -146,6 +184,28 @@ class Checks:
         for operation_id, told in self._outcomes.items():
             if statuses.get(operation_id) != json.loads(told)[0]:
                 self.fail(f"{operation_id} is {statuses.get(operation_id)} in the history, and {told} was said")
+
+    def stays_closed(self, events: Sequence[HistoryEvent]) -> None:
+        """Some time has passed since it ended: nothing has happened but the end of an invocation that still ran."""
+        later = [event.type for event in events[len(self._events) :]]
+        self.history(events)
+        if any(each != EventType.INVOCATION_COMPLETED for each in later):
+            self.fail(f"{later} happened after its end")
+
+    def _was_asked_for(self, events: Sequence[HistoryEvent]) -> bool:
+        """Return whether an operator caused this end."""
+        types = [event.type for event in events]
+        if self.may_be_stopped and EventType.EXECUTION_STOPPED in types:
+            return True
+        return self.may_be_cancelled and CANCELLATION_REQUESTED in types
+
+    def _check_pauses(self, events: Sequence[HistoryEvent]) -> None:
+        is_paused = False
+        for event in events:
+            if event.type in (EventType.EXECUTION_PAUSED, EventType.EXECUTION_RESUMED):
+                is_paused = event.type == EventType.EXECUTION_PAUSED
+            elif is_paused and event.type in BY_WORKFLOWS:
+                self.fail(f"{event.type} happened while it was paused")
 
     def _check_times(self, events: Sequence[HistoryEvent]) -> None:
         for event in events:

@@ -189,6 +189,10 @@ class Server:
     def mind(self, arn: str) -> Mind:
         return self._minds.setdefault(arn, Mind())
 
+    def forget(self, arn: str) -> None:
+        """Expect nothing of what this process was told of an execution."""
+        self._minds.pop(arn, None)
+
     @property
     def cache(self) -> ExecutionCache:
         return self._cache

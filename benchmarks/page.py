@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -56,15 +57,37 @@ HANDLERS = {"short": short, "many": many}
 
 
 async def fill(file: str, executions: int, operations: int) -> None:
+    """Make a store with many executions: one of each kind runs, and then the rows of the short one are copied."""
     async with DurableService(file, durability="normal") as service:
         for handler in HANDLERS.values():
             service.register(handler)
         await (await service.start(many, operations, name="many")).result()
-        for start in range(0, executions, 500):
-            handles = await asyncio.gather(
-                *(service.start(short, number, name=f"n-{number}") for number in range(start, start + 500))
-            )
-            await asyncio.gather(*(handle.result() for handle in handles))
+        copied = await service.start(short, 1, name="n-0")
+        await copied.result()
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        copy(connection, copied.arn.rpartition("/")[2], executions)
+
+
+def copy(connection: sqlite3.Connection, execution_id: str, times: int) -> None:
+    """Copy the rows of an execution, each copy with a position, an id, a name and times of its own."""
+    (position,) = connection.execute("SELECT position FROM executions WHERE id = ?", [execution_id]).fetchone()
+    new = {
+        "position": "position + n",
+        "execution": "execution + n",
+        "name": "CASE name WHEN 'n-0' THEN 'n-' || n ELSE name END",
+        "arn": "replace(replace(arn, 'n-0', 'n-' || n), :id, :id || '-' || n)",
+        "started_ms": "started_ms + n",
+        "ended_ms": "ended_ms + n",
+    }
+    for table, key in (("executions", "position"), ("operations", "execution"), ("events", "execution")):
+        columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+        ids = {"id": "CASE id WHEN :id THEN :id || '-' || n ELSE id END"}
+        values = ", ".join({**new, **ids}.get(name, name) for name in columns)
+        connection.execute(
+            f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :times) "
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM numbers, {table} WHERE {key} = :position",
+            {"id": execution_id, "times": times - 1, "position": position},
+        )
 
 
 @contextlib.contextmanager
@@ -79,6 +102,10 @@ def serving(file: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+def seconds_of(work: str, began: float) -> None:
+    print(f"{work}: {time.perf_counter() - began:.1f} s", flush=True)
 
 
 def visit(browser: Any, url: str, row: str, scroller: str, wanted: str) -> dict[str, float]:
@@ -124,7 +151,9 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "page.db")
+        began = time.perf_counter()
         asyncio.run(fill(file, options.executions, options.operations))
+        seconds_of("the store was filled", began)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before (which should be near 0)", flush=True)
         with serving(file) as url, sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)

@@ -21,7 +21,8 @@ from durable_async._arguments import awaitable, check_config, check_context_func
 from durable_async._callables import target_of
 from durable_async._engine.calling import root_scope
 from durable_async._engine.error_objects import error_object
-from durable_async._engine.invocation import GRACE, Invocation
+from durable_async._engine.invocation import Invocation
+from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._wire.envelope import Envelope, Output, read_envelope
 from durable_async._wire.limits import RESPONSE_BYTES
@@ -65,14 +66,18 @@ class DurableHandler(Generic[EventT, ResultT]):
         step: StepConfig | None = None,
         max_inline_wait: timedelta = timedelta(0),
         plugins: Iterable[durable_async.PluginSource] = (),
+        limits: EngineLimits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_context_function(workflow, ("event", "ctx"), "@durable_execution")
+        if type(limits) is not EngineLimits:
+            raise TypeError(f"limits must be EngineLimits(...), not {limits!r}")
         self.workflow = workflow
         self._serializer = serializer
         self._step_config = check_config(step, _DEFAULT_STEP, "step=StepConfig(retry_strategy=...)")
         self._max_inline_wait = max_inline_wait.total_seconds()
         self._plugins = _checked(plugins)
+        self._limits = limits
         self._clock = clock
         update_wrapper(self, workflow if hasattr(workflow, "__name__") else target_of(workflow).callable)
         self.__wrapped__ = workflow
@@ -132,7 +137,8 @@ class DurableHandler(Generic[EventT, ResultT]):
         try:
             return own.runner.run(self.run(event, lambda_context=lambda_context), context=contextvars.copy_context())
         except (SystemExit, KeyboardInterrupt):
-            own.wind_down()  # or the process would wait for ever for threads that wait for a task of this loop to end
+            # Or the process would wait for ever for threads that wait for a task of this loop to end.
+            own.wind_down(self._limits.clean_up)
             raise
 
     def encode_event(self, event: EventT) -> str:
@@ -195,6 +201,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             lambda_context=lambda_context,
             may_park=may_park,
             threads=threads,
+            limits=self._limits,
         )
 
     async def answer(self, invocation: Invocation, envelope: Envelope) -> Output:
@@ -202,11 +209,8 @@ class DurableHandler(Generic[EventT, ResultT]):
         async with invocation:
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
-                from durable_async._engine.observed_client import ObservedClient
 
-                client = ObservedClient(invocation.flusher.client)
-                invocation.flusher.client = client
-                plugins = Instrumentation(self._plugins, invocation, client, envelope.updated_ids)
+                plugins = Instrumentation(self._plugins, invocation, envelope.updated_ids)
                 outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
                 outcome = await self.outcome(invocation)
@@ -287,6 +291,7 @@ def durable_execution(
     step: StepConfig | None = None,
     max_inline_wait: timedelta = ...,
     plugins: Iterable[durable_async.PluginSource] = ...,
+    limits: EngineLimits = ...,
 ) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
     workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
@@ -296,6 +301,7 @@ def durable_execution(
     step: StepConfig | None = None,
     max_inline_wait: timedelta = timedelta(0),
     plugins: Iterable[durable_async.PluginSource] = (),
+    limits: EngineLimits = DEFAULT_LIMITS,
 ) -> Any:
     """Make ``async def workflow(event, ctx)`` a durable handler.
 
@@ -310,15 +316,16 @@ def durable_execution(
     :param plugins: notified in this order. An entry is an object derived from
         :class:`~durable_async.plugins.DurablePlugin`, which serves all invocations, or a function that makes one for
         each invocation, such as the class
+    :param limits: how long an invocation waits, and how often it tries again
     :raises TypeError: ``workflow`` is not a coroutine function of an event and a context, ``step`` is not a StepConfig,
-        or an entry of ``plugins`` is neither a plugin nor callable
+        ``limits`` is not EngineLimits, or an entry of ``plugins`` is neither a plugin nor callable
     """
 
     def make(
         workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]], callers: int = 1
     ) -> DurableHandler[EventT, ResultT]:
         handler = DurableHandler(
-            workflow, serializer=serializer, step=step, max_inline_wait=max_inline_wait, plugins=plugins
+            workflow, serializer=serializer, step=step, max_inline_wait=max_inline_wait, plugins=plugins, limits=limits
         )
         frame = sys._getframe(callers)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
         resolve_locals(workflow, frame.f_locals)
@@ -340,16 +347,16 @@ class _OwnLoop:
             self.runner.run(_aws_client().aclose())
         self.runner.close()
 
-    def wind_down(self) -> None:
+    def wind_down(self, seconds: float) -> None:
         """Cancel the tasks that an exception left when it stopped the loop, and wait until they and what waits for
-        their end, such as idle worker threads, have ended. The loop can be used again."""
+        their end, such as idle worker threads, have ended, or ``seconds`` are over. The loop can be used again."""
         loop = self.runner.get_loop()
         while True:
             tasks = asyncio.all_tasks(loop)
             for task in tasks:
                 task.cancel()
             try:
-                loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE) if tasks else asyncio.sleep(0))
+                loop.run_until_complete(asyncio.wait(tasks, timeout=seconds) if tasks else asyncio.sleep(0))
             except (SystemExit, KeyboardInterrupt):
                 continue  # a task that ends with one of these stops the loop again
             return

@@ -16,6 +16,7 @@ from durable_async import (
     ChildConfig,
     ChildContextError,
     DurableTimeoutError,
+    EngineLimits,
     NestingType,
     OperationError,
     ParallelConfig,
@@ -27,7 +28,7 @@ from durable_async import (
     current_step,
     durable_execution,
 )
-from durable_async._engine import flusher, invocation
+from durable_async._engine import invocation
 from durable_async.plugins import (
     DurablePlugin,
     InvocationStatus,
@@ -37,17 +38,17 @@ from durable_async.service import Limits
 from durable_async.testing.virtual_time import START
 from tests.ids import stable
 
-from .world import Crash, World
+from . import world as worlds
+from .world import Crash
 
 HOOKS = [name for name in vars(DurablePlugin) if not name.startswith("_") and name not in ("flush", "on_checkpoint")]
 MINUTE = timedelta(minutes=1)
 TWO_ATTEMPTS = StepConfig(retry_strategy=RetryStrategy.fixed(delay=MINUTE, max_attempts=2))
 
 
-@pytest.fixture(autouse=True)
-def no_start_is_shown_before_its_end(monkeypatch):
-    """However slow the machine is."""
-    monkeypatch.setattr(flusher, "_SHOW_AFTER", 600.0)
+NO_START_BEFORE_ITS_END = EngineLimits(show_start=600.0)  # however slow the machine is
+
+World = partial(worlds.World, engine=NO_START_BEFORE_ITS_END)
 
 
 class Recorder(DurablePlugin):
@@ -781,8 +782,7 @@ async def test_tasks_that_a_hook_starts_are_no_part_of_the_workflow():
     assert ids[0] == ids[1]
 
 
-async def test_what_an_abandoned_task_does_later_is_not_told(monkeypatch):
-    monkeypatch.setattr(invocation, "GRACE", 0.0)
+async def test_what_an_abandoned_task_does_later_is_not_told():
     release = asyncio.Event()
 
     async def slow_to_go(ctx):
@@ -795,7 +795,7 @@ async def test_what_an_abandoned_task_does_later_is_not_told(monkeypatch):
         await ctx.run_in_child_context(slow_to_go)
 
     recorder = Recorder()
-    async with World() as world:
+    async with World(engine=EngineLimits(clean_up=0.0)) as world:
         await world.start(durable_execution(plugins=[recorder])(workflow))
         await world.settle()
         [abandoned] = invocation._abandoned

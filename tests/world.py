@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Any, Self
 
-from durable_async import DurableHandler
+from durable_async import DurableHandler, EngineLimits
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import InProcessClient
 from durable_async.errors import ServiceCallError
@@ -28,12 +28,16 @@ class World:
     """Handlers run in this process, on a service whose clock is virtual.
 
     :param cache: where executions stay in memory while they wait; None: nowhere
+    :param engine: the limits of all handlers; None: each has its own
     :ivar extended: False: handlers are not told what the service knows beyond Lambda
     :ivar calls: the updates of each checkpoint call, as ``ACTION name`` each
     """
 
-    def __init__(self, cache: ExecutionCache | None = None, **options: Any) -> None:
+    def __init__(
+        self, cache: ExecutionCache | None = None, *, engine: EngineLimits | None = None, **options: Any
+    ) -> None:
         self.clock = VirtualTime()
+        self.engine = engine
         self.cache = cache
         self.service = LambdaApi(clock=self.clock, **options)
         self.calls: list[list[str]] = []
@@ -57,6 +61,8 @@ class World:
 
     def register(self, handler: DurableHandler[Any, Any], name: str = "workflow") -> None:
         handler._clock = self.clock
+        if self.engine is not None:
+            handler._limits = self.engine
         self.service.register(name, self._function(handler))
 
     async def start(self, handler: DurableHandler[Any, Any], event: bytes = b"{}") -> str:
@@ -88,6 +94,9 @@ class World:
             self.invocations += 1
             if not self.extended:
                 del event["Extensions"]
+                for operation in event["InitialExecutionState"]["Operations"]:
+                    operation.pop("StartMicroseconds", None)
+                    operation.pop("EndMicroseconds", None)
             client = Client(InProcessClient(self.service), self)
             return await run(event, client=client, lambda_context=LambdaContext.of(request))
 

@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
+from benchmarks.embedded import deployed
 from durable_async import durable_execution
 from durable_async.embedded import DurableService
 from durable_async.testing import VirtualTime
@@ -67,6 +68,18 @@ async def suspend(file: str, count: str) -> dict[str, float]:
             await asyncio.gather(*(service.start(sleeps, first + number) for number in range(500)))
         await service.api.idle()
         return {"wall": time.perf_counter() - wall}
+
+
+async def open_ones(file: str, count: str) -> dict[str, float]:
+    """Leave executions of three handlers behind that wait."""
+    async with DurableService(file, durability="normal") as service:
+        for handler in deployed.HANDLERS:
+            service.register(handler)
+        for number in range(int(count)):
+            handler = deployed.HANDLERS[number % len(deployed.HANDLERS)]
+            await service.start(handler, str(number), name=f"order-{number}")
+        await service.api.idle()
+        return {}
 
 
 async def recover(file: str, count: str) -> dict[str, float]:

@@ -41,7 +41,6 @@ E = TypeVar("E", bound=OperationError)
 T = TypeVar("T")
 
 
-_RUN_HERE = (OperationType.STEP, OperationType.CONTEXT)
 _NOT_ENDED = (OperationStatus.STARTED, OperationStatus.READY)
 
 
@@ -267,8 +266,9 @@ class Call:
         return operation
 
     def _begins(self, operation: Operation | None) -> bool:
-        """Return whether code is about to begin. False for what has ended and for what the service ends."""
-        return operation is None or (self.kind in _RUN_HERE and operation["Status"] in _NOT_ENDED)
+        """Return whether something is about to begin: an operation that is new, or the body of a step. False for a
+        context on record: what has ended in it must not reach the workflow after later ends outside of it."""
+        return operation is None or (self.kind is OperationType.STEP and operation["Status"] in _NOT_ENDED)
 
     def _may_be_cancelled(self) -> bool:
         """Return whether an end on record, of another task, may cancel what is about to be done, as it did when it was

@@ -19,6 +19,7 @@ from typing import TypeVar
 import attrs
 
 from durable_async._engine.failures import Verdict, verdict
+from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
 from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
 from durable_async._wire.operations import CheckpointResult, Operation, OperationType, OperationUpdate
@@ -27,11 +28,6 @@ from durable_async.errors import ServiceCallError
 from durable_async.transport.base import DurableServiceClient
 
 T = TypeVar("T")
-
-_SHOW_AFTER = 0.05  # seconds until a START that nobody waits for is sent, so that an observer sees the step running
-_BUSY_ATTEMPTS = 8  # further calls after the service said that it is busy, besides the transport's own
-_BUSY_DELAY = 0.2  # seconds before the first of them; doubled each time
-_BUSY_DELAY_MAX = 10.0
 
 
 class TokenWithdrawn(Exception):  # noqa: N818 - a signal
@@ -65,6 +61,7 @@ class Flusher:
         *,
         settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
         on_whole: Callable[[], None] = lambda: None,
+        limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self.client: DurableServiceClient = client
         self._execution_arn = execution_arn
@@ -73,6 +70,7 @@ class Flusher:
         self._loop = loop
         self._settled = settled
         self._on_whole = on_whole
+        self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
         self._wake: asyncio.Future[None] | None = None
@@ -88,7 +86,7 @@ class Flusher:
         now = self._loop.time()
         self._outbox.append(_Entry(update, wire_size(update), None, now))
         if self._nudge is None:
-            self._nudge = self._loop.call_at(now + _SHOW_AFTER, self._show)
+            self._nudge = self._loop.call_at(now + self._limits.show_start, self._show)
 
     def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
         """Record ``update``; done when the service has accepted it and its answer is in the record."""
@@ -161,7 +159,7 @@ class Flusher:
         self._nudge = None
         if not self._outbox:
             return
-        due = self._outbox[0].since + _SHOW_AFTER
+        due = self._outbox[0].since + self._limits.show_start
         if due <= self._loop.time():
             self._hurry()
         else:  # what set the timer has left already
@@ -203,28 +201,27 @@ class Flusher:
     async def _checkpoint(self, updates: list[OperationUpdate]) -> CheckpointResult:
         self._calls += 1
         client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
-        return await _while_busy(
+        return await self._while_busy(
             lambda: self.client.checkpoint(self._execution_arn, self._token, updates, client_token)
         )
 
     async def _load(self, marker: str | None, take: Callable[[list[Operation]], None]) -> None:
         while marker:
-            page = await _while_busy(partial(self.client.get_state, self._execution_arn, self._token, marker))
+            page = await self._while_busy(partial(self.client.get_state, self._execution_arn, self._token, marker))
             take(page["Operations"])
             marker = page.get("NextMarker")
 
+    async def _while_busy(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await ``call()``, and repeat it while the service answers that it is busy, as often as the limits allow."""
+        delay = self._limits.busy_delay
+        for _ in range(self._limits.busy_attempts):
+            try:
+                return await call()
+            except ServiceCallError as error:
+                if verdict(error) is not Verdict.WAIT:
+                    raise
+            from random import uniform  # not on import: few services are ever busy
 
-async def _while_busy(call: Callable[[], Awaitable[T]]) -> T:
-    """Call, and again for as long as the service is too busy, at growing intervals and not for ever."""
-    from random import uniform  # not on import: few services are ever busy
-
-    delay = _BUSY_DELAY
-    for _ in range(_BUSY_ATTEMPTS):
-        try:
-            return await call()
-        except ServiceCallError as error:
-            if verdict(error) is not Verdict.WAIT:
-                raise
-        await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
-        delay = min(delay * 2, _BUSY_DELAY_MAX)
-    return await call()
+            await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
+            delay = min(delay * 2, self._limits.busy_delay_max)
+        return await call()

@@ -26,6 +26,7 @@ from durable_async._engine.background import release_background_tasks, standing_
 from durable_async._engine.branches import Branch, Scope, Task, Workflow
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.flusher import Flusher
+from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.observer import Frontier, Observer, Substitute
 from durable_async._engine.order import Order
 from durable_async._engine.outcomes import (
@@ -46,15 +47,13 @@ from durable_async._engine.task_factory import start_task, task_branches
 from durable_async._engine.timers import Timers
 from durable_async._engine.unstarted import close_unstarted
 from durable_async._threads import Threads, threads_of
-from durable_async._wire.envelope import Envelope
+from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation, OperationUpdate
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
-
-GRACE = 5.0  # seconds that the workflow's ``finally`` blocks may take when it is cancelled
 
 _abandoned: set[Task] = set()
 """Tasks that did not end when they were cancelled. Kept: collecting one would run its code once more."""
@@ -91,11 +90,13 @@ class Invocation:
         may_park: Callable[[], bool] = lambda: False,
         lambda_context: Any = None,
         threads: Threads | None = None,
+        limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self.execution_arn: str = envelope.execution_arn
         self.extensions: Collection[str] = envelope.extensions
         self.lambda_context: Any = lambda_context
         self.clock = clock
+        self.limits = limits
         self.is_parked: bool = False
         self.admission: asyncio.Future[None] | None = None
         self._max_inline_wait = max_inline_wait
@@ -114,7 +115,7 @@ class Invocation:
         self._stuck: set[Task] = set()
         self._got_stuck: asyncio.Future[None] = self._loop.create_future()
         self._next_marker = envelope.next_marker
-        self.record: Record = Record(self._loop)
+        self.record: Record = Record(self._loop, microseconds=MICROSECONDS in envelope.extensions)
         self.record.load(envelope.operations)
         if envelope.next_marker is None:
             self.record.loaded()
@@ -126,6 +127,7 @@ class Invocation:
             self.workflow,
             self._on_quiescent,
             is_known=lambda: self.record.whole is None and not self.flusher.is_reading,
+            limits=limits,
         )
         self.workflow.on_change = self.activity.changed
         self.flusher: Flusher = Flusher(
@@ -136,8 +138,9 @@ class Invocation:
             self._loop,
             settled=self.activity.settled,
             on_whole=self.activity.changed,
+            limits=limits,
         )
-        self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh)
+        self.timers: Timers = Timers(self._loop, clock, self.record.is_awaited, self._refresh, limits)
 
     async def __aenter__(self) -> Self:
         with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step
@@ -338,7 +341,7 @@ class Invocation:
     async def gone(self, tasks: AbstractSet[Task]) -> None:
         """Wait until tasks that were cancelled have left the set that they leave when they end; but no longer than they
         may take to clean up, and not for those that are stuck."""
-        deadline = self._loop.time() + GRACE
+        deadline = self._loop.time() + self.limits.clean_up
         while (left := tasks - self._stuck) and (time_left := deadline - self._loop.time()) > 0:
             await asyncio.wait([*left, self._got_stuck], timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
 

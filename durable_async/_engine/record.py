@@ -16,6 +16,7 @@ from durable_async._wire import cancellation
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
 from durable_async._wire.patches import is_marker
+from durable_async._wire.timestamps import cut_to_milliseconds
 
 _ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
 
@@ -36,6 +37,7 @@ class Cancellation:
 
 class Record:
     """
+    :param microseconds: whether the envelopes of the service have times in microseconds; False: in milliseconds
     :ivar ends_left: the ids of operations that had ended on record when the invocation began, and whose ends were not
         handed over yet, by the contexts that they are in. None contains nothing
     """
@@ -44,8 +46,9 @@ class Record:
     observer: Callable[[Sequence[Operation]], None] | None = None
     """Called with what the service told, when it has been taken in."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, microseconds: bool = True) -> None:
         self._loop = loop
+        self._microseconds = microseconds
         self._operations: dict[str, Operation] = {}
         self._changes: dict[str, list[asyncio.Future[None]]] = {}
         self.ends_left: dict[str | None, set[str]] = {}
@@ -54,6 +57,8 @@ class Record:
     def load(self, operations: Iterable[Operation]) -> None:
         """Take in a part of what was on record when this invocation began."""
         for operation in operations:
+            if not self._microseconds:
+                cut_to_milliseconds(operation)
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
                 self.ends_left.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
@@ -89,6 +94,8 @@ class Record:
     def apply(self, operations: Sequence[Operation]) -> None:
         """Take in what the service says has changed since."""
         for operation in operations:
+            if not self._microseconds:
+                cut_to_milliseconds(operation)
             operation_id = operation["Id"]
             known = self._operations.get(operation_id)
             self._operations[operation_id] = operation

@@ -20,12 +20,8 @@ from weakref import WeakValueDictionary
 
 from durable_async._engine.branches import Workflow
 from durable_async._engine.calling import place_of_callback, place_of_task
+from durable_async._engine.limits import EngineLimits
 from durable_async.step_context import StepContext
-
-_QUIET_TURNS = 8
-_PATIENCE = 1000
-"""Turns after which a workflow whose code runs in each turn is called restless. It may be waiting in a loop around
-``asyncio.sleep(0)`` for what it only gets at rest."""
 
 
 class Watcher(Protocol):
@@ -35,6 +31,7 @@ class Watcher(Protocol):
     """
 
     quiet: int
+    limits: EngineLimits
 
     @property
     def workflow(self) -> Workflow: ...
@@ -44,7 +41,8 @@ class Watcher(Protocol):
         ...
 
     def restless(self) -> None:
-        """The workflow was not at rest for a long time. Called once, as ``at_rest``."""
+        """The workflow was not at rest for ``limits.restless_turns``: it may be waiting in a loop around
+        ``asyncio.sleep(0)`` for what it only gets at rest. Called once, as ``at_rest``."""
         ...
 
 
@@ -77,7 +75,7 @@ class Rest:
         for watcher, turns in watchers.items():
             if watcher.workflow not in busy:
                 watcher.at_rest()
-            elif turns < _PATIENCE:
+            elif turns < watcher.limits.restless_turns:
                 self._watchers[watcher] = turns + 1
             else:
                 watcher.restless()
@@ -112,7 +110,7 @@ def rest_of(loop: asyncio.AbstractEventLoop) -> Rest:
 def _not_quiet(watchers: Iterable[Watcher]) -> set[Workflow]:
     busy: set[Workflow] = set()
     for watcher in watchers:
-        if watcher.quiet < _QUIET_TURNS:
+        if watcher.quiet < watcher.limits.quiet_turns:
             watcher.quiet += 1
             busy.add(watcher.workflow)
         elif any(will_go_on(task) for task in watcher.workflow.tasks):

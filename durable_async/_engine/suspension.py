@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from durable_async._engine.branches import Workflow
+from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.order import Order, Place
 from durable_async._engine.rest import rest_of
 
@@ -35,8 +36,10 @@ class Activity:
         workflow: Workflow,
         on_quiescent: Callable[[], None],
         is_known: Callable[[], bool],
+        limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self.workflow = workflow
+        self.limits: EngineLimits = limits
         self.quiet: int = 0
         self.out_of_order: int = 0
         self._loop = loop

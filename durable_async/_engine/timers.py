@@ -12,14 +12,13 @@ import heapq
 from collections.abc import Callable
 from typing import NamedTuple
 
-_ASK_AGAIN = 0.25  # seconds after an answer that did not bring the end of a timer; doubled each time
-_ASK_AGAIN_MAX = 8.0
+from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 
 
 class _Timer(NamedTuple):  # the earliest is the least
     due: float  # epoch seconds
     operation_id: str
-    ask_again: float = _ASK_AGAIN
+    ask_again: float  # seconds after an answer that did not bring its end
 
 
 class Timers:
@@ -35,17 +34,19 @@ class Timers:
         clock: Callable[[], float],
         is_awaited: Callable[[str], bool],
         refresh: Callable[[], asyncio.Future[None]],
+        limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._is_awaited = is_awaited
         self._refresh = refresh
+        self._limits = limits
         self._timers: list[_Timer] = []
         self._alarm: asyncio.TimerHandle | None = None
 
     def add(self, operation_id: str, due: float) -> None:
         """:param due: epoch seconds"""
-        heapq.heappush(self._timers, _Timer(due, operation_id))
+        heapq.heappush(self._timers, _Timer(due, operation_id, self._limits.ask_again))
         self.arm()
 
     def next_due(self) -> float | None:
@@ -88,8 +89,6 @@ class Timers:
             return
         for timer in due:
             if self._is_awaited(timer.operation_id):
-                again = _Timer(
-                    self._clock() + timer.ask_again, timer.operation_id, min(2 * timer.ask_again, _ASK_AGAIN_MAX)
-                )
-                heapq.heappush(self._timers, again)
+                later = min(2 * timer.ask_again, self._limits.ask_again_max)
+                heapq.heappush(self._timers, _Timer(self._clock() + timer.ask_again, timer.operation_id, later))
         self.arm()

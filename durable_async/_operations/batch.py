@@ -114,9 +114,6 @@ async def _ended(contexts: Contexts, record: Operation, described: SerializerCon
     return _checked(await recorded(contexts.call, serializer, text, described), described)
 
 
-_STARTED_IN_A_TURN = 250  # items; about as many updates as one checkpoint takes
-
-
 class _Run:
     """A batch that has not ended yet."""
 
@@ -174,7 +171,7 @@ class _Run:
         """
         loop = asyncio.get_running_loop()
         ended: list[tuple[int, Call]] = []
-        last = self._started + _STARTED_IN_A_TURN
+        last = self._started + self.contexts.call.invocation.limits.batch_starts
         while self._started < last and self._may_start() and not self.contexts.scope.closed:
             index = self._started
             self._started += 1

@@ -11,6 +11,9 @@ from typing import Literal, NamedTuple, Required, TypedDict, cast
 from durable_async._wire.operations import ErrorObject, Operation
 from durable_async._wire.text import JsonMembers
 
+MICROSECONDS = "Microseconds"
+"""Among the extensions: operations have ``StartMicroseconds`` and ``EndMicroseconds``."""
+
 
 class Envelope(NamedTuple):
     """The input of one invocation.
@@ -18,7 +21,7 @@ class Envelope(NamedTuple):
     :ivar operations: the first part of the record
     :ivar next_marker: asks for the next part; None if this is all
     :ivar updated_ids: the ids of the operations that changed since the previous invocation; empty from older services
-    :ivar extensions: the members of updates that this service knows beyond Lambda's
+    :ivar extensions: what this service has beyond Lambda: members of updates that it knows, and ``MICROSECONDS``
     """
 
     execution_arn: str

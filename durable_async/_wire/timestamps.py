@@ -29,12 +29,23 @@ def start_microseconds(operation: Operation) -> int | None:
 def end_microseconds(operation: Operation) -> int | None:
     """Return when ``operation`` ended, in epoch microseconds; None if it has not ended, or does not say.
 
-    The same operation gives the same number in an envelope and in an API response, and on our own service no other
-    operation of its execution has it. On Lambda, where times are milliseconds, operations that ended in one checkpoint
-    may share it.
+    On our own service no other operation of the execution has the same number. On Lambda, operations that ended in one
+    checkpoint may share it.
     """
     ended = operation.get("EndTimestamp")
     return None if ended is None else _microseconds(ended) + (operation.get("EndMicroseconds") or 0)
+
+
+def cut_to_milliseconds(operation: Operation) -> None:
+    """Make the times of ``operation`` those that an envelope has, which only our own service sends with microseconds.
+
+    An API response may be more precise. Ends would then have another order in a replay than in the first run.
+    """
+    started, ended = operation.get("StartTimestamp"), operation.get("EndTimestamp")
+    if started is not None:
+        operation["StartTimestamp"] = _microseconds(started) // 1000
+    if ended is not None:
+        operation["EndTimestamp"] = _microseconds(ended) // 1000
 
 
 def _microseconds(timestamp: float | datetime) -> int:

@@ -122,6 +122,7 @@ def home(target: Target) -> Home:
     return Home(
         place=str(target),
         kind="aws" if target.store is None and target.endpoint is None else "service",
+        ours=target.store is not None,
         live=target.endpoint is not None,
         writes=target.store is None,
         target={name: value for name, value in named.items() if value is not None},
@@ -144,4 +145,4 @@ async def _replayed(client: Client, handlers: Mapping[str, Handler], arn: str) -
         report = await replay(handler, [event async for event in client.events(arn)], execution_arn=arn)
     except (ServiceCallError, HistoryError, StorageUnavailableError, click.ClickException) as error:
         raise InvalidParameterValueError(one_line(str(error))) from None
-    return {"Text": str(report), **report.as_json()}
+    return {"Text": str(report), "ReachedOperationIds": sorted(report.reached_ids), **report.as_json()}

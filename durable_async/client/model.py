@@ -4,8 +4,9 @@ Its answers are documents, as those of the transport's model: plain JSON with ep
 the botocore which aiobotocore requires may not know yet: PauseDurableExecution, ResumeDurableExecution and
 DeleteDurableExecution. Only the service of this package has ListDurableExecutions, CountDurableExecutions,
 ListDurableExecutionCallbacks, CancelDurableExecution, RedriveDurableExecution, ForkDurableExecution and
-ForkDurableExecutionHistory, tags, prefixes of names, and WaitSeconds, the time that an answer may be held back for
-news.
+ForkDurableExecutionHistory, tags, prefixes of names, IncludeWaitingFor, which makes a list say what open executions
+wait for, and WaitSeconds, the time that an answer may be held back for news: of a list, until its page is another one
+than that of KnownDigest.
 """
 
 from __future__ import annotations
@@ -47,7 +48,14 @@ _FORK = {
     "Replace": {"shape": "Texts"},
     "Tags": {"shape": "Texts"},
 }
-_LIST = {**_FILTERS, "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"), **_PAGE}
+_LIST = {
+    **_FILTERS,
+    "ReverseOrder": _at("querystring", "ReverseOrder", "Boolean"),
+    "IncludeWaitingFor": _at("querystring", "IncludeWaitingFor", "Boolean"),
+    "WaitSeconds": _at("querystring", "WaitSeconds", "Integer"),
+    "KnownDigest": _at("querystring", "KnownDigest"),
+    **_PAGE,
+}
 
 
 def _operation(name: str, method: str, uri: str, *, output: str = "Document") -> dict[str, object]:

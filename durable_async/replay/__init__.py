@@ -23,7 +23,7 @@ from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._lazy import names_from
-from durable_async._wire.envelope import Envelope
+from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import (
     CheckpointResult,
     ExecutionState,
@@ -105,7 +105,7 @@ async def replay(
         raise HistoryError(f"the history is of execution {execution.id}, not of {arn}")
     route, service = Route(execution), _Silent()
     operations = [operation.in_milliseconds() for operation in execution.operations]
-    envelope = Envelope(arn or f"{execution.name}/{execution.id}", "replay", operations, None, [])
+    envelope = Envelope(arn or f"{execution.name}/{execution.id}", "replay", operations, None, [], [MICROSECONDS])
     latest = execution.latest_us / 1_000_000
     async with Invocation(envelope, service, clock=lambda: latest, lambda_context=lambda_context) as invocation:
         invocation.plugins, invocation.frontier = route, route.stopped
@@ -118,6 +118,7 @@ async def replay(
         reached=len(route.reached_ids),
         next_operations=route.next_operations(),
         skipped=() if isinstance(finding, Diverges) else route.skipped(),  # from there on nothing was called
+        reached_ids=frozenset(route.reached_ids),
     )
 
 

@@ -122,6 +122,7 @@ class ReplayReport:
     :ivar reached: how many of them the code called. A replay does not enter contexts that have ended
     :ivar next_operations: what the code would do next that is not on record
     :ivar skipped: recorded operations that the code should have called and did not
+    :ivar reached_ids: the ids of the recorded operations that the code called
     """
 
     finding: Finding
@@ -130,6 +131,7 @@ class ReplayReport:
     reached: int
     next_operations: tuple[NextOperation, ...] = ()
     skipped: tuple[PlacedOperation, ...] = ()
+    reached_ids: frozenset[str] = attrs.field(default=frozenset(), repr=False)
 
     @property
     def passed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -21,22 +22,31 @@ _TYPES = {
 
 @attrs.frozen
 class File:
+    """:ivar compressed: ``content`` with gzip"""
+
     content: bytes
+    compressed: bytes
     type: str
     tag: str
 
-    def answer(self, known_tag: str | None) -> Answer:
-        """:param known_tag: the ETag of what the browser has; None: it has nothing"""
-        headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
+    def answer(self, known_tag: str | None, *, compressed: bool) -> Answer:
+        """
+        :param known_tag: the ETag of what the browser has; None: it has nothing
+        :param compressed: True: the browser reads gzip. False: it may not
+        """
+        headers = {"ETag": self.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if known_tag == self.tag:
             return Answer(304, headers)
-        return Answer(200, {**headers, "Content-Type": self.type}, self.content)
+        headers["Content-Type"] = self.type
+        if not compressed:
+            return Answer(200, headers, self.content)
+        return Answer(200, {**headers, "Content-Encoding": "gzip"}, self.compressed)
 
 
 def _read(name: str) -> File:
     content = files("durable_async.ui").joinpath("static", name).read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    return File(content, _TYPES[name.rpartition(".")[2]], tag)
+    return File(content, gzip.compress(content, 9), _TYPES[name.rpartition(".")[2]], tag)
 
 
 FILES: Final[Mapping[str, File]] = {

@@ -52,13 +52,14 @@ OPERATIONS: Final = frozenset(
         Operation.RESUME,
         Operation.CANCEL,
         Operation.REDRIVE,
+        Operation.FORK,
         Operation.DELETE,
         Operation.CALLBACK_SUCCESS,
         Operation.CALLBACK_FAILURE,
         Operation.CALLBACK_HEARTBEAT,
     }
 )
-"""What the page may call: not what a running invocation calls, and nothing that starts an execution."""
+"""What the page may call: not what a running invocation calls, and nothing that starts an execution but a fork."""
 
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -85,6 +86,7 @@ class Home:
 
     :ivar place: names the service
     :ivar kind: ``service`` is this package's; ``aws`` is AWS Lambda or another endpoint that may be like it
+    :ivar ours: True: the service is of this package, so it has all of its operations. False: the page asks which it has
     :ivar live: True: the service holds a request for a history until there is news. False: the page asks again
     :ivar writes: False: executions can only be looked at
     :ivar target: the options of ``aws`` and ``durable-async`` that name the service, for the commands that the page
@@ -93,6 +95,7 @@ class Home:
 
     place: str
     kind: str = "service"
+    ours: bool = True
     live: bool = True
     writes: bool = True
     target: Mapping[str, str] = attrs.field(factory=dict[str, str])
@@ -124,7 +127,7 @@ class WebPage:
         if request.method in ("GET", "HEAD") and (file := FILES.get(request.path)) is not None:
             if reason := self.access.refusal_to_show(request.headers, request.peer):
                 raise AccessDeniedError(reason)
-            return file.answer(request.headers.get("if-none-match"))
+            return file.answer(request.headers.get("if-none-match"), compressed=_reads_gzip(request))
         if reason := refusal_of_page(request.headers):
             raise AccessDeniedError(reason)
         if (request.method, request.path) == ("POST", "/session"):
@@ -205,10 +208,12 @@ def _without_cookies(request: Request) -> Mapping[str, str]:
     return {name: value for name, value in request.headers.items() if name != "cookie"}
 
 
+def _reads_gzip(request: Request) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
+
+
 async def _compressed(answer: Answer, request: Request) -> Answer:
-    if len(answer.body) < _WORTH_COMPRESSING or "gzip" not in request.headers.get("accept-encoding", ""):
-        return answer
-    if "Content-Encoding" in answer.headers:
+    if len(answer.body) < _WORTH_COMPRESSING or not _reads_gzip(request) or "Content-Encoding" in answer.headers:
         return answer
     small = len(answer.body) <= _COMPRESSED_ON_THE_LOOP
     body = gzip.compress(answer.body, 1) if small else await asyncio.to_thread(gzip.compress, answer.body, 1)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from durable_async import durable_execution
+from durable_async import EngineLimits, durable_execution
 from durable_async._engine import invocation
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.plugins import DurablePlugin
@@ -52,9 +52,9 @@ async def turns(count=20):
 class Lot:
     """Executions by their names, in a world with a cache."""
 
-    def __init__(self, log, cache):
+    def __init__(self, log, cache, engine=None):
         self.log = log
-        self.world = World(cache)
+        self.world = World(cache, engine=engine)
         self.cache = cache
         self.arns = {}
 
@@ -163,10 +163,9 @@ async def test_a_new_invocation_waits_until_the_old_copy_has_cleaned_up():
         assert lot.log.told[:2] == ["a leaves", "a starts"]
 
 
-async def test_an_evicted_workflow_that_does_not_end_is_left_behind(caplog, monkeypatch):
-    monkeypatch.setattr(invocation, "GRACE", 0.01)
+async def test_an_evicted_workflow_that_does_not_end_is_left_behind(caplog):
     never = asyncio.Event()
-    async with Lot(Log(clean_up=never.wait), ExecutionCache(1, idle=3600.0)) as lot:
+    async with Lot(Log(clean_up=never.wait), ExecutionCache(1, idle=3600.0), EngineLimits(clean_up=0.01)) as lot:
         await lot.start("a")
         await lot.cache.aclose()
         assert "abandoned" in caplog.text
@@ -362,17 +361,24 @@ async def test_closed_nothing_is_left_on_the_loop():
     assert asyncio.all_tasks() == others
 
 
-async def test_one_that_parks_while_all_leave_leaves_too(monkeypatch):
-    """The invocation has given its workflow up to be parked, and is about to be answered."""
-    park = invocation.Invocation._park
+async def test_one_that_is_kept_in_memory_while_all_leave_leaves_too():
+    """The invocation has suspended its workflow in memory, and is about to be answered."""
+    drained_while_parked = []
 
-    def park_and_drain(self):
-        park(self)
-        lot.cache.drain()
+    class DrainedOnce(ExecutionCache):
+        def is_open(self):
+            if not drained_while_parked:
+                drained_while_parked.append(None)
+                asyncio.get_running_loop().call_soon(self.drain_now)  # before the invocation's task goes on
+            return super().is_open()
 
-    monkeypatch.setattr(invocation.Invocation, "_park", park_and_drain)
-    async with Lot(Log(), ExecutionCache(10, idle=3600.0)) as lot:
+        def drain_now(self):
+            drained_while_parked[:] = [invocation.is_parked for invocation in self._running]
+            self.drain()
+
+    async with Lot(Log(), DrainedOnce(10, idle=3600.0)) as lot:
         await lot.start("a")
+        assert drained_while_parked == [True]
         assert lot.kept() == ""
         await turns()
         assert lot.log.take() == ["a starts", "a leaves"]

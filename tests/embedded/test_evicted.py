@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from durable_async import NonDeterminismError, durable_execution
-from durable_async._engine import flusher, invocation
+from durable_async import EngineLimits, NonDeterminismError, durable_execution
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.plugins import DurablePlugin
 from tests.world import World
@@ -250,9 +249,8 @@ async def test_what_goes_on_in_memory_does_not_replay(caplog):
     assert [record.getMessage() for record in caplog.records] == ["heard"]
 
 
-async def test_a_step_that_runs_long_in_a_later_invocation_is_shown_as_running(monkeypatch):
+async def test_a_step_that_runs_long_in_a_later_invocation_is_shown_as_running():
     """Though the timer that was to show an earlier one was still set when the workflow was parked."""
-    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.05)
 
     async def body(ctx):
         await ctx.step(same, 1, name="quick")
@@ -263,7 +261,7 @@ async def test_a_step_that_runs_long_in_a_later_invocation_is_shown_as_running(m
         while ["START slow"] not in world.calls:
             await asyncio.sleep(0.001)
 
-    async with caching_world() as world:
+    async with caching_world(engine=EngineLimits(show_start=0.05)) as world:
         async with asyncio.timeout(10):
             closed = await world.run(Workflow(body).handler)
     assert closed.status == "SUCCEEDED"
@@ -280,8 +278,7 @@ class Ahead:
         return self.world.clock() + self.seconds
 
 
-async def test_a_timer_from_before_resumes_in_place_when_it_comes_due_later(monkeypatch):
-    monkeypatch.setattr(flusher, "_SHOW_AFTER", 600.0)  # no other call shall bring the news
+async def test_a_timer_from_before_resumes_in_place_when_it_comes_due_later():
     order = []
 
     async def body(ctx):
@@ -304,7 +301,8 @@ async def test_a_timer_from_before_resumes_in_place_when_it_comes_due_later(monk
 
         await asyncio.gather(first(), second())
 
-    async with caching_world() as world:
+    # No other call brings the news.
+    async with caching_world(engine=EngineLimits(show_start=600.0)) as world:
         handler = Workflow(body).handler
         world.register(handler)
         clock = handler._clock = Ahead(world, 3599.98)
@@ -392,23 +390,19 @@ async def test_a_callback_can_be_asked_again_after_any_number_of_invocations():
     assert workflow.starts == 1
 
 
-async def test_what_it_has_come_by_takes_no_memory(monkeypatch):
-    kept = []
+async def test_what_it_has_come_by_takes_no_memory():
+    contexts = []
 
     async def body(ctx):
+        contexts.append(ctx)
         for n in range(100):
             await ctx.step(same, n)
         await ctx.wait(HOUR)
 
-    class Noting(invocation.Record):
-        def forget_ended(self):
-            super().forget_ended()
-            kept.extend(operation["Type"] for operation in self)
-
-    monkeypatch.setattr(invocation, "Record", Noting)
     async with caching_world() as world:
         await parked(world, Workflow(body).handler)
-    assert kept == ["EXECUTION", "WAIT"]
+        [ctx] = contexts
+        assert [operation["Type"] for operation in ctx._invocation.record] == ["EXECUTION", "WAIT"]
 
 
 async def test_what_it_has_not_come_by_yet_is_kept(gate):

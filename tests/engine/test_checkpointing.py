@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from durable_async import ServiceCallError, StepError, durable_execution
-from durable_async._engine import flusher
+from durable_async import EngineLimits, ServiceCallError, StepError, durable_execution
+from durable_async._engine.limits import DEFAULT_LIMITS
 from durable_async._wire.limits import CHECKPOINT_BYTES
 from durable_async.embedded.local import InProcessClient
 from tests.world import World
@@ -34,10 +34,10 @@ class Failing:
 class Workflow:
     """Two steps; notes which bodies ran, and whether it saw the end of its first step."""
 
-    def __init__(self):
+    def __init__(self, limits=DEFAULT_LIMITS):
         self.ran = []
 
-        @durable_execution
+        @durable_execution(limits=limits)
         async def workflow(event, ctx):
             try:
                 await ctx.step(self.ran.append, 1)
@@ -50,9 +50,9 @@ class Workflow:
         self.handler = workflow
 
 
-async def _run(errors):
+async def _run(errors, limits=DEFAULT_LIMITS):
     """The answer of one invocation whose calls fail with ``errors``, and the client."""
-    workflow = Workflow()
+    workflow = Workflow(limits)
     async with World() as world:
         answer = asyncio.get_running_loop().create_future()
 
@@ -99,23 +99,21 @@ async def test_a_stale_token_ends_the_invocation_quietly(caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_busy_service_is_asked_again_with_the_same_client_token(monkeypatch):
-    monkeypatch.setattr(flusher, "_BUSY_DELAY", 0.001)
+async def test_a_busy_service_is_asked_again_with_the_same_client_token():
     busy = refused("Rate exceeded", "TooManyRequestsException", 429)
-    output, client, ran = await _run([busy, busy])
+    output, client, ran = await _run([busy, busy], EngineLimits(busy_delay=0.001))
     assert output == {"Status": "SUCCEEDED", "Result": '"done"'}
     assert client.calls[0] == client.calls[1] == client.calls[2]
     assert len({client_token for _, client_token, _ in client.calls}) == 2
     assert ran == [1, "between", 2]
 
 
-async def test_a_service_that_stays_busy_is_given_up_on(monkeypatch):
-    monkeypatch.setattr(flusher, "_BUSY_DELAY", 0.0001)
-    monkeypatch.setattr(flusher, "_BUSY_DELAY_MAX", 0.0001)
+async def test_a_service_that_stays_busy_is_given_up_on():
+    limits = EngineLimits(busy_attempts=5, busy_delay=0.0001, busy_delay_max=0.0001)
     busy = refused("Rate exceeded", "TooManyRequestsException", 429)
-    output, client, _ = await _run([busy] * 100)
+    output, client, _ = await _run([busy] * 100, limits)
     assert output is busy
-    assert len(client.calls) == flusher._BUSY_ATTEMPTS + 1
+    assert len(client.calls) == 5 + 1
 
 
 async def test_a_service_that_gives_no_further_token_gets_no_further_word():
@@ -139,8 +137,7 @@ async def test_a_service_that_gives_no_further_token_gets_no_further_word():
     assert workflow.ran == [1] and len(client.calls) == 1
 
 
-async def test_a_result_is_no_answer_when_the_token_was_withdrawn_meanwhile(monkeypatch):
-    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.0)
+async def test_a_result_is_no_answer_when_the_token_was_withdrawn_meanwhile():
     sent, withdrawn = asyncio.Event(), asyncio.Event()
 
     class Withdrawing(Failing):
@@ -151,7 +148,7 @@ async def test_a_result_is_no_answer_when_the_token_was_withdrawn_meanwhile(monk
             asyncio.get_running_loop().call_later(0.01, withdrawn.set)
             return {"NewExecutionState": result["NewExecutionState"]}
 
-    @durable_execution
+    @durable_execution(limits=EngineLimits(show_start=0.0))
     async def workflow(event, ctx):
         async def left_behind():
             try:
@@ -224,11 +221,10 @@ async def test_a_batch_has_at_most_250_updates():
     assert [len(call) for call in world.calls] == [250, 250, 100]
 
 
-async def test_a_start_is_shown_when_it_is_due_itself(monkeypatch):
+async def test_a_start_is_shown_when_it_is_due_itself():
     """Not when the timer rings that an earlier one has set."""
-    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.5)
 
-    @durable_execution
+    @durable_execution(limits=EngineLimits(show_start=0.5))
     async def workflow(event, ctx):
         for n in range(4):
             await ctx.step(asyncio.sleep, 0.2, name=str(n))

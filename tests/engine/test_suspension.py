@@ -8,8 +8,8 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from durable_async import RetryStrategy, StepConfig, durable_execution
-from durable_async._engine import flusher, invocation
+from durable_async import EngineLimits, RetryStrategy, StepConfig, durable_execution
+from durable_async._engine import invocation
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -119,10 +119,8 @@ async def test_code_that_swallows_every_cancellation_starts_nothing_and_is_left_
     invocation._abandoned.clear()
 
 
-async def test_cleaning_up_may_take_no_longer_than_the_grace(caplog, monkeypatch):
-    monkeypatch.setattr(invocation, "GRACE", 0.01)
-
-    @durable_execution
+async def test_cleaning_up_may_take_no_longer_than_the_limit(caplog):
+    @durable_execution(limits=EngineLimits(clean_up=0.01))
     async def slow_to_end(event, ctx):
         try:
             await ctx.wait(HOUR)
@@ -341,11 +339,10 @@ async def test_a_checkpoint_that_somebody_waits_for_is_not_cut_short():
     assert ran == [1, 1]
 
 
-async def test_what_is_on_its_way_is_waited_for_on_suspension(monkeypatch):
-    monkeypatch.setattr(flusher, "_SHOW_AFTER", 0.0)
+async def test_what_is_on_its_way_is_waited_for_on_suspension():
     lands = asyncio.Event()
 
-    @durable_execution
+    @durable_execution(limits=EngineLimits(show_start=0.0))
     async def workflow(event, ctx):
         async def never():
             await asyncio.sleep(3600)

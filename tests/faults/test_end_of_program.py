@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from durable_async import durable_execution
+from durable_async import EngineLimits, durable_execution
 from durable_async._engine import invocation
 from durable_async.embedded import DurableService
 from durable_async.service import ApiError, InvocationRetryPolicy, LambdaApi, Timing
@@ -212,9 +212,7 @@ async def test_what_runs_is_given_the_grace_to_end(tmp_path):
 SHORT = Timing(clean_up=0.1, abandon=0.05)
 
 
-@pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setattr(invocation, "GRACE", 0.05)
+SHORT_CLEAN_UP = EngineLimits(clean_up=0.05)
 
 
 def stubborn_until(released):
@@ -228,11 +226,11 @@ def stubborn_until(released):
     return stubborn
 
 
-async def test_a_step_that_swallows_its_cancellation_is_abandoned(tmp_path, short, caplog):
+async def test_a_step_that_swallows_its_cancellation_is_abandoned(tmp_path, caplog):
     released = asyncio.Event()
     stubborn = stubborn_until(released)
 
-    @durable_execution
+    @durable_execution(limits=SHORT_CLEAN_UP)
     async def workflow(event, ctx):
         started.set()
         await ctx.step(stubborn)

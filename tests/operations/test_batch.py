@@ -21,6 +21,7 @@ from durable_async import (
     CompletionReason,
     DurableContext,
     DurableTimeoutError,
+    EngineLimits,
     MapConfig,
     NestingType,
     ParallelConfig,
@@ -754,8 +755,7 @@ async def test_one_that_takes_its_cancellation_for_a_failure_cannot_write():
     assert world.invocations == 2
 
 
-async def test_one_that_goes_round_for_ever_is_left_behind_at_once(caplog, monkeypatch):
-    monkeypatch.setattr(invocation, "GRACE", 3600)
+async def test_one_that_goes_round_for_ever_is_left_behind_at_once(caplog):
     free = False
 
     async def endless(ctx):
@@ -766,7 +766,7 @@ async def test_one_that_goes_round_for_ever_is_left_behind_at_once(caplog, monke
                 if free:
                     raise
 
-    @durable_execution
+    @durable_execution(limits=EngineLimits(clean_up=3600))
     async def workflow(event, ctx):
         return (await ctx.parallel([endless, at_once], name="p", config=FIRST)).results()
 

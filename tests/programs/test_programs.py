@@ -23,6 +23,7 @@ from .program import (
     Callback,
     Child,
     Concurrency,
+    Condition,
     Derive,
     Gathered,
     Guarded,
@@ -93,9 +94,9 @@ def check(program: Program, conditions: Conditions, before: Report | None) -> Re
     return report
 
 
-def bug(*body: Statement) -> Callable[[Any], Any]:
+def bug(*body: Statement, seed: int = 0) -> Callable[[Any], Any]:
     """A program that once did not mean the same."""
-    return example(Program(body), 0)
+    return example(Program(body), seed)
 
 
 FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)))
@@ -115,6 +116,7 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 @bug(Derive(), Guarded((TooLate((Wait(7), Step())),)), Derive())
 @bug(Race((Together(Concurrency.TASK_GROUP, ((), (Step(),))), Step())))
 @bug(TooLate((TooLate((Callback(Answer.FAILURE, 1),)),)))
+@bug(Together(Concurrency.GATHER, ((Step(),), (TooLate((Condition(), Step(), Step())),))), seed=69)
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(program):

@@ -140,6 +140,20 @@ def page(browser: Any) -> Generator[Any]:
         yield page
 
 
+def find_nothing_serious(page: Any, what: str) -> None:
+    """Let axe-core look at the page.
+
+    :param what: names it
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
+    serious = [
+        f"{what}: {each['id']} at {[node['target'] for node in each['nodes']][:3]}"
+        for each in axe.Axe().run(page).response["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+
+
 @pytest.fixture
 def shoot(request: pytest.FixtureRequest):
     """Write a screenshot of the page, as build output."""

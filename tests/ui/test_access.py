@@ -123,7 +123,7 @@ async def test_another_page_cannot_sign_a_browser_in():
         assert await status("POST", f"{url}/ui/session", headers=headers, json={"token": "s3cret"}) == 403
 
 
-async def test_the_page_cannot_start_executions_or_write_checkpoints():
+async def test_the_page_cannot_invoke_functions_or_write_checkpoints():
     async with served() as (url, service):
         api = f"{url}/ui/api"
         invoke = f"{api}/2015-03-31/functions/gated:%24LATEST/invocations"
@@ -133,7 +133,8 @@ async def test_the_page_cannot_start_executions_or_write_checkpoints():
         assert await status("GET", execution, headers=PAGE) == 200
         assert await status("POST", f"{execution}/checkpoint", headers=PAGE, data=b"{}") == 404
         assert await status("GET", f"{execution}/state", headers=PAGE) == 404
-        assert await status("POST", f"{execution}/fork", headers=PAGE, data=b"{}") == 404
+        assert await status("POST", f"{execution}/fork", headers=BROWSER, data=b"{}") == 403
+        assert await status("POST", f"{execution}/fork", headers=PAGE, data=b"{}") == 201
 
 
 def test_nothing_of_the_page_is_loaded_or_served_unless_it_is_asked_for():

@@ -4,23 +4,10 @@ import json
 
 import pytest
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
+from .browser import expect
+from .conftest import find_nothing_serious, opened
 
-from .browser import expect  # noqa: E402 - the module is skipped before
-from .conftest import opened  # noqa: E402
-
-SERIOUS = {"serious", "critical"}
 SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desktop": (1440, 900), "4k": (3840, 2160)}
-
-
-def find_nothing_serious(page, what):
-    found = axe.Axe().run(page).response["violations"]
-    serious = [
-        f"{what}: {each['id']} at {[node['target'] for node in each['nodes']][:3]}"
-        for each in found
-        if each["impact"] in SERIOUS
-    ]
-    assert serious == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -50,14 +37,14 @@ def test_axe_finds_nothing_serious(browser, server, scheme, shoot):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_nothing_is_cut_off_on_any_screen(browser, server, name, shoot):
-    server.start("fulfil", f"size-{name}", json.dumps({"id": 1}))
+    server.start("fulfil", "sized", json.dumps({"id": 1}))  # once for all sizes
     width, height = SIZES[name]
     with opened(browser, viewport={"width": width, "height": height}) as page:
-        page.goto(f"{server.page}#/executions?name=size-{name}")
-        expect(page.get_by_role("row").filter(has_text=f"size-{name}")).to_contain_text("callback approval")
+        page.goto(f"{server.page}#/executions?name=sized")
+        expect(page.get_by_role("row").filter(has_text="sized")).to_contain_text("callback approval")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         shoot(page, f"list-{name}")
-        page.get_by_role("link", name=f"size-{name}").click()
+        page.get_by_role("link", name="sized").click()
         expect(page.get_by_text("waits for callback approval")).to_be_visible()
         expect(page.get_by_role("row").filter(has_text="reserve stock")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width

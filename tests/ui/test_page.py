@@ -53,20 +53,94 @@ def test_filters_are_in_the_address_and_survive_a_reload(page, server, shoot):
     server.start("gated", "filtered-3")
     page.goto(server.page)
     page.get_by_label("Function").select_option("failing")
-    page.get_by_label("failed").check()
+    page.get_by_role("checkbox", name="failed", exact=True).check()
     expect(page.get_by_role("link", name="filtered-2")).to_be_visible()
     assert {"filtered-1", "filtered-2"} <= set(names(page))
     assert "filtered-3" not in names(page)
     assert page.url.endswith("#/executions?function=failing&status=FAILED")
     shoot(page, "filters")
     page.reload()
-    expect(page.get_by_label("failed")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="failed", exact=True)).to_be_checked()
     expect(page.get_by_role("link", name="filtered-1")).to_be_visible()
     page.get_by_label("Name").fill("filtered-1")
     page.get_by_label("Name").press("Enter")
     expect(page.get_by_role("link", name="filtered-2")).to_have_count(0)
     page.get_by_label("before", exact=True).fill("2020-01-01T00:00")
     expect(page.get_by_text("0 executions")).to_be_visible()
+
+
+def row_of(page, name):
+    return page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def test_the_list_changes_when_the_service_says_so(page, server):
+    arn = server.start("gated", "lively-1")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{server.page}#/executions?name=lively&status=RUNNING")
+    expect(row_of(page, "lively-1")).to_contain_text("callback gate 1")
+    server.start("retrying", "lively-2")
+    expect(row_of(page, "lively-2")).to_contain_text("retry 2 in")
+    server.api.stop_durable_execution(DurableExecutionArn=arn)
+    expect(row_of(page, "lively-1")).to_have_count(0)  # it is not running any more
+    held = [url for url in asked if "KnownDigest=" in url]
+    assert held and all("WaitSeconds=" in url for url in held)
+    assert not [url for url in asked if "/history" in url]
+
+
+def test_a_list_says_what_is_waited_for_however_long_the_history_is(page, server):
+    server.start("crowded", "crowded", "120")
+    page.goto(f"{server.page}#/executions?name=crowded")
+    expect(row_of(page, "crowded")).to_contain_text("callback the first")
+
+
+def test_what_is_deleted_leaves_the_list(page, server):
+    for number in (1, 2):
+        server.start("failing", f"deleted-{number}")
+    page.goto(f"{server.page}#/executions?name=deleted")
+    page.get_by_label("Select deleted-1").check()
+    page.get_by_role("button", name="Delete (1)").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_text("Delete: 1 of 1 done.")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(page.get_by_role("link", name="deleted-1")).to_have_count(0)
+    expect(page.get_by_role("link", name="deleted-2")).to_be_visible()
+    expect(page.get_by_text("executions selected")).to_have_count(0)
+
+
+def test_an_execution_is_forked_before_an_operation_with_another_input(page, server, shoot):
+    arn = server.start("fulfil", "forked", '{"id": 1}')
+    open_execution(page, server, "forked")
+    expect(page.get_by_text("waits for callback approval")).to_be_visible()
+    page.get_by_role("button", name="cooling off").click()
+    page.get_by_role("button", name="Fork before it").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("forked-again")
+    dialog.get_by_label("Input").fill('{"id": 2')
+    expect(dialog.get_by_role("button", name="Fork", exact=True)).to_be_disabled()
+    dialog.get_by_label("Input").fill('{"id": 2}')
+    expect(dialog.get_by_text(re.compile("durable-async fork .*--before .*--name forked-again"))).to_be_visible()
+    shoot(page, "fork")
+    dialog.get_by_role("button", name="Fork", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("forked-again")
+    expect(page.get_by_label("Facts").get_by_role("link", name="forked", exact=True)).to_be_visible()
+    answer(page, "approval", '"yes"')
+    expect(page.get_by_text(re.compile("^succeeded after"))).to_be_visible()
+    expect(page.get_by_label("Facts")).to_contain_text("order: 2")
+    assert server.status(arn) == "RUNNING"
+
+
+def test_a_failed_execution_is_redriven_from_an_operation(page, server):
+    server.start("failing", "from-the-first")
+    open_execution(page, server, "from-the-first")
+    page.get_by_role("button", name="check").click()
+    page.get_by_role("button", name="Redrive from it").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(re.compile("durable-async redrive .*--from "))).to_be_visible()
+    dialog.get_by_role("button", name="Redrive").click()
+    expect(page.get_by_text("It continues from what succeeded.")).to_be_visible()
+    expect(page.get_by_text(re.compile("^failed after"))).to_be_visible()
+    expect(page.get_by_label("Facts")).to_contain_text("14 events")
 
 
 def test_a_running_workflow_is_followed_to_its_end(page, server, shoot):
@@ -270,7 +344,7 @@ def test_two_executions_are_compared_up_to_their_first_difference(page, server, 
     page.get_by_label("Select compared-1").check()
     page.get_by_label("Select compared-2").check()
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text("The first is")).to_contain_text("gate 1")
+    expect(page.get_by_text("The first difference is at")).to_contain_text("gate 1")
     expect(page.locator(".pair.first")).to_contain_text("status")
     shoot(page, "compare")
 

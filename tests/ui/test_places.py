@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from .browser import expect
-from .conftest import client, command, opened, serving
+from .conftest import client, command, find_nothing_serious, opened, serving
 from .signed import KEY, REGION, SECRET, stand_in
 from .test_page import answer
 
@@ -34,6 +34,7 @@ def test_of_a_server_elsewhere(browser, server):
 
 def test_of_aws_whose_calls_the_command_signs(browser, server, tmp_path, shoot):
     server.start("gated", "on-aws")
+    server.start("crowded", "long-on-aws", "120")
     with stand_in(base(server.page)) as (aws, seen):
         config, credentials = tmp_path / "config", tmp_path / "credentials"
         config.write_text(f"[profile orders]\nregion = {REGION}\nendpoint_url = {aws}\n")
@@ -45,6 +46,9 @@ def test_of_aws_whose_calls_the_command_signs(browser, server, tmp_path, shoot):
             page.goto(url_in(line))
             expect(page.get_by_text("of AWS Lambda")).to_be_visible()
             expect(page.get_by_label("Tags")).to_have_count(0)
+            page.get_by_label("Name").fill("long-on-aws")
+            page.get_by_label("Name").press("Enter")
+            expect(page.get_by_role("row").filter(has_text="long-on-aws")).to_contain_text("callback the first")
             page.get_by_label("Name").fill("on-aws")
             page.get_by_label("Name").press("Enter")
             page.get_by_role("link", name="on-aws", exact=True).click()
@@ -52,6 +56,9 @@ def test_of_aws_whose_calls_the_command_signs(browser, server, tmp_path, shoot):
             expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
             answer(page, "gate 1")
             expect(page.get_by_text("waits for callback gate 2")).to_be_visible()
+            page.get_by_role("button", name="Fork", exact=True).click()
+            expect(page.get_by_text("durable-async run MODULE:HANDLER --fork history.jsonl")).to_be_visible()
+            page.get_by_role("dialog").get_by_role("button", name="Close").click()
             shoot(page, "aws")
             page.get_by_role("button", name="Stop", exact=True).click()
             page.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
@@ -84,12 +91,22 @@ def test_of_a_file_that_can_only_be_looked_at(browser, tmp_path):
             expect(page.get_by_label("Answer the callback")).to_have_count(0)
 
 
-def test_an_execution_is_replayed_on_todays_code(browser, server, shoot):
-    server.start("gated", "replayed")
-    arguments = ("ui", "--endpoint", base(server.page), "--code", "workflows", "--port", "0")
+@pytest.mark.parametrize("code", ["workflows", "changed"])
+def test_an_execution_is_compared_with_its_replay_on_todays_code(browser, server, shoot, code):
+    server.start("gated", f"replayed-{code}")
+    arguments = ("ui", "--endpoint", base(server.page), "--code", f"tests.ui.{code}", "--port", "0")
     with command(*arguments) as (_, line), opened(browser) as page:
         page.goto(url_in(line))
-        page.get_by_role("link", name="replayed", exact=True).click()
+        page.get_by_role("link", name=f"replayed-{code}", exact=True).click()
+        answer(page, "gate 1")
+        expect(page.get_by_text("waits for callback gate 2")).to_be_visible()
         page.get_by_role("link", name="Replay on today's code").click()
-        expect(page.get_by_text(re.compile("^continues", re.IGNORECASE))).to_be_visible()
-        shoot(page, "replay")
+        if code == "workflows":
+            expect(page.get_by_text(re.compile(r"^Continues\."))).to_be_visible()
+            expect(page.locator(".pair.differs")).to_have_count(0)
+        else:
+            expect(page.get_by_text("The first difference is at step 1")).to_be_visible()
+            expect(page.locator(".pair.first")).to_contain_text("the code calls wait cooling off here")
+            find_nothing_serious(page, "a replay")
+        expect(page.get_by_role("row").filter(has_text="gate 1").first).to_be_visible()
+        shoot(page, f"replay-{code}")

@@ -83,10 +83,21 @@ async def hostile(event: dict, ctx: DurableContext) -> dict:
 
 
 @durable_execution
+async def crowded(event: int, ctx: DurableContext) -> None:
+    """Waits for a callback, after which as many steps were done as its event says."""
+    waiting = asyncio.create_task(ctx.wait_for_callback(mail, name="the first"))
+    for number in range(event):
+        await ctx.step(lambda: None, name=f"step {number}")
+    await waiting
+
+
+@durable_execution
 async def many(event: int, ctx: DurableContext) -> int:
     """Has as many operations as its event says."""
     await asyncio.gather(*(ctx.step(lambda: None, name=f"step {number}", key=f"{number}") for number in range(event)))
     return event
 
 
-HANDLERS = {each.__name__: each for each in (fulfil, gated, typed, compensated, failing, retrying, hostile, many)}
+HANDLERS = {
+    each.__name__: each for each in (fulfil, gated, typed, compensated, failing, retrying, hostile, crowded, many)
+}

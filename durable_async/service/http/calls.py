@@ -194,12 +194,15 @@ async def list_all_executions(api: LambdaApi, call: Call) -> Answer:
 
 async def _list(api: LambdaApi, call: Call, function_name: str | None) -> Answer:
     query = dict(call.query)
-    page = await api.list_executions(
+    page = await api.watch_executions(
         function_name,
         qualifier=query.get("Qualifier"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),
         marker=query.get("Marker"),
         max_items=shapes.number(query, "MaxItems"),
+        include_waiting_for=shapes.truth(query, "IncludeWaitingFor", default=False),
+        wait_seconds=_wait_seconds(query),
+        known_digest=query.get("KnownDigest"),
         **_filters(call),
     )
     return json_answer(list_json(page))

@@ -16,6 +16,8 @@ from durable_async.service.runtime.views import (
     FunctionDescription,
     OpenCallback,
     Page,
+    PauseDetails,
+    WaitingFor,
 )
 
 
@@ -41,13 +43,8 @@ def execution_json(execution: ExecutionDescription, *, include_data: bool = True
         answer.update({member: value for member, value in data.items() if value is not None})
     times = {"EndTimestamp": execution.ended, "ExpectedExecutionTimeoutTimestamp": execution.times_out}
     answer.update({member: time.timestamp() for member, time in times.items() if time is not None})
-    if (pause := execution.pause) is not None:
-        reason = {} if pause.reason is None else {"Reason": pause.reason}
-        answer["PauseDetails"] = {
-            "PauseRequestTimestamp": pause.requested.timestamp(),
-            "ExecutionTimeoutPaused": pause.timeout_paused,
-            **reason,
-        }
+    if execution.pause is not None:
+        answer["PauseDetails"] = _pause(execution.pause)
     return answer
 
 
@@ -78,7 +75,10 @@ def event_json(event: HistoryEvent, *, include_data: bool = True) -> JsonObject:
 
 def list_json(page: Page[ExecutionSummary]) -> JsonObject:
     """Return the answer of ``ListDurableExecutionsByFunction``."""
-    return _page("DurableExecutions", [_summary(execution) for execution in page.items], page.next_marker)
+    answer = _page("DurableExecutions", [_summary(execution) for execution in page.items], page.next_marker)
+    if page.digest is not None:
+        answer["PageDigest"] = page.digest
+    return answer
 
 
 def counts_json(counts: Counts) -> JsonObject:
@@ -127,6 +127,37 @@ def _summary(execution: ExecutionSummary) -> JsonObject:
         shown["EndTimestamp"] = execution.ended.timestamp()
     if execution.tags:
         shown["Tags"] = {**execution.tags}
+    if (details := execution.details) is not None:
+        shown["WaitingFor"] = {} if details.waiting_for is None else _waiting_for(details.waiting_for)
+        if details.cancelled:
+            shown["CancellationRequested"] = True
+        if details.pause is not None:
+            shown["PauseDetails"] = _pause(details.pause)
+    return shown
+
+
+def _waiting_for(waiting: WaitingFor) -> JsonObject:
+    shown = {
+        "Id": waiting.operation_id,
+        "Type": waiting.type,
+        "SubType": waiting.sub_type,
+        "Name": waiting.name,
+        "Status": waiting.status,
+        "DueTimestamp": None if waiting.due is None else waiting.due.timestamp(),
+        "Attempts": waiting.attempts,
+        "FunctionName": waiting.function_name,
+        "Others": waiting.others,
+    }
+    return {member: value for member, value in shown.items() if value is not None}
+
+
+def _pause(pause: PauseDetails) -> JsonObject:
+    shown: JsonObject = {
+        "PauseRequestTimestamp": pause.requested.timestamp(),
+        "ExecutionTimeoutPaused": pause.timeout_paused,
+    }
+    if pause.reason is not None:
+        shown["Reason"] = pause.reason
     return shown
 
 

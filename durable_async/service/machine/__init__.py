@@ -46,7 +46,6 @@ from durable_async.service.machine.progress import (
     callback_succeeded,
     chained_invoke_ended,
     fire_due,
-    open_callbacks,
 )
 from durable_async.service.machine.redrive import redrive
 from durable_async.service.machine.suspects import (
@@ -57,6 +56,7 @@ from durable_async.service.machine.suspects import (
     is_suspect,
     trial_seconds,
 )
+from durable_async.service.machine.waiting import name_of, open_callbacks, waits_for
 
 __all__ = [
     "EXITED",
@@ -106,6 +106,7 @@ __all__ = [
     "invocation_interrupted",
     "is_suspect",
     "is_waiting",
+    "name_of",
     "open_callbacks",
     "pause",
     "redrive",
@@ -114,4 +115,5 @@ __all__ = [
     "state_page",
     "stop",
     "trial_seconds",
+    "waits_for",
 ]

@@ -6,7 +6,7 @@ execution does not change. Source: protocol.md, "Effects of updates", "Invoking 
 
 from __future__ import annotations
 
-from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType
 from durable_async.service.machine.cancelling import cancel_before_timeout
 from durable_async.service.machine.chained import deliver, hold_or_deliver
 from durable_async.service.machine.effects import ChainedOutcome, Moment
@@ -114,18 +114,6 @@ def answer_schema(execution: Execution, callback_id: str) -> str | None:
     sequence = place[1] if place else 0
     known = execution.operations[sequence] if 0 < sequence < len(execution.operations) else None
     return known.answer_schema if known is not None and known.callback_id == callback_id and not known.ended else None
-
-
-def open_callbacks(execution: Execution) -> list[tuple[OperationRecord, str]]:
-    """Return the callbacks that can be answered, each with its name, or with that of the ``wait_for_callback`` around
-    it."""
-    found: list[tuple[OperationRecord, str]] = []
-    for operation in execution.operations if execution.open else ():
-        if operation.type is OperationType.CALLBACK and operation.awaited:
-            around = execution.by_id.get(operation.parent_id or "")
-            named = around if around is not None and around.sub_type == SubType.WAIT_FOR_CALLBACK else operation
-            found.append((operation, named.name or ""))
-    return found
 
 
 def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:

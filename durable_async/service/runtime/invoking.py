@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
-from uuid import uuid4
 
 import attrs
 
@@ -56,7 +56,7 @@ class Invoker:
 
         :raises InvocationFailed: it raised, crashed or ran too long
         """
-        request_id = uuid4().hex
+        request_id = mint()
         async with self.slots.taken(registered.key, turn or request_id):
             request = self.request(registered, request_id, tenant_id, trace_header)
             return await registered.function.invoke(event, request)
@@ -71,6 +71,11 @@ class Invoker:
         except InvocationFailed as failed:
             return ChainedOutcome("FAILED", error=failed.error)
         return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))
+
+
+def mint() -> str:
+    """Return 32 random hexadecimal digits, for ids and tokens."""
+    return os.urandom(16).hex()
 
 
 @attrs.frozen(eq=False)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
 from durable_async.service.machine import Execution
 from durable_async.service.model.errors import ServiceClosedError
+
+ANY: Final = ""
+"""Is the id of no execution."""
 
 
 class Listeners:
@@ -35,7 +39,10 @@ class Listeners:
 
     @contextmanager
     def watching(self, execution_id: str) -> Generator[asyncio.Event]:
-        """Yield an event that is set when the execution has new history events or is deleted, or at shutdown."""
+        """Yield an event that is set when the execution has new history events or is deleted, or at shutdown.
+
+        :param execution_id: ``ANY`` stands for every execution, also those that are started later
+        """
         news = asyncio.Event()
         watchers = self._watching.setdefault(execution_id, set())
         watchers.add(news)
@@ -48,8 +55,9 @@ class Listeners:
 
     def notify(self, execution_id: str) -> None:
         """Wake the calls that wait for new events of the execution."""
-        for news in self._watching.get(execution_id, ()):
-            news.set()
+        for watched in (execution_id, ANY):
+            for news in self._watching.get(watched, ()):
+                news.set()
 
     def close(self) -> None:
         """Wake all calls, because the service shuts down."""

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Unpack
+from functools import partial
+from itertools import accumulate, takewhile
+from typing import TypeVar, Unpack
 
 import attrs
 
 from durable_async.service.machine import Execution, ExecutionStatus
 from durable_async.service.model import arns
-from durable_async.service.model.errors import InvalidParameterValueError, ResourceNotFoundError, ServiceClosedError
+from durable_async.service.model.errors import (
+    DamagedExecutionError,
+    InvalidParameterValueError,
+    ResourceNotFoundError,
+    ServiceClosedError,
+)
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent
 from durable_async.service.runtime.filters import Filters, query_of
 from durable_async.service.runtime.inputs import page_length, page_start
+from durable_async.service.runtime.listeners import ANY
 from durable_async.service.runtime.registry import Registry
 from durable_async.service.runtime.runner import Runner
 from durable_async.service.runtime.views import (
@@ -26,10 +34,15 @@ from durable_async.service.runtime.views import (
     OpenCallback,
     Page,
     open_callbacks,
+    open_details,
+    with_digest,
 )
 from durable_async.service.store import ExecutionQuery, Store
 
+T = TypeVar("T")
+
 HISTORY_PAGE_BYTES = 5 * 1024 * 1024
+_LIST_PAUSE = 0.2  # seconds; a list that is waited for is not read more often, however much changes
 
 
 class Queries:
@@ -100,12 +113,8 @@ class Queries:
     ) -> Page[HistoryEvent]:
         self._looked_at.append(execution)
         events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
-        used = 0
-        for number, event in enumerate(events):
-            used += event.size
-            if number == count or (number and page_bytes is not None and used > page_bytes):
-                return Page(events[:number], str(event.id))
-        return Page(events)
+        fitting = count if page_bytes is None else min(count, _fitting(events, page_bytes))
+        return Page(events) if fitting >= len(events) else Page(events[:fitting], str(events[fitting].id))
 
     async def _awaited_page(
         self, execution: Execution, first: int, count: int, page_bytes: int | None, seconds: float
@@ -191,16 +200,78 @@ class Queries:
         :param filters: which executions; see :class:`~durable_async.service.Filters`
         :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
         """
-        count = page_length(max_items)
-        query = attrs.evolve(
-            await self._query(function_name, qualifier, filters),
-            oldest_first=reverse,
-            after=page_start(marker),
-            count=count + 1,
-        )
+        query = await self._query(function_name, qualifier, filters)
+        return await self._list(_paged(query, marker, max_items, oldest_first=reverse), include_waiting_for=False)
+
+    async def watch_executions(
+        self,
+        function_name: str | None = None,
+        *,
+        qualifier: str | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+        include_waiting_for: bool = False,
+        wait_seconds: float = 0,
+        known_digest: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page[ExecutionSummary]:
+        """As :meth:`list_executions`, for callers that follow what happens. AWS has no such operation.
+
+        :param include_waiting_for: True: open executions have ``details``, for which their operations are read. False:
+            they have none
+        :param wait_seconds: more than 0: the page has a digest, and is returned as soon as that is another one than
+            ``known_digest``, or after this time. 0: do not wait. A passive service does not wait, since it does not
+            hear of what another process writes
+        :param known_digest: of the page that the caller has; None: it has none
+        """
+        query = _paged(await self._query(function_name, qualifier, filters), marker, max_items, oldest_first=reverse)
+        look = partial(self._list, query, include_waiting_for=include_waiting_for)
+        if not wait_seconds or self.passive:
+            return await look()
+        return await self._changed(look, known_digest, wait_seconds)
+
+    async def _list(self, query: ExecutionQuery, *, include_waiting_for: bool) -> Page[ExecutionSummary]:
+        """Return a page of one execution less than ``query`` asks for."""
         found = await self._store.executions(query)
+        count = query.count - 1
         marker = str(found[count - 1].position) if len(found) > count else None
-        return Page([ExecutionSummary.of(summary) for summary in found[:count]], marker)
+        summaries = [ExecutionSummary.of(summary) for summary in found[:count]]
+        if include_waiting_for:
+            summaries = [await self._with_details(summary) for summary in summaries]
+        return Page(summaries, marker)
+
+    async def _with_details(self, summary: ExecutionSummary) -> ExecutionSummary:
+        reference = arns.parse_execution(summary.arn)
+        if not summary.status.open or reference is None:
+            return summary
+        try:
+            execution = await self._store.load(reference.id)
+        except DamagedExecutionError:
+            return summary  # a list shows as much as can be read
+        if execution is None or not execution.open:
+            return summary
+        return attrs.evolve(summary, details=open_details(execution))
+
+    async def _changed(self, look: Callable[[], Awaitable[Page[T]]], known: str | None, seconds: float) -> Page[T]:
+        """Return a page with its digest, as soon as that is not ``known``, or after some seconds.
+
+        :raises ServiceClosedError: the service shuts down before
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        with self._runner.listeners.watching(ANY) as news:
+            while True:
+                news.clear()
+                page = with_digest(await look())
+                if page.digest != known or loop.time() >= ends:
+                    return page
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(ends):
+                        await news.wait()
+                        await asyncio.sleep(_LIST_PAUSE)
+                if self._runner.draining:
+                    raise ServiceClosedError("The service is shutting down.")
 
     async def count_executions(
         self, function_name: str | None = None, *, qualifier: str | None = None, **filters: Unpack[Filters]
@@ -243,3 +314,15 @@ class Queries:
         if execution is None or execution.arn != arn or self._runner.retention.is_over(execution):
             raise ResourceNotFoundError(f"Durable execution not found: {arn}")
         return execution
+
+
+def _paged(query: ExecutionQuery, marker: str | None, max_items: int, *, oldest_first: bool) -> ExecutionQuery:
+    """Ask for one execution more than the page has, so that it is known whether there is another page."""
+    count = page_length(max_items) + 1
+    return attrs.evolve(query, oldest_first=oldest_first, after=page_start(marker), count=count)
+
+
+def _fitting(events: Sequence[HistoryEvent], page_bytes: int) -> int:
+    """Return how many of the first events fit into a page, which is at least one."""
+    used = accumulate(event.size for event in events)
+    return max(1, sum(1 for _ in takewhile(lambda size: size <= page_bytes, used)))

@@ -20,7 +20,6 @@ from functools import partial
 from itertools import chain
 from time import perf_counter
 from typing import TypeVar
-from uuid import uuid4
 
 from durable_async.service import machine, own_tasks
 from durable_async.service.functions.base import InvocationFailed
@@ -29,7 +28,7 @@ from durable_async.service.model.errors import ApiError, DamagedExecutionError, 
 from durable_async.service.model.history import milliseconds
 from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.runtime.chaining import ChainedInvokes
-from durable_async.service.runtime.invoking import Invoker, RunningInvocation, invocation_end, outcome_of
+from durable_async.service.runtime.invoking import Invoker, RunningInvocation, invocation_end, mint, outcome_of
 from durable_async.service.runtime.listeners import Listeners
 from durable_async.service.runtime.registry import Registered, Registry
 from durable_async.service.runtime.retention import Retention
@@ -86,7 +85,7 @@ class Runner:
 
     def moment(self) -> Moment:
         settings = self._settings
-        return Moment(self.now_us(), lambda: uuid4().hex, settings.limits, settings.retries, settings.passive)
+        return Moment(self.now_us(), mint, settings.limits, settings.retries, settings.passive)
 
     # --- beginning and end ---
 
@@ -232,6 +231,7 @@ class Runner:
             self._observer.stored(execution, changes, perf_counter() - began)
         self._arm(execution)
         self._perform(execution, changes)
+        self.listeners.notify(execution.id)
         return None
 
     async def command(self, execution: Execution, decide: Callable[[Moment], T]) -> T:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
+from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import ErrorObject
 from durable_async.service import machine
 from durable_async.service.machine import Execution, ExecutionStatus
@@ -146,11 +148,70 @@ def open_callbacks(execution: Execution) -> list[OpenCallback]:
 
 
 @attrs.frozen
+class WaitingFor:
+    """The operation at which an open execution stands. If it stands at several, the one to tell people first.
+
+    :ivar name: its name in the workflow's code, see :class:`OpenCallback`; empty: it has none
+    :ivar due: when its timer fires: a wait ends, a callback times out, or the next attempt starts; None: no timer
+    :ivar attempts: the number of its attempts that have ended, of a step
+    :ivar function_name: of a chained invoke: the function that was invoked, as the workflow names it
+    :ivar others: how many other operations the execution waits for
+    """
+
+    operation_id: str
+    type: str
+    sub_type: str | None
+    name: str
+    status: str
+    due: datetime | None
+    attempts: int
+    function_name: str | None
+    others: int
+
+
+@attrs.frozen
+class OpenDetails:
+    """What a list says of an open execution, if it is asked for it.
+
+    :ivar waiting_for: None: no operation is open, so it runs or is about to
+    :ivar cancelled: True: it was asked to end. False: it was not
+    :ivar pause: None unless its status is PAUSING or PAUSED
+    """
+
+    waiting_for: WaitingFor | None
+    cancelled: bool
+    pause: PauseDetails | None
+
+
+def open_details(execution: Execution) -> OpenDetails:
+    return OpenDetails(_waiting_for(execution), CANCELLATION in execution.by_id, _pause_of(execution))
+
+
+def _waiting_for(execution: Execution) -> WaitingFor | None:
+    found = machine.waits_for(execution)
+    if not found:
+        return None
+    first = found[0]
+    return WaitingFor(
+        operation_id=first.id,
+        type=str(first.type),
+        sub_type=first.sub_type,
+        name=machine.name_of(execution, first),
+        status=str(first.status),
+        due=None if first.timer_ms is None else time_of(first.timer_ms * 1000),
+        attempts=first.attempts,
+        function_name=None if first.request is None else first.request.target.name,
+        others=len(found) - 1,
+    )
+
+
+@attrs.frozen
 class ExecutionSummary:
     """An execution as a list shows it. Its times are in UTC.
 
     :ivar ended: None while it is open
     :ivar tags: empty if it has none
+    :ivar details: None: they were not asked for, or it is closed
     """
 
     arn: str
@@ -160,6 +221,7 @@ class ExecutionSummary:
     started: datetime
     ended: datetime | None
     tags: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    details: OpenDetails | None = None
 
     @classmethod
     def of(cls, summary: Summary) -> ExecutionSummary:
@@ -197,10 +259,17 @@ class Page(Generic[T]):
     """A part of a list.
 
     :ivar next_marker: asks for the part that follows; None: this is the last one
+    :ivar digest: differs if another item, or another value of an item, is in the part; None: the caller waits for no
+        change
     """
 
     items: Sequence[T]
     next_marker: str | None = None
+    digest: str | None = None
+
+
+def with_digest(page: Page[T]) -> Page[T]:
+    return attrs.evolve(page, digest=hashlib.sha256(repr(page.items).encode()).hexdigest()[:16])
 
 
 @attrs.frozen

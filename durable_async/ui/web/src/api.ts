@@ -1,12 +1,14 @@
 // Calls of Lambda's API through the page's own server, and what they say about the connection and the session.
 
 import type { HistoryEvent } from "./model/history.ts";
-import type { Execution } from "./model/waiting.ts";
+import type { Execution, WaitingFor } from "./model/waiting.ts";
+import type { Report } from "./model/replay.ts";
 import { Watched } from "./watched.ts";
 
 export interface Home {
   place: string;
   kind: "service" | "aws";
+  ours: boolean;
   live: boolean;
   writes: boolean;
   replays: boolean;
@@ -21,6 +23,17 @@ export interface Summary {
   StartTimestamp: number;
   EndTimestamp?: number;
   Tags?: Record<string, string>;
+  /** Of an open execution, from a service that says it. */
+  WaitingFor?: WaitingFor;
+  CancellationRequested?: boolean;
+  PauseDetails?: { Reason?: string };
+}
+
+export interface ListPage {
+  DurableExecutions: Summary[];
+  NextMarker?: string;
+  /** Of an answer that is held back until it changes. */
+  PageDigest?: string;
 }
 
 export interface HistoryPage {
@@ -43,6 +56,9 @@ export type Connection = "connected" | "lost" | "signed out";
 /** What the last answer said. Every part of the page that calls sees it. */
 export const connection = new Watched<Connection>("connected");
 export const home = new Watched<Home | undefined>(undefined);
+
+/** Has an event `change` whenever this page has changed something. */
+export const changes = new EventTarget();
 
 const VERSION = "2025-12-01";
 const RETRY_SECONDS = [0.25, 0.5, 1, 2];
@@ -92,6 +108,7 @@ async function once<T>(path: string, { method = "GET", query = {}, body, signal 
   }
   if (response.ok) {
     connection.set("connected");
+    if (method !== "GET") changes.dispatchEvent(new Event("change"));
     return (response.status === 204 ? {} : await response.json()) as T;
   }
   const failure = await failureOf(response);
@@ -173,7 +190,7 @@ export async function executions(
   functionName: string,
   query: Query,
   signal?: AbortSignal,
-): Promise<{ DurableExecutions: Summary[]; NextMarker?: string }> {
+): Promise<ListPage> {
   const every = functionName === EVERY_FUNCTION;
   const path = every ? "durable-executions" : `functions/${encodeURIComponent(functionName)}/durable-executions`;
   return get(`api/${VERSION}/${path}`, { query, signal });
@@ -190,7 +207,9 @@ export interface Lists {
 let lists: Promise<Lists> | undefined;
 
 export function offeredLists(): Promise<Lists> {
-  if (home.get()?.kind === "aws") return Promise.resolve({ all: false, filters: false });
+  const about = home.get();
+  if (about?.kind === "aws") return Promise.resolve({ all: false, filters: false });
+  if (about?.ours) return Promise.resolve({ all: true, filters: true });
   lists ??= Promise.all([
     has(`api/${VERSION}/durable-executions`, { MaxItems: 1 }),
     has(`api/${VERSION}/durable-execution-counts`, { DurableExecutionName: "-" }),
@@ -223,7 +242,7 @@ export async function history(arn: string, query: Query, signal?: AbortSignal): 
 }
 
 /** The report of `durable-async replay`, where the page's server has the code. */
-export async function replay(arn: string): Promise<Record<string, unknown>> {
+export async function replay(arn: string): Promise<Report> {
   return once(`replay/${encodeURIComponent(arn)}`, { method: "POST" });
 }
 
@@ -232,6 +251,12 @@ export type Action = "stop" | "cancel" | "pause" | "resume" | "redrive" | "delet
 export async function act(arn: string, action: Action, members: Record<string, unknown> = {}): Promise<void> {
   if (action === "delete") await once(execution(arn), { method: "DELETE" });
   else await once(`${execution(arn)}/${action}`, { method: "POST", body: JSON.stringify(members) });
+}
+
+/** Start an execution with the record of another, and return its ARN. */
+export async function fork(arn: string, members: Record<string, unknown>): Promise<string> {
+  const request = { method: "POST", body: JSON.stringify(members) };
+  return (await once<{ DurableExecutionArn: string }>(`${execution(arn)}/fork`, request)).DurableExecutionArn;
 }
 
 export async function succeed(id: string, result: string): Promise<void> {

@@ -4,10 +4,11 @@ import { History, type HistoryEvent } from "../src/model/history.ts";
 
 type Given = Partial<HistoryEvent> & { type: string; at: number; details?: Record<string, unknown> };
 
-export function events(given: Given[]): HistoryEvent[] {
+/** @param after the id of the event before them */
+export function events(given: Given[], after = 0): HistoryEvent[] {
   return given.map(({ type, at, details, ...rest }, place) => ({
     EventType: type,
-    EventId: place + 1,
+    EventId: after + place + 1,
     EventTimestamp: at,
     ...(details && { [`${type}Details`]: details }),
     ...rest,

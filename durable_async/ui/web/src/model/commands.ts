@@ -24,10 +24,35 @@ function ours(target: Target, command: string, ...parts: string[]): string {
   return ["durable-async", command, ...parts, ...options].join(" ");
 }
 
-export function commandFor(target: Target, action: string, arn: string): string {
+/** @param from of a redrive: the id of the operation from which everything is done again */
+export function commandFor(target: Target, action: string, arn: string, from?: string): string {
   const named = ["--durable-execution-arn", quoted(arn)];
   if (action === "stop") return aws(target, "stop-durable-execution", ...named);
-  return ours(target, action, quoted(arn));
+  return ours(target, action, quoted(arn), ...options({ from }));
+}
+
+export interface Fork {
+  /** The id of the first operation that is done again; undefined: those that failed. */
+  before: string | undefined;
+  name: string;
+  /** JSON; empty: the input of the other execution. */
+  input: string;
+}
+
+export function forkCommand(target: Target, arn: string, { before, name, input }: Fork): string {
+  return ours(target, "fork", quoted(arn), ...options({ before, name, input }));
+}
+
+/** What continues an execution on this machine, from its history: for services without forks. */
+export function localForkCommands(target: Target, arn: string, { before, input }: Fork): string[] {
+  return [
+    `${ours(target, "history", quoted(arn), "--json")} > history.jsonl`,
+    ["durable-async run MODULE:HANDLER --fork history.jsonl", ...options({ before, input })].join(" "),
+  ];
+}
+
+function options(values: Record<string, string | undefined>): string[] {
+  return Object.entries(values).flatMap(([name, value]) => (value ? [`--${name}`, quoted(value)] : []));
 }
 
 export type Answer = { result: string } | { error: Record<string, string> };

@@ -1,12 +1,22 @@
-// Two histories side by side. An operation's id says where it is in the program, so equal ids are compared.
+// Two histories side by side, or a history and what today's code does with it. An operation's id says where it is in the
+// program, so equal ids are compared.
 
 import type { History, Operation } from "./history.ts";
+import { duration } from "./text.ts";
+
+/** What one side shows of an operation. */
+export interface Side {
+  name: string;
+  /** Undefined: it has none, as an operation that has not begun. */
+  status: string | undefined;
+  note: string;
+}
 
 export interface Pair {
   id: string;
   depth: number;
-  left: Operation | undefined;
-  right: Operation | undefined;
+  left: Side | undefined;
+  right: Side | undefined;
   /** What differs, in words; empty: nothing. */
   differences: string[];
 }
@@ -30,8 +40,25 @@ export function firstDifference(pairs: Pair[]): number {
   return pairs.findIndex((each) => each.differences.length > 0);
 }
 
+export function sideOf(operation: Operation): Side {
+  const { name, status, started, ended } = operation;
+  return { name, status, note: ended === undefined ? "" : duration(ended - started) };
+}
+
+export function depthOf(operation: Operation | undefined): number {
+  let depth = 0;
+  for (let above = operation?.parent; above !== undefined; above = above.parent) depth++;
+  return depth;
+}
+
 function pair(id: string, left: Operation | undefined, right: Operation | undefined): Pair {
-  return { id, depth: depthOf(left ?? right), left, right, differences: differences(left, right) };
+  return {
+    id,
+    depth: depthOf(left ?? right),
+    left: left && sideOf(left),
+    right: right && sideOf(right),
+    differences: differences(left, right),
+  };
 }
 
 function differences(left: Operation | undefined, right: Operation | undefined): string[] {
@@ -45,10 +72,4 @@ function differences(left: Operation | undefined, right: Operation | undefined):
     found.push(`attempts: ${left.attempts.length} and ${right.attempts.length}`);
   }
   return found;
-}
-
-function depthOf(operation: Operation | undefined): number {
-  let depth = 0;
-  for (let above = operation?.parent; above !== undefined; above = above.parent) depth++;
-  return depth;
 }

@@ -75,7 +75,12 @@ const STATUSES: [ending: string, status: OperationStatus][] = [
   ["Cancelled", "CANCELLED"],
 ];
 
-const CLOSING = new Set(["ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionStopped"]);
+const CLOSING: Record<string, string> = {
+  ExecutionSucceeded: "SUCCEEDED",
+  ExecutionFailed: "FAILED",
+  ExecutionTimedOut: "TIMED_OUT",
+  ExecutionStopped: "STOPPED",
+};
 
 export function isOpen(operation: Operation): boolean {
   return operation.status === "STARTED" || operation.status === "PENDING";
@@ -100,8 +105,11 @@ export class History {
   lastEvent = 0;
   first: number | undefined;
   last: number | undefined;
-  closed = false;
+  /** How the execution ended; undefined: it is open. */
+  end: { status: string; at: number } | undefined;
   cancelRequested: number | undefined;
+  /** The ARN of the execution whose record this one continues. */
+  forkedFrom: string | undefined;
 
   take(event: HistoryEvent): void {
     if (event.EventId <= this.lastEvent) return;
@@ -109,8 +117,12 @@ export class History {
     const at = seconds(event.EventTimestamp);
     this.first ??= at;
     this.last = Math.max(this.last ?? at, at);
-    if (CLOSING.has(event.EventType)) this.closed = true;
+    const status = CLOSING[event.EventType];
+    if (status !== undefined) this.end = { status, at };
     switch (event.EventType) {
+      case "ExecutionStarted":
+        this.forkedFrom = detailsOf(event)["ForkedFrom"] as string | undefined;
+        return;
       case "ExecutionRedriven":
         return this.redrive(detailsOf(event), at);
       case "ExecutionCancellationRequested":
@@ -121,6 +133,10 @@ export class History {
     }
     const parts = split(event.EventType);
     if (parts !== undefined && event.Id !== undefined) this.operate(event, event.Id, parts, at);
+  }
+
+  get closed(): boolean {
+    return this.end !== undefined;
   }
 
   *operations(): Generator<Operation> {
@@ -186,7 +202,7 @@ export class History {
 
   private redrive(details: Details, at: number): void {
     this.redriven.push(at);
-    this.closed = false;
+    this.end = undefined;
     this.cancelRequested = undefined;
     const cleared = new Set(details["Cleared"] as string[] | undefined);
     for (const id of cleared) this.byId.delete(id);

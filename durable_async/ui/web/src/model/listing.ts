@@ -12,8 +12,13 @@ export interface Stream<T extends Item> {
   marker: string | undefined;
 }
 
-export function streamsOf<T extends Item>(names: string[]): Stream<T>[] {
-  return names.map((name) => ({ name, waiting: [], marker: "" }));
+/** @param marker where they begin; empty: at their first page */
+export function streamsOf<T extends Item>(names: string[], marker = ""): Stream<T>[] {
+  return names.map((name) => ({ name, waiting: [], marker }));
+}
+
+export function isAtEnd<T extends Item>(streams: Stream<T>[]): boolean {
+  return streams.every((each) => each.marker === undefined && each.waiting.length === 0);
 }
 
 /** The streams that need another page before it is known what comes next. */
@@ -48,17 +53,25 @@ export function take<T extends Item>(streams: Stream<T>[], oldestFirst: boolean)
   }
 }
 
-/** The list with what a fresh look at its beginning has: changed items in place, new ones in front. */
-export function refreshed<T extends Item>(items: T[], fresh: T[], oldestFirst: boolean): T[] {
-  const byArn = new Map(fresh.map((each) => [each.DurableExecutionArn, each]));
-  let changed = false;
-  const next = items.map((each) => {
-    const found = byArn.get(each.DurableExecutionArn);
-    byArn.delete(each.DurableExecutionArn);
-    if (found === undefined || JSON.stringify(found) === JSON.stringify(each)) return each;
-    changed = true;
-    return found;
-  });
-  if (!oldestFirst && byArn.size > 0) return [...byArn.values(), ...next];
-  return changed ? next : items;
+/**
+ * The list with a fresh look at a part of it: what changed is changed, what is new is there, and what is gone is gone. If
+ * nothing of the part is in the list, something between them may be missing: the list is then the part, if that is its
+ * first one.
+ *
+ * @returns also whether the list now ends where the part ends, so that it goes on after the part; undefined: read the
+ * list again from its beginning
+ */
+export function refreshed<T extends Item>(
+  items: T[],
+  part: T[],
+  place: { first: boolean; last: boolean },
+): { items: T[]; goesOn: boolean } | undefined {
+  const places = new Map(items.map((each, index) => [each.DurableExecutionArn, index]));
+  const known = part.flatMap(({ DurableExecutionArn: arn }) => places.get(arn) ?? []);
+  if (known.length === 0) return place.first ? { items: part, goesOn: true } : undefined;
+  const from = place.first ? 0 : known[0]!;
+  const to = place.last ? items.length : known.at(-1)! + 1;
+  const goesOn = place.last || !places.has(part.at(-1)!.DurableExecutionArn);
+  if (JSON.stringify(items.slice(from, to)) === JSON.stringify(part)) return { items, goesOn };
+  return { items: [...items.slice(0, from), ...part, ...items.slice(to)], goesOn };
 }

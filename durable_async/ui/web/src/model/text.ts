@@ -7,9 +7,10 @@ const UNITS: [name: string, seconds: number][] = [
   ["s", 1],
 ];
 
-/** The two largest units, such as `3 h 12 m`; below 10 seconds with a fraction or in milliseconds. */
+/** The two largest units, such as `3 h 12 m`; below 10 seconds with a fraction, or in milliseconds or microseconds. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, seconds);
+  if (whole > 0 && whole < 0.001) return `${Math.max(1, Math.round(whole * 1e6))} µs`;
   if (whole < 1) return `${Math.round(whole * 1000)} ms`;
   if (whole < 10) return `${Number(whole.toFixed(1))} s`;
   let left = Math.round(whole);
@@ -38,6 +39,13 @@ export function localTime(at: number, now: number): string {
 
 export function utc(at: number): string {
   return new Date(at * 1000).toISOString();
+}
+
+/** In UTC, to the microsecond. */
+export function exactUtc(at: number): string {
+  const micros = Math.round(at * 1e6);
+  const below = ((micros % 1000) + 1000) % 1000;
+  return new Date((micros - below) / 1000).toISOString().replace("Z", `${String(below).padStart(3, "0")}Z`);
 }
 
 export function size(bytes: number): string {

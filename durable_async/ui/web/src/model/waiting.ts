@@ -27,9 +27,40 @@ export interface ErrorObject {
   StackTrace?: string[];
 }
 
-/** The open operations at which the execution stands: those without an open operation in them. */
+/** What a list says of an open execution: `WaitingFor`, which is empty if no operation is open. */
+export interface WaitingFor {
+  Id?: string;
+  Type?: string;
+  SubType?: string;
+  Name?: string;
+  Status?: string;
+  DueTimestamp?: number;
+  Attempts?: number;
+  FunctionName?: string;
+  /** How many other operations are waited for. */
+  Others?: number;
+}
+
+/** An open operation, as far as it is told what is waited for. */
+export interface Waited {
+  kind: string;
+  name: string;
+  due: number | undefined;
+  functionName: string | undefined;
+  /** The attempt that comes next; undefined: none is waited for. */
+  next: number | undefined;
+  /** The operation polls a condition. */
+  polls: boolean;
+}
+
+/** The open operations at which the workflow stands: no contexts, and nothing that an ended context left behind. */
 export function blocking(operations: Iterable<Operation>): Operation[] {
-  return [...operations].filter((each) => isOpen(each) && !each.children.some(isOpen) && each.kind !== "Context");
+  return [...operations].filter((each) => isOpen(each) && each.kind !== "Context" && isReached(each));
+}
+
+function isReached(operation: Operation): boolean {
+  for (let above = operation.parent; above !== undefined; above = above.parent) if (!isOpen(above)) return false;
+  return true;
 }
 
 /** A callback of `wait_for_callback` has the name of the context around it. */
@@ -38,31 +69,51 @@ export function nameOf(operation: Operation): string {
   return operation.kind === "Callback" && parent?.subType === "WaitForCallback" ? parent.name : operation.name;
 }
 
+export function waited(operation: Operation): Waited {
+  return {
+    kind: operation.kind,
+    name: nameOf(operation),
+    due: operation.due,
+    functionName: operation.functionName,
+    next: operation.status === "PENDING" ? (operation.attempts.at(-1)?.number ?? 0) + 1 : undefined,
+    polls: operation.subType === "WaitForCondition",
+  };
+}
+
+const KINDS: Record<string, string> = { CALLBACK: "Callback", WAIT: "Wait", CHAINED_INVOKE: "ChainedInvoke", STEP: "Step" };
+
+/** Such as `callback approval, and 2 more`; empty: no operation is open. */
+export function listedWaiting(waiting: WaitingFor, now: number): string {
+  if (waiting.Type === undefined) return "";
+  const first: Waited = {
+    kind: KINDS[waiting.Type] ?? waiting.Type,
+    name: waiting.Name || waiting.SubType || waiting.Type.toLowerCase(),
+    due: waiting.DueTimestamp,
+    functionName: waiting.FunctionName,
+    next: waiting.Status === "STARTED" ? undefined : (waiting.Attempts ?? 0) + 1,
+    polls: waiting.SubType === "WaitForCondition",
+  };
+  return withOthers(first, waiting.Others ?? 0, now);
+}
+
 /** Such as `callback approval`, `timer until 14:05:00`, `retry 3 in 40 s` or `step charge`. */
-export function waitsOn(operation: Operation, now: number): string {
-  const name = nameOf(operation);
-  switch (operation.kind) {
-    case "Callback":
-      return `callback ${name}`;
-    case "Wait":
-      return operation.due === undefined ? `timer ${name}` : `timer until ${localTime(operation.due, now)}`;
-    case "ChainedInvoke":
-      return `function ${operation.functionName ?? name}`;
-    default:
-      break;
-  }
-  if (operation.status !== "PENDING") return `step ${name}`;
-  const what = operation.subType === "WaitForCondition" ? "check" : "retry";
-  const attempt = (operation.attempts.at(-1)?.number ?? 0) + 1;
-  const left = (operation.due ?? now) - now;
-  return left > 0 ? `${what} ${attempt} in ${duration(left)}` : `${what} ${attempt} is due`;
+export function waitsOn({ kind, name, due, functionName, next, polls }: Waited, now: number): string {
+  if (kind === "Callback") return `callback ${name}`;
+  if (kind === "Wait") return due === undefined ? `timer ${name}` : `timer until ${localTime(due, now)}`;
+  if (kind === "ChainedInvoke") return `function ${functionName ?? name}`;
+  if (next === undefined) return `step ${name}`;
+  const left = (due ?? now) - now;
+  return `${polls ? "check" : "retry"} ${next} ${left > 0 ? `in ${duration(left)}` : "is due"}`;
 }
 
 /** The first of them, and how many others there are. */
 export function waitingOn(operations: Operation[], now: number): string {
   const [first, ...others] = [...operations].sort((a, b) => urgency(a) - urgency(b));
-  if (first === undefined) return "";
-  return others.length === 0 ? waitsOn(first, now) : `${waitsOn(first, now)}, and ${others.length} more`;
+  return first === undefined ? "" : withOthers(waited(first), others.length, now);
+}
+
+function withOthers(first: Waited, others: number, now: number): string {
+  return others === 0 ? waitsOn(first, now) : `${waitsOn(first, now)}, and ${others} more`;
 }
 
 /** What a person can answer comes first, then what comes to an end first. */
@@ -103,7 +154,7 @@ function one(operation: Operation, now: number): string {
     return `waits for callback ${nameOf(operation)}${left}`;
   }
   if (operation.kind === "Step" && operation.status === "STARTED") return `runs step ${operation.name}`;
-  return `waits for ${waitsOn(operation, now)}`;
+  return `waits for ${waitsOn(waited(operation), now)}`;
 }
 
 function summary(error: ErrorObject | undefined): string {

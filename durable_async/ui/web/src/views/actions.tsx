@@ -1,32 +1,43 @@
 import { useState } from "preact/hooks";
 import { act, type Action, home } from "../api.ts";
 import { commandFor } from "../model/commands.ts";
-import type { Execution } from "../model/waiting.ts";
+import type { Operation } from "../model/history.ts";
+import { type Execution, nameOf } from "../model/waiting.ts";
 import { href } from "../route.ts";
 import { ACTIONS } from "./bulk.tsx";
 import { Command, Dialog, Failure } from "./common.tsx";
+import { ForkDialog } from "./fork.tsx";
 
 const OURS: Action[] = ["cancel", "redrive"]; // AWS has no such operations
+
+/** Whether the page can have an execution do this now. */
+function can(action: Action, execution: Execution): boolean {
+  const about = home.get();
+  if (!about?.writes || (about.kind === "aws" && OURS.includes(action))) return false;
+  return ACTIONS[action].applies(execution.Status);
+}
 
 /** The buttons of an execution: those that its status allows. */
 export function ExecutionActions({ execution }: { execution: Execution }) {
   const [action, setAction] = useState<Action>();
+  const [forking, setForking] = useState(false);
   const [said, setSaid] = useState("");
-  const about = home.get();
-  if (!about?.writes) return <span class="muted">A file is shown: nothing can be changed.</span>;
-  const possible = (Object.keys(ACTIONS) as Action[]).filter(
-    (each) => ACTIONS[each].applies(execution.Status) && !(about.kind === "aws" && OURS.includes(each)),
-  );
+  const possible = (Object.keys(ACTIONS) as Action[]).filter((each) => can(each, execution));
   return (
     <>
+      {!home.get()?.writes && <span class="muted">A file is shown: nothing can be changed.</span>}
       {possible.map((each) => (
         <button key={each} type="button" class={each === "stop" || each === "delete" ? "danger" : ""} onClick={() => setAction(each)}>
           {ACTIONS[each].button}
         </button>
       ))}
+      <button type="button" onClick={() => setForking(true)}>
+        Fork
+      </button>
       <span role="status" class="muted">
         {said}
       </span>
+      {forking && <ForkDialog execution={execution} onClose={() => setForking(false)} />}
       {action && (
         <ActionDialog
           action={action}
@@ -42,9 +53,46 @@ export function ExecutionActions({ execution }: { execution: Execution }) {
   );
 }
 
+/** The buttons of an operation: to do again what began with it. */
+export function OperationActions({ execution, operation }: { execution: Execution; operation: Operation }) {
+  const [chosen, setChosen] = useState<"fork" | "redrive">();
+  const [said, setSaid] = useState("");
+  const close = () => setChosen(undefined);
+  return (
+    <div class="buttons">
+      <button type="button" onClick={() => setChosen("fork")}>
+        Fork before it
+      </button>
+      {can("redrive", execution) && (
+        <button type="button" onClick={() => setChosen("redrive")}>
+          Redrive from it
+        </button>
+      )}
+      <span role="status" class="muted">
+        {said}
+      </span>
+      {chosen === "fork" && <ForkDialog execution={execution} before={operation} onClose={close} />}
+      {chosen === "redrive" && (
+        <ActionDialog
+          action="redrive"
+          execution={execution}
+          from={operation}
+          onClose={close}
+          onDone={(what) => {
+            setSaid(what);
+            close();
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
 interface Props {
   action: Action;
   execution: Execution;
+  /** Of a redrive: where it begins; undefined: with what failed. */
+  from?: Operation;
   onClose: () => void;
   onDone: (what: string) => void;
 }
@@ -61,10 +109,11 @@ const DONE: Record<Action, string> = {
 /** Where a reason is kept: in the request of these actions. */
 const REASONS: Partial<Record<Action, string>> = { cancel: "Reason", pause: "Reason", resume: "Reason", stop: "ErrorMessage" };
 
-function ActionDialog({ action, execution, onClose, onDone }: Props) {
+function ActionDialog({ action, execution, from, onClose, onDone }: Props) {
   const [error, setError] = useState<unknown>();
   const [running, setRunning] = useState(false);
-  const { button, question } = ACTIONS[action];
+  const { button } = ACTIONS[action];
+  const question = from === undefined ? ACTIONS[action].question : `Let it do everything from ${nameOf(from)} on again?`;
   const arn = execution.DurableExecutionArn;
   const member = REASONS[action];
 
@@ -73,7 +122,7 @@ function ActionDialog({ action, execution, onClose, onDone }: Props) {
     const reason = new FormData(event.currentTarget as HTMLFormElement).get("reason");
     setRunning(true);
     try {
-      await act(arn, action, member && reason ? { [member]: reason } : {});
+      await act(arn, action, { ...(member && reason ? { [member]: reason } : {}), ...(from ? { From: from.id } : {}) });
       onDone(DONE[action]);
       if (action === "delete") location.hash = href("executions");
     } catch (failure) {
@@ -102,7 +151,7 @@ function ActionDialog({ action, execution, onClose, onDone }: Props) {
         </div>
       </form>
       <p class="muted">The same on the command line:</p>
-      <Command text={commandFor(home.get()?.target ?? {}, action, arn)} />
+      <Command text={commandFor(home.get()?.target ?? {}, action, arn, from?.id)} />
     </Dialog>
   );
 }

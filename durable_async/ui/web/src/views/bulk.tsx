@@ -38,16 +38,19 @@ interface Props {
 
 /** What can be done with the executions that are selected in the list. */
 export function BulkBar({ chosen, writes, onClear, onDone, onCompare }: Props) {
-  const [action, setAction] = useState<Action>();
+  // As they were when the button was pressed: the list goes on changing behind the dialog.
+  const [asked, setAsked] = useState<{ action: Action; executions: Summary[] }>();
   const [left, right] = chosen;
+  if (chosen.length === 0 && asked === undefined) return null;
   return (
     <div class="bulk" role="toolbar" aria-label="Selected executions">
       <strong>{counted(chosen.length, "execution")} selected</strong>
       {(Object.keys(ACTIONS) as Action[]).map((each) => {
-        const count = chosen.filter(({ Status: status }) => ACTIONS[each].applies(status)).length;
+        const executions = chosen.filter(({ Status: status }) => ACTIONS[each].applies(status));
+        const ask = () => setAsked({ action: each, executions });
         return (
-          <button key={each} type="button" disabled={!writes || count === 0} onClick={() => setAction(each)}>
-            {ACTIONS[each].button} {count > 0 && `(${count})`}
+          <button key={each} type="button" disabled={!writes || executions.length === 0} onClick={ask}>
+            {ACTIONS[each].button} {executions.length > 0 && `(${executions.length})`}
           </button>
         );
       })}
@@ -61,12 +64,11 @@ export function BulkBar({ chosen, writes, onClear, onDone, onCompare }: Props) {
       <button type="button" class="small" onClick={onClear}>
         Clear
       </button>
-      {action && (
+      {asked && (
         <BulkDialog
-          action={action}
-          executions={chosen.filter(({ Status: status }) => ACTIONS[action].applies(status))}
+          {...asked}
           onClose={() => {
-            setAction(undefined);
+            setAsked(undefined);
             onDone();
           }}
         />

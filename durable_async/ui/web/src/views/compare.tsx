@@ -1,8 +1,9 @@
+import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
-import { compare, firstDifference, type Pair } from "../model/compare.ts";
-import type { Operation } from "../model/history.ts";
-import { counted, duration } from "../model/text.ts";
-import { Failure, Status } from "./common.tsx";
+import { compare, firstDifference, type Pair, type Side } from "../model/compare.ts";
+import { counted } from "../model/text.ts";
+import { go, href } from "../route.ts";
+import { Failure, Status, useKeys } from "./common.tsx";
 import { ExecutionLink } from "./execution.tsx";
 import { type Live, useLive } from "./live.ts";
 import { Rows, useVirtualRows } from "./virtual.tsx";
@@ -11,34 +12,55 @@ const ROW = 30; // pixels
 
 /** Two executions of one workflow: the operations of both, row by row, and where they first differ. */
 export function CompareView({ left, right }: { left: string; right: string }) {
+  useKeys((key) => key === "Escape" && (go(href("executions")), true));
   const [one, other] = [useLive(left), useLive(right)];
   const events = `${one.history.lastEvent} ${other.history.lastEvent}`;
   const pairs = useMemo(() => compare(one.history, other.history), [events, one.history, other.history]);
-  const first = firstDifference(pairs);
-  const virtual = useVirtualRows(pairs.length, ROW);
   const differing = pairs.filter((each) => each.differences.length > 0).length;
   return (
     <div class="compare-view">
       <h1>Compare</h1>
       <Failure error={one.error ?? other.error} />
+      <Pairs pairs={pairs} left={<Head live={one} arn={left} />} right={<Head live={other} arn={right} />}>
+        {differing === 0
+          ? `${counted(pairs.length, "operation")}, and no difference.`
+          : `${counted(differing, "operation")} of ${pairs.length} differ.`}
+      </Pairs>
+    </div>
+  );
+}
+
+interface PairsProps {
+  pairs: Pair[];
+  left: ComponentChildren;
+  right: ComponentChildren;
+  /** What is said of them. It is followed by the first difference. */
+  children: ComponentChildren;
+}
+
+export function Pairs({ pairs, left, right, children }: PairsProps) {
+  const first = firstDifference(pairs);
+  const pair = pairs[first];
+  const virtual = useVirtualRows(pairs.length, ROW);
+  return (
+    <>
       <p role="status" class="sentence">
-        {first < 0 ? (
-          `${counted(pairs.length, "operation")}, and no difference`
-        ) : (
+        {children}{" "}
+        {pair && (
           <>
-            {counted(differing, "operation")} of {pairs.length} differ. The first is{" "}
+            The first difference is at{" "}
             <button type="button" class="link" onClick={() => virtual.reveal(first)}>
-              {(pairs[first]!.left ?? pairs[first]!.right)!.name}
+              {(pair.left ?? pair.right)!.name}
             </button>
-            : {pairs[first]!.differences.join("; ")}.
+            : {pair.differences.join("; ")}.
           </>
         )}
       </p>
-      <div class="table" role="table" aria-label="Operations of both executions" aria-rowcount={pairs.length + 1}>
+      <div class="table" role="table" aria-label="Operations side by side" aria-rowcount={pairs.length + 1}>
         <div role="rowgroup" class="head">
           <div role="row" class="pair">
-            <Head live={one} arn={left} />
-            <Head live={other} arn={right} />
+            <span role="columnheader">{left}</span>
+            <span role="columnheader">{right}</span>
             <span role="columnheader">Difference</span>
           </div>
         </div>
@@ -46,15 +68,15 @@ export function CompareView({ left, right }: { left: string; right: string }) {
           <Rows of={virtual} draw={(index) => <PairRow pair={pairs[index]!} first={index === first} index={index} />} />
         </div>
       </div>
-    </div>
+    </>
   );
 }
 
 function Head({ live, arn }: { live: Live; arn: string }) {
   return (
-    <span role="columnheader">
+    <>
       <ExecutionLink arn={arn} /> {live.execution && <Status of={live.execution.Status} />}
-    </span>
+    </>
   );
 }
 
@@ -62,8 +84,8 @@ function PairRow({ pair, first, index }: { pair: Pair; first: boolean; index: nu
   const differs = pair.differences.length > 0;
   return (
     <div role="row" class={`pair ${differs ? "differs" : ""} ${first ? "first" : ""}`} aria-rowindex={index + 2}>
-      <Cell operation={pair.left} depth={pair.depth} />
-      <Cell operation={pair.right} depth={pair.depth} />
+      <Cell side={pair.left} depth={pair.depth} />
+      <Cell side={pair.right} depth={pair.depth} />
       <span role="cell">
         {first && <strong>first: </strong>}
         {pair.differences.join("; ")}
@@ -72,13 +94,12 @@ function PairRow({ pair, first, index }: { pair: Pair; first: boolean; index: nu
   );
 }
 
-function Cell({ operation, depth }: { operation: Operation | undefined; depth: number }) {
+function Cell({ side, depth }: { side: Side | undefined; depth: number }) {
   return (
     <span role="cell" style={{ paddingLeft: `${4 + Math.min(depth, 8) * 14}px` }}>
-      {operation && (
+      {side && (
         <>
-          <Status of={operation.status} short /> {operation.name}{" "}
-          {operation.ended !== undefined && <small>{duration(operation.ended - operation.started)}</small>}
+          {side.status && <Status of={side.status} short />} {side.name} <small>{side.note}</small>
         </>
       )}
     </span>

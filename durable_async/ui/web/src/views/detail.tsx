@@ -2,8 +2,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { home } from "../api.ts";
 import { detailsOf, type HistoryEvent, isOpen, type Operation, payload, seconds } from "../model/history.ts";
 import { idempotencyKey } from "../model/key.ts";
-import { duration, utc } from "../model/text.ts";
-import { type ErrorObject, nameOf, waitsOn } from "../model/waiting.ts";
+import { duration, exactUtc } from "../model/text.ts";
+import { type ErrorObject, type Execution, nameOf, waited, waitsOn } from "../model/waiting.ts";
+import { OperationActions } from "./actions.tsx";
 import { AnswerForm } from "./answer.tsx";
 import { Copy, Failure, Status, Time, words } from "./common.tsx";
 import { ErrorBox } from "./execution.tsx";
@@ -12,14 +13,15 @@ import { eventsOf, type Live } from "./live.ts";
 
 interface Props {
   live: Live;
-  arn: string;
+  execution: Execution;
   operation: Operation;
   now: number;
   onClose: () => void;
 }
 
 /** Everything about one operation. Its payloads are read when it is opened. */
-export function Detail({ live, arn, operation, now, onClose }: Props) {
+export function Detail({ live, execution, operation, now, onClose }: Props) {
+  const arn = execution.DurableExecutionArn;
   const panel = useRef<HTMLElement>(null);
   const [events, setEvents] = useState<HistoryEvent[]>([]);
   const [error, setError] = useState<unknown>();
@@ -46,9 +48,10 @@ export function Detail({ live, arn, operation, now, onClose }: Props) {
         </button>
       </div>
       <p class="sentence">
-        <Status of={operation.status} /> {isOpen(operation) && operation.kind !== "Context" && waitsOn(operation, now)}
+        <Status of={operation.status} /> {isOpen(operation) && operation.kind !== "Context" && waitsOn(waited(operation), now)}
       </p>
       {answerable && callback?.kind === "Callback" && isOpen(callback) && <AnswerForm operation={callback} />}
+      <OperationActions execution={execution} operation={operation} />
       <Facts operation={operation} arn={arn} now={now} />
       <Failure error={error} />
       {known === 0 && !error && <p role="status">Reading its payloads …</p>}
@@ -67,11 +70,11 @@ function Facts({ operation, arn, now }: { operation: Operation; arn: string; now
   const facts: [string, preact.ComponentChildren][] = [
     ["Type", operation.subType],
     ["Started", <Time at={operation.started} now={now} />],
-    ["In UTC", <code>{utc(operation.started)}</code>],
+    ["In UTC", <code>{exactUtc(operation.started)}</code>],
   ];
-  if (operation.ended !== undefined) facts.push(["Ended", <code>{utc(operation.ended)}</code>]);
+  if (operation.ended !== undefined) facts.push(["Ended", <code>{exactUtc(operation.ended)}</code>]);
   facts.push(["Took", duration((operation.ended ?? now) - operation.started)]);
-  if (operation.due !== undefined) facts.push(["Due", <code>{utc(operation.due)}</code>]);
+  if (operation.due !== undefined) facts.push(["Due", <code>{exactUtc(operation.due)}</code>]);
   if (operation.heartbeatSeconds) facts.push(["Heartbeat", `at least every ${duration(operation.heartbeatSeconds)}`]);
   if (operation.functionName) facts.push(["Function", operation.functionName]);
   if (operation.attempts.length > 0) facts.push(["Attempts", String(operation.attempts.length)]);

@@ -35,7 +35,7 @@ export function ExecutionView({ arn }: { arn: string }) {
       <Facts live={live} execution={execution} now={now} />
       <Timeline live={live} execution={execution} now={now} chosen={chosen} onChoose={setChosen} />
       {operation && (
-        <Detail key={operation.id} live={live} arn={arn} operation={operation} now={now} onClose={() => setChosen(undefined)} />
+        <Detail key={operation.id} live={live} execution={execution} operation={operation} now={now} onClose={() => setChosen(undefined)} />
       )}
     </div>
   );
@@ -118,6 +118,14 @@ function Facts({ live, execution, now }: { live: Live; execution: Execution; now
           {history.byId.size.toLocaleString("en")}
           {live.complete ? "" : " so far"}, {counted(history.lastEvent, "event")}
         </dd>
+        {history.forkedFrom !== undefined && (
+          <>
+            <dt>Fork of</dt>
+            <dd>
+              <ExecutionLink arn={history.forkedFrom} />
+            </dd>
+          </>
+        )}
         <dt>Version</dt>
         <dd>{execution.Version ?? version(execution.FunctionArn)}</dd>
       </dl>

@@ -1,6 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { home, type Summary } from "../api.ts";
+import { type Tail, toBeResumed } from "../model/tail.ts";
 import { duration, functionName, version } from "../model/text.ts";
+import { listedWaiting } from "../model/waiting.ts";
 import { executionLink, go, href, replace, route } from "../route.ts";
 import { useNow, useWatched } from "../watched.ts";
 import { BulkBar } from "./bulk.tsx";
@@ -23,16 +25,17 @@ export function ListView() {
   const [at, drawAt] = useState(-1);
   const place = useRef(-1); // keys may come faster than the page is drawn
   const setAt = (index: number) => drawAt((place.current = index));
-  const [chosen, setChosen] = useState<ReadonlyMap<string, Summary>>(new Map());
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set()); // ARNs
   const now = useNow(true);
   const visible = virtual.rows.map(({ index }) => listing.items[index]).filter((each) => each !== undefined);
-  const waiting = useWaiting(visible);
+  const tails = useWaiting(visible);
 
   useEffect(() => {
     const last = virtual.rows.at(-1)?.index ?? 0;
     if (last >= listing.items.length - AHEAD) listing.more();
+    listing.look(virtual.rows[0]?.index ?? 0);
   });
-  useEffect(() => setChosen(new Map()), [filters]);
+  useEffect(() => setChosen(new Set()), [filters]);
 
   useKeys((key) => {
     if (key === "j" || key === "k") return move(key === "j" ? 1 : -1);
@@ -54,33 +57,31 @@ export function ListView() {
 
   function escape(): boolean {
     if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
-    setChosen(new Map());
+    setChosen(new Set());
     return true;
   }
 
   function choose(item: Summary) {
-    const next = new Map(chosen);
-    if (!next.delete(item.DurableExecutionArn)) next.set(item.DurableExecutionArn, item);
+    const next = new Set(chosen);
+    if (!next.delete(item.DurableExecutionArn)) next.add(item.DurableExecutionArn);
     setChosen(next);
   }
 
   function chooseAll(all: boolean) {
-    setChosen(all ? new Map(listing.items.map((each) => [each.DurableExecutionArn, each])) : new Map());
+    setChosen(new Set(all ? listing.items.map((each) => each.DurableExecutionArn) : []));
   }
 
   return (
     <div class="list-view">
       <h1 class="hidden">Executions</h1>
       <Filters filters={filters} functions={listing.functions} canFilter={listing.canFilter} onChange={(next) => replace(href("executions", next))} />
-      {chosen.size > 0 && (
-        <BulkBar
-          chosen={[...chosen.values()]}
-          writes={home.get()?.writes ?? false}
-          onClear={() => setChosen(new Map())}
-          onDone={listing.refresh}
-          onCompare={(left, right) => go(href("compare", { left, right }))}
-        />
-      )}
+      <BulkBar
+        chosen={chosen.size === 0 ? [] : listing.items.filter((each) => chosen.has(each.DurableExecutionArn))}
+        writes={home.get()?.writes ?? false}
+        onClear={() => setChosen(new Set())}
+        onDone={listing.refresh}
+        onCompare={(left, right) => go(href("compare", { left, right }))}
+      />
       <Failure error={listing.error} />
       <div class="table" role="table" aria-label="Executions" aria-rowcount={listing.complete ? listing.items.length + 1 : -1}>
         <div role="rowgroup" class="head">
@@ -116,9 +117,9 @@ export function ListView() {
     const item = listing.items[index];
     if (item === undefined) return null;
     const arn = item.DurableExecutionArn;
-    const state = waiting.get(arn);
-    const ended = item.EndTimestamp ?? state?.ended;
-    const status = item.EndTimestamp === undefined ? (state?.status ?? item.Status) : item.Status;
+    const { end } = tails.get(arn)?.history ?? {};
+    const ended = item.EndTimestamp ?? end?.at;
+    const status = item.EndTimestamp === undefined ? (end?.status ?? item.Status) : item.Status;
     return (
       <div role="row" class={`row ${index === at ? "at" : ""}`} aria-rowindex={index + 2} data-row={index}>
         <span role="cell" class="check">
@@ -148,9 +149,16 @@ export function ListView() {
           {duration((ended ?? now) - item.StartTimestamp)}
         </span>
         <span role="cell" class="waiting-on">
-          {ended === undefined ? state?.waitingOn(now) : ""}
+          {ended === undefined && waitingOn(item, tails.get(arn), now)}
         </span>
       </div>
     );
   }
+}
+
+function waitingOn(item: Summary, tail: Tail | undefined, now: number): string {
+  const { WaitingFor, PauseDetails, CancellationRequested } = item;
+  if (WaitingFor === undefined) return tail?.waitingOn(now) ?? "";
+  if (PauseDetails !== undefined) return toBeResumed(PauseDetails.Reason);
+  return `${CancellationRequested ? "cancelled; " : ""}${listedWaiting(WaitingFor, now)}`;
 }

@@ -1,13 +1,15 @@
-// Reads the list page by page as it is scrolled, and its beginning again every few seconds.
+// Reads the list page by page as it is scrolled, and what is visible of it again: when the service says that it has
+// changed, or else every few seconds.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { EVERY_FUNCTION, executions, functions, offeredLists, pause, type Summary } from "../api.ts";
-import { lacking, refreshed, type Stream, streamsOf, take } from "../model/listing.ts";
+import { EVERY_FUNCTION, executions, functions, home, offeredLists, pause, type Summary } from "../api.ts";
+import { isAtEnd, lacking, refreshed, type Stream, streamsOf, take } from "../model/listing.ts";
 import type { ListFilters } from "./filters.tsx";
 
-const FIRST_PAGE = 100;
-const PAGE = 1000;
+const PAGE = 100; // what is read at first, and each page of a service that says what executions wait for
+const LARGE_PAGE = 1000;
 const REFRESH_SECONDS = 3;
+const WAIT_SECONDS = 8; // below the ten after which the client of `durable-async ui` gives up
 
 export interface Listing {
   items: Summary[];
@@ -19,9 +21,11 @@ export interface Listing {
   error: unknown;
   more: () => void;
   refresh: () => void;
+  /** Tells which item is the first that is visible. */
+  look: (index: number) => void;
 }
 
-type State = Omit<Listing, "more" | "refresh">;
+type State = Omit<Listing, "more" | "refresh" | "look">;
 
 const NOTHING: State = { items: [], functions: undefined, canFilter: false, complete: false, loading: true, error: undefined };
 
@@ -32,13 +36,19 @@ export function useListing(filters: ListFilters): Listing {
     void reader.run();
     return () => reader.end();
   }, [reader]);
-  return { ...state, more: () => void reader.more(), refresh: () => void reader.refresh() };
+  return { ...state, more: () => void reader.more(), refresh: () => reader.refresh(), look: (index) => reader.look(index) };
 }
 
 class Reader {
   private streams: Stream<Summary>[] | undefined;
   private reading = false;
   private state = NOTHING;
+  private first = 0;
+  /** Where the pages of a single stream begin, by their first execution. */
+  private readonly markers = new Map<string, string>();
+  private digest: string | undefined;
+  private watched = "";
+  private watch = new AbortController();
   private readonly ended = new AbortController();
 
   constructor(
@@ -57,14 +67,20 @@ class Reader {
       this.failed(error);
     }
     while (!this.ended.signal.aborted) {
-      await pause(REFRESH_SECONDS, this.ended.signal);
-      if (!document.hidden) await this.refresh();
+      this.watch = new AbortController();
+      if (!document.hidden && (await this.lookAgain(this.watch.signal))) continue;
+      await pause(REFRESH_SECONDS, this.watch.signal);
     }
   }
 
   private async begin(names: string[]): Promise<void> {
     this.streams = streamsOf(names);
-    await this.more();
+    if (!this.isHeld()) await this.more(); // else the first look reads the first page
+  }
+
+  /** The service holds an answer back until it changes. */
+  private isHeld(): boolean {
+    return this.state.canFilter && home.get()?.live === true;
   }
 
   private async name(): Promise<string[]> {
@@ -75,19 +91,44 @@ class Reader {
 
   end(): void {
     this.ended.abort();
+    this.watch.abort();
+  }
+
+  /** Look again at once. */
+  refresh(): void {
+    this.digest = undefined;
+    this.watch.abort();
+  }
+
+  look(index: number): void {
+    this.first = index;
+    if (this.place() !== this.watched) this.refresh();
+  }
+
+  /** Where the page begins that has the first visible execution; empty: it is the first page. */
+  private place(): string {
+    if (!this.state.canFilter) return "";
+    const { items } = this.state;
+    for (let index = Math.min(this.first, items.length - 1); index >= 0; index--) {
+      const marker = this.markers.get(items[index]!.DurableExecutionArn);
+      if (marker !== undefined) return marker;
+    }
+    return "";
   }
 
   /** Read the next page, unless one is being read. */
   async more(): Promise<void> {
     if (this.streams === undefined || this.reading || this.state.complete) return;
+    if (this.isHeld() && this.state.items.length === 0) return;
     this.reading = true;
     this.change({ loading: true });
     try {
-      const size = this.state.items.length === 0 ? FIRST_PAGE : PAGE;
-      await Promise.all(lacking(this.streams).map((stream) => this.fill(stream, size)));
-      const items = [...this.state.items, ...take(this.streams, this.filters.oldestFirst)];
-      const complete = this.streams.every((each) => each.marker === undefined && each.waiting.length === 0);
-      this.change({ items, complete, error: undefined });
+      const { streams } = this;
+      const size = this.state.items.length === 0 || this.state.canFilter ? PAGE : LARGE_PAGE;
+      await Promise.all(lacking(streams).map((stream) => this.fill(stream, size, this.ended.signal)));
+      if (streams !== this.streams) return; // the list was begun again meanwhile
+      const items = [...this.state.items, ...take(streams, this.filters.oldestFirst)];
+      this.change({ items, complete: isAtEnd(streams), error: undefined });
     } catch (error) {
       this.failed(error);
     } finally {
@@ -96,38 +137,60 @@ class Reader {
     }
   }
 
-  async refresh(): Promise<void> {
-    if (this.streams === undefined || this.reading) return;
+  /** Read again what is visible. True: the service held the answer back until there was news. */
+  private async lookAgain(signal: AbortSignal): Promise<boolean> {
+    if (this.streams === undefined) return false;
     try {
-      const pages = await Promise.all(this.streams.map(({ name }) => this.page(name, undefined, FIRST_PAGE)));
-      const fresh = pages.flatMap((page) => page.DurableExecutions);
-      const sign = this.filters.oldestFirst ? 1 : -1;
-      fresh.sort((a, b) => sign * (a.StartTimestamp - b.StartTimestamp));
-      const items = refreshed(this.state.items, fresh, this.filters.oldestFirst);
-      if (items !== this.state.items) this.change({ items });
+      const place = (this.watched = this.place());
+      const streams = streamsOf<Summary>(this.streams.map(({ name }) => name), place);
+      // Two pages, since the visible rows may begin at the end of one.
+      const size = this.state.canFilter ? 2 * PAGE : PAGE;
+      const held = this.isHeld();
+      const wait = held ? { WaitSeconds: WAIT_SECONDS, KnownDigest: this.digest } : {};
+      await Promise.all(streams.map((stream) => this.fill(stream, size, signal, wait)));
+      const part = take(streams, this.filters.oldestFirst);
+      const last = isAtEnd(streams);
+      const after = refreshed(this.state.items, part, { first: place === "", last });
+      if (after === undefined) {
+        this.change({ items: [], complete: false });
+        await this.begin(streams.map(({ name }) => name));
+        return true;
+      }
+      if (after.goesOn) this.streams = streams;
+      const complete = after.goesOn ? last : this.state.complete;
+      this.change({ items: after.items, error: undefined, complete, loading: this.reading });
+      return held && this.digest !== undefined;
     } catch (error) {
-      this.failed(error);
+      if (!signal.aborted) this.failed(error);
+      return signal.aborted;
     }
   }
 
-  private async fill(stream: Stream<Summary>, size: number): Promise<void> {
-    const page = await this.page(stream.name, stream.marker || undefined, size);
+  private async fill(stream: Stream<Summary>, size: number, signal: AbortSignal, wait: object = {}): Promise<void> {
+    const page = await this.page(stream.name, stream.marker || undefined, size, signal, wait);
+    const [first] = page.DurableExecutions;
+    if (stream.marker && first !== undefined) this.markers.set(first.DurableExecutionArn, stream.marker);
+    if ("WaitSeconds" in wait) this.digest = page.PageDigest;
     stream.waiting.push(...page.DurableExecutions);
     stream.marker = page.NextMarker;
   }
 
-  private page(name: string, marker: string | undefined, size: number) {
+  private page(name: string, marker: string | undefined, size: number, signal: AbortSignal, wait: object) {
     const { filters } = this;
+    const named = this.state.canFilter
+      ? { NamePrefix: filters.name, Tags: filters.tags, IncludeWaitingFor: true }
+      : { DurableExecutionName: filters.name };
     const query = {
       MaxItems: size,
       Marker: marker,
       Statuses: filters.statuses,
-      ...(this.state.canFilter ? { NamePrefix: filters.name, Tags: filters.tags } : { DurableExecutionName: filters.name }),
+      ...named,
+      ...wait,
       StartedAfter: iso(filters.after),
       StartedBefore: iso(filters.before),
       ReverseOrder: filters.oldestFirst || undefined,
     };
-    return executions(name, query, this.ended.signal);
+    return executions(name, query, signal);
   }
 
   private failed(error: unknown): void {

@@ -1,7 +1,7 @@
 // One execution as it is now: its description, and its history as it grows.
 
 import { useEffect, useState } from "preact/hooks";
-import { describe, history as readHistory, home, pause } from "../api.ts";
+import { changes, describe, history as readHistory, type HistoryPage, home, pause } from "../api.ts";
 import { History, type HistoryEvent } from "../model/history.ts";
 import type { Execution } from "../model/waiting.ts";
 
@@ -48,38 +48,41 @@ async function follow(arn: string, signal: AbortSignal, show: (live: Live) => vo
     if (!signal.aborted) show(live);
   };
   let marker: string | undefined;
+  let ahead: Promise<HistoryPage> | undefined;
   while (!signal.aborted) {
     try {
-      if (live.execution === undefined) change({ execution: await describe(arn, signal) });
-      const waits = live.complete && home.get()?.live === true && !document.hidden;
-      const page = await readHistory(
-        arn,
-        {
-          IncludeExecutionData: false,
-          MaxItems: PAGE,
-          Marker: marker,
-          WaitSeconds: home.get()?.live ? (waits ? WAIT_SECONDS : 1) : undefined,
-        },
-        signal,
-      );
+      const begun = live.execution === undefined ? describe(arn, signal) : undefined;
+      begun?.catch(() => undefined); // it is awaited below
+      const page = await (ahead ?? read(arn, marker, live, signal));
+      const more = page.NextMarker !== undefined && page.Events.length > 0 && !atEnd(page.Events, page.NextMarker);
+      ahead = more ? read(arn, page.NextMarker, live, signal) : undefined; // while this page is worked on
+      ahead?.catch(() => undefined);
       const news = page.Events.filter((event) => event.EventId > live.history.lastEvent);
       for (const event of news) live.history.take(event);
-      const more = page.NextMarker !== undefined && page.Events.length > 0 && !atEnd(page.Events, page.NextMarker);
       const pages = placed(live.pages, marker, page.Events);
       marker = page.NextMarker ?? marker;
+      if (begun !== undefined) change({ execution: await begun, pages });
       if (news.length > 0 || !live.complete) {
-        const execution = more ? live.execution! : await describe(arn, signal);
-        change({ execution, pages, complete: !more, error: undefined });
+        const settled = more || (live.history.closed && begun !== undefined && live.execution?.EndTimestamp !== undefined);
+        change({ execution: settled ? live.execution : await describe(arn, signal), pages, complete: !more, error: undefined });
       } else if (live.history.closed || !home.get()?.live) {
         change({ execution: await describe(arn, signal) });
       }
       if (!more) await rest(page.NextMarker !== undefined, live, signal);
     } catch (error) {
       if (signal.aborted) return;
+      ahead = undefined;
       change({ error });
       await pause(POLL_SECONDS, signal);
     }
   }
+}
+
+/** A page of the history. Once all of it is there, a service that can holds the answer back until there is news. */
+function read(arn: string, marker: string | undefined, live: Live, signal: AbortSignal): Promise<HistoryPage> {
+  const waits = live.complete && !document.hidden ? WAIT_SECONDS : 1;
+  const WaitSeconds = home.get()?.live ? waits : undefined;
+  return readHistory(arn, { IncludeExecutionData: false, MaxItems: PAGE, Marker: marker, WaitSeconds }, signal);
 }
 
 /** A service that waits gives the last page a marker too: of the event that will come next. */
@@ -88,8 +91,11 @@ function atEnd(events: HistoryEvent[], marker: string): boolean {
 }
 
 async function rest(waitsNext: boolean, live: Live, signal: AbortSignal): Promise<void> {
-  if (live.history.closed) await pause(CLOSED_POLL_SECONDS, signal);
-  else if (!waitsNext || document.hidden) await pause(POLL_SECONDS, signal);
+  if (waitsNext && !live.history.closed && !document.hidden) return;
+  const changed = new AbortController();
+  changes.addEventListener("change", () => changed.abort(), { once: true, signal });
+  const longest = live.history.closed ? CLOSED_POLL_SECONDS : POLL_SECONDS;
+  await pause(longest, AbortSignal.any([signal, changed.signal]));
 }
 
 function placed(pages: HistoryPlace[], marker: string | undefined, events: HistoryEvent[]): HistoryPlace[] {

@@ -12,7 +12,7 @@ import {
   scaleOf,
   segmentsOf,
 } from "../model/timeline.ts";
-import { type Execution, nameOf, waitsOn } from "../model/waiting.ts";
+import { type Execution, nameOf, waited, waitsOn } from "../model/waiting.ts";
 import { isOpen } from "../model/history.ts";
 import { focusSoon, Status, useKeys, words } from "./common.tsx";
 import type { Live } from "./live.ts";
@@ -220,7 +220,7 @@ function TimelineRow({ row, index, labels, scale, now, chosen, onOpen, onFold }:
 
 function title(operation: Operation, now: number): string {
   const took = duration((operation.ended ?? now) - operation.started);
-  const state = isOpen(operation) && operation.kind !== "Context" ? `waits on ${waitsOn(operation, now)}` : words(operation.status);
+  const state = isOpen(operation) && operation.kind !== "Context" ? `waits on ${waitsOn(waited(operation), now)}` : words(operation.status);
   return `${nameOf(operation)} (${operation.subType}): ${state}, ${took}`;
 }
 

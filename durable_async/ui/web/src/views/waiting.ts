@@ -1,30 +1,19 @@
-// What the visible open executions wait for. The list does not say it, so the ends of their histories are read.
+// What the visible open executions wait for, from their histories: for services whose list does not say it.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { history, type Summary } from "../api.ts";
-import { detailsOf, History, seconds } from "../model/history.ts";
-import { blocking, waitingOn } from "../model/waiting.ts";
+import { Tail } from "../model/tail.ts";
 
-const EVENTS = 100; // of the end of a history
+const FIRST_PAGE = 100; // events; most histories are not longer
+const PAGE = 1000;
 const AGAIN_SECONDS = 2;
 const AT_ONCE = 4;
 
-export interface State {
-  status: string;
-  ended: number | undefined;
-  waitingOn: (now: number) => string;
-}
-
-const CLOSED: Record<string, string> = {
-  ExecutionSucceeded: "SUCCEEDED",
-  ExecutionFailed: "FAILED",
-  ExecutionTimedOut: "TIMED_OUT",
-  ExecutionStopped: "STOPPED",
-};
-
-export function useWaiting(visible: Summary[]): ReadonlyMap<string, State> {
-  const [states, setStates] = useState<ReadonlyMap<string, State>>(new Map());
+/** The ends of histories by ARN. A tail changes when there is news, and then so does the map. */
+export function useWaiting(visible: Summary[]): ReadonlyMap<string, Tail> {
+  const [tails, setTails] = useState<ReadonlyMap<string, Tail>>(new Map());
   const looked = useRef(new Map<string, number>());
+  const known = useRef(tails);
   const latest = useRef(visible);
   latest.current = visible;
   useEffect(() => {
@@ -33,12 +22,13 @@ export function useWaiting(visible: Summary[]): ReadonlyMap<string, State> {
     const look = () => {
       if (document.hidden) return;
       const due = Date.now() - AGAIN_SECONDS * 1000;
-      for (const { DurableExecutionArn: arn, Status, EndTimestamp } of latest.current) {
-        if (EndTimestamp !== undefined || (looked.current.get(arn) ?? 0) > due || running >= AT_ONCE) continue;
+      for (const { DurableExecutionArn: arn, EndTimestamp, WaitingFor } of latest.current) {
+        const settled = EndTimestamp !== undefined || WaitingFor !== undefined;
+        if (settled || (looked.current.get(arn) ?? 0) > due || running >= AT_ONCE) continue;
         looked.current.set(arn, Date.now());
         running++;
-        void read(arn, Status, ended.signal)
-          .then((state) => setStates((before) => new Map(before).set(arn, state)))
+        void read(arn, known.current.get(arn) ?? new Tail(), ended.signal)
+          .then((tail) => setTails((known.current = new Map(known.current).set(arn, tail))))
           .catch(() => undefined) // the row keeps what it shows, and is looked at again
           .finally(() => {
             running--;
@@ -52,30 +42,12 @@ export function useWaiting(visible: Summary[]): ReadonlyMap<string, State> {
       ended.abort();
     };
   }, []);
-  return states;
+  return tails;
 }
 
-async function read(arn: string, status: string, signal: AbortSignal): Promise<State> {
-  const query = { ReverseOrder: true, IncludeExecutionData: false, MaxItems: EVENTS };
-  const page = await history(arn, query, signal);
-  const found = new History();
-  for (const event of [...page.Events].reverse()) found.take(event);
-  const closing = page.Events.find((event) => CLOSED[event.EventType] !== undefined);
-  if (closing !== undefined && found.closed) {
-    return { status: CLOSED[closing.EventType]!, ended: seconds(closing.EventTimestamp), waitingOn: () => "" };
-  }
-  const open = blocking(found.operations());
-  const cancelled = page.Events.some((event) => event.EventType === "ExecutionCancellationRequested");
-  const pause = page.Events.find((event) => /^Execution(Paused|Resumed)$/.test(event.EventType));
-  const paused = pause?.EventType === "ExecutionPaused" ? reason(detailsOf(pause)) : undefined;
-  return {
-    status,
-    ended: undefined,
-    waitingOn: (now) => paused ?? `${cancelled ? "cancelled; " : ""}${waitingOn(open, now)}`,
-  };
-}
-
-function reason(details: Record<string, unknown>): string {
-  const said = (details["Reason"] as { Payload?: string } | undefined)?.Payload;
-  return said === undefined ? "to be resumed" : `to be resumed: ${said}`;
+function read(arn: string, tail: Tail, signal: AbortSignal): Promise<Tail> {
+  const query = { ReverseOrder: true, IncludeExecutionData: false };
+  return tail.read((marker, number) =>
+    history(arn, { ...query, MaxItems: number === 0 ? FIRST_PAGE : PAGE, Marker: marker }, signal),
+  );
 }

@@ -19,7 +19,7 @@ def test_a_workflow_without_fault_passes():
     assert done.exit_code == Exit.OK, done.output
     assert done.output.startswith("explore found 0 problems in 8 runs over ")
     skipped, crashes = map(
-        int, re.search(r"not explored: (\d+) of (\d+) crashes, for max_runs=8", done.output).groups()
+        int, re.search(r"Not explored: (\d+) of (\d+) crashes, for max_runs=8", done.output).groups()
     )
     assert crashes - skipped == 2  # how many checkpoints there are depends on how soon the sync step's thread ends
 

@@ -42,7 +42,7 @@ from durable_async.service.store import ExecutionQuery, Store
 T = TypeVar("T")
 
 HISTORY_PAGE_BYTES = 5 * 1024 * 1024
-_LIST_PAUSE = 0.2  # seconds; a list that is waited for is not read more often, however much changes
+_LIST_PAUSE = 0.5  # seconds; a list that is waited for is not read more often, however much changes
 
 
 class Queries:

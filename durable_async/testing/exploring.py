@@ -2,8 +2,8 @@
 
 The first run finds the boundaries: each checkpoint that the SDK makes. Then there is one run for each of them in which
 the process dies before the checkpoint (what ran is not recorded) and one in which it dies after it (the service knows,
-and the workflow was not told). More runs keep the workflow in memory, change the timing of its tasks, and replay the
-finished record, in this process and in others with another hash seed.
+and the workflow did not get the answer). More runs keep the workflow in memory, change the timing of its tasks, and
+replay the finished record, in this process and in others with another hash seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``explore`` found, as a report to read."""
+"""The report of ``explore``: what it found, and where."""
 
 from __future__ import annotations
 

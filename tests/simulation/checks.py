@@ -39,12 +39,12 @@ BY_WORKFLOWS = {
 class Mind:
     """What one process knows of an execution: the record that it was sent.
 
-    :ivar ended: ids of the operations that it was told have ended
+    :ivar ended: ids of the operations that have ended according to that record
     """
 
     ended: set[str] = attrs.field(factory=set)
 
-    def told(self, operations: Sequence[Operation]) -> None:
+    def learn(self, operations: Sequence[Operation]) -> None:
         self.ended |= {operation["Id"] for operation in operations if operation["Status"] in TERMINAL}
 
 
@@ -93,7 +93,7 @@ class Checks:
 
     def began(self, here: StepContext, mind: Mind, *, at_most_once: bool) -> None:
         if here.operation_id in mind.ended:
-            self.fail(f"the body of {here.name} ran in a process that was told of its end")
+            self.fail(f"the body of {here.name} ran in a process that knew of its end")
         self._bodies[here.operation_id, here.attempt] += 1
         raced = (here.name or "").startswith(RACED)
         if at_most_once and not raced and self._bodies[here.operation_id, here.attempt] > 1:
@@ -183,7 +183,9 @@ class Checks:
         statuses = {each.id: str(each.status) for each in derive(events).operations}
         for operation_id, told in self._outcomes.items():
             if statuses.get(operation_id) != json.loads(told)[0]:
-                self.fail(f"{operation_id} is {statuses.get(operation_id)} in the history, and {told} was said")
+                self.fail(
+                    f"{operation_id} is {statuses.get(operation_id)} in the history, and the service had answered {told}"
+                )
 
     def stays_closed(self, events: Sequence[HistoryEvent]) -> None:
         """Some time has passed since it ended: nothing has happened but the end of an invocation that still ran."""

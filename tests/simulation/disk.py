@@ -2,7 +2,7 @@
 
 The statements, the transactions and what an error does to them are the store's own. Its two threads are replaced by
 tasks, whose work takes virtual time and fails when chance says so. A service that dies leaves the file as the last
-commit left it: what waited is lost, and of a commit that nobody was told about only the file knows. A loss of power
+commit left it: what waited is lost, and a commit that was not reported is in the file. A loss of power
 takes the commits that were not flushed to the disk: how many of them, chance decides.
 """
 
@@ -135,10 +135,10 @@ class _Queue:
     async def filled(self) -> None:
         await self._filled.wait()
 
-    def take(self, most: int) -> list[Any]:
+    def take(self, limit: int) -> list[Any]:
         """Return the first writes; none if it is time to close."""
         group: list[Any] = []
-        while self._items and self._items[0] is not None and len(group) < most:
+        while self._items and self._items[0] is not None and len(group) < limit:
             group.append(self._items.popleft())
         if not self._items:
             self._filled.clear()
@@ -175,7 +175,7 @@ class SimulatedWriter(Writer):
             self._settle(group, outcomes)
 
     def die(self) -> None:
-        """Nothing that waits is written, and nobody is told of what was."""
+        """Write nothing more, and report nothing of what was written."""
         self._task.cancel()
 
 

@@ -75,7 +75,7 @@ class Process(Protocol):
         """The service accepted a checkpoint, and answered with these operations."""
         ...
 
-    def told(self, operations: Sequence[Operation]) -> None:
+    def received(self, operations: Sequence[Operation]) -> None:
         """The answer has arrived."""
         ...
 
@@ -120,11 +120,11 @@ class Invoked:
             self.checks.wrote(self.number, self.worker)
             self.checks.said(operations)
 
-    def told(self, operations: Sequence[Operation]) -> None:
-        self.mind.told(operations)
+    def received(self, operations: Sequence[Operation]) -> None:
+        self.mind.learn(operations)
 
     def begins(self, event: Mapping[str, Any]) -> None:
-        self.told(event["InitialExecutionState"]["Operations"])
+        self.received(event["InitialExecutionState"]["Operations"])
         _mind.set(self.mind)
 
     def die(self) -> None:
@@ -190,7 +190,7 @@ class Server:
         return self._minds.setdefault(arn, Mind())
 
     def forget(self, arn: str) -> None:
-        """Expect nothing of what this process was told of an execution."""
+        """Forget what this process knows of an execution."""
         self._minds.pop(arn, None)
 
     @property

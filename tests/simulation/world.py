@@ -224,8 +224,14 @@ class World:
         outcome = outcome_of(execution.status, execution.result, execution.error)
         checks.closed(events, outcome)
         await asyncio.sleep(60)
-        if has_lost == self.file.has_lost:
-            checks.stays_closed(await self._history(arn))
+        try:
+            later = await self._history(arn)
+        except ApiError:
+            if has_lost == self.file.has_lost:
+                raise
+        else:
+            if has_lost == self.file.has_lost:
+                checks.stays_closed(later)
 
     async def _started(self, checks: Checks) -> str:
         function = f"{checks.name}:$LATEST"
@@ -303,7 +309,7 @@ def _page(arn: str, marker: str | None) -> Any:
 
 @attrs.frozen
 class Observer:
-    """Is told by an interpreter what its workflow does."""
+    """Passes on what an interpreter's workflow does."""
 
     world: World
     checks: Checks

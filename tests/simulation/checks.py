@@ -37,7 +37,7 @@ BY_WORKFLOWS = {
 
 @attrs.define(eq=False)
 class Mind:
-    """What one process knows of an execution: the record that it was sent.
+    """Holds what one process knows of an execution: the record that it was sent.
 
     :ivar ended: ids of the operations that have ended according to that record
     """
@@ -50,7 +50,7 @@ class Mind:
 
 @attrs.define(eq=False)
 class Checks:
-    """What one execution did, compared with what it may do.
+    """Compares what one execution did with what it may do.
 
     :ivar wrong: what must not have happened
     :ivar may_be_stopped: whether it may end STOPPED, if an operator has stopped it
@@ -109,7 +109,7 @@ class Checks:
     # --- what the service says ---
 
     def said(self, operations: Sequence[Operation]) -> None:
-        """The service answered with these operations: what has ended once has ended so for ever."""
+        """Check what the service answered with: an operation that has ended stays as it ended."""
         for operation in operations:
             self._parents[operation["Id"]] = operation.get("ParentId")
             if operation["Status"] in TERMINAL:
@@ -118,7 +118,7 @@ class Checks:
                 self.fail(f"{operation.get('Name')} is {operation['Status']} after it had ended")
 
     def said_whole(self, operations: Sequence[Operation]) -> None:
-        """The service sent this record: nothing is missing that it ever answered with."""
+        """Check a whole record: no operation is missing that the service ever answered with."""
         self.said(operations)
         missing = {*self._outcomes} - {operation["Id"] for operation in operations}
         lost = [each for each in missing if not self._is_below_an_end(each)]
@@ -141,19 +141,19 @@ class Checks:
             self.fail(f"{operation.get('Name')} ended as {before} and then as {outcome}")
 
     def wrote(self, invocation: int, worker: int) -> None:
-        """A checkpoint was accepted. Invocations are numbered in the order in which they were asked for; two workers
-        have the same one if it was delivered twice."""
+        """Check who wrote a checkpoint that was accepted: no earlier invocation than before. Two workers have the same
+        number if an invocation was delivered twice."""
         number, writer = self._writer
         if invocation < number or (invocation == number and worker != writer):
             self.fail(f"worker {worker} of invocation {invocation} wrote after worker {writer} of {number}")
         self._writer = max(self._writer, (invocation, worker))
 
     def answered(self, callback_id: str) -> None:
-        """The service said that it has the answer of a callback."""
+        """Remember that the service accepted the answer of a callback."""
         self._answers.add(callback_id)
 
     def history(self, events: Sequence[HistoryEvent]) -> None:
-        """What a caller was shown: it never changes, and has no gaps."""
+        """Check a history that a caller was shown: it never changes, and has no gaps."""
         if [event.id for event in events] != [*range(1, len(events) + 1)]:
             self.fail("the history has a gap")
         known = self._events[: len(events)]
@@ -166,7 +166,7 @@ class Checks:
         self._check_pauses(events)
 
     def closed(self, events: Sequence[HistoryEvent], outcome: Returned | Failed) -> None:
-        """The execution has ended, with this history."""
+        """Check how the execution has ended."""
         self.history(events)
         expected = meaning(self.program)
         if outcome != expected and not self._was_asked_for(events):
@@ -188,7 +188,7 @@ class Checks:
                 )
 
     def stays_closed(self, events: Sequence[HistoryEvent]) -> None:
-        """Some time has passed since it ended: nothing has happened but the end of an invocation that still ran."""
+        """Check that after its end nothing has happened but the end of an invocation that still ran."""
         later = [event.type for event in events[len(self._events) :]]
         self.history(events)
         if any(each != EventType.INVOCATION_COMPLETED for each in later):

@@ -68,15 +68,15 @@ class Process(Protocol):
         ...
 
     def said(self, operations: Sequence[Operation]) -> None:
-        """The service answered with these operations."""
+        """Check operations that the service answered with."""
         ...
 
     def wrote(self, operations: Sequence[Operation]) -> None:
-        """The service accepted a checkpoint, and answered with these operations."""
+        """Check a checkpoint that the service accepted, and the operations that it answered with."""
         ...
 
     def received(self, operations: Sequence[Operation]) -> None:
-        """The answer has arrived."""
+        """Learn what an answer says that has arrived."""
         ...
 
 
@@ -205,7 +205,7 @@ class Server:
         self._end()
 
     def die(self) -> None:
-        """Nothing that it does from now on reaches anybody."""
+        """End it: nothing that it still does has an effect."""
         self._end()
         self._store.die()
         runner = self.api._runner
@@ -309,7 +309,7 @@ def _of_deliveries(answers: Sequence[Any]) -> Any:
 
 
 def _said(checks: Checks | None, event: Mapping[str, Any]) -> None:
-    """The service sent this envelope."""
+    """Check an envelope that the service sent."""
     if checks is None:
         return
     state = event["InitialExecutionState"]

@@ -103,7 +103,7 @@ async def test_it_runs_under_a_profiler():
         profiler.disable()
 
 
-async def test_a_race_may_end_otherwise_with_other_timing():
+async def test_a_race_may_have_another_winner_with_other_timing():
     async def racer(ctx: DurableContext, name: str) -> str:
         return await ctx.step(faulty.work, name, name=name)
 
@@ -133,7 +133,7 @@ async def test_the_report_shows_both_runs_side_by_side():
     assert "ExecutionSucceeded result=1" in ended[0] and "ExecutionSucceeded result=0" in ended[1]
 
 
-async def test_a_large_workflow_is_explored_within_its_bound_and_says_so():
+async def test_a_large_workflow_is_explored_up_to_max_runs_and_the_report_says_so():
     @durable_execution
     async def long(event: dict, ctx: DurableContext) -> None:
         for n in range(30):
@@ -147,7 +147,7 @@ async def test_a_large_workflow_is_explored_within_its_bound_and_says_so():
     assert "other hash seeds" in found.skipped[1]
 
 
-async def test_a_step_that_may_happen_at_most_once_may_end_a_run_otherwise():
+async def test_a_crash_in_an_at_most_once_step_may_change_the_outcome():
     ledger = Ledger()
     found = await explore(order.fulfil, order.Order("1017", ["tea"], 4250), ledger=ledger, hash_seeds=())
     assert found.passed

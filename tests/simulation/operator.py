@@ -84,3 +84,4 @@ class Operator:
             self.checks.may_be_stopped = False
 
         await self._ask("redrive", redrive)
+        self.world.answer_again(self.checks)

@@ -255,6 +255,12 @@ class World:
         self._answers.append((checks, callback_id, place, answer))
         self.spawn(self._answer(checks, callback_id, place, answer, after))
 
+    def answer_again(self, checks: Checks) -> None:
+        """Send all answers again: the service may have lost some, or refused them while the execution was closed."""
+        for of, callback_id, place, answer in self._answers:
+            if of is checks:
+                self.spawn(self._answer(checks, callback_id, place, answer, 0))
+
     async def _answer(self, checks: Checks, callback_id: str, place: Place, answer: Answer, after: int) -> None:
         await asyncio.sleep(after)
         if answer is Answer.NOTHING:
@@ -299,8 +305,7 @@ class World:
             return
         for checks, _ in self.workflows:
             checks.forget(events=True)
-        for checks, callback_id, place, answer in self._answers:
-            self.spawn(self._answer(checks, callback_id, place, answer, 0))
+            self.answer_again(checks)
 
 
 def _page(arn: str, marker: str | None) -> Any:

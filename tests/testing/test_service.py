@@ -63,7 +63,7 @@ async def test_a_workflow_of_months_is_driven_from_the_test():
         assert execution.operation("delivery").status == "SUCCEEDED"
 
 
-async def test_each_suspension_is_followed_by_a_replay_unless_told_otherwise():
+async def test_each_suspension_is_followed_by_a_replay_unless_that_is_switched_off():
     starts = []
 
     @durable_execution
@@ -145,7 +145,7 @@ async def test_a_step_that_hangs_is_timed_out_without_waiting_for_it():
         assert service.now() == datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
 
 
-async def test_a_thread_is_waited_for_and_not_jumped_over():
+async def test_time_waits_for_a_thread():
     def slow() -> str:
         threading.Event().wait(0.05)
         return "slow"
@@ -164,7 +164,7 @@ async def test_a_thread_is_waited_for_and_not_jumped_over():
         assert service.now() == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_a_connection_is_waited_for_and_not_jumped_over():
+async def test_time_waits_for_a_connection():
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pass
 
@@ -220,7 +220,7 @@ async def test_a_test_may_sleep_beside_a_workflow_in_the_same_time():
         assert service.now() == datetime(2026, 1, 1, 1, 30, tzinfo=UTC)
 
 
-async def test_advance_lets_all_happen_that_is_due_until_then():
+async def test_advance_runs_everything_that_is_due_until_then():
     async with TestService(fulfil) as service:
         service.replace("charge", raises=ConnectionError("down"))
         execution = await service.start(1)
@@ -450,7 +450,7 @@ async def test_time_stays_while_a_write_waits_for_the_disk(tmp_path):
             assert clock() == began
 
 
-def test_a_loop_on_which_all_wait_for_each_other_ends_with_an_error():
+def test_a_loop_whose_tasks_wait_for_each_other_ends_with_an_error():
     async def never() -> None:
         with VirtualTime():
             await asyncio.Event().wait()
@@ -459,7 +459,7 @@ def test_a_loop_on_which_all_wait_for_each_other_ends_with_an_error():
         asyncio.run(never())
 
 
-async def test_a_thread_of_the_program_before_holds_nothing_up():
+async def test_a_thread_that_was_started_before_does_not_hold_time_up():
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
     thread.start()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import attrs
 
 from durable_async.service import machine
+from durable_async.service.model.history import milliseconds
 from durable_async.service.runtime.observing import ServiceObserver
 
 
@@ -47,3 +49,15 @@ class Settings:
     passive: bool = False
     observer: ServiceObserver | None = None
     timing: Timing = Timing()
+
+    def now_us(self) -> int:
+        """Return the time in epoch microseconds."""
+        return round(self.clock() * 1_000_000)
+
+    def now_ms(self) -> int:
+        """Return the time in epoch milliseconds."""
+        return milliseconds(self.now_us())
+
+    def moment(self) -> machine.Moment:
+        """Return what the machine knows of the time at which it decides."""
+        return machine.Moment(self.now_us(), lambda: uuid4().hex, self.limits, self.retries, self.passive)

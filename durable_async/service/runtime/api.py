@@ -124,11 +124,11 @@ class LambdaApi:
 
     async def aclose(self, *, grace: float = 0.0) -> None:
         """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them, and wait up to 7
-        seconds more until they are gone. Executions stay in the store as they are, and the next service goes on with
+        seconds more until they are gone. Executions stay in the store as they are, and the next service continues
         them.
 
-        Done whole, even in an anyio scope that is cancelled. A cancellation cuts ``grace`` short, a second one the
-        rest; it is raised afterwards.
+        This is done completely, even in an anyio scope that is cancelled. A cancellation ends ``grace`` at once, a
+        second one ends the rest of the wait; it is raised afterwards.
         """
         await own_tasks.finish(self._runner.aclose(grace), hurry=True)
 
@@ -140,7 +140,7 @@ class LambdaApi:
     # --- time ---
 
     def next_due(self) -> float | None:
-        """Epoch seconds at which :meth:`fire_due` has something to do, at the earliest. None: nothing is waited for."""
+        """Return the epoch seconds at which :meth:`fire_due` has something to do, at the earliest; None: never."""
         due = self._commands.next_due_ms()
         return None if due is None else due / 1000
 
@@ -172,19 +172,19 @@ class LambdaApi:
         version: int | None = None,
         pinned: bool = True,
     ) -> None:
-        """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
+        """Make ``function`` known as ``name``. Executions of it that an earlier service left open continue.
 
-        :param execution_timeout: seconds, of each of its durable executions; None: the service's default
-        :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
-        :param max_concurrency: invocations of it that may run at once; None: any number
-        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
+        :param execution_timeout: seconds, for each of its durable executions; None: the service's default
+        :param function_timeout: seconds, for each invocation; it becomes ``InvocationRequest.deadline_ms``
+        :param max_concurrency: the maximum number of its invocations that run at once; None: no limit
+        :param on_mismatch: what happens to an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
         :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
             compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
         :param version: a number. The function may be registered once for each version; new executions begin on the
-            highest. None: the function has no versions, and executions of all versions go on with it
-        :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
+            highest. None: the function has no versions, and executions of all versions continue with it
+        :param pinned: of a version. True: executions that begin on it continue when this version is registered. False:
             they move with the highest version
         :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
             timeout
@@ -237,8 +237,8 @@ class LambdaApi:
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
         :param trace_header: an X-Ray trace header, which every invocation of the execution gets
-        :param tags: up to 50, by which lists are filtered. An execution that is found keeps its own. AWS has no such
-            thing
+        :param tags: up to 50, by which lists are filtered. An execution that is found keeps its own. AWS has no
+            tags of executions
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -295,7 +295,7 @@ class LambdaApi:
         replace: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Started:
-        """As :meth:`fork`, from an exported history, such as one of AWS Lambda.
+        """Do the same as :meth:`fork` from an exported history, such as one of AWS Lambda.
 
         :param history: the answers of ``GetDurableExecutionHistory`` with their data, as JSON values, or a list of
             :class:`~durable_async.service.HistoryEvent`

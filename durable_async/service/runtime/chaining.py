@@ -48,7 +48,7 @@ class ChainedInvokes:
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
         """Report to the execution that asked how its target ended."""
-        await self._commands.command_until_stored(parent.execution_id, _told(parent, outcome))
+        await self._commands.command_until_stored(parent.execution_id, _outcome_recorded(parent, outcome))
 
     async def follow_parent(self, execution_id: str) -> None:
         """Cancel a child if the execution that invoked it was cancelled or is closed."""
@@ -70,7 +70,7 @@ class ChainedInvokes:
                 outcome = await self._invoker.target_outcome(registered, chained, parent.execution_id)
             except (SystemExit, KeyboardInterrupt):
                 ended = ChainedOutcome("FAILED", error=machine.EXITED)
-                await exit_program(self._commands, parent.execution_id, _told(parent, ended))
+                await exit_program(self._commands, parent.execution_id, _outcome_recorded(parent, ended))
                 return
             await self.ended(parent, outcome)
         finally:
@@ -105,7 +105,7 @@ def outcome_of(child: Execution) -> ChainedOutcome:
     return ChainedOutcome(str(child.status), child.result, error)
 
 
-def _told(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
+def _outcome_recorded(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
     return lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at)
 
 

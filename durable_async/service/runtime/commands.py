@@ -65,7 +65,10 @@ class Commands:
     # --- commands ---
 
     def check_open(self) -> None:
-        """:raises ServiceClosedError: the service is shutting down"""
+        """Refuse a call that would start something while the service shuts down.
+
+        :raises ServiceClosedError: the service is shutting down
+        """
         if self.draining:
             raise ServiceClosedError("The service is shutting down.")
 

@@ -34,6 +34,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def plugin(session: nox.Session) -> None:
+    """The pytest plugin as a project installs it: beside anyio's plugin, and pytest-asyncio in both of its modes."""
+    session.install("-e", ".[testing]", "pytest-asyncio>=1")
+    options = ("-p", "no:asyncio", "--confcutdir=tests/testing")  # of the run that starts the runs with the plugins
+    session.run("pytest", *options, "tests/testing/test_plugin.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Every code block of README and docs runs."""
     session.install("-e", ".[dev]")

@@ -1,15 +1,15 @@
 """``python -m benchmarks.tracing``: what tracing costs a sequential step, in CPU time, beside the official plugin.
 
-Each contender runs in processes of its own, against the service of the benchmarks, with an exporter in memory: without
-a plugin, and with its plugin in each view.
+Against the service of the benchmarks, with an exporter in memory. In one process of each contender, invocations without
+a plugin and with its plugin in each view take turns; a ratio is that of two neighbours, and the median of all is shown.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
-from statistics import median
-from time import perf_counter
+from statistics import median, quantiles
 
 from benchmarks.contenders import OURS, Contender, default_directory, python_of
 from benchmarks.processes import Service, run_module, serving
@@ -29,37 +29,37 @@ def main() -> None:
     parser.add_argument(
         "--venvs", type=Path, default=default_directory(), help="where peers are installed (%(default)s)"
     )
-    parser.add_argument("--runs", type=int, default=5, help="processes of each contender (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=8, help="invocations of each kind (%(default)s)")
     parser.add_argument("--ours", action="store_true", help="leave the official plugin out")
     options = parser.parse_args()
     contenders = [(OURS, "ours")] if options.ours else [(OURS, "ours"), (OFFICIAL, "official")]
-    print(f"CPU time of a sequential step in microseconds, median of {options.runs} runs of {STEPS} steps")
-    print(f"  {'':<10}" + "".join(f"{view:>24}" for view in VIEWS))
+    print(f"CPU time of a sequential step in microseconds, median of {options.rounds} rounds of {STEPS} steps, and its")
+    print(f"ratio to none: median (middle half); load {os.getloadavg()[0]:.1f}")
+    print(f"  {'':<10}" + "".join(f"{view:>28}" for view in VIEWS))
     with serving() as service:
         for contender, adapter in contenders:
-            python = python_of(contender, options.venvs)
-            figures: dict[str, list[float]] = {view: [] for view in VIEWS}
-            for _ in range(options.runs):
-                for view in VIEWS:
-                    figures[view].append(_cpu(python, f"benchmarks.adapters.traced_{adapter}", view, service))
-            base = median(figures["none"])
-            cells = (f"{median(each) * 1e6:.0f} ({median(each) / base:.2f}x)" for each in figures.values())
-            print(f"  {adapter:<10}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
+            cpu = _measure(python_of(contender, options.venvs), adapter, service, options.rounds)
+            print(f"  {adapter:<10}" + "".join(f"{_cell(cpu[view], cpu['none']):>28}" for view in VIEWS), flush=True)
 
 
-def _cpu(python: str, module: str, view: str, service: Service) -> float:
-    event = {"steps": STEPS, "body_seconds": 0}
-    task = {
-        "view": view,
-        "warm_up": [service.envelope(service.new_execution(event | {"steps": 1}))],
-        "envelope": service.envelope(service.new_execution(event)),
-        "spawned_at": perf_counter(),
-    }
-    printed = run_module(python, module, task, service)
+def _measure(python: str, adapter: str, service: Service, rounds: int) -> dict[str, list[float]]:
+    def envelopes(steps: int) -> dict[str, dict[str, object]]:
+        event = {"steps": steps, "body_seconds": 0}
+        return {view: service.envelope(service.new_execution(event)) for view in VIEWS}
+
+    task = {"warm_up": envelopes(20), "rounds": [envelopes(STEPS) for _ in range(rounds)]}
+    printed = run_module(python, f"benchmarks.adapters.traced_{adapter}", task, service, timeout=3600)
     assert printed is not None
-    assert printed["bodies"] == STEPS
-    cpu: float = printed["figures"]["cpu"]
-    return cpu / STEPS
+    assert printed["bodies"] == len(VIEWS) * (20 + rounds * STEPS)
+    cpu: dict[str, list[float]] = printed["cpu"]
+    return cpu
+
+
+def _cell(cpu: list[float], base: list[float]) -> str:
+    ratios = [each / beside for each, beside in zip(cpu, base, strict=True)]
+    low, middle, high = quantiles(ratios, n=4)
+    step = f"{median(cpu) / STEPS * 1e6:.0f}"
+    return step if cpu is base else f"{step} {middle:.2f}x ({low:.2f}-{high:.2f})"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ and never from ``error.__class__``, which an exception may redefine.
 
 from __future__ import annotations
 
+import linecache
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from types import FrameType
 from typing import TypeGuard, cast
 
 from durable_async.errors import OperationError
@@ -162,11 +164,17 @@ def _led_from(error: BaseException) -> list[tuple[str, BaseException]]:
 
 
 def _frames(error: BaseException) -> list[str]:
-    walked = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    frames = list(zip(walked, traceback.extract_tb(error.__traceback__), strict=False))  # sys.tracebacklimit
-    theirs = [summary for frame, summary in frames if _package(frame.f_globals) not in _MACHINERY]
-    shown = theirs or [summary for _, summary in frames]
-    return traceback.StackSummary.from_list(shown[-_FRAMES:]).format()
+    walked = [*traceback.walk_tb(error.__traceback__)]
+    theirs = [each for each in walked if _package(each[0].f_globals) not in _MACHINERY]
+    shown = [_summary(frame, line) for frame, line in (theirs or walked)[-_FRAMES:]]
+    return traceback.StackSummary.from_list(shown).format()
+
+
+def _summary(frame: FrameType, line: int) -> traceback.FrameSummary:
+    """Describe a frame without its columns: markers under the source cost more than all the rest of a trace."""
+    code = frame.f_code
+    linecache.lazycache(code.co_filename, frame.f_globals)
+    return traceback.FrameSummary(code.co_filename, line, code.co_name, lookup_line=False)
 
 
 def _package(names: dict[str, object]) -> str:

@@ -209,11 +209,8 @@ class DurableHandler(Generic[EventT, ResultT]):
         async with invocation:
             if self._plugins:
                 from durable_async._engine.instrumentation import Instrumentation
-                from durable_async._engine.observed_client import ObservedClient
 
-                client = ObservedClient(invocation.flusher.client)
-                invocation.flusher.client = client
-                plugins = Instrumentation(self._plugins, invocation, client, envelope.updated_ids)
+                plugins = Instrumentation(self._plugins, invocation, envelope.updated_ids)
                 outcome = await plugins.observe(lambda: self.outcome(invocation))
             else:
                 outcome = await self.outcome(invocation)

@@ -35,10 +35,11 @@ from durable_async.plugins import (
     UserFunctionOutcome,
 )
 from durable_async.service import Limits
+from durable_async.testing import VirtualTime
 from tests.ids import stable
 
 from . import world as worlds
-from .world import Clock, Crash
+from .world import Crash
 
 HOOKS = [name for name in vars(DurablePlugin) if not name.startswith("_") and name not in ("flush", "on_checkpoint")]
 MINUTE = timedelta(minutes=1)
@@ -186,7 +187,7 @@ async def test_ends_in_one_answer_are_told_children_first():
     async def block(ctx):
         asyncio.ensure_future(ctx.wait(timedelta(seconds=5), name="inner"))
         await ctx.step(work, name="first")
-        world.clock.advance(5)
+        world.clock.move_by(5)
 
     async def workflow(event, ctx):
         await ctx.run_in_child_context(block, name="outer")
@@ -303,7 +304,7 @@ async def test_a_timer_that_ends_within_the_invocation():
         async def long_work():
             while not recorder.infos("on_operation_change"):  # until the wait is on record
                 await asyncio.sleep(0)
-            world.clock.advance(2)
+            world.clock.move_by(2)
 
         waiting = asyncio.ensure_future(ctx.wait(timedelta(seconds=1), name="w"))
         await ctx.step(long_work, name="a")
@@ -579,7 +580,7 @@ async def test_the_fields_of_an_operation():
     assert start.operation_id == end.operation_id
     assert (start.status, start.start_time, start.end_time, start.result) == ("STARTED", None, None, None)
     assert (end.status, end.result) == ("SUCCEEDED", '"done"')
-    started = datetime.fromtimestamp(Clock().now, UTC)
+    started = datetime.fromtimestamp(VirtualTime()(), UTC)
     assert started < end.start_time < end.end_time < started + timedelta(milliseconds=1)
     assert end.start_time.utcoffset() == timedelta(0)
 
@@ -619,7 +620,7 @@ async def test_the_fields_of_an_invocation():
     starts, ends = recorder.infos("on_invocation_start"), recorder.infos("on_invocation_end")
     for info in (*starts, *ends):
         assert info.execution_input == '{"n": 7}'
-        assert info.execution_start_time.timestamp() == Clock().now
+        assert info.execution_start_time.timestamp() == VirtualTime()()
         assert info.request_id
     assert [info.request_id for info in starts] == [info.request_id for info in ends]
     assert len({info.request_id for info in starts}) == 2
@@ -1056,14 +1057,14 @@ async def test_the_infos_have_the_times_of_the_handlers_clock():
             infos.append(info)
 
     async def workflow(event, ctx):
-        world.clock.advance(7)
+        world.clock.move_by(7)
 
     async with World() as world:
-        began = world.clock.now
+        began = world.clock()
         await world.run(durable_execution(plugins=[Timed()])(workflow))
     start, end = infos
     assert (start.start_time.timestamp(), end.end_time.timestamp()) == (began, began + 7)
-    assert start.clock() == world.clock.now
+    assert start.clock() == world.clock()
 
 
 async def test_checkpoints_are_told_with_what_they_sent():

@@ -14,17 +14,7 @@ from durable_async.service.functions.base import InProcessFunction, InvocationRe
 from durable_async.service.http.rendering import event_json
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import Closed
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
+from durable_async.testing import VirtualTime
 
 
 class Crash(ServiceCallError):
@@ -46,7 +36,7 @@ class World:
     def __init__(
         self, cache: ExecutionCache | None = None, *, engine: EngineLimits | None = None, **options: Any
     ) -> None:
-        self.clock = Clock()
+        self.clock = VirtualTime()
         self.engine = engine
         self.cache = cache
         self.service = LambdaApi(clock=self.clock, **options)
@@ -93,7 +83,7 @@ class World:
                 return await waiting
             due = self.service.next_due()
             assert due is not None, "the execution waits for something that is no timer"
-            self.clock.now = max(self.clock.now, due)
+            self.clock.move_to(due)
             await self.service.fire_due()
 
     def _function(self, handler: DurableHandler[Any, Any]) -> InProcessFunction:

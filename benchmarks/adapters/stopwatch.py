@@ -57,6 +57,26 @@ def measure(invoke: Callable[[dict[str, Any]], Any]) -> None:
     print(json.dumps({"figures": figures, "output": output, "bodies": Marks.bodies - ran_before}), flush=True)
 
 
+def compare(invocations: dict[str, Callable[[dict[str, Any]], Any]], between: Callable[[], None]) -> None:
+    """Read ``{"warm_up": {name: envelope}, "rounds": [{name: envelope}]}``, invoke, print ``{name: [CPU seconds]}``.
+
+    The invocations take turns in one process, so that whatever else the machine does meets all of them alike.
+
+    :param between: called before each measured invocation
+    """
+    task = json.load(sys.stdin)
+    for name, envelope in task["warm_up"].items():
+        invocations[name](envelope)
+    cpu: dict[str, list[float]] = {name: [] for name in invocations}
+    for each in task["rounds"]:
+        for name, envelope in each.items():
+            between()
+            began = process_time()
+            invocations[name](envelope)
+            cpu[name].append(process_time() - began)
+    print(json.dumps({"cpu": cpu, "bodies": Marks.bodies}), flush=True)
+
+
 def _peak_memory() -> int:
     """The most bytes that were resident at once."""
     unit = 1 if sys.platform == "darwin" else 1024

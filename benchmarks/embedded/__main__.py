@@ -6,11 +6,13 @@ import argparse
 import json
 import os
 import platform
+import resource
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,57 @@ def hot(folder: Path, options: argparse.Namespace) -> None:
         print(f"  {label:<6}{wall:>8.2f} s, CPU {cpu:.2f} s", flush=True)
 
 
+def layers(folder: Path, options: argparse.Namespace) -> None:
+    """Where the cost of an execution of three steps lies, beside five commits of a bare thread."""
+    print(f"  {'CPU of one, us':<26}{'event loop':>12}{'writer':>12}{'together':>12}")
+    for chosen, durability in (
+        ("ours", ""),
+        ("floor", "normal"),
+        ("ours", "normal"),
+        ("floor", "full"),
+        ("ours", "full"),
+    ):
+        runs = [_layers("cpu", chosen, durability, folder, run) for run in range(options.runs)]
+        loop, threads = (statistics.median(run[name] for run in runs) * 1e6 for name in ("loop", "threads"))
+        label = f"{chosen}, {durability or 'in memory'}"
+        print(f"  {label:<26}{loop:>12.0f}{threads:>12.0f}{loop + threads:>12.0f}", flush=True)
+    print(f"  {'counts of one':<26}{'statements':>12}{'pages':>12}{'loop turns':>12}{'own calls':>12}")
+    for chosen, durability in (("ours", ""), ("floor", "normal"), ("ours", "normal")):
+        counted = _layers("counts", chosen, durability, folder, 0)
+        label = f"{chosen}, {durability or 'in memory'}"
+        print(f"  {label:<26}" + "".join(f"{figure:>12.1f}" for figure in counted.values()), flush=True)
+
+
+def _layers(how: str, chosen: str, durability: str, folder: Path, run: int) -> dict[str, float]:
+    place = folder / f"{how}-{chosen}-{durability}-{run}"
+    place.mkdir()
+    figures: dict[str, float] = printed(
+        sys.executable, "benchmarks.embedded.layers", how, chosen, durability, str(place)
+    )
+    return figures
+
+
+def gate(folder: Path, options: argparse.Namespace) -> None:
+    """``durable-async replay --open`` over 1,000 open executions of three handlers. The new code breaks five."""
+    file = str(folder / "open.db")
+    inside("open_ones", file, "1000")
+    command = [sys.executable, "-m", "durable_async.cli", "replay", "benchmarks.embedded.deployed", "--open"]
+    tomorrow = {**os.environ, "TOMORROW": "1"}
+    runs: list[tuple[float, float]] = []
+    for _ in range(options.runs):
+        wall, cpu = time.perf_counter(), _cpu_of_children()
+        ended = subprocess.run([*command, "--store", file], check=False, capture_output=True, text=True, env=tomorrow)
+        runs.append((time.perf_counter() - wall, _cpu_of_children() - cpu))
+        assert ended.stdout.endswith("1000 open executions replayed, 5 would break\n"), ended
+    wall, cpu = (statistics.median(column) for column in zip(*runs, strict=True))
+    print(f"  {wall:.1f} s, CPU {cpu:.1f} s", flush=True)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def inside(name: str, *arguments: str) -> dict[str, float]:
     figures: dict[str, float] = printed(sys.executable, "benchmarks.embedded.inside", name, *arguments)
     return figures
@@ -121,7 +174,7 @@ def printed(python: str, module: str, *arguments: str) -> Any:
 
 
 BENCHMARKS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
-    function.__name__: function for function in (throughput, step, recovery, stored, hot)
+    function.__name__: function for function in (throughput, layers, step, recovery, stored, hot, gate)
 }
 
 if __name__ == "__main__":

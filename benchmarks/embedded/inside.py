@@ -10,22 +10,14 @@ import json
 import resource
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from benchmarks.embedded import deployed
 from durable_async import durable_execution
 from durable_async.embedded import DurableService
+from durable_async.testing import VirtualTime
 
 DAY = timedelta(days=1)
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def body(value: int) -> int:
@@ -78,9 +70,21 @@ async def suspend(file: str, count: str) -> dict[str, float]:
         return {"wall": time.perf_counter() - wall}
 
 
+async def open_ones(file: str, count: str) -> dict[str, float]:
+    """Leave executions of three handlers behind that wait."""
+    async with DurableService(file, durability="normal") as service:
+        for handler in deployed.HANDLERS:
+            service.register(handler)
+        for number in range(int(count)):
+            handler = deployed.HANDLERS[number % len(deployed.HANDLERS)]
+            await service.start(handler, str(number), name=f"order-{number}")
+        await service.api.idle()
+        return {}
+
+
 async def recover(file: str, count: str) -> dict[str, float]:
     """Take them up: until a new execution is done, and, a day later, until all are."""
-    clock = Clock()
+    clock = VirtualTime(datetime.now(UTC))
     begun = time.perf_counter()
     async with DurableService(file, durability="normal", clock=clock) as service:
         service.register(sleeps)
@@ -88,7 +92,7 @@ async def recover(file: str, count: str) -> dict[str, float]:
         await (await service.start(ends, 1)).result()
         ready = time.perf_counter() - begun
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        clock.now += DAY.total_seconds() + 3600
+        clock.move_by(DAY.total_seconds() + 3600)
         begun = time.perf_counter()
         await service.api.fire_due()
         await service.api.idle()
@@ -113,7 +117,7 @@ async def fill(file: str, count: str) -> dict[str, float]:
 
 async def flat(file: str) -> dict[str, float]:
     """What common calls cost beside what is stored."""
-    clock = Clock()
+    clock = VirtualTime(datetime.now(UTC))
     begun = time.perf_counter()
     async with DurableService(file, durability="normal", clock=clock, max_cached_executions=0) as service:
         service.register(ends)
@@ -147,7 +151,7 @@ async def flat(file: str) -> dict[str, float]:
 
 async def hot(file: str, max_cached_executions: str) -> dict[str, float]:
     """An execution that waits a thousand times, a second each, on a clock that jumps."""
-    clock = Clock()
+    clock = VirtualTime(datetime.now(UTC))
     async with DurableService(
         file or None, durability="normal", clock=clock, max_cached_executions=int(max_cached_executions)
     ) as service:
@@ -160,7 +164,7 @@ async def hot(file: str, max_cached_executions: str) -> dict[str, float]:
                 break
             due = service.api.next_due()
             assert due is not None
-            clock.now = max(clock.now, due)
+            clock.move_to(due)
             await service.api.fire_due()
         assert await execution.result() == 1000
         return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

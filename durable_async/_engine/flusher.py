@@ -213,8 +213,6 @@ class Flusher:
 
     async def _while_busy(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await ``call()``, and repeat it while the service answers that it is busy, as often as the limits allow."""
-        from random import uniform  # not on import: few services are ever busy
-
         delay = self._limits.busy_delay
         for _ in range(self._limits.busy_attempts):
             try:
@@ -222,6 +220,8 @@ class Flusher:
             except ServiceCallError as error:
                 if verdict(error) is not Verdict.WAIT:
                     raise
+            from random import uniform  # not on import: few services are ever busy
+
             await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
             delay = min(delay * 2, self._limits.busy_delay_max)
         return await call()

@@ -32,7 +32,7 @@ from durable_async._engine.plugin_infos import (
     of_call,
     of_operation,
 )
-from durable_async._engine.plugin_sources import listeners
+from durable_async._engine.plugin_sources import Listener, listeners
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.plugins import (
@@ -54,18 +54,18 @@ logger: logging.Logger = logging.getLogger("durable_async")
 class Instrumentation:
     """Calls the plugins of one invocation.
 
-    :param client: of the invocation
     :param updated: ids of the operations that changed since the last invocation
     """
 
-    def __init__(
-        self, sources: Iterable[PluginSource], invocation: Invocation, client: ObservedClient, updated: Sequence[str]
-    ) -> None:
-        self._listeners = listeners(sources)
+    def __init__(self, sources: Iterable[PluginSource], invocation: Invocation, updated: Sequence[str]) -> None:
+        self._listeners = hooks = listeners(sources)
+        self._on_operation_start = hooks["on_operation_start"]
+        self._on_operation_end = hooks["on_operation_end"]
+        self._before_attempt = hooks["on_attempt_start"] + hooks["on_user_function_start"]
+        self._after_attempt = hooks["on_user_function_end"] + hooks["on_attempt_end"]
         self._invocation = invocation
         self._arn = invocation.execution_arn
         self._record = invocation.record
-        self._client = client
         self._function = FunctionContext(invocation.lambda_context)
         self._started = self._now()
         self._updated = updated
@@ -93,8 +93,9 @@ class Instrumentation:
     def starting(self, call: ObservedCall) -> None:
         """The START of ``call`` is about to be enqueued."""
         self._replayed[call.id] = self._record.get(call.id) is not None
-        if self._listeners["on_operation_start"]:
-            self._tell("on_operation_start", self._info_of(call))
+        if self._on_operation_start:
+            operation = self._record.get(call.id)
+            self._tell(self._on_operation_start, of_call(call) if operation is None else self._info(operation))
 
     def reached(self, operation: Operation) -> None:
         """The workflow asks for an operation that is on record."""
@@ -104,8 +105,8 @@ class Instrumentation:
                 self._tell_end(self._unread.pop(operation_id))
         elif status != OperationStatus.READY and operation_id not in self._replayed:
             self._replayed[operation_id] = True
-            if self._listeners["on_operation_start"]:
-                self._tell("on_operation_start", self._info(operation))
+            if self._on_operation_start:
+                self._tell(self._on_operation_start, self._info(operation))
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
         """Return what is entered while an attempt of a step or condition runs: ``call.running()``, and the plugins are
@@ -131,7 +132,7 @@ class Instrumentation:
             attempt=attempt,
             is_replay_children=attempt is None and operation is not None and operation["Status"] in TERMINAL,
         )
-        self._tell_function("start", info)
+        self._tell(self._listeners["on_user_function_start"] if attempt is None else self._before_attempt, info)
         return info
 
     def function_ended(self, info: UserFunctionInfo, error: BaseException | None, *, recorded: bool) -> None:
@@ -153,7 +154,7 @@ class Instrumentation:
             is_replay_children=info.is_replay_children,
             outcome=outcome,
         )
-        self._tell_function("end", end)
+        self._tell(self._listeners["on_user_function_end"] if info.attempt is None else self._after_attempt, end)
         if outcome is UserFunctionOutcome.INCOMPLETE:
             return
         if info.is_replay_children:
@@ -165,7 +166,8 @@ class Instrumentation:
 
     def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
         """What a function that is about to be invoked is to get as its trace header, if a plugin says so."""
-        if not self._listeners["trace_header"]:
+        asked = self._listeners["trace_header"]
+        if not asked:
             return None
         info = InvokeInfo(
             execution_arn=self._arn,
@@ -173,7 +175,9 @@ class Instrumentation:
             parent_operation_id=call.branch.scope.id,
             target_function_name=function_name,
         )
-        return next((header for header in self._tell("trace_header", info) if header is not None), None)
+        answers: list[str | None] = []
+        self._tell(asked, info, answers.append)
+        return next((header for header in answers if header is not None), None)
 
     # --- the invocation ---
 
@@ -183,17 +187,18 @@ class Instrumentation:
         updated = [operation for each in self._updated if (operation := self._record.get(each)) is not None]
         self._unread = {operation["Id"]: operation for operation in updated if _has_ended(operation)}
         self._invocation.plugins = self
-        if self._listeners["on_checkpoint"]:
-            self._client.told = partial(self._tell, "on_checkpoint")
+        if told := self._listeners["on_checkpoint"]:
+            flusher = self._invocation.flusher
+            flusher.client = ObservedClient(flusher.client, partial(self._tell, told))
         self._record.observer = self._changed
-        if self._listeners["on_invocation_start"]:
+        if told := self._listeners["on_invocation_start"]:
             info = InvocationStartInfo(
                 **self._of_invocation(),
                 updated_operations=self._infos(updated),
                 start_time=self._started,
                 trace_header=self._function.trace_header(),
             )
-            self._tell("on_invocation_start", info)
+            self._tell(told, info)
 
     async def _end(self, outcome: Outcome) -> None:
         for operation in children_first(self._unread.values(), self._record):
@@ -209,7 +214,7 @@ class Instrumentation:
             end_time=self._now(),
             remaining_time=self._function.remaining_time(),
         )
-        self._tell("on_invocation_end", info)
+        self._tell(self._listeners["on_invocation_end"], info)
         self._over = True
         if self._listeners["flush"]:
             await self._flush(info)
@@ -248,34 +253,36 @@ class Instrumentation:
 
     def _changed(self, told: Sequence[Operation]) -> None:
         """The record has taken in what the service told."""
-        changed = [
-            operation
-            for operation in told
-            if operation["Type"] != OperationType.EXECUTION
-            and operation["Status"] != self._statuses.get(operation["Id"])
-        ]
+        changed: list[Operation] = []
+        ended: list[Operation] = []
+        for operation in told:
+            operation_id, status = operation["Id"], operation["Status"]
+            if self._statuses.get(operation_id) == status or operation["Type"] == OperationType.EXECUTION:
+                continue
+            self._statuses[operation_id] = status
+            changed.append(operation)
+            if status in TERMINAL:
+                ended.append(operation)
         if not changed:
             return
-        ended = [operation for operation in changed if _has_ended(operation)]
-        self._statuses.update((operation["Id"], operation["Status"]) for operation in changed)
-        if self._listeners["on_operation_change"]:
+        if listening := self._listeners["on_operation_change"]:
             info = OperationChangeInfo(
                 execution_arn=self._arn, updated_operations=self._infos(changed), operations=self._operations
             )
-            self._tell("on_operation_change", info)
+            self._tell(listening, info)
         for operation in children_first(ended, self._record):
             self._tell_end(operation)
 
     def _tell_end(self, operation: Operation) -> None:
-        if self._listeners["on_operation_end"]:
-            self._tell("on_operation_end", self._info(operation))
+        if self._on_operation_end:
+            self._tell(self._on_operation_end, self._info(operation))
 
     def _tell_end_unrecorded(self, end: UserFunctionEndInfo) -> None:
-        if self._listeners["on_operation_end"]:
+        if self._on_operation_end:
             identity = _identity(end)
             identity["status"] = end.outcome.value
             info = OperationInfo(**identity, start_time=end.start_time, end_time=end.end_time, error=end.error)
-            self._tell("on_operation_end", info)
+            self._tell(self._on_operation_end, info)
 
     def _infos(self, operations: Iterable[Operation]) -> dict[str, OperationInfo]:
         return {operation["Id"]: self._info(operation) for operation in operations}
@@ -283,34 +290,24 @@ class Instrumentation:
     def _info(self, operation: Operation) -> OperationInfo:
         return of_operation(self._arn, operation, is_replayed=self._replayed.get(operation["Id"], True))
 
-    def _info_of(self, call: ObservedCall) -> OperationInfo:
-        operation = self._record.get(call.id)
-        return of_call(call) if operation is None else self._info(operation)
-
     # --- telling ---
 
-    def _tell_function(self, when: str, info: UserFunctionInfo) -> None:
-        hooks = [f"on_attempt_{when}", f"on_user_function_{when}"]
-        if info.attempt is None:
-            del hooks[0]
-        elif when == "end":
-            hooks.reverse()
-        for hook in hooks:
-            self._tell(hook, info)
+    def _tell(self, told: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None) -> None:
+        """Call hooks.
 
-    def _tell(self, hook: str, info: object) -> list[Any]:
-        """Call the hook of each plugin. What they returned, but of those that raised."""
-        answers: list[Any] = []
-        listeners = self._listeners[hook]
-        if self._over or not listeners:
-            return answers
-        with entered(None):  # what tasks a hook starts is nobody's business
-            for listener in listeners:
+        :param answered: called with what a hook returned; None: hooks return nothing
+        """
+        if self._over or not told:
+            return
+        with entered(None):  # a task that a hook starts is not part of the workflow
+            for listener in told:
                 try:
-                    answers.append(listener.call(info))
+                    answer = listener.call(info)
                 except (Exception, asyncio.CancelledError):  # which cannot be meant for a function that awaits nothing
                     logger.exception("%s: ignored what the plugin's %s raised", self._arn, listener.name)
-        return answers
+                else:
+                    if answered is not None:
+                        answered(answer)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._invocation.clock(), UTC)

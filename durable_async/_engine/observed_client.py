@@ -18,11 +18,11 @@ from durable_async.transport.base import DurableServiceClient
 class ObservedClient:
     """Implements :class:`~durable_async.transport.base.DurableServiceClient` by another client.
 
-    :ivar told: called after each checkpoint; None: nobody listens yet
+    :ivar told: called after each checkpoint
     """
 
     client: DurableServiceClient
-    told: Callable[[CheckpointInfo], object] | None = None
+    told: Callable[[CheckpointInfo], object]
 
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
@@ -35,15 +35,14 @@ class ObservedClient:
             failed = error
             raise
         finally:
-            if self.told is not None:
-                info = CheckpointInfo(
-                    execution_arn=execution_arn,
-                    updates=len(updates),
-                    size=sum(map(wire_size, updates)),
-                    duration=timedelta(seconds=perf_counter() - began),
-                    error=failed,
-                )
-                self.told(info)
+            info = CheckpointInfo(
+                execution_arn=execution_arn,
+                updates=len(updates),
+                size=sum(map(wire_size, updates)),
+                duration=timedelta(seconds=perf_counter() - began),
+                error=failed,
+            )
+            self.told(info)
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
         return await self.client.get_state(execution_arn, token, marker)

@@ -53,8 +53,8 @@ def identity_of_call(call: ObservedCall) -> dict[str, Any]:
     return {
         "execution_arn": call.branch.workflow.execution_arn,
         "operation_id": call.id,
-        "operation_type": call.kind.value,
-        "sub_type": call.subtype.value,
+        "operation_type": call.kind._value_,  # which costs a tenth of what "value" does
+        "sub_type": call.subtype._value_,
         "name": call.name,
         "parent_id": call.branch.scope.id,
         "status": _STARTED,
@@ -72,7 +72,10 @@ def moment(microseconds: int | None) -> datetime | None:
 
 
 def children_first(operations: Iterable[Operation], record: Record) -> list[Operation]:
-    """The operations, those deepest in the tree of contexts first, else in their order."""
+    """Return the operations, those deepest in the tree of contexts first, otherwise in their order."""
+    operations = list(operations)
+    if len(operations) < 2:  # as after nearly every checkpoint
+        return operations
 
     def depth(operation: Operation) -> int:
         deep, parent = 0, operation.get("ParentId")

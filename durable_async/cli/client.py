@@ -10,6 +10,7 @@ import attrs
 from durable_async._wire.text import JsonObject
 from durable_async.cli.exits import Refused
 from durable_async.cli.text import one_line
+from durable_async.client.api import DurableApi
 from durable_async.client.calls import HttpCalls
 from durable_async.client.executions import Executions
 from durable_async.client.remote import RemoteApi
@@ -80,14 +81,16 @@ class Client(HttpCalls):
 
     def typed(self) -> Executions:
         """Return the executions of the service as Python values."""
-        return _TypedExecutions(RemoteApi(self))
+        return TypedExecutions(RemoteApi(self))
 
 
 @attrs.frozen
-class _TypedExecutions(Executions):
-    api: RemoteApi
+class TypedExecutions(Executions):
+    """The executions of any service. Functions are named, since no handler is registered."""
 
-    def _api(self) -> RemoteApi:
+    api: DurableApi
+
+    def _api(self) -> DurableApi:
         return self.api
 
     def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:

@@ -18,10 +18,11 @@ from click.core import ParameterSource
 
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async.cli import options
-from durable_async.cli.client import Client
+from durable_async.cli.client import Client, TypedExecutions
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.text import one_line
 from durable_async.client.connection import Endpoint
+from durable_async.client.executions import Executions
 
 _ATTEMPTS = 3  # of one call, the first included
 _LOCAL_ATTEMPTS = 2  # a local server that does not listen now will not listen in a second
@@ -120,6 +121,22 @@ async def connected(target: Target, *, writes: bool = False) -> AsyncGenerator[C
             _client(Endpoint(url, token), str(target.store)) as client,
         ):
             yield client
+
+
+@asynccontextmanager
+async def executions_of(target: Target) -> AsyncGenerator[Executions]:
+    """Return the executions of ``target``, to be read. Those of a file are read without HTTP.
+
+    :raises Unreachable: the file is not a store, or cannot be opened
+    """
+    if target.store is None:
+        async with connected(target) as client:
+            yield client.typed()
+    else:
+        from durable_async.cli.passive import opened
+
+        async with opened(target.store, writes=False) as api:
+            yield TypedExecutions(api)
 
 
 @asynccontextmanager

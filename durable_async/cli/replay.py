@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from durable_async.cli import options
-from durable_async.cli.connect import Target, connected, target_options
+from durable_async.cli.connect import Target, connected, executions_of, target_options
 from durable_async.cli.exits import Exit, Refused, Unreachable
 from durable_async.cli.options import Command
 from durable_async.cli.running import run
@@ -119,8 +119,8 @@ async def _replayed_open(target: Target, handlers: Mapping[str, Handler], *, nam
 
     :param named: the command line names the handler, so that its function has to be known
     """
-    async with connected(target) as client:
-        report = await replay_open(client.typed(), handlers)
+    async with executions_of(target) as service:
+        report = await replay_open(service, handlers)
     if named and report.unknown:
         raise Refused(
             one_line(

@@ -18,7 +18,7 @@ from durable_async.otel._identity import Remote, read_header
 from durable_async.otel._metrics import Measuring, Meters
 from durable_async.otel._plugin import Tracing
 from durable_async.otel._service import ServiceTelemetry
-from durable_async.otel._tracing import header_of_current_span, own_tracer, sdk_provider
+from durable_async.otel._tracing import header_of_current_span, sdk_provider
 from durable_async.plugins import InvocationStartInfo
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Traces:
             except TypeError as error:
                 self._complain(f"{error}. Pass Traces(tracer_provider=...), or call set_tracer_provider() before")
                 return None
-            self._tracer = usable, own_tracer(usable, self.tracer_name)
+            self._tracer = usable, usable.get_tracer(self.tracer_name)
         return self._tracer
 
     def _complain(self, reason: str) -> None:

@@ -8,8 +8,8 @@ from hashlib import blake2b
 
 import attrs
 
-SPAN_DIGITS = 16
-TRACE_DIGITS = 24  # of a trace id, after the 8 of its time
+SPAN_BYTES = 8
+TRACE_BYTES = 12  # of a trace id, after the 4 of its time
 
 _ROOT = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE)
 _PARENT = re.compile(r"[0-9a-f]{16}", re.IGNORECASE)
@@ -49,7 +49,10 @@ def write_header(trace_id: int, span_id: int, *, sampled: bool) -> str:
 
 def trace_id_of(execution_arn: str, started: datetime) -> int:
     """Return the trace id of an execution whose caller gave none. Its first half is a time, as X-Ray demands."""
-    return int(f"{int(started.timestamp()) & 0xFFFFFFFF:08x}{_digits(execution_arn, TRACE_DIGITS)}", 16) or 1
+    seconds = int(started.timestamp()) & 0xFFFFFFFF
+    return (
+        int.from_bytes(seconds.to_bytes(4, "big") + blake2b(execution_arn.encode()).digest()[:TRACE_BYTES], "big") or 1
+    )
 
 
 def workflow_id(execution_arn: str) -> int:
@@ -69,8 +72,4 @@ def operation_span_id(execution_arn: str, operation_id: str) -> int:
 
 
 def _span_id(text: str) -> int:
-    return int(_digits(text, SPAN_DIGITS), 16) or 1  # zero is no valid id
-
-
-def _digits(text: str, count: int) -> str:
-    return blake2b(text.encode()).hexdigest()[:count]
+    return int.from_bytes(blake2b(text.encode()).digest()[:SPAN_BYTES], "big") or 1  # zero is no valid id

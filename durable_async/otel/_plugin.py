@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from durable_async.otel._flush import flush
 from durable_async.otel._identity import operation_span_id, workflow_id, write_header
 from durable_async.otel._logs import correlate, uncorrelate
-from durable_async.otel._tracing import OK, Placeholder, Spans, Ticks, Traced, find_trace, record_error
+from durable_async.otel._tracing import ARN, OK, Placeholder, Spans, Ticks, Traced, find_trace, record_error
 from durable_async.otel._views import ExecutionView, InvocationView
 from durable_async.plugins import (
     DurablePlugin,
@@ -57,7 +57,7 @@ class Tracing(DurablePlugin):
             return
         self._provider, tracer = found
         self._traced = find_trace(info, started, self._settings.extractor(info), self._provider)
-        self._spans = Spans(tracer, self._traced, Ticks(info.clock))
+        self._spans = Spans.of(tracer, self._traced, Ticks(info.clock))
         self._workflow = Placeholder(
             self._traced.context(workflow_id(info.execution_arn)), self._settings.workflow_name, {}
         )
@@ -71,8 +71,8 @@ class Tracing(DurablePlugin):
             self._spans.anchor()
         self._invocation = self._spans.start(
             "Invocation",
-            traced.ancestor if traced.around is None else traced.around.get_span_context(),
-            {"durable.invocation.first": info.is_first_invocation},
+            traced.ancestor if traced.around is None else traced.around,
+            {ARN: traced.arn, "durable.invocation.first": info.is_first_invocation},
         )
         if self._settings.view == "invocation":
             self._view = InvocationView(self._spans, self._invocation, self._workflow)
@@ -108,7 +108,7 @@ class Tracing(DurablePlugin):
         span = self._spans.start(
             self._settings.workflow_name,
             self._spans.traced.ancestor,
-            {"durable.execution.status": info.status.value},
+            {ARN: info.execution_arn, "durable.execution.status": info.status.value},
             span_id=self._workflow.get_span_context().span_id,
             at=first,
         )

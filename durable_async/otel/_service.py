@@ -13,7 +13,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 
 from durable_async.otel._identity import read_header, service_span_id, trace_id_of, write_header
 from durable_async.otel._instruments import Instruments
-from durable_async.otel._tracing import derived_ids, is_sampled, own_tracer, sdk_provider
+from durable_async.otel._tracing import is_sampled, private_tracer, sdk_provider
 
 if TYPE_CHECKING:
     from durable_async.service.machine import Changes, Execution
@@ -78,7 +78,7 @@ class ServiceTelemetry:
 class _Traces:
     def __init__(self, provider: trace.TracerProvider) -> None:
         self._provider = sdk_provider(provider)
-        self._tracer = own_tracer(self._provider, _SCOPE)
+        self._tracer = self._provider.get_tracer(_SCOPE)
 
     def header(self, execution: Execution) -> str:
         trace_id, sampled = self._trace_of(execution)
@@ -99,10 +99,11 @@ class _Traces:
             "aws.lambda.invoked_arn": execution.function_arn,
         }
         started = execution.operations[0].start_us
-        with derived_ids(trace_id, service_span_id(execution.arn)):
-            span = self._tracer.start_span(
-                execution.function_name, context, SpanKind.SERVER, attributes, start_time=started * 1000
-            )
+        tracer, ids = private_tracer(self._tracer, trace_id)
+        ids.span_id = service_span_id(execution.arn)
+        span = tracer.start_span(
+            execution.function_name, context, SpanKind.SERVER, attributes, start_time=started * 1000
+        )
         if execution.status == "SUCCEEDED":
             span.set_status(Status(StatusCode.OK))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
+from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -30,45 +30,31 @@ ROOT = "DurableExecutionRoot"
 OK = Status(StatusCode.OK)
 
 _MICROSECOND = 1000  # nanoseconds
-_given_ids: ContextVar[tuple[int | None, int | None]] = ContextVar("durable_async_otel_ids", default=(None, None))
+_SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 
 
 class Ids:
-    """Gives out the ids that are asked for by ``_given_ids``, and otherwise those of the provider's own generator."""
+    """Gives out the ids of one trace: chosen ones where they are derived, otherwise those of the provider's generator.
 
-    def __init__(self, own: IdGenerator) -> None:
+    :ivar span_id: of the next span; None: a random one
+    """
+
+    __slots__ = ("_own", "_trace_id", "span_id")
+
+    def __init__(self, own: IdGenerator, trace_id: int) -> None:
         self._own = own
+        self._trace_id = trace_id
+        self.span_id: int | None = None
 
     def generate_span_id(self) -> int:
-        trace_id, span_id = _given_ids.get()
-        _given_ids.set((trace_id, None))
-        return span_id or self._own.generate_span_id()
+        chosen, self.span_id = self.span_id, None
+        return self._own.generate_span_id() if chosen is None else chosen
 
     def generate_trace_id(self) -> int:
-        trace_id, span_id = _given_ids.get()
-        _given_ids.set((None, span_id))
-        return trace_id or self._own.generate_trace_id()
+        return self._trace_id
 
     def is_trace_id_random(self) -> bool:
         return False
-
-
-class derived_ids:  # noqa: N801 - reads as a verb, and is on the path of each span: a generator costs more
-    """``with derived_ids(...):`` the one span that is started in it gets these ids.
-
-    :param span_id: None: a random one
-    """
-
-    __slots__ = ("_ids", "_token")
-
-    def __init__(self, trace_id: int, span_id: int | None) -> None:
-        self._ids = (trace_id, span_id)
-
-    def __enter__(self) -> None:
-        self._token = _given_ids.set(self._ids)
-
-    def __exit__(self, *_: object) -> None:
-        _given_ids.reset(self._token)
 
 
 def header_of_current_span() -> str | None:
@@ -91,14 +77,17 @@ def sdk_provider(provider: trace.TracerProvider) -> TracerProvider:
     return provider
 
 
-def own_tracer(provider: TracerProvider, name: str) -> trace.Tracer:
-    """Return a tracer that gives out derived ids and records everything. No other tracer of the provider does."""
+def private_tracer(tracer: trace.Tracer, trace_id: int) -> tuple[trace.Tracer, Ids]:
+    """Return a copy of a tracer of OpenTelemetry's SDK for one trace, which records every span, and its ids.
+
+    The provider's own tracer, which the application may use too, is left as it is.
+    """
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-    tracer: Any = provider.get_tracer(name)
-    tracer.id_generator = Ids(tracer.id_generator)
-    tracer.sampler = ALWAYS_ON  # it is decided once for the whole invocation, before any span is made
-    return tracer  # type: ignore[no-any-return]
+    own: Any = copy(tracer)
+    own.id_generator = ids = Ids(own.id_generator, trace_id)
+    own.sampler = ALWAYS_ON  # it is decided once for the whole invocation, before any span is made
+    return own, ids
 
 
 class Placeholder(NonRecordingSpan):
@@ -120,10 +109,8 @@ class Ticks:
     _last: int = 0
 
     def now(self) -> int:
-        return self.at_least(int(self.clock() * 1e9))
-
-    def at_least(self, moment: int) -> int:
-        self._last = max(moment, self._last + _MICROSECOND)
+        moment, earliest = int(self.clock() * 1e9), self._last + _MICROSECOND
+        self._last = max(moment, earliest)
         return self._last
 
 
@@ -139,13 +126,13 @@ class Traced:
     trace_id: int
     sampled: bool
     state: TraceState
-    ancestor: SpanContext
+    ancestor: Span
     around: Span | None
     has_anchor: bool
     started: int
 
     def context(self, span_id: int) -> SpanContext:
-        flags = TraceFlags(TraceFlags.SAMPLED if self.sampled else TraceFlags.DEFAULT)
+        flags = _SAMPLED if self.sampled else _NOT_SAMPLED
         return SpanContext(self.trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=self.state)
 
 
@@ -175,7 +162,7 @@ def find_trace(info: InvocationStartInfo, started: datetime, remote: Remote, pro
         trace_id=trace_id,
         sampled=sampled,
         state=state,
-        ancestor=ancestor,
+        ancestor=NonRecordingSpan(ancestor),
         around=around,
         has_anchor=parent is None,
         started=nanoseconds(started),
@@ -194,52 +181,54 @@ def is_sampled(provider: TracerProvider, trace_id: int, name: str) -> bool:
 class Spans:
     """Makes the spans of one invocation."""
 
-    tracer: trace.Tracer
     traced: Traced
     ticks: Ticks
+    _tracer: trace.Tracer
+    _ids: Ids
+
+    @classmethod
+    def of(cls, tracer: trace.Tracer, traced: Traced, ticks: Ticks) -> Spans:
+        return cls(traced, ticks, *private_tracer(tracer, traced.trace_id))
 
     def start(
         self,
         name: str,
-        parent: SpanContext | None,
-        attributes: Mapping[str, Any],
+        parent: Span,
+        attributes: Mapping[str, str | int],
         *,
         span_id: int | None = None,
-        links: Sequence[SpanContext] = (),
+        links: Sequence[Link] = (),
         at: int | None = None,
     ) -> Span:
         """Begin a span.
 
-        :param parent: None: it is the root of the trace
+        :param parent: ``INVALID_SPAN``: it is the root of the trace
+        :param attributes: all that are known now, with :data:`ARN`
         :param span_id: None: a random one
         :param at: in nanoseconds; None: now
         """
-        above = trace.INVALID_SPAN if parent is None else NonRecordingSpan(parent)
-        context = trace.set_span_in_context(above, otel_context.get_current())
-        with derived_ids(self.traced.trace_id, span_id):
-            return self.tracer.start_span(
-                name,
-                context,
-                SpanKind.INTERNAL,
-                {ARN: self.traced.arn, **attributes},
-                [Link(each) for each in links],
-                self.ticks.now() if at is None else at,
-            )
+        self._ids.span_id = span_id
+        context = trace.set_span_in_context(parent)
+        return self._tracer.start_span(
+            name, context, SpanKind.INTERNAL, attributes, links, self.ticks.now() if at is None else at
+        )
 
     def anchor(self) -> None:
         """Export the root of a trace that no caller gave one. Each invocation does: an earlier one may be lost."""
         started = self.traced.started
-        synthetic = {"durable.execution.synthetic_root": True}
-        self.start(ROOT, None, synthetic, span_id=self.traced.ancestor.span_id, at=started).end(started)
+        synthetic: dict[str, str | int] = {ARN: self.traced.arn, "durable.execution.synthetic_root": True}
+        root = self.traced.ancestor.get_span_context().span_id
+        self.start(ROOT, trace.INVALID_SPAN, synthetic, span_id=root, at=started).end(started)
 
 
-def operation_attributes(info: OperationInfo) -> dict[str, Any]:
-    attributes: dict[str, Any] = {
+def operation_attributes(info: OperationInfo) -> dict[str, str | int]:
+    attributes: dict[str, str | int] = {
+        ARN: info.execution_arn,
         "durable.operation.id": info.operation_id,
-        "durable.operation.type": str(info.operation_type),
+        "durable.operation.type": info.operation_type,
     }
     if info.sub_type is not None:
-        attributes["durable.operation.subtype"] = str(info.sub_type)
+        attributes["durable.operation.subtype"] = info.sub_type
     if info.name is not None:
         attributes["durable.operation.name"] = info.name
     return attributes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
-from opentelemetry.trace import Span, SpanContext
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext
 
 from durable_async.otel._identity import operation_span_id
 from durable_async.otel._tracing import (
@@ -22,6 +22,8 @@ from durable_async.otel._tracing import (
     says_something,
 )
 from durable_async.plugins import OperationInfo, UserFunctionEndInfo, UserFunctionInfo, UserFunctionOutcome
+
+Links = tuple[Link, ...]
 
 _TRUNCATED = "durable.span.truncated_at_invocation_boundary"
 
@@ -63,11 +65,12 @@ class _Attempt:
     started: int
 
 
-def _begin_attempt(spans: Spans, info: UserFunctionInfo, parent: SpanContext, link: SpanContext) -> _Attempt:
-    attributes = {**operation_attributes(info), ATTEMPT: info.attempt}
+def _begin_attempt(spans: Spans, info: UserFunctionInfo, parent: Span, links: Links) -> _Attempt:
+    assert info.attempt is not None
+    attributes = operation_attributes(info)
+    attributes[ATTEMPT] = info.attempt
     at = spans.ticks.now()
-    name = f"{name_of(info)} attempt {info.attempt}"
-    return _Attempt(spans.start(name, parent, attributes, links=[link], at=at), at)
+    return _Attempt(spans.start(f"{name_of(info)} attempt {info.attempt}", parent, attributes, links=links, at=at), at)
 
 
 def _end_attempt(attempt: _Attempt, info: UserFunctionEndInfo, at: int) -> None:
@@ -104,17 +107,15 @@ def _end(span: Span, info: OperationInfo, at: int) -> None:
 
 @attrs.define(eq=False)
 class _Segment:
-    """What one operation did in one invocation."""
+    """What one operation did in one invocation.
+
+    :ivar inner: the open segments of the operations in it, by operation id, in the order in which they began
+    """
 
     span: Span
     around: _Segment | None
     attempt: _Attempt | None = None
-
-    def is_in(self, other: _Segment) -> bool:
-        around = self.around
-        while around is not None and around is not other:
-            around = around.around
-        return around is not None
+    inner: dict[str, _Segment] | None = None
 
 
 class InvocationView:
@@ -124,8 +125,8 @@ class InvocationView:
         around = spans.traced.around
         self.body: Span = invocation if around is None else around
         self._spans = spans
-        self._invocation = invocation.get_span_context()
-        self._workflow = workflow.get_span_context()
+        self._invocation = invocation
+        self._links: Links = (Link(workflow.get_span_context()),)
         self._open: dict[str, _Segment] = {}  # by operation id, in the order in which they began
         self._ended: set[str] = set()
 
@@ -135,8 +136,7 @@ class InvocationView:
 
     def attempt(self, info: UserFunctionInfo) -> Span:
         segment = self._open.get(info.operation_id) or self._begin(info, goes_on=info.is_replayed)
-        context = segment.span.get_span_context()
-        segment.attempt = _begin_attempt(self._spans, info, context, self._workflow)
+        segment.attempt = _begin_attempt(self._spans, info, segment.span, self._links)
         return segment.attempt.span
 
     def attempt_ended(self, info: UserFunctionEndInfo) -> None:
@@ -159,8 +159,7 @@ class InvocationView:
         if segment is None:  # it ended between the invocations
             segment = self._begin(info, goes_on=True)
         self._ended.add(info.operation_id)
-        self._close_in(segment)
-        del self._open[info.operation_id]
+        self._leave(info.operation_id, segment)
         segment.span.set_attributes(_outcome(info))
         _end(segment.span, info, self._spans.ticks.now())
 
@@ -172,26 +171,33 @@ class InvocationView:
     def _begin(self, info: OperationInfo, *, goes_on: bool, derived: bool = True) -> _Segment:
         around = None if info.parent_id is None else self._open.get(info.parent_id)
         span_id = operation_span_id(info.execution_arn, info.operation_id)
-        links = [self._spans.traced.context(span_id), self._workflow] if goes_on else [self._workflow]
         span = self._spans.start(
             name_of(info),
-            self._invocation if around is None else around.span.get_span_context(),
-            {**operation_attributes(info), STATUS: "STARTED"},
+            self._invocation if around is None else around.span,
+            operation_attributes(info),
             span_id=span_id if derived and not goes_on else None,
-            links=links,
+            links=(Link(self._spans.traced.context(span_id)), *self._links) if goes_on else self._links,
         )
         segment = self._open[info.operation_id] = _Segment(span, around)
+        if around is not None:
+            if around.inner is None:
+                around.inner = {}
+            around.inner[info.operation_id] = segment
         return segment
 
-    def _close_in(self, ended: _Segment) -> None:
-        """End what is open in a context that ends, such as the branches that lost a race."""
-        inner = [operation_id for operation_id, segment in self._open.items() if segment.is_in(ended)]
-        for operation_id in reversed(inner):
-            self._leave_open(self._open.pop(operation_id))
-        self._abandon_attempt(ended)
+    def _leave(self, operation_id: str, segment: _Segment) -> None:
+        """Take out a segment that ends, and end what is open in it, such as the branches that lost a race."""
+        for inner_id, inner in reversed(list((segment.inner or {}).items())):
+            self._leave(inner_id, inner)
+            self._leave_open(inner)
+        self._abandon_attempt(segment)
+        del self._open[operation_id]
+        if segment.around is not None and segment.around.inner is not None:
+            del segment.around.inner[operation_id]
 
     def _leave_open(self, segment: _Segment) -> None:
         self._abandon_attempt(segment)
+        segment.span.set_attribute(STATUS, "STARTED")
         segment.span.end(self._spans.ticks.now())
 
     def _abandon_attempt(self, segment: _Segment) -> None:
@@ -221,7 +227,7 @@ class ExecutionView:
         self.body: Span = workflow
         self.extent: _Extent = _Extent()
         self._spans = spans
-        self._invocation = invocation.get_span_context()
+        self._links: Links = (Link(invocation.get_span_context()),)
         self._workflow = workflow
         self._news = set(ended)  # those that ended since the last invocation
         self._parents: dict[str, str | None] = {}
@@ -235,7 +241,7 @@ class ExecutionView:
 
     def attempt(self, info: UserFunctionInfo) -> Span:
         self._parents[info.operation_id] = info.parent_id
-        attempt = _begin_attempt(self._spans, info, self._context_of(info.operation_id), self._invocation)
+        attempt = _begin_attempt(self._spans, info, self._placeholder(info.operation_id), self._links)
         self._attempts[info.operation_id] = attempt
         return attempt.span
 
@@ -255,7 +261,7 @@ class ExecutionView:
             context = self._context_of(operation_id)
             return Placeholder(context, name_of(info), operation_attributes(info))
         span = self._unrecorded[operation_id] = self._spans.start(
-            name_of(info), self._parent_of(info), operation_attributes(info), links=[self._invocation]
+            name_of(info), self._parent_of(info), operation_attributes(info), links=self._links
         )
         return span
 
@@ -280,7 +286,7 @@ class ExecutionView:
             self._parent_of(info),
             {**operation_attributes(info), **_outcome(info)},
             span_id=operation_span_id(info.execution_arn, info.operation_id),
-            links=[self._invocation],
+            links=self._links,
             at=first,
         )
         _end(span, info, last)
@@ -297,8 +303,11 @@ class ExecutionView:
     def _context_of(self, operation_id: str) -> SpanContext:
         return self._spans.traced.context(operation_span_id(self._spans.traced.arn, operation_id))
 
-    def _parent_of(self, info: OperationInfo) -> SpanContext:
-        return self._workflow.get_span_context() if info.parent_id is None else self._context_of(info.parent_id)
+    def _placeholder(self, operation_id: str) -> Span:
+        return NonRecordingSpan(self._context_of(operation_id))
+
+    def _parent_of(self, info: OperationInfo) -> Span:
+        return self._workflow if info.parent_id is None else self._placeholder(info.parent_id)
 
     def _hold(self, operation_id: str | None, first: int, last: int) -> None:
         """Widen an operation, and all that it is in, to hold what happened in it."""

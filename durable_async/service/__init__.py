@@ -39,9 +39,11 @@ if TYPE_CHECKING:
         ExecutionSummary,
         FunctionDescription,
         OpenCallback,
+        OpenDetails,
         Page,
         PauseDetails,
         Started,
+        WaitingFor,
     )
     from durable_async.service.store import Store
     from durable_async.service.store.sqlite import CommitLimits, SqliteStore
@@ -67,6 +69,7 @@ __all__ = [
     "Limits",
     "Memory",
     "OpenCallback",
+    "OpenDetails",
     "Page",
     "PauseDetails",
     "RemoteFunctions",
@@ -76,6 +79,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Timing",
+    "WaitingFor",
     "asgi_app",
     "in_process_function",
     "serve",
@@ -104,6 +108,7 @@ _LATER = {
     "Memory": "functions.base",
     "ServiceObserver": "runtime.observing",
     "OpenCallback": "runtime.views",
+    "OpenDetails": "runtime.views",
     "Page": "runtime.views",
     "PauseDetails": "runtime.views",
     "RemoteFunctions": "functions.remote",
@@ -112,6 +117,7 @@ _LATER = {
     "Store": "store",
     "StoreError": "model.errors",
     "Timing": "runtime.settings",
+    "WaitingFor": "runtime.views",
     "asgi_app": "http",
     "in_process_function": "functions.base",
     "serve": "http",

@@ -1,10 +1,12 @@
-"""Tests of workflows: a year in milliseconds, driven from the test, and with a crash wherever you want one.
+"""Test workflows: a year in milliseconds, driven from the test, and with a crash wherever you want one::
 
-async with TestService(fulfil) as service:
-execution = await service.start(order)
-await execution.until_callback("approval").succeed(Decision(approved=True))
-result = await execution.finish()
-assert execution.step("charge").attempts == 3
+    async with TestService(fulfil) as service:
+        execution = await service.start(order)
+        await execution.until_callback("approval").succeed(Decision(approved=True))
+        result = await execution.finish()
+        assert execution.step("charge").attempts == 3
+
+The pytest plugin, which makes fixtures of it, is :mod:`durable_async.testing.plugin`.
 """
 
 from typing import TYPE_CHECKING

@@ -78,7 +78,8 @@ async def explore(
     """
     explorer = _Explorer(handler, event, others, callbacks or {}, ledger or Ledger(), prepare, options)
     rng = random.Random(seed)  # noqa: S311 - to be the same in each run
-    first = await explorer.explore(max_runs, rng)
+    with _only_new_garbage():
+        first = await explorer.explore(max_runs, rng)
     await explorer.replay(first, hash_seeds, rng)
     return Exploration(explorer.problems, explorer.runs, explorer.checkpoints, explorer.skipped)
 
@@ -142,7 +143,6 @@ class _Explorer:
 
     async def explore(self, max_runs: int, rng: random.Random) -> _Run:
         calls: dict[Call, None] = {}
-        gc.collect()  # so that no coroutine of the program before is found among the workflow's
         with watching(calls):
             first = await self._run("the first run", lambda _: None)
         for call in calls:
@@ -218,7 +218,7 @@ class _Explorer:
                 done = await finished(execution)
                 checkpoints = service.checkpoints
                 service.forget_faults()  # a run that took another way may not have come to its crash
-            gc.collect(2 if self.runs == 1 else 0)  # so that a coroutine that nobody awaited is noticed now
+            gc.collect()  # so that a coroutine that nobody awaited is noticed now
         for message in unawaited:
             self._found(Fault.MISSING_AWAIT, message, label)
         for message in logged:
@@ -318,6 +318,17 @@ class _Witness(Watch):
             return
         how = "returned" if error is None else f"raised {type(error).__name__}"
         self._explorer.swallowed(self._explorer.handler, how, self._label)
+
+
+@contextmanager
+def _only_new_garbage() -> Generator[None]:
+    """Let the garbage collector see only what is made inside: no coroutine of the program before is then found among
+    the workflow's, and a collection after each run does not walk through all that pytest has imported."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

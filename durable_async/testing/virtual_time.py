@@ -56,13 +56,14 @@ class TimedService(Protocol):
 class VirtualTime:
     """Make the running loop's time virtual, for as long as this is entered: ``with VirtualTime() as clock:``.
 
-    Called, it returns the time in epoch seconds: give it to a service as its ``clock``.
+    Called, it returns the time in epoch seconds: give it to a service as its ``clock``. Without being entered, it is a
+    clock that :meth:`move_by` and :meth:`move_to` move, and nothing jumps.
 
     Unless somebody awaits :meth:`idle` and moves time, it moves by itself to whatever is due next: a timer of the loop,
     or a due time of an attached service. If nothing is due and nobody outside the loop can wake it, :class:`StuckError`
     leaves the loop.
 
-    :param start: the time on entering; None: January 1, 2026
+    :param start: when time begins; None: January 1, 2026
     :param flows: True: real time passes too, as a person wants who watches; False: only jumps move the clock, so that
         each run has the same times
     :param patience: how long, in real time, a connection or a thread that the loop does not know is waited for before
@@ -85,7 +86,7 @@ class VirtualTime:
         self._flows = flows
         self._patience = patience.total_seconds()
         self._moved_us = 0
-        self._began = 0.0  # real, monotonic
+        self._began = time.monotonic()  # real
         self._loop_began_us = 0
         self._busy: set[Future[Any] | asyncio.Future[Any]] = set()
         self._services: list[TimedService] = []
@@ -145,10 +146,11 @@ class VirtualTime:
             raise RuntimeError(  # noqa: TRY004 - the place is wrong, not a type
                 "the time of this loop is virtual already; two services of one test share a VirtualTime"
             )
-        self._loop, self._began = loop, time.monotonic()
+        self._loop = loop
         self._threads_before = {*threading.enumerate()}
         has_timers = bool(self._loop._scheduled)  # noqa: SLF001
-        self._loop_began_us = round(loop.time() * _MICRO) if has_timers else _beginning(loop) * _MICRO
+        loop_us = round(loop.time() * _MICRO) if has_timers else _beginning(loop) * _MICRO
+        self._loop_began_us = loop_us - self._passed_us()
         self._install()
         return self
 
@@ -180,7 +182,7 @@ class VirtualTime:
         self._undo = undo
 
     def _passed_us(self) -> int:
-        flown = round((time.monotonic() - self._began) * _MICRO) if self._flows and self._undo is not None else 0
+        flown = round((time.monotonic() - self._began) * _MICRO) if self._flows else 0
         return self._moved_us + flown
 
     def _loop_time(self) -> float:

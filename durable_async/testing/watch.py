@@ -124,7 +124,7 @@ def watching(calls: dict[Call, None]) -> Generator[None]:
     try:
         yield
     finally:
-        sys.setprofile(before)
+        sys.setprofile(before if callable(before) else None)  # cProfile's object cannot be set again from Python
 
 
 def _what_of_builtin(function: Any) -> str | None:

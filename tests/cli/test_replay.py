@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +160,14 @@ def test_every_open_execution_of_the_handlers_of_a_module_is_replayed(open_order
     assert ended.lines[-1] == "3 open executions replayed, 0 would break"
     assert ended.lines[0].startswith("not known to the service: ")
     assert "fulfil" in ended.lines[0]
+
+
+def test_the_open_executions_of_a_file_are_replayed_without_a_call_over_http(open_orders, tmp_path):
+    (tmp_path / "aiobotocore.py").write_text("raise RuntimeError('a call is about to be made')")
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    ended = durable_async("replay", "workflows:ask", "--open", "--store", open_orders, PYTHONPATH=path)
+    assert ended.code == 0, ended.err
+    assert ended.lines[-1] == "3 open executions replayed, 0 would break"
 
 
 def test_a_function_that_the_service_does_not_know_is_refused_if_it_is_named(open_orders):

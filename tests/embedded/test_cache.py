@@ -83,10 +83,10 @@ async def test_the_least_recently_parked_makes_room():
     async with Lot(Log(), ExecutionCache(2, idle=3600.0)) as lot:
         await lot.start("a", "b")
         assert lot.kept() == "ab"
-        lot.world.clock.advance(1800)
+        lot.world.clock.move_by(1800)
         await lot.start("c")
         assert lot.kept() == "bc"
-        lot.world.clock.advance(1800)  # a and b are invoked: a anew, b in memory
+        lot.world.clock.move_by(1800)  # a and b are invoked: a anew, b in memory
         await lot.world.service.fire_due()
         await lot.world.settle()
         kept = lot.kept()
@@ -133,7 +133,7 @@ def test_time_in_use_is_not_time_that_it_stays():
         async with Lot(Log(), ExecutionCache(10, idle=60.0)) as lot:
             await lot.start("a")
             await asyncio.sleep(59)
-            lot.world.clock.advance(3600)
+            lot.world.clock.move_by(3600)
             await lot.world.service.fire_due()
             await lot.world.settle()
             await asyncio.sleep(59)
@@ -153,7 +153,7 @@ async def test_a_new_invocation_waits_until_the_old_copy_has_cleaned_up():
         await lot.start("a", "b")
         await turns()
         assert lot.log.take() == ["a starts", "b starts"]  # a has to clean up still
-        lot.world.clock.advance(3600)
+        lot.world.clock.move_by(3600)
         due = asyncio.create_task(lot.world.service.fire_due())
         await turns(100)
         assert "a starts" not in lot.log.told

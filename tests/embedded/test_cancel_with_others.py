@@ -20,7 +20,8 @@ from durable_async import (
 )
 from durable_async.embedded import DurableService
 from durable_async.embedded.cache import ExecutionCache
-from tests.world import Clock, World
+from durable_async.testing import VirtualTime
+from tests.world import World
 
 HOUR = timedelta(hours=1)
 
@@ -63,10 +64,10 @@ async def started(world, handler, **options):
 async def test_a_workflow_is_cancelled_before_its_timeout_and_ends_timed_out(world):
     saga = Saga()
     arn = await started(world, saga.handler(), execution_timeout=7200, cancel_before=600)
-    began = world.clock.now
+    began = world.clock()
     closed = await world.finish(arn)
     assert saga.done == ["charge", "refund"]
-    assert world.clock.now == began + 6600
+    assert world.clock() == began + 6600
     assert closed.status == "TIMED_OUT"
     assert closed.error == {
         "ErrorType": "durable_async.errors.ExecutionCancelledError",
@@ -84,9 +85,9 @@ async def test_a_workflow_that_goes_on_too_long_times_out_all_the_same(world):
         await ctx.wait(HOUR * 10)
 
     arn = await started(world, stubborn, execution_timeout=7200, cancel_before=600)
-    began = world.clock.now
+    began = world.clock()
     closed = await world.finish(arn)
-    assert (closed.status, world.clock.now) == ("TIMED_OUT", began + 7200)
+    assert (closed.status, world.clock()) == ("TIMED_OUT", began + 7200)
     assert closed.error == {"ErrorMessage": "Execution timed out after 7200 seconds."}
 
 
@@ -102,11 +103,11 @@ async def test_a_pause_defers_the_cancellation_as_it_defers_the_timeout(world):
     arn = await started(world, saga.handler(), execution_timeout=7200, cancel_before=600)
     await world.settle()
     await world.service.pause(arn)
-    world.clock.advance(5000)
+    world.clock.move_by(5000)
     await world.service.resume(arn)
-    began = world.clock.now
+    began = world.clock()
     assert (await world.finish(arn)).status == "TIMED_OUT"
-    assert world.clock.now == began + 6600
+    assert world.clock() == began + 6600
 
 
 async def test_a_redriven_execution_has_its_whole_time_again(world):
@@ -114,9 +115,9 @@ async def test_a_redriven_execution_has_its_whole_time_again(world):
     arn = await started(world, saga.handler(), execution_timeout=7200, cancel_before=600)
     await world.finish(arn)
     await world.service.redrive(arn, start="approval")
-    began = world.clock.now
+    began = world.clock()
     assert (await world.finish(arn)).status == "TIMED_OUT"
-    assert world.clock.now == began + 6600
+    assert world.clock() == began + 6600
     assert saga.done == ["charge", "refund", "refund"]  # the wait and what followed it are done again
 
 
@@ -127,12 +128,12 @@ async def test_a_time_that_is_not_before_the_timeout_is_refused(world, cancel_be
 
 
 async def test_the_embedded_service_knows_it_too():
-    saga, clock = Saga(), Clock()
+    saga, clock = Saga(), VirtualTime()
     async with DurableService(clock=clock) as service:
         service.register(saga.handler(), execution_timeout=2 * HOUR, cancel_before=timedelta(minutes=10))
         execution = await service.start("saga", {})
         await service.api.idle()
-        clock.advance(6600)
+        clock.move_by(6600)
         await service.api.fire_due()
         with pytest.raises(ExecutionTimedOutError, match="times out 7200 seconds after its start"):
             await execution.result()

@@ -285,7 +285,7 @@ async def test_a_timer_from_before_resumes_in_place_when_it_comes_due_later():
         waited = asyncio.Event()
 
         async def slow():
-            world.clock.advance(3600)
+            world.clock.move_by(3600)
             clock.seconds = 0
             await asyncio.wait_for(waited.wait(), 10)
             order.append(world.invocations)
@@ -357,7 +357,7 @@ async def test_what_is_sent_before_it_is_parked_may_bring_what_it_waits_for():
         step = asyncio.create_task(ctx.step(never, name="never"))
         await asyncio.sleep(0)
         step.cancel()
-        world.clock.advance(3600)
+        world.clock.move_by(3600)
         await waiting
 
     workflow = Workflow(body)
@@ -520,7 +520,7 @@ async def test_one_that_is_paused_while_it_runs_is_replayed():
     workflow = Workflow(body)
     async with caching_world() as world:
         arn = await parked(world, workflow.handler)
-        world.clock.advance(3600)
+        world.clock.move_by(3600)
         await world.service.fire_due()
         await world.settle()
         assert paused and not world.cache.keeps(arn)
@@ -535,7 +535,7 @@ async def test_one_that_is_paused_while_it_is_parked_stays():
     async with caching_world() as world:
         arn = await parked(world, workflow.handler)
         await world.service.pause(arn)
-        world.clock.advance(3600)
+        world.clock.move_by(3600)
         await world.service.fire_due()
         await world.settle()
         assert world.cache.keeps(arn)

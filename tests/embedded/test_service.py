@@ -23,6 +23,7 @@ from durable_async.client import DurableClient
 from durable_async.embedded import DurableService
 from durable_async.service import ApiError
 from durable_async.service.http import serve
+from durable_async.testing import VirtualTime
 
 DAY = timedelta(days=1)
 ONE_ATTEMPT = AioConfig(retries={"total_max_attempts": 1})  # where a test ends the service, nothing is repeated
@@ -350,24 +351,16 @@ async def test_what_cannot_be_started_says_what_to_do():
 
 @OVER
 async def test_an_execution_timeout_is_told(over):
-    clock = Clock()
+    clock = VirtualTime()
     async with DurableService(clock=clock) as service, called(service, over) as executions:
         service.register(asks, execution_timeout=timedelta(seconds=5))
         execution = await executions.start(asks, "approval")
         await callback_id(execution)
         await service.api.idle()
-        clock.now += 6
+        clock.move_by(6)
         await service.api.fire_due()
         with pytest.raises(ExecutionTimedOutError):
             await execution.result()
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 # --- over the life of a process ---

@@ -184,7 +184,7 @@ async def test_a_timer_that_comes_due_while_other_work_runs_resumes_in_place():
         waited = asyncio.Event()
 
         async def slow():
-            world.clock.now += 5
+            world.clock.move_by(5)
             await asyncio.wait_for(waited.wait(), 10)
             order.append("step")
 
@@ -223,7 +223,7 @@ async def test_a_retry_that_comes_due_while_other_work_runs_resumes_in_place():
         async def slow():
             while not any("RETRY flaky" in call for call in world.calls):
                 await asyncio.sleep(0)
-            world.clock.now += 5
+            world.clock.move_by(5)
             await asyncio.wait_for(succeeded.wait(), 10)
 
         config = StepConfig(retry_strategy=RetryStrategy.fixed(delay=timedelta(seconds=1)))
@@ -244,7 +244,7 @@ async def test_a_timer_due_within_the_stay_is_waited_for_in_place():
     async with World() as world:
         world.register(workflow)
         workflow._clock = lambda: world.clock() + 2.98  # by the handler's clock it is due in a moment
-        asyncio.get_running_loop().call_later(0.01, world.clock.advance, 3)
+        asyncio.get_running_loop().call_later(0.01, world.clock.move_by, 3)
         started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
         closed = await world.finish(started.execution_arn)
     assert closed.result == '"done"'
@@ -263,7 +263,7 @@ async def test_a_timer_that_is_due_by_our_clock_alone_is_asked_after_again():
         async def busy():
             while [] not in world.calls:  # the first question, which comes too early for the service
                 await asyncio.sleep(0.001)
-            world.clock.advance(10)
+            world.clock.move_by(10)
             await asyncio.wait_for(waited.wait(), 10)
 
         await asyncio.gather(strand(), ctx.step(busy))

@@ -352,6 +352,19 @@ async def test_a_sync_steps_trace_has_its_own_frames_alone():
     assert files and all(__file__ in line for line in files)
 
 
+def test_a_trace_shows_each_line_without_markers_and_a_recursion_once():
+    def countdown(left):
+        return countdown(left - 1) if left else [][left]
+
+    with pytest.raises(IndexError) as caught:
+        countdown(12)
+    trace = trace_of(caught.value)
+    assert not any("^" in line for line in trace)
+    assert sum("in countdown" in line for line in trace) < 12
+    assert "return countdown(left - 1) if left else [][left]" in trace[-2]
+    assert "[Previous line repeated" in trace[-1]
+
+
 def test_what_was_handled_is_told_unless_it_is_suppressed():
     def shown(suppressed):
         try:

@@ -12,7 +12,7 @@ from durable_async.service import LambdaApi
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
-from tests.world import Clock
+from durable_async.testing import VirtualTime
 
 from .crash_image import crash_image
 
@@ -57,26 +57,26 @@ async def results(api, arns):
 
 
 async def assert_others_end(api, clock, arns):
-    clock.advance(3600)
+    clock.move_by(3600)
     await api.fire_due()
     others = [arn for number, arn in enumerate(arns) if number != BAD]
     assert await results(api, others) == [number for number in range(COUNT) if number != BAD]
     new = (await api.invoke("f:$LATEST", b"7")).execution_arn
     await api.idle()
-    clock.advance(3600)
+    clock.move_by(3600)
     await api.fire_due()
     assert await results(api, [new]) == [7]
 
 
 async def test_when_many_are_due_the_others_end_and_the_damaged_one_is_named_once(caplog):
-    clock, store = Clock(), OneDamaged()
+    clock, store = VirtualTime(), OneDamaged()
     async with LambdaApi(clock=clock, store=store) as api:
         register(api, clock)
         arns = await start_all(api)
         store.damaged = arns[BAD].rpartition("/")[2]
         with caplog.at_level(logging.WARNING):
             await assert_others_end(api, clock, arns)
-            clock.advance(10)
+            clock.move_by(10)
             await api.fire_due()
         said = [record.getMessage() for record in caplog.records]
         assert [each for each in said if store.damaged in each] == [
@@ -86,7 +86,7 @@ async def test_when_many_are_due_the_others_end_and_the_damaged_one_is_named_onc
 
 
 async def test_a_service_that_starts_takes_up_the_others(tmp_path, caplog):
-    clock = Clock()
+    clock = VirtualTime()
     file = tmp_path / "w.db"
     async with LambdaApi(clock=clock, store=SqliteStore(file)) as api:
         register(api, clock)
@@ -114,13 +114,13 @@ class Refusing(MemoryStore):
 
 
 async def test_a_store_that_fails_for_one_execution_delays_no_other():
-    clock, store = Clock(), Refusing()
+    clock, store = VirtualTime(), Refusing()
     async with LambdaApi(clock=clock, store=store) as api:
         register(api, clock)
         arns = await start_all(api)
         store.refused = arns[BAD].rpartition("/")[2]
         await assert_others_end(api, clock, arns)
         store.refused = None
-        clock.advance(2)
+        clock.move_by(2)
         await api.fire_due()
         assert await results(api, [arns[BAD]]) == [BAD]

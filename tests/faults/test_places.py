@@ -3,8 +3,7 @@
 import asyncio
 import os
 import threading
-import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,16 +11,7 @@ from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
 from durable_async.service import LambdaApi
 from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
-
-
-class Clock:
-    """The wall's clock, and what the test adds to it."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return time.time() + self.ahead
+from durable_async.testing import VirtualTime
 
 
 class Hanging:
@@ -65,7 +55,7 @@ async def stop(api, arn, _clock):
 
 
 async def time_out(api, _arn, clock):
-    clock.ahead += 60
+    clock.move_by(60)
     await api.fire_due()
 
 
@@ -81,7 +71,7 @@ async def test_the_place_of_a_closed_execution_is_free_though_its_step_hangs(end
             await ctx.step(getattr(hanging, how), None)
         return event
 
-    clock = Clock()
+    clock = VirtualTime(datetime.now(UTC), flows=True)
     async with DurableService(clock=clock, max_concurrency=1 if limit == "service" else None) as service:
         timeout = timedelta(seconds=60)
         service.register(workflow, max_concurrency=1 if limit == "function" else None, execution_timeout=timeout)
@@ -138,7 +128,7 @@ handler.durable = True
 async def test_the_worker_of_a_closed_execution_is_killed_and_another_serves(end, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stubborn.py").write_text(STUBBORN)
-    clock = Clock()
+    clock = VirtualTime(datetime.now(UTC), flows=True)
     environment = worker_environment("http://127.0.0.1:9", os.environ)
     async with (
         WorkerPool(environment, max_workers=1, sink=lambda *_: None) as pool,

@@ -14,6 +14,7 @@ from durable_async.cli.doctor import check_store
 from durable_async.embedded import DurableService
 from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.store.sqlite import SqliteStore
+from durable_async.testing import VirtualTime
 
 DAY = timedelta(days=1)
 LONG = "long " * 500
@@ -28,14 +29,6 @@ OVERWRITE = """
     UPDATE operations SET status = 'STARTED', end_us = NULL WHERE sequence = 0;
 """
 ran: list[str] = []
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def body(text: str) -> str:
@@ -60,7 +53,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "service.db"
 
 
-async def damaged(path: Path, handler, clock: Clock) -> str:
+async def damaged(path: Path, handler, clock: VirtualTime) -> str:
     """The ARN of an execution that ended, or waits, and was written over."""
     ran.clear()
     async with DurableService(path, clock=clock, max_cached_executions=0) as service:
@@ -83,7 +76,7 @@ def kept(path: Path) -> tuple[int, str, int]:
 
 
 async def test_an_execution_that_had_ended_has_ended_again(path, caplog):
-    clock = Clock()
+    clock = VirtualTime()
     arn = await damaged(path, closes, clock)
     (found,) = [finding for finding in check_store(path) if finding.health != "ok"]
     assert found.found == "closes/a: The state of the execution is older than its history"
@@ -100,12 +93,12 @@ async def test_an_execution_that_had_ended_has_ended_again(path, caplog):
 
 
 async def test_an_execution_that_waited_goes_on_where_it_was(path):
-    clock = Clock()
+    clock = VirtualTime()
     arn = await damaged(path, waits, clock)
     async with DurableService(path, clock=clock) as service:
         service.register(waits)
         await service.api.idle()
-        clock.now += DAY.total_seconds() + 60
+        clock.move_by(DAY.total_seconds() + 60)
         await service.api.fire_due()
         await service.api.idle()
         assert await service.execution(arn).result() == LONG + "second"
@@ -115,7 +108,7 @@ async def test_an_execution_that_waited_goes_on_where_it_was(path):
 
 
 async def test_a_reader_sees_what_it_would_be_repaired_to_and_writes_nothing(path):
-    arn = await damaged(path, closes, Clock())
+    arn = await damaged(path, closes, VirtualTime())
     store = SqliteStore(path, read_only=True)
     await store.open()
     execution = await store.load(arn.rpartition("/")[2])
@@ -133,7 +126,7 @@ async def test_a_reader_sees_what_it_would_be_repaired_to_and_writes_nothing(pat
     ],
 )
 async def test_what_the_rows_do_not_allow_is_not_repaired(path, script):
-    arn = await damaged(path, closes, Clock())
+    arn = await damaged(path, closes, VirtualTime())
     change(path, script)
     store = SqliteStore(path)
     await store.open()

@@ -30,6 +30,7 @@ from durable_async import (
 from durable_async._engine import invocation
 from durable_async._operations import batch
 from durable_async._wire.ids import operation_id
+from durable_async.testing.virtual_time import START
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -584,7 +585,7 @@ async def test_an_item_that_waits_keeps_its_place():
         await ctx.wait(HOUR)
 
     def hours(world):
-        return round((world.clock() - 1_700_000_000) / 3600)
+        return round((world.clock() - START.timestamp()) / 3600)
 
     @durable_execution
     async def workflow(event, ctx):

@@ -301,7 +301,7 @@ async def test_nobody_answers_in_time(desk):
 
 async def test_a_heartbeat_does_not_come(desk):
     async def one_beat(world):
-        world.clock.advance(15)
+        world.clock.move_by(15)
         await world.service.callback_heartbeat(desk.ids[0])
 
     raised, time = await failures(desk, one_beat, heartbeat_timeout=timedelta(seconds=20), timeout=HOUR)
@@ -346,7 +346,7 @@ async def test_a_crash_after_any_checkpoint_changes_nothing(desk):
             arn = await world.start(workflow)
             while not desk.ids:  # the id was lost in the crash, and the invocation is repeated
                 await world.settle()
-                world.clock.advance(60)
+                world.clock.move_by(60)
                 await world.service.fire_due()
             await world.settle()
             await world.service.callback_succeeded(desk.ids[-1], b"yes")
@@ -398,7 +398,7 @@ async def test_what_happens_before_the_answer_is_asked_for_does_not_know_of_it()
     async with World() as world:
 
         async def late():
-            world.clock.advance(100)
+            world.clock.move_by(100)
             await world.service.callback_succeeded(ids[0], b"")
 
         await answered(world, workflow, late)
@@ -683,7 +683,7 @@ async def test_a_submitter_is_attempted_as_its_strategy_says():
     async with World() as world:
 
         async def time_passes():
-            world.clock.advance(10)
+            world.clock.move_by(10)
             await world.service.fire_due()
 
         closed = await answered(

@@ -61,7 +61,7 @@ async def cancelled_after(days, *, cache=None, crash=None):
         arn = await world.start(trip.handler)
         await world.settle()
         for _ in range(days):
-            world.clock.advance(DAY.total_seconds())
+            world.clock.move_by(DAY.total_seconds())
             await world.service.fire_due()
             await world.settle()
         world.crash_after = crash

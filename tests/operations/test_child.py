@@ -395,7 +395,7 @@ async def test_a_deadline_cuts_running_steps_and_tasks_short():
     @durable_execution
     async def workflow(event, ctx):
         async def slow(n):
-            world.clock.advance(3600)  # the answer to this step's START says that the timer has come due
+            world.clock.move_by(3600)  # the answer to this step's START says that the timer has come due
             try:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:
@@ -421,7 +421,7 @@ async def test_a_deadline_cancels_what_its_block_waits_for_itself():
     @durable_execution
     async def workflow(event, ctx):
         async def slow(n):
-            world.clock.advance(3600)
+            world.clock.move_by(3600)
             try:
                 await asyncio.sleep(3600)
             finally:

@@ -349,7 +349,7 @@ async def test_while_something_runs_the_next_check_is_made_in_place():
         async def work():
             for _ in range(200):
                 await asyncio.sleep(0)
-            world.clock.advance(10)
+            world.clock.move_by(10)
             await world.service.fire_due()
 
         strategy = below(2)

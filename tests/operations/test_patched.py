@@ -68,7 +68,7 @@ async def retired(code, ctx):
 async def pass_days(world, days):
     await world.settle()
     for _ in range(days):
-        world.clock.advance(DAY.total_seconds())
+        world.clock.move_by(DAY.total_seconds())
         await world.service.fire_due()
         await world.settle()
 
@@ -259,7 +259,7 @@ async def test_the_clock_and_the_logger_of_the_workflow_ignore_the_marker(caplog
     async with World() as world:
         arn = await world.start(code.handler)
         await world.settle()
-        world.clock.advance(3)
+        world.clock.move_by(3)
         code.workflow = timed_without
         assert (await world.finish(arn)).status == "SUCCEEDED"
     assert len(set(times)) == 1

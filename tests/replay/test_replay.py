@@ -70,7 +70,7 @@ async def recorded(workflow, *, until=None, event=b"{}", callback=None, **option
             await world.finish(arn)
         else:
             await world.settle()
-            world.clock.advance(until)
+            world.clock.move_by(until)
             await world.service.fire_due()
             await world.settle()
         return arn, await world.events(arn)

@@ -1,6 +1,7 @@
 """``explore`` finds each kind of fault, says where it is, and finds nothing where there is none."""
 
 import asyncio
+import cProfile
 import gc
 import sys
 import time
@@ -91,6 +92,15 @@ async def test_a_coroutine_that_was_left_before_is_not_the_workflows():
     del cycle
     found = await explore(faulty.without_fault, {}, ledger=faulty.ledger, hash_seeds=())
     assert found.passed, str(found)
+
+
+async def test_it_runs_under_a_profiler():
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        assert (await explore(faulty.without_fault, {}, ledger=faulty.ledger, hash_seeds=())).passed
+    finally:
+        profiler.disable()
 
 
 async def test_a_race_may_end_otherwise_with_other_timing():

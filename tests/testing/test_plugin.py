@@ -1,9 +1,10 @@
 """The pytest plugin, in pytest runs of its own: under anyio's plugin and under pytest-asyncio in both modes."""
 
-import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -70,65 +71,64 @@ def test_sync():
 """
 
 
+PLUGIN = "durable_async.testing.plugin"
+BESIDE_ASYNCIO = find_spec("pytest_asyncio") is not None
+INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
+
+
 def pytest_run(directory, *options):
-    asyncio_plugin = os.environ.get("PYTEST_ASYNCIO_PATH", "")
-    path = os.pathsep.join(filter(None, [str(ROOT), asyncio_plugin]))
+    """Run pytest with all plugins that are installed, as a user's project does."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "durable_async.testing.plugin", *options, "."],
+        [sys.executable, "-m", "pytest", "-q", *(() if INSTALLED else ("-p", PLUGIN)), *options, "."],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def has_pytest_asyncio():
-    path = os.environ.get("PYTEST_ASYNCIO_PATH")
-    return importlib.util.find_spec("pytest_asyncio") is not None or bool(
-        path and (Path(path) / "pytest_asyncio").exists()
-    )
-
-
 MODES = {
-    "anyio": (
-        ["-p", "anyio.pytest_plugin"],
-        "pytestmark = pytest.mark.anyio\nanyio_backend = pytest.fixture(lambda: 'asyncio')",
-    ),
-    "asyncio strict": (["-p", "pytest_asyncio.plugin", "--asyncio-mode=strict"], "pytestmark = pytest.mark.asyncio"),
-    "asyncio auto": (["-p", "pytest_asyncio.plugin", "--asyncio-mode=auto"], ""),
+    "anyio": ([], "@pytest.mark.anyio"),
+    "pytest-asyncio strict": (["--asyncio-mode=strict"], "@pytest.mark.asyncio"),
+    "pytest-asyncio auto": (["--asyncio-mode=auto"], ""),
 }
+BACKEND = "anyio_backend = pytest.fixture(lambda: 'asyncio')"
+
+
+def module_of(mark):
+    return f"{WORKFLOW}\n{BACKEND}\n{TESTS}".replace("async def test", f"{mark}\nasync def test")
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_fixtures_work_under(mode, tmp_path):
     options, mark = MODES[mode]
-    if mode != "anyio" and not has_pytest_asyncio():
-        pytest.skip("pytest-asyncio is not installed")
-    (tmp_path / "test_it.py").write_text(f"{WORKFLOW}\n{mark}\n{TESTS}")
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    if mode != "anyio" and not BESIDE_ASYNCIO:
+        pytest.skip("nox -s plugin has pytest-asyncio, which would take over this suite's tests")
+    (tmp_path / "test_it.py").write_text(module_of(mark))
+    scope = "asyncio_default_fixture_loop_scope = function" if BESIDE_ASYNCIO else ""
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\n{scope}\n")
     recorded = pytest_run(tmp_path, "--record-histories", *options)
     assert "5 passed" in recorded.stdout, recorded.stdout
     assert (tmp_path / "histories" / "test_it" / "test_golden.json").exists()
+    assert "5 passed" in pytest_run(tmp_path, *options).stdout
 
 
 def test_a_golden_history_shows_what_today_s_code_does_differently(tmp_path):
     options, mark = MODES["anyio"]
     options = [*options, "-k", "golden"]
     module = tmp_path / "test_it.py"
-    module.write_text(f"{WORKFLOW}\n{mark}\n{TESTS}")
+    module.write_text(module_of(mark))
     assert "run pytest once with --record-histories" in pytest_run(tmp_path, *options).stdout
     pytest_run(tmp_path, "--record-histories", *options)
     assert "1 passed" in pytest_run(tmp_path, *options).stdout
     module.write_text(
-        f"{WORKFLOW}\n{mark}\n{TESTS}".replace(
-            "return await ctx.step(work)", 'return await ctx.step(work, name="toil")'
-        )
+        module_of(mark).replace("return await ctx.step(work)", 'return await ctx.step(work, name="toil")')
     )
     renamed = pytest_run(tmp_path, *options).stdout
     assert "today's code does not replay" in renamed
     assert "Step 'work' is recorded" in renamed or "toil" in renamed
-    module.write_text(f"{WORKFLOW}\n{mark}\n{TESTS}".replace("days=1", "days=2"))
+    module.write_text(module_of(mark).replace("days=1", "days=2"))
     longer = pytest_run(tmp_path, *options).stdout
     assert "a new execution does something else" in longer
     assert "- 1d 00:00:00  WaitSucceeded" in longer

@@ -41,10 +41,10 @@ class Server:
         """:param tags: a query, such as ``customer=17&region=eu``"""
 
         def add_tags(params: Any, **_: Any) -> None:
-            if tags is not None:
-                params["headers"]["X-Durable-Execution-Tags"] = tags
+            params["headers"]["X-Durable-Execution-Tags"] = tags
 
-        self.api.meta.events.register("before-call.lambda.Invoke", add_tags, unique_id="tags")
+        if tags is not None:
+            self.api.meta.events.register("before-call.lambda.Invoke", add_tags, unique_id="tags")
         started = self.api.invoke(
             FunctionName=function,
             Qualifier="$LATEST",
@@ -52,7 +52,8 @@ class Server:
             DurableExecutionName=name,
             Payload=payload.encode(),
         )
-        self.api.meta.events.unregister("before-call.lambda.Invoke", unique_id="tags")
+        if tags is not None:
+            self.api.meta.events.unregister("before-call.lambda.Invoke", unique_id="tags")
         return started["DurableExecutionArn"]
 
     def status(self, arn: str) -> str:

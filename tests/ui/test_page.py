@@ -3,6 +3,8 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from .browser import expect
@@ -92,6 +94,22 @@ def test_a_list_says_what_is_waited_for_however_long_the_history_is(page, server
     server.start("crowded", "crowded", "120")
     page.goto(f"{server.page}#/executions?name=crowded")
     expect(row_of(page, "crowded")).to_contain_text("callback the first")
+
+
+def test_a_row_far_down_the_list_changes_too(page, server):
+    arn = server.start("gated", "deep-0")
+    with ThreadPoolExecutor(4) as threads:
+        [*threads.map(partial(server.start, "failing"), [f"deep-{number}" for number in range(1, 241)])]
+    page.goto(f"{server.page}#/executions?name=deep-")
+    rows = page.get_by_label("Rows")
+    expect(page.get_by_text(re.compile("^The newest 200 executions"))).to_be_visible()
+    for _ in range(2):  # the second half of the list is read on the way
+        rows.evaluate("rows => rows.scrollTop = rows.scrollHeight")
+        expect(page.get_by_text(re.compile("^241 executions"))).to_be_visible()
+    expect(row_of(page, "deep-0")).to_contain_text("callback gate 1")
+    server.api.stop_durable_execution(DurableExecutionArn=arn)
+    expect(row_of(page, "deep-0")).to_contain_text("stopped")
+    expect(page.get_by_text("241 executions")).to_be_visible()
 
 
 def test_what_is_deleted_leaves_the_list(page, server):
@@ -347,6 +365,8 @@ def test_two_executions_are_compared_up_to_their_first_difference(page, server, 
     expect(page.get_by_text("The first difference is at")).to_contain_text("gate 1")
     expect(page.locator(".pair.first")).to_contain_text("status")
     shoot(page, "compare")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("table", name="Executions")).to_be_visible()
 
 
 def test_a_lost_connection_is_shown_and_comes_back_by_itself(page, tmp_path, shoot):

@@ -194,7 +194,7 @@ async def list_all_executions(api: LambdaApi, call: Call) -> Answer:
 
 async def _list(api: LambdaApi, call: Call, function_name: str | None) -> Answer:
     query = dict(call.query)
-    page = await api.list_executions(
+    page = await api.watch_executions(
         function_name,
         qualifier=query.get("Qualifier"),
         reverse=shapes.truth(query, "ReverseOrder", default=False),

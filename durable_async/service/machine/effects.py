@@ -15,11 +15,16 @@ Mint = Callable[[], str]
 """Returns a new, unguessable text of letters and digits at each call, for ids and tokens."""
 
 
+def _milliseconds(moment: Moment) -> int:
+    return milliseconds(moment.now_us)
+
+
 @attrs.frozen
 class Moment:
     """The time of a command, and the rules that apply to it.
 
     :ivar now_us: the time in epoch microseconds
+    :ivar now_ms: the same in milliseconds, rounded. Timers start from it
     :ivar mint: returns a new id or token at each call
     :ivar passive: True: nothing can be invoked here, and what has to run is left to the next service on the store.
         False: functions can be invoked
@@ -30,11 +35,7 @@ class Moment:
     limits: Limits = attrs.Factory(Limits)
     retries: InvocationRetryPolicy = attrs.Factory(InvocationRetryPolicy)
     passive: bool = False
-
-    @property
-    def now_ms(self) -> int:
-        """The time in epoch milliseconds, rounded. Timers start from it."""
-        return milliseconds(self.now_us)
+    now_ms: int = attrs.field(init=False, default=attrs.Factory(_milliseconds, takes_self=True))
 
 
 @attrs.frozen

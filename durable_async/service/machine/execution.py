@@ -109,7 +109,10 @@ class Changes:
 
     def invoked(self) -> str | None:
         """Return the request id of the invocation that these changes begin; None if they begin none."""
-        return next((effect.request_id for effect in self.effects if isinstance(effect, InvokeHandler)), None)
+        for effect in self.effects:
+            if isinstance(effect, InvokeHandler):
+                return effect.request_id
+        return None
 
 
 @attrs.define(eq=False)
@@ -183,7 +186,7 @@ class Execution(NewExecution):
 
     @property
     def open(self) -> bool:
-        return self.status.open
+        return self.status in _OPEN
 
     @property
     def wanted(self) -> bool:
@@ -228,7 +231,7 @@ class Execution(NewExecution):
         if not self.open:
             return None
         due = self.timeout_ms
-        if (cancel_ms := self.cancel_ms) is not None:
+        if self.cancel_before_seconds is not None and (cancel_ms := self.cancel_ms) is not None:
             due = cancel_ms
         if self.timers:
             due = min(due, self.timers[0][0])

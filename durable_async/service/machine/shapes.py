@@ -20,6 +20,9 @@ from durable_async.service.model.errors import InvalidParameterValueError
 Check = Callable[[Any], str | None]
 """Returns what is wrong with a value, in Lambda's words; None: nothing."""
 
+_Path = tuple[int, *tuple[str, ...]]
+"""The position of an update, from 1, and the members that lead to a value in it."""
+
 
 def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
     """Check the members of updates.
@@ -27,34 +30,32 @@ def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
     :raises InvalidParameterValueError: names the first member that breaks a constraint of the model
     """
     for position, update in enumerate(updates, start=1):
-        _check_members(update, _UPDATE, f"updates.{position}.member")
+        _check_members(update, _UPDATE, (position,))
         for member in ("Id", "Type", "Action"):
             if update.get(member) is None:
-                _refuse("null", f"updates.{position}.member.{_camel(member)}", "Member must not be null")
+                _refuse("null", (position, member), "Member must not be null")
 
 
-def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: str) -> None:
-    if not isinstance(value, Mapping):
+def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: _Path) -> None:
+    if not isinstance(value, (dict, Mapping)):  # a dict is recognized at once
         _refuse(value, path, "Member must be a structure")
     for member, found in cast("JsonMembers", value).items():
         check = checks.get(member)
         if check is None or found is None:
             continue
         if not callable(check):
-            _check_members(found, check, f"{path}.{_camel(member)}")
+            _check_members(found, check, (*path, member))
         elif wrong := check(found):
-            _refuse(found, f"{path}.{_camel(member)}", wrong)
+            _refuse(found, (*path, member), wrong)
 
 
-def _refuse(value: object, path: str, constraint: str) -> None:
-    shown = str(value)[:256]
+def _refuse(value: object, path: _Path, constraint: str) -> None:
+    position, *members = path
+    place = ".".join([f"updates.{position}.member", *(member[0].lower() + member[1:] for member in members)])
     raise InvalidParameterValueError(
-        f"1 validation error detected: Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"
+        f"1 validation error detected: Value '{str(value)[:256]}' at '{place}' failed to satisfy constraint: "
+        f"{constraint}"
     )
-
-
-def _camel(member: str) -> str:
-    return member[0].lower() + member[1:]
 
 
 def _text(value: object) -> str | None:

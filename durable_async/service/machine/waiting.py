@@ -16,7 +16,8 @@ def waits_for(execution: Execution) -> list[OperationRecord]:
 
     Contexts are left out, since they only wait for what is in them, and so is what a context that has ended left open.
     """
-    found = [operation for operation in execution.operations if execution.open and _holds(execution, operation)]
+    unfinished = [operation for operation in execution.operations if operation.end_us is None] if execution.open else []
+    found = [operation for operation in unfinished if _holds(execution, operation)]
     return sorted(found, key=lambda operation: (operation.type is not OperationType.CALLBACK, _due_ms(operation)))
 
 
@@ -43,7 +44,7 @@ def _holds(execution: Execution, operation: OperationRecord) -> bool:
     """Return whether the workflow cannot end before the operation has ended."""
     if operation.type in (OperationType.EXECUTION, OperationType.CONTEXT) or operation.id == CANCELLATION:
         return False
-    if operation.ended or operation.status is OperationStatus.CLEARED:
+    if operation.status is OperationStatus.CLEARED:
         return False
     around = execution.by_id.get(operation.parent_id or "")
     while around is not None and not around.ended:

@@ -6,6 +6,7 @@ Source: the patterns of the ``lambda`` service model (protocol.md, "Limits of va
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -75,6 +76,7 @@ def execution_arn(function_arn: str, name: str, execution_id: str) -> str:
     return f"{function_arn}/durable-execution/{name}/{execution_id}"
 
 
+@lru_cache(1024)  # each call of a running invocation names its execution
 def parse_execution(text: str) -> ExecutionReference | None:
     found = _EXECUTION.fullmatch(text)
     if found is None or len(text) > 1024:

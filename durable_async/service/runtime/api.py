@@ -36,7 +36,7 @@ from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.finding import Finder
 from durable_async.service.runtime.histories import HISTORY_PAGE_BYTES, Histories
 from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
-from durable_async.service.runtime.listing import Lists
+from durable_async.service.runtime.listing import Lists, paged
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner
@@ -535,9 +535,6 @@ class LambdaApi:
         reverse: bool = False,
         marker: str | None = None,
         max_items: int = 0,
-        include_waiting_for: bool = False,
-        wait_seconds: float = 0,
-        known_digest: str | None = None,
         **filters: Unpack[Filters],
     ) -> Page[ExecutionSummary]:
         """Return a page of the executions of a function, or of all functions.
@@ -546,20 +543,36 @@ class LambdaApi:
         :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
         :param marker: of the page before; None or empty: the first page
         :param max_items: 0 to 1000; 0: 100
-        :param include_waiting_for: True: say what each open execution waits for, which reads its operations. False:
-            leave it out
-        :param wait_seconds: more than 0: the page has a digest, and is returned as soon as that is another one than
-            ``known_digest``, or after this time. 0: do not wait. A passive service does not wait
-        :param known_digest: of the page that the caller has; None: it has none
         :param filters: which executions; see :class:`~durable_async.service.Filters`
         :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
         """
-        count = page_length(max_items)
-        query = attrs.evolve(
-            await self._find.query(function_name, qualifier, filters),
-            oldest_first=reverse,
-            after=page_start(marker),
-            count=count + 1,
+        query = await self._find.query(function_name, qualifier, filters)
+        return await self._lists.page(paged(query, marker, max_items, oldest_first=reverse), include_waiting_for=False)
+
+    async def watch_executions(
+        self,
+        function_name: str | None = None,
+        *,
+        qualifier: str | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+        include_waiting_for: bool = False,
+        wait_seconds: float = 0,
+        known_digest: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page[ExecutionSummary]:
+        """Do the same as :meth:`list_executions` for callers that follow what happens. AWS has no such operation.
+
+        :param include_waiting_for: True: open executions have ``details``, for which their operations are read. False:
+            they have none
+        :param wait_seconds: more than 0: the page has a digest, and is returned as soon as that is another one than
+            ``known_digest``, or after this time. 0: do not wait. A passive service does not wait, since it does not
+            hear of what another process writes
+        :param known_digest: of the page that the caller has; None: it has none
+        """
+        query = paged(
+            await self._find.query(function_name, qualifier, filters), marker, max_items, oldest_first=reverse
         )
         if not wait_seconds or self.passive:
             return await self._lists.page(query, include_waiting_for=include_waiting_for)

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from uuid import uuid4
 
 from durable_async.service import machine, own_tasks
 from durable_async.service.functions.base import InvocationFailed, InvocationRequest
@@ -15,7 +14,7 @@ from durable_async.service.machine import ChainedOutcome, Execution, Moment
 from durable_async.service.model.errors import StoreError
 from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.registry import Registered
-from durable_async.service.runtime.settings import Settings
+from durable_async.service.runtime.settings import Settings, mint
 from durable_async.service.runtime.slots import Slots
 
 
@@ -54,7 +53,7 @@ class Invoker:
 
         :raises InvocationFailed: it raised, crashed or ran too long
         """
-        request_id = uuid4().hex
+        request_id = mint()
         async with self.slots.taken(registered.key, turn or request_id):
             request = self.request(registered, request_id, tenant_id, trace_header)
             return await registered.function.invoke(event, request)

@@ -10,11 +10,12 @@ import attrs
 from durable_async.service.model import arns
 from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.runtime.commands import Commands
+from durable_async.service.runtime.inputs import page_length, page_start
 from durable_async.service.runtime.listeners import ANY, Listeners
-from durable_async.service.runtime.views import ExecutionSummary, OpenDetails, Page, with_digest
+from durable_async.service.runtime.views import ExecutionSummary, Page, open_details, with_digest
 from durable_async.service.store import ExecutionQuery, Store
 
-_LIST_PAUSE = 0.2  # seconds; a list that is waited for is not read more often, however much changes
+_LIST_PAUSE = 0.5  # seconds; a list that is waited for is not read more often, however much changes
 
 
 @attrs.frozen
@@ -45,7 +46,7 @@ class Lists:
             return summary  # a list shows as much as can be read
         if execution is None or not execution.open:
             return summary
-        return attrs.evolve(summary, details=OpenDetails.of(execution))
+        return attrs.evolve(summary, details=open_details(execution))
 
     async def changed(
         self, query: ExecutionQuery, known: str | None, seconds: float, *, include_waiting_for: bool
@@ -67,3 +68,12 @@ class Lists:
                         await news.wait()
                         await asyncio.sleep(_LIST_PAUSE)
                 self.commands.check_open()
+
+
+def paged(query: ExecutionQuery, marker: str | None, max_items: int, *, oldest_first: bool) -> ExecutionQuery:
+    """Ask for one execution more than the page has, so that it is known whether there is another page.
+
+    :raises InvalidParameterValueError: ``marker`` or ``max_items`` is not valid
+    """
+    count = page_length(max_items) + 1
+    return attrs.evolve(query, oldest_first=oldest_first, after=page_start(marker), count=count)

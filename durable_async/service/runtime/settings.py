@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from uuid import uuid4
 
 import attrs
 
 from durable_async.service import machine
 from durable_async.service.model.history import milliseconds
 from durable_async.service.runtime.observing import ServiceObserver
+
+
+def mint() -> str:
+    """Return 32 random hexadecimal digits, for ids and tokens."""
+    return os.urandom(16).hex()
 
 
 @attrs.frozen
@@ -60,4 +65,4 @@ class Settings:
 
     def moment(self) -> machine.Moment:
         """Return what the machine knows of the time at which it decides."""
-        return machine.Moment(self.now_us(), lambda: uuid4().hex, self.limits, self.retries, self.passive)
+        return machine.Moment(self.now_us(), mint, self.limits, self.retries, self.passive)

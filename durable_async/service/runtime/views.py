@@ -168,25 +168,6 @@ class WaitingFor:
     function_name: str | None
     others: int
 
-    @classmethod
-    def of(cls, execution: Execution) -> WaitingFor | None:
-        """Return what an execution waits for; None: it is closed, or no operation is open."""
-        found = machine.waits_for(execution)
-        if not found:
-            return None
-        first = found[0]
-        return cls(
-            operation_id=first.id,
-            type=str(first.type),
-            sub_type=first.sub_type,
-            name=machine.name_of(execution, first),
-            status=str(first.status),
-            due=None if first.timer_ms is None else time_of(first.timer_ms * 1000),
-            attempts=first.attempts,
-            function_name=None if first.request is None else first.request.target.name,
-            others=len(found) - 1,
-        )
-
 
 @attrs.frozen
 class OpenDetails:
@@ -201,9 +182,27 @@ class OpenDetails:
     cancelled: bool
     pause: PauseDetails | None
 
-    @classmethod
-    def of(cls, execution: Execution) -> OpenDetails:
-        return cls(WaitingFor.of(execution), CANCELLATION in execution.by_id, _pause_of(execution))
+
+def open_details(execution: Execution) -> OpenDetails:
+    return OpenDetails(_waiting_for(execution), CANCELLATION in execution.by_id, _pause_of(execution))
+
+
+def _waiting_for(execution: Execution) -> WaitingFor | None:
+    found = machine.waits_for(execution)
+    if not found:
+        return None
+    first = found[0]
+    return WaitingFor(
+        operation_id=first.id,
+        type=str(first.type),
+        sub_type=first.sub_type,
+        name=machine.name_of(execution, first),
+        status=str(first.status),
+        due=None if first.timer_ms is None else time_of(first.timer_ms * 1000),
+        attempts=first.attempts,
+        function_name=None if first.request is None else first.request.target.name,
+        others=len(found) - 1,
+    )
 
 
 @attrs.frozen

@@ -24,16 +24,7 @@ from durable_async.service.http import asgi_app, bind, serve, url_of
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore
-
-
-class Clock:
-    """Epoch seconds, moved by hand."""
-
-    def __init__(self):
-        self.now = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
+from durable_async.testing import VirtualTime
 
 
 class CountingApi(LambdaApi):
@@ -111,7 +102,7 @@ class Server:
     url: str
     service: CountingApi
     functions: Functions
-    clock: Clock
+    clock: VirtualTime
     portal: object
     token: str | None = None
 
@@ -137,7 +128,7 @@ class Server:
             connection.close()
 
     def advance(self, seconds):
-        self.clock.now += seconds
+        self.clock.move_by(seconds)
         self.portal.call(self.service.fire_due)
 
     def until(self, condition):
@@ -206,7 +197,7 @@ def running_server(token=None, *, shell="aiohttp", store=MemoryStore):
     :param shell: how the API is served, one of ``SHELLS``
     :param store: makes one
     """
-    clock = Clock()
+    clock = VirtualTime()
 
     def make_service():
         functions = Functions()

@@ -1,7 +1,7 @@
 """The API as boto3 sees it, route by route and error by error."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
@@ -10,6 +10,7 @@ from durable_async.service.http.answer import error_answer
 from durable_async.service.http.dispatch import CALLS
 from durable_async.service.http.routes import Operation
 from durable_async.service.model.errors import ApiError
+from durable_async.testing.virtual_time import START
 from tests.service.http.http_support import execution_path, invoke, result_of
 
 # --- ListFunctions ---
@@ -141,9 +142,7 @@ def test_checkpoint_and_state(client, held):
     )
     (operation,) = answer["NewExecutionState"]["Operations"]
     assert operation["StepDetails"]["Result"] == "5"
-    assert operation["StartTimestamp"] == datetime(
-        2023, 11, 14, 22, 13, 20, 1, tzinfo=UTC
-    )  # a microsecond after the start
+    assert operation["StartTimestamp"] == START + timedelta(microseconds=1)
     again = client.checkpoint_durable_execution(
         DurableExecutionArn=arn, CheckpointToken=token, Updates=[update], ClientToken="c1"
     )
@@ -187,7 +186,7 @@ def test_an_execution_with_and_without_its_data(client):
     execution = client.get_durable_execution(DurableExecutionArn=arn)
     assert (execution["DurableExecutionName"], execution["Status"]) == ("order-21", "SUCCEEDED")
     assert json.loads(execution["InputPayload"]) == json.loads(execution["Result"]) == {"order": 21}
-    assert execution["StartTimestamp"] == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert execution["StartTimestamp"] == START
     bare = client.get_durable_execution(DurableExecutionArn=arn, IncludeExecutionData=False)
     assert not {"InputPayload", "Result"} & set(bare)
 
@@ -236,7 +235,7 @@ def test_executions_are_listed_and_filtered(client):
 def test_stop_ends_an_execution(client, held):
     arn = held["DurableExecutionArn"]
     stopped = client.stop_durable_execution(DurableExecutionArn=arn)
-    assert stopped["StopTimestamp"] == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert stopped["StopTimestamp"] == START
     assert client.get_durable_execution(DurableExecutionArn=arn)["Status"] == "STOPPED"
 
 
@@ -252,7 +251,7 @@ def test_pause_resume_and_delete(server, client, held):
     client.stop_durable_execution(DurableExecutionArn=arn)
     status, _, body = server.send("DELETE", execution_path(arn))
     assert status == 202
-    assert json.loads(body) == {"DeletionRequestTimestamp": 1_700_000_000.0}
+    assert json.loads(body) == {"DeletionRequestTimestamp": START.timestamp()}
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_durable_execution(DurableExecutionArn=arn)
 

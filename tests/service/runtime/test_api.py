@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -26,23 +26,16 @@ from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import Closed, ExecutionDescription
 from durable_async.service.store.memory import MemoryStore
 from durable_async.testing import VirtualTime
+from durable_async.testing.virtual_time import START
 
 DAY = 86_400
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 class World:
     """A service in virtual time, and handlers that are coroutines of ``(operations by id, checkpoint)``."""
 
     def __init__(self, **options):
-        self.clock = Clock()
+        self.clock = VirtualTime()
         self.service = LambdaApi(clock=self.clock, **options)
         self.envelopes = []
 
@@ -74,7 +67,7 @@ class World:
             await self.service.idle()
             if not (await self.service.get_execution(arn)).status.open:
                 return await self.service.wait(arn)
-            self.clock.now = max(self.clock.now, self.service.next_due())
+            self.clock.move_to(self.service.next_due())
             await self.service.fire_due()
 
     async def history(self, arn, **options):
@@ -149,7 +142,7 @@ async def test_an_execution_runs_and_is_told_of(world):
     assert await world.service.wait(arn) == Closed("SUCCEEDED", '"done"')
     prefix = "arn:aws:lambda:us-east-1:000000000000:function:flow:$LATEST"
     assert arn.startswith(f"{prefix}/durable-execution/order-1/")
-    begin = datetime.fromtimestamp(1_700_000_000, UTC)
+    begin = START
     described = await world.service.get_execution(arn)
     assert described == ExecutionDescription(
         arn=arn,
@@ -169,8 +162,8 @@ async def test_an_execution_runs_and_is_told_of(world):
         "DurableExecutionArn": arn,
         "DurableExecutionName": "order-1",
         "FunctionArn": prefix,
-        "StartTimestamp": 1_700_000_000.0,
-        "EndTimestamp": 1_700_000_000.0,
+        "StartTimestamp": START.timestamp(),
+        "EndTimestamp": START.timestamp(),
         "Status": "SUCCEEDED",
         "Version": "$LATEST",
         "DurableConfig": {"ExecutionTimeout": 60, "RetentionPeriodInDays": 14},
@@ -184,9 +177,9 @@ async def test_time_moves_an_execution(world):
     world.durable(execution_timeout=DAY)(waits_a_day)
     arn = await world.start()
     await world.service.idle()
-    assert world.service.next_due() == world.clock.now + DAY
-    assert (await world.service.get_execution(arn)).times_out.timestamp() == world.clock.now + DAY
-    world.clock.now += DAY - 1
+    assert world.service.next_due() == world.clock() + DAY
+    assert (await world.service.get_execution(arn)).times_out.timestamp() == world.clock() + DAY
+    world.clock.move_by(DAY - 1)
     await world.service.fire_due()
     assert len(world.envelopes) == 1
 
@@ -195,7 +188,7 @@ async def test_a_wait_of_a_day(world):
     world.durable(execution_timeout=2 * DAY)(waits_a_day)
     arn = await world.start()
     assert await world.run(arn) == Closed("SUCCEEDED", '"late"')
-    assert world.clock.now == 1_700_000_000.0 + DAY
+    assert world.clock() == START.timestamp() + DAY
     assert world.envelopes[1]["UpdatedOperationIds"] == ["w"]
 
 
@@ -220,14 +213,14 @@ async def test_a_handler_that_raises_is_invoked_again(world):
 
     @world.durable()
     async def fails_once(operations, checkpoint):
-        attempts.append(world.clock.now)
+        attempts.append(world.clock())
         if len(attempts) == 1:
             raise KeyError("x")
         return succeeded("mended")
 
     arn = await world.start()
     assert (await world.run(arn)).result == '"mended"'
-    assert attempts == [1_700_000_000.0, 1_700_000_001.0]
+    assert attempts == [START.timestamp(), START.timestamp() + 1]
     error = (await world.service.get_history(arn)).items[1].details["Error"]
     assert error["ErrorType"] == "KeyError"
     assert "fails_once" in error["StackTrace"][-1]
@@ -294,7 +287,7 @@ async def test_a_name_is_free_again_when_its_execution_is_deleted_or_retention_i
     await world.service.delete(arns.copy().pop())
     arns.add(await world.start(b"2", execution_name="n"))
     await world.service.idle()
-    world.clock.now += 14 * DAY
+    world.clock.move_by(14 * DAY)
     arns.add(await world.start(b"3", execution_name="n"))
     assert len(arns) == 3
 
@@ -303,7 +296,7 @@ async def test_retention_ends_by_itself(world):
     world.durable()(ends_at_once)
     arn = await world.start()
     await world.service.idle()
-    world.clock.now += 14 * DAY
+    world.clock.move_by(14 * DAY)
     with pytest.raises(ResourceNotFoundError):
         await world.service.get_execution(arn)
     await world.service.fire_due()
@@ -512,7 +505,7 @@ async def test_what_was_due_is_kept_even_if_the_call_that_found_it_is_refused(wo
 
     arn = await world.start()
     identity = await callback_id(world, arn)
-    world.clock.now += 60
+    world.clock.move_by(60)
     with pytest.raises(CallbackTimedOutError):
         await world.service.callback_succeeded(identity, b"")
     await world.service.idle()
@@ -524,8 +517,8 @@ async def test_stop_is_answered_with_its_time_again_and_again(world):
     world.durable()(waits_for_a_callback)
     arn = await world.start()
     first = await world.service.stop(arn, {"ErrorType": "Enough"})
-    world.clock.now += 5
-    assert await world.service.stop(arn) == first == datetime.fromtimestamp(1_700_000_000, UTC)
+    world.clock.move_by(5)
+    assert await world.service.stop(arn) == first == START
     assert await world.service.wait(arn) == Closed("STOPPED", error={"ErrorType": "Enough"})
 
 
@@ -537,7 +530,7 @@ async def test_pause_and_resume(world):
     paused = await world.service.get_execution(arn)
     assert paused.status == "PAUSED"
     assert execution_json(paused)["PauseDetails"] == {
-        "PauseRequestTimestamp": 1_700_000_000.0,
+        "PauseRequestTimestamp": START.timestamp(),
         "ExecutionTimeoutPaused": True,
         "Reason": "lunch",
     }
@@ -575,9 +568,9 @@ async def test_list_filters_orders_and_pages(world):
     arns = []
     for number in range(5):
         arns.append(await world.start(execution_name=f"n{number}"))
-        world.clock.now += 10
+        world.clock.move_by(10)
     await world.service.stop(arns[3])
-    begin = datetime.fromtimestamp(1_700_000_000, UTC)
+    begin = START
 
     async def names(**options):
         found = await world.service.list_executions("flow", **options)
@@ -788,7 +781,7 @@ async def test_a_handler_is_told_nothing_that_is_not_stored():
         await world.service.idle()
         (asked,) = [event for event in (await world.service.get_history(arn)).items if event.type == "CallbackStarted"]
         store.closed = True
-        world.clock.now += 1
+        world.clock.move_by(1)
         due = asyncio.create_task(world.service.fire_due())
         answered = asyncio.create_task(world.service.callback_succeeded(asked.details["CallbackId"], b"yes"))
         while len(store.waiting) < 2:

@@ -31,7 +31,7 @@ async def one_more(ctx, number):
 async def listed(world, **options):
     """The list's only execution, as JSON."""
     await world.settle()
-    (shown,) = list_json(await world.service.list_executions(include_waiting_for=True, **options))["DurableExecutions"]
+    (shown,) = list_json(await world.service.watch_executions(include_waiting_for=True, **options))["DurableExecutions"]
     return shown
 
 
@@ -118,12 +118,12 @@ async def ends(event, ctx):
 
 
 async def digest(service, **filters):
-    return (await service.api.list_executions(wait_seconds=1, **filters)).digest
+    return (await service.api.watch_executions(wait_seconds=1, **filters)).digest
 
 
 def held(service, known, **filters):
     """A call that is answered when the page changes, or after an hour."""
-    return asyncio.create_task(service.api.list_executions(wait_seconds=3600, known_digest=known, **filters))
+    return asyncio.create_task(service.api.watch_executions(wait_seconds=3600, known_digest=known, **filters))
 
 
 async def test_a_list_is_answered_when_it_changes_and_not_before():
@@ -157,7 +157,7 @@ async def test_a_list_without_a_change_is_answered_after_the_time():
         async with DurableService(clock=clock) as service:
             service.register(ends)
             known, began = await digest(service), clock()
-            page = await service.api.list_executions(wait_seconds=20, known_digest=known)
+            page = await service.api.watch_executions(wait_seconds=20, known_digest=known)
             assert page.digest == known
             assert clock() - began == pytest.approx(20, abs=1)
 

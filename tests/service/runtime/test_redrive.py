@@ -217,7 +217,7 @@ async def test_a_stopped_execution_waits_again_for_what_it_waited_for():
         arn = await world.start(shop.handler)
         await world.settle()
         await world.service.stop(arn)
-        world.clock.advance(3 * DAY.total_seconds())
+        world.clock.move_by(3 * DAY.total_seconds())
         await world.service.redrive(arn)
         assert (await world.finish(arn)).status == "SUCCEEDED"
     assert shop.ran == ["charge", "ship", "thank"]

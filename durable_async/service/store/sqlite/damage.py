@@ -130,18 +130,12 @@ def naming(execution_id: str, what: str) -> Generator[None]:
         raise damaged(execution_id, f"{what} cannot be decoded") from None
 
 
-@contextmanager
-def naming_for_writing(execution_id: str) -> Generator[None]:
-    """Like ``naming``, for writing: a value that cannot be encoded is not damage.
-
-    :raises DamagedExecutionError: SQLite found damage in the file
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        if not is_damage(error):
-            raise
-        raise damaged(execution_id, "the part of the file that holds its record cannot be written") from None
+def named_for_writing(error: sqlite3.Error, execution_id: str) -> Exception:
+    """Return the error to raise instead of one that writing an execution raised: one that names the execution, if
+    SQLite found damage in the file, otherwise the same."""
+    if not is_damage(error):
+        return error
+    return damaged(execution_id, "the part of the file that holds its record cannot be written")
 
 
 def repair(

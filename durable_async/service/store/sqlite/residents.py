@@ -39,17 +39,19 @@ class Residents:
         self._max_open = max_open
         self._all: WeakValueDictionary[str, Execution] = WeakValueDictionary()
         self._states: WeakKeyDictionary[Execution, WriteState] = WeakKeyDictionary()
-        self._recent: OrderedDict[str, Execution] = OrderedDict()
+        self._recent: OrderedDict[str, tuple[Execution, WriteState]] = OrderedDict()
 
     def get(self, execution_id: str) -> Execution | None:
         """Return the resident object of an execution; None if there is none, or one of its writes failed."""
-        execution = self._all.get(execution_id)
+        recent = self._recent.get(execution_id)  # the other two are slow, and nearly every call finds it here
+        execution = self._all.get(execution_id) if recent is None else recent[0]
         if execution is None:
             return None
-        if self._states[execution].failed:
+        state = self._states[execution] if recent is None else recent[1]
+        if state.failed:
             self.forget(execution_id)
             return None
-        self._use(execution)
+        self._use(execution, state)
         return execution
 
     def admit(self, execution: Execution, state: WriteState) -> Execution:
@@ -62,22 +64,23 @@ class Residents:
             return resident
         self._all[execution.id] = execution
         self._states[execution] = state
-        self._use(execution)
+        self._use(execution, state)
         return execution
 
     def state(self, execution: Execution) -> WriteState | None:
         """Return the state of an object; None if it was never admitted."""
-        return self._states.get(execution)
+        recent = self._recent.get(execution.id)
+        return recent[1] if recent is not None and recent[0] is execution else self._states.get(execution)
 
     def forget(self, execution_id: str) -> None:
         self._all.pop(execution_id, None)
         self._recent.pop(execution_id, None)
 
-    def _use(self, execution: Execution) -> None:
+    def _use(self, execution: Execution, state: WriteState) -> None:
         if not execution.open:
             self._recent.pop(execution.id, None)
             return
-        self._recent[execution.id] = execution
+        self._recent[execution.id] = execution, state
         self._recent.move_to_end(execution.id)
         if len(self._recent) > self._max_open:
             self._recent.popitem(last=False)

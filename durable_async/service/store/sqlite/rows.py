@@ -76,7 +76,8 @@ class PayloadReader:
 
 @attrs.frozen
 class _Coded:
-    """Converts a value to the columns ``suffixes`` and back."""
+    """Converts a value to the columns ``suffixes`` and back. ``write`` is not called for None, which is NULL in each
+    column."""
 
     suffixes: tuple[str, ...]
     write: Callable[[Any, PayloadWriter], Row]
@@ -121,8 +122,6 @@ def _payload(kind: type[object]) -> _Coded:
     is_text = kind is str
 
     def write(value: Any, payloads: PayloadWriter) -> Row:
-        if value is None:
-            return None, None
         text = value if is_text else compact_json(value)
         digest = payloads.digest(text)
         return (utf8(text), None) if digest is None else (None, digest)
@@ -140,8 +139,6 @@ def _payload(kind: type[object]) -> _Coded:
 
 def _json(kind: type[object]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
-        if value is None:
-            return (None,)
         return (compact_json(_members(value, payloads) if attrs.has(kind) else value),)
 
     def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
@@ -254,7 +251,9 @@ class Table(Generic[T]):
             names = [leaf.path[1] for leaf in of_parts if leaf.path[0] == part]
             self._parts[part] = attrgetter(*names), (None,) * len(names)
         self._part_classes = {field.name: kind for field, kind in _kept_fields(cls)}
-        self._coded = {place: leaf.coded.write for place, leaf in enumerate(self._leaves) if leaf.coded is not None}
+        coded = {place: leaf.coded for place, leaf in enumerate(self._leaves) if leaf.coded is not None}
+        self._coded = {place: (each.write, (None,) * len(each.suffixes)) for place, each in coded.items()}
+        self._last_first = [(place, *self._coded[place]) for place in sorted(coded, reverse=True)]
         self.columns_of: list[tuple[str, ...]] = [leaf.columns for leaf in (*self._leaves, *self._derived_leaves)]
         """The columns of each value that ``take`` returns."""
         self.columns: tuple[str, ...] = tuple(column for columns in self.columns_of for column in columns)
@@ -272,16 +271,21 @@ class Table(Generic[T]):
     def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
         """Return the values of ``columns``, followed by ``more``."""
         row = [*taken, *more]
-        for place, write in reversed(self._coded.items()):
-            row[place : place + 1] = write(taken[place], payloads)
+        for place, write, nothing in self._last_first:
+            value = taken[place]
+            row[place : place + 1] = nothing if value is None else write(value, payloads)
         return tuple(row)
 
     def changes(self, taken: Row, places: Iterable[int], payloads: PayloadWriter) -> Row:
         """Return the values of the columns of ``places`` only."""
         row: list[Any] = []
         for place in places:
-            write = self._coded.get(place)
-            row.extend((taken[place],) if write is None else write(taken[place], payloads))
+            value, coded = taken[place], self._coded.get(place)
+            if coded is None:
+                row.append(value)
+            else:
+                write, nothing = coded
+                row += nothing if value is None else write(value, payloads)
         return tuple(row)
 
     def read(self, row: Sequence[Any], payloads: PayloadReader) -> T:

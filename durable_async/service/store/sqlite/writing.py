@@ -11,7 +11,7 @@ import attrs
 
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.store.sqlite.damage import is_damage, naming_for_writing, superseded
+from durable_async.service.store.sqlite.damage import is_damage, named_for_writing, superseded
 from durable_async.service.store.sqlite.residents import WriteState
 from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadWriter, Row, Table
 
@@ -119,11 +119,13 @@ def save(
     """
     position, payloads = state.position, PayloadWriter()
     values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
-    with naming_for_writing(taken.execution.id):
+    try:
         if connection.execute(update(places), values).rowcount == 1:
             _save_record(connection, position, taken, payloads)
         elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is not None:
             raise superseded()
+    except sqlite3.Error as error:
+        raise named_for_writing(error, taken.execution.id) from None
 
 
 def _save_record(
@@ -151,9 +153,11 @@ def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:
 
     :raises DamagedExecutionError: the file is damaged at this place
     """
-    with naming_for_writing(execution_id):
+    try:
         found = connection.execute(_FIND, (execution_id,)).fetchall()
         connection.executemany(_DELETE, found)
+    except sqlite3.Error as error:
+        raise named_for_writing(error, execution_id) from None
     return [execution_id]
 
 

@@ -1,5 +1,6 @@
 // Calls of Lambda's API through the page's own server, and what they say about the connection and the session.
 
+import type { Fork } from "./model/commands.ts";
 import type { HistoryEvent } from "./model/history.ts";
 import type { Execution, WaitingFor } from "./model/waiting.ts";
 import type { Report } from "./model/replay.ts";
@@ -254,7 +255,8 @@ export async function act(arn: string, action: Action, members: Record<string, u
 }
 
 /** Start an execution with the record of another, and return its ARN. */
-export async function fork(arn: string, members: Record<string, unknown>): Promise<string> {
+export async function fork(arn: string, { before, name, input }: Fork): Promise<string> {
+  const members = { Before: before, DurableExecutionName: name || undefined, Input: input || undefined };
   const request = { method: "POST", body: JSON.stringify(members) };
   return (await once<{ DurableExecutionArn: string }>(`${execution(arn)}/fork`, request)).DurableExecutionArn;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answerCommand, commandFor, quoted } from "../src/model/commands.ts";
+import { answerCommand, commandFor, forkCommand, localForkCommands, quoted } from "../src/model/commands.ts";
 import { compare, firstDifference } from "../src/model/compare.ts";
 import { idempotencyKey } from "../src/model/key.ts";
 import { answerOf, fieldsOf } from "../src/model/form.ts";
@@ -270,6 +270,17 @@ test("commands are safe to paste", () => {
   );
   assert.equal(commandFor({ endpoint: "http://h:1" }, "cancel", "arn:$x"), "durable-async cancel 'arn:$x' --endpoint http://h:1");
   assert.match(answerCommand({}, "i", { result: "{}" }), /callback-success --callback-id i .* --result '\{\}'$/);
+});
+
+test("a fork has a command, and where there are no forks there are commands for this machine", () => {
+  const fork = { before: "b", name: "again", input: '{"id": 2}' };
+  assert.equal(forkCommand({}, "arn:x", fork), `durable-async fork arn:x --before b --name again --input '{"id": 2}'`);
+  assert.equal(forkCommand({}, "arn:x", { before: undefined, name: "", input: "" }), "durable-async fork arn:x");
+  assert.deepEqual(localForkCommands({ region: "eu-west-1" }, "arn:x", fork), [
+    "durable-async history arn:x --json --region eu-west-1 > history.jsonl",
+    `durable-async run MODULE:HANDLER --fork history.jsonl --before b --input '{"id": 2}'`,
+  ]);
+  assert.equal(commandFor({}, "redrive", "arn:x", "b"), "durable-async redrive arn:x --from b");
 });
 
 test("a saved timeline is XML, whatever the names contain", () => {

@@ -66,3 +66,7 @@ export function answerCommand(target: Target, id: string, answer: Answer): strin
   const result = answer.result === "" ? [] : ["--cli-binary-format raw-in-base64-out --result", quoted(answer.result)];
   return aws(target, "send-durable-execution-callback-success", ...named, ...result);
 }
+
+export function heartbeatCommand(target: Target, id: string): string {
+  return aws(target, "send-durable-execution-callback-heartbeat", "--callback-id", quoted(id));
+}

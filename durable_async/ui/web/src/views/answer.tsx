@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { fail, heartbeat, home, succeed } from "../api.ts";
-import { answerCommand } from "../model/commands.ts";
+import { answerCommand, heartbeatCommand } from "../model/commands.ts";
 import { answerOf, type Field, fieldsOf } from "../model/form.ts";
 import { parse } from "../model/json.ts";
 import type { Operation } from "../model/history.ts";
@@ -111,6 +111,7 @@ export function AnswerForm({ operation }: { operation: Operation }) {
   const [said, setSaid] = useState("");
   const [sending, setSending] = useState(false);
   const id = operation.callbackId ?? "";
+  const target = home.get()?.target ?? {};
   const unreadable = how === "json" && result.trim() !== "" && parse(result) === undefined;
   const given = Object.fromEntries(Object.entries(failure).filter(([, value]) => value !== ""));
 
@@ -169,7 +170,8 @@ export function AnswerForm({ operation }: { operation: Operation }) {
       </div>
       <Failure error={error} />
       <p class="muted">The same on the command line:</p>
-      <Command text={answerCommand(home.get()?.target ?? {}, id, how === "fail" ? { error: given } : { result })} />
+      <Command text={answerCommand(target, id, how === "fail" ? { error: given } : { result })} />
+      <Command text={heartbeatCommand(target, id)} />
     </form>
   );
 }

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { fork, home } from "../api.ts";
-import { forkCommand, localForkCommands } from "../model/commands.ts";
+import { type Fork, forkCommand, localForkCommands } from "../model/commands.ts";
 import type { Operation } from "../model/history.ts";
 import { parse } from "../model/json.ts";
 import { type Execution, nameOf } from "../model/waiting.ts";
@@ -22,18 +22,16 @@ export function ForkDialog({ execution, before, onClose }: Props) {
   const [error, setError] = useState<unknown>();
   const [running, setRunning] = useState(false);
   const about = home.get();
-  const target = about?.target ?? {};
+  const forks = about?.writes === true && about.kind === "service";
   const arn = execution.DurableExecutionArn;
-  const asked = { before: before?.id, name: name.trim(), input: input.trim() };
+  const asked: Fork = { before: before?.id, name: name.trim(), input: input.trim() };
   const unreadable = asked.input !== "" && parse(asked.input) === undefined;
-  const here = about?.writes === true && about.kind === "service";
 
   async function submit(event: SubmitEvent) {
     event.preventDefault();
     setRunning(true);
     try {
-      const members = { Before: asked.before, DurableExecutionName: asked.name || undefined, Input: asked.input || undefined };
-      go(executionLink(await fork(arn, members)));
+      go(executionLink(await fork(arn, asked)));
       onClose();
     } catch (failure) {
       setError(failure);
@@ -43,68 +41,84 @@ export function ForkDialog({ execution, before, onClose }: Props) {
 
   return (
     <Dialog title={`Fork ${execution.DurableExecutionName}`} onClose={onClose}>
-      <p>
-        Start a new execution with the record of this one?{" "}
-        {before === undefined ? (
-          "What failed or had not ended"
-        ) : (
-          <>
-            Everything from <code>{nameOf(before)}</code> on
-          </>
-        )}{" "}
-        is done again, on the code that is registered now. Steps that are done again have new idempotency keys. This
-        execution does not change.
-      </p>
+      <What before={before} />
       <form onSubmit={(event) => void submit(event)}>
-        {here && (
-          <label>
-            Name{" "}
-            <input name="name" maxLength={64} placeholder="a new one" value={name} onInput={(event) => setName(event.currentTarget.value)} />
-          </label>
-        )}
-        <label>
-          Input, as JSON
-          <textarea
-            name="input"
-            rows={4}
-            spellcheck={false}
-            placeholder="the same"
-            value={input}
-            aria-invalid={unreadable}
-            onInput={(event) => setInput(event.currentTarget.value)}
-          />
-        </label>
-        <div class="buttons">
-          <button type="button" class="small" onClick={() => setInput(execution.InputPayload ?? "")}>
-            Edit the input of this one
-          </button>
-        </div>
-        {unreadable && <p class="failure">This is not JSON.</p>}
+        {forks && <Name value={name} onInput={setName} />}
+        <Input value={input} unreadable={unreadable} original={execution.InputPayload ?? ""} onInput={setInput} />
         <Failure error={error} />
         <div class="buttons">
-          {here && (
+          {forks && (
             <button type="submit" class="primary" disabled={running || unreadable}>
               Fork
             </button>
           )}
           <button type="button" onClick={onClose}>
-            {here ? "Leave it as it is" : "Close"}
+            {forks ? "Leave it as it is" : "Close"}
           </button>
         </div>
       </form>
-      {here ? (
-        <>
-          <p class="muted">The same on the command line:</p>
-          <Command text={forkCommand(target, arn, asked)} />
-        </>
-      ) : (
-        <>
-          <p class="muted">It cannot be forked where it is. These commands continue it on your machine:</p>
-          {localForkCommands(target, arn, asked).map((each) => (
-            <Command key={each} text={each} />
-          ))}
-        </>
-      )}
+      <p class="muted">
+        {forks ? "The same on the command line:" : "It cannot be forked where it is. These commands continue it on your machine:"}
+      </p>
+      {(forks ? [forkCommand(about.target, arn, asked)] : localForkCommands(about?.target ?? {}, arn, asked)).map((each) => (
+        <Command key={each} text={each} />
+      ))}
     </Dialog>
+  );
+}
+
+function What({ before }: { before: Operation | undefined }) {
+  const from = before && (
+    <>
+      Everything from <code>{nameOf(before)}</code> on
+    </>
+  );
+  return (
+    <p>
+      Start a new execution with the record of this one? {from ?? "What failed or had not ended"} is done again, on the code
+      that is registered now. Steps that are done again have new idempotency keys. This execution does not change.
+    </p>
+  );
+}
+
+function Name({ value, onInput }: { value: string; onInput: (value: string) => void }) {
+  return (
+    <label>
+      Name{" "}
+      <input name="name" maxLength={64} placeholder="a new one" value={value} onInput={(event) => onInput(event.currentTarget.value)} />
+    </label>
+  );
+}
+
+interface InputProps {
+  value: string;
+  unreadable: boolean;
+  /** The input of the execution that is forked. */
+  original: string;
+  onInput: (value: string) => void;
+}
+
+function Input({ value, unreadable, original, onInput }: InputProps) {
+  return (
+    <>
+      <label>
+        Input, as JSON
+        <textarea
+          name="input"
+          rows={4}
+          spellcheck={false}
+          placeholder="the same"
+          value={value}
+          aria-invalid={unreadable}
+          onInput={(event) => onInput(event.currentTarget.value)}
+        />
+      </label>
+      <div class="buttons">
+        <button type="button" class="small" onClick={() => onInput(original)}>
+          Edit the input of this one
+        </button>
+      </div>
+      {unreadable && <p class="failure">This is not JSON.</p>}
+    </>
   );
 }

@@ -58,6 +58,7 @@ class Reader {
 
   async run(): Promise<void> {
     this.change({});
+    document.addEventListener("visibilitychange", () => this.refresh(), { signal: this.ended.signal });
     try {
       const { all, filters } = await offeredLists();
       this.change({ canFilter: filters });

@@ -93,9 +93,12 @@ function atEnd(events: HistoryEvent[], marker: string): boolean {
 async function rest(waitsNext: boolean, live: Live, signal: AbortSignal): Promise<void> {
   if (waitsNext && !live.history.closed && !document.hidden) return;
   const changed = new AbortController();
-  changes.addEventListener("change", () => changed.abort(), { once: true, signal });
+  const wake = () => changed.abort();
+  changes.addEventListener("change", wake, { signal: changed.signal });
+  document.addEventListener("visibilitychange", wake, { signal: changed.signal });
   const longest = live.history.closed ? CLOSED_POLL_SECONDS : POLL_SECONDS;
   await pause(longest, AbortSignal.any([signal, changed.signal]));
+  wake();
 }
 
 function placed(pages: HistoryPlace[], marker: string | undefined, events: HistoryEvent[]): HistoryPlace[] {

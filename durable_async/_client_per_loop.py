@@ -14,7 +14,7 @@ class ClientPerLoop:
         its asynchronous generators before it closes: so a program that forgets its client leaves no connection open
     """
 
-    def __init__(self, open_client: Callable[[], AsyncGenerator[Any, None]]) -> None:
+    def __init__(self, open_client: Callable[[], AsyncGenerator[object, None]]) -> None:
         self._open_client = open_client
         self._clients: dict[asyncio.AbstractEventLoop, _Client] = {}
 
@@ -35,7 +35,7 @@ class ClientPerLoop:
 
 
 class _Client:
-    def __init__(self, open_client: Callable[[], AsyncGenerator[Any, None]]) -> None:
+    def __init__(self, open_client: Callable[[], AsyncGenerator[object, None]]) -> None:
         self._open_client = open_client
         self._opening = asyncio.Lock()  # two first calls must not open two clients
         self._client: object = None

@@ -96,11 +96,11 @@ class DurableHandler(Generic[EventT, ResultT]):
         return f"{workflow.__module__}.{getattr(workflow, '__qualname__', type(workflow).__qualname__)}"
 
     @cached_property
-    def _event_type(self) -> Any:
+    def _event_type(self) -> object:
         return parameter_type(self.workflow)  # not before it is needed: the module may define the class later
 
     @cached_property
-    def _result_type(self) -> Any:
+    def _result_type(self) -> object:
         return return_type(self.workflow)
 
     def on_clock(self, clock: Callable[[], float]) -> DurableHandler[EventT, ResultT]:
@@ -119,7 +119,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             handler._plugins = _checked((*self._plugins, source))  # noqa: SLF001 - of our own kind
         return handler
 
-    def __call__(self, event: Any, lambda_context: Any = None) -> Output:
+    def __call__(self, event: object, lambda_context: object = None) -> Output:
         """Handle one invocation on an event loop that this thread keeps. This is what the Lambda runtime calls.
 
         :raises RuntimeError: called while an event loop runs in this thread; await :meth:`run` there
@@ -160,10 +160,10 @@ class DurableHandler(Generic[EventT, ResultT]):
 
     async def run(
         self,
-        event: Any,
+        event: object,
         *,
         client: DurableServiceClient | None = None,
-        lambda_context: Any = None,
+        lambda_context: object = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
 
@@ -183,7 +183,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         self,
         envelope: Envelope,
         client: DurableServiceClient,
-        lambda_context: Any,
+        lambda_context: object,
         *,
         may_park: Callable[[], bool] = lambda: False,
         threads: Threads | None = None,
@@ -302,7 +302,7 @@ def durable_execution(
     max_inline_wait: timedelta = timedelta(0),
     plugins: Iterable[durable_async.PluginSource] = (),
     limits: EngineLimits = DEFAULT_LIMITS,
-) -> Any:
+) -> object:
     """Make ``async def workflow(event, ctx)`` a durable handler.
 
     The event is read as the type of the first parameter's annotation: an attrs class, a dataclass, a TypedDict or a

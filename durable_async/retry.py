@@ -99,7 +99,7 @@ class RetryStrategy(ABC):
 
     @staticmethod
     def default() -> RetryStrategy:
-        """6 attempts; delays from 5 s to 60 s that double, with full jitter."""
+        """Allow 6 attempts; delays from 5 s to 60 s that double, with full jitter."""
         return RetryStrategy.exponential(max_attempts=6, max_delay=timedelta(seconds=60))
 
     @staticmethod
@@ -111,7 +111,7 @@ class RetryStrategy(ABC):
 
     @staticmethod
     def none() -> RetryStrategy:
-        """One attempt. A step without a strategy behaves like this."""
+        """Allow one attempt. A step without a strategy behaves like this."""
         return RetryStrategy.exponential(max_attempts=1)
 
     @staticmethod

@@ -32,7 +32,7 @@ def keyed_operation_id(prefix: str, key: str) -> str:
 
 
 def keyed_branch(prefix: str, key: str) -> str:
-    """The prefix of the operations called through ``ctx.at(key)`` in the context ``prefix``."""
+    """Return the prefix of the operations called through ``ctx.at(key)`` in the context ``prefix``."""
     return operation_id(prefix, f"at-{key}")
 
 

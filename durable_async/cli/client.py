@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import attrs
 
@@ -46,7 +45,7 @@ class Client(HttpCalls):
             if "DurableConfig" in item:
                 yield str(item["FunctionName"])
 
-    def executions(self, function: str | None, limit: int | None, **filters: Any) -> AsyncGenerator[JsonObject]:
+    def executions(self, function: str | None, limit: int | None, **filters: object) -> AsyncGenerator[JsonObject]:
         """Yield up to ``limit`` executions.
 
         :param function: None: of all functions, which AWS does not offer
@@ -55,7 +54,7 @@ class Client(HttpCalls):
         operation = "ListDurableExecutions" if function is None else "ListDurableExecutionsByFunction"
         return self.items(operation, "DurableExecutions", limit, FunctionName=function, **filters)
 
-    async def of_all_functions(self, limit: int | None, **filters: Any) -> AsyncGenerator[JsonObject]:
+    async def of_all_functions(self, limit: int | None, **filters: object) -> AsyncGenerator[JsonObject]:
         """Yield up to ``limit`` executions of all functions by asking for those of each function, as AWS needs it."""
         found = [
             item async for function in self.functions() async for item in self.executions(function, limit, **filters)
@@ -64,7 +63,7 @@ class Client(HttpCalls):
         for item in found[:limit]:
             yield item
 
-    async def counts(self, function: str | None, **filters: Any) -> dict[str, Counter[str]]:
+    async def counts(self, function: str | None, **filters: object) -> dict[str, Counter[str]]:
         """Return how many executions each function has in each status. AWS does not offer it."""
         operation = "CountDurableExecutions"
         answer = await self.call(operation, FunctionName=function, **filters)

@@ -89,7 +89,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
         token: str | None,
         region: str | None,
         profile: str | None,
-        **rest: Any,
+        **rest: object,
     ) -> None:
         if store is not None and endpoint is not None:
             if click.get_current_context().get_parameter_source("endpoint") is ParameterSource.COMMANDLINE:

@@ -73,7 +73,7 @@ def fork(
 
 
 async def _fork(
-    target: Target, execution: str | None, function: str | None, history: Any, asked: JsonObject, *, as_json: bool
+    target: Target, execution: str | None, function: str | None, history: object, asked: JsonObject, *, as_json: bool
 ) -> Exit:
     async with connected(target, writes=True) as client:
         if execution is not None:

@@ -7,7 +7,7 @@ client of the commands, which signs them: the browser never has credentials.
 from __future__ import annotations
 
 import base64
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -35,7 +35,7 @@ class Forwarding:
     bodies: Bodies = attrs.field(factory=Bodies)
 
     async def answer(self, request: Request) -> Answer:
-        """Raises nothing."""
+        """Return the answer to a request. Every error becomes an answer too."""
         try:
             operation, parameters = await self._call_of(request)
             return json_answer(_as_json(await self.client.call(operation, **parameters)))
@@ -71,7 +71,7 @@ def _members(shape: JsonObject, body: bytes) -> JsonObject:
     return {name: given[name] for name in given if name in shape["members"]}
 
 
-def _value(shape: str, values: list[str]) -> Any:
+def _value(shape: str, values: list[str]) -> object:
     match _SHAPES[shape]["type"]:
         case "list":
             return values
@@ -85,7 +85,7 @@ def _value(shape: str, values: list[str]) -> Any:
             return values[-1]
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: object) -> object:
     """Return an answer of the client as JSON has it."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

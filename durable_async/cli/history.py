@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 import attrs
 import click
@@ -141,7 +141,7 @@ def _outcome(details: JsonMembers) -> list[str]:
     return said
 
 
-def _payload(details: JsonMembers, member: str) -> Any:
+def _payload(details: JsonMembers, member: str) -> object:
     carrier: JsonMembers = details.get(member) or {}
     return carrier.get("Payload")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
@@ -22,7 +22,7 @@ _HINTS = {
 }
 
 
-def run(command: Coroutine[Any, Any, Exit]) -> None:
+def run(command: Coroutine[object, object, Exit]) -> None:
     """Run a command on its own event loop, and exit with its exit code."""
     try:
         code = asyncio.run(command)

@@ -43,7 +43,7 @@ class Calls(ABC):
         :raises ServiceCallError: the service refused the call, or gave no answer
         """
 
-    async def call(self, operation: str, **parameters: Any) -> JsonObject:
+    async def call(self, operation: str, **parameters: object) -> JsonObject:
         """Return the answer as plain JSON with times in epoch seconds. Parameters that are None are not sent."""
         answer = await self._send(operation, {name: value for name, value in parameters.items() if value is not None})
         answer.pop("ResponseMetadata", None)
@@ -77,7 +77,7 @@ class Calls(ABC):
                 await pauses.next()
 
     async def items(
-        self, operation: str, member: str, limit: int | None = None, **parameters: Any
+        self, operation: str, member: str, limit: int | None = None, **parameters: object
     ) -> AsyncGenerator[JsonObject]:
         """Yield the items of a list, page by page.
 

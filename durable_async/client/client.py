@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Self
 
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async.client.calls import HttpCalls
@@ -54,8 +54,8 @@ class DurableClient(Executions):
         token: str | None = None,
         region: str | None = None,
         profile: str | None = None,
-        session: Any = None,
-        config: Any = None,
+        session: object = None,
+        config: object = None,
     ) -> None:
         variables = ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL")
         url = endpoint_url or next(filter(None, map(os.environ.get, variables)), None)

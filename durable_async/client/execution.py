@@ -194,12 +194,19 @@ class ExecutionHandle(Generic[ResultT]):
 
 
 def as_json(value: object, what: str) -> bytes:
-    """:raises SerializationError: it cannot be written"""
+    """Return the value as JSON text.
+
+    :param what: names the value in an error
+    :raises SerializationError: it cannot be written
+    """
     return utf8(JsonSerializer().serialize(value, SerializerContext("", "", what)))
 
 
 def results_as_json(results: Mapping[str, object]) -> dict[str, str]:
-    """:raises SerializationError: one cannot be written"""
+    """Return each result as JSON text.
+
+    :raises SerializationError: one of them cannot be written
+    """
     return {place: as_json(result, f"the result of {place}").decode() for place, result in results.items()}
 
 

@@ -186,7 +186,7 @@ class Executions(ABC):
 
     # --- what external systems answer ---
 
-    async def succeed_callback(self, callback_id: str, result: Any = None) -> None:
+    async def succeed_callback(self, callback_id: str, result: object = None) -> None:
         """Complete a callback.
 
         :param result: written as JSON, which a workflow that says ``returns=`` reads; one that does not say so gets
@@ -237,5 +237,5 @@ def _qualified(function: str, version: int | None) -> str:
     return function if has_one else f"{function}:{version or arns.LATEST}"
 
 
-async def _as_json(_arn: str, text: str) -> Any:
+async def _as_json(_arn: str, text: str) -> object:
     return json.loads(text)

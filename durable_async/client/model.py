@@ -11,7 +11,7 @@ than that of KnownDigest.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from durable_async._wire.text import JsonObject
 from durable_async.transport._model import SERVICE_MODEL
@@ -67,7 +67,7 @@ def _operation(name: str, method: str, uri: str, *, output: str = "Document") ->
     }
 
 
-def _request(required: str, members: JsonObject, **more: Any) -> dict[str, object]:
+def _request(required: str, members: JsonObject, **more: object) -> dict[str, object]:
     """Return the shape of a request. ``required`` is the member in the path."""
     return {
         "type": "structure",

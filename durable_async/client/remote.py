@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Unpack
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -202,7 +202,7 @@ class RemoteApi:
         replace: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Started:
-        """As :meth:`fork`, from an exported history.
+        """Do the same as :meth:`fork` from an exported history.
 
         :raises InvalidParameterValueError: also: it is not a history, or not complete
         """
@@ -235,7 +235,7 @@ class RemoteApi:
         if self.calls.on_aws and (asked := [name.replace("_", " ") for name, value in given.items() if value]):
             raise InvalidParameterValueError(f"AWS Lambda does not offer this: {', '.join(asked)}.")
 
-    async def _call(self, operation: str, **parameters: Any) -> JsonObject:
+    async def _call(self, operation: str, **parameters: object) -> JsonObject:
         with _refusals():
             return await self.calls.call(operation, **parameters)
 

@@ -68,7 +68,7 @@ class ExecutionCache:
         return len(self._parked)
 
     def is_open(self) -> bool:
-        """Whether an execution that runs may be kept."""
+        """Return whether an execution that runs may be kept."""
         return self._max > 0 and not self._draining
 
     def drain(self) -> None:

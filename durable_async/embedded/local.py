@@ -52,7 +52,7 @@ class Runs(Protocol):
     """The methods of a handler that :func:`in_process_handler` needs without a cache."""
 
     async def run(
-        self, event: Any, /, *, client: DurableServiceClient, lambda_context: object = None
+        self, event: object, /, *, client: DurableServiceClient, lambda_context: object = None
     ) -> Mapping[str, object]: ...
 
 
@@ -72,7 +72,7 @@ def in_process_handler(handler: Any, service: LambdaApi, *, cache: ExecutionCach
     client = InProcessClient(service)
     run = handler.run if cache is None else partial(cache.run, handler)
 
-    async def call(event: Any, request: InvocationRequest) -> Any:
+    async def call(event: Any, request: InvocationRequest) -> object:
         return await run(event, client=client, lambda_context=LambdaContext.of(request))
 
     return InProcessFunction(call, durable=True, memory=cache)

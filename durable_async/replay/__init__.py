@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import attrs
 
@@ -83,7 +83,7 @@ _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__)
 
 
 async def replay(
-    handler: AnyHandler, history: Any, *, execution_arn: str | None = None, lambda_context: Any = None
+    handler: AnyHandler, history: object, *, execution_arn: str | None = None, lambda_context: object = None
 ) -> ReplayReport:
     """Check that ``handler`` still does what the history says.
 

@@ -47,7 +47,7 @@ class Route:
         self.reached_ids.add(operation["Id"])
 
     def stopped(self, call: ObservedCall, action: Action) -> None:
-        """``call`` has reached the end of the record."""
+        """Note that ``call`` has reached the end of the record."""
         starts = NextAction.ATTEMPTS if call.id in self._recorded else NextAction.STARTS
         next_action = starts if action is Action.START else NextAction.ENDS
         self._stops.setdefault(call.id, (next_action, call))

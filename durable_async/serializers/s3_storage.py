@@ -57,7 +57,7 @@ class S3Storage:
         self._clients = ClientPerLoop(self._open_client)
 
     async def put(self, key: str, data: bytes) -> str:
-        """Errors are botocore's."""
+        """Write an object, and return its key. An error is botocore's."""
         client = await self._clients.get()
         await client.put_object(**self._put_options, Bucket=self.bucket, Key=f"{self._prefix}{key}", Body=data)
         return key

@@ -96,7 +96,7 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
     """
 
     def _verify_accept_kwargs(self, func: object) -> None:
-        """Does nothing."""
+        """Do nothing, because the check takes long and only warns."""
 
 
 @cache
@@ -148,7 +148,7 @@ def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
     attempts_allowed = client.meta.config.retries["total_max_attempts"]
 
     def needs_retry(
-        attempts: int, response: tuple[Any, JsonObject] | None, caught_exception: Exception | None, **_: Any
+        attempts: int, response: tuple[Any, JsonObject] | None, caught_exception: Exception | None, **_: object
     ) -> float | bool | None:
         """Return a delay in seconds, False for no retry, or None to let the next rule decide."""
         if isinstance(caught_exception, ConnectionClosedError | EndpointConnectionError) and attempts == 1:

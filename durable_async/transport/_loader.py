@@ -58,7 +58,7 @@ class LambdaLoader:
 
 
 def _endpoints(partitions: JsonObject) -> JsonObject:
-    """Data in the format of ``endpoints.json``, without its list of services.
+    """Return data in the format of ``endpoints.json``, without its list of services.
 
     botocore wants them for a region's partition and a default host name. Where a request goes is decided later, by the
     rules of ``endpoint-rule-set-1``.

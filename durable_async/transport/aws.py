@@ -74,8 +74,8 @@ class AwsClient:
         *,
         region: str | None = None,
         endpoint_url: str | None = None,
-        session: Any = None,
-        config: Any = None,
+        session: object = None,
+        config: object = None,
     ) -> None:
         self._region = region
         self._endpoint_url = endpoint_url
@@ -87,7 +87,7 @@ class AwsClient:
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
     ) -> CheckpointResult:
-        """See :meth:`~durable_async.transport.base.DurableServiceClient.checkpoint`."""
+        """Send updates; see :meth:`~durable_async.transport.base.DurableServiceClient.checkpoint`."""
         operation = "CheckpointDurableExecution"
         answer = await self._call(
             operation,
@@ -100,7 +100,7 @@ class AwsClient:
         return {"CheckpointToken": answer.get("CheckpointToken"), "NewExecutionState": state}
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
-        """See :meth:`~durable_async.transport.base.DurableServiceClient.get_state`."""
+        """Read a page of the record; see :meth:`~durable_async.transport.base.DurableServiceClient.get_state`."""
         operation = "GetDurableExecutionState"
         answer = await self._call(
             operation,
@@ -123,17 +123,17 @@ class AwsClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, operation: str, **parameters: Any) -> JsonObject:
+    async def _call(self, operation: str, **parameters: object) -> JsonObject:
         if not self._is_loaded:  # in a thread, so that the bodies of steps can run meanwhile
             await asyncio.to_thread(preload if self._session is None else _aiobotocore)
             self._is_loaded = True
         answer: JsonObject = await _aiobotocore().call(self._clients, operation, parameters)
         return answer
 
-    def _open_client(self) -> AsyncGenerator[Any, None]:
+    def _open_client(self) -> AsyncGenerator[object, None]:
         # botocore does not read AWS_REGION, which Lambda and most containers set.
         region = self._region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        client: AsyncGenerator[Any, None] = _aiobotocore().lambda_client(
+        client: AsyncGenerator[object, None] = _aiobotocore().lambda_client(
             region, self._endpoint_url, self._session, self._config
         )
         return client

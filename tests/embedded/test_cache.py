@@ -211,7 +211,7 @@ class Running:
 
             async def noting(*args, **options):
                 self.outputs.append(await answer(*args, **options))
-                world.service._runner.draining = True  # or it would be invoked again
+                world.service._runner.commands.draining = True  # or it would be invoked again
                 return self.outputs[-1]
 
             self.handler.answer = noting

@@ -252,7 +252,7 @@ async def test_a_service_that_starts_cancels_the_children_that_an_earlier_one_di
         execution = await service.start("parent", {})
         await service.api.idle()
     async with DurableService(path) as service:
-        service.api._runner.follow_parent = _lost  # it dies in between
+        service.api._runner._chained.follow_parent = _lost  # it dies in between
         service.register(handlers["parent"], name="parent")
         await service.execution(execution.arn).stop()
     async with DurableService(path) as service:

@@ -157,7 +157,7 @@ async def test_a_fork_survives_a_restart(tmp_path):
 
 async def _forked_without_running(service, shop, arn):
     service.register(shop.handler(), name="fulfil")
-    service.api._runner._perform = lambda *_: None  # it dies before it invokes anything
+    service.api._runner.commands._perform = lambda *_: None  # it dies before it invokes anything
     return (await service.execution(arn).fork()).arn
 
 

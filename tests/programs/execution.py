@@ -296,7 +296,7 @@ class Interrupted(Function):
     """The workflow's function."""
 
     async def invoke(self, event: Any, request: InvocationRequest) -> Any:
-        self.run.execution = await self.service._execution(event["DurableExecutionArn"])
+        self.run.execution = await self.service._find.execution(event["DurableExecutionArn"])
         invocation = asyncio.current_task()
         assert invocation is not None
         client = Client(self.run, InProcessClient(self.service), invocation)

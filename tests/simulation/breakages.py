@@ -15,6 +15,7 @@ from durable_async._operations.step_rules import Interrupted, Return, Run, Start
 from durable_async.service import machine
 from durable_async.service.machine import lifecycle
 from durable_async.service.machine.execution import Execution
+from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.registry import Registered
 from durable_async.service.runtime.runner import Runner
 from durable_async.service.store.sqlite import files
@@ -99,10 +100,10 @@ def _fires_early(pop_due: Any) -> Any:
 def _answers_before_the_commit(await_saved: Any) -> Any:
     del await_saved
 
-    async def broken(self: Runner, saved: Any, execution: Execution, changes: Any) -> None:
+    async def broken(self: Commands, saved: Any, execution: Execution, changes: Any) -> None:
         asyncio.ensure_future(saved).add_done_callback(lambda done: done.cancelled() or done.exception())
         if changes.events:
-            self.listeners.notify(execution.id)
+            self._listeners.notify(execution.id)
 
     return broken
 
@@ -199,10 +200,12 @@ BREAKAGES = (
     Breakage("an interrupted at-most-once attempt runs again", step, "next_action", _runs_what_was_interrupted),
     Breakage("an old checkpoint token is good", Execution, "invocation_of", _takes_any_token),
     Breakage("a timer fires a second early", Execution, "pop_due", _fires_early),
-    Breakage("the service answers before the store has committed", Runner, "_await_saved", _answers_before_the_commit),
+    Breakage(
+        "the service answers before the store has committed", Commands, "_await_saved", _answers_before_the_commit
+    ),
     Breakage("a service that starts invokes nothing", Runner, "_take_up", _invokes_nothing_at_the_start),
     Breakage("a service that starts sets no timers", Runner, "_take_up", _sets_no_timer_at_the_start),
-    Breakage("what was due when the store failed is given up", Runner, "_arm_again", _gives_up_what_was_due),
+    Breakage("what was due when the store failed is given up", Commands, "_arm_again", _gives_up_what_was_due),
     Breakage("a paused execution is invoked", Execution, "wanted", _invokes_what_is_paused),
     Breakage("a resumed execution is not invoked", lifecycle, "end_pause", _resumes_without_an_invocation),
     Breakage("a running execution is not stopped", machine, "stop", _stops_only_what_rests),

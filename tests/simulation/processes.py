@@ -209,9 +209,8 @@ class Server:
         self._end()
         self._store.die()
         runner = self.api._runner
-        runner.draining = True
-        runner._alarm.close()
-        runner._sweeper.close()
+        runner.commands.close()
+        runner.retention.close()
         for task in [*runner._tasks._tasks, *self._calls]:
             task.cancel()
         self._cache.drain()

@@ -34,8 +34,8 @@ def register_containers(converter: Converter) -> None:
 class _Items:
     """The types of the items of an array: one for all, or one for each."""
 
-    each: Any = None
-    fixed: tuple[Any, ...] | None = None
+    each: object = None
+    fixed: tuple[object, ...] | None = None
 
     @classmethod
     def of(cls, declared: Any) -> _Items:
@@ -55,7 +55,7 @@ def _write_array(declared: object, converter: Converter) -> Write:
     write_each = converter.get_unstructure_hook(items.each)
     writes = None if items.fixed is None else [converter.get_unstructure_hook(item) for item in items.fixed]
 
-    def write(value: Any) -> Any:
+    def write(value: Any) -> object:
         if not _is_array_of(cls, value):
             return misfit(converter, value, declared)
         if writes is None:
@@ -86,7 +86,7 @@ def _read_array(declared: object, converter: Converter) -> Read:
     read_each = converter.get_structure_hook(items.each)
     reads = None if items.fixed is None else [(converter.get_structure_hook(item), item) for item in items.fixed]
 
-    def read(tree: object, _: object) -> Any:
+    def read(tree: object, _: object) -> object:
         if not is_list(tree):
             raise UnexpectedError(declared, tree)
         if reads is None:
@@ -98,10 +98,10 @@ def _read_array(declared: object, converter: Converter) -> Read:
     return read
 
 
-def _array_class(cls: Any) -> Callable[[list[Any]], Any]:
+def _array_class(cls: Any) -> Callable[[list[object]], object]:
     if is_namedtuple(cls):
         return lambda items: cls(*items)
-    make: Callable[[list[Any]], Any] = cls
+    make: Callable[[list[object]], object] = cls
     if not inspect.isabstract(cls):
         return make
     if issubclass(cls, AbstractSet):
@@ -109,8 +109,8 @@ def _array_class(cls: Any) -> Callable[[list[Any]], Any]:
     return list
 
 
-def _read_all(declared: Any, items: Iterable[tuple[int | str, Any, Read, Any]]) -> list[Any]:
-    values: list[Any] = []
+def _read_all(declared: Any, items: Iterable[tuple[int | str, object, Read, object]]) -> list[object]:
+    values: list[object] = []
     errors: list[Exception] = []
     for index, tree, read, item_type in items:
         try:
@@ -148,7 +148,7 @@ def _write_mapping(declared: object, converter: Converter) -> Write:
     write_key = None if key_type in (Any, str) else _write_key(converter, key_type)
     write_value = converter.get_unstructure_hook(value_type)
 
-    def write(value: object) -> Any:
+    def write(value: object) -> object:
         if not _maps(value):
             return misfit(converter, value, declared)
         if write_key is None:  # the check of the tree then finds a key that is not a str
@@ -161,7 +161,7 @@ def _write_mapping(declared: object, converter: Converter) -> Write:
 def _write_key(converter: Converter, key_type: object) -> Write:
     write, read = converter.get_unstructure_hook(key_type), _read_key(converter, key_type)
 
-    def write_key(key: object) -> Any:
+    def write_key(key: object) -> object:
         tree = write(key)
         with suppress(Exception):  # the hooks of a type may raise anything; then the key cannot be read back
             text = tree if isinstance(tree, str) else encode(tree)
@@ -178,7 +178,7 @@ def _read_key(converter: Converter, key_type: object) -> Read:
     """
     read, taken = converter.get_structure_hook(key_type), kinds(key_type)
 
-    def read_key(text: str, key_type: object) -> Any:
+    def read_key(text: str, key_type: object) -> object:
         if str not in taken:
             return read(_key_tree(text, key_type), key_type)
         try:
@@ -202,15 +202,19 @@ def _read_mapping(declared: Any, converter: Converter) -> Read:
     key_type, value_type = _key_and_value(declared)
     read_key = None if key_type in (Any, str) else _read_key(converter, key_type)
     read_value = converter.get_structure_hook(value_type)
-    make: Any = OrderedDict if class_of(declared) is OrderedDict else dict
+    ordered = class_of(declared) is OrderedDict
 
-    def read(tree: Any, _: Any) -> Any:
+    def read(tree: object, _: object) -> object:
         if not is_object(tree):
             raise UnexpectedError(declared, tree)
         values = _read_all(declared, ((key, item, read_value, value_type) for key, item in tree.items()))
         if read_key is None:
-            return make(zip(tree, values, strict=True))
+            return _dict_of(zip(tree, values, strict=True), ordered=ordered)
         keys = _read_all(declared, ((key, key, read_key, key_type) for key in tree))
-        return make(zip(keys, values, strict=True))
+        return _dict_of(zip(keys, values, strict=True), ordered=ordered)
 
     return read
+
+
+def _dict_of(pairs: Iterable[tuple[object, object]], *, ordered: bool) -> dict[object, object]:
+    return OrderedDict(pairs) if ordered else dict(pairs)

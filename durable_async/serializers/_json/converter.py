@@ -86,10 +86,10 @@ def _register_scalars(converter: Converter) -> None:
     )
 
 
-_ACCEPTED: dict[Any, type | tuple[type, ...]] = {bool: bool, str: str, int: int, float: (float, bool)}
+_ACCEPTED: dict[object, type | tuple[type, ...]] = {bool: bool, str: str, int: int, float: (float, bool)}
 
 
-def _read_scalar(tree: Any, declared: Any) -> Any:
+def _read_scalar(tree: object, declared: Any) -> Any:
     accepted = _ACCEPTED.get(declared)
     if accepted is None:  # a subclass, such as a StrEnum
         return declared(tree)
@@ -104,7 +104,7 @@ def _read_int(tree: object, declared: object) -> object:
     return _read_scalar(tree, declared)
 
 
-def _read_float(tree: Any, declared: Any) -> Any:
+def _read_float(tree: Any, declared: object) -> object:
     if type(tree) in (int, LongNumber):
         tree = float(tree)
     number = _read_scalar(tree, declared)
@@ -113,7 +113,7 @@ def _read_float(tree: Any, declared: Any) -> Any:
     return number
 
 
-def _is_none(declared: Any) -> bool:
+def _is_none(declared: object) -> bool:
     return declared is None or declared is type(None)
 
 
@@ -130,12 +130,12 @@ def _is_anything(declared: object) -> bool:
 
 
 def _register_texts(converter: Converter) -> None:
-    def register(cls: type, write: Callable[[Any], str], read: Callable[[Any, str], Any]) -> None:
-        def write_text(value: object) -> Any:
+    def register(cls: type, write: Callable[[Any], str], read: Callable[[Any, str], object]) -> None:
+        def write_text(value: object) -> object:
             fits = isinstance(value, cls) and not (cls is date and isinstance(value, datetime))
             return write(value) if fits else misfit(converter, value, cls)
 
-        def read_text(tree: object, declared: object) -> Any:
+        def read_text(tree: object, declared: object) -> object:
             if not isinstance(tree, str):
                 raise UnexpectedError(declared, tree)
             return read(declared, tree)
@@ -158,14 +158,14 @@ def _base64(value: bytes | bytearray) -> str:
     return base64.b64encode(value).decode()
 
 
-def _read_decimal(tree: object, declared: object) -> object:
+def _read_decimal(tree: object, declared: type[Decimal]) -> Decimal:
     """Read digits, or a number, which another language may have written."""
     if type(tree) not in (str, int, float, LongNumber):
         raise UnexpectedError(declared, tree)
     return _decimal(declared, tree.digits if isinstance(tree, LongNumber) else str(tree))
 
 
-def _decimal(cls: Any, text: str) -> Any:
+def _decimal(cls: type[Decimal], text: str) -> Decimal:
     try:
         return cls(text)
     except InvalidOperation:
@@ -192,7 +192,7 @@ def _register_classes(converter: Converter) -> None:
         read: Read = _untyped(converter).gen_structure_typeddict(declared)
         return _from_object(declared, read)
 
-    def write_model(declared: Any) -> Write:
+    def write_model(declared: object) -> Write:
         return _exact(converter, declared, _dump_model)
 
     converter.register_unstructure_hook_factory(has_fields, write_fields)
@@ -215,7 +215,7 @@ def _exact(converter: Converter, declared: object, write: Write) -> Write:
 
 
 def _from_object(declared: object, read: Read) -> Read:
-    def read_object(tree: object, _: object) -> Any:
+    def read_object(tree: object, _: object) -> object:
         if not is_object(tree):
             raise UnexpectedError(declared, tree)
         return read(tree, declared)
@@ -223,11 +223,11 @@ def _from_object(declared: object, read: Read) -> Read:
     return read_object
 
 
-def _dump_model(model: Any) -> Any:
+def _dump_model(model: Any) -> object:
     return model.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)  # it is compared anyway
 
 
-def _read_model(tree: Any, cls: Any) -> Any:
+def _read_model(tree: object, cls: Any) -> object:
     """Read a pydantic model from JSON text, because pydantic reads Python values by other rules."""
     return cls.model_validate_json(encode(_with_digits(tree) if may_hold_decimal(cls) else tree))
 
@@ -253,7 +253,7 @@ def _register_enums(converter: Converter) -> None:
     def read_enum(declared: Any) -> Read:
         members = {encode(converter.unstructure(member.value)): member for member in declared}
 
-        def read(tree: Any, _: Any) -> Any:
+        def read(tree: object, _: object) -> object:
             member = members.get(encode(tree))
             if member is None:
                 raise ValueError(f"not a value of {type_name(declared)}")

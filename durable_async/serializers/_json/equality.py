@@ -15,14 +15,14 @@ The functions return None, or the rest of the path and a reason, such as ``.item
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from dataclasses import fields as dataclass_fields
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import cache, cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import attrs
 
@@ -30,10 +30,13 @@ from durable_async._wire.text import JsonObject
 from durable_async.serializers._json.kinds import class_of, has_fields, is_model, is_namedtuple
 from durable_async.serializers._json.tree import SCALARS, class_name, is_plain, kind_of, member_path
 
+T = TypeVar("T")
+
 Difference: TypeAlias = str | None
 Compare: TypeAlias = Callable[["Comparison", Any, Any], Difference]
 
 _ABSENT = object()
+_SEQUENCES = (tuple, list, deque)
 
 
 def difference(value: object, back: object) -> Difference:
@@ -62,14 +65,14 @@ def object_difference(value: object, written_and_read: Callable[[object], object
     return None if found is None else f"${found}"
 
 
-def _object_difference(value: Any, written_and_read: Callable[[object], object]) -> Difference:
+def _object_difference(value: object, written_and_read: Callable[[object], object]) -> Difference:
     kind = kind_of(value)
     if has_fields(kind) or is_model(kind):
         return Comparison(stand_ins=True).difference(value, written_and_read(value))
     items: Iterable[tuple[str, object]] = ()
-    if _is_a(value, Mapping):
+    if _is_mapping(value):
         items = ((member_path(key), item) for key, item in value.items())
-    elif _is_a(value, (list, tuple, deque, AbstractSet)):
+    elif _is_collection(value):
         items = ((f"[{i}]", item) for i, item in enumerate(value))
     for step, item in items:
         if (found := _object_difference(item, written_and_read)) is not None:
@@ -79,14 +82,14 @@ def _object_difference(value: Any, written_and_read: Callable[[object], object])
 
 @attrs.frozen
 class Comparison:
-    """Of a value with what was read back.
+    """Compares a value with what was read back.
 
     :ivar stand_ins: whether plain JSON may stand where another type is declared, which is then read from it
     """
 
     stand_ins: bool
 
-    def difference(self, value: Any, back: Any) -> Difference:
+    def difference(self, value: object, back: object) -> Difference:
         kind: object = kind_of(value)
         if value is back or (kind in SCALARS and kind_of(back) is kind and value == back):
             return None
@@ -96,13 +99,13 @@ class Comparison:
 
     # --- scalars ---
 
-    def number(self, value: Any, back: Any) -> Difference:
+    def number(self, value: float, back: object) -> Difference:
         if not _is_a(back, (int, float)) or _is_a(back, Enum):
             return self._stand_in(value, back)
         same = _builtin(value) == _builtin(back) and (self.stand_ins or _is_a(value, kind_of(back)))
         return None if same else _differs(value, back)
 
-    def text(self, value: Any, back: Any) -> Difference:
+    def text(self, value: str, back: object) -> Difference:
         if not _is_a(back, str) or _is_a(back, Enum):
             return self._stand_in(value, back)
         return None if str.__eq__(value, back) else _differs(value, back)
@@ -110,14 +113,14 @@ class Comparison:
     def _stand_in(self, value: object, back: object) -> Difference:
         return None if self.stand_ins and kind_of(value) in SCALARS else _differs(value, back)
 
-    def decimal(self, value: Decimal, back: Any) -> Difference:
+    def decimal(self, value: Decimal, back: object) -> Difference:
         if not _is_a(back, Decimal):
             return _differs(value, back)
         same = str(value) == str(back) if value.is_nan() or back.is_nan() else value == back
         return None if same else _differs(value, back)
 
-    def moment(self, value: datetime | time, back: Any) -> Difference:
-        if not _is_a(back, datetime if _is_a(value, datetime) else time):
+    def moment(self, value: datetime | time, back: object) -> Difference:
+        if not isinstance(back, (datetime, time)) or isinstance(back, datetime) is not isinstance(value, datetime):
             return _differs(value, back)
         if (value.tzinfo is None) != (back.tzinfo is None):
             return (
@@ -131,7 +134,7 @@ class Comparison:
         same = _is_a(back, date) and not _is_a(back, datetime) and value == back
         return None if same else _differs(value, back)
 
-    def enum(self, value: Enum, back: Any) -> Difference:
+    def enum(self, value: Enum, back: object) -> Difference:
         if _is_a(back, Enum):
             return None if kind_of(back) is kind_of(value) and back.value == value.value else _differs(value, back)
         if _is_a(value, str):
@@ -140,8 +143,8 @@ class Comparison:
 
     # --- containers ---
 
-    def mapping(self, value: Mapping[Any, Any], back: Any) -> Difference:
-        if not _is_a(back, Mapping):
+    def mapping(self, value: Mapping[object, object], back: object) -> Difference:
+        if not _is_mapping(back):
             return self._object_in_place_of(value, back)
         if len(back) != len(value):
             return _counts(value, back)
@@ -152,7 +155,7 @@ class Comparison:
                 return member_path(key) + found
         return None
 
-    def _object_in_place_of(self, value: Mapping[Any, Any], back: Any) -> Difference:
+    def _object_in_place_of(self, value: Mapping[object, object], back: object) -> Difference:
         if kind_of(value) is not dict or not self.stand_ins:
             return _differs(value, back)
         if is_plain(value):
@@ -163,26 +166,26 @@ class Comparison:
                 return member_path(key) + found
         return None
 
-    def sequence(self, value: Any, back: Any) -> Difference:
+    def sequence(self, value: Sequence[object], back: object) -> Difference:
         list_for_another = kind_of(value) is list and self.stand_ins
-        if _is_a(back, AbstractSet) and list_for_another and is_plain(value):
+        if _is_set(back) and list_for_another and is_plain(value):
             return None
-        base = next(base for base in (tuple, list, deque) if _is_a(value, base))
-        if not _is_a(back, base) and not (list_for_another and _is_a(back, (tuple, deque))):
+        base = next(base for base in _SEQUENCES if isinstance(value, base))
+        if not _is_sequence(back, base, *((tuple, deque) if list_for_another else ())):
             return _differs(value, back)
         if is_namedtuple(kind_of(back)) and kind_of(back) is not kind_of(value) and not list_for_another:
             return _differs(value, back)
         if len(back) != len(value):
             return _counts(value, back)
-        if _is_a(value, deque) and _is_a(back, deque) and value.maxlen != back.maxlen:
+        if base is deque and _maxlen(value) != _maxlen(back):
             return ": a deque would come back without its maxlen. Return a list of it"
         for index, (item, other) in enumerate(zip(value, back, strict=True)):
             if (found := self.difference(item, other)) is not None:
                 return f"[{index}]{found}"
         return None
 
-    def set(self, value: AbstractSet[Any], back: Any) -> Difference:
-        if not _is_a(back, AbstractSet):
+    def set(self, value: AbstractSet[object], back: object) -> Difference:
+        if not _is_set(back):
             return _differs(value, back)
         mates = {item: item for item in back}
         if len(mates) != len(value):
@@ -194,7 +197,7 @@ class Comparison:
 
     # --- what has fields ---
 
-    def fields(self, value: Any, back: object) -> Difference:
+    def fields(self, value: object, back: object) -> Difference:
         if kind_of(back) is not kind_of(value):
             return _differs(value, back)
         kind: object = kind_of(value)
@@ -211,7 +214,7 @@ class Comparison:
         return self._attributes(value, back, names)
 
     def _attributes(self, value: object, back: object, known: Iterable[str]) -> Difference:
-        """Attributes that are not fields must be made by ``__init__``; a ``cached_property`` may be missing."""
+        """Compare the attributes that are not fields. A ``cached_property`` may be missing."""
         kept: JsonObject = getattr(value, "__dict__", {})
         for name in [name for name in kept if name not in known]:
             if _is_a(getattr(kind_of(value), name, None), cached_property):
@@ -246,7 +249,7 @@ class Comparison:
             "serializer that writes it (pydantic's field_serializer) and encrypt what is recorded"
         )
 
-    def other(self, value: Any, back: Any) -> Difference:
+    def other(self, value: object, back: object) -> Difference:
         kind: Any = kind_of(value)
         if kind.__eq__ is object.__eq__:  # compares identities
             if kind_of(back) is not kind_of(value):
@@ -260,7 +263,7 @@ class Comparison:
 
 
 @cache
-def _comparison(kind: Any) -> Compare:
+def _comparison(kind: type[object]) -> Compare:
     """Return the function that compares values of a class. It is chosen once per class."""
     if has_fields(kind):
         return Comparison.fields
@@ -288,14 +291,30 @@ _BY_BASE: tuple[tuple[type[object], Compare], ...] = (
 )
 
 
-def _is_a(value: object, kind: Any) -> bool:
-    """Return ``isinstance(...)``. Called directly, it would make the types of a container's items unknown to a type
-    checker.
-    """
+def _is_a(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeGuard[T]:
     return isinstance(value, kind)
 
 
-def _differs(value: Any, back: Any) -> str:
+# ``isinstance`` would make the types of the items unknown to a type checker.
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    return isinstance(value, Mapping)
+
+
+def _is_sequence(value: object, *kinds: type[object]) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, kinds)
+
+
+def _is_set(value: object) -> TypeGuard[AbstractSet[object]]:
+    return isinstance(value, AbstractSet)
+
+
+def _is_collection(value: object) -> TypeGuard[Collection[object]]:
+    return isinstance(value, (list, tuple, deque, AbstractSet))
+
+
+def _differs(value: object, back: object) -> str:
     if kind_of(value) is kind_of(back):
         return f": a {class_name(value)} would come back with another value"
     return (
@@ -304,12 +323,16 @@ def _differs(value: Any, back: Any) -> str:
     )
 
 
-def _factory(value: Any) -> Any:
+def _factory(value: object) -> object:
     """Return the factory of a ``defaultdict``; None for other values."""
-    return class_of(value.default_factory) if _is_a(value, defaultdict) else None
+    return class_of(value.default_factory) if isinstance(value, defaultdict) else None
 
 
-def _counts(value: Any, back: Any) -> str:
+def _maxlen(value: object) -> int | None:
+    return value.maxlen if isinstance(value, deque) else None
+
+
+def _counts(value: Sized, back: Sized) -> str:
     return f": {len(value)} items would come back as {len(back)}"
 
 

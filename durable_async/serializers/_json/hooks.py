@@ -9,9 +9,9 @@ from cattrs import Converter
 
 from durable_async.serializers._json.tree import SCALARS, Misfit, class_name, is_array, is_object, kind_name, type_name
 
-Read: TypeAlias = Callable[[Any, Any], Any]
+Read: TypeAlias = Callable[[Any, Any], object]
 """``read(tree, declared)`` returns the value."""
-Write: TypeAlias = Callable[[Any], Any]
+Write: TypeAlias = Callable[[Any], object]
 """``write(value)`` returns the tree."""
 
 
@@ -22,7 +22,7 @@ class UnexpectedError(ValueError):
         super().__init__(f"expected {type_name(declared)}, found {kind_name(tree)}")
 
 
-def misfit(converter: Converter, value: object, declared: object) -> Any:
+def misfit(converter: Converter, value: object, declared: object) -> object:
     """Return what to write for a value that is not of the declared type.
 
     Plain JSON is allowed for every type, because types are read from it. Anything else is refused.

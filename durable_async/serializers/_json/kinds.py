@@ -23,7 +23,7 @@ _NONE: Kinds = frozenset((type(None),))
 _OBJECT: Kinds = frozenset((dict,))
 _ARRAY: Kinds = frozenset((list,))
 _TEXT: Kinds = frozenset((str,))
-_PLAIN: frozenset[Any] = frozenset((None, type(None), bool, int, str, list, dict, Any, object))
+_PLAIN: frozenset[object] = frozenset((None, type(None), bool, int, str, list, dict, Any, object))
 
 
 def kinds(declared: object) -> Kinds:
@@ -72,7 +72,7 @@ def may_hold_decimal(declared: object) -> bool:
     return _asked_once(_may_hold_decimal, declared, otherwise=True)
 
 
-def _asked_once(question: Callable[[Any], bool], declared: object, *, otherwise: bool) -> bool:
+def _asked_once(question: Callable[[object], bool], declared: object, *, otherwise: bool) -> bool:
     try:
         return question(declared)
     except TypeError:  # not hashable, such as Annotated[int, []]: use the answer that is always correct

@@ -30,7 +30,7 @@ from durable_async.serializers._json.tree import SCALARS
 
 Schema = JsonObject
 
-_TYPES: dict[type[Any], str] = {
+_TYPES: dict[type[object], str] = {
     NoneType: "null",
     bool: "boolean",
     int: "integer",
@@ -59,7 +59,7 @@ def _schema(declared: object, around: frozenset[object]) -> Schema:
         return _values(get_args(declared))
     if not isinstance(cls, type) or cls in around:
         return {}
-    return _of_class(declared, cast("type[Any]", cls), around)
+    return _of_class(declared, cast("type[object]", cls), around)
 
 
 def _of_class(declared: object, cls: type[object], around: frozenset[object]) -> Schema:
@@ -106,7 +106,7 @@ def _values(values: Iterable[object]) -> Schema:
     return {"enum": known} if all(type(value) in SCALARS for value in known) else {}
 
 
-def _of_fields(cls: type[Any], around: frozenset[Any]) -> Schema:
+def _of_fields(cls: type[Any], around: frozenset[object]) -> Schema:
     try:
         hints = get_type_hints(cls, include_extras=True)
     except NameError:  # imported for type checkers only
@@ -141,7 +141,7 @@ def _object(properties: Mapping[str, Schema], required: list[str]) -> Schema:
     return {"type": "object", "properties": {**properties}, **({"required": required} if required else {})}
 
 
-def _of_array(declared: Any, cls: type[Any], around: frozenset[Any]) -> Schema:
+def _of_array(declared: object, cls: type[object], around: frozenset[object]) -> Schema:
     if is_namedtuple(declared):
         return {"type": "array"}
     arguments = get_args(declared)

@@ -40,7 +40,7 @@ class JsonSerializer:
     values.
     """
 
-    _decode: Callable[[str], Any] = staticmethod(decode)
+    _decode: Callable[[str], object] = staticmethod(decode)
 
     def serialize(self, value: object, context: SerializerContext) -> str:
         """Return the value as text.
@@ -67,7 +67,7 @@ class JsonSerializer:
             raise SerializationError(context.operation, f"not JSON: {error}") from error
         return structure(tree, context)
 
-    def round_trip(self, value: object, context: SerializerContext) -> tuple[str, Any]:
+    def round_trip(self, value: object, context: SerializerContext) -> tuple[str, object]:
         """Return the text, and the value that every later reading of the text returns.
 
         :raises SerializationError: as :meth:`serialize`
@@ -93,7 +93,7 @@ JSON = JsonSerializer()
 FOREIGN_JSON = ForeignJson()
 
 
-async def round_trip(serializer: Serializer | None, value: object, context: SerializerContext) -> tuple[str, Any]:
+async def round_trip(serializer: Serializer | None, value: object, context: SerializerContext) -> tuple[str, object]:
     """Return the text for the record, and the value that every replay will read from it.
 
     :param serializer: None for JSON
@@ -163,7 +163,7 @@ def structure(tree: object, context: SerializerContext) -> Any:
         ) from None
 
 
-def unstructure(value: object, context: SerializerContext) -> Any:
+def unstructure(value: object, context: SerializerContext) -> object:
     """Return the plain JSON values of a value of ``context.type``, or of any value without a type.
 
     :raises SerializationError: the value would not come back equal
@@ -176,8 +176,8 @@ def unstructure(value: object, context: SerializerContext) -> Any:
     return tree
 
 
-_PLAIN: frozenset[Any] = frozenset((*SCALARS, list, dict))  # they are read unchanged, so they are written unchanged
-_PLAIN_BUT_FLOAT: frozenset[Any] = _PLAIN - {float}
+_PLAIN: frozenset[object] = frozenset((*SCALARS, list, dict))  # they are read unchanged, so they are written unchanged
+_PLAIN_BUT_FLOAT: frozenset[object] = _PLAIN - {float}
 _ENDLESS = "$: the value contains itself, or is nested too deeply"
 
 
@@ -199,7 +199,7 @@ def _stays_plain(value: object, declared: object) -> bool:
     return comes_back_plain(declared)
 
 
-def _decoder(declared: object, otherwise: Callable[[str], Any]) -> Callable[[str], Any]:
+def _decoder(declared: object, otherwise: Callable[[str], object]) -> Callable[[str], object]:
     if declared is float:
         return decode_finite
     from durable_async.serializers._json.kinds import may_hold_decimal

@@ -17,11 +17,11 @@ import attrs
 
 from durable_async._wire.text import JsonObject
 
-Kinds: TypeAlias = frozenset[type[Any]]
+Kinds: TypeAlias = frozenset[type[object]]
 
 SCALARS: Kinds = frozenset((type(None), bool, int, float, str))
 
-_KINDS: dict[type[Any], str] = {
+_KINDS: dict[type[object], str] = {
     type(None): "null",
     bool: "true or false",
     int: "a whole number",
@@ -37,7 +37,7 @@ class Misfit:
     """Replaces a value that cannot be written as its declared type."""
 
     found: str  # the class's name
-    declared: Any
+    declared: object
 
     def __str__(self) -> str:
         declared = type_name(self.declared)
@@ -79,12 +79,12 @@ def _holds_all(number: float, digits: str) -> bool:
         return False
 
 
-encode: Callable[[Any], str] = json.JSONEncoder(
+encode: Callable[[object], str] = json.JSONEncoder(
     allow_nan=False, check_circular=False
 ).encode  # a cycle raises RecursionError
 
 
-def _decoding(parse_float: Callable[[str], Any] | None = None) -> Callable[[str], Any]:
+def _decoding(parse_float: Callable[[str], object] | None = None) -> Callable[[str], object]:
     """Return a function that reads a JSON text.
 
     :param parse_float: converts the digits of a number with a fraction or exponent; None: to a float
@@ -92,7 +92,7 @@ def _decoding(parse_float: Callable[[str], Any] | None = None) -> Callable[[str]
     decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=parse_float)
     decode_all, decode_first = decoder.decode, decoder.raw_decode
 
-    def decode(text: str) -> Any:
+    def decode(text: str) -> object:
         """Return the tree of a JSON text.
 
         :raises ValueError: the text is not JSON
@@ -111,7 +111,7 @@ decode_finite: Callable[[str], Any] = _decoding(_finite)
 decode_exact: Callable[[str], Any] = _decoding(_exact)
 
 
-def kind_of(tree: object) -> type[Any]:
+def kind_of(tree: object) -> type[object]:
     return float if type(tree) is LongNumber else type(tree)
 
 

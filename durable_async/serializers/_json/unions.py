@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -46,7 +46,7 @@ def _read_choice(declared: object, converter: Converter) -> Read:
 
 @attrs.frozen
 class _Member:
-    declared: Any
+    declared: object
     kinds: Kinds
     read: Read
     write: Write
@@ -63,7 +63,7 @@ class _Member:
 @attrs.frozen
 class _Union:
     converter: Converter
-    declared: Any
+    declared: object
     members: tuple[_Member, ...]
     ambiguous: bool
 
@@ -76,7 +76,7 @@ class _Union:
         taken = [kind for member in members for kind in member.kinds]
         return cls(converter, declared, members, ambiguous=len(taken) > len(set(taken)))
 
-    def read(self, tree: object, _: object) -> Any:
+    def read(self, tree: object, _: object) -> object:
         if is_object(tree) and tree.keys() == {_TAG, _VALUE}:
             for member in self.members:
                 if type_name(member.declared) == tree[_TAG]:
@@ -101,7 +101,7 @@ class _Union:
         ):  # a number without a fraction may be an int or a float in JSON, and a bool is an int
             yield from (member for member in self.members if kind not in member.kinds and member.kinds & {int, float})
 
-    def write(self, value: object) -> Any:
+    def write(self, value: object) -> object:
         holders = sorted(
             (member for member in self.members if member.holds(value)),
             key=lambda member: class_of(bare(member.declared)) is not type(value),

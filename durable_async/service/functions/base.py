@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -107,7 +107,7 @@ class Function(Protocol):
         """The executions in memory; None: each invocation needs the whole record."""
         ...
 
-    async def invoke(self, event: object, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> object:
         """Run the function once.
 
         Cancelling the call abandons the invocation; its answer is then ignored. The function itself must end at
@@ -151,11 +151,11 @@ class LambdaContext:
 class InProcessFunction:
     """A function of this process. If it raises, the invocation fails."""
 
-    call: Callable[[Any, InvocationRequest], Any]
+    call: Callable[[Any, InvocationRequest], Awaitable[object]]
     durable: bool
     memory: Memory | None = None
 
-    async def invoke(self, event: object, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> object:
         try:
             return await self.call(event, request)
         except InvocationFailed:
@@ -170,7 +170,7 @@ def in_process_function(function: Callable[[Any, Any], Any], threads: Threads | 
     :param threads: the pool of these threads; None: the event loop's
     """
 
-    async def call(event: object, request: InvocationRequest) -> Any:
+    async def call(event: object, request: InvocationRequest) -> object:
         context = LambdaContext.of(request)
         if is_coroutine_function(function):
             return _as_json(await function(event, context))

@@ -14,7 +14,7 @@ import json
 from functools import partial
 from io import BytesIO
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, cast
 from urllib.parse import quote, urlsplit
 
 import attrs
@@ -102,7 +102,7 @@ class RemoteFunction:
     _turn: asyncio.Semaphore
     memory: None = None  # a server may start again at any time
 
-    async def invoke(self, event: object, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> object:
         """Run the function once. Cancellation and the deadline close the connection; the server may run the function to
         its end.
         """

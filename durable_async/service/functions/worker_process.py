@@ -148,7 +148,7 @@ def _is_durable(target: Target, found: object) -> bool:
     return getattr(found, "durable", False) is True
 
 
-def invoke(target: Target, event: Any, request: InvocationRequest) -> JsonObject:
+def invoke(target: Target, event: object, request: InvocationRequest) -> JsonObject:
     """Run a function once, and return what it returned or how it failed.
 
     :raises LoadError: as :func:`find`
@@ -227,8 +227,8 @@ def serve(channel: socket.socket) -> None:
 
 @contextmanager
 def _told_of_the_end(channel: socket.socket) -> Generator[None]:
-    """At the end tell the server that no answer follows, however long this process still takes to end. Closing the
-    channel would not tell: the thread that watches the server uses it too."""
+    """Tell the server at the end that no answer follows, even if this process takes long to end. To close the channel
+    would not be enough, because the thread that watches the server uses it too."""
     try:
         yield
     finally:

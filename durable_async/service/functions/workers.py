@@ -252,7 +252,7 @@ class WorkerPool:
                 message = f"loading {target} ended the worker process: {exited}"
                 raise LoadError("Runtime.ExitError", message) from None
 
-    async def invoke(self, target: Target, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, target: Target, event: object, request: InvocationRequest) -> object:
         """Run a function once, in the first worker that is free.
 
         Cancelling this ends the worker. The deadline includes the time spent waiting for a free worker.
@@ -317,7 +317,7 @@ class WorkerFunction:
     durable: bool
     memory: None = None  # each invocation may run in another worker
 
-    async def invoke(self, event: Any, request: InvocationRequest) -> Any:
+    async def invoke(self, event: object, request: InvocationRequest) -> object:
         return await self.pool.invoke(self.target, event, request)
 
 

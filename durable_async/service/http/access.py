@@ -63,7 +63,10 @@ class Access:
 
     @classmethod
     def checked(cls, token: str | None, *, authenticated: bool) -> Access:
-        """:raises ValueError: an AWS client could not present the token, or it is given with ``authenticated=True``"""
+        """Return the access that a token or an authenticating proxy gives.
+
+        :raises ValueError: an AWS client could not present the token, or it is given with ``authenticated=True``
+        """
         if token is not None:
             check_token(token)
             if authenticated:

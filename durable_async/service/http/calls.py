@@ -22,8 +22,8 @@ from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.parsing import read
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.filters import Filters
+from durable_async.service.runtime.histories import HISTORY_PAGE_BYTES
 from durable_async.service.runtime.inputs import read_event
-from durable_async.service.runtime.queries import HISTORY_PAGE_BYTES
 from durable_async.service.runtime.views import Started
 
 _TRACE_HEADER_LENGTH = 1024

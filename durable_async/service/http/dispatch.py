@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from typing import Any
 
 import attrs
 
@@ -76,7 +75,7 @@ class Request:
     chunks: Callable[[], AsyncIterator[bytes]]
 
 
-Answerer = Callable[[Request], Coroutine[Any, Any, Answer]]
+Answerer = Callable[[Request], Coroutine[object, object, Answer]]
 """Answers a request and raises nothing. Servers are made of it."""
 
 

@@ -52,7 +52,7 @@ async def ask_owner(owner: OwnerAddress, method: str, target: str, headers: Mapp
 
 
 def _is_closing(answer: Answer) -> bool:
-    """Whether the service begins nothing more, so that it has not done what was asked, except to start something."""
+    """Return whether the service begins nothing more, so that it has not done what was asked."""
     return answer.status == 503 and "Retry-After" in answer.headers
 
 

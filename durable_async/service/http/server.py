@@ -60,7 +60,7 @@ async def serve_on(api: LambdaApi, listener: socket.socket, *, token: str | None
 
 @asynccontextmanager
 async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGenerator[str]:
-    """As :func:`serve_on`, for what answers requests in another way, and for sockets of any kind."""
+    """Serve like :func:`serve_on`, with another function that answers, and on a socket of any kind."""
     from aiohttp import web
 
     from durable_async.service.http import connections

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 from uuid import uuid4
 
 import attrs
@@ -19,10 +20,9 @@ from durable_async.service.functions.base import Function
 from durable_async.service.machine import (
     Checkpoint,
     Execution,
+    ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
-    Moment,
-    NewExecution,
     Source,
 )
 from durable_async.service.model import arns
@@ -30,29 +30,37 @@ from durable_async.service.model.errors import (
     AlreadyStartedError,
     InvalidParameterValueError,
     ResourceConflictError,
-    ResourceNotFoundError,
 )
-from durable_async.service.model.history import time_of
-from durable_async.service.runtime.filters import checked_tags
-from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, read_event
+from durable_async.service.model.history import HistoryEvent, time_of
+from durable_async.service.runtime.filters import Filters
+from durable_async.service.runtime.finding import Finder
+from durable_async.service.runtime.histories import HISTORY_PAGE_BYTES, Histories
+from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
+from durable_async.service.runtime.listing import Lists, paged
 from durable_async.service.runtime.observing import ServiceObserver
-from durable_async.service.runtime.queries import Queries
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner
 from durable_async.service.runtime.settings import Settings, Timing
+from durable_async.service.runtime.starting import Starter
 from durable_async.service.runtime.views import (
     Closed,
+    Counts,
+    ExecutionDescription,
+    ExecutionSummary,
+    FunctionDescription,
+    OpenCallback,
     OwnerAddress,
+    Page,
     Started,
+    open_callbacks,
 )
 from durable_async.service.store import Store
 from durable_async.service.store.memory import MemoryStore
 
 DAY = 86_400  # seconds
-_LOOKED_AT = 4
 
 
-class LambdaApi(Queries):
+class LambdaApi:
     """Every operation of Lambda's durable API as a method. Used as ``async with LambdaApi() as service:``.
 
     A function can be named by its name, or by its partial or full ARN, with or without a qualifier. An execution is
@@ -92,17 +100,17 @@ class LambdaApi(Queries):
         new_id: Callable[[], str] = lambda: str(uuid4()),
         timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
-        self._new_id = new_id
         self._store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
-        self._runner = Runner(self._registry, self._store, settings)
+        self._settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
+        self._runner = runner = Runner(self._registry, self._store, self._settings)
+        self._commands = commands = runner.commands
+        self._find = Finder(self._store, self._registry, runner.retention)
+        self._starter = Starter(self._registry, runner, new_id)
+        self._histories = Histories(self._store, runner.listeners, commands, self._find)
+        self._lists = Lists(self._store, runner.listeners, commands)
         self.passive: bool = passive
         self.owner: OwnerAddress | None = None  # the service to ask instead, while this one stands by
-        # Held, so that the store does not read them for every page of a history.
-        self._looked_at = deque(maxlen=_LOOKED_AT)
-        self._limits = limits
-        self._retention_days = retention_days
         self._default_execution_timeout = default_execution_timeout
 
     async def __aenter__(self) -> Self:
@@ -116,29 +124,30 @@ class LambdaApi(Queries):
 
     async def aclose(self, *, grace: float = 0.0) -> None:
         """Begin nothing more, wait up to ``grace`` seconds for running functions, then cancel them, and wait up to 7
-        seconds more until they are gone. Executions stay in the store as they are, and the next service goes on with
+        seconds more until they are gone. Executions stay in the store as they are, and the next service continues
         them.
 
-        Done whole, even in an anyio scope that is cancelled. A cancellation cuts ``grace`` short, a second one the
-        rest; it is raised afterwards.
+        This is done completely, even in an anyio scope that is cancelled. A cancellation ends ``grace`` at once, a
+        second one ends the rest of the wait; it is raised afterwards.
         """
         await own_tasks.finish(self._runner.aclose(grace), hurry=True)
 
     @property
     def closing(self) -> bool:
         """Whether the service begins nothing more."""
-        return self._runner.draining
+        return self._commands.draining
 
     # --- time ---
 
     def next_due(self) -> float | None:
-        """Epoch seconds at which :meth:`fire_due` has something to do, at the earliest. None: nothing is waited for."""
-        due = self._runner.next_due_ms()
+        """Return the epoch seconds at which :meth:`fire_due` has something to do, at the earliest; None: never."""
+        due = self._commands.next_due_ms()
         return None if due is None else due / 1000
 
     async def fire_due(self) -> None:
         """Do what is due by the clock now. With the wall's clock the service does so by itself."""
-        await self._runner.fire_due()
+        await self._commands.fire_due()
+        await self._runner.retention.sweep_if_due()
 
     def is_idle(self) -> bool:
         """Return whether no function runs and no write is waiting."""
@@ -163,19 +172,19 @@ class LambdaApi(Queries):
         version: int | None = None,
         pinned: bool = True,
     ) -> None:
-        """Make ``function`` known as ``name``. Executions of it that an earlier service left open go on.
+        """Make ``function`` known as ``name``. Executions of it that an earlier service left open continue.
 
-        :param execution_timeout: seconds, of each of its durable executions; None: the service's default
-        :param function_timeout: seconds, of each invocation; it becomes ``InvocationRequest.deadline_ms``
-        :param max_concurrency: invocations of it that may run at once; None: any number
-        :param on_mismatch: what becomes of an execution whose code calls another operation than the recorded one, can
+        :param execution_timeout: seconds, for each of its durable executions; None: the service's default
+        :param function_timeout: seconds, for each invocation; it becomes ``InvocationRequest.deadline_ms``
+        :param max_concurrency: the maximum number of its invocations that run at once; None: no limit
+        :param on_mismatch: what happens to an execution whose code calls another operation than the recorded one, can
             no longer read its event, or cannot be loaded. ``"fail"``: it fails, as on AWS. ``"park"``: it is paused,
             and tried again when a service registers the function, or when it is resumed
         :param cancel_before: seconds before the timeout of an execution at which its workflow is cancelled, so that its
             compensations can run; the execution then ends TIMED_OUT. None: it is not cancelled
         :param version: a number. The function may be registered once for each version; new executions begin on the
-            highest. None: the function has no versions, and executions of all versions go on with it
-        :param pinned: of a version. True: executions that begin on it go on when this version is registered. False:
+            highest. None: the function has no versions, and executions of all versions continue with it
+        :param pinned: of a version. True: executions that begin on it continue when this version is registered. False:
             they move with the highest version
         :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
             timeout
@@ -228,8 +237,8 @@ class LambdaApi(Queries):
         :param payload: the event, JSON; empty stands for ``{}``. The same payload is one that is equal as JSON, in
             whatever order its keys are; an execution keeps the text that it was started with
         :param trace_header: an X-Ray trace header, which every invocation of the execution gets
-        :param tags: up to 50, by which lists are filtered. An execution that is found keeps its own. AWS has no such
-            thing
+        :param tags: up to 50, by which lists are filtered. An execution that is found keeps its own. AWS has no
+            tags of executions
         :raises ApiError: ResourceNotFound, InvalidParameterValue (unqualified, not durable, bad name),
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
@@ -241,43 +250,14 @@ class LambdaApi(Queries):
         check_execution_name(execution_name)
         text, _ = await read_event(payload)
         new = attrs.evolve(
-            self._new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
+            self._starter.new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
         )
-        existing = await self._start(new)
+        existing = await self._starter.start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(
                 f"An execution named {existing.name} exists already, and was started with another payload."
             )
         return Started(existing.arn, existing.version)
-
-    def _new(
-        self, registered: Registered, text: str, execution_name: str | None, tags: Mapping[str, str] | None
-    ) -> NewExecution:
-        """:raises InvalidParameterValueError: a tag breaks a rule"""
-        execution_id, name = self._new_id(), execution_name or self._new_id()
-        function_arn = self._registry.start_arn(registered)
-        return NewExecution(
-            id=execution_id,
-            arn=arns.execution_arn(function_arn, name, execution_id),
-            name=name,
-            function_name=registered.name,
-            function_arn=function_arn,
-            version=registered.begins_on,
-            input=text,
-            timeout_seconds=registered.execution_timeout,
-            tags=checked_tags(tags),
-            cancel_before_seconds=registered.cancel_before,
-        )
-
-    async def _start(
-        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
-    ) -> NewExecution | Execution:
-        """Return what was started, or the execution that has the name."""
-        existing = await self._runner.start(new, make)
-        if existing is not None and self._runner.retention.is_over(existing):
-            await self._runner.delete(existing)
-            existing = await self._runner.start(new, make)
-        return existing or new
 
     async def fork(
         self,
@@ -298,11 +278,11 @@ class LambdaApi(Queries):
         :param replace: by name or id, results as JSON text, with which operations on record count as succeeded
         :raises ApiError: ResourceNotFound, InvalidParameterValue, AlreadyStarted (the name is taken)
         """
-        execution = await self._execution(arn)
+        execution = await self._find.execution(arn)
         history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
         registered = self._registry.named(execution.function_name)
         source = Source.of(execution, history)
-        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
+        return await self._starter.fork(registered, source, before, execution_name, payload, replace, tags)
 
     async def fork_history(
         self,
@@ -315,7 +295,7 @@ class LambdaApi(Queries):
         replace: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Started:
-        """As :meth:`fork`, from an exported history, such as one of AWS Lambda.
+        """Do the same as :meth:`fork` from an exported history, such as one of AWS Lambda.
 
         :param history: the answers of ``GetDurableExecutionHistory`` with their data, as JSON values, or a list of
             :class:`~durable_async.service.HistoryEvent`
@@ -323,34 +303,14 @@ class LambdaApi(Queries):
         """
         registered = self._registry.named(function_name)
         source = Source.exported(history)
-        return await self._fork(registered, source, before, execution_name, payload, replace, tags)
-
-    async def _fork(  # noqa: PLR0917 - what both ways to fork have in common
-        self,
-        registered: Registered,
-        source: Source,
-        before: str | None,
-        execution_name: str | None,
-        payload: bytes | None,
-        replace: Mapping[str, str] | None,
-        tags: Mapping[str, str] | None,
-    ) -> Started:
-        check_execution_name(execution_name)
-        if not registered.function.durable:
-            raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
-        text = source.derived.input if payload is None else (await read_event(payload))[0]
-        new = self._new(registered, text, execution_name, tags)
-        existing = await self._start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
-        if existing is not new:
-            raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
-        return Started(new.arn, new.version)
+        return await self._starter.fork(registered, source, before, execution_name, payload, replace, tags)
 
     async def wait(self, execution_arn: str) -> Closed:
         """Wait for the end of the execution, and return how it ended. Cancelling this leaves the execution alone.
 
         :raises ServiceClosedError: the service ends before
         """
-        execution = await self._execution(execution_arn)
+        execution = await self._find.execution(execution_arn)
         return Closed.of(await self._runner.closed(execution))
 
     async def invoke_plain(
@@ -400,9 +360,11 @@ class LambdaApi(Queries):
 
         :raises InvalidParameterValueError: also for an unknown execution, which the model gives no other error
         """
-        execution = await self._invoked_execution(arn)
+        execution = await self._find.invoked_execution(arn)
         call = Checkpoint(token, updates, client_token)
-        return await self._runner.command(execution, lambda at: machine.checkpoint(execution, call, self._registry, at))
+        return await self._commands.command(
+            execution, lambda at: machine.checkpoint(execution, call, self._registry, at)
+        )
 
     async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
         """Return a page of the record; see ``machine.state_page``.
@@ -410,22 +372,16 @@ class LambdaApi(Queries):
         :param max_items: 0 to 1000; 0: 100
         :raises InvalidParameterValueError: as :meth:`checkpoint`, or the marker is not good
         """
-        execution = await self._invoked_execution(arn)
-        stored = await self._runner.stored(execution.id) or execution
-        return machine.state_page(stored, token, marker, page_length(max_items), self._limits)
-
-    async def _invoked_execution(self, arn: str) -> Execution:
-        try:
-            return await self._execution(arn)
-        except ResourceNotFoundError:
-            raise InvalidParameterValueError("Invalid checkpoint token") from None
+        execution = await self._find.invoked_execution(arn)
+        stored = await self._commands.stored(execution.id) or execution
+        return machine.state_page(stored, token, marker, page_length(max_items), self._settings.limits)
 
     # --- what operators call ---
 
     async def stop(self, arn: str, error: ErrorObject | None = None) -> datetime:
         """Close an execution as STOPPED, and return when it was closed. One that is closed already stays as it is."""
-        execution = await self._execution(arn)
-        await self._runner.command(execution, lambda at: machine.stop(execution, error, at))
+        execution = await self._find.execution(arn)
+        await self._commands.command(execution, lambda at: machine.stop(execution, error, at))
         return time_of((execution.ended_ms or 0) * 1000)
 
     async def pause(self, arn: str, *, reason: str | None = None, timeout_paused: bool = True) -> None:
@@ -435,8 +391,8 @@ class LambdaApi(Queries):
         :raises ApiError: ResourceConflict (it is closed, or paused already), InvalidParameterValue (the reason is too
             long)
         """
-        execution = await self._execution(arn)
-        await self._runner.command(
+        execution = await self._find.execution(arn)
+        await self._commands.command(
             execution, lambda at: machine.pause(execution, reason, at, timeout_paused=timeout_paused)
         )
 
@@ -445,16 +401,16 @@ class LambdaApi(Queries):
 
         :raises ApiError: ResourceConflict (the execution is not paused), InvalidParameterValue (the reason is too long)
         """
-        execution = await self._execution(arn)
-        await self._runner.command(execution, lambda at: machine.resume(execution, reason, at))
+        execution = await self._find.execution(arn)
+        await self._commands.command(execution, lambda at: machine.resume(execution, reason, at))
 
     async def cancel(self, arn: str, *, reason: str | None = None) -> None:
         """Ask the workflow to end; see ``machine.cancel``. AWS has no such operation.
 
         :raises ApiError: ResourceConflict (the execution is closed), InvalidParameterValue (the reason is too long)
         """
-        execution = await self._execution(arn)
-        await self._runner.command(execution, lambda at: machine.cancel(execution, reason, at))
+        execution = await self._find.execution(arn)
+        await self._commands.command(execution, lambda at: machine.cancel(execution, reason, at))
 
     async def redrive(self, arn: str, *, start: str | None = None) -> datetime:
         """Let a closed execution continue from what succeeded, and return the time; see ``machine.redrive``. AWS has no
@@ -463,20 +419,20 @@ class LambdaApi(Queries):
         :param start: name or id of the operation from which to run again; None: the operations that failed
         :raises ApiError: ResourceConflict (the execution is open or succeeded), InvalidParameterValue (``start``)
         """
-        execution = await self._execution(arn)
-        await self._runner.command(execution, lambda at: machine.redrive(execution, start, at))
-        return time_of(self._runner.now_ms() * 1000)
+        execution = await self._find.execution(arn)
+        await self._commands.command(execution, lambda at: machine.redrive(execution, start, at))
+        return time_of(self._settings.now_ms() * 1000)
 
     async def delete(self, arn: str) -> datetime:
         """Delete a closed execution, and return the time. Its name is free at once.
 
         :raises ResourceConflictError: it is not closed
         """
-        execution = await self._execution(arn)
+        execution = await self._find.execution(arn)
         if execution.open:
             raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
         await self._runner.delete(execution)
-        return time_of(self._runner.now_ms() * 1000)
+        return time_of(self._settings.now_ms() * 1000)
 
     # --- what external systems call ---
 
@@ -487,19 +443,21 @@ class LambdaApi(Queries):
         :raises ApiError: InvalidParameterValue (malformed, completed already, too large, or not what the workflow can
             read; then the callback stays open), ResourceNotFound, CallbackTimeout
         """
-        execution = await self._waiting(callback_id)
+        execution = await self._find.waiting_execution(callback_id)
         schema = machine.answer_schema(execution, callback_id)
         if schema is not None:
             await check_answer(result, schema)
-        await self._runner.command(execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at))
+        await self._commands.command(
+            execution, lambda at: machine.callback_succeeded(execution, callback_id, result, at)
+        )
 
     async def callback_failed(self, callback_id: str, error: ErrorObject | None = None) -> None:
         """End a callback with an error.
 
         :raises ApiError: as :meth:`callback_succeeded`
         """
-        execution = await self._waiting(callback_id)
-        await self._runner.command(
+        execution = await self._find.waiting_execution(callback_id)
+        await self._commands.command(
             execution, lambda at: machine.callback_failed(execution, callback_id, error or {}, at)
         )
 
@@ -508,14 +466,142 @@ class LambdaApi(Queries):
 
         :raises ApiError: as :meth:`callback_succeeded`
         """
-        execution = await self._waiting(callback_id)
-        await self._runner.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
+        execution = await self._find.waiting_execution(callback_id)
+        await self._commands.command(execution, lambda at: machine.callback_heartbeat(execution, callback_id, at))
 
-    async def _waiting(self, callback_id: str) -> Execution:
-        place = machine.callback_place(callback_id)
-        if place is None:
-            raise InvalidParameterValueError("Invalid callback id")
-        execution = await self._store.load(place[0])
-        if execution is None or self._runner.retention.is_over(execution):
-            raise ResourceNotFoundError("Callback not found")
-        return execution
+    # --- queries ---
+
+    async def get_execution(self, arn: str, *, wait_seconds: float = 0) -> ExecutionDescription:
+        """Return the execution as it is stored now.
+
+        :param wait_seconds: more than 0: if it is open, wait up to this long for its end. 0: do not wait
+        """
+        if wait_seconds and not self.passive:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._runner.closed(await self._find.execution(arn))
+        now = await self._described(arn)
+        while True:
+            before = now
+            await self._store.barrier()
+            now = await self._described(arn)
+            if now == before:  # otherwise something could not be stored, and has not happened
+                return now
+
+    async def _described(self, arn: str) -> ExecutionDescription:
+        return ExecutionDescription.of(await self._find.execution(arn), self._settings.retention_days)
+
+    async def get_history(
+        self,
+        arn: str,
+        *,
+        marker: str | None = None,
+        max_items: int = 0,
+        reverse: bool = False,
+        page_bytes: int | None = HISTORY_PAGE_BYTES,
+        wait_seconds: float = 0,
+    ) -> Page[HistoryEvent]:
+        """Return a page of the history.
+
+        :param marker: of the page before; None or empty: the first page
+        :param max_items: 0 to 1000; 0: 100
+        :param reverse: True: newest first. False: oldest first
+        :param page_bytes: the maximum size of the page, except that it has at least one event; None: any size
+        :param wait_seconds: more than 0: if the page would be empty, wait up to this long for its first event; and the
+            last page of an open execution has a marker too, of the events that are still to come. 0: do not wait. A
+            passive service does not wait, since it does not hear of what another process writes
+        """
+        execution = await self._find.execution(arn)
+        count, first = page_length(max_items), page_start(marker)
+        if wait_seconds and not reverse and not self.passive:
+            return await self._histories.awaited_page(execution, first or 1, count, page_bytes, wait_seconds)
+        if first is None:
+            first = execution.event_count if reverse else 1
+        return await self._histories.page(execution, first, count, page_bytes, reverse=reverse)
+
+    def events(self, arn: str, *, after: int = 0) -> AsyncGenerator[HistoryEvent]:
+        """Yield the events of an execution while they happen, until the execution is closed.
+
+        :param after: the id of the last event that is not wanted; 0: all are wanted
+        :raises ServiceClosedError: the service ends before
+        """
+        return self._histories.events(arn, after)
+
+    async def list_executions(
+        self,
+        function_name: str | None = None,
+        *,
+        qualifier: str | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+        **filters: Unpack[Filters],
+    ) -> Page[ExecutionSummary]:
+        """Return a page of the executions of a function, or of all functions.
+
+        :param function_name: a registered function, or one that has stored executions; None: all of them
+        :param reverse: True: oldest first. False: newest first. This is the opposite of what it means for a history
+        :param marker: of the page before; None or empty: the first page
+        :param max_items: 0 to 1000; 0: 100
+        :param filters: which executions; see :class:`~durable_async.service.Filters`
+        :raises ApiError: ResourceNotFound (the function), InvalidParameterValue
+        """
+        query = await self._find.query(function_name, qualifier, filters)
+        return await self._lists.page(paged(query, marker, max_items, oldest_first=reverse), include_waiting_for=False)
+
+    async def watch_executions(
+        self,
+        function_name: str | None = None,
+        *,
+        qualifier: str | None = None,
+        reverse: bool = False,
+        marker: str | None = None,
+        max_items: int = 0,
+        include_waiting_for: bool = False,
+        wait_seconds: float = 0,
+        known_digest: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page[ExecutionSummary]:
+        """Do the same as :meth:`list_executions` for callers that follow what happens. AWS has no such operation.
+
+        :param include_waiting_for: True: open executions have ``details``, for which their operations are read. False:
+            they have none
+        :param wait_seconds: more than 0: the page has a digest, and is returned as soon as that is another one than
+            ``known_digest``, or after this time. 0: do not wait. A passive service does not wait, since it does not
+            hear of what another process writes
+        :param known_digest: of the page that the caller has; None: it has none
+        """
+        query = paged(
+            await self._find.query(function_name, qualifier, filters), marker, max_items, oldest_first=reverse
+        )
+        if not wait_seconds or self.passive:
+            return await self._lists.page(query, include_waiting_for=include_waiting_for)
+        return await self._lists.changed(query, known_digest, wait_seconds, include_waiting_for=include_waiting_for)
+
+    async def count_executions(
+        self, function_name: str | None = None, *, qualifier: str | None = None, **filters: Unpack[Filters]
+    ) -> Counts:
+        """Return how many executions each function has in each status, as :meth:`list_executions` would list them. A
+        function without any is left out.
+        """
+        counts: Counts = {}
+        for found in await self._store.counts(await self._find.query(function_name, qualifier, filters)):
+            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
+        return counts
+
+    async def list_callbacks(self, arn: str) -> list[OpenCallback]:
+        """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
+        return open_callbacks(await self._find.execution(arn))
+
+    async def list_functions(self) -> list[FunctionDescription]:
+        """Return the functions that are registered or that have stored executions, ordered by name."""
+        timeouts: dict[str, int | None] = dict.fromkeys(
+            await self._store.function_names(), self._default_execution_timeout
+        )
+        for name in {each.name for each in self._registry.all()}:
+            newest = self._registry.named(name)
+            timeouts[name] = newest.execution_timeout if newest.function.durable else None
+        return [
+            FunctionDescription(name, self._registry.arn(name), timeouts[name], self._settings.retention_days)
+            for name in sorted(timeouts)
+        ]

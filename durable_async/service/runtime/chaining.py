@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Protocol, TypeVar
 
+from durable_async._wire.operations import ErrorObject
 from durable_async.service import machine
-from durable_async.service.machine import ChainedOutcome, Child, Execution, Moment, NewExecution, Parent, StartChained
+from durable_async.service.machine import (
+    ChainedOutcome,
+    Child,
+    Execution,
+    ExecutionStatus,
+    Moment,
+    NewExecution,
+    Parent,
+    StartChained,
+)
 from durable_async.service.model.errors import ServiceClosedError
-from durable_async.service.runtime.invoking import Invoker, outcome_of
+from durable_async.service.runtime.commands import Commands
+from durable_async.service.runtime.invoking import Invoker, exit_program
 from durable_async.service.runtime.registry import Registered
 from durable_async.service.store import Store
 
-T = TypeVar("T")
-
-
-class Commands(Protocol):
-    """The methods of the runner that are needed here."""
-
-    async def start(self, new: NewExecution) -> Execution | None: ...
-
-    async def command_until_stored(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
-
-    async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None: ...
-
-    def begin(
-        self, function: str, version: str, work: Callable[[Registered], Coroutine[object, object, None]]
-    ) -> None: ...
-
-    async def follow_parent(self, execution_id: str) -> None: ...
-
-    async def exit(self, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None: ...
+Begin = Callable[[str, str, Callable[[Registered], Coroutine[object, object, None]]], None]
 
 
 class ChainedInvokes:
-    """The chained invokes whose target runs, or is not registered yet."""
+    """The chained invokes whose target runs, or is not registered yet.
 
-    def __init__(self, store: Store, invoker: Invoker, commands: Commands) -> None:
+    :param begin: does something with a version of a function, now or when it is registered
+    """
+
+    def __init__(self, store: Store, invoker: Invoker, commands: Commands, begin: Begin) -> None:
         self._store = store
         self._invoker = invoker
         self._commands = commands
+        self._begin = begin
         self._asking: set[Parent] = set()
 
     def ask(self, execution_id: str, chained: StartChained) -> None:
@@ -48,11 +44,22 @@ class ChainedInvokes:
         parent = Parent(execution_id, chained.operation_id, chained.cancels)
         if parent not in self._asking:
             self._asking.add(parent)
-            self._commands.begin(chained.target.name, chained.target.version, partial(self._ask, parent, chained))
+            self._begin(chained.target.name, chained.target.version, partial(self._ask, parent, chained))
 
     async def ended(self, parent: Parent, outcome: ChainedOutcome) -> None:
         """Report to the execution that asked how its target ended."""
-        await self._commands.command_until_stored(parent.execution_id, _told(parent, outcome))
+        await self._commands.command_until_stored(parent.execution_id, _outcome_recorded(parent, outcome))
+
+    async def follow_parent(self, execution_id: str) -> None:
+        """Cancel a child if the execution that invoked it was cancelled or is closed."""
+        child = await self._commands.until_stored(lambda: self._store.load(execution_id))
+        if child is None or child.parent is None or not (child.parent.cancels and child.open):
+            return
+        parent_id = child.parent.execution_id
+        parent = await self._commands.until_stored(lambda: self._store.load(parent_id))
+        await self._commands.command_until_stored(
+            execution_id, lambda execution, at: machine.follow_parent(execution, parent, at)
+        )
 
     async def _ask(self, parent: Parent, chained: StartChained, registered: Registered) -> None:
         try:
@@ -63,7 +70,7 @@ class ChainedInvokes:
                 outcome = await self._invoker.target_outcome(registered, chained, parent.execution_id)
             except (SystemExit, KeyboardInterrupt):
                 ended = ChainedOutcome("FAILED", error=machine.EXITED)
-                await self._commands.exit(parent.execution_id, _told(parent, ended))
+                await exit_program(self._commands, parent.execution_id, _outcome_recorded(parent, ended))
                 return
             await self.ended(parent, outcome)
         finally:
@@ -75,7 +82,7 @@ class ChainedInvokes:
         except ServiceClosedError:
             return  # the next service repeats the request
         if parent.cancels:  # it may have been cancelled, or have ended, before this child was started
-            await self._commands.follow_parent(new.id)
+            await self.follow_parent(new.id)
         if existing is not None and not existing.open:  # an earlier service ended before it could report this
             await self.ended(parent, outcome_of(existing))
 
@@ -87,7 +94,18 @@ class ChainedInvokes:
         return await self._store.load(new.id) or await self._commands.start(new)
 
 
-def _told(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
+def outcome_of(child: Execution) -> ChainedOutcome:
+    """Return the outcome for the chained invoke that started a closed execution."""
+    error: ErrorObject | None = child.error
+    if child.status is ExecutionStatus.TIMED_OUT:
+        error = {
+            "ErrorType": "ChainedInvoke.Timeout",
+            "ErrorMessage": f"CHAINED_INVOKE timed out after {child.timeout_seconds} seconds.",
+        }
+    return ChainedOutcome(str(child.status), child.result, error)
+
+
+def _outcome_recorded(parent: Parent, outcome: ChainedOutcome) -> Callable[[Execution, Moment], None]:
     return lambda execution, at: machine.chained_invoke_ended(execution, parent.operation_id, outcome, at)
 
 

@@ -37,7 +37,10 @@ async def read_event(payload: bytes) -> tuple[str, object]:
 
 
 def check_execution_name(name: str | None) -> None:
-    """:raises InvalidParameterValueError: it is not one"""
+    """Check the name that a caller gives to an execution.
+
+    :raises InvalidParameterValueError: it is not a valid name
+    """
     if name is not None and not arns.is_execution_name(name):
         raise InvalidParameterValueError(
             "DurableExecutionName must be 1 to 64 letters, digits, hyphens and underscores."

@@ -1,35 +1,32 @@
-"""Invokes functions in turn, and converts their answers to changes of an execution."""
+"""Invokes functions: takes a turn for each, and ends the program when a function asks for that."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from typing import Any, cast
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 
-import attrs
-
-from durable_async._wire.operations import ErrorObject
-from durable_async.service import machine
-from durable_async.service.functions.base import Function, InvocationFailed, InvocationRequest
-from durable_async.service.machine import ChainedOutcome, Execution, ExecutionStatus, Moment
+from durable_async.service import machine, own_tasks
+from durable_async.service.functions.base import InvocationFailed, InvocationRequest
+from durable_async.service.machine import ChainedOutcome, Execution, Moment
+from durable_async.service.model.errors import StoreError
+from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.registry import Registered
-from durable_async.service.runtime.slots import Place, Slots
+from durable_async.service.runtime.settings import Settings, mint
+from durable_async.service.runtime.slots import Slots
 
 
 class Invoker:
     """Invokes functions.
 
-    :param max_concurrency: the maximum number of invocations at once; None: no limit
-    :param now_ms: returns the time in epoch milliseconds
     :ivar slots: taken by each invocation for as long as it runs
     """
 
-    def __init__(self, max_concurrency: int | None, now_ms: Callable[[], int]) -> None:
-        self.slots: Slots = Slots(max_concurrency)
-        self._now_ms = now_ms
+    def __init__(self, settings: Settings) -> None:
+        self.slots: Slots = Slots(settings.max_concurrency)
+        self._now_ms = settings.now_ms
 
     def request(
         self, registered: Registered, request_id: str, tenant_id: str | None, trace_header: str | None
@@ -51,7 +48,7 @@ class Invoker:
         tenant_id: str | None,
         trace_header: str | None,
         turn: str | None = None,
-    ) -> Any:
+    ) -> object:
         """Return the answer of a function that is not durable.
 
         :raises InvocationFailed: it raised, crashed or ran too long
@@ -73,75 +70,17 @@ class Invoker:
         return ChainedOutcome("SUCCEEDED", json.dumps(value, ensure_ascii=False))
 
 
-def mint() -> str:
-    """Return 32 random hexadecimal digits, for ids and tokens."""
-    return os.urandom(16).hex()
+async def exit_program(commands: Commands, execution_id: str, decide: Callable[[Execution, Moment], None]) -> None:
+    """End the program, because a function of this process raised SystemExit or KeyboardInterrupt. A SystemExit is
+    recorded first as a failure of the execution, so that the next start knows what ended the program. A
+    KeyboardInterrupt is not a failure.
 
-
-@attrs.frozen(eq=False)
-class RunningInvocation:
-    """A call of a function that runs in ``task`` and holds ``place``."""
-
-    task: asyncio.Task[Any]
-    place: Place
-
-    @classmethod
-    def of_this_task(cls, place: Place) -> RunningInvocation:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("An invocation runs in a task.")
-        return cls(task, place)
-
-    @contextmanager
-    def among(self, running: dict[str, RunningInvocation], execution_id: str) -> Generator[None]:
-        """Keep this call in ``running`` while the code inside runs."""
-        running[execution_id] = self
-        try:
-            yield
-        finally:
-            if running.get(execution_id) is self:
-                del running[execution_id]
-
-    def abandon(self) -> None:
-        """Cancel the call, and free its place at once, before the call has ended."""
-        self.task.cancel()
-        self.place.give_back()
-
-
-async def invocation_end(
-    function: Function,
-    event: object,
-    request: InvocationRequest,
-    *,
-    interrupted: Callable[[], bool],
-    parks: bool,
-) -> Callable[[Execution, Moment], None]:
-    """Invoke a durable function, and return what its answer does to the execution.
-
-    :param interrupted: returns whether the service is shutting down. A cancelled function is then not a failure
-    :param parks: True: an execution whose code does not fit the record is parked. False: it fails
+    :raises BaseException: the current exception, unless the program is ending already
     """
-    request_id = request.request_id
-    try:
-        output = await function.invoke(event, request)
-    except InvocationFailed as failed:
-        error = failed.error
-        return lambda execution, at: machine.invocation_failed(execution, request_id, error, at, parks=parks)
-    if interrupted() and _is_pending(output):
-        return lambda execution, at: machine.invocation_interrupted(execution, request_id, at)
-    return lambda execution, at: machine.invocation_answered(execution, request_id, output, at, parks=parks)
-
-
-def _is_pending(output: object) -> bool:
-    return isinstance(output, Mapping) and cast("Mapping[str, object]", output).get("Status") == "PENDING"
-
-
-def outcome_of(child: Execution) -> ChainedOutcome:
-    """Return the outcome for the chained invoke that started a closed execution."""
-    error: ErrorObject | None = child.error
-    if child.status is ExecutionStatus.TIMED_OUT:
-        error = {
-            "ErrorType": "ChainedInvoke.Timeout",
-            "ErrorMessage": f"CHAINED_INVOKE timed out after {child.timeout_seconds} seconds.",
-        }
-    return ChainedOutcome(str(child.status), child.result, error)
+    exiting = sys.exception()
+    if isinstance(exiting, SystemExit):
+        with suppress(StoreError):
+            await own_tasks.finish(commands.once(execution_id, decide))
+    task = asyncio.current_task()
+    if exiting is not None and task is not None and not task.cancelling():
+        raise exiting

@@ -15,20 +15,20 @@ class ServiceObserver(Protocol):
         ...
 
     def found(self, count: int) -> None:
-        """An earlier service left ``count`` executions open."""
+        """Note that an earlier service left ``count`` executions open."""
         ...
 
     def stored(self, execution: Execution, changes: Changes, duration: float) -> None:
-        """The changes of a command were stored.
+        """Note that the changes of a command were stored.
 
         :param duration: how long the store took, including the wait for the commit
         """
         ...
 
     def invoked(self, waited: float) -> None:
-        """An invocation begins. It ``waited`` for its turn."""
+        """Note that an invocation begins, which ``waited`` for its turn."""
         ...
 
     def timers_fired(self, lag: float) -> None:
-        """Due timers fire; the earliest of them was due ``lag`` seconds ago."""
+        """Note that due timers fire, the earliest of which was due ``lag`` seconds ago."""
         ...

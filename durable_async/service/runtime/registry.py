@@ -48,7 +48,7 @@ class Registered:
 
     @property
     def key(self) -> str:
-        """What tells it from all others."""
+        """The key that no other function or version has."""
         return self.name if self.version is None else f"{self.name}:{self.version}"
 
     @property
@@ -149,7 +149,7 @@ class Registry:
         return registered
 
     def invocable(self, reference: str, qualifier: str | None = None) -> Registered:
-        """Like ``named``, for an Invoke: a durable function must be named with a qualifier, as on Lambda."""
+        """Return the function that an Invoke names. A durable one must be named with a qualifier, as on Lambda."""
         registered = self.named(reference, qualifier)
         parsed = arns.parse_function(reference)
         if registered.function.durable and qualifier is None and (parsed is None or parsed.qualifier is None):

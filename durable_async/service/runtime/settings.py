@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import attrs
 
 from durable_async.service import machine
+from durable_async.service.model.history import milliseconds
 from durable_async.service.runtime.observing import ServiceObserver
+
+
+def mint() -> str:
+    """Return 32 random hexadecimal digits, for ids and tokens."""
+    return os.urandom(16).hex()
 
 
 @attrs.frozen
@@ -47,3 +54,15 @@ class Settings:
     passive: bool = False
     observer: ServiceObserver | None = None
     timing: Timing = Timing()
+
+    def now_us(self) -> int:
+        """Return the time in epoch microseconds."""
+        return round(self.clock() * 1_000_000)
+
+    def now_ms(self) -> int:
+        """Return the time in epoch milliseconds."""
+        return milliseconds(self.now_us())
+
+    def moment(self) -> machine.Moment:
+        """Return what the machine knows of the time at which it decides."""
+        return machine.Moment(self.now_us(), mint, self.limits, self.retries, self.passive)

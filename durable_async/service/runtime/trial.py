@@ -52,7 +52,7 @@ class Trial:
         return execution_id in self._suspects
 
     def expect(self, execution_id: str) -> None:
-        """If this is a suspect, form no group before ``settled`` is called for it."""
+        """Form no group, if this is a suspect, before ``settled`` is called for it."""
         if self.concerns(execution_id):
             self._expected.add(execution_id)
 

@@ -285,7 +285,7 @@ async def test_the_history_tells_what_is_cleared_and_what_is_open_again():
         await world.service.redrive(arn)
         await world.finish(arn)
         derived = derive(read_history(await world.events(arn)).events)
-        kept = await world.service._execution(arn)
+        kept = await world.service._find.execution(arn)
     shown = [(each.sequence, each.id, each.status, each.end_us, each.result) for each in derived.operations]
     assert shown == [(each.sequence, each.id, each.status, each.end_us, each.result) for each in kept.operations]
     assert [str(each.status) for each in kept.operations].count("CLEARED") == 1

@@ -311,7 +311,7 @@ class _Witness(Watch):
         self._begun: Counter[tuple[str, str, int]] = Counter()
 
     def began(self, invocation: Invocation, call: ObservedCall, attempt: int | None) -> None:
-        record = invocation.record.get(call.id)
+        record = invocation.journal.record.get(call.id)
         if attempt is None or record is None:
             return
         if record["Status"] in TERMINAL:
@@ -324,7 +324,7 @@ class _Witness(Watch):
                 self._explorer.ran_twice(call, attempt, self._label)
 
     def ended(self, invocation: Invocation, error: BaseException | None) -> None:
-        if not invocation.decided() or isinstance(error, asyncio.CancelledError | NonDeterminismError):
+        if not invocation.journal.refuses or isinstance(error, asyncio.CancelledError | NonDeterminismError):
             return
         how = "returned" if error is None else f"raised {type(error).__name__}"
         self._explorer.swallowed(self._explorer.handler, how, self._label)

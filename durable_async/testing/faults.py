@@ -287,8 +287,8 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
     async def answer(self, invocation: Invocation, envelope: Envelope) -> Output:
         deliveries = [invocation]
         if self._faults.takes_invocation():
-            client = invocation.flusher.client
-            deliveries.append(self.invocation(envelope, client, invocation.lambda_context))
+            client = invocation.journal.flusher.client
+            deliveries.append(self.invocation(envelope, client, invocation.journal.lambda_context))
         self._witness.invoked(envelope)
         given: Output | None = None
         try:
@@ -300,7 +300,7 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
 
     async def _live(self, invocation: Invocation, envelope: Envelope) -> Output:
         life = Life()
-        client = _Client(invocation.flusher.client, life, self._faults, self._witness)
+        client = _Client(invocation.journal.flusher.client, life, self._faults, self._witness)
 
         async def substitute(
             call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /
@@ -313,7 +313,7 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
             replaced = self._faults.replaced.get(call.name or "")
             return await (run() if replaced is None else replaced.next(body))
 
-        invocation.flusher.client, invocation.substitute = client, substitute
+        invocation.journal.flusher.client, invocation.journal.substitute = client, substitute
         return await life.outlived(super().answer(invocation, envelope))
 
     async def _answer(self, payload: str | None, invocation: Invocation) -> str:

@@ -373,7 +373,7 @@ async def test_one_that_is_kept_in_memory_while_all_leave_leaves_too():
             return super().is_open()
 
         def drain_now(self):
-            drained_while_parked[:] = [invocation.is_parked for invocation in self._running]
+            drained_while_parked[:] = [invocation.is_cached() for invocation in self._running]
             self.drain()
 
     async with Lot(Log(), DrainedOnce(10, idle=3600.0)) as lot:

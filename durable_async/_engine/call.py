@@ -280,13 +280,16 @@ class Call:
         """Wait for the end of the invocation: what would happen now is not on record."""
         frontier(self, action)
         while True:
-            await self.park(self.invocation.record.get(self.id))
+            await self.invocation.parked(self.id, self.invocation.record.get(self.id), None)
 
     async def park(self, seen: Operation | None, due: float | None = None) -> None:
         """Wait until the record says something else about this operation than ``seen``, which the caller has read.
 
         :param due: when the service should have something new, in epoch seconds; None if only the outside world knows
         """
+        cancellation = self.invocation.record.cancellation
+        if cancellation is not None and not cancellation.told and cancellation.at in (None, self.id):
+            return  # it came with the answer to this operation's own start: the next look tells the workflow
         await self.invocation.parked(self.id, seen, due)
 
     def running(self) -> AbstractContextManager[None]:

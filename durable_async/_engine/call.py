@@ -278,7 +278,7 @@ class Call:
         """Wait for the end of the invocation. In a replay that must not go beyond the record, what would happen now is
         not on record."""
         while True:
-            await self.wait(self.recorded())
+            await self.journal.changed(self.id, self.recorded(), None)
 
     def _begins(self, operation: Operation | None) -> bool:
         """Return whether something is about to begin: an operation that is new, or the body of a step. False for a
@@ -296,6 +296,9 @@ class Call:
 
         :param due: when the service should have something new, in epoch seconds; None: only the outside world knows
         """
+        cancellation = self.journal.record.cancellation
+        if cancellation is not None and not cancellation.delivered and cancellation.at in (None, self.id):
+            return  # it came with the answer to this operation's own start: the next read delivers it
         await self.journal.changed(self.id, seen, due)
 
     def running(self) -> AbstractContextManager[None]:

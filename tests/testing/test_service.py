@@ -14,6 +14,7 @@ from durable_async import (
     CallbackFailedError,
     CallbackTimeoutError,
     DurableContext,
+    ExecutionCancelledError,
     ExecutionFailedError,
     RetryStrategy,
     StepConfig,
@@ -488,3 +489,21 @@ async def test_a_year_twenty_retries_and_three_days_are_one_test():
         await execution.finish()
         assert execution.step("charge").attempts == 21
         assert service.now() - datetime(2026, 1, 1, tzinfo=UTC) > timedelta(days=365)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_cancellation_that_comes_with_the_answer_to_a_waits_start_ends_the_wait(together):
+    @durable_execution
+    async def workflow(event: dict, ctx: DurableContext) -> str:
+        waiting = ctx.wait(timedelta(days=300))
+        try:
+            await (asyncio.gather(waiting) if together else waiting)
+        except ExecutionCancelledError as cancelled:
+            return str(cancelled)
+        return "the wait ended"
+
+    async with TestService(workflow) as service:
+        execution = await service.start({})
+        await execution.handle.cancel("the customer called")
+        assert await execution.finish() == "the customer called"
+        assert service.now() - datetime(2026, 1, 1, tzinfo=UTC) < timedelta(minutes=1)

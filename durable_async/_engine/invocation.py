@@ -91,7 +91,7 @@ class Invocation:
         except asyncio.CancelledError:
             journal.flusher.stop()
             journal.become(journal.life.ended(Superseded()))
-            await self._clean_up()
+            await self._clean_up(is_last=True)
             if main.done() and not main.cancelled():
                 main.exception()  # it ended just before, and nobody will ask how
             if journal.workflow.exited is not None:
@@ -169,8 +169,13 @@ class Invocation:
         """Suspend the workflow in memory after all: its ``finally`` blocks run, and it is gone."""
         journal = self.journal
         journal.become(journal.life.evicted())
-        await self._clean_up()
-        self._release()
+        try:
+            await self._clean_up()
+        except asyncio.CancelledError:
+            await self._clean_up(is_last=True)
+            raise
+        finally:
+            self._release()
         if journal.workflow.main is not None:
             self._report_ignored(journal.workflow.main)
         if journal.workflow.exited is not None:
@@ -184,9 +189,12 @@ class Invocation:
             self._branches.__exit__()
             self._branches = None
 
-    async def _clean_up(self) -> ContextMisuseError | None:
-        """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up.
+    async def _clean_up(self, *, is_last: bool = False) -> ContextMisuseError | None:
+        """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up. Abandon what
+        has not ended then.
 
+        :param is_last: what a cancellation of this does. True: tasks that do not end within a few turns of the loop are
+            abandoned. False: the caller has to call this again, because tasks may be about to end
         :return: what is wrong with a task that is left to go on
         """
         workflow = self.journal.workflow
@@ -195,9 +203,19 @@ class Invocation:
             task.cancel()
         try:
             await self.journal.gone(workflow.tasks.keys())
+        except asyncio.CancelledError:
+            if is_last:
+                await self._abandon_soon()
+            raise
+        self._abandon()
+        return misuse
+
+    async def _abandon_soon(self) -> None:
+        try:
+            for _ in range(self.journal.limits.quiet_turns):
+                await asyncio.sleep(0)
         finally:
             self._abandon()
-        return misuse
 
     def _abandon(self) -> None:
         for task in self.journal.workflow.tasks:

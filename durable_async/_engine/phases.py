@@ -26,8 +26,8 @@ class Phase(Enum):
     DRAINING = auto()
     """What runs goes on, no operation begins, and the workflow is suspended when it is at rest."""
     MISMATCHED = auto()
-    """The code does not fit the record. Each operation raises that error, and so does the execution, whatever the
-    workflow does with it."""
+    """The code does not fit the record. Each operation raises the error, and the execution fails with it even if the
+    workflow catches it."""
     CACHED = auto()
     """The workflow is suspended in memory, and no invocation runs. An operation that its code calls waits for the next
     invocation: this one has nothing to send, and no right to."""
@@ -45,7 +45,7 @@ class Event(Enum):
     CACHE = auto()
     """The workflow is at rest and stays in memory."""
     RESUME = auto()
-    """The next invocation goes on with the workflow in memory."""
+    """The workflow in memory continues in the next invocation."""
     EVICT = auto()
     """The workflow in memory is suspended after all."""
     END = auto()

@@ -124,8 +124,8 @@ class Deadline:
         """Start the timer. Return when its start has its turn in the order."""
         record = await timer.read(start=True)
         if record is None and self._decided is None:
-            whole = duration_seconds(self._timeout, what="the timeout of a block")
-            record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": whole})
+            seconds = duration_seconds(self._timeout, what="the timeout of a block")
+            record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": seconds})
         owner = asyncio.current_task()
         assert owner is not None
         if self._decided is None or self._decided["Status"] != OperationStatus.SUCCEEDED:

@@ -246,6 +246,8 @@ class Call:
         recorded = record.get(CANCELLATION)
         if recorded is not None:
             self.ended(recorded)  # so that it has its turn among the ends of other operations
+            if self._asked is None:  # otherwise ``perform`` does it
+                await self.hand_over()
         raise ExecutionCancelledError(cancellation.reason)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:

@@ -177,7 +177,7 @@ class Server:
 
         :raises Unreachable: it died first
         """
-        task = self.world.spawn(_asked(work, self.api))
+        task = self.world.spawn(self._do(work))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         await asyncio.wait([task, self.death], return_when=asyncio.FIRST_COMPLETED)
@@ -185,6 +185,11 @@ class Server:
             task.cancel()
             raise Unreachable
         return task.result()
+
+    async def _do(self, work: Callable[[LambdaApi], Awaitable[T]]) -> T:
+        if self.death.done():  # it died before this began, and what it still holds may be lost with the power
+            raise Unreachable
+        return await work(self.api)
 
     def mind(self, arn: str) -> Mind:
         return self._minds.setdefault(arn, Mind())
@@ -211,18 +216,18 @@ class Server:
         runner = self.api._runner
         runner.commands.close()
         runner.retention.close()
-        for task in [*runner._tasks._tasks, *self._calls]:
-            task.cancel()
+        self.cancel_tasks()
         self._cache.drain()
+
+    def cancel_tasks(self) -> None:
+        """Cancel what it does. Code that is cancelled may begin more, to be cancelled when the simulation ends."""
+        for task in [*self.api._runner._tasks._tasks, *self._calls]:
+            task.cancel()
 
     def _end(self) -> None:
         if not self.death.done():
             self.death.set_result(None)
         self.world.clock.detach(self.api)
-
-
-async def _asked(work: Callable[[LambdaApi], Awaitable[T]], api: LambdaApi) -> T:
-    return await work(api)
 
 
 @attrs.frozen(eq=False)

@@ -137,6 +137,7 @@ class World:
         self.chaos.kill = self._kill
         self.file = SimulatedFile(self.chaos)
         self.server: Server | None = None
+        self._dead: list[Server] = []
         self.workers: list[Invoked] = []
         self.is_over = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -185,6 +186,8 @@ class World:
             if self.server is not None:
                 await self.server.stop(0.0)
             await asyncio.sleep(1)
+        for dead in self._dead:
+            dead.cancel_tasks()
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.sleep(60)
@@ -294,6 +297,7 @@ class World:
             else:
                 self.chaos.note("the service dies")
             dead.die()
+            self._dead.append(dead)
 
     def _lose_power(self) -> None:
         """End all processes of the service's machine. If commits may be lost, the outside sends again what it said."""

@@ -1,6 +1,6 @@
 """The context that a workflow gets: every durable operation is a method of it.
 
-Only what a step and a wait need is imported with this module. Each other method imports its operation when it is
+Only the code of steps and waits is imported with this module. Each other method imports its operation when it is
 called, so that a cold start does not pay for operations that the workflow never uses.
 """
 
@@ -29,7 +29,7 @@ from durable_async._callables import accepts_plainly
 from durable_async._engine.branches import Branch, Unplaced, adopted
 from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
-from durable_async._engine.invocation import Invocation
+from durable_async._engine.journal import Journal
 from durable_async._operations.step import run_step
 from durable_async._operations.wait import run_wait
 from durable_async._wire.operations import OperationType, SubType
@@ -58,9 +58,9 @@ BranchLike: TypeAlias = Callable[[ContextT], Awaitable[T]] | tuple[str, Callable
 class DurableContext:
     """The handle through which a workflow calls durable operations.
 
-    A call belongs to the branch of the code that makes it: the workflow's own coroutine, a child context, or the
-    asyncio task in which it stands, whichever handle it is made through. The operation takes its identity when it is
-    called, not when it is awaited, so ``asyncio.gather(ctx.step(a), ctx.step(b))`` replays right whatever finishes
+    A call belongs to the branch of the code that makes it: the workflow's own coroutine, a child context, or an asyncio
+    task. It does not matter through which context object it is made. The operation takes its identity when it is
+    called, not when it is awaited, so ``asyncio.gather(ctx.step(a), ctx.step(b))`` replays correctly, whatever ends
     first.
 
     All operations raise :class:`~durable_async.NonDeterminismError` if another operation is recorded in their place,
@@ -70,8 +70,8 @@ class DurableContext:
     :ivar logger: adds the execution to its records, and is silent while the calling context replays
     """
 
-    def __init__(self, invocation: Invocation, step_config: StepConfig, keyed: Branch | None = None) -> None:
-        self._invocation = invocation
+    def __init__(self, journal: Journal, step_config: StepConfig, keyed: Branch | None = None) -> None:
+        self._journal = journal
         self._step_config = step_config
         self._keyed = keyed  # where its calls take their identities, if that is not the calling branch
         self.logger: DurableLogger = DurableLogger(self._log_fields, self._is_silent)
@@ -79,32 +79,33 @@ class DurableContext:
     @property
     def execution_arn(self) -> str:
         """Identifies the execution. Opaque: not every service gives an ARN in Amazon's form."""
-        return self._invocation.execution_arn
+        return self._journal.execution_arn
 
     @property
     def lambda_context(self) -> Any:
         """The context object that the Lambda runtime gives to the invocation; None elsewhere."""
-        return self._invocation.lambda_context
+        return self._journal.lambda_context
 
     @property
     def is_replaying(self) -> bool:
-        """Whether the record has ended operations of the calling context that were not handed over yet."""
-        return self._invocation.record.is_replaying(self._branch().scope.id)
+        """True: the record has ended operations of the calling context whose ends were not handed over yet. False: the
+        code is at the end of the record."""
+        return self._journal.record.is_replaying(self._branch().scope.id)
 
     def now(self) -> datetime:
         """Return the time of the last end of an operation that was handed over in the calling context, or of the
         execution's start. It never goes back, and is the same on every replay. Aware, in UTC. Costs no operation."""
         latest = self._branch().scope.order.latest
-        return datetime.fromtimestamp(latest / 1_000_000 if latest else self._invocation.started_at(), UTC)
+        return datetime.fromtimestamp(latest / 1_000_000 if latest else self._journal.started_at(), UTC)
 
     def uuid(self) -> UUID:
-        """A UUID (version 4 in form) derived from the execution and the position of the call. The same on every
-        replay. Costs no operation."""
+        """Return a UUID (version 4 in form) derived from the execution and the position of the call. It is the same on
+        every replay. Costs no operation."""
         return UUID(int=self.random().getrandbits(128), version=4)
 
     def random(self) -> Random:
-        """A generator seeded from the execution and the position of the call. The same on every replay, and not for
-        secrets. Costs no operation."""
+        """Return a generator seeded from the execution and the position of the call. It is the same on every replay.
+        Do not use it for secrets. Costs no operation."""
         return Random(f"{self.execution_arn}\n{self._branch().claim_value()}")  # noqa: S311 - documented
 
     @overload
@@ -167,7 +168,7 @@ class DurableContext:
         return call.coroutine
 
     def wait(self, duration: timedelta, *, name: str | None = None, key: str | None = None) -> Coro[None]:
-        """Go on after ``duration``, during which no process has to live.
+        """Wait for ``duration``. No process has to run meanwhile.
 
         :param duration: more than zero and at most 366 days; rounded up to whole seconds
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
@@ -190,9 +191,9 @@ class DurableContext:
         returns: Any = NO_TYPE,
         **keywords: Never,
     ) -> Coro[T]:
-        """Run ``func(ctx, *args)`` with operations of its own, and record its result as one.
+        """Run ``func(ctx, *args)`` with operations of its own, and record its result as one operation.
 
-        Once it has ended, a replay does not enter it again, and what it left behind in tasks can write no more.
+        When it has ended, a replay does not enter it again, and tasks that it started can write nothing more.
 
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
             one, the name of ``func``
@@ -225,8 +226,8 @@ class DurableContext:
     ) -> Coro[T]:
         """Run ``func(ctx, *args)``, a block of operations, in a child context, and again as ``strategy`` says.
 
-        Between attempts the service keeps the delay. Each attempt has operations of its own. On a replay the strategy
-        is asked anew about the recorded failures, so it must decide alike.
+        Between attempts the service keeps the delay. Each attempt has operations of its own. A replay calls the
+        strategy again for the recorded failures, so it must return the same.
 
         :param strategy: a :class:`~durable_async.RetryStrategy` or a function ``(error, attempt) -> RetryDecision``
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
@@ -265,8 +266,8 @@ class DurableContext:
     def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> durable_async.Deadline:
         """``async with ctx.timeout(delay):`` puts a deadline on a block that survives suspension.
 
-        When it comes, what runs or waits in the block is cancelled, nothing in it can write any more, and the block
-        raises :class:`~durable_async.DurableTimeoutError`; on a replay too. Deadlines nest.
+        When it passes, the code in the block is cancelled, nothing in it can write any more, and the block raises
+        :class:`~durable_async.DurableTimeoutError`; on a replay too. Deadlines can be nested.
 
         :param delay: more than zero and at most 366 days; rounded up to whole seconds
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
@@ -334,7 +335,7 @@ class DurableContext:
         config: durable_async.CallbackConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coro[durable_async.Callback[Any]]:
-        """Get an id from the service that the outside world can answer to, and later await the answer:
+        """Make a callback: an id of the service to which the outside world can send an answer. Wait for the answer with
         ``await callback.result()``.
 
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
@@ -383,10 +384,10 @@ class DurableContext:
         config: durable_async.WaitForCallbackConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coro[Any]:
-        """Hand out the id of a new callback by ``submitter(callback_id)``, and wait for the answer.
+        """Make a callback, send its id with ``submitter(callback_id)``, and wait for the answer.
 
-        The submitter is run as a step; what it returns is of no account. Without a retry strategy in ``config`` it is
-        attempted as the handler's steps are that have no config.
+        The submitter runs as a step; what it returns is ignored. Without a retry strategy in ``config`` it is attempted
+        like the handler's steps that are called without a config.
 
         :param timeout: takes the place of the one in ``config``
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters. Without
@@ -397,7 +398,7 @@ class DurableContext:
             answer is its text, whatever that is
         :raises TypeError: ``submitter`` cannot be called with an id, or ``config`` is not a WaitForCallbackConfig
         :raises CallbackFailedError: the answer was a failure
-        :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
+        :raises CallbackTimeoutError: the answer or a heartbeat did not come in time
         :raises CallbackSubmitterError: the submitter failed, and its retry strategy allows no further attempt
         """
         from durable_async._operations.wait_for_callback import run_wait_for_callback
@@ -511,12 +512,11 @@ class DurableContext:
         config: durable_async.WaitForConditionConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coro[Any]:
-        """Check a state until ``strategy`` is content with it, and return it.
+        """Check a state until ``strategy`` accepts it, and return it.
 
-        ``check(state)`` returns the next state, which is recorded, and the strategy is asked about it: whether to
-        stop, and if not, how long the service waits before the next check. As the body of a step, a check runs on the
-        event loop or in a worker thread, can ask for its :func:`~durable_async.current_step`, and is repeated if it
-        was interrupted.
+        ``check(state)`` returns the next state, which is recorded. The strategy decides whether to stop, and if not,
+        how long the service waits before the next check. Like the body of a step, a check runs on the event loop or in
+        a worker thread, can call :func:`~durable_async.current_step`, and is repeated if it was interrupted.
 
         :param initial_state: what the first check gets
         :param strategy: a :class:`~durable_async.WaitStrategy` or a function ``(state, attempt) -> WaitDecision``
@@ -553,11 +553,11 @@ class DurableContext:
         config: durable_async.MapConfig | None = None,
         returns: Any = NO_TYPE,
     ) -> Coro[durable_async.BatchResult[T]]:
-        """Run ``func(ctx, item)`` for each item, as a child context of its own each.
+        """Run ``func(ctx, item)`` for each item, each in a child context of its own.
 
-        Items are started in order; ``config`` says how many may be in flight, and when the batch ends early. It does
-        with the first failure, unless told otherwise. What then still runs is cancelled and can write no more. Once a
-        batch has ended, a replay enters none of its items again.
+        Items are started in order; ``config`` says how many may run at once, and when the batch ends early. By default
+        the first failure ends it. Items that still run then are cancelled and can write nothing more. When a batch has
+        ended, a replay does not enter its items again.
 
         The failure of an item raises nothing here: :meth:`~durable_async.BatchResult.results` of the batch raises it,
         and a batch that ends as failed is logged as a warning.
@@ -603,11 +603,11 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.ParallelConfig | None = None,
     ) -> Coro[durable_async.BatchResult[T]]:
-        """Run each ``branch(ctx)``, as a child context of its own.
+        """Run each ``branch(ctx)``, in a child context of its own.
 
-        Branches are started in order; ``config`` says how many may be in flight, and when the batch ends early. By
-        default the first failure ends it. Branches that still run then are cancelled and can write no more. Once the
-        batch has ended, a replay enters none of its branches again. The failure of a branch raises nothing here:
+        Branches are started in order; ``config`` says how many may run at once, and when the batch ends early. By
+        default the first failure ends it. Branches that still run then are cancelled and can write nothing more. When
+        the batch has ended, a replay does not enter its branches again. The failure of a branch raises nothing here:
         :meth:`~durable_async.BatchResult.results` of the batch raises it.
 
         :param branches: functions, or pairs of a name for the history and a function
@@ -631,9 +631,9 @@ class DurableContext:
         return call.coroutine
 
     def race(self, *branches: BranchLike[Self, T], name: str | None = None, key: str | None = None) -> Coro[T]:
-        """Run each ``branch(ctx)``, as a child context of its own, until the first has succeeded or failed.
+        """Run each ``branch(ctx)``, in a child context of its own, until the first has succeeded or failed.
 
-        The others are cancelled and can write no more. A replay has the same winner.
+        The others are cancelled and can write nothing more. A replay has the same winner.
 
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
@@ -667,23 +667,23 @@ class DurableContext:
         here = self._place()
         if isinstance(here, Unplaced):
             here = adopted(here)
-        return type(self)(self._invocation, self._step_config, here.at(key))
+        return type(self)(self._journal, self._step_config, here.at(key))
 
     def _place(self) -> Branch | Unplaced:
         here = current()
-        workflow = self._invocation.workflow
+        workflow = self._journal.workflow
         return here if isinstance(here, Unplaced) and here.workflow is workflow else calling_branch(workflow)
 
     def _branch(self) -> Branch:
         keyed = self._keyed
         if keyed is None:
-            return calling_branch(self._invocation.workflow)
+            return calling_branch(self._journal.workflow)
         here = self._place()
         if here.scope is keyed.scope:
             if isinstance(here, Unplaced):
                 adopted(here)
             return keyed
-        return here if isinstance(here, Branch) else calling_branch(self._invocation.workflow)
+        return here if isinstance(here, Branch) else calling_branch(self._journal.workflow)
 
     def _call(
         self,
@@ -694,15 +694,15 @@ class DurableContext:
         *,
         patch: str | None = None,
     ) -> Call:
-        """To be called by the public method itself: the caller's line is taken two frames up."""
-        if self._invocation.decided():  # the call will be refused when it is awaited, wherever it comes from
-            return Call(self._invocation, Branch(self._invocation.workflow), "", kind, subtype, name)
-        branch = self._branch()
+        """Return a new call. A public method must call this itself: the line of its caller is taken two frames up."""
+        if self._journal.refuses:  # the call will be refused when it is awaited, wherever it comes from
+            return Call(self._journal, Branch(self._journal.workflow), "", kind, subtype, name)
+        branch = calling_branch(self._journal.workflow) if self._keyed is None else self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
         operation_id = branch.claim(key) if patch is None else branch.claim_patch(patch)
         scope = branch.scope
         scope.order.calls = number = scope.order.calls + 1
-        call = Call(self._invocation, branch, operation_id, kind, subtype, name, number)
+        call = Call(self._journal, branch, operation_id, kind, subtype, name, number)
         call.caller, call.instruction = frame.f_code, frame.f_lasti
         scope.unstarted[call] = None
         return call
@@ -717,7 +717,7 @@ class DurableContext:
 
     def _is_silent(self) -> bool:
         here = current()
-        return isinstance(here, Branch) and self._invocation.record.is_replaying(here.scope.id)
+        return isinstance(here, Branch) and self._journal.record.is_replaying(here.scope.id)
 
     def _branches(self, named: Sequence[NamedBranch[Self, T]]) -> Items:
         from durable_async._operations.batch_contexts import Items
@@ -732,14 +732,15 @@ class DurableContext:
 
 
 def _described(call: Call, func: Callable[..., Any] | None, returns: Any = NO_TYPE) -> SerializerContext:
-    """Whose value it is, and what it is to be read as: ``returns``, or what ``func`` is annotated to return."""
+    """Return what a serializer needs to know: whose value it is, and the type to read it as, which is ``returns`` or
+    the return annotation of ``func``."""
     if returns is NO_TYPE and func is not None:
         returns = return_type(func)
-    return SerializerContext(call.invocation.execution_arn, call.id, call.name, returns)
+    return SerializerContext(call.journal.execution_arn, call.id, call.name, returns)
 
 
 def _parameters(args: tuple[object, ...]) -> tuple[str, ...]:
-    """What a function is to take that gets a context and ``args``, for the message to the one who wrote another."""
+    """Return the names of the parameters of a function that gets a context and ``args``, for an error message."""
     return ("ctx", "value") if len(args) == 1 else ("ctx", *(f"value{number}" for number in range(1, len(args) + 1)))
 
 
@@ -784,7 +785,7 @@ def _why_no_context(here: StepContext | Unplaced | None) -> str:
 
 
 def current_step() -> StepContext:
-    """The running attempt, for the body of a step. In its worker thread too.
+    """Return the running attempt, for the body of a step. This works in its worker thread too.
 
     :raises RuntimeError: no step's body is running here
     """

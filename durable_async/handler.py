@@ -185,12 +185,12 @@ class DurableHandler(Generic[EventT, ResultT]):
         client: DurableServiceClient,
         lambda_context: object,
         *,
-        may_park: Callable[[], bool] = lambda: False,
+        may_cache: Callable[[], bool] = lambda: False,
         threads: Threads | None = None,
     ) -> Invocation:
         """Return an invocation of the workflow that replays the record in ``envelope``.
 
-        :param may_park: whether the workflow may stay in memory when nothing can continue
+        :param may_cache: whether the workflow may stay in memory when nothing can continue
         :param threads: in which sync steps run; None: 64 for all handlers on this event loop
         """
         return Invocation(
@@ -199,7 +199,7 @@ class DurableHandler(Generic[EventT, ResultT]):
             max_inline_wait=self._max_inline_wait,
             clock=self._clock,
             lambda_context=lambda_context,
-            may_park=may_park,
+            may_cache=may_cache,
             threads=threads,
             limits=self._limits,
         )
@@ -240,18 +240,18 @@ class DurableHandler(Generic[EventT, ResultT]):
         return await invocation.write_last(last) or Returned("")
 
     async def _answer(self, payload: str | None, invocation: Invocation) -> str:
-        context = DurableContext(invocation, self._step_config)
-        invocation.workflow.context = context
+        context = DurableContext(invocation.journal, self._step_config)
+        invocation.journal.workflow.context = context
         where = SerializerContext(context.execution_arn, "", "the execution's input", self._event_type)
         try:
             event = FOREIGN_JSON.deserialize(payload if payload and payload.strip() else "{}", where)
         except SerializationError as error:
             raise EventError(error.operation, error.reason) from error.__cause__
         try:
-            with root_scope(invocation.workflow):
+            with root_scope(invocation.journal.workflow):
                 result = await awaitable(self.workflow(event, context), "the workflow")
         except (SystemExit, KeyboardInterrupt) as error:
-            await invocation.exit(error)
+            await invocation.journal.exit(error)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
 

@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -35,7 +35,7 @@ from durable_async.plugins import (
     UserFunctionOutcome,
 )
 from durable_async.service import Limits
-from durable_async.testing import VirtualTime
+from durable_async.testing.virtual_time import START
 from tests.ids import stable
 
 from . import world as worlds
@@ -580,7 +580,7 @@ async def test_the_fields_of_an_operation():
     assert start.operation_id == end.operation_id
     assert (start.status, start.start_time, start.end_time, start.result) == ("STARTED", None, None, None)
     assert (end.status, end.result) == ("SUCCEEDED", '"done"')
-    started = datetime.fromtimestamp(VirtualTime()(), UTC)
+    started = START
     assert started < end.start_time < end.end_time < started + timedelta(milliseconds=1)
     assert end.start_time.utcoffset() == timedelta(0)
 
@@ -620,7 +620,7 @@ async def test_the_fields_of_an_invocation():
     starts, ends = recorder.infos("on_invocation_start"), recorder.infos("on_invocation_end")
     for info in (*starts, *ends):
         assert info.execution_input == '{"n": 7}'
-        assert info.execution_start_time.timestamp() == VirtualTime()()
+        assert info.execution_start_time.timestamp() == START.timestamp()
         assert info.request_id
     assert [info.request_id for info in starts] == [info.request_id for info in ends]
     assert len({info.request_id for info in starts}) == 2

@@ -18,9 +18,9 @@ _ORDERED = (Sequence, Mapping, MappingView)
 
 
 def given_to_as_completed() -> Any:
-    """Return what ``as_completed`` was given, if it is what makes a task now; None if it is not.
+    """Return the argument of ``as_completed``, if that is what makes a task now; None if it is not.
 
-    Called by the branch that the task factory asks, so a few frames from what made the task.
+    To be called by the branch that the task factory calls: the frame that made the task is looked up from there.
     """
     frame: FrameType | None = sys._getframe(4)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
     while frame is not None and frame.f_code.co_filename.startswith(_ASYNCIO):
@@ -32,6 +32,6 @@ def given_to_as_completed() -> Any:
 
 
 def places(given: Any) -> dict[int, int] | None:
-    """Return the places of coroutines in what ``as_completed`` was given, by their ids. None if it has no order, or is
-    used up."""
+    """Return the places of coroutines in the argument of ``as_completed``, by their ids. None: it has no order, or it
+    is an iterator."""
     return {id(coro): place for place, coro in enumerate(given)} if issubclass(type(given), _ORDERED) else None

@@ -1,15 +1,15 @@
-"""Background tasks that workflow code started without knowing: a client's, made at its first use for the whole program.
+"""Finds background tasks that a client started for the whole program when workflow code used it first.
 
-Such a task must not end with the workflow, or the client is broken for everybody. Nor may it be started in a workflow:
-on a replay the client has it already, and the tasks that the workflow starts next are numbered otherwise.
+Such a task must not end with the workflow, because that would break the client for all other code. Nor may a workflow
+start it: on a replay the client has it already, so the tasks that the workflow starts next get other numbers.
 
-What tells it from a helper of the workflow's own, such as one that takes work from a queue:
+These signs distinguish it from a helper task of the workflow, such as one that takes work from a queue:
 
-- neither it nor a task that it started has made a durable call, and no other task waits for its end;
-- what its own code belongs to keeps it: an object whose method it runs, or a module;
-- no running code of the workflow has that object in a variable of its own, as it has a client that it opened itself.
+- neither it nor a task that it started has made a durable call, and no other task waits for its end
+- the object or module that its code belongs to refers to it
+- no running code of the workflow has that object in a variable of its own, as it has a client that it opened itself
 
-Where one of these is uncertain the task is taken for the workflow's own, and is cancelled with it.
+Where one of these is uncertain, the task counts as the workflow's own and is cancelled with it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from durable_async._engine.branches import Branch, Scope, Task, Workflow
 from durable_async._engine.isolation import driven_by
 from durable_async.errors import ContextMisuseError
 
-_MOST_ITEMS = 1000  # of a container that is looked through
+_MAX_ITEMS = 1000  # of a container that is searched
 _DEPTH = 2  # of attributes: a client has a connection, which has the task
 _CONTAINERS = (list, tuple, set, frozenset, deque)
 
 
-def standing_in(task: Task) -> Iterator[tuple[CoroutineType[Any, Any, Any], FrameType]]:
-    """The chain of coroutines that a task stands in, outermost first."""
+def coroutines_of(task: Task) -> Iterator[tuple[CoroutineType[Any, Any, Any], FrameType]]:
+    """Return the coroutines that a task is in, the outermost first, each with its frame."""
     coro: object = task.get_coro()
     while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
         yield coro, coro.cr_frame
@@ -39,9 +39,9 @@ def standing_in(task: Task) -> Iterator[tuple[CoroutineType[Any, Any, Any], Fram
 
 
 def release_background_tasks(workflow: Workflow) -> ContextMisuseError | None:
-    """Let background tasks that a client keeps for the whole program go on when the workflow ends.
+    """Let background tasks that a client keeps for the whole program continue when the workflow ends.
 
-    :return: what to tell the workflow about the first of them; None if there are none
+    :return: the error for the first of them; None: there are none
     """
     error: ContextMisuseError | None = None
     for task, branch in _candidates(workflow):
@@ -60,8 +60,9 @@ def _candidates(workflow: Workflow) -> list[tuple[Task, Branch]]:
 
 
 def _keeper(task: Task) -> object | None:
-    """What the task's code belongs to and what keeps the task: an object or a module's dict."""
-    for _, frame in standing_in(task):
+    """Return what the task's code belongs to and what refers to the task: an object, or the dict of a module. None:
+    nothing is both."""
+    for _, frame in coroutines_of(task):
         value: object
         for value in frame.f_locals.values():
             if not _is_passed_through(value) and _refers(_attributes(value), task):
@@ -79,7 +80,7 @@ def _is_passed_through(value: object) -> bool:
 
 
 def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
-    """Whether somebody but its keeper is told of the task's end."""
+    """Return whether anything besides the keeper is called at the task's end."""
     callbacks: Any = getattr(task, "_callbacks", None) or ()
     for callback, _ in callbacks:
         owner = getattr(callback, "__self__", None)
@@ -92,14 +93,14 @@ def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
 
 
 def _is_in_use(keeper: object, workflow: Workflow) -> bool:
-    """Whether running code of the workflow has it in a variable of its own, or in what it made itself.
+    """Return whether running code of the workflow has it in a variable of its own, or in an object that it made.
 
-    A variable of an enclosing function is not its own, and what an argument refers to was not made by it.
+    A variable of an enclosing function is not its own, and it did not make what an argument refers to.
     """
     for task, branch in workflow.tasks.items():
         if branch.creator and not branch.is_durable:
             continue
-        for coro, frame in standing_in(task):
+        for coro, frame in coroutines_of(task):
             code = coro.cr_code
             arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
             for name, value in frame.f_locals.items():
@@ -134,24 +135,27 @@ def _refers(values: Iterable[object], task: Task) -> bool:
             return True
         if isinstance(value, (*_CONTAINERS, dict)):
             items = cast("Collection[object]", value)
-            if len(items) <= _MOST_ITEMS and any(item is task for item in items):
+            if len(items) <= _MAX_ITEMS and any(item is task for item in items):
                 return True
         if isinstance(value, dict):
             held = cast("dict[object, object]", value)
-            if len(held) <= _MOST_ITEMS and any(item is task for item in held.values()):
+            if len(held) <= _MAX_ITEMS and any(item is task for item in held.values()):
                 return True
     return False
 
 
 def _error(task: Task, keeper: object) -> ContextMisuseError:
-    place = next((f" at {coro.cr_code.co_filename}:{coro.cr_code.co_firstlineno}" for coro, _ in standing_in(task)), "")
+    place = next(
+        (f" at {coro.cr_code.co_filename}:{coro.cr_code.co_firstlineno}" for coro, _ in coroutines_of(task)), ""
+    )
     name = getattr(task.get_coro(), "__qualname__", "")
     kept = f"a {type(keeper).__qualname__}"
     if isinstance(keeper, dict):
         kept = f"the module {cast('dict[str, object]', keeper).get('__name__')}"
     return ContextMisuseError(
         f"the workflow's code started the background task {task.get_name()!r} of {name}{place}, which {kept} keeps for "
-        "longer than the workflow. A replay would not start it again, and number the workflow's own tasks otherwise. "
+        "longer than the workflow. A replay would not start it again, so it would number the workflow's tasks "
+        "differently. "
         "Use the client inside a step, or open it before the workflow starts, or await or cancel the task before the "
         "workflow's next wait and before it returns"
     )

@@ -1,13 +1,13 @@
 """The branches of identity that the tasks of a workflow form.
 
-- A branch is one sequential strand of calls: the body of a context, or one asyncio task started inside it.
-- A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on where the
-  program stands and never on what the event loop ran first.
+- A branch is a sequence of calls: the body of a context, or one asyncio task started inside it.
+- A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on the place in
+  the program and never on what the event loop ran first.
 - A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
   because callbacks run in no order that a replay would repeat.
-- Bodies of steps run in no branch: what tasks an HTTP client starts in there is nobody's business.
+- Bodies of steps run in no branch: the tasks that an HTTP client starts there do not belong to the workflow.
 
-``calling`` says which branch the running code stands in; ``task_factory`` is the hook on the event loop.
+``calling`` finds the branch that the running code is in; ``task_factory`` is the hook on the event loop.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ Task = asyncio.Task[Any]
 
 @attrs.define(eq=False, repr=False)
 class Workflow:
-    """What all branches of one invocation have in common.
+    """What all branches of one invocation share.
 
     :ivar on_change: called when a task has begun or ended
     :ivar context: the ``DurableContext`` that the workflow was called with
+    :ivar main: the task of the workflow's function; None until it starts
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
-    :ivar exited: the SystemExit or KeyboardInterrupt with which one of them ends the program
+    :ivar exited: the SystemExit or KeyboardInterrupt that left one of the tasks and ends the program; None: none did
     """
 
     execution_arn: str
     on_change: Callable[[], None] = lambda: None
     context: Any = None
+    main: Task | None = None
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro] = attrs.field(factory=list[Coro])
     exited: BaseException | None = None
@@ -61,18 +63,19 @@ class Workflow:
             )
 
     def adopt(self, task: Task, branch: Branch) -> None:
+        """Count a task among those of the workflow, until it ends."""
         self.tasks[task] = branch
         task.add_done_callback(self._forget)
         self.on_change()
 
     def release(self, task: Task) -> None:
-        """The task is none of the workflow's: it goes on when the workflow ends."""
+        """Do not count the task among those of the workflow any more: it continues when the workflow ends."""
         branch = self.tasks.pop(task)
         branch.scope.tasks.discard(task)
 
     def _forget(self, task: Task) -> None:
         self.tasks.pop(task, None)
-        # Not by a call, after which asyncio would take the error for one that somebody has seen.
+        # Not with task.exception(), after which asyncio would assume that somebody has seen the error.
         error: BaseException | None = getattr(task, "_exception", None)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             self.exited = error
@@ -80,16 +83,17 @@ class Workflow:
 
 
 class Scope:
-    """A context, as far as its operations are concerned: whose children they are, and whether they may still write.
+    """A context, as its operations see it: whose children they are, and whether they may still write.
 
-    :ivar id: of the nearest context that is recorded as an operation; None at the root
+    :ivar id: the id of the nearest context that is recorded as an operation; None at the root
     :ivar closed: nothing in it may run or write any more
-    :ivar expired: what is not recorded as ended in it by now never will be
-    :ivar order: in which ends of its operations are handed over
-    :ivar prefix: what the ids of its operations derive from
-    :ivar keys: of ``ctx.at`` that were used in it
-    :ivar is_expiring: it will be expired as soon as that has its turn in the order
-    :ivar tasks: those that run in it and have not ended
+    :ivar has_deadline: it is a block with a deadline, or is inside one
+    :ivar expired: its deadline has passed: an operation in it that has not ended on record never will
+    :ivar order: the order in which ends of its operations are handed over
+    :ivar prefix: the ids of its operations derive from it
+    :ivar keys: the keys of ``ctx.at`` that were used in it; None: none were
+    :ivar is_expiring: its deadline has passed, and ``expired`` waits for its turn in the order
+    :ivar tasks: the tasks that run in it and have not ended
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
 
@@ -104,6 +108,7 @@ class Scope:
     ) -> None:
         self.id = context_id
         self.parent = parent
+        self.has_deadline: bool = parent is not None and parent.has_deadline
         self.order: Order = order or Order()
         self.tasks: set[Task] = set()
         self.unstarted: dict[Unstarted, None] = {}
@@ -123,6 +128,7 @@ class Scope:
         self.order.end_task()
 
     def is_closed(self) -> bool:
+        """Return whether it is closed, or a context around it is. The root never is."""
         return self.closed or (self.parent is not None and self.parent.is_closed())
 
     def is_expired(self) -> bool:
@@ -136,7 +142,7 @@ class Scope:
         return self.is_expiring or (self.parent is not None and self.parent.will_expire())
 
     def close(self) -> None:
-        """The context has ended: what is left of its tasks is cancelled, and nothing in it can write any more."""
+        """End the context: its tasks that have not ended are cancelled, and nothing in it can write any more."""
         self.closed = True
         self.cancel_tasks()
 
@@ -146,11 +152,11 @@ class Scope:
 
 
 class Branch:
-    """One strand of calls.
+    """A sequence of calls in one task.
 
-    :ivar prefix: what the ids of its operations derive from; empty in the root context
+    :ivar prefix: the ids of its operations derive from it; empty in the root context
     :ivar task: the one task that may call in it; None until a task that starts eagerly makes its first call
-    :ivar creator: the branch whose code started the task; None if the engine did, or if it is no task's own
+    :ivar creator: the branch whose code started the task; None: the engine started it, or it is the body of a context
     :ivar task_hash: the hash of the task, the same on every replay, so that sets of tasks have the same order
     :ivar is_durable: it has made a durable call, or a task that it started has
     """
@@ -183,7 +189,10 @@ class Branch:
         self.creator = creator
 
     def claim(self, key: str | None) -> str:
-        """The id of the next operation, or of the one called ``key``."""
+        """Return the id of the next operation, or of the one with ``key``.
+
+        :raises ContextMisuseError: the key was used in this branch before
+        """
         if not self.is_durable:
             self._become_durable()
         if key is None:
@@ -206,24 +215,24 @@ class Branch:
             branch = branch.creator
 
     def is_within(self, other: Branch) -> bool:
-        """Whether it is ``other``, or the branch of a task that was started in it."""
+        """Return whether it is ``other``, or the branch of a task that was started in it."""
         branch: Branch | None = self
         while branch is not None and branch is not other:
             branch = branch.creator
         return branch is other
 
     def claim_patch(self, patch: str) -> str:
-        """The id of the marker of a patch, which moves no other position and may be asked for several times."""
+        """Return the id of the marker of a patch. It moves no other position, and may be claimed several times."""
         if not self.is_durable:
             self._become_durable()
         return patch_operation_id(self.prefix, patch)
 
     def counts(self) -> tuple[int, int]:
-        """How many operations without a key it has called, and how many tasks it has started."""
+        """Return how many operations without a key it has called, and how many tasks it has started."""
         return self._calls, self._tasks
 
     def claim_value(self) -> str:
-        """The position of the next value that is derived and not recorded."""
+        """Return the position of the next value that is derived and not recorded."""
         self._values += 1
         return operation_id(self.prefix, f"value-{self._values}")
 
@@ -244,9 +253,9 @@ class Branch:
         return Branch(self.workflow, scope, keyed_branch(scope.prefix, key), self.task, creator=self)
 
     def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
-        """The branch of the task that is being made of ``coro``.
+        """Return the branch of the task that is being made of ``coro``.
 
-        :raises ContextMisuseError: it is made in no order that a replay repeats
+        :raises ContextMisuseError: a replay would not repeat the order in which it is made
         """
         given = given_to_as_completed()
         if given is None:
@@ -261,8 +270,8 @@ class Branch:
         return branch
 
     def _number_in_as_completed(self, given: object, coro: Coroutine[Any, Any, Any]) -> int:
-        """Return the number of the task that ``as_completed`` makes: the coroutines of a list follow one another. An
-        operation has its identity already, wherever it comes from: its task counts down from zero with the calls."""
+        """Return the number of the task that ``as_completed`` makes: the coroutines of a list are numbered in its
+        order. An operation has its identity already, so its task counts down from zero with the number of the call."""
         if given is not self._given:
             self._given, self._given_places, self._given_from = given, places(given), self._tasks + 1
             self._tasks += len(self._given_places or ())
@@ -281,7 +290,7 @@ class Branch:
         return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
 
     def is_calling(self) -> bool:
-        """Whether the running code is this branch's own task."""
+        """Return whether the running code is this branch's own task."""
         running = running_task()
         if running is None:
             return False
@@ -292,9 +301,9 @@ class Branch:
 
 @attrs.define(eq=False)
 class Unplaced:
-    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats where it stands.
+    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats its place there.
 
-    :ivar keyed: in which it calls operations by their keys; None until it does
+    :ivar keyed: the branch in which it calls operations by their keys; None until it does
     """
 
     workflow: Workflow
@@ -303,8 +312,8 @@ class Unplaced:
 
 
 def adopted(place: Unplaced) -> Branch:
-    """Return the branch in which the running task calls operations by their keys only. From now on it is one of the
-    workflow's tasks: it counts among those of its context, and is cancelled when the workflow is suspended."""
+    """Return the branch in which the running task calls operations by their keys only. From now on the task belongs to
+    the workflow: it counts among the tasks of its context, and is cancelled when the workflow is suspended."""
     if place.keyed is None:
         task = asyncio.current_task()
         assert task is not None

@@ -1,4 +1,8 @@
-"""A durable call: an identity claimed when the operation was called, and how its record is read and written."""
+"""A durable call: its identity, and what an operation does with its record.
+
+The verbs of an operation: ``read`` the record, ``post`` and ``commit`` updates of it, ``wait`` for a change of it, and
+enter ``running`` around what a suspension must not cut short. Each of them asks first whether the operation may go on.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from typing import Any, NoReturn, TypeVar, Unpack
 
 from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
-from durable_async._engine.invocation import Invocation
-from durable_async._engine.observer import Frontier
+from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
+from durable_async._engine.phases import Phase
 from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
@@ -45,11 +49,12 @@ _NOT_ENDED = (OperationStatus.STARTED, OperationStatus.READY)
 
 
 class BlockExpired(asyncio.CancelledError):
-    """The cancellation of code that goes on in a block whose deadline has passed. Nobody cancelled its task."""
+    """The cancellation of code that continues in a block whose deadline has passed. Nobody cancelled its task."""
 
 
 class Call:
-    """
+    """One call of an operation. It claimed its identity when the operation was called, and begins when it is awaited.
+
     :param number: of the call in its context
     :ivar coroutine: does the operation, and has not begun; None afterwards
     :ivar caller: the code that called the operation, with the offset of the instruction in it
@@ -66,7 +71,7 @@ class Call:
 
     def __init__(  # noqa: PLR0917 - on the path of each operation: names cost time
         self,
-        invocation: Invocation,
+        journal: Journal,
         branch: Branch,
         operation_id: str,
         kind: OperationType,
@@ -74,7 +79,7 @@ class Call:
         name: str | None,
         number: int = 0,
     ) -> None:
-        self.invocation = invocation
+        self.journal = journal
         self.branch = branch
         self.id = operation_id
         self.kind = kind
@@ -108,13 +113,13 @@ class Call:
             await self.hand_over()
         else:  # the same, without a call
             order.latest = max(order.latest, self._ended_at)
-            if (record := self.invocation.record).ends_left and self._end is not None:
+            if (record := self.journal.record).ends_left and self._end is not None:
                 record.visit(self._end)
         return result
 
     def again(self, branch: Branch) -> Call:
         """Return a call of the same operation for another wait for its end."""
-        return Call(self.invocation, branch, self.id, self.kind, self.subtype, self.name, self.number)
+        return Call(self.journal, branch, self.id, self.kind, self.subtype, self.name, self.number)
 
     def ended(self, operation: Operation) -> None:
         """Take this end's place in the order. To be called as soon as the record has it."""
@@ -140,88 +145,93 @@ class Call:
 
     async def hand_over(self) -> None:
         """Return when it is the turn of what ``ended`` or ``happened`` was called for."""
-        if self._place is not None:
-            await self.invocation.activity.turn(self._place)
+        if (place := self._place) is not None:
+            try:
+                await self.journal.activity.expect(place)
+            finally:
+                place.withdraw()
             self._place = None
-        self._visit()
-
-    def _visit(self) -> None:
         order = self.branch.scope.order
         order.latest = max(order.latest, self._ended_at)
         if self._end is not None:
-            self.invocation.record.visit(self._end)
+            self.journal.record.visit(self._end)
 
-    async def look(self, *, start: bool = False, at_once: bool = False) -> Operation | None:
-        """Return the operation as it is recorded, None if it is new.
+    async def read(self, *, start: bool = False, at_once: bool = False) -> Operation | None:
+        """Return the operation as it is recorded, None if it is new, when the call may go on with it.
 
-        :param start: whether the operation's start is all that the workflow is to see
-        :param at_once: whether to begin it, if it is new, also beside ends on record that may cancel the calling task
+        :param start: whether the operation's start is all that the workflow will see
+        :param at_once: whether to begin it, if it is new, also beside recorded ends that may cancel the calling task
         :raises NonDeterminismError: another operation is recorded in its place
-        :raises ExecutionCancelledError: this is the call at which the workflow is told that it is cancelled
+        :raises ExecutionCancelledError: this is the call at which the workflow learns that it is cancelled
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
             a block around it has passed
         """
-        invocation, record = self.invocation, self.invocation.record
-        while True:  # after each wait all of it is asked once more
-            if invocation.decided() or self.branch.scope.is_closed():
-                await invocation.refuse()
+        journal, record, scope = self.journal, self.journal.record, self.branch.scope
+        while True:  # after each wait all of it is asked again
+            if journal.refuses or (scope.parent is not None and scope.is_closed()):  # the root is never closed
+                await journal.refuse()
             operation = record.get(self.id)
-            if operation is not None and operation["Status"] in TERMINAL and not invocation.is_parked:
+            has_ended = operation is not None and operation["Status"] in TERMINAL
+            if has_ended and journal.phase is not Phase.CACHED:
                 break
-            if not (record.ends_left or invocation.admission or record.whole):
+            if journal.phase is Phase.RUNNING and not record.ends_left and record.loading is None:
                 break
             if not await self._had_to_wait(operation, at_once=at_once):
                 break
         if operation is not None:
             self._compare(operation)
-            if invocation.plugins is not None:
-                invocation.plugins.reached(operation)
+            if journal.observer is not None:
+                journal.observer.reached(operation)
         if record.cancellation is not None:
-            await self._tell_cancellation(operation, start=start)
-        if operation is not None and (start or operation["Status"] in TERMINAL):
+            await self._deliver_cancellation(operation, start=start)
+        if operation is not None and (start or has_ended):
             if self._asked is not None and not start:
                 self.ended(operation)
-        elif self.branch.scope.will_expire() and (operation is None or self.kind is not OperationType.CONTEXT):
-            await self._refuse_expired()  # but a context that began before may hold ends from before the deadline
+        elif scope.has_deadline and scope.will_expire() and not (operation and self.kind is OperationType.CONTEXT):
+            await self._refuse_expired()  # a context that began before it may hold ends from before the deadline
         return operation
 
     async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:
-        """Return True after a wait for something that the operation may not go on without, False if there is none."""
-        invocation = self.invocation
+        """Wait for something that the operation may not go on without. Return False if there is nothing of that kind,
+        True if all must be asked again."""
+        journal = self.journal
         at_once = at_once or self.kind is OperationType.CONTEXT  # the time in which begins with that of the call
-        if operation is None and (whole := invocation.record.whole) is not None:
-            with invocation.activity:
-                await asyncio.shield(whole)
-        elif invocation.admission is not None and (invocation.is_parked or self._begins(operation)):
-            await invocation.admitted()
+        if operation is None and (loading := journal.record.loading) is not None:
+            await asyncio.shield(loading)
+        elif journal.phase is Phase.CACHED or (journal.phase is Phase.DRAINING and self._begins(operation)):
+            await journal.admitted()
         elif not (at_once or self._has_rested) and self._begins(operation) and self._may_be_cancelled():
             self._has_rested = True
-            await invocation.activity.rested()
+            await journal.activity.rested()
         else:
             self._has_rested = False
             return False
         return True
 
+    def recorded(self) -> Operation | None:
+        """Return the operation as it is recorded, whether the call may go on with it or not."""
+        return self.journal.record.get(self.id)
+
     def forget(self) -> None:
-        """Note that the workflow will not ask for this end, of which it is told otherwise."""
-        operation = self.invocation.record.get(self.id)
+        """Note that the workflow will not ask for this end, which it gets in another way."""
+        operation = self.recorded()
         if operation is not None and operation["Status"] in TERMINAL:
-            self.invocation.record.visit(operation)
+            self.journal.record.visit(operation)
 
-    async def _tell_cancellation(self, operation: Operation | None, *, start: bool) -> None:
-        """Tell the workflow that it is cancelled, where it was told before, or else at the first call that may be told:
-        one that is new, or that waits for something and is not a context.
+    async def _deliver_cancellation(self, operation: Operation | None, *, start: bool) -> None:
+        """Tell the workflow that it is cancelled: at the call where an earlier invocation did so, or else at the first
+        call that is new, or that waits for something and is not a context.
 
-        :raises ExecutionCancelledError: it is told now
+        :raises ExecutionCancelledError: this is the call
         """
-        record = self.invocation.record
+        record = self.journal.record
         cancellation = record.cancellation
-        if cancellation is None or cancellation.told:
+        if cancellation is None or cancellation.delivered:
             return
         goes_on = start or self.kind is OperationType.CONTEXT or (operation and operation["Status"] in TERMINAL)
         if cancellation.at != self.id and (cancellation.at is not None or (operation is not None and goes_on)):
             return
-        cancellation.told = True
+        cancellation.delivered = True
         if cancellation.at is None:
             update: OperationUpdate = {
                 "Id": CANCELLATION,
@@ -231,39 +241,44 @@ class Call:
                 "Action": Action.SUCCEED,
                 "Payload": delivered(cancellation.reason, self.id),
             }
-            with self.invocation.activity:
-                await self.invocation.flusher.commit(update)
+            await self.journal.flusher.commit(update)
         self.forget()
-        told = record.get(CANCELLATION)
-        if told is not None:
-            self.ended(told)  # so that it has its turn among the ends of other operations
+        recorded = record.get(CANCELLATION)
+        if recorded is not None:
+            self.ended(recorded)  # so that it has its turn among the ends of other operations
         raise ExecutionCancelledError(cancellation.reason)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
-        """Record with whatever leaves next; nobody waits for it."""
-        if self.invocation.plugins is not None and action is Action.START:
-            self.invocation.plugins.starting(self)
-        self.invocation.flusher.post(self._update(action, details))
+        """Record with the next checkpoint. Nobody waits for it."""
+        if self.journal.observer is not None and action is Action.START:
+            self.journal.observer.starting(self)
+        self.journal.flusher.post(self._update(action, details))
 
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, and return the operation as the service has it now."""
-        invocation = self.invocation
-        if invocation.record.ends_left and self._may_be_cancelled():
-            await invocation.activity.rested()
-        if invocation.decided() or self.branch.scope.is_closed():
-            await invocation.refuse()  # the body took its cancellation for something to recover from
-        if invocation.frontier is not None:
-            await self.stop(invocation.frontier, action)
-        if invocation.plugins is not None and action is Action.START:
-            invocation.plugins.starting(self)
-        with invocation.activity:
-            await invocation.flusher.commit(self._update(action, details))
-        operation = invocation.record.get(self.id)
+        journal, scope = self.journal, self.branch.scope
+        if journal.record.ends_left and self._may_be_cancelled():
+            await journal.activity.rested()
+        if journal.refuses or (scope.parent is not None and scope.is_closed()):
+            await journal.refuse()  # the body took its cancellation for something to recover from
+        if (observer := journal.observer) is not None:
+            if not observer.passes(self, action):
+                await self.stop()
+            if action is Action.START:
+                observer.starting(self)
+        await journal.flusher.commit(self._update(action, details))
+        operation = journal.record.get(self.id)
         if operation is None:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
         if self._asked is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
         return operation
+
+    async def stop(self) -> NoReturn:
+        """Wait for the end of the invocation. In a replay that must not go beyond the record, what would happen now is
+        not on record."""
+        while True:
+            await self.journal.changed(self.id, self.recorded(), None)
 
     def _begins(self, operation: Operation | None) -> bool:
         """Return whether something is about to begin: an operation that is new, or the body of a step. False for a
@@ -271,40 +286,43 @@ class Call:
         return operation is None or (self.kind is OperationType.STEP and operation["Status"] in _NOT_ENDED)
 
     def _may_be_cancelled(self) -> bool:
-        """Return whether an end on record, of another task, may cancel what is about to be done, as it did when it was
+        """Return whether a recorded end, of another task, may cancel what is about to be done, as it did when it was
         recorded."""
-        record = self.invocation.record
+        record = self.journal.record
         return bool(record.ends_left) and not self.branch.scope.is_single() and record.has_ends_left()
 
-    async def stop(self, frontier: Frontier, action: Action) -> NoReturn:
-        """Wait for the end of the invocation: what would happen now is not on record."""
-        frontier(self, action)
-        while True:
-            await self.park(self.invocation.record.get(self.id))
+    async def wait(self, seen: Operation | None, due: float | None = None) -> None:
+        """Wait until the record has another state of the operation than ``seen``, which the caller has read.
 
-    async def park(self, seen: Operation | None, due: float | None = None) -> None:
-        """Wait until the record says something else about this operation than ``seen``, which the caller has read.
-
-        :param due: when the service should have something new, in epoch seconds; None if only the outside world knows
+        :param due: when the service should have something new, in epoch seconds; None: only the outside world knows
         """
-        await self.invocation.parked(self.id, seen, due)
+        cancellation = self.journal.record.cancellation
+        if cancellation is not None and not cancellation.delivered and cancellation.at in (None, self.id):
+            return  # it came with the answer to this operation's own start: the next read delivers it
+        await self.journal.changed(self.id, seen, due)
 
     def running(self) -> AbstractContextManager[None]:
-        """Entered while something of this call runs that must not be cut short by a suspension."""
-        return self.invocation.activity
+        """Return what is entered while something of this call runs that a suspension must not cut short."""
+        return self.journal.activity
 
     def sized(self, payload: str) -> str:
-        """:raises PayloadTooLargeError: the service would not take ``payload``"""
+        """Return ``payload``.
+
+        :raises PayloadTooLargeError: it is larger than the service accepts
+        """
         if len(payload) * 4 > PAYLOAD_BYTES and (size := utf8_size(payload)) > PAYLOAD_BYTES:
             raise PayloadTooLargeError(str(self), size, PAYLOAD_BYTES)
         return payload
 
     def error_object(self, error: BaseException, *, named: str | None = None) -> ErrorObject:
-        """:param named: instead of the name of the error's class"""
+        """Return what is recorded of ``error``.
+
+        :param named: its type, instead of the name of its class
+        """
         return error_object(error, of=str(self), named=named)
 
     def failure(self, cls: type[E], error: ErrorObject) -> E:
-        """The error that the record of this operation gives back."""
+        """Return the error of class ``cls`` that the workflow gets for the recorded one."""
         return cls(
             error.get("ErrorMessage") or "",
             error.get("ErrorType"),
@@ -331,17 +349,19 @@ class Call:
     def _compare(self, operation: Operation) -> None:
         subtype, name = operation.get("SubType"), operation.get("Name") or None
         if operation["Type"] != self.kind or (subtype and subtype != self.subtype) or name != self.name:
-            raise self.invocation.mismatch(
-                NonDeterminismError(
-                    self.id,
-                    OperationLabel(operation["Type"], subtype, name),
-                    OperationLabel(self.kind, self.subtype, self.name),
-                )
-            )
+            raise self.mismatch(OperationLabel(operation["Type"], subtype, name), self.label())
+
+    def label(self) -> OperationLabel:
+        return OperationLabel(self.kind, self.subtype, self.name)
+
+    def mismatch(self, recorded: OperationLabel, requested: OperationLabel) -> NonDeterminismError:
+        """Let the execution fail because ``recorded`` is on record where the code asks for ``requested``, and return
+        the error."""
+        return self.journal.mismatch(NonDeterminismError(self.id, recorded, requested))
 
     async def _refuse_expired(self) -> NoReturn:
         """Raise a cancellation, when it is the turn of the deadline's end."""
-        await asyncio.sleep(0)  # code that goes round in spite of its cancellation must not stop the loop
+        await asyncio.sleep(0)  # code that repeats the call in spite of its cancellation must not stop the loop
         if not self.branch.scope.is_expired():
-            await self.invocation.cancelled()
+            await self.journal.cancelled()
         raise BlockExpired

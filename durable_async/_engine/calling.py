@@ -1,7 +1,7 @@
-"""Who is calling: the branch that the running code stands in.
+"""Finds the branch that the running code is in.
 
-The running task is asked first, and the context variable only in a task or thread that no workflow started: a framework
-may copy context variables from one task to another.
+The running task knows it. The context variable is read only in a task or thread that no workflow started, because a
+framework may copy context variables from one task to another.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 
 Place = Branch | StepContext | Unplaced | None
-"""Where code stands. None: in no workflow."""
+"""Where code is. None: in no workflow."""
 
 _current: ContextVar[Place] = ContextVar("durable_async_branch", default=None)
 _UNKNOWN: Any = object()
 
 
 def current() -> Place:
-    """Return where the running code stands. In the worker thread of a step too."""
+    """Return where the running code is. This works in the worker thread of a step too."""
     task = running_task()
     return _current.get() if task is None else place_of_task(task)
 
 
 def current_creator() -> Place:
-    """Return where the code stands that makes a task. A task that is made in a context without our variable is meant
-    to belong to nobody, whatever task makes it."""
+    """Return where the code is that makes a task. A task that is made in a context without our variable is meant to
+    belong to no workflow, whatever task makes it."""
     return None if _current.get() is None else current()
 
 
 def place_of_task(task: Task) -> Place:
-    """Return where a task stands: the running one, or one that was placed."""
+    """Return where a task is: the running one, or one that was placed."""
     place: Place = getattr(task, "durable_place", _UNKNOWN)
     return _current.get() if place is _UNKNOWN else place
 
 
 def place_of_callback(handle: Any) -> Place:
-    """Return where the code stands that a handle of an event loop is going to run."""
+    """Return where the code is that a handle of an event loop is going to run."""
     task = getattr(handle._callback, "__self__", None)  # noqa: SLF001 - no public way
     place: Place = getattr(task, "durable_place", _UNKNOWN)
     if place is _UNKNOWN:
@@ -51,18 +51,18 @@ def place_of_callback(handle: Any) -> Place:
 
 
 def put_task(task: Task, place: Place) -> None:
-    """Make ``place`` the one where ``task`` stands."""
+    """Make ``place`` the place of ``task``."""
     placed: Any = task
     placed.durable_place = place
 
 
 def put_in(context: Context, place: Place) -> None:
-    """Make ``place`` the current one of ``context``, which nothing runs in yet."""
+    """Make ``place`` the current place in ``context``, in which nothing runs yet."""
     context.run(_current.set, place)
 
 
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
-    """``with entered(place):`` what runs in it belongs to ``place``."""
+    """``with entered(place):`` the code in it belongs to ``place``."""
 
     __slots__ = ("_before", "_place", "_task", "_token")
 
@@ -88,7 +88,7 @@ class entered:  # noqa: N801 - reads as a verb, and is on the path of each step:
 
 
 class entered_scope:  # noqa: N801 - as above
-    """``with entered_scope(...):`` what runs in it has a branch of its own in ``scope``, which is closed at the end.
+    """``with entered_scope(...):`` the code in it has a branch of its own in ``scope``, which is closed at the end.
 
     :param prefix: the id from which the ids of the operations in it derive
     """
@@ -113,7 +113,7 @@ class entered_scope:  # noqa: N801 - as above
 
 
 class root_scope:  # noqa: N801 - as above
-    """``with root_scope(workflow):`` the workflow's function runs in it, in the context around all others."""
+    """``with root_scope(workflow):`` the workflow's function runs in it, outside of all child contexts."""
 
     __slots__ = ("_branch",)
 
@@ -130,9 +130,9 @@ class root_scope:  # noqa: N801 - as above
 
 
 def calling_branch(workflow: Workflow) -> Branch:
-    """The branch of ``workflow`` that the running code calls from.
+    """Return the branch of ``workflow`` that the running code is in.
 
-    :raises ContextMisuseError: there is none
+    :raises ContextMisuseError: it is in none
     """
     try:
         task = asyncio.current_task()
@@ -155,6 +155,6 @@ def calling_branch(workflow: Workflow) -> Branch:
             f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
         )
     raise ContextMisuseError(
-        "a durable operation was called from a task or thread that is no part of its workflow. Call it from the "
+        "a durable operation was called from a task or thread that is not part of its workflow. Call it from the "
         "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
     )

@@ -1,4 +1,4 @@
-"""Errors as they go on record."""
+"""Makes the error objects that are recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def error_object(error: BaseException, *, of: str, named: str | None = None) -> 
 
 
 def _operation_error(error: BaseException) -> ErrorObject:
-    """The recorded fields of an operation's error. A user may have made one, with anything in them."""
+    """Return the recorded fields of an operation's error. A user may have made one, with any values in them."""
     kind, message, data = (getattr(error, name, None) for name in ("error_type", "message", "data"))
     recorded = ErrorObject(
         ErrorType=kind if isinstance(kind, str) else type_name(type(error)),
@@ -60,9 +60,9 @@ def _within_limit(error: ErrorObject, of: str) -> ErrorObject:
     return error
 
 
-def _both_ends(lines: list[str], most: int) -> list[str]:
-    """As many of the first and the last lines as ``most`` bytes of JSON hold."""
-    left = most - sum(len(json.dumps(line)) + 2 for line in lines)
+def _both_ends(lines: list[str], max_bytes: int) -> list[str]:
+    """Return as many of the first and the last lines as ``max_bytes`` of JSON hold."""
+    left = max_bytes - sum(len(json.dumps(line)) + 2 for line in lines)
     lines = lines.copy()
     while left < 0 and lines:
         left += len(json.dumps(lines.pop(len(lines) // 2))) + 2

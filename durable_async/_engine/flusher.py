@@ -1,10 +1,10 @@
-"""Sends what operations recorded to the service, in order, one request at a time.
+"""Sends the updates of operations to the service, in order, one request at a time.
 
 - order: updates leave in the order in which they were enqueued
 - one in flight: the next request carries the token that the last one returned
-- no timer makes a caller wait: a batch is what was ready when the previous request came back
-- whole: no checkpoint leaves before all pages of the record are here, for a page's marker is bound to the token
-- nothing is lost: a failure ends the invocation, and so everybody who waits
+- no timer delays a caller: a batch is what was ready when the previous request was answered
+- complete: no checkpoint leaves before all pages of the record are here, because a page's marker is bound to the token
+- nothing is lost: a failure ends the invocation, and so everything that waits for a checkpoint
 """
 
 from __future__ import annotations
@@ -14,24 +14,21 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import attrs
 
-from durable_async._engine.failures import Verdict, verdict
+from durable_async._engine.failures import TokenWithdrawn, Verdict, verdict
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
 from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
-from durable_async._wire.operations import CheckpointResult, Operation, OperationType, OperationUpdate
+from durable_async._wire.operations import Operation, OperationType, OperationUpdate
 from durable_async._wire.text import wire_size
 from durable_async.errors import ServiceCallError
 from durable_async.transport.base import DurableServiceClient
 
 T = TypeVar("T")
-
-
-class TokenWithdrawn(Exception):  # noqa: N818 - a signal
-    """The service gave no further token: what was sent is recorded, and this invocation may write no more."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -45,10 +42,10 @@ class _Entry:
 class Flusher:
     """The one background task of an invocation that sends checkpoints.
 
-    :param settled: returns None, or a future to wait for before a checkpoint is sent: the workflow is about to go on,
-        and what it enqueues then rides along
-    :param on_whole: called when an answer of several pages has been read
-    :ivar is_reading: the record has a part of such an answer
+    :param settled: returns None, or a future to wait for before a checkpoint is sent: the workflow is about to
+        continue, and what it enqueues then leaves with the same checkpoint
+    :param on_sent: called when a checkpoint was answered, and the code that waited for it was woken
+    :ivar is_reading: the record has only a part of an answer
     """
 
     def __init__(
@@ -60,7 +57,7 @@ class Flusher:
         loop: asyncio.AbstractEventLoop,
         *,
         settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
-        on_whole: Callable[[], None] = lambda: None,
+        on_sent: Callable[[], None] = lambda: None,
         limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self.client: DurableServiceClient = client
@@ -69,7 +66,7 @@ class Flusher:
         self._record = record
         self._loop = loop
         self._settled = settled
-        self._on_whole = on_whole
+        self._on_sent = on_sent
         self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
@@ -82,27 +79,38 @@ class Flusher:
         self._calls = 0
 
     def post(self, update: OperationUpdate) -> None:
-        """Record ``update`` with whatever leaves next."""
+        """Record ``update`` with the next checkpoint."""
         now = self._loop.time()
         self._outbox.append(_Entry(update, wire_size(update), None, now))
         if self._nudge is None:
             self._nudge = self._loop.call_at(now + self._limits.show_start, self._show)
 
     def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
-        """Record ``update``; done when the service has accepted it and its answer is in the record."""
-        return self._send(_Entry(update, wire_size(update), self._loop.create_future()))
+        """Record ``update``. The returned future is done when the service has accepted it and its answer is in the
+        record."""
+        return self._send(update, wire_size(update))
 
     def refresh(self) -> asyncio.Future[None]:
-        """Ask the service what has changed; done when the answer is in the record."""
-        return self._send(_Entry(None, 0, self._loop.create_future()))
+        """Ask the service what has changed. The returned future is done when the answer is in the record."""
+        return self._send(None, 0)
 
     def resume(self, client: DurableServiceClient, token: str) -> None:
-        """Go on in the next invocation, for which ``run`` is called again. What was enqueued meanwhile leaves first."""
+        """Continue in the next invocation, for which ``run`` is called again. What was enqueued before leaves first."""
         self.client = client
         self._token = token
 
+    def is_empty(self) -> bool:
+        """Return whether all that was enqueued is recorded."""
+        return not (self._outbox or self._in_flight)
+
+    def is_awaited(self) -> bool:
+        """Return whether somebody waits for something that was enqueued and is not recorded yet."""
+        return any(
+            entry.recorded is not None and not entry.recorded.done() for entry in chain(self._in_flight, self._outbox)
+        )
+
     def drained(self) -> asyncio.Future[None] | None:
-        """Done when all that was enqueued is recorded; None if nothing is left or on its way."""
+        """Return a future that is done when all that was enqueued is recorded; None if it is."""
         if self._outbox:
             self._hurry()
         elif not self._in_flight:
@@ -115,13 +123,13 @@ class Flusher:
     async def run(self, marker: str | None) -> None:
         """Load the rest of the record, then send until cancelled.
 
-        :param marker: where the record goes on after what came with the invocation
+        :param marker: where the record continues after the part that came with the invocation; None: it is complete
         :raises ServiceCallError: a call failed and is not to be repeated now
-        :raises TokenWithdrawn: the service wants no further word
+        :raises TokenWithdrawn: the service returned no further token
         """
         await self._load(marker, self._record.load)
         if marker and self._record.may_have_changed():
-            self.refresh()  # pages are read one after the other: an earlier one may lack what a later one has
+            self.refresh()  # an earlier page may lack a change that came while a later one was read
             await self._send_batch()
         self._record.loaded()
         while True:
@@ -133,10 +141,11 @@ class Flusher:
             if self._is_stopped:
                 await self._loop.create_future()
             await self._send_batch()
-            await asyncio.sleep(0)  # those just woken enqueue what they have next, and it rides along
+            await asyncio.sleep(0)  # code that was just woken enqueues what comes next, and that leaves too
+            self._on_sent()
 
     def stop(self) -> None:
-        """Send nothing more than what is on its way."""
+        """Send nothing more, except for the checkpoint that is on its way."""
         self._is_stopped = True
 
     def close(self) -> None:
@@ -144,11 +153,13 @@ class Flusher:
             self._nudge.cancel()
             self._nudge = None
 
-    def _send(self, entry: _Entry) -> asyncio.Future[None]:
-        assert entry.recorded is not None
-        self._outbox.append(entry)
-        self._hurry()
-        return entry.recorded
+    def _send(self, update: OperationUpdate | None, size: int) -> asyncio.Future[None]:
+        recorded: asyncio.Future[None] = self._loop.create_future()
+        self._outbox.append(_Entry(update, size, recorded))
+        self._urgent = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+        return recorded
 
     def _hurry(self) -> None:
         self._urgent = True
@@ -162,13 +173,17 @@ class Flusher:
         due = self._outbox[0].since + self._limits.show_start
         if due <= self._loop.time():
             self._hurry()
-        else:  # what set the timer has left already
+        else:  # the update that set the timer has left already
             self._nudge = self._loop.call_at(due, self._show)
 
     async def _send_batch(self) -> None:
         batch = self._in_flight = self._take()
         updates = [entry.update for entry in batch if entry.update is not None]
-        result = await self._checkpoint(updates)
+        self._calls += 1
+        client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
+        result = await self._while_busy(
+            partial(self.client.checkpoint, self._execution_arn, self._token, updates, client_token)
+        )
         self._token = result.get("CheckpointToken") or ""
         state = result["NewExecutionState"]
         closing = bool(updates) and updates[-1]["Type"] == OperationType.EXECUTION
@@ -183,9 +198,7 @@ class Flusher:
             if entry.recorded is not None and not entry.recorded.done():
                 entry.recorded.set_result(None)
         self._in_flight = []
-        if self.is_reading:
-            self.is_reading = False
-            self._on_whole()
+        self.is_reading = False
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []
@@ -197,13 +210,6 @@ class Flusher:
             batch.append(self._outbox.popleft())
         self._urgent = bool(self._outbox)
         return batch
-
-    async def _checkpoint(self, updates: list[OperationUpdate]) -> CheckpointResult:
-        self._calls += 1
-        client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
-        return await self._while_busy(
-            lambda: self.client.checkpoint(self._execution_arn, self._token, updates, client_token)
-        )
 
     async def _load(self, marker: str | None, take: Callable[[list[Operation]], None]) -> None:
         while marker:

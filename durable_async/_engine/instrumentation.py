@@ -1,8 +1,8 @@
-"""The plugins of one invocation, and what they have been told of it.
+"""Calls the plugins of one invocation.
 
 Source of the order in which hooks are called: protocol.md, "Plugin hooks". All calls come from the event loop: starts
-and user functions from the operation's own task; changes and ends from the flusher's, before it wakes whoever waits
-for them.
+and user functions from the operation's own task; changes and ends from the flusher's task, before it wakes the
+operations that wait for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from durable_async._engine.plugin_infos import (
     of_operation,
 )
 from durable_async._engine.plugin_sources import Listener, listeners
-from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
+from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.plugins import (
     InvocationEndInfo,
@@ -65,19 +65,20 @@ class Instrumentation:
         self._after_attempt = hooks["on_user_function_end"] + hooks["on_attempt_end"]
         self._invocation = invocation
         self._arn = invocation.execution_arn
-        self._record = invocation.record
-        self._function = FunctionContext(invocation.lambda_context)
+        self._journal = invocation.journal
+        self._record = invocation.journal.record
+        self._function = FunctionContext(invocation.journal.lambda_context)
         self._started = self._now()
         self._updated = updated
         self._operations = Operations(self._record, self._info)
         self._is_first = False
         self._over = False
         self._statuses: dict[str, str] = {}  # as the plugins know them
-        self._replayed: dict[str, bool] = {}  # of the operations whose start was told: were they on record before?
-        self._unread: dict[str, Operation] = {}  # ended between the invocations, and the workflow has not come by yet
+        self._replayed: dict[str, bool] = {}  # whether an operation was on record before on_operation_start
+        self._unread: dict[str, Operation] = {}  # those that ended between the invocations and were not read yet
 
     async def observe(self, run: Callable[[], Awaitable[Outcome]]) -> Outcome:
-        """Tell of an invocation: its beginning, its end, and all in between."""
+        """Run an invocation, and call the plugins at its beginning, at its end, and for all in between."""
         await self._invocation.loaded()
         self._begin()
         try:
@@ -90,27 +91,31 @@ class Instrumentation:
 
     # --- for the engine and the operations ---
 
+    def passes(self, call: ObservedCall, action: Action) -> bool:
+        del call, action
+        return True
+
     def starting(self, call: ObservedCall) -> None:
         """The START of ``call`` is about to be enqueued."""
         self._replayed[call.id] = self._record.get(call.id) is not None
         if self._on_operation_start:
             operation = self._record.get(call.id)
-            self._tell(self._on_operation_start, of_call(call) if operation is None else self._info(operation))
+            self._call(self._on_operation_start, of_call(call) if operation is None else self._info(operation))
 
     def reached(self, operation: Operation) -> None:
         """The workflow asks for an operation that is on record."""
         operation_id, status = operation["Id"], operation["Status"]
         if status in TERMINAL:
             if operation_id in self._unread and not (operation.get("ContextDetails") or {}).get("ReplayChildren"):
-                self._tell_end(self._unread.pop(operation_id))
+                self._operation_ended(self._unread.pop(operation_id))
         elif status != OperationStatus.READY and operation_id not in self._replayed:
             self._replayed[operation_id] = True
             if self._on_operation_start:
-                self._tell(self._on_operation_start, self._info(operation))
+                self._call(self._on_operation_start, self._info(operation))
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
-        """Return what is entered while an attempt of a step or condition runs: ``call.running()``, and the plugins are
-        told."""
+        """Return what is entered while an attempt of a step or condition runs: ``call.running()``, with the plugins'
+        hooks around it."""
         return _UserFunction(self, call, attempt, call.running())
 
     def user_function(
@@ -119,12 +124,13 @@ class Instrumentation:
         """Return what is entered while a user's function runs.
 
         :param attempt: of a step or condition
-        :param recorded: False for a context that is not, of whose end nothing else can tell
+        :param recorded: True: its end is recorded. False: it is the function of a context that is not recorded, so
+            nothing else tells of its end
         """
         return _UserFunction(self, call, attempt, recorded=recorded)
 
     def function_starts(self, call: ObservedCall, attempt: int | None) -> UserFunctionInfo:
-        """Tell of a user's function that is about to be called, and return what was told."""
+        """Call the hooks for a user's function that is about to be called, and return what they got."""
         operation = self._record.get(call.id)
         info = UserFunctionInfo(
             **(identity_of_call(call) if operation is None else _identity(self._info(operation))),
@@ -132,13 +138,13 @@ class Instrumentation:
             attempt=attempt,
             is_replay_children=attempt is None and operation is not None and operation["Status"] in TERMINAL,
         )
-        self._tell(self._listeners["on_user_function_start"] if attempt is None else self._before_attempt, info)
+        self._call(self._listeners["on_user_function_start"] if attempt is None else self._before_attempt, info)
         return info
 
     def function_ended(self, info: UserFunctionInfo, error: BaseException | None, *, recorded: bool) -> None:
-        """Tell of a user's function that returned, raised ``error``, or was cut short by it.
+        """Call the hooks for a user's function that returned, raised ``error``, or was interrupted by it.
 
-        :param info: what was told when it was called
+        :param info: what the hooks got when it was called
         """
         outcome = UserFunctionOutcome.INCOMPLETE
         if error is None:
@@ -154,18 +160,18 @@ class Instrumentation:
             is_replay_children=info.is_replay_children,
             outcome=outcome,
         )
-        self._tell(self._listeners["on_user_function_end"] if info.attempt is None else self._after_attempt, end)
+        self._call(self._listeners["on_user_function_end"] if info.attempt is None else self._after_attempt, end)
         if outcome is UserFunctionOutcome.INCOMPLETE:
             return
         if info.is_replay_children:
             self._unread.pop(info.operation_id, None)
             if (operation := self._record.get(info.operation_id)) is not None:
-                self._tell_end(operation)
+                self._operation_ended(operation)
         elif not recorded:
-            self._tell_end_unrecorded(end)
+            self._unrecorded_ended(end)
 
     def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
-        """What a function that is about to be invoked is to get as its trace header, if a plugin says so."""
+        """Return the trace header that a plugin gives to a function that is about to be invoked; None: none does."""
         asked = self._listeners["trace_header"]
         if not asked:
             return None
@@ -176,7 +182,7 @@ class Instrumentation:
             target_function_name=function_name,
         )
         answers: list[str | None] = []
-        self._tell(asked, info, answers.append)
+        self._call(asked, info, answers.append)
         return next((header for header in answers if header is not None), None)
 
     # --- the invocation ---
@@ -186,26 +192,26 @@ class Instrumentation:
         self._is_first = all(operation["Type"] == OperationType.EXECUTION for operation in self._record)
         updated = [operation for each in self._updated if (operation := self._record.get(each)) is not None]
         self._unread = {operation["Id"]: operation for operation in updated if _has_ended(operation)}
-        self._invocation.plugins = self
-        if told := self._listeners["on_checkpoint"]:
-            flusher = self._invocation.flusher
-            flusher.client = ObservedClient(flusher.client, partial(self._tell, told))
+        self._journal.observer = self
+        if hooks := self._listeners["on_checkpoint"]:
+            flusher = self._journal.flusher
+            flusher.client = ObservedClient(flusher.client, partial(self._call, hooks))
         self._record.observer = self._changed
-        if told := self._listeners["on_invocation_start"]:
+        if hooks := self._listeners["on_invocation_start"]:
             info = InvocationStartInfo(
                 **self._of_invocation(),
                 updated_operations=self._infos(updated),
                 start_time=self._started,
                 trace_header=self._function.trace_header(),
             )
-            self._tell(told, info)
+            self._call(hooks, info)
 
     async def _end(self, outcome: Outcome) -> None:
         for operation in children_first(self._unread.values(), self._record):
-            self._tell_end(operation)
+            self._operation_ended(operation)
         if self._listeners["on_invocation_end"] or self._listeners["flush"]:
             await self._end_of_invocation(outcome)
-        self._over = True  # an abandoned task that ends later is no part of the invocation
+        self._over = True  # an abandoned task that ends later is not part of the invocation
 
     async def _end_of_invocation(self, outcome: Outcome) -> None:
         info = InvocationEndInfo(
@@ -214,14 +220,14 @@ class Instrumentation:
             end_time=self._now(),
             remaining_time=self._function.remaining_time(),
         )
-        self._tell(self._listeners["on_invocation_end"], info)
+        self._call(self._listeners["on_invocation_end"], info)
         self._over = True
         if self._listeners["flush"]:
             await self._flush(info)
 
     async def _flush(self, info: InvocationEndInfo) -> None:
         left = info.remaining_time
-        limit = None if left is None else max(0.0, left.total_seconds() - self._invocation.limits.answer_margin)
+        limit = None if left is None else max(0.0, left.total_seconds() - self._journal.limits.answer_margin)
         with entered(None):
             flushes = {
                 asyncio.get_running_loop().create_task(listener.call(info)): listener.name
@@ -233,7 +239,7 @@ class Instrumentation:
             for task, name in flushes.items():
                 if not task.done():
                     task.cancel()
-                    logger.warning("%s: %s was not done in time, and is cancelled", self._arn, name)
+                    logger.warning("%s: cancelled %s, which did not end in time", self._arn, name)
                 elif not task.cancelled() and (error := task.exception()) is not None:
                     logger.error("%s: ignored what the plugin's %s raised", self._arn, name, exc_info=error)
 
@@ -242,7 +248,7 @@ class Instrumentation:
         return {
             "execution_arn": self._arn,
             "request_id": self._function.request_id(),
-            "clock": self._invocation.clock,
+            "clock": self._journal.clock,
             "is_first_invocation": self._is_first,
             "execution_start_time": moment(start_microseconds(execution)) if execution else None,
             "execution_input": (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None,
@@ -251,11 +257,11 @@ class Instrumentation:
 
     # --- operations ---
 
-    def _changed(self, told: Sequence[Operation]) -> None:
-        """The record has taken in what the service told."""
+    def _changed(self, sent: Sequence[Operation]) -> None:
+        """Call the hooks for operations that the service sent. The record has them already."""
         changed: list[Operation] = []
         ended: list[Operation] = []
-        for operation in told:
+        for operation in sent:
             operation_id, status = operation["Id"], operation["Status"]
             if self._statuses.get(operation_id) == status or operation["Type"] == OperationType.EXECUTION:
                 continue
@@ -265,24 +271,24 @@ class Instrumentation:
                 ended.append(operation)
         if not changed:
             return
-        if listening := self._listeners["on_operation_change"]:
+        if hooks := self._listeners["on_operation_change"]:
             info = OperationChangeInfo(
                 execution_arn=self._arn, updated_operations=self._infos(changed), operations=self._operations
             )
-            self._tell(listening, info)
+            self._call(hooks, info)
         for operation in children_first(ended, self._record):
-            self._tell_end(operation)
+            self._operation_ended(operation)
 
-    def _tell_end(self, operation: Operation) -> None:
+    def _operation_ended(self, operation: Operation) -> None:
         if self._on_operation_end:
-            self._tell(self._on_operation_end, self._info(operation))
+            self._call(self._on_operation_end, self._info(operation))
 
-    def _tell_end_unrecorded(self, end: UserFunctionEndInfo) -> None:
+    def _unrecorded_ended(self, end: UserFunctionEndInfo) -> None:
         if self._on_operation_end:
             identity = _identity(end)
             identity["status"] = end.outcome.value
             info = OperationInfo(**identity, start_time=end.start_time, end_time=end.end_time, error=end.error)
-            self._tell(self._on_operation_end, info)
+            self._call(self._on_operation_end, info)
 
     def _infos(self, operations: Iterable[Operation]) -> dict[str, OperationInfo]:
         return {operation["Id"]: self._info(operation) for operation in operations}
@@ -290,17 +296,17 @@ class Instrumentation:
     def _info(self, operation: Operation) -> OperationInfo:
         return of_operation(self._arn, operation, is_replayed=self._replayed.get(operation["Id"], True))
 
-    # --- telling ---
+    # --- calling the hooks ---
 
-    def _tell(self, told: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None) -> None:
+    def _call(self, hooks: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None) -> None:
         """Call hooks.
 
         :param answered: called with what a hook returned; None: hooks return nothing
         """
-        if self._over or not told:
+        if self._over or not hooks:
             return
         with entered(None):  # a task that a hook starts is not part of the workflow
-            for listener in told:
+            for listener in hooks:
                 try:
                     answer = listener.call(info)
                 except (Exception, asyncio.CancelledError):  # which cannot be meant for a function that awaits nothing
@@ -310,7 +316,7 @@ class Instrumentation:
                         answered(answer)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._invocation.clock(), UTC)
+        return datetime.fromtimestamp(self._journal.clock(), UTC)
 
 
 class _UserFunction:
@@ -351,7 +357,7 @@ class _UserFunction:
 
 @attrs.frozen
 class FunctionContext:
-    """What Lambda, or a service in its place, says of an invocation.
+    """What Lambda, or another service, says about an invocation.
 
     :param given: the second argument of the handler, of whatever class
     """
@@ -363,21 +369,23 @@ class FunctionContext:
         return request_id
 
     def trace_header(self) -> str | None:
-        """A process that runs several invocations at once gets it with each of them; Lambda's has a variable."""
+        """Return the trace header; None: there is none. A process that runs several invocations at once gets one with
+        each of them. Lambda's process has a variable."""
         if hasattr(self.given, "trace_header"):
             header: str | None = self.given.trace_header
             return header
         return os.environ.get("_X_AMZN_TRACE_ID") if self.given is not None else None
 
     def remaining_time(self) -> timedelta | None:
-        """Return None if it is not known: a deadline that is past on this clock says nothing."""
+        """Return the time until the service ends the invocation. None: it is not known. A deadline that is past on this
+        clock says nothing."""
         ask = getattr(self.given, "get_remaining_time_in_millis", None)
         milliseconds = 0 if ask is None else ask()
         return timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
 
 
 def _identity(info: OperationInfo) -> dict[str, Any]:
-    """What stays the same over all that is told of an operation's user functions."""
+    """Return the fields that all infos about an operation's user functions share."""
     return {
         "execution_arn": info.execution_arn,
         "operation_id": info.operation_id,

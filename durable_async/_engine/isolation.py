@@ -1,7 +1,7 @@
-"""Code whose end is recorded runs in a copy of the context variables, as in a task of its own.
+"""Runs code whose end is recorded in a copy of the context variables, as in a task of its own.
 
-On a replay such code does not run, so what it set would be missing then. A task would do, at the price of a task; here
-the running task drives the code's coroutine in another context.
+On a replay such code does not run, so a variable that it sets would be missing then. A task for it would cost more:
+here the running task drives the code's coroutine in another context.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def driven(work: Coroutine[Any, Any, T], context: Context) -> Generator[Any, Any
             except GeneratorExit:
                 context.run(work.close)
                 raise
-            # Handed on outside of this block: in it, the error would be the context of whatever the work raises.
+            # Thrown outside of this block: in it, the error would be the context of whatever the work raises.
             except BaseException as error:  # noqa: BLE001
                 resume, argument = work.throw, error
     finally:
@@ -42,7 +42,7 @@ def driven(work: Coroutine[Any, Any, T], context: Context) -> Generator[Any, Any
 def isolated(body: Callable[[], Awaitable[T]], context: Context | None = None) -> Awaitable[T]:
     """Call ``body`` and await what it returns. It sees the caller's context variables, and sets only its own.
 
-    :param context: where to run it, instead of in a copy of the caller's
+    :param context: the context to run it in; None: a copy of the caller's
     """
     if context is None:
         context = copy_context()
@@ -56,7 +56,7 @@ async def _awaited(work: Awaitable[T]) -> T:
 
 
 def driven_by(awaited: object) -> object:
-    """The coroutine that ``driven`` drives, if it is that which is awaited; anything else is returned as it is."""
+    """Return the coroutine that ``driven`` drives, if ``awaited`` is made by ``driven``; otherwise ``awaited``."""
     frame: Any = getattr(awaited, "gi_frame", None)
     if frame is not None and frame.f_code is driven.__code__:
         work: object = frame.f_locals["work"]

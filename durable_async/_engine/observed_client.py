@@ -18,11 +18,11 @@ from durable_async.transport.base import DurableServiceClient
 class ObservedClient:
     """Implements :class:`~durable_async.transport.base.DurableServiceClient` by another client.
 
-    :ivar told: called after each checkpoint
+    :ivar on_checkpoint: called after each checkpoint
     """
 
     client: DurableServiceClient
-    told: Callable[[CheckpointInfo], object]
+    on_checkpoint: Callable[[CheckpointInfo], object]
 
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
@@ -42,7 +42,7 @@ class ObservedClient:
                 duration=timedelta(seconds=perf_counter() - began),
                 error=failed,
             )
-            self.told(info)
+            self.on_checkpoint(info)
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
         return await self.client.get_state(execution_arn, token, marker)

@@ -1,4 +1,4 @@
-"""What the engine tells whoever listens to an invocation. With no listener there is none, and nothing is told."""
+"""What the engine calls an observer with. Without an observer nothing of this is called, and costs nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from durable_async._wire.operations import Action, Operation, OperationType, Sub
 
 
 class ObservedCall(Protocol):
-    """A durable call, as far as a listener may know it."""
+    """What an observer may know of a durable call."""
 
     branch: Branch
     id: str
@@ -23,6 +23,16 @@ class ObservedCall(Protocol):
 
 
 class Observer(Protocol):
+    """Is called with what the operations of one invocation do, and may stop them where the record ends."""
+
+    def passes(self, call: ObservedCall, action: Action) -> bool:
+        """Return whether ``call`` may begin an attempt or a commit. False: it waits for the end of the invocation, no
+        body runs and nothing is written.
+
+        :param action: START: an attempt, or the START of the operation; otherwise what would be recorded
+        """
+        ...
+
     def starting(self, call: ObservedCall) -> None:
         """The START of ``call`` is about to be enqueued."""
         ...
@@ -32,31 +42,30 @@ class Observer(Protocol):
         ...
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
-        """``call.running()`` for an attempt, numbered from 1, of a step or condition."""
+        """Return what is entered while an attempt of a step or condition runs: ``call.running()``, or more.
+
+        :param attempt: from 1
+        """
         ...
 
     def user_function(
         self, call: ObservedCall, attempt: int | None = None, *, recorded: bool = True
     ) -> AbstractContextManager[None]:
-        """Entered while a user's function runs.
+        """Return what is entered while a user's function runs.
 
-        :param recorded: False for a context that is not, of whose end nothing else can tell
+        :param recorded: True: its end is recorded. False: it is the function of a context that is not recorded, so
+            nothing else tells of its end
         """
         ...
 
     def trace_header(self, call: ObservedCall, function_name: str) -> str | None:
-        """What to hand on to a function that is about to be invoked."""
+        """Return the trace header for a function that is about to be invoked; None: it gets none."""
         ...
 
 
-Frontier = Callable[[ObservedCall, Action], None]
-"""Told of a call that comes to the end of the record, and of what it would do there: START an operation or an attempt,
-or end one. The call stays there; no body runs and nothing is written."""
-
-
 class Substitute(Protocol):
-    """Called in place of each user's function whose result is recorded, as a test does that replaces it or crashes
-    in it. What it returns or raises is the function's outcome."""
+    """Is called in place of each user's function whose result is recorded, for example by a test that replaces the
+    function or crashes in it. What it returns or raises is the function's outcome."""
 
     def __call__(
         self, call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /

@@ -8,7 +8,7 @@ such as a queue between tasks.
 - each context has an order of its own: a replay does not enter a context that has ended, so nothing outside of it may
   depend on the order inside. A block that every replay enters, such as one under ``ctx.timeout``, shares the order of
   the context around it
-- where one task is the only one of its context, there is nothing to order: its ends are handed over at once
+- where a context has only one task, there is nothing to order: its ends are handed over at once
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Place:
     :ivar number: of the call in its context
     :ivar of: what ended, for a message
     :ivar asked: how many ends had been handed over when the operation began
-    :ivar turn: done when the end is handed over; None while its value is not here yet
+    :ivar turn: done when the end is handed over; None: nobody waits for that yet
     """
 
     turn: asyncio.Future[None] | None = None
@@ -37,33 +37,33 @@ class Place:
         self.of = of
         self.asked = asked
 
-    def __lt__(self, other: Place) -> bool:
-        return (self.at, self.number) < (other.at, other.number)
-
     def withdraw(self) -> None:
-        """Give the place up: nobody waits for this end any more."""
+        """Leave the order: nobody waits for this end any more."""
         self.is_withdrawn = True
 
 
 class Order:
-    """
-    :ivar latest: epoch microseconds: of the last end that was handed over, or of the last one before the context
-    :ivar tasks: that run in the context and have not ended
-    :ivar is_single: one task runs in the context, and nothing waits for its turn
-    :ivar calls: that were made in the context so far
-    :ivar handed_over: ends that had to wait for their turn and were handed over
+    """The order of one context, and the ends that wait in it.
+
+    :ivar latest: the time of the last end that was handed over, or of the last one before the context, in epoch
+        microseconds
+    :ivar tasks: how many tasks run in the context and have not ended
+    :ivar is_single: True: one task runs in the context, and nothing waits for its turn. False: several do, or did
+    :ivar calls: how many calls were made in the context so far
+    :ivar handed_over: how many ends had to wait for their turn and were handed over
     """
 
     is_single: bool = True
     calls: int = 0
     handed_over: int = 0
+    _places: int = 0  # that were taken so far
     _last: Place | None = None  # of those handed over, the one with the latest time
     _last_was: int = 0  # the value of handed_over then
 
     def __init__(self, latest: int = 0, tasks: int = 1) -> None:
         self.latest: int = latest
         self.tasks: int = tasks
-        self._waiting: list[Place] = []
+        self._waiting: list[tuple[int, int, int, Place]] = []  # by time and number; the third tells equal ones apart
 
     def begin_task(self) -> None:
         self.tasks += 1
@@ -76,20 +76,22 @@ class Order:
     def take_place(self, at: int, number: int, of: object, asked: int) -> Place:
         """Return the place of an end that became known.
 
-        :param at: epoch microseconds
+        :param at: when the operation ended, in epoch microseconds
         """
         place = Place(self, at, number, of, asked)
-        heappush(self._waiting, place)
+        self._places += 1
+        heappush(self._waiting, (at, number, self._places, place))
         self.is_single = False
         return place
 
     def next(self) -> Place | None:
-        """Return the end that comes next, None if none is known. It can be handed over if it has a ``turn``."""
+        """Return the end that comes next; None: none is known. It can be handed over if it has a ``turn``."""
         waiting = self._waiting
-        while waiting and (waiting[0].is_withdrawn or ((turn := waiting[0].turn) is not None and turn.done())):
+        while waiting:
+            place = waiting[0][3]
+            if not (place.is_withdrawn or (place.turn is not None and place.turn.done())):
+                return place
             heappop(waiting)
-        if waiting:
-            return waiting[0]
         self.is_single = self.tasks <= 1
         return None
 
@@ -103,7 +105,7 @@ class Order:
         place.turn.set_result(None)
         self.handed_over += 1
         last = self._last
-        if last is None or not place < last:
+        if last is None or (place.at, place.number) >= (last.at, last.number):
             self._last, self._last_was = place, self.handed_over
         elif place.asked < self._last_was:
             return last

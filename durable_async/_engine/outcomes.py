@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import attrs
-
-from durable_async._engine.failures import Verdict, verdict
-from durable_async._engine.flusher import TokenWithdrawn
-from durable_async.errors import ServiceCallError
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -37,52 +32,22 @@ class Broken(_Caused):
 
 
 class Exited(_Caused):
-    """The workflow's code asked for the end of the program."""
+    """The workflow's code asked for the end of the program, with SystemExit or KeyboardInterrupt."""
 
     __slots__ = ()
 
 
 class Suspended:
-    """Nothing can progress until the service invokes again."""
+    """Nothing can continue until the service invokes again."""
 
     __slots__ = ()
 
 
 class Superseded:
-    """The invocation may not write any more; what it answers is ignored or means no more than "not finished"."""
+    """The invocation must not write any more. What it answers is ignored, or means only "not finished"."""
 
     __slots__ = ()
 
 
 Outcome = Returned | Failed | Suspended | Superseded | Broken | Exited
 Ending = Failed | Suspended | Superseded | Broken | Exited
-
-
-def of_workflow(ended: asyncio.Task[Any]) -> Outcome:
-    """What the end of the workflow's task means. A cancellation that somebody asked for decides nothing: only what
-    the workflow raised itself, as when it awaits a task that it has cancelled, is its own end."""
-    if ended.cancelled() and ended.cancelling():
-        reason = "the workflow's task was cancelled, and not by its suspension; the invocation is repeated"
-        return Broken(RuntimeError(reason))
-    if ended.cancelled():
-        return Failed(asyncio.CancelledError("the workflow cancelled itself"))
-    error = ended.exception()
-    return Returned(ended.result()) if error is None else Failed(error)
-
-
-def of_flusher(ended: asyncio.Task[None]) -> Ending:
-    """What the end of the flusher's task means."""
-    error = ended.exception()
-    match error:
-        case TokenWithdrawn():
-            return Superseded()
-        case ServiceCallError():
-            match verdict(error):
-                case Verdict.FAIL:
-                    return Failed(error)
-                case Verdict.END:
-                    return Superseded()
-                case Verdict.RAISE | Verdict.WAIT:
-                    return Broken(error)
-        case _:
-            return Broken(error or AssertionError("the flusher returned"))

@@ -1,4 +1,4 @@
-"""What plugins are shown of the record."""
+"""Makes the values that plugins get about operations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DETAILS: Mapping[str, str] = {
     OperationType.CHAINED_INVOKE: "ChainedInvokeDetails",
 }
 _STARTED = OperationStatus.STARTED.value
-_UNCOUNTED = {OperationStatus.STARTED, OperationStatus.READY}  # the attempt at hand is not among those that ended
+_UNCOUNTED = {OperationStatus.STARTED, OperationStatus.READY}  # the record counts only attempts that have ended
 
 
 def of_operation(execution_arn: str, operation: Operation, *, is_replayed: bool) -> OperationInfo:
@@ -63,7 +63,7 @@ def identity_of_call(call: ObservedCall) -> dict[str, Any]:
 
 
 def of_call(call: ObservedCall) -> OperationInfo:
-    """An operation that is not on record yet."""
+    """Return the info of an operation that is not on record yet."""
     return OperationInfo(**identity_of_call(call), attempt=1 if call.kind is OperationType.STEP else None)
 
 
@@ -88,7 +88,7 @@ def children_first(operations: Iterable[Operation], record: Record) -> list[Oper
 
 @attrs.frozen(eq=False)
 class Operations(Mapping[str, OperationInfo]):
-    """The whole record, read as it is asked for: an execution may have thousands of operations."""
+    """The complete record. Operations are read when they are looked up: an execution may have thousands."""
 
     _record: Record
     _read: Callable[[Operation], OperationInfo]

@@ -29,7 +29,7 @@ class Listener:
 
 
 def listeners(sources: Iterable[PluginSource]) -> dict[str, list[Listener]]:
-    """Who wants to be told, by hook. A plugin that cannot be made is left out."""
+    """Return the plugins' hooks to call, by name. A plugin that cannot be made is left out."""
     plugins = list(_made(sources))
     return {
         hook: [
@@ -64,7 +64,7 @@ def _made(sources: Iterable[PluginSource]) -> Iterator[DurablePlugin]:
         try:
             plugin = source if isinstance(source, DurablePlugin) else _checked(source())
         except Exception:
-            logger.exception("goes on without the plugin that could not be made by %r", source)
+            logger.exception("skipping the plugin that %r could not make", source)
         else:
             yield plugin
 

@@ -1,9 +1,9 @@
 """What is known of each operation of the execution.
 
 - raw: an operation stays the dict that arrived, until a call asks for it
-- replaced whole: the service sends whole operations, so a newer one takes the place of the older
-- whoever waits for a change of an operation says which state it has seen, and is woken by any other: what comes between
-  the look and the wait is not lost
+- replaced as a whole: the service sends complete operations, so a newer one takes the place of the older
+- code that waits for a change of an operation says which state it has read, and is woken by any other: a change between
+  the read and the wait is not lost
 """
 
 from __future__ import annotations
@@ -22,40 +22,46 @@ _ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.C
 
 
 class Cancellation:
-    """A request to end, which the workflow is told once.
+    """A request to end, which the workflow receives once.
 
-    :ivar at: the id of the operation at whose call it was told in an earlier invocation; None: not yet
-    :ivar told: it was told in this one
+    :ivar at: the id of the operation at whose call an earlier invocation delivered it; None: none has
+    :ivar delivered: this invocation has delivered it
     """
 
     def __init__(self, operation: Operation) -> None:
         reason, at = cancellation.read((operation.get("StepDetails") or {}).get("Result"))
         self.reason: str | None = reason
         self.at: str | None = at
-        self.told: bool = False
+        self.delivered: bool = False
 
 
 class Record:
-    """
-    :param microseconds: whether the envelopes of the service have times in microseconds; False: in milliseconds
-    :ivar ends_left: the ids of operations that had ended on record when the invocation began, and whose ends were not
-        handed over yet, by the contexts that they are in. None contains nothing
+    """The operations of one execution, as the service has sent them.
+
+    :param microseconds: True: the envelopes of the service have times in microseconds. False: in milliseconds
+    :ivar get: returns the operation with an id; None: it is not on record. A dict's own method, since each operation
+        calls it
+    :ivar ends_left: the ids of the operations that had ended when the invocation began and whose ends were not handed
+        over yet, by the context that they are in. A context without such ends is not listed
+    :ivar loading: done when the record is complete; None: it is
+    :ivar cancellation: the request to end; None: there is none
+    :ivar observer: called with operations that the service sent, when the record has them; None: nobody listens
     """
 
     cancellation: Cancellation | None = None
     observer: Callable[[Sequence[Operation]], None] | None = None
-    """Called with what the service told, when it has been taken in."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, microseconds: bool = True) -> None:
         self._loop = loop
         self._microseconds = microseconds
         self._operations: dict[str, Operation] = {}
+        self.get: Callable[[str], Operation | None] = self._operations.get
         self._changes: dict[str, list[asyncio.Future[None]]] = {}
         self.ends_left: dict[str | None, set[str]] = {}
-        self.whole: asyncio.Future[None] | None = loop.create_future()  # None once the whole record is here
+        self.loading: asyncio.Future[None] | None = loop.create_future()
 
     def load(self, operations: Iterable[Operation]) -> None:
-        """Take in a part of what was on record when this invocation began."""
+        """Add a part of what was on record when this invocation began."""
         for operation in operations:
             if not self._microseconds:
                 cut_to_milliseconds(operation)
@@ -68,15 +74,15 @@ class Record:
     def _note_cancellation(self) -> None:
         self.cancellation = Cancellation(self._operations[CANCELLATION])
         waiting, self._changes = self._changes, {}
-        for change in chain.from_iterable(waiting.values()):  # all look again, and the first one is told
+        for change in chain.from_iterable(waiting.values()):  # all read again, and it is delivered to the first one
             if not change.done():
                 change.set_result(None)
 
     def loaded(self) -> None:
-        """Nothing more comes: an operation that is not here is new."""
-        if self.whole is not None:
-            self.whole.set_result(None)
-            self.whole = None
+        """Note that the record is complete: an operation that is not here is new."""
+        if self.loading is not None:
+            self.loading.set_result(None)
+            self.loading = None
 
     def may_have_changed(self) -> bool:
         """Return whether an operation is on record that the service may have ended since it was read."""
@@ -87,19 +93,19 @@ class Record:
         )
 
     def on_loaded(self, callback: Callable[[object], None]) -> None:
-        """Call ``callback`` when the whole record is here, which it is not yet."""
-        assert self.whole is not None
-        self.whole.add_done_callback(callback)
+        """Call ``callback`` when the record is complete, which it is not yet."""
+        assert self.loading is not None
+        self.loading.add_done_callback(callback)
 
     def apply(self, operations: Sequence[Operation]) -> None:
-        """Take in what the service says has changed since."""
+        """Add what has changed since, as the service says."""
         for operation in operations:
             if not self._microseconds:
                 cut_to_milliseconds(operation)
             operation_id = operation["Id"]
             known = self._operations.get(operation_id)
             self._operations[operation_id] = operation
-            # A service may tell of all operations each time. Who waits for a timer would ask and be told without end.
+            # A service may send all operations each time. Code that waits for a timer would be woken without end.
             if operation_id in self._changes and operation != known:
                 for change in self._changes.pop(operation_id):
                     if not change.done():
@@ -110,10 +116,11 @@ class Record:
             self.observer(operations)
 
     def forget_ended(self) -> None:
-        """Let go of the ended operations for which the workflow will not ask again: those it has come by, but for
-        callbacks, whose result may be awaited any number of times. Only while nothing in it is about to go on."""
-        needed = [operation for operation in self._operations.values() if self._is_needed(operation)]
-        self._operations = {operation["Id"]: operation for operation in needed}
+        """Delete the ended operations for which the workflow will not ask again: those whose ends were handed over,
+        except callbacks, whose result may be awaited any number of times. Call this only while the workflow is at rest.
+        """
+        for operation in [each for each in self._operations.values() if not self._is_needed(each)]:
+            del self._operations[operation["Id"]]
 
     def _is_needed(self, operation: Operation) -> bool:
         return (
@@ -128,17 +135,15 @@ class Record:
     def __len__(self) -> int:
         return len(self._operations)
 
-    def get(self, operation_id: str) -> Operation | None:
-        return self._operations.get(operation_id)
-
     def execution(self) -> Operation | None:
-        """The EXECUTION operation, which carries the input. It may stand on any page."""
+        """Return the EXECUTION operation, which carries the input. It may be on any page of the record."""
         for operation in self._operations.values():
             if operation["Type"] == OperationType.EXECUTION:
                 return operation
         return None
 
     def visit(self, operation: Operation) -> None:
+        """Note that the end of the operation was handed over."""
         parent_id = operation.get("ParentId")
         left = self.ends_left.get(parent_id)
         if left is not None:
@@ -147,8 +152,9 @@ class Record:
                 del self.ends_left[parent_id]
 
     def is_replaying(self, parent_id: str | None) -> bool:
-        """Return whether the record has ends of the context that were not handed over yet, or may have some."""
-        return self.whole is not None or any(True for _ in self.unvisited(parent_id))
+        """Return whether the record has ends of the context that were not handed over yet, or may have some that are
+        not loaded yet."""
+        return self.loading is not None or any(True for _ in self.unvisited(parent_id))
 
     def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
         """Return the operations of a context that had ended on record, and whose ends were not handed over yet.
@@ -161,11 +167,11 @@ class Record:
         return any(True for parent_id in self.ends_left for _ in self.unvisited(parent_id))
 
     def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
-        """Return a future that is done when the operation is another than ``seen``, which may be so already.
+        """Return a future that is done when the operation is in another state than ``seen``, which may be so already.
 
-        Each waiter has its own, and may cancel it.
+        Each caller gets its own future and may cancel it.
 
-        :param seen: what the waiter has decided on: between its look and this call the service may have said more
+        :param seen: the state that the caller has read. Since then the service may have sent a newer one
         """
         change: asyncio.Future[None] = self._loop.create_future()
         if self._operations.get(operation_id) != seen:
@@ -175,6 +181,7 @@ class Record:
         return change
 
     def is_awaited(self, operation_id: str) -> bool:
+        """Return whether anybody waits for a change of the operation."""
         return bool(self._awaited(operation_id))
 
     def _awaited(self, operation_id: str) -> list[asyncio.Future[None]]:

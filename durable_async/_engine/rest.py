@@ -1,12 +1,12 @@
 """When a workflow is at rest: the event loop is about to run none of its code.
 
-A workflow at rest goes on only if an operation ends. The code in the body of a step does not count: its result has to
-be recorded before the workflow can see it.
+A workflow at rest continues only if an operation ends. The code in the body of a step does not count: its result has
+to be recorded before the workflow can see it.
 
 - asyncio's own loops show what they are about to run. A workflow is at rest if nothing of that belongs to it
 - other loops, such as uvloop, do not. There a workflow is at rest after some turns of the loop in which nothing of it
-  began or ended, if none of its tasks is about to go on. Why not after the first such turn: between the end of a task
-  and the next call of the code that gathered it lie several turns, one for each future that hands the result on
+  began or ended, if none of its tasks is about to continue. One such turn is not enough: between the end of a task and
+  the next call of the code that gathered it lie several turns, one for each future that passes the result on
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from durable_async.step_context import StepContext
 
 
 class Watcher(Protocol):
-    """Is told when a workflow is at rest.
+    """Is called when a workflow is at rest.
 
     :ivar quiet: turns in which nothing of the workflow began or ended. The watcher sets it to 0 when something does
     """
@@ -37,40 +37,45 @@ class Watcher(Protocol):
     def workflow(self) -> Workflow: ...
 
     def at_rest(self) -> None:
-        """The workflow is at rest. Called once; to be told again, ``watch`` again."""
+        """The workflow is at rest. This is called once for each ``watch``."""
         ...
 
     def restless(self) -> None:
         """The workflow was not at rest for ``limits.restless_turns``: it may be waiting in a loop around
-        ``asyncio.sleep(0)`` for what it only gets at rest. Called once, as ``at_rest``."""
+        ``asyncio.sleep(0)`` for what it only gets at rest. This is called once for each ``watch``."""
         ...
 
 
 class Rest:
-    """Tells watchers when their workflows are at rest. All workflows on one loop share one, see ``rest_of``."""
+    """Calls watchers when their workflows are at rest. All workflows on one loop share one, see ``rest_of``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         ready = getattr(loop, "_ready", None)
         self._ready: deque[Any] | None = ready if isinstance(ready, deque) else None
-        self._watchers: dict[Watcher, int] = {}  # and in how many turns each was not at rest
+        self._watchers: dict[Watcher, int] = {}  # the value: in how many turns the workflow was not at rest
         self._is_scheduled = False
         self._context = Context()  # of no workflow
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell ``watcher`` when its workflow is at rest. It is told once, however often it asks before."""
+        """Call ``watcher`` when its workflow is at rest: once, however often this is called before."""
         if watcher not in self._watchers:
             self._watchers[watcher] = 0
-            self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._turn, context=self._context)
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self._turn, context=self._context)
 
     def _turn(self) -> None:
-        self._is_scheduled = False
         watchers, self._watchers = self._watchers, {}
+        try:
+            self._call(watchers)
+        finally:
+            if self._watchers:
+                self._loop.call_soon(self._turn, context=self._context)
+            else:
+                self._is_scheduled = False
+
+    def _call(self, watchers: dict[Watcher, int]) -> None:
         busy = self._busy(watchers) if self._ready is not None else _not_quiet(watchers)
         for watcher, turns in watchers.items():
             if watcher.workflow not in busy:
@@ -79,14 +84,13 @@ class Rest:
                 self._watchers[watcher] = turns + 1
             else:
                 watcher.restless()
-        if self._watchers:
-            self._schedule()
 
     def _busy(self, watchers: Iterable[Watcher]) -> set[Workflow]:
         """Return those of the watched workflows whose code the loop is about to run."""
         idle = {watcher.workflow for watcher in watchers}
         busy: set[Workflow] = set()
-        for handle in self._ready or ():
+        # A copy, made in one step: a thread may append to the queue at any time.
+        for handle in () if self._ready is None else self._ready.copy():
             workflow: Workflow | None = getattr(place_of_callback(handle), "workflow", None)
             if workflow in idle:
                 idle.remove(workflow)
@@ -97,7 +101,7 @@ class Rest:
 
 
 _rests: WeakValueDictionary[asyncio.AbstractEventLoop, Rest] = WeakValueDictionary()
-"""For as long as a watcher holds it: a Rest refers to its loop, which must be free to go."""
+"""A Rest lives as long as a watcher refers to it: it refers to its loop, which must not be kept alive by this."""
 
 
 def rest_of(loop: asyncio.AbstractEventLoop) -> Rest:
@@ -113,18 +117,18 @@ def _not_quiet(watchers: Iterable[Watcher]) -> set[Workflow]:
         if watcher.quiet < watcher.limits.quiet_turns:
             watcher.quiet += 1
             busy.add(watcher.workflow)
-        elif any(will_go_on(task) for task in watcher.workflow.tasks):
+        elif any(will_continue(task) for task in watcher.workflow.tasks):
             watcher.quiet = 0
             busy.add(watcher.workflow)
     return busy
 
 
-def will_go_on(task: asyncio.Task[Any]) -> bool:
-    """Return whether the loop is going to run the task, or what waits for it, with nothing new happening. False for a
-    task in the body of a step.
+def will_continue(task: asyncio.Task[Any]) -> bool:
+    """Return whether the loop is going to run the task, or what waits for it, without anything new. False for a task in
+    the body of a step.
 
-    A task that is done ended in this very turn, or it would have left the workflow's tasks: nobody has been told yet.
-    A task's ``_fut_waiter`` is what it waits for: none if it is ready to run. It has no public form, and is the same in
+    A task that is done ended in this very turn, or it would have left the workflow's tasks: its callbacks have not run.
+    A task's ``_fut_waiter`` is what it waits for: None if it is ready to run. It has no public form, and is the same in
     all Python versions and in uvloop.
     """
     if task.done():
@@ -136,8 +140,8 @@ def will_go_on(task: asyncio.Task[Any]) -> bool:
 
 
 def _will_be_done(future: asyncio.Future[Any]) -> bool:
-    """Return whether a future is done, or is a gathering of futures that are: gatherings of gatherings hand their
-    result on by one level a turn, so a deep nest outlasts any fixed number of quiet turns."""
+    """Return whether a future is done, or is a gathering of futures that are. Nested gatherings pass their result on by
+    one level each turn, so a deep nest outlasts any fixed number of quiet turns."""
     pending = [future]
     while pending:
         each = pending.pop()

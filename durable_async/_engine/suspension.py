@@ -1,8 +1,8 @@
-"""What follows when a workflow is at rest: the next end is handed over, or nothing can progress.
+"""What follows when a workflow is at rest: the next end is handed over, or nothing can continue.
 
-An invocation counts what runs (bodies of operations, checkpoints awaited) and what is parked (operations that wait
-for the service). At rest, each context hands over the end that comes next in its order. If there is none, nothing
-runs, and something is parked, the workflow is quiescent.
+An invocation counts what runs, such as bodies of steps, and the operations that wait for the service. At rest, each
+context hands over the end that comes next in its order. If there is none, nothing runs, and something waits, the
+workflow cannot continue without the service.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ logger: logging.Logger = logging.getLogger("durable_async")
 
 
 class Activity:
-    """Counts what runs and what is parked, hands ends over, and says when nothing can progress.
+    """Counts what runs and what waits, hands ends over, and reports when nothing can continue.
 
-    Entered (``with activity:``) for as long as something runs that must not be cut short.
+    Enter it (``with activity:``) for as long as something runs that a suspension must not cut short.
 
-    :param is_known: whether the whole record is here. Until then nothing is handed over, since an earlier end may still
-        come, and nothing is quiescent; ``changed`` is to be called when it is here
+    :param on_rest: called when the workflow cannot continue without the service
+    :param is_known: returns whether the complete record is here. Until then nothing is handed over, because an earlier
+        end may still come, and ``on_rest`` is not called. Call ``changed`` when the record is complete
     :ivar quiet: turns of the loop in which nothing of the workflow began or ended
-    :ivar out_of_order: ends that came after one that the record has behind them
+    :ivar out_of_order: how many ends came after one that the record has behind them
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         workflow: Workflow,
-        on_quiescent: Callable[[], None],
+        on_rest: Callable[[], None],
         is_known: Callable[[], bool],
         limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
@@ -44,73 +45,59 @@ class Activity:
         self.out_of_order: int = 0
         self._loop = loop
         self._rest = rest_of(loop)
-        self._on_quiescent = on_quiescent
+        self._on_rest = on_rest
         self._is_known = is_known
         self._running = 0
-        self._parked = 0
+        self._waiting = 0
         self._orders: dict[Order, None] = {}  # in which ends wait for their turn
         self._settled: asyncio.Future[None] | None = None
         self._is_handing_over = False
         self._over = False
-
-    def begin(self) -> None:
-        self._running += 1
-
-    def end(self) -> None:
-        self._running -= 1
-        if not self._running:
-            self.changed()
 
     def __enter__(self) -> None:
         self._running += 1
 
     def __exit__(self, *_: object) -> None:
         self._running -= 1
-        if not self._running:
+        if self._waiting or self._orders or self._is_handing_over:  # else nobody is watching
             self.changed()
 
     def changed(self) -> None:
-        """Something began, ended, parked or resumed."""
+        """Note that something began, ended or was sent."""
         self.quiet = 0
-        if self._orders or self._is_handing_over or self._can_be_quiescent():
+        if self._orders or self._is_handing_over or (self._waiting and not self._running and not self._over):
             self._rest.watch(self)
 
-    def park(self) -> None:
-        self._parked += 1
+    def begin_wait(self) -> None:
+        """Count an operation that waits for the service, without which the workflow cannot continue."""
+        self._waiting += 1
         self.changed()
 
-    def resume(self) -> None:
-        self._parked -= 1
+    def end_wait(self) -> None:
+        self._waiting -= 1
         self.quiet = 0
 
     def close(self) -> None:
-        """Hand nothing over any more, and say no more that nothing can progress."""
+        """Hand nothing over any more, and do not report any more."""
         self._over = True
         self._orders.clear()
         self._settle()
 
     # --- ends in their order ---
 
-    def expect(self, order: Order) -> None:
-        """An end of ``order`` waits for its turn."""
+    def expect(self, place: Place) -> asyncio.Future[None]:
+        """Return a future that is done when the end is handed over. Withdraw the place if nobody waits for it."""
+        turn = place.turn = self._loop.create_future()
         if not self._over:
-            self._orders[order] = None
+            self._orders[place.order] = None
             self._is_handing_over = True
             self.quiet = 0
             self._rest.watch(self)
-
-    async def turn(self, place: Place) -> None:
-        """Return when the end is handed over."""
-        place.turn = self._loop.create_future()
-        self.expect(place.order)
-        try:
-            await place.turn
-        finally:
-            place.withdraw()
+        return turn
 
     def settled(self) -> asyncio.Future[None] | None:
-        """Return None if no end can be handed over now, or else a future that is done when that is so: what the
-        workflow does next is then known as a whole."""
+        """Return None if no end can be handed over now; otherwise a future that is done when that is so. Then all that
+        the workflow does next is known."""
         if not self._is_handing_over:
             return None
         if self._settled is None or self._settled.done():
@@ -129,8 +116,8 @@ class Activity:
             return
         if self._hand_over() or self._settle():
             self._rest.watch(self)
-        elif self._can_be_quiescent():
-            self._on_quiescent()
+        elif self._waiting and not self._running:
+            self._on_rest()
 
     def restless(self) -> None:
         if self._over or not self._is_known():
@@ -152,7 +139,7 @@ class Activity:
         return handed_over
 
     def _settle(self) -> bool:
-        """Return whether somebody waited for it, and goes on now."""
+        """Return whether somebody waited for that and continues now."""
         self._is_handing_over = False
         settled, self._settled = self._settled, None
         if settled is None or settled.done():  # as it is if the flusher was cancelled
@@ -170,6 +157,3 @@ class Activity:
                 place.of,
                 last.of,
             )
-
-    def _can_be_quiescent(self) -> bool:
-        return self._running == 0 and self._parked > 0 and not self._over

@@ -1,8 +1,8 @@
 """The hook on the event loop through which each task that a workflow starts gets its branch.
 
-It stands in front of whatever task factory the loop had, and is taken back when the last workflow on the loop ends.
-Where that factory was asyncio's own, the tasks of workflows are instances of a class whose hash is the same on every
-replay, so that sets of them have the same order.
+It calls the task factory that the loop had before, and is removed when the last workflow on the loop ends. Where that
+factory was asyncio's own, the tasks of workflows are instances of a class whose hash is the same on every replay, so
+that sets of them have the same order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Coro = Coroutine[Any, Any, Any]
 Make = Callable[..., Task]
 
 
-class task_branches:  # noqa: N801 - what a workflow is run with, and each parked one has its own
+class task_branches:  # noqa: N801 - reads as a phrase
     """``with task_branches(loop):`` tasks that workflows on ``loop`` create get branches of their own."""
 
     __slots__ = ("_loop",)
@@ -50,7 +50,7 @@ class task_branches:  # noqa: N801 - what a workflow is run with, and each parke
 
 
 def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro) -> Task:
-    """Start a task of the workflow in ``branch``, which is not numbered among those of the calling branch."""
+    """Start a task of the workflow in ``branch``. The calling branch does not number it."""
     factory = _factories.get(loop)
     branch.task_hash = branch.hash_of_position()
     return _start(branch, partial(factory.make if factory else _make, loop, coro), {})

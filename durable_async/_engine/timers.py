@@ -1,7 +1,7 @@
-"""Timers that come due while something else runs: the parked operation resumes in place.
+"""Timers that come due while something else runs: the operation that waits continues in the same invocation.
 
-The timers themselves are the service's. When one should have come due, the service is asked what has changed, and the
-answer wakes whoever it names. The service's clock decides: as long as it says nothing new, it is asked again at
+The timers are kept by the service. When one should be due, the service is asked what has changed, and the answer wakes
+the operations that it names. The service's clock decides: as long as it reports nothing new, it is asked again at
 growing intervals, and meanwhile the timer does not keep the invocation from suspending.
 """
 
@@ -22,10 +22,10 @@ class _Timer(NamedTuple):  # the earliest is the least
 
 
 class Timers:
-    """The parked operations' timers, the earliest armed on the loop.
+    """The timers of the operations that wait. The earliest is armed on the loop.
 
-    :param is_awaited: whether an operation is still parked; a timer whose operation is not, is dropped
-    :param refresh: ask the service what has changed; the future is done when the answer is known
+    :param is_awaited: returns whether an operation still waits; a timer whose operation does not is dropped
+    :param refresh: asks the service what has changed; the future is done when the answer is known
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class Timers:
         self.arm()
 
     def next_due(self) -> float | None:
-        """When the earliest timer of a parked operation is due, in epoch seconds."""
+        """Return when the earliest timer of an operation that waits is due, in epoch seconds; None: there is none."""
         while self._timers and not self._is_awaited(self._timers[0].operation_id):
             heapq.heappop(self._timers)
         return self._timers[0].due if self._timers else None
 
-    def rest(self) -> None:
-        """Ring no more until ``arm``."""
+    def stop(self) -> None:
+        """Do not ring until ``arm`` is called."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
 
     def close(self) -> None:
         self._timers.clear()
-        self.rest()
+        self.stop()
 
     def arm(self) -> None:
         due = self.next_due()

@@ -1,12 +1,12 @@
 """Operations that were called and have not begun.
 
 A call takes an identity at once, and its coroutine does nothing until it is awaited. When a context returns, a call
-that nobody awaited is a mistake that would otherwise end as a success. When a context raises or is suspended it is
-none: what was called early may have been meant for later.
+that nobody awaited is a mistake that would otherwise end as a success. When a context raises or is suspended it is not
+a mistake: the code may have meant to await it later.
 
-- what a task that goes on, or has not had its first turn, was given is that task's: it is cancelled with the task. Else
-  an execution would fail or not as the loop happened to turn, and a replay would decide otherwise
-- whatever did not begin is closed, so that Python does not warn of a coroutine that was never awaited
+- a call that was given to a task which continues, or has not had its first turn, belongs to that task and is cancelled
+  with it. Otherwise the order in which the loop runs tasks would decide whether an execution fails
+- a call that did not begin is closed, so that Python does not warn of a coroutine that was never awaited
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Branch(Protocol):
 
 
 class Unstarted(Protocol):
-    """What is to be known of such a call."""
+    """What this module needs to know of such a call."""
 
     coroutine: Coro | None
 
@@ -77,14 +77,14 @@ def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, retur
 
 
 def close_unstarted(coroutines: list[Coro]) -> None:
-    """Close those that have not begun. Of one that has, its task is to see the end."""
+    """Close the coroutines that have not begun. One that has begun ends in its task."""
     for coroutine in coroutines:
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
             coroutine.close()
 
 
 def _is_closed(call: Unstarted) -> bool:
-    """Whether somebody said that it is not to begin."""
+    """Return whether somebody closed it, so that it does not begin."""
     return call.coroutine is not None and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CLOSED
 
 
@@ -94,7 +94,7 @@ def _has_not_begun(task: Task) -> bool:
 
 
 def _given_to(task: Task) -> list[object]:
-    """The coroutine of the task, and what this was called with."""
+    """Return the coroutine of the task, and the values that it was called with."""
     coroutine = task.get_coro()
     assert inspect.iscoroutine(coroutine)
     values: list[object] = [coroutine]

@@ -1,12 +1,11 @@
-"""Map and parallel: many bodies, each a child context of the batch's own, and a rule by which the batch ends.
+"""Map and parallel: many bodies, each in a child context of its own, and a completion that ends the batch.
 
 - items are started in order, by the batch's own task; each runs in one task
-- the end is decided the moment an item ends. From then on nothing in the batch can start or write, what still runs is
-  cancelled, and the batch is recorded when that has cleaned up: nothing of it runs beside the code that follows
-- a body in a worker thread can't be stopped. It is left to itself, and what it returns is dropped
-- the decision stands from the moment it is recorded: a replay rebuilds the result and asks no rule again
-- the failure of an item never fails the batch; what is the fault of the batch itself does: a custom completion, a
-  serializer, a summary
+- the end is decided at the moment when an item ends. From then on nothing in the batch can start or write, and what
+  still runs is cancelled. The batch is recorded when that has cleaned up: nothing of it runs beside the following code
+- a body in a worker thread cannot be stopped. The batch does not wait for it, and what it returns is dropped
+- the decision is final when it is recorded: a replay rebuilds the result and does not apply the completion again
+- the failure of an item never fails the batch. An error of a custom completion, a serializer or a summary does
 """
 
 from __future__ import annotations
@@ -50,7 +49,10 @@ NamedBranch: TypeAlias = tuple[str | None, Callable[[ContextT], Awaitable[T]]]
 def named_branches(
     branches: Iterable[NamedBranch[ContextT, T] | Callable[[ContextT], Awaitable[T]]], call: str
 ) -> list[NamedBranch[ContextT, T]]:
-    """:raises TypeError: one of the branches is no coroutine function of a context"""
+    """Return the branches with their names.
+
+    :raises TypeError: one of them is not a coroutine function of a context
+    """
     if callable(branches) or is_coroutine(branches):
         raise TypeError(f"{call} takes a list of functions: {call}([first, second])")
     named: list[NamedBranch[ContextT, T]] = []
@@ -64,20 +66,23 @@ def named_branches(
 
 
 def check_enough(config: BatchConfig, count: int) -> None:
-    """Before an id is taken."""
+    """Check that the completion can be reached. Call this before an id is claimed.
+
+    :raises ValueError: there are fewer items than have to succeed
+    """
     least = config.completion.min_successful
     if least is not None and least > count:
         raise ValueError(f"min_successful is {least}, and there are {count} items")
 
 
 def common_type(named: Sequence[NamedBranch[Any, Any]]) -> Any:
-    """The type of a batch's result, if all of its branches return the same."""
+    """Return the type of a batch's result; it names the items' type if all branches return the same."""
     types = [return_type(func) for _, func in named]
     return batch_type(types[0] if types and all(each == types[0] for each in types) else NO_TYPE)
 
 
 def batch_type(item_type: Any) -> Any:
-    """What a serializer of the whole batch is to read its text as."""
+    """Return the type that a serializer of the batch reads its text as."""
     result: Any = BatchResult
     return result if item_type is NO_TYPE else result[item_type]
 
@@ -86,8 +91,11 @@ logger: logging.Logger = logging.getLogger("durable_async")
 
 
 async def run_batch(call: Call, items: Items, config: BatchConfig, described: SerializerContext) -> BatchResult[Any]:
-    """:raises ChildContextError: a custom completion, a serializer or a summary failed"""
-    record = await call.look()
+    """Run a batch, or read its end.
+
+    :raises ChildContextError: a custom completion, a serializer or a summary failed
+    """
+    record = await call.read()
     contexts = Contexts(call, items, config)
     if record is not None and record["Status"] in TERMINAL:
         return await _ended(contexts, record, described)
@@ -99,7 +107,7 @@ async def run_batch(call: Call, items: Items, config: BatchConfig, described: Se
 
 
 async def _ended(contexts: Contexts, record: Operation, described: SerializerContext) -> BatchResult[Any]:
-    """The result of a batch that is on record as ended."""
+    """Return the result of a batch that has ended on record."""
     details: ContextDetails = record.get("ContextDetails") or {}
     text, serializer = details.get("Result") or "", contexts.config.serializer
     if record["Status"] != OperationStatus.SUCCEEDED:
@@ -125,9 +133,9 @@ class _Run:
         self._started = 0
         self._succeeded = 0
         self._reason: CompletionReason | None = None
-        self._fault: Exception | None = None  # the batch's own
-        self._interruption: BaseException | None = None  # says nothing of the batch, but ends more than that
-        self._news: asyncio.Future[None] | None = None
+        self._fault: Exception | None = None  # of the completion
+        self._interruption: BaseException | None = None  # says nothing about the batch, but ends more than the batch
+        self._changed: asyncio.Future[None] | None = None  # done when more may be started, or the end is decided
 
     async def to_the_end(self) -> None:
         """Return when the end is decided and nothing runs any more."""
@@ -147,10 +155,10 @@ class _Run:
         if self.contexts.scope.closed:
             return
         if self._may_start():
-            await asyncio.sleep(0)  # a turn for everybody else on this loop
+            await asyncio.sleep(0)  # let other tasks on this loop run
         else:
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
 
     def result(self) -> BatchResult[Any]:
         """:raises Exception: what the custom completion raised"""
@@ -167,11 +175,11 @@ class _Run:
     def _admit(self) -> list[tuple[int, Call]]:
         """Start what may be started in one turn of the loop.
 
-        :return: those whose end is on record: they take no task
+        :return: the items whose end is on record: they need no task
         """
         loop = asyncio.get_running_loop()
         ended: list[tuple[int, Call]] = []
-        last = self._started + self.contexts.call.invocation.limits.batch_starts
+        last = self._started + self.contexts.call.journal.limits.batch_starts
         while self._started < last and self._may_start() and not self.contexts.scope.closed:
             index = self._started
             self._started += 1
@@ -184,7 +192,7 @@ class _Run:
         return ended
 
     def _is_recorded(self, call: Call) -> bool:
-        record = call.invocation.record.get(call.id)
+        record = call.recorded()
         return (
             record is not None
             and record["Status"] in TERMINAL
@@ -239,22 +247,22 @@ class _Run:
             self._wake()
 
     def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     async def _clear(self) -> None:
         call, scope = self.contexts.call, self.contexts.scope
         scope.closed = True
         for task in scope.tasks:
-            if not task.cancelling():  # what cancelled us may have cancelled them too, and they clean up already
+            if not task.cancelling():  # what cancelled the batch may have cancelled them too: they clean up already
                 task.cancel()
         with call.running():
-            await call.invocation.gone(scope.tasks)
+            await call.journal.gone(scope.tasks)
 
 
 def _by_end(item: tuple[int, Call]) -> int:
     _, call = item
-    record = call.invocation.record.get(call.id)
+    record = call.recorded()
     return (end_microseconds(record) or 0) if record else 0
 
 
@@ -270,7 +278,7 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
             result = _checked(back, described)
             payload = payload if utf8_size(payload) <= CONTEXT_RESULT_BYTES else None
         text = _summary(call, result, config) if payload is None else payload
-    except Exception as error:  # noqa: BLE001 - whatever the user's functions for the batch raise fails it
+    except Exception as error:  # noqa: BLE001 - an error of the user's functions for the batch fails it
         failure = call.error_object(error)
         await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
@@ -281,12 +289,12 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
 
 
 def _warn(call: Call, result: BatchResult[Any]) -> None:
-    """Once for each batch: a replay does not come here."""
+    """Log that the batch ended FAILED. This happens once for each batch, because a replay does not record it again."""
     errors = result.errors()
     first = f", the first with {errors[0].error_type}" if errors else ""
     logger.warning(
         "%s: %s ended FAILED (%s): %d of %d started items failed%s",
-        call.invocation.execution_arn,
+        call.journal.execution_arn,
         call,
         result.completion_reason,
         len(errors),

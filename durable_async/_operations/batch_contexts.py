@@ -1,4 +1,4 @@
-"""The contexts of a batch's items: their identities, and how one of them is run to its end."""
+"""The child contexts of a batch's items: their identities, and how one of them runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from durable_async.serializers._json.tree import encode
 
 @attrs.frozen(eq=False)
 class Items:
-    """What a batch runs, by index.
+    """The items of a batch. Each function takes the index of an item.
 
-    :ivar body: makes the coroutine of an item
-    :ivar type: what an item's result is to be read as
+    :ivar body: returns the coroutine of an item
+    :ivar type: returns the type that an item's result is read as
     """
 
     count: int
@@ -55,13 +55,13 @@ class Contexts:
         item_id = operation_id(batch.id, index)
         branch = Branch(batch.branch.workflow, self.scope, item_id)
         name = self.items.name(index)
-        return Call(batch.invocation, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
+        return Call(batch.journal, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
 
     def described(self, index: int, call: Call) -> SerializerContext:
-        return SerializerContext(call.invocation.execution_arn, call.id, call.name, self.items.type(index))
+        return SerializerContext(call.journal.execution_arn, call.id, call.name, self.items.type(index))
 
     async def run(self, index: int, call: Call) -> tuple[BatchItem[Any], str]:
-        """An item that has ended, and its result as the batch's record has it."""
+        """Run an item, or read its end. Return the item, and its result as the batch's record has it."""
         body = partial(self.items.body, index)
         try:
             ended = await self._end(call, body, self._item_config, self.described(index, call))
@@ -73,5 +73,5 @@ class Contexts:
         return BatchItem(index, BatchStatus.SUCCEEDED, ended.value, None, call.name), result
 
     def started(self, index: int) -> BatchItem[Any]:
-        """An item that has not ended."""
+        """Return an item that has not ended."""
         return BatchItem(index, BatchStatus.STARTED, name=self.items.name(index))

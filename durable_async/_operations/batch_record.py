@@ -1,4 +1,4 @@
-"""The result of a batch that has ended, from its record. No rule is asked again."""
+"""Writes the result of a batch, and reads the result of a batch that has ended. No completion is applied here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from durable_async._wire.limits import CONTEXT_RESULT_BYTES
 from durable_async._wire.operations import TERMINAL, ErrorObject
 from durable_async.batch_config import BatchProgress, NestingType
 from durable_async.batch_result import BatchItem, BatchResult, BatchStatus, CompletionReason
-from durable_async.errors import ChildContextError, NonDeterminismError, OperationLabel, SerializationError
+from durable_async.errors import ChildContextError, SerializationError
 from durable_async.serializers._json.serializer import structure
 from durable_async.serializers._json.tree import decode, encode, is_array, is_object
 
@@ -28,14 +28,17 @@ from durable_async.serializers._json.tree import decode, encode, is_array, is_ob
 class ResultWriter:
     """Writes the JSON of a batch result from the texts of its items, as they end.
 
-    Nothing is written twice, and what gets too large to be recorded is not kept.
+    Nothing is written twice, and a result that is too large to be recorded is not kept.
     """
 
     _items: dict[int, str] = attrs.field(factory=dict[int, str], init=False)
     _size: int = attrs.field(default=0, init=False)
 
     def add(self, item: BatchItem[Any], result: str = "null") -> None:
-        """:param result: JSON, ASCII; of an item that succeeded"""
+        """Add an item.
+
+        :param result: of an item that succeeded: ASCII JSON
+        """
         error = "null" if item.error is None else encode(error_object(item.error))
         text = f'{{"index": {item.index}, "status": "{item.status}", "result": {result}, "error": {error}}}'
         self._size += len(text) + 2
@@ -45,9 +48,9 @@ class ResultWriter:
             self._items.clear()
 
     def finish(self, items: Iterable[BatchItem[Any]], reason: CompletionReason) -> str | None:
-        """The whole, or None if it is too large to be recorded.
+        """Return the text of the result; None: it is too large to be recorded.
 
-        :param items: of the batch; those that have not ended were not added yet
+        :param items: all items of the batch. Those that have not ended were not added yet
         """
         for item in items:
             if item.status is BatchStatus.STARTED:
@@ -66,10 +69,10 @@ class RecordedItem:
 
 
 def read_result(text: str, operation: str) -> tuple[list[RecordedItem], CompletionReason | None]:
-    """The items of a recorded result, in order of their indexes, and why the batch ended if that is said.
+    """Return the items of a recorded result, in order of their indexes, and why the batch ended; None: it does not say.
 
     :param operation: names the batch in the error
-    :raises SerializationError: the text is no such JSON
+    :raises SerializationError: the text is not such a result
     """
     try:
         tree = decode(text)
@@ -77,18 +80,18 @@ def read_result(text: str, operation: str) -> tuple[list[RecordedItem], Completi
         reason = tree.get("completionReason")
         return items, None if reason is None else CompletionReason(reason)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise SerializationError(operation, f"no result of a batch: {type(error).__name__}: {error}") from error
+        raise SerializationError(operation, f"not the result of a batch: {type(error).__name__}: {error}") from error
 
 
 def _item(tree: dict[str, Any]) -> RecordedItem:
     index = tree["index"]
     if not _is_index(index):
-        raise ValueError(f"{index!r} is no index")
+        raise ValueError(f"{index!r} is not an index")
     return RecordedItem(index, BatchStatus(tree["status"]), tree.get("result"), tree.get("error"))
 
 
 def error_object(error: ChildContextError) -> ErrorObject:
-    """What is recorded of an item's failure: that of what its function raised."""
+    """Return what is recorded of an item's failure: the error that its function raised."""
     result = ErrorObject(ErrorMessage=error.message)
     if error.error_type is not None:
         result["ErrorType"] = error.error_type
@@ -101,8 +104,9 @@ def error_object(error: ChildContextError) -> ErrorObject:
 
 @attrs.frozen
 class Summary:
-    """
-    :ivar total: the items that were started, the first so many of those given
+    """What is recorded instead of a result that is too large.
+
+    :ivar total: how many items were started, in order
     :ivar started: the indexes of those that had not ended
     """
 
@@ -112,9 +116,10 @@ class Summary:
 
 
 def write_summary(kind: str, result: BatchResult[Any], text: str | None) -> str:
-    """
+    """Return the text of a summary.
+
     :param kind: ``MapResult`` or ``ParallelResult``
-    :param text: for people, of the user's making
+    :param text: made by the user's function, for people; None: there is none
     """
     started = [item.index for item in result.items if item.status is BatchStatus.STARTED]
     completed = [item.index for item in result.items if item.status is not BatchStatus.STARTED]
@@ -134,7 +139,7 @@ def write_summary(kind: str, result: BatchResult[Any], text: str | None) -> str:
 
 
 def read_summary(text: str, declared: int) -> Summary | None:
-    """None if the text is no summary that says which items had ended, as older SDKs wrote.
+    """Return the summary in a text; None: it does not say which items had ended. Older SDKs wrote such texts.
 
     :param declared: how many items were given
     """
@@ -166,7 +171,7 @@ def _is_index(value: object) -> TypeGuard[int]:
 
 
 async def read(contexts: Contexts, text: str) -> BatchResult[Any]:
-    """The result from what is recorded of it. Nothing runs."""
+    """Return the result from its recorded text. Nothing runs."""
     operation, count = str(contexts.call), contexts.items.count
     recorded, reason = read_result(text, operation)
     if recorded and recorded[-1].index >= count:
@@ -196,7 +201,7 @@ async def _read_item(contexts: Contexts, recorded: RecordedItem) -> BatchItem[An
 
 
 async def rebuilt(contexts: Contexts, text: str) -> BatchResult[Any]:
-    """The result, which was too large to be recorded, from the records of the items."""
+    """Return a result that was too large to be recorded, from the records of the items."""
     summary = read_summary(text, contexts.items.count)
     if summary is not None:
         items = [
@@ -213,17 +218,16 @@ async def rebuilt(contexts: Contexts, text: str) -> BatchResult[Any]:
 async def _ended_item(contexts: Contexts, index: int) -> BatchItem[Any]:
     call = contexts.call_of(index)
     if contexts.config.nesting is NestingType.NESTED:
-        record = await call.look()
+        record = await call.read()
         if record is None or record["Status"] not in TERMINAL:
-            requested = OperationLabel(call.kind, call.subtype, call.name)
-            raise call.invocation.mismatch(NonDeterminismError(call.id, flat(call), requested))
+            raise call.mismatch(flat(call), call.label())
     return await _run_again(contexts, index, call)
 
 
 async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
-    """An item as far as it is on record."""
+    """Return an item as it is on record; None: it is not."""
     call = contexts.call_of(index)
-    record = await call.look()
+    record = await call.read()
     if record is None:
         return None
     return await _run_again(contexts, index, call) if record["Status"] in TERMINAL else contexts.started(index)

@@ -1,6 +1,6 @@
-"""When a batch ends, and why: pure arithmetic.
+"""Decides when a batch ends, and why. Pure arithmetic.
 
-All comparisons are strict: exactly as many failures as tolerated are tolerated. What is compared with is the number of
+All comparisons are strict: exactly as many failures as tolerated are tolerated. Percentages refer to the number of
 items given, not of those started.
 """
 
@@ -11,9 +11,9 @@ from durable_async.batch_result import BatchStatus, CompletionReason
 
 
 def completion_reason(completion: CompletionConfig, progress: BatchProgress) -> CompletionReason | None:
-    """None while the batch goes on.
+    """Return why the batch ends; None: it goes on.
 
-    :raises TypeError: the custom completion answered with what is no answer
+    :raises TypeError: the custom completion returned something else than None or a status
     """
     if completion.custom is not None:
         match completion.custom(progress):
@@ -37,7 +37,7 @@ def completion_reason(completion: CompletionConfig, progress: BatchProgress) -> 
 
 
 def inferred_reason(completion: CompletionConfig, progress: BatchProgress) -> CompletionReason:
-    """Why a batch has ended whose record does not say. A custom completion is not asked again."""
+    """Return why a batch has ended whose record does not say it. A custom completion is not called again."""
     if completion.custom is not None:
         completion = CompletionConfig.all_completed()
     return completion_reason(completion, progress) or CompletionReason.ALL_COMPLETED

@@ -1,8 +1,8 @@
 """A callback: an id that the outside world sends an answer to.
 
-Making it and waiting for the answer are two things, and what the workflow does in between must come out alike on a
-replay, when the answer may be on record already. So making one never fails for how it ended, and the workflow comes by
-that end only where it asks for it.
+A workflow makes a callback and later waits for its answer. What it does in between must be the same on a replay, when
+the answer may be on record already. So making a callback does not fail because of how it ended: the workflow gets the
+end only where it asks for it.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Callback(Generic[T_co]):
     _described: SerializerContext = attrs.field(repr=False)
 
     async def result(self) -> T_co:
-        """Wait for the answer. May be awaited any number of times, in the context that made the callback
-        and whatever tasks and contexts are in it.
+        """Wait for the answer and return it. This may be awaited any number of times, in the context that made the
+        callback and in the tasks and contexts inside it.
 
         :raises CallbackFailedError: the answer was a failure
-        :raises CallbackTimeoutError: it did not come in time, or a heartbeat did not
+        :raises CallbackTimeoutError: the answer or a heartbeat did not come in time
         :raises SerializationError: it cannot be read as the type asked for
         """
         value: T_co = await _asked_here(self._call).perform(_result, self._serializer, self._described)
@@ -72,11 +72,11 @@ async def create_callback(call: Call, config: CallbackConfig, described: Seriali
 
 
 async def callback_id_of(call: Call, config: CallbackConfig, described: SerializerContext) -> str:
-    """Make the callback, unless it is on record. The service gives out its id.
+    """Make the callback, unless it is on record, and return its id. The service chooses the id.
 
     :param described: how the answer will be read
     """
-    record = await call.look(start=True)
+    record = await call.read(start=True)
     if record is None:
         record = await call.commit(Action.START, CallbackOptions=_options(call, config, described))
     call.happened(start_microseconds(record) or 0)
@@ -87,16 +87,16 @@ async def callback_id_of(call: Call, config: CallbackConfig, described: Serializ
 
 
 async def settled(call: Call) -> Operation:
-    """The callback when it has ended, however it did."""
-    while (record := await call.look()) is None or record["Status"] not in TERMINAL:
-        await call.park(record)
+    """Return the callback when it has ended, whatever the answer is."""
+    while (record := await call.read()) is None or record["Status"] not in TERMINAL:
+        await call.wait(record)
     return record
 
 
 def answer_of(call: Call, record: Operation) -> str | None:
-    """The text that was sent to a callback that has ended, None if there is none.
+    """Return the text that was sent to a callback that has ended; None: there is no text.
 
-    :raises CallbackError: the answer was a failure, or did not come
+    :raises CallbackError: the answer was a failure, or did not come in time
     """
     details = _details(record)
     error = details.get("Error") or {}
@@ -110,7 +110,8 @@ def answer_of(call: Call, record: Operation) -> str | None:
 
 
 async def read_answer(call: Call, text: str | None, serializer: Serializer | None, described: SerializerContext) -> Any:
-    """What the text says. Who answers may know nothing of JSON, so it is only read as such on demand."""
+    """Return the value of an answer. The sender may not know JSON, so the text is read as JSON only if the workflow
+    asks for that."""
     if text is None or (serializer is None and described.type is NO_TYPE):
         return text
     try:
@@ -118,14 +119,14 @@ async def read_answer(call: Call, text: str | None, serializer: Serializer | Non
     except SerializationError as error:
         raise SerializationError(
             f"the answer to {call}",
-            f"{error.reason}. It is on record, and no other answer is taken: to ask once more, catch this error and "
+            f"{error.reason}. It is on record, and no other answer is accepted: to ask again, catch this error and "
             "make another callback",
         ) from None
 
 
 def _asked_here(call: Call) -> Call:
-    """The call as of the running code, which may be another branch than the one that made the callback."""
-    if call.invocation.decided():
+    """Return the call for the running code, which may be in another branch than the code that made the callback."""
+    if call.journal.refuses:
         return call
     if call.branch.scope.is_closed():
         raise ContextMisuseError(
@@ -141,7 +142,7 @@ def _options(call: Call, config: CallbackConfig, described: SerializerContext) -
         options["TimeoutSeconds"] = timeout
     if (heartbeat_timeout := config.heartbeat_timeout_seconds) is not None:
         options["HeartbeatTimeoutSeconds"] = heartbeat_timeout
-    if "AnswerSchema" in call.invocation.extensions and config.serializer is None and described.type is not NO_TYPE:
+    if "AnswerSchema" in call.journal.extensions and config.serializer is None and described.type is not NO_TYPE:
         from durable_async.serializers._json.schema import schema_of
 
         schema = json.dumps(schema_of(described.type), separators=(",", ":"))

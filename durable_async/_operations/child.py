@@ -29,7 +29,7 @@ _ISOLATED = (SubType.MAP_ITERATION, SubType.PARALLEL_BRANCH)
 
 @attrs.frozen
 class Ended:
-    """How a child context returned: its value, and the text that this was read from."""
+    """How a child context returned: its value, and the text from which the value was read."""
 
     value: Any
     payload: str
@@ -38,7 +38,10 @@ class Ended:
 async def run_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Any:
-    """:raises ChildContextError: the function raised; built from the record, on the first run too"""
+    """Return the value of a child context.
+
+    :raises ChildContextError: the function raised; the error is built from the record, on the first run too
+    """
     end = end_of_virtual_child if config.virtual else end_of_child
     return (await end(call, body, config, described)).value
 
@@ -46,8 +49,8 @@ async def run_child(
 async def end_of_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Ended:
-    """The same, for who needs the text too."""
-    record = await call.look()
+    """Run a child context, or read its end. The same as :func:`run_child`, with the text too."""
+    record = await call.read()
     if record is not None and record["Status"] in TERMINAL:
         return await _recorded_end(call, record, body, config, described)
     if record is None:
@@ -57,7 +60,7 @@ async def end_of_child(
         fits = utf8_size(ended.payload) <= CONTEXT_RESULT_BYTES
         text = ended.payload if fits else _summary(call, ended.value, config)
     except NonDeterminismError:
-        raise  # fails the execution; of this context it says nothing
+        raise  # it fails the execution, and says nothing about this context
     except Exception as error:  # noqa: BLE001 - whatever the function raises is the outcome of its context
         failure = call.error_object(error)
         await call.commit(Action.FAIL, Error=failure)
@@ -84,13 +87,12 @@ async def _recorded_end(
 async def end_of_virtual_child(
     call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
 ) -> Ended:
-    """The same for a context that is not recorded: it is entered on every replay.
+    """Do the same for a context that is not recorded: every replay enters it.
 
     :raises NonDeterminismError: it is recorded
     """
-    if (record := await call.look()) is not None:
-        on_record = OperationLabel(record["Type"], record.get("SubType"), record.get("Name"))
-        raise call.invocation.mismatch(NonDeterminismError(call.id, on_record, flat(call)))
+    if (record := await call.read()) is not None:
+        raise call.mismatch(OperationLabel(record["Type"], record.get("SubType"), record.get("Name")), flat(call))
     try:
         return await _through(call, await in_virtual_context(call, body), config, described)
     except NonDeterminismError:
@@ -100,7 +102,7 @@ async def end_of_virtual_child(
 
 
 def flat(call: Call) -> OperationLabel:
-    """What to call a context that is not recorded."""
+    """Return the label of a context that is not recorded."""
     return OperationLabel(call.kind, f"flat {call.subtype}", call.name)
 
 
@@ -111,20 +113,20 @@ def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]
 
 
 def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
-    """The same for a context that is not recorded: its operations are children of the nearest one that is."""
+    """Do the same for a context that is not recorded: its operations are children of the nearest one that is."""
     return _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
 
 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
     with entered_scope(call.branch.workflow, scope, call.id):
-        if (plugins := call.invocation.plugins) is None:
+        if (observer := call.journal.observer) is None:
             return await _called(call, body)
-        with plugins.user_function(call, recorded=on_record):
+        with observer.user_function(call, recorded=on_record):
             return await _called(call, body)
 
 
 def _called(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
-    if (substitute := call.invocation.substitute) is not None:
+    if (substitute := call.journal.substitute) is not None:
         body = partial(substitute, call, None, body, partial(_awaited, body))
     if call.subtype in _ISOLATED:
         return awaitable(body(), _FUNCTION)
@@ -136,7 +138,7 @@ async def _awaited(body: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
-    """What a replay will read, on the first run too."""
+    """Return what a replay will read, on the first run too."""
     payload, back = await round_trip(call, config.serializer, value, described)
     return Ended(back, payload)
 

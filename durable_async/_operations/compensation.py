@@ -1,4 +1,4 @@
-"""What has to be undone when a workflow fails, and cleaned up when it ends.
+"""Compensations: what to undo when a block of a workflow fails, and what to clean up when it ends.
 
 A ``finally`` block runs at each suspension. What is registered here runs once, at the logical end of the block, as
 steps: after a crash in the middle the rest is still done.
@@ -28,7 +28,8 @@ class Compensations:
     run after them, again the last one first. A failed one does not keep the others from running: its error is raised
     at the end, in an ``ExceptionGroup`` together with the block's own.
 
-    A suspension is no end. Nor is a cancellation, as by a deadline or a failed sibling: put the scope around those.
+    A suspension does not end the block, nor does a cancellation, such as by a deadline or a failed sibling: put the
+    block around those.
     """
 
     _step: Callable[..., Coroutine[Any, Any, Any]]
@@ -55,8 +56,8 @@ class Compensations:
     async def __aenter__(self) -> Self:
         if self._was_entered:
             raise ContextMisuseError(
-                "a scope of compensations was entered twice, which would undo the first block's work once more. What "
-                "ctx.compensations() returns serves one 'async with' block: call ctx.compensations() for each"
+                "an object of ctx.compensations() was entered twice, which would undo the first block's work again. It "
+                "serves one 'async with' block: call ctx.compensations() for each"
             )
         self._was_entered = True
         return self

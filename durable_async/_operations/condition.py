@@ -1,7 +1,7 @@
-"""A condition: a state that is checked until a wait strategy is content with it.
+"""A condition: a state that is checked until a wait strategy accepts it.
 
-In the record it is a step whose retries are no failures: they carry the state from one check to the next. So a step's
-rules hold for it, those of one that is attempted at least once. A check that raises is not made again.
+In the record it is a step whose retries are not failures: they carry the state from one check to the next. So the rules
+of a step with at-least-once semantics apply. A check that raises is not repeated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from durable_async._arguments import check_decider
 from durable_async._engine.call import Call
 from durable_async._operations.step import run_attempt
-from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async._operations.step_rules import Interrupted, Raise, Return, Run, Start, Wait, next_action
 from durable_async._operations.values import recorded, round_trip
 from durable_async._wire.operations import Action, Operation, StepDetails, StepOptions
 from durable_async.config import StepSemantics
@@ -25,7 +25,7 @@ from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategy,
 
 
 def check_wait_strategy(strategy: object) -> None:
-    """:raises TypeError: ``strategy`` cannot be asked about a state"""
+    """:raises TypeError: ``strategy`` is not a wait strategy"""
     if isinstance(strategy, type) or not (isinstance(strategy, WaitStrategy) or callable(strategy)):
         raise TypeError(f"strategy must be a WaitStrategy or a function (state, attempt), not {strategy!r}")
     if not isinstance(strategy, WaitStrategy):
@@ -41,24 +41,24 @@ async def run_condition(
     config: WaitForConditionConfig,
     described: SerializerContext,
 ) -> Any:
-    """Ask the record, do what it says, and ask again, until it has an end."""
+    """Read the record, do what it says, and read it again, until the condition has ended."""
     serializer = config.serializer
     while True:
-        record = await call.look()
+        record = await call.read()
         action = next_action(record, StepSemantics.AT_LEAST_ONCE_PER_RETRY)
         match action:
             case Return(payload):
                 return await recorded(call, serializer, payload, described)
             case Raise(error):
                 raise call.failure(WaitForConditionError, error)
-            case Park(until):
-                await call.park(record, until)
+            case Wait(until):
+                await call.wait(record, until)
             case Run(attempt, start):
                 if start is Start.POSTED:
                     call.post(Action.START)
                 try:
                     before = last_state(record, attempt)
-                    if before is None:  # the first check gets what has been through text too
+                    if before is None:  # the first check also gets a state that was written and read
                         _, state = await round_trip(call, serializer, initial_state, described)
                     else:
                         state = await recorded(call, serializer, before, described)
@@ -75,7 +75,7 @@ async def run_condition(
 
 
 def last_state(record: Operation | None, attempt: int) -> str | None:
-    """The recorded state of the check before; None if there is none.
+    """Return the recorded state of the previous check; None: there is none.
 
     The record may have lost it: a service may drop it at the START of a check that was then interrupted.
     """

@@ -1,4 +1,4 @@
-"""A chained invoke: another function, which the service runs while no process of this one has to live."""
+"""A chained invoke: the service runs another function. No process of this one has to run meanwhile."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from durable_async.serializers._json.serializer import FOREIGN_JSON
 async def run_invoke(
     call: Call, function_name: str, payload: Any, config: InvokeConfig, described: SerializerContext
 ) -> Any:
-    record = await call.look() or await _start(call, function_name, payload, config)
+    record = await call.read() or await _start(call, function_name, payload, config)
     while record["Status"] not in TERMINAL:  # a target that cannot be invoked has failed already
-        await call.park(record)
-        record = await call.look() or record
+        await call.wait(record)
+        record = await call.read() or record
     details: ChainedInvokeDetails = record.get("ChainedInvokeDetails") or {}
     if record["Status"] == OperationStatus.SUCCEEDED:
         return await recorded(call, config.result_serializer or FOREIGN_JSON, details.get("Result"), described)
@@ -35,22 +35,26 @@ async def run_invoke(
 
 
 async def _start(call: Call, function_name: str, payload: Any, config: InvokeConfig) -> Operation:
-    """:raises SerializationError: the payload cannot be written; :raises PayloadTooLargeError: it is too large"""
-    described = SerializerContext(call.invocation.execution_arn, call.id, call.name)
+    """Start the function.
+
+    :raises SerializationError: the payload cannot be written
+    :raises PayloadTooLargeError: the payload is too large
+    """
+    described = SerializerContext(call.journal.execution_arn, call.id, call.name)
     text = call.sized(await written(call, config.payload_serializer, payload, described))
     options = ChainedInvokeOptions(FunctionName=function_name)
     if config.tenant_id is not None:
         options["TenantId"] = config.tenant_id
-    if config.cancel_with_parent and "CancelWithParent" in call.invocation.extensions:
+    if config.cancel_with_parent and "CancelWithParent" in call.journal.extensions:
         options["CancelWithParent"] = True
-    plugins = call.invocation.plugins
-    if plugins is not None and (trace_header := plugins.trace_header(call, function_name)) is not None:
+    observer = call.journal.observer
+    if observer is not None and (trace_header := observer.trace_header(call, function_name)) is not None:
         options["XAmznTraceId"] = trace_header
     return await call.commit(Action.START, Payload=text, ChainedInvokeOptions=options)
 
 
 def _failure(status: str) -> tuple[type[InvokeError], str]:
-    """The error of a status, and what to say if the record does not."""
+    """Return the class of the error for a status, and the end of its message if the record has none."""
     match status:
         case OperationStatus.TIMED_OUT:
             return InvokeTimeoutError, "timed out"

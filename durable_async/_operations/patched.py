@@ -1,8 +1,8 @@
-"""Whether an execution takes the code from before a change or the code after it.
+"""Decides whether an execution runs the code from before a change or the code after it.
 
 Lambda has no operation for this, so the answer "after" is recorded as a step, the marker. Its identity derives from the
-patch and from no position, so that the operations around it keep theirs. "Before" needs no record: it is the answer as
-long as something is recorded that the branch reaches only after this place.
+patch and not from a position, so the operations around it keep theirs. "Before" needs no record: it is the answer as
+long as an operation is recorded that the branch reaches only after this place.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _DEPTH = 2  # tasks in tasks
 
 async def run_patched(call: Call, patch: str) -> bool:
     """Return whether the new code is to be run: True if it was before, or if nothing after this place is recorded."""
-    record = await call.look(start=True, at_once=True)
+    record = await call.read(start=True, at_once=True)
     branch = call.branch
     if branch.patches is None:
         branch.patches = {}
     if patch in branch.patches:
         return branch.patches[patch]
     if record is None:
-        answer = not _has_passed(branch, call.invocation.record)
+        answer = not _has_passed(branch, call.journal.record)
     else:
         answer = True
-        call.invocation.record.visit(record)
+        call.journal.record.visit(record)
     if answer:
         if record is None:
             call.post(Action.START)

@@ -1,4 +1,4 @@
-"""A race: a batch that ends with the first of its branches, and has that one's result."""
+"""A race: a batch that ends with the first of its branches, and returns that branch's result."""
 
 from __future__ import annotations
 

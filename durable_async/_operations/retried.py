@@ -1,4 +1,4 @@
-"""A block that is attempted as a retry strategy says, with delays that the service keeps."""
+"""A block that is repeated as a retry strategy says. The service keeps the delays."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ async def run_retried(
     now: Callable[[], datetime],
     wait: Callable[[timedelta, str | None], Awaitable[None]],
 ) -> Any:
-    """The body of the child context ``call``: attempts of ``body``, and waits between them.
+    """Run the body of the child context ``call``: attempts of ``body``, and waits between them.
 
-    A replay decides anew from the recorded failures, so the strategy must answer alike to the same error and attempt.
-    The delay is recorded with its wait.
+    A replay calls the strategy again for the recorded failures, so it must return the same for the same error and
+    attempt. The delay is recorded with its wait.
     """
     started = now()
     attempt = 1
@@ -47,5 +47,5 @@ async def run_retried(
 
 
 def _is_cancelled(error: Exception) -> bool:
-    """Whether it is the error of a context in which the workflow was told that it is cancelled."""
+    """Return whether it is the error of a context in which the workflow received its cancellation."""
     return getattr(error, "error_type", None) == ERROR_TYPE

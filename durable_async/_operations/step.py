@@ -16,7 +16,7 @@ from durable_async._engine.call import Call
 from durable_async._engine.calling import place_of_task, put_in, put_task
 from durable_async._engine.isolation import isolated
 from durable_async._engine.observer import Substitute
-from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async._operations.step_rules import Interrupted, Raise, Return, Run, Start, Wait, next_action
 from durable_async._operations.values import recorded, round_trip
 from durable_async._raised import holds
 from durable_async._wire.operations import Action
@@ -42,23 +42,24 @@ _NO_LOOP = re.compile(
 
 
 async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
-    """What ``body`` returns. It is not cut short by a suspension, and can ask for its ``current_step``. It sees the
-    workflow's context variables, and what it sets in them ends with it.
+    """Run ``body`` and return what it returns. A suspension waits for it. It can call ``current_step``. It sees the
+    workflow's context variables, and what it sets in them is gone when it ends.
 
-    :param attempt: 1-based
+    :param attempt: from 1
+    :param timeout: None: it may take any time
     :raises StepTimeoutError: it took longer than ``timeout``
     """
-    if (frontier := call.invocation.frontier) is not None:
-        await call.stop(frontier, Action.START)
+    observer = call.journal.observer
+    if observer is not None and not observer.passes(call, Action.START):
+        await call.stop()
     task = asyncio.current_task()
     assert task is not None
     cancelling = task.cancelling()  # a TaskGroup that failed may have left it above zero
-    here = StepContext(call.invocation.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
-    plugins = call.invocation.plugins
-    with call.running() if plugins is None else plugins.attempt(call, attempt):
+    here = StepContext(call.journal.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
+    with call.running() if observer is None else observer.attempt(call, attempt):
         context = copy_context()
         put_in(context, here)
-        substitute = call.invocation.substitute
+        substitute = call.journal.substitute
         run = _run if substitute is None else partial(_substituted, substitute, attempt)
         outside = place_of_task(task)
         put_task(task, here)
@@ -74,7 +75,7 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
                     raise StepTimeoutError(call.name, timeout) from None
                 raise
         except (SystemExit, KeyboardInterrupt) as error:
-            await call.invocation.exit(error)
+            await call.journal.exit(error)
         except asyncio.CancelledError as error:
             if task.cancelling() > cancelling:
                 raise
@@ -85,10 +86,10 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
 
 
 def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[Any]:
-    """Run a function that makes an awaitable on the loop, and any other one in a worker thread.
+    """Run a function that returns an awaitable on the loop, and any other one in a worker thread.
 
-    :param abandon: True to leave the thread to itself when cancelled, since a thread cannot be stopped; False to wait
-        for its end
+    :param abandon: whether to leave the thread, which cannot be stopped, to itself when this is cancelled. True: do not
+        wait for it. False: wait until it has ended
     """
     if is_coroutine_function(body) or returns_awaitable(body):
         awaitable: Awaitable[Any] = body()
@@ -97,15 +98,19 @@ def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[Any
 
 
 async def _run_in_thread(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
-    """:raises ContextMisuseError: the function needs the loop, which nothing about it said beforehand"""
+    """Run ``body`` in a worker thread.
+
+    :raises ContextMisuseError: it needs the event loop, which nothing about it said before
+    """
     try:
-        value = await call.invocation.threads.run(call.invocation.execution_arn, body, abandon=abandon)
+        value = await call.journal.threads.run(call.journal.execution_arn, body, abandon=abandon)
     except RuntimeError as error:
         if _NO_LOOP.match(str(error)) is None:
             raise
         raise ContextMisuseError(
-            f"the body of {call} is no 'async def', so it ran in a worker thread, and what it called needs the event "
-            "loop. Write an 'async def' that awaits it: async def both(): return await asyncio.gather(one(), two())"
+            f"the body of {call} is not an 'async def', so it ran in a worker thread, and what it called needs the "
+            "event loop. Write an 'async def' that awaits it: async def both(): return await asyncio.gather(one(), "
+            "two())"
         ) from error
     return await value if inspect.isawaitable(value) else value
 
@@ -116,20 +121,20 @@ async def _substituted(
     return await substitute(call, attempt, body, partial(_run, call, body, abandon=abandon))
 
 
-_HOPELESS = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
+_NEVER_RETRIED = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
 
 
 async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, described: SerializerContext) -> Any:
-    """Ask the record, do what it says, and ask again, until it has an end."""
+    """Read the record, do what it says, and read it again, until the step has ended."""
     while True:
-        record = await call.look()
+        record = await call.read()
         match next_action(record, config.semantics):
             case Return(payload):
                 return await recorded(call, config.serializer, payload, described)
             case Raise(error):
                 raise call.failure(StepError, error)
-            case Park(until):
-                await call.park(record, until)
+            case Wait(until):
+                await call.wait(record, until)
             case Interrupted(attempt):
                 await _end_failed(call, StepInterruptedError(call.id, call.name, attempt), attempt, config)
             case Run(attempt, start):
@@ -151,16 +156,16 @@ async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, desc
 async def _end_failed(call: Call, error: Exception, attempt: int, config: StepConfig) -> None:
     from durable_async.retry import RetryDecision, decide  # most invocations see no failed attempt
 
-    record = call.invocation.record.get(call.id)  # read after the attempt: when the first one began, nothing was there
+    record = call.recorded()  # read after the attempt: when the first one began, nothing was there
     started = record.get("StartTimestamp") if record else None
-    elapsed = timedelta(seconds=max(0.0, call.invocation.clock() - seconds(started))) if started else timedelta(0)
+    elapsed = timedelta(seconds=max(0.0, call.journal.clock() - seconds(started))) if started else timedelta(0)
     try:
         decision = (
             RetryDecision.do_not_retry()
-            if holds(error, _HOPELESS)
+            if holds(error, _NEVER_RETRIED)
             else copy_context().run(decide, config.retry_strategy, error, attempt, elapsed)
         )
-    except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be asked again
+    except Exception as broken:  # noqa: BLE001 - a strategy that raises decides nothing, and must not be called again
         error, decision = broken, RetryDecision.do_not_retry()
     if decision.should_retry:
         await call.commit(

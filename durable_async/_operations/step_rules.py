@@ -1,11 +1,11 @@
 """What a step does next, decided from its record alone.
 
-Pure: no I/O, no clock, no event loop. Each decision about a step's life is made here and nowhere else, and nothing
-here knows whether it is a first run or a replay: the record says it all.
+Pure: no I/O, no clock, no event loop. Each decision about a step is made here and nowhere else. Nothing here knows
+whether this is a first run or a replay: the record says everything.
 
-The rows are those of protocol.md, "Steps". Two need a word. A step that is STARTED is run
-again without a second START, for the service refuses one. A PENDING step waits even if its time has passed by our
-clock: the service's clock decides, and tells by making the step READY.
+The rows are those of protocol.md, "Steps". Two need an explanation. A step that is STARTED is run again without a
+second START, because the service refuses one. A PENDING step waits even if its time has passed by our clock: the
+service's clock decides, and the service then makes the step READY.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from durable_async.config import StepSemantics
 
 
 class Start(Enum):
-    """What of the START is to be done before the body runs."""
+    """What to do about the START before the body runs."""
 
     ON_RECORD = auto()
-    """Nothing, the service has it."""
+    """Nothing: the service has it."""
     POSTED = auto()
-    """It leaves with the next checkpoint, at the latest with the end of the attempt."""
+    """Send it with the next checkpoint, at the latest with the end of the attempt."""
     COMMITTED = auto()
-    """The service has accepted it."""
+    """Wait until the service has accepted it."""
 
 
 class Run(NamedTuple):
@@ -34,12 +34,12 @@ class Run(NamedTuple):
     start: Start
 
 
-class Park(NamedTuple):
-    until: float | None  # epoch seconds
+class Wait(NamedTuple):
+    until: float | None  # epoch seconds; None: the record does not say
 
 
 class Interrupted(NamedTuple):
-    """An at-most-once attempt began and its end is unknown: count it, never run it again."""
+    """An at-most-once attempt began and its end is unknown: count it as failed, and do not run it again."""
 
     attempt: int
 
@@ -52,7 +52,7 @@ class Raise(NamedTuple):
     error: ErrorObject
 
 
-StepAction = Run | Park | Interrupted | Return | Raise
+StepAction = Run | Wait | Interrupted | Return | Raise
 
 
 def next_action(record: Operation | None, semantics: StepSemantics) -> StepAction:
@@ -66,7 +66,7 @@ def next_action(record: Operation | None, semantics: StepSemantics) -> StepActio
             return Return(details.get("Result"))
         case OperationStatus.PENDING:
             due = details.get("NextAttemptTimestamp")
-            return Park(None if due is None else seconds(due))
+            return Wait(None if due is None else seconds(due))
         case OperationStatus.READY:
             return Run(attempt, start)
         case OperationStatus.STARTED if start is Start.COMMITTED:

@@ -1,7 +1,7 @@
 """A durable deadline over a block of the workflow.
 
-The block is a context in the record, and the deadline a timer in it. How the context ended says whether the block was
-done in time, and that is what a replay goes by: the timer itself may come due later, when nobody minds any more.
+The block is a context in the record, and the deadline is a timer in it. How the context ended says whether the block
+ended in time, and a replay repeats that: the timer itself may be due later, when it does not matter any more.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class Deadline:
     def __attrs_post_init__(self) -> None:
         outer = self._call.branch.scope
         self._scope = Scope(self._call.id, outer, order=outer.order)
+        self._scope.has_deadline = True
 
     def expired(self) -> bool:
-        """Whether the deadline has passed."""
+        """Return whether the deadline has passed."""
         return self._scope.expired
 
     async def __aenter__(self) -> Self:
@@ -59,12 +60,10 @@ class Deadline:
         self._was_entered = True
         self._cancelling = _cancelling()
         call.branch.scope.unstarted.pop(call, None)
-        record = await call.look()
+        record = await call.read()
         self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
         branch = calling_branch(call.branch.workflow)
-        timer = Call(
-            call.invocation, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name, call.number
-        )
+        timer = Call(call.journal, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name, call.number)
         try:
             if record is not None and record["Status"] in TERMINAL:
                 self._decided = record
@@ -92,7 +91,7 @@ class Deadline:
             self._expiry.withdraw()
         if self._cancelled is not None:
             self._cancelled.uncancel()
-        if self._call.invocation.decided():
+        if self._call.journal.refuses:
             return
         self._call.ended(self._decided or await self._decide())
         await self._call.hand_over()
@@ -102,31 +101,31 @@ class Deadline:
             raise forgotten
 
     def _observe(self) -> None:
-        if (plugins := self._call.invocation.plugins) is not None:
-            self._entered.enter_context(plugins.user_function(self._call))
+        if (observer := self._call.journal.observer) is not None:
+            self._entered.enter_context(observer.user_function(self._call))
 
     def _as_seen(self, error: BaseException | None) -> BaseException | None:
-        """What the block raised, as a plugin is told it: the cancellation by the deadline is the deadline."""
-        if isinstance(error, asyncio.CancelledError) and self._scope.expired and not self._call.invocation.decided():
+        """Return what the block raised, as a plugin gets it: instead of the deadline's cancellation its error."""
+        if isinstance(error, asyncio.CancelledError) and self._scope.expired and not self._call.journal.refuses:
             return DurableTimeoutError(self._call.name, self._timeout)
         return error
 
     def _is_own(self, error: BaseException) -> bool:
-        """Whether it is the deadline that cancelled, and nobody else did meanwhile.
+        """Return whether the deadline cancelled the block, and nothing else did meanwhile.
 
-        The count of a task is compared with what it was, and not with zero: up to Python 3.12 an asyncio.TaskGroup
-        that fails leaves it one too high for good.
+        The task's count of cancellations is compared with what it was, and not with zero: up to Python 3.12 an
+        asyncio.TaskGroup that fails leaves it one too high.
         """
         if isinstance(error, BlockExpired):
             return True
         return isinstance(error, asyncio.CancelledError) and _cancelling() <= self._cancelling
 
     async def _set(self, timer: Call) -> None:
-        """Start the timer. The workflow goes on when it is the turn of its start."""
-        record = await timer.look(start=True)
+        """Start the timer. Return when its start has its turn in the order."""
+        record = await timer.read(start=True)
         if record is None and self._decided is None:
-            whole = duration_seconds(self._timeout, what="the timeout of a block")
-            record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": whole})
+            seconds = duration_seconds(self._timeout, what="the timeout of a block")
+            record = await timer.commit(Action.START, WaitOptions={"WaitSeconds": seconds})
         owner = asyncio.current_task()
         assert owner is not None
         if self._decided is None or self._decided["Status"] != OperationStatus.SUCCEEDED:
@@ -138,18 +137,17 @@ class Deadline:
         """Wait for the end of the timer, without keeping the workflow from being suspended."""
         if self._news is not None and self._news.cancelled():
             return
-        record = timer.invocation.record.get(timer.id)
+        record = timer.recorded()
         ended = record if record is not None and record["Status"] in TERMINAL else self._decided
         if ended is None:
-            self._news = timer.invocation.change(timer.id, record, scheduled_end(record))
+            self._news = timer.journal.change(timer.id, record, scheduled_end(record))
             self._news.add_done_callback(partial(self._watch, timer, owner))
             return
         self._scope.is_expiring = True
         order, at = self._scope.order, end_microseconds(ended) or 0
         self._expiry = order.take_place(at, timer.number, self._call, order.handed_over)
-        self._expiry.turn = asyncio.get_running_loop().create_future()
-        self._expiry.turn.add_done_callback(lambda _: self._expire(timer, ended, owner))
-        timer.invocation.activity.expect(order)
+        turn = timer.journal.activity.expect(self._expiry)
+        turn.add_done_callback(lambda _: self._expire(timer, ended, owner))
 
     def _expire(self, timer: Call, ended: Operation, owner: asyncio.Task[object]) -> None:
         assert self._expiry is not None
@@ -171,6 +169,6 @@ class Deadline:
 
 
 def _cancelling() -> int:
-    """How many cancellations the running task has not got over."""
+    """Return how many cancellations of the running task are pending."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

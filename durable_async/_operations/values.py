@@ -1,7 +1,7 @@
-"""Values on their way to the record and back, through the serializer of their operation.
+"""Writes values to the record and reads them back, with the serializer of their operation.
 
-A serializer of the user's own may have something to wait for, such as a file store. A suspension does not cut that
-short, and what it sets in context variables goes no further: a replay only reads.
+A user's serializer may wait for something, such as a file store. A suspension does not interrupt that. What it sets in
+context variables is gone when it ends, because a replay only reads.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ from durable_async.serializers._json.serializer import deserialize, serialize
 
 
 async def written(call: Call, serializer: Serializer | None, value: Any, described: SerializerContext) -> str:
-    """The text to record.
+    """Return the text to record.
 
     :raises SerializationError: the value cannot be written
     """
+    if serializer is None:
+        return await serialize(None, value, described)
     with call.running():
-        if serializer is None:
-            return await serialize(None, value, described)
         return await isolated(partial(serialize, serializer, value, described))
 
 
 async def round_trip(
     call: Call, serializer: Serializer | None, value: Any, described: SerializerContext
 ) -> tuple[str, Any]:
-    """The text to record, and what every replay will read from it.
+    """Return the text to record, and the value that every replay will read from it.
 
-    :raises SerializationError: the value cannot be written, or its text not read
+    :raises SerializationError: the value cannot be written, or its text cannot be read
     """
+    if serializer is None:
+        return await serializers.round_trip(None, value, described)
     with call.running():
-        if serializer is None:
-            return await serializers.round_trip(None, value, described)
         return await isolated(partial(serializers.round_trip, serializer, value, described))
 
 
 async def recorded(call: Call, serializer: Serializer | None, text: str | None, described: SerializerContext) -> Any:
-    """The value of a text on record; None if there is none.
+    """Return the value of a recorded text; None if there is no text.
 
-    If the store that keeps it does not answer, the invocation ends and is repeated: of the execution it says nothing.
+    If the storage that keeps the value does not answer, the invocation ends and is repeated: that says nothing about
+    the execution.
 
     :raises SerializationError: the text cannot be read
     """
@@ -56,4 +57,4 @@ async def recorded(call: Call, serializer: Serializer | None, text: str | None, 
         with call.running():
             return await isolated(partial(deserialize, serializer, text, described))
     except StorageUnavailableError as error:
-        await call.invocation.give_up(error)
+        await call.journal.fail(error)

@@ -1,4 +1,4 @@
-"""A wait: the service's timer, for which no process has to live."""
+"""A wait: a timer of the service. No process has to run meanwhile."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from durable_async._wire.timestamps import seconds as epoch_seconds
 
 
 async def run_wait(call: Call, seconds: int) -> None:
-    record = await call.look()
+    record = await call.read()
     if record is None:
         record = await call.commit(Action.START, WaitOptions={"WaitSeconds": seconds})
     while record is None or record["Status"] not in TERMINAL:
-        await call.park(record, scheduled_end(record))
-        record = await call.look()
+        await call.wait(record, scheduled_end(record))
+        record = await call.read()
 
 
 def scheduled_end(record: Operation | None) -> float | None:

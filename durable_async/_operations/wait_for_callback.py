@@ -1,8 +1,7 @@
-"""A callback and the step that hands out its id, recorded as one.
+"""A callback and the step that sends its id, recorded as one operation.
 
-The record of the whole keeps the answer's text as it was sent, and of a failure both its kind and the type that it
-brought along: ``durable_async.errors.CallbackFailedError: Rejected``. So the whole tells all that its parts did, and a
-replay needs none of them.
+The record of this operation keeps the answer's text as it was sent, and of a failure both its kind and the type that
+was sent: ``durable_async.errors.CallbackFailedError: Rejected``. So a replay needs neither the callback nor the step.
 """
 
 from __future__ import annotations
@@ -58,10 +57,12 @@ async def run_wait_for_callback(
     *,
     step_config: StepConfig,
 ) -> Any:
+    """Return the answer.
+
+    :param step_config: how the submitter is attempted, where ``config`` does not say it
+    :raises CallbackError: no answer came, or it was a failure; the error is built from the record, on the first run too
     """
-    :param step_config: how the submitter is attempted, as far as ``config`` does not say
-    :raises CallbackError: no answer came, or it was a failure; built from the record, on the first run too"""
-    record = await call.look()
+    record = await call.read()
     if record is None:
         call.post(Action.START)
     elif record["Status"] in TERMINAL:
@@ -77,7 +78,7 @@ async def run_wait_for_callback(
         text = await in_context(call, partial(_answer, call, new_call, submitter, attempts, make_callback))
     except CallbackError as error:
         kind = type_name(type(error))
-        error.operation_id = None  # the inner operation: whoever asks for the place is told of the whole
+        error.operation_id = None  # of the inner operation; the trace names this operation
         recorded = call.error_object(error, named=f"{kind}: {error.error_type}" if error.error_type else kind)
         await call.commit(Action.FAIL, Error=recorded)
         raise _failure(call, recorded) from None
@@ -98,7 +99,7 @@ async def _answer(
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
     callback_id = await callback.perform(make_callback)
     step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
-    of_step = SerializerContext(step.invocation.execution_arn, step.id, step.name)
+    of_step = SerializerContext(step.journal.execution_arn, step.id, step.name)
     try:
         await step.perform(run_step, partial(submitter, callback_id), attempts, of_step)
     except StepError as error:
@@ -119,7 +120,7 @@ def _inner_name(call: Call, what: str) -> str:
 
 
 class _Nothing:
-    """What the submitter returns is of no use to anybody, and may be anything."""
+    """Ignores what the submitter returns: nobody uses it, and it may be anything."""
 
     def serialize(self, value: Any, context: SerializerContext) -> str:
         del value, context

@@ -42,9 +42,9 @@ def cut_to_milliseconds(operation: Operation) -> None:
     An API response may be more precise. Ends would then have another order in a replay than in the first run.
     """
     started, ended = operation.get("StartTimestamp"), operation.get("EndTimestamp")
-    if started is not None:
+    if started is not None and not isinstance(started, int):  # a whole number has no microseconds
         operation["StartTimestamp"] = _microseconds(started) // 1000
-    if ended is not None:
+    if ended is not None and not isinstance(ended, int):
         operation["EndTimestamp"] = _microseconds(ended) // 1000
 
 

@@ -107,7 +107,7 @@ class ExecutionCache:
         invocation = await self._take(envelope)
         if invocation is None:
             invocation = handler.invocation(
-                envelope, client, lambda_context, may_park=self.is_open, threads=self._threads
+                envelope, client, lambda_context, may_cache=self.is_open, threads=self._threads
             )
         else:
             invocation.resume(envelope, client, lambda_context)
@@ -144,9 +144,9 @@ class ExecutionCache:
             answered = True
         finally:
             self._running.discard(invocation)
-            if invocation.is_parked and answered and self.is_open():
+            if invocation.is_cached() and answered and self.is_open():
                 self._keep(invocation)
-            elif invocation.is_parked:
+            elif invocation.is_cached():
                 self._evict(invocation)
 
     # --- keep and evict ---
@@ -166,7 +166,7 @@ class ExecutionCache:
         self.evictions += 1
         arn = invocation.execution_arn
         with entered(None):  # the task must not belong to the workflow of the code that evicts it
-            leaving = asyncio.get_running_loop().create_task(invocation.leave())
+            leaving = asyncio.get_running_loop().create_task(invocation.evict())
         self._leaving[arn] = leaving
         leaving.add_done_callback(lambda _: self._leaving.pop(arn))
 

@@ -108,7 +108,7 @@ async def replay(
     envelope = Envelope(arn or f"{execution.name}/{execution.id}", "replay", operations, None, [], [MICROSECONDS])
     latest = execution.latest_us / 1_000_000
     async with Invocation(envelope, service, clock=lambda: latest, lambda_context=lambda_context) as invocation:
-        invocation.plugins, invocation.frontier = route, route.stopped
+        invocation.journal.observer = route
         outcome = await handler.outcome(invocation)
     finding = _finding(route, outcome, service.result)
     return ReplayReport(

@@ -41,16 +41,17 @@ class Route:
     # --- calls of the engine ---
 
     def starting(self, call: ObservedCall) -> None:
-        self.stopped(call, Action.START)
+        self.passes(call, Action.START)
 
     def reached(self, operation: Operation) -> None:
         self.reached_ids.add(operation["Id"])
 
-    def stopped(self, call: ObservedCall, action: Action) -> None:
-        """Note that ``call`` has reached the end of the record."""
+    def passes(self, call: ObservedCall, action: Action) -> bool:
+        """Note that ``call`` has reached the end of the record, and return False: it must not go on."""
         starts = NextAction.ATTEMPTS if call.id in self._recorded else NextAction.STARTS
         next_action = starts if action is Action.START else NextAction.ENDS
         self._stops.setdefault(call.id, (next_action, call))
+        return False
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
         raise AssertionError(f"attempt {attempt} of {call.id} is beyond the record")

@@ -20,10 +20,10 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
 class RecordedExecution:
-    """What happened in an execution so far.
+    """Shows what happened in an execution so far.
 
     :ivar arn: of the execution
-    :ivar journal: all that its history tells
+    :ivar journal: what its history says
     """
 
     __test__ = False
@@ -86,7 +86,7 @@ class RecordedExecution:
 
 
 class Driver(Protocol):
-    """What moves time until something has happened."""
+    """Moves time until something has happened."""
 
     @property
     def embedded(self) -> DurableService: ...
@@ -98,9 +98,9 @@ class Driver(Protocol):
     ) -> T:
         """Run, and move time, until ``reached`` returns something, and return that.
 
-        :param what: is waited for, for the message of an error
-        :param over_callbacks: True: callbacks may time out
-        :param ends: True: with a callback open, time stays where it is
+        :param what: what is awaited, for the message of an error
+        :param over_callbacks: True: callbacks may time out; False: time stops before the first one would
+        :param ends: True: time does not pass while a callback is open; False: it passes up to the callback's timeout
         :raises StuckError: it will not come
         """
         ...
@@ -109,7 +109,7 @@ class Driver(Protocol):
 class TestExecution(RecordedExecution, Generic[ResultT]):
     """An execution of a :class:`~durable_async.testing.TestService`.
 
-    What it tells is what was known when the last awaited method returned; :meth:`settle` brings it up to date.
+    It shows the state at the time when the last awaited method returned; :meth:`settle` brings it up to date.
 
     :ivar handler: whose execution it is
     """
@@ -131,7 +131,7 @@ class TestExecution(RecordedExecution, Generic[ResultT]):
         """Run the execution to its end, and return its result.
 
         :param over_callbacks: True: a callback that the test has not answered times out when its time has come; False:
-            the test is told with an error
+            :class:`StuckError` is raised before that
         :raises StuckError: it waits for a callback that the test has not answered, or for nothing that could come
         :raises ExecutionError: it failed, timed out or was stopped
         """
@@ -279,7 +279,7 @@ class TestCallback:
         await self._driver.embedded.fail_callback(self.id, error)
 
     async def heartbeat(self) -> None:
-        """Say that somebody still works on it: its heartbeat timeout begins again."""
+        """Send a heartbeat: the heartbeat timeout begins again."""
         await self._driver.embedded.heartbeat_callback(self.id)
         self.operation.last_heartbeat = self._driver.now()
 

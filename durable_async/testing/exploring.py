@@ -2,8 +2,8 @@
 
 The first run finds the boundaries: each checkpoint that the SDK makes. Then there is one run for each of them in which
 the process dies before the checkpoint (what ran is not recorded) and one in which it dies after it (the service knows,
-and the workflow was not told). More runs keep the workflow in memory, change the timing of its tasks, and replay the
-finished record, in this process and in others with another hash seed.
+and the workflow did not get the answer). More runs keep the workflow in memory, change the timing of its tasks, and
+replay the finished record, in this process and in others with another hash seed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from durable_async.testing.faults import When
 from durable_async.testing.hash_seeds import importable, replay_with_seed
 from durable_async.testing.ledger import Effect, Ledger
 from durable_async.testing.operations import exported
-from durable_async.testing.report import Exploration, Fault, Problem
+from durable_async.testing.report import Exploration, Fault, Problem, place_in_code
 from durable_async.testing.running import answer_callbacks, finished
 from durable_async.testing.service import TestService, Watch
 from durable_async.testing.virtual_time import VirtualTime
@@ -115,6 +115,15 @@ class _Run:
             for operation in self.execution.operations
             for error in operation.attempt_errors
         )
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _place_of(effect: Effect) -> str:
+    file, _, line = effect.where.rpartition(":")
+    return place_in_code(file, int(line))
 
 
 _FRACTION = re.compile(r"(\d\d:\d\d:\d\d)\.\d+")
@@ -238,7 +247,7 @@ class _Explorer:
         if self.depends_on_timing and not diverged:
             return
         fault = Fault.NON_DETERMINISM if diverged else Fault.OUTCOME_CHANGED
-        message = f"the first run ended as {first.describe()}, this one as {run.describe()}"
+        message = f"The first run ended as {first.describe()}, this one as {run.describe()}."
         self._found(fault, message, label, first.execution.history, run.execution.history, once=fault)
 
     # --- what is wrong ---
@@ -246,7 +255,8 @@ class _Explorer:
     def _check_effects(self, run: _Run, first: _Run | None, label: str) -> None:
         for effect in run.effects:
             if effect.step is None:
-                self._found(Fault.EFFECT_OUTSIDE_STEP, f"{effect.what!r} at {effect.where}", label)
+                message = f"{effect.what!r} happened outside of a step. Do it in a step.\n{_place_of(effect)}"
+                self._found(Fault.EFFECT_OUTSIDE_STEP, message, label)
         if first is None:
             return
         before = Counter((effect.what, effect.operation_id) for effect in first.effects if effect.step is not None)
@@ -256,9 +266,9 @@ class _Explorer:
             if effect.step is not None and now[key] > before[key] > 0:
                 self._found(
                     Fault.NOT_IDEMPOTENT,
-                    f"step {effect.step!r} did {effect.what!r} {now[key]} times, at {effect.where}, where the first "
-                    f"run did it {before[key]} times. Send current_step().idempotency_key along, or make the step at "
-                    "most once",
+                    f"Step {effect.step!r} did {effect.what!r} {_times(now[key])}, and in the first run "
+                    f"{_times(before[key])}. Send current_step().idempotency_key along, or make the step at most "
+                    f"once.\n{_place_of(effect)}",
                     label,
                     once=f"{effect.step} {effect.where}",
                 )
@@ -273,20 +283,20 @@ class _Explorer:
             self.problems.append(Problem(fault, message, run, first, other))
 
     def ran_again(self, call: ObservedCall, label: str) -> None:
-        self._found(Fault.RAN_AGAIN, f"the body of {call.name!r} ran although its end is recorded", label)
+        self._found(Fault.RAN_AGAIN, f"The body of {call.name!r} ran although its end is recorded.", label)
 
     def ran_twice(self, call: ObservedCall, attempt: int, label: str) -> None:
         self._found(
-            Fault.RAN_TWICE, f"attempt {attempt} of {call.name!r} began twice after its start was recorded", label
+            Fault.RAN_TWICE, f"Attempt {attempt} of {call.name!r} began twice after its start was recorded.", label
         )
 
     def swallowed(self, handler: DurableHandler[Any, Any], how: str, label: str) -> None:
         code: CodeType = inspect.unwrap(handler.workflow).__code__
-        where = f"{code.co_name} ({code.co_filename}:{code.co_firstlineno})"
+        where = place_in_code(code.co_filename, code.co_firstlineno, code.co_name)
         self._found(
             Fault.SWALLOWED_CANCELLATION,
-            f"{where} {how} although it was cancelled, as it is when it suspends and when its process "
-            "dies. Code that catches CancelledError or BaseException has to raise it again",
+            f"{code.co_name} {how} although it was cancelled, as it is when it suspends and when its process dies. "
+            f"Code that catches CancelledError or BaseException has to raise it again.\n{where}",
             label,
         )
 
@@ -301,7 +311,7 @@ class _Witness(Watch):
         self._begun: Counter[tuple[str, str, int]] = Counter()
 
     def began(self, invocation: Invocation, call: ObservedCall, attempt: int | None) -> None:
-        record = invocation.record.get(call.id)
+        record = invocation.journal.record.get(call.id)
         if attempt is None or record is None:
             return
         if record["Status"] in TERMINAL:
@@ -314,7 +324,7 @@ class _Witness(Watch):
                 self._explorer.ran_twice(call, attempt, self._label)
 
     def ended(self, invocation: Invocation, error: BaseException | None) -> None:
-        if not invocation.decided() or isinstance(error, asyncio.CancelledError | NonDeterminismError):
+        if not invocation.journal.refuses or isinstance(error, asyncio.CancelledError | NonDeterminismError):
             return
         how = "returned" if error is None else f"raised {type(error).__name__}"
         self._explorer.swallowed(self._explorer.handler, how, self._label)
@@ -341,7 +351,7 @@ def _warnings() -> Generator[list[str]]:
     for warning in caught:
         text = str(warning.message)
         if issubclass(warning.category, RuntimeWarning) and "was never awaited" in text:
-            found.append(f"{text.splitlines()[0]}, near {warning.filename}:{warning.lineno}")
+            found.append(f"{text.splitlines()[0]}.\n{place_in_code(warning.filename, warning.lineno)}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 

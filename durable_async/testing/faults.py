@@ -31,7 +31,7 @@ ResultT = TypeVar("ResultT")
 _MAX_TURNS = 8
 
 When = Literal["before", "after"]
-"""``"before"``: what is about to happen does not happen. ``"after"``: it has happened, and nobody was told."""
+"""``"before"``: what is about to happen does not happen. ``"after"``: it has happened, and no answer comes back."""
 
 
 @attrs.define
@@ -45,7 +45,7 @@ class _Crash:
 
 @attrs.define
 class Faults:
-    """What is to go wrong. Each fault happens once.
+    """Holds the faults that are planned. Each happens once.
 
     :ivar replaced: by the name of a step or a child context
     :ivar checkpoints: how many checkpoint calls there were
@@ -156,7 +156,7 @@ def _positive(number: int) -> int:
 
 
 class Witness:
-    """Is told what happens in the invocations of a handler. These methods do nothing, to be overridden."""
+    """Follows what happens in the invocations of a handler. Its methods do nothing; subclasses override them."""
 
     def invoked(self, envelope: Envelope) -> None:
         """An invocation begins."""
@@ -175,7 +175,7 @@ class Witness:
 
 
 class Life:
-    """A process that runs one invocation, and may die."""
+    """A process that runs one invocation and may die."""
 
     def __init__(self) -> None:
         self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -206,12 +206,12 @@ class Life:
                 task.cancel()
                 await asyncio.wait((task,))
             if self.is_over and not task.cancelled():
-                task.exception()  # it ended in the moment of its death, and nobody is going to hear how
-        raise InvocationFailed({"ErrorType": "Runtime.ExitError", "ErrorMessage": "the process crashed, as told"})
+                task.exception()  # it failed in the moment of its death, and asyncio would log that nobody asked why
+        raise InvocationFailed({"ErrorType": "Runtime.ExitError", "ErrorMessage": "the process crashed, as planned"})
 
 
 class _Client:
-    """The SDK's way to the service, on which things go wrong."""
+    """The client through which the SDK calls the service. Its calls fail as planned."""
 
     def __init__(self, client: DurableServiceClient, life: Life, faults: Faults, witness: Witness) -> None:
         self._client = client
@@ -253,7 +253,7 @@ class _Client:
 
 def _of_deliveries(answers: Sequence[Output | BaseException]) -> Output:
     """Return the answer of an invocation that was delivered once or twice. Of two, one lost its token to the other: it
-    answers PENDING, which means nothing."""
+    answers PENDING, which is ignored."""
     given = [answer for answer in answers if not isinstance(answer, BaseException)]
     for answer in given:
         if answer["Status"] != "PENDING":
@@ -265,7 +265,7 @@ def _of_deliveries(answers: Sequence[Output | BaseException]) -> Output:
 
 
 class TestedHandler(DurableHandler[EventT, ResultT]):
-    """A handler whose invocations go through :class:`Faults` and tell a :class:`Witness`."""
+    """A handler whose invocations fail as :class:`Faults` says, and are reported to a :class:`Witness`."""
 
     __test__ = False
     _faults: Faults
@@ -287,20 +287,20 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
     async def answer(self, invocation: Invocation, envelope: Envelope) -> Output:
         deliveries = [invocation]
         if self._faults.takes_invocation():
-            client = invocation.flusher.client
-            deliveries.append(self.invocation(envelope, client, invocation.lambda_context))
+            client = invocation.journal.flusher.client
+            deliveries.append(self.invocation(envelope, client, invocation.journal.lambda_context))
         self._witness.invoked(envelope)
-        told: Output | None = None
+        given: Output | None = None
         try:
             answers = await asyncio.gather(*(self._live(each, envelope) for each in deliveries), return_exceptions=True)
-            told = answer = _of_deliveries(answers)
+            given = answer = _of_deliveries(answers)
         finally:
-            self._witness.left(envelope, told)
+            self._witness.left(envelope, given)
         return answer
 
     async def _live(self, invocation: Invocation, envelope: Envelope) -> Output:
         life = Life()
-        client = _Client(invocation.flusher.client, life, self._faults, self._witness)
+        client = _Client(invocation.journal.flusher.client, life, self._faults, self._witness)
 
         async def substitute(
             call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /
@@ -313,7 +313,7 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
             replaced = self._faults.replaced.get(call.name or "")
             return await (run() if replaced is None else replaced.next(body))
 
-        invocation.flusher.client, invocation.substitute = client, substitute
+        invocation.journal.flusher.client, invocation.journal.substitute = client, substitute
         return await life.outlived(super().answer(invocation, envelope))
 
     async def _answer(self, payload: str | None, invocation: Invocation) -> str:

@@ -1,4 +1,4 @@
-"""Golden histories: what an execution did once, kept beside the test, against what today's code does."""
+"""Golden histories: what an execution did once is kept beside the test, and compared with what today's code does."""
 
 from __future__ import annotations
 

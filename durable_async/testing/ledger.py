@@ -1,4 +1,4 @@
-"""What the outside world saw: a test's fakes write down each effect, and ``explore`` reads whether one came twice."""
+"""A ledger in which a test's fakes record each effect, so that ``explore`` can see whether one happened twice."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Ledger:
     _keys: set[str] = attrs.field(factory=set[str])
 
     def record(self, what: str, *, key: str | None = None) -> bool:
-        """Write down an effect.
+        """Record an effect.
 
-        :param key: the idempotency key with which it was asked for. As the real service would, the second effect with
-            one key is not carried out, and so not written down
-        :return: False if it was not carried out
+        :param key: the idempotency key of the request. As in a real service, a second effect with the same key is not
+            carried out, and so not recorded
+        :return: True if it was carried out; False if the key was used before
         """
         if key is not None and key in self._keys:
             return False

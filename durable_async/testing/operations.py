@@ -18,7 +18,7 @@ from durable_async.service.model.history import EventType, HistoryEvent
 
 @attrs.define
 class OperationView:
-    """One operation, as far as the history tells.
+    """One operation, as the history shows it.
 
     :ivar type: ``"STEP"``, ``"CONTEXT"``, ``"WAIT"``, ``"CALLBACK"`` or ``"CHAINED_INVOKE"``
     :ivar path: the names of the contexts around it and its own, joined by ``/``; the subtype stands for a missing name

@@ -1,4 +1,4 @@
-"""What a test lets a step, a child context or an invoked function do instead of what its function does."""
+"""Outcomes that a test gives to a step, a child context or an invoked function instead of calling its function."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NOT_GIVEN: Final = _NotGiven()
 
 @attrs.define
 class Outcomes:
-    """The outcomes of one name, in the order in which they are asked for. The last one stays.
+    """The outcomes of one name, in the order in which they are used. The last one is used again and again.
 
     :ivar calls: called with the arguments of the replaced function; None: the outcomes are in ``sequence``
     :ivar sequence: an exception is raised, and anything else is returned
-    :ivar times: how often an outcome was asked for
+    :ivar times: how many outcomes were used
     """
 
     calls: Callable[..., Any] | None = None

@@ -1,10 +1,14 @@
-"""What ``explore`` found, as a report to read."""
+"""The report of ``explore``: what it found, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import linecache
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from enum import StrEnum
 from itertools import zip_longest
+from pathlib import Path
+from textwrap import indent
 
 import attrs
 
@@ -30,7 +34,7 @@ class Fault(StrEnum):
 @attrs.frozen
 class Problem:
     """
-    :ivar message: what diverged, and where
+    :ivar message: what is wrong and what to do; after that the places in the code, each with its source line
     :ivar run: in which run it was seen, for example ``"a crash after checkpoint 3"``
     :ivar first: the history of the first run; empty if it says nothing here
     :ivar other: the history of the run that differs
@@ -43,8 +47,8 @@ class Problem:
     other: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.fault.capitalize()}: {self.message}\n  seen in {self.run}"
-        return f"{text}\n{side_by_side(self.first, self.other)}" if self.first != self.other else text
+        text = f"{self.fault.capitalize()}\n{indent(self.message, '   ')}\n   It happened in {self.run}."
+        return f"{text}\n\n{side_by_side(self.first, self.other)}" if self.first != self.other else text
 
 
 @attrs.frozen
@@ -76,22 +80,37 @@ class Exploration:
     def __str__(self) -> str:
         boundaries = "1 boundary" if self.checkpoints == 1 else f"{self.checkpoints} boundaries"
         problems = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [f"{self.runs} runs, {boundaries}, {problems}"]
+        lines = [f"explore found {problems} in {self.runs} runs over {boundaries}"]
         lines += [f"\n{number}. {problem}" for number, problem in enumerate(self.problems, 1)]
-        lines += [f"\nnot explored: {each}" for each in self.skipped]
+        lines += [f"\nNot explored: {each}" for each in self.skipped]
         return "\n".join(lines)
 
 
 def side_by_side(first: str, other: str) -> str:
-    """Return two histories beside each other, from a little before their first difference on."""
-    pairs = [*zip_longest(first.splitlines(), other.splitlines(), fillvalue="")]
+    """Return two histories beside each other, from a little before their first difference on. Equal lines stand beside
+    each other."""
+    pairs = [*_aligned(first.splitlines(), other.splitlines())]
     start = next((n for n, (left, right) in enumerate(pairs) if left != right), len(pairs))
     shown = pairs[max(0, start - _CONTEXT) : start + _SHOWN]
-    lines = [f"    {'first run':<{_WIDTH}} | this run"]
+    lines = [f"     {'the first run':<{_WIDTH}} | this run"]
     for left, right in shown:
         mark = " " if left == right else ">"
-        lines.append(f"  {mark} {_cut(left):<{_WIDTH}} | {_cut(right)}")
+        lines.append(f"   {mark} {_cut(left):<{_WIDTH}} | {_cut(right)}".rstrip())
     return "\n".join(lines)
+
+
+def _aligned(first: list[str], other: list[str]) -> Iterator[tuple[str, str]]:
+    for _, left, left_end, right, right_end in SequenceMatcher(None, first, other, autojunk=False).get_opcodes():
+        yield from zip_longest(first[left:left_end], other[right:right_end], fillvalue="")
+
+
+def place_in_code(file: str, line: int, function: str | None = None) -> str:
+    """Return a place with its source line, as a traceback shows it."""
+    path = Path(file)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    source = linecache.getline(file, line).strip()
+    within = "" if function is None else f" in {function}"
+    return f"{shown}:{line}{within}" + (f"\n    {source}" if source else "")
 
 
 def _cut(line: str) -> str:

@@ -1,4 +1,4 @@
-"""A durable service for tests: its time passes at once, and things go wrong in it when a test says so."""
+"""A durable service for tests: its time passes at once, and faults happen in it when a test plans them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TestService(Generic[EventT, ResultT]):
     :param retries: when an invocation that crashed is repeated
     :param patience: how long, in real time, an open connection of a running step is waited for before time jumps
     :ivar time: the clock
-    :ivar watch: is told what happens in invocations
+    :ivar watch: follows what happens in invocations
     :ivar executions: those that were started here or by an invoke, in the order in which they were seen
     """
 
@@ -126,7 +126,7 @@ class TestService(Generic[EventT, ResultT]):
         return self._service
 
     def register(self, function: DurableHandler[Any, Any] | Callable[[Any, Any], Any], name: str | None = None) -> None:
-        """Make a handler or a plain function known, to be started or invoked by name."""
+        """Register a handler or a plain function, so that it can be started, or invoked by name."""
         self._service.register(function, name=name, on_mismatch="fail")
         if _is_handler(function):
             self._handlers[name or str(getattr(function, "__name__", ""))] = function
@@ -203,9 +203,9 @@ class TestService(Generic[EventT, ResultT]):
 
         It is asked each time that nothing more can happen unless time passes.
 
-        :param what: is waited for, for the message of an error
+        :param what: what is awaited, for the message of an error
         :param over_callbacks: True: callbacks may time out; False: time stops before the first one would
-        :param ends: True: while a callback is open, time stands still
+        :param ends: True: time does not pass while a callback is open; False: it passes up to the callback's timeout
         :raises StuckError: it will not come
         """
         for _ in range(_MAX_JUMPS):
@@ -247,14 +247,14 @@ class TestService(Generic[EventT, ResultT]):
             if each.is_open
         ]
         states = ", ".join(execution.status for execution in self.executions)
-        told = f"{what} does not come: " if what else ""
+        what = f"{what} does not come: " if what else ""
         if blocking:
             return (
-                f"{told}the test has not answered callback {', '.join(blocking)}. It is {self.now():%Y-%m-%d %H:%M:%S} "
+                f"{what}the test has not answered callback {', '.join(blocking)}. It is {self.now():%Y-%m-%d %H:%M:%S} "
                 "now. Answer with execution.until_callback(name).succeed(value) or .fail(error), let it time out with "
                 ".time_out() or finish(over_callbacks=True), or let time pass with service.advance(...)"
             )
-        return f"{told}nothing runs and nothing is due. Executions: {states}. Open operations: {', '.join(open_ones)}"
+        return f"{what}nothing runs and nothing is due. Executions: {states}. Open operations: {', '.join(open_ones)}"
 
     # --- what a test changes ---
 
@@ -276,7 +276,7 @@ class TestService(Generic[EventT, ResultT]):
         :param calls: this is called with its arguments; may be an ``async def``
         :param outcomes: one for each attempt, the last for all that follow: exceptions are raised, other values
             returned. ``[Busy(), Busy(), "paid"]`` fails twice, then succeeds
-        :return: its ``times`` says how often it was asked
+        :return: its ``times`` is the number of calls
         :raises TypeError: not exactly one of these is given
         """
         replaced = Outcomes.of(returns=returns, raises=raises, calls=calls, outcomes=outcomes)
@@ -359,7 +359,7 @@ def _is_handler(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
 
 
 class _TestedService(DurableService):
-    """An embedded service whose invocations go through :class:`Faults` and tell a :class:`Witness`."""
+    """An embedded service whose invocations fail as :class:`Faults` says, and are reported to a :class:`Witness`."""
 
     def __init__(self, faults: Faults, witness: Callable[[], Witness], **options: Any) -> None:
         super().__init__(**options)
@@ -374,7 +374,7 @@ class _TestedService(DurableService):
 
 
 class Watch(Witness):
-    """Knows which callbacks are open, without asking the service."""
+    """Knows which callbacks are open, from what the service sends to the workflow."""
 
     def __init__(self) -> None:
         self._open: dict[str, set[str]] = {}

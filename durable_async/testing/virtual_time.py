@@ -38,7 +38,7 @@ cancelled scope of anyio does with a task that does not end, may be waiting for 
 
 
 class StuckError(AssertionError):
-    """What the test waits for cannot come: nothing runs, and what is due next needs a word of the test first."""
+    """What the test waits for cannot happen: nothing runs, and the test has to act before time may pass."""
 
 
 class TimedService(Protocol):
@@ -49,7 +49,7 @@ class TimedService(Protocol):
         ...
 
     def is_idle(self) -> bool:
-        """Return whether no function runs."""
+        """Return whether no function runs and no write is waiting."""
         ...
 
 
@@ -59,13 +59,13 @@ class VirtualTime:
     Called, it returns the time in epoch seconds: give it to a service as its ``clock``. Without being entered, it is a
     clock that :meth:`move_by` and :meth:`move_to` move, and nothing jumps.
 
-    Unless somebody awaits :meth:`idle` and moves time, it moves by itself to whatever is due next: a timer of the loop,
-    or a due time of an attached service. If nothing is due and nobody outside the loop can wake it, :class:`StuckError`
-    leaves the loop.
+    Unless a caller awaits :meth:`idle` and moves time, time moves by itself to whatever is due next: a timer of the
+    loop, or a due time of an attached service. If nothing is due and nothing outside the loop can wake it, the loop
+    raises :class:`StuckError`.
 
     :param start: when time begins; None: January 1, 2026
-    :param flows: True: real time passes too, as a person wants who watches; False: only jumps move the clock, so that
-        each run has the same times
+    :param flows: True: real time passes too, for a person who watches; False: only jumps move the clock, so that each
+        run has the same times
     :param patience: how long, in real time, a connection or a thread that the loop does not know is waited for before
         each jump, while a function of an attached service runs
     :raises RuntimeError: on entering: the running loop keeps its own clock, as uvloop's does
@@ -119,7 +119,7 @@ class VirtualTime:
         return min((due for due in (self._next_timer(), self._next_of_services()) if due is not None), default=None)
 
     async def idle(self) -> None:
-        """Wait until nothing can happen any more unless time moves, or somebody outside does something."""
+        """Wait until nothing more can happen unless time moves, or something outside the loop acts."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle.append(waiting)
         await waiting
@@ -249,7 +249,7 @@ class VirtualTime:
             self.move_to(due)
 
     def _may_answer(self) -> bool:
-        """Return whether somebody on the loop may wait for something outside of it."""
+        """Return whether a task of the loop may wait for something outside of it."""
         return not self._services or not all(each.is_idle() for each in self._services)
 
     def _threads_run(self) -> bool:
@@ -291,7 +291,7 @@ _POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor")
 
 
 class _Select:
-    """The loop's selector, with :class:`VirtualTime` in between."""
+    """The loop's selector, which asks :class:`VirtualTime` what to do when nothing can run."""
 
     def __init__(self, selector: Any, virtual: VirtualTime) -> None:
         self._selector = selector

@@ -24,6 +24,7 @@ import attrs
 
 from durable_async._engine.branches import Branch
 from durable_async._engine.calling import current
+from durable_async.testing.report import place_in_code
 
 _PACKAGE = str(Path(__file__).parents[1])
 _NOT_USERS = (
@@ -55,15 +56,16 @@ _BUILTINS = {
     ("posix", "rename"): "a file",
     ("posix", "mkdir"): "a file",
 }
-_INSTEAD = {
-    "the clock": "use ctx.now(), or read it in a step",
-    "randomness": "use ctx.random() or ctx.uuid(), or draw it in a step",
-    "the environment": "read it in a step",
-    "a file": "do it in a step",
-    "a connection": "do it in a step",
-    "a process": "do it in a step",
-    "a sleep": "use ctx.wait",
+_MEANING = {
+    "the clock": ("reads the clock", "use ctx.now(), or read it in a step"),
+    "randomness": ("draws a random value", "use ctx.random() or ctx.uuid(), or draw it in a step"),
+    "the environment": ("reads the environment", "read it in a step"),
+    "a file": ("uses a file", "do it in a step"),
+    "a connection": ("uses a connection", "do it in a step"),
+    "a process": ("starts a process", "do it in a step"),
+    "a sleep": ("sleeps", "use ctx.wait"),
 }
+"""By what a call does: how a message says it, and what to do instead."""
 
 
 @attrs.frozen
@@ -72,16 +74,17 @@ class Call:
 
     :ivar what: ``"the clock"``, ``"randomness"`` ...
     :ivar called: for example ``"datetime.now"``
-    :ivar places: ``function (file:line)``, from the innermost of the user's functions to the workflow
+    :ivar places: file, line and function, from the innermost of the user's functions to the workflow
     """
 
     what: str
     called: str
-    places: tuple[str, ...]
+    places: tuple[tuple[str, int, str], ...]
 
     def __str__(self) -> str:
-        through = "".join(f", called by {place}" for place in self.places[1:])
-        return f"{self.called}() reads or does {self.what} in {self.places[0]}{through}: {_INSTEAD[self.what]}"
+        does, instead = _MEANING[self.what]
+        places = "\n".join(place_in_code(*place) for place in self.places)
+        return f"{self.called}() {does}. Instead, {instead}.\n{places}"
 
 
 def _watched_functions() -> dict[CodeType, str]:
@@ -151,22 +154,17 @@ def _readable(name: str, argument: Any) -> str:
     return f"{module}.{name}" if isinstance(module, str) and module not in ("posix", "nt", "io", "_io") else name
 
 
-def _places(frame: FrameType | None) -> tuple[str, ...]:
+def _places(frame: FrameType | None) -> tuple[tuple[str, int, str], ...]:
     """Return the user's frames that lead to a call; none if it is not the user's doing."""
-    found: list[str] = []
+    found: list[tuple[str, int, str]] = []
     collecting = [getattr(callback, "__code__", None) for callback in gc.callbacks]  # it may begin in any code
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(_HARMLESS) or frame.f_code in collecting:
             return ()
         if not file.startswith(_NOT_USERS):
-            found.append(f"{frame.f_code.co_name} ({_short(file)}:{frame.f_lineno})")
+            found.append((file, frame.f_lineno, frame.f_code.co_name))
         elif found or file.startswith(_PACKAGE):
             break
         frame = frame.f_back
     return tuple(found)
-
-
-def _short(file: str) -> str:
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name

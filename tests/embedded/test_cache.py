@@ -176,6 +176,25 @@ async def test_an_evicted_workflow_that_does_not_end_is_left_behind(caplog):
     invocation._abandoned.clear()
 
 
+async def test_an_eviction_that_is_cancelled_still_waits_for_the_workflow(caplog):
+    cleaning = asyncio.Event()
+
+    async def clean_up():
+        cleaning.set()
+        await asyncio.sleep(3600)
+
+    async with Lot(Log(clean_up=clean_up), ExecutionCache(1, idle=3600.0)) as lot:
+        await lot.start("a")
+        lot.cache.forget(lot.arns["a"])
+        await cleaning.wait()
+        [leaving] = lot.cache._leaving.values()
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert leaving.cancelled()
+    assert "abandoned" not in caplog.text
+    assert not invocation._abandoned
+
+
 # --- shutting down ---
 
 
@@ -373,7 +392,7 @@ async def test_one_that_is_kept_in_memory_while_all_leave_leaves_too():
             return super().is_open()
 
         def drain_now(self):
-            drained_while_parked[:] = [invocation.is_parked for invocation in self._running]
+            drained_while_parked[:] = [invocation.is_cached() for invocation in self._running]
             self.drain()
 
     async with Lot(Log(), DrainedOnce(10, idle=3600.0)) as lot:

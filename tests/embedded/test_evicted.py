@@ -402,7 +402,7 @@ async def test_what_it_has_come_by_takes_no_memory():
     async with caching_world() as world:
         await parked(world, Workflow(body).handler)
         [ctx] = contexts
-        assert [operation["Type"] for operation in ctx._invocation.record] == ["EXECUTION", "WAIT"]
+        assert [operation["Type"] for operation in ctx._journal.record] == ["EXECUTION", "WAIT"]
 
 
 async def test_what_it_has_not_come_by_yet_is_kept(gate):

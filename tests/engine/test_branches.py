@@ -220,7 +220,7 @@ def _from_a_callback(program, loop):
 async def test_a_task_made_by_a_callback_is_no_part_of_the_workflow():
     async def main(program):
         task = await _from_a_callback(program, asyncio.get_running_loop())
-        with pytest.raises(ContextMisuseError, match="no part of its workflow"):
+        with pytest.raises(ContextMisuseError, match="not part of its workflow"):
             await task
         program.call("next")
 
@@ -229,7 +229,7 @@ async def test_a_task_made_by_a_callback_is_no_part_of_the_workflow():
 
 async def test_a_thread_is_no_part_of_the_workflow():
     async def main(program):
-        with pytest.raises(ContextMisuseError, match="no part of its workflow"):
+        with pytest.raises(ContextMisuseError, match="not part of its workflow"):
             await asyncio.to_thread(program.call, "x")
 
     await Program().run(main)
@@ -246,5 +246,5 @@ async def test_another_workflows_context_is_refused():
 
 
 async def test_outside_any_workflow_there_is_no_branch():
-    with entered(None), pytest.raises(ContextMisuseError, match="no part of its workflow"):
+    with entered(None), pytest.raises(ContextMisuseError, match="not part of its workflow"):
         calling_branch(Workflow("arn", lambda: None))

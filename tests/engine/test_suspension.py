@@ -10,6 +10,7 @@ import pytest
 
 from durable_async import EngineLimits, RetryStrategy, StepConfig, durable_execution
 from durable_async._engine import invocation
+from durable_async.embedded.local import in_process_handler
 from tests.world import World
 
 HOUR = timedelta(hours=1)
@@ -387,6 +388,55 @@ async def test_a_cancellation_from_outside_passes_through_and_decides_nothing():
     assert seen == ["running", "cancelled"]
     assert world.calls in ([], [["START body"]])
     assert arn
+
+
+async def test_an_invocation_that_is_cancelled_while_it_cleans_up_still_waits_for_its_tasks(caplog):
+    cleaning = asyncio.Event()
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            await ctx.wait(HOUR)
+        finally:
+            cleaning.set()
+            await asyncio.sleep(3600)
+
+    async with World() as world:
+        await world.start(workflow)
+        await cleaning.wait()
+    assert "abandoned" not in caplog.text
+    assert not invocation._abandoned
+
+
+async def test_an_invocation_that_is_cancelled_twice_abandons_no_task_that_ends_at_once(caplog):
+    waiting = asyncio.Event()
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            waiting.set()
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+
+    class CancelledTwice:
+        async def run(self, envelope, *, client, lambda_context=None):
+            running = asyncio.ensure_future(workflow.run(envelope, client=client))
+            await waiting.wait()
+            running.cancel()
+            await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+            ended.set_result(running.cancelled())
+            await asyncio.sleep(3600)
+
+    ended = asyncio.get_running_loop().create_future()
+    async with World() as world:
+        world.service.register("twice", in_process_handler(CancelledTwice(), world.service))
+        await world.service.invoke("twice", b"{}", qualifier="$LATEST")
+        assert await ended
+    assert "abandoned" not in caplog.text
+    assert not invocation._abandoned
 
 
 async def test_a_bare_sleep_does_not_hold_an_invocation():

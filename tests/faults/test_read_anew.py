@@ -88,7 +88,7 @@ async def test_a_deadline_that_passes_in_the_turn_in_which_it_was_set_ends_its_b
         return result
 
     async with World() as world:
-        client = partial(Ahead, world=world, outbox=lambda: contexts[-1]._invocation.flusher._outbox, release=release)
+        client = partial(Ahead, world=world, outbox=lambda: contexts[-1]._journal.flusher._outbox, release=release)
         monkeypatch.setattr(
             world, "_function", lambda handler: in_process_handler(Through(handler, client), world.service)
         )

@@ -89,7 +89,7 @@ def test_a_result_without_a_reason_and_out_of_order_is_read():
     ],
 )
 def test_what_is_no_result_is_refused(text):
-    with pytest.raises(SerializationError, match="it: no result of a batch"):
+    with pytest.raises(SerializationError, match="it: not the result of a batch"):
         read_result(text, "it")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable_async._operations.step_rules import Interrupted, Park, Raise, Return, Run, Start, next_action
+from durable_async._operations.step_rules import Interrupted, Raise, Return, Run, Start, Wait, next_action
 from durable_async.config import StepSemantics
 
 LEAST, MOST = StepSemantics.AT_LEAST_ONCE_PER_RETRY, StepSemantics.AT_MOST_ONCE_PER_RETRY
@@ -23,9 +23,9 @@ def step(status, **details):
         pytest.param(step("STARTED", Attempt=1), MOST, Interrupted(2), id="interrupted in attempt 2, at most once"),
         pytest.param(step("READY", Attempt=1), LEAST, Run(2, Start.POSTED), id="retry due"),
         pytest.param(step("READY", Attempt=1), MOST, Run(2, Start.COMMITTED), id="retry due, at most once"),
-        pytest.param(step("PENDING", Attempt=1, NextAttemptTimestamp=1.7e9), LEAST, Park(1.7e9), id="retry scheduled"),
-        pytest.param(step("PENDING", Attempt=1, NextAttemptTimestamp=1.7e12), MOST, Park(1.7e9), id="in milliseconds"),
-        pytest.param(step("PENDING", Attempt=1), LEAST, Park(None), id="retry scheduled, time unknown"),
+        pytest.param(step("PENDING", Attempt=1, NextAttemptTimestamp=1.7e9), LEAST, Wait(1.7e9), id="retry scheduled"),
+        pytest.param(step("PENDING", Attempt=1, NextAttemptTimestamp=1.7e12), MOST, Wait(1.7e9), id="in milliseconds"),
+        pytest.param(step("PENDING", Attempt=1), LEAST, Wait(None), id="retry scheduled, time unknown"),
         pytest.param(step("SUCCEEDED", Attempt=1, Result="1"), LEAST, Return("1"), id="succeeded"),
         pytest.param(step("SUCCEEDED", Attempt=1), MOST, Return(None), id="succeeded without a result"),
         pytest.param(step("FAILED", Attempt=1, Error={"ErrorType": "E"}), MOST, Raise({"ErrorType": "E"}), id="failed"),

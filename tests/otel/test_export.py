@@ -176,7 +176,7 @@ async def test_a_plugin_that_flushes_for_ever_is_cancelled_before_the_function_t
 
     answer = await workflow.run(ENVELOPE, client=Nobody(), lambda_context=Context())
     assert answer == {"Status": "SUCCEEDED", "Result": "1"}
-    assert "Stuck.flush was not done in time" in caplog.text
+    assert "Stuck.flush, which did not end in time" in caplog.text
 
 
 class Nobody:

@@ -2,8 +2,10 @@
 
 - ``conditions``: what a seed does to a run
 - ``programs``: a random workflow, and what it must result in
-- ``disk``: the file of the real SQLite store, slow, failing, and left behind by a service that dies
+- ``disk``: the file of the real SQLite store, slow, failing, and left behind by a service that dies or a machine that
+  loses power
 - ``network``: calls that are late, lost, repeated or refused
+- ``operator``: who pauses, stops, redrives and cancels executions
 - ``processes``: services that die and start again, and workers that die
 - ``world``: one run of a seed
 - ``checks``: what must hold in every run

@@ -12,10 +12,13 @@ import attrs
 from durable_async._engine.flusher import Flusher
 from durable_async._operations import step
 from durable_async._operations.step_rules import Interrupted, Return, Run, Start
+from durable_async.service import machine
+from durable_async.service.machine import lifecycle
 from durable_async.service.machine.execution import Execution
 from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.registry import Registered
 from durable_async.service.runtime.runner import Runner
+from durable_async.service.store.sqlite import files
 from durable_async.service.store.sqlite.threads import Writer
 
 
@@ -128,7 +131,50 @@ def _gives_up_what_was_due(arm_again: Any) -> Any:
     return lambda self, execution_id: None
 
 
+def _invokes_what_is_paused(wanted: Any) -> Any:
+    del wanted
+
+    def broken(self: Execution) -> bool:
+        news = bool(self.unseen) or self.deferred
+        return news and self.open and self.invocation is None and self.invoke_at_ms is None
+
+    return property(broken)
+
+
+def _resumes_without_an_invocation(end_pause: Any) -> Any:
+    def broken(execution: Execution, reason: str | None, at: Any) -> None:
+        end_pause(execution, reason, at)
+        execution.changes.effects.clear()
+
+    return broken
+
+
+def _stops_only_what_rests(stop: Any) -> Any:
+    def broken(execution: Execution, error: Any, at: Any) -> None:
+        if execution.invocation is None:
+            stop(execution, error, at)
+
+    return broken
+
+
+def _does_not_record_a_cancellation(request_cancellation: Any) -> Any:
+    del request_cancellation
+    return lambda execution, reason, at: None
+
+
+def _redrives_without_an_invocation(redrive: Any) -> Any:
+    def broken(execution: Execution, start: str | None, at: Any) -> None:
+        redrive(execution, start, at)
+        execution.changes.effects.clear()
+
+    return broken
+
+
 # --- the store ---
+
+
+def _flushes_no_commit(prepare: Any) -> Any:
+    return lambda connection, path, durability: prepare(connection, path, "normal")
 
 
 def _hides_failures(lose: Any) -> Any:
@@ -160,6 +206,12 @@ BREAKAGES = (
     Breakage("a service that starts invokes nothing", Runner, "_take_up", _invokes_nothing_at_the_start),
     Breakage("a service that starts sets no timers", Runner, "_take_up", _sets_no_timer_at_the_start),
     Breakage("what was due when the store failed is given up", Commands, "_arm_again", _gives_up_what_was_due),
+    Breakage("a paused execution is invoked", Execution, "wanted", _invokes_what_is_paused),
+    Breakage("a resumed execution is not invoked", lifecycle, "end_pause", _resumes_without_an_invocation),
+    Breakage("a running execution is not stopped", machine, "stop", _stops_only_what_rests),
+    Breakage("a cancellation is not recorded", lifecycle, "request_cancellation", _does_not_record_a_cancellation),
+    Breakage("a redriven execution is not invoked", machine, "redrive", _redrives_without_an_invocation),
+    Breakage("a loss of power takes commits of the full durability", files, "prepare", _flushes_no_commit),
     Breakage("a write that failed is reported as done", Writer, "_lose", _hides_failures),
     Breakage("an object that is ahead of the file is written on", Writer, "_lose", _goes_on_after_a_failure),
     Breakage("the last write of a group is left out", Writer, "_write", _leaves_out_the_last),

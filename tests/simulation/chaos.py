@@ -52,10 +52,10 @@ class Chaos:
     async def disk(self) -> None:
         await self._delay(self.conditions.disk_latency)
 
-    async def _delay(self, most: float) -> None:
+    async def _delay(self, limit: float) -> None:
         for _ in range(self.rng.randrange(_TURNS)):
             await asyncio.sleep(0)
-        if most and self.rng.random() < 0.5:
-            await asyncio.sleep(self.rng.random() * most)
+        if limit and self.rng.random() < 0.5:
+            await asyncio.sleep(self.rng.random() * limit)
         if self.rng.random() < _DEATHS and self.strikes("a process dies"):
             asyncio.get_running_loop().call_soon(lambda: self.kill())  # noqa: PLW0108 - it may be another one by then

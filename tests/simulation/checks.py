@@ -13,39 +13,61 @@ import attrs
 from durable_async import StepContext
 from durable_async._wire.operations import TERMINAL, Operation
 from durable_async.service.machine.derive import derive
-from durable_async.service.model.history import HistoryEvent
+from durable_async.service.model.history import EventType, HistoryEvent
 from tests.programs.interpreter import NOW, Place
 from tests.programs.meaning import Failed, Returned, meaning
 from tests.programs.program import RACED, Program
 
+CANCELLATION_REQUESTED = EventType.EXECUTION_CANCELLATION_REQUESTED
+BY_WORKFLOWS = {
+    EventType.STEP_STARTED,
+    EventType.STEP_SUCCEEDED,
+    EventType.STEP_FAILED,
+    EventType.CONTEXT_STARTED,
+    EventType.CONTEXT_SUCCEEDED,
+    EventType.CONTEXT_FAILED,
+    EventType.WAIT_STARTED,
+    EventType.CALLBACK_STARTED,
+    EventType.CHAINED_INVOKE_STARTED,
+    EventType.EXECUTION_SUCCEEDED,
+    EventType.EXECUTION_FAILED,
+}
+"""What happens only if a workflow's code runs."""
+
 
 @attrs.define(eq=False)
 class Mind:
-    """What one process knows of an execution: the record that it was sent.
+    """Holds what one process knows of an execution: the record that it was sent.
 
-    :ivar ended: ids of the operations that it was told have ended
+    :ivar ended: ids of the operations that have ended according to that record
     """
 
     ended: set[str] = attrs.field(factory=set)
 
-    def told(self, operations: Sequence[Operation]) -> None:
+    def learn(self, operations: Sequence[Operation]) -> None:
         self.ended |= {operation["Id"] for operation in operations if operation["Status"] in TERMINAL}
 
 
 @attrs.define(eq=False)
 class Checks:
-    """What one execution did, compared with what it may do.
+    """Compares what one execution did with what it may do.
 
     :ivar wrong: what must not have happened
+    :ivar may_be_stopped: whether it may end STOPPED, if an operator has stopped it
+    :ivar may_be_cancelled: whether an operator asks for its cancellation
+    :ivar is_cancelled: whether the service has accepted that
     """
 
     name: str
     program: Program
     wrong: list[str] = attrs.field(factory=list)
+    may_be_stopped: bool = False
+    may_be_cancelled: bool = False
+    is_cancelled: bool = False
     _outcomes: dict[str, str] = attrs.field(factory=dict)
     _bodies: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     _seen: dict[str, Any] = attrs.field(factory=dict)
-    _events: list[HistoryEvent] = attrs.field(factory=list)
+    _events: list[HistoryEvent] = attrs.field(factory=list[HistoryEvent])
     _writer: tuple[int, int] = (0, 0)
     _parents: dict[str, str | None] = attrs.field(factory=dict)
     _answers: set[str] = attrs.field(factory=set)
@@ -54,11 +76,24 @@ class Checks:
     def fail(self, what: str) -> None:
         self.wrong.append(f"{self.name}: {what}")
 
+    def forget(self, *, events: bool = False) -> None:
+        """Expect nothing of what was seen before: operations are done again.
+
+        :param events: True: the history may lack what was shown too
+        """
+        for known in (self._outcomes, self._bodies, self._seen):
+            known.clear()
+        if events:
+            self._events.clear()
+            self._answers.clear()
+            self.is_cancelled = False
+            self.may_be_stopped = True
+
     # --- what workflows do ---
 
     def began(self, here: StepContext, mind: Mind, *, at_most_once: bool) -> None:
         if here.operation_id in mind.ended:
-            self.fail(f"the body of {here.name} ran in a process that was told of its end")
+            self.fail(f"the body of {here.name} ran in a process that knew of its end")
         self._bodies[here.operation_id, here.attempt] += 1
         raced = (here.name or "").startswith(RACED)
         if at_most_once and not raced and self._bodies[here.operation_id, here.attempt] > 1:
@@ -74,7 +109,7 @@ class Checks:
     # --- what the service says ---
 
     def said(self, operations: Sequence[Operation]) -> None:
-        """The service answered with these operations: what has ended once has ended so for ever."""
+        """Check what the service answered with: an operation that has ended stays as it ended."""
         for operation in operations:
             self._parents[operation["Id"]] = operation.get("ParentId")
             if operation["Status"] in TERMINAL:
@@ -83,7 +118,7 @@ class Checks:
                 self.fail(f"{operation.get('Name')} is {operation['Status']} after it had ended")
 
     def said_whole(self, operations: Sequence[Operation]) -> None:
-        """The service sent this record: nothing is missing that it ever answered with."""
+        """Check a whole record: no operation is missing that the service ever answered with."""
         self.said(operations)
         missing = {*self._outcomes} - {operation["Id"] for operation in operations}
         lost = [each for each in missing if not self._is_below_an_end(each)]
@@ -106,19 +141,19 @@ class Checks:
             self.fail(f"{operation.get('Name')} ended as {before} and then as {outcome}")
 
     def wrote(self, invocation: int, worker: int) -> None:
-        """A checkpoint was accepted. Invocations are numbered in the order in which they were asked for; two workers
-        have the same one if it was delivered twice."""
+        """Check who wrote a checkpoint that was accepted: no earlier invocation than before. Two workers have the same
+        number if an invocation was delivered twice."""
         number, writer = self._writer
         if invocation < number or (invocation == number and worker != writer):
             self.fail(f"worker {worker} of invocation {invocation} wrote after worker {writer} of {number}")
         self._writer = max(self._writer, (invocation, worker))
 
     def answered(self, callback_id: str) -> None:
-        """The service said that it has the answer of a callback."""
+        """Remember that the service accepted the answer of a callback."""
         self._answers.add(callback_id)
 
     def history(self, events: Sequence[HistoryEvent]) -> None:
-        """What a caller was shown: it never changes, and has no gaps."""
+        """Check a history that a caller was shown: it never changes, and has no gaps."""
         if [event.id for event in events] != [*range(1, len(events) + 1)]:
             self.fail("the history has a gap")
         known = self._events[: len(events)]
@@ -128,13 +163,16 @@ class Checks:
             self.fail(f"the history lost {len(self._events) - len(events)} events that were shown")
         self._events = [*events] if len(events) >= len(self._events) else self._events
         self._check_times(events)
+        self._check_pauses(events)
 
     def closed(self, events: Sequence[HistoryEvent], outcome: Returned | Failed) -> None:
-        """The execution has ended, with this history."""
+        """Check how the execution has ended."""
         self.history(events)
         expected = meaning(self.program)
-        if outcome != expected:
+        if outcome != expected and not self._was_asked_for(events):
             self.fail(f"ended as {outcome} instead of {expected}")
+        if self.is_cancelled and not any(event.type == CANCELLATION_REQUESTED for event in events):
+            self.fail("a cancellation was accepted and is not on record")
         ids = {event.details["CallbackId"]: event.operation_id for event in events if event.type == "CallbackStarted"}
         ends = {
             event.operation_id: event.type for event in events if event.type in ("CallbackSucceeded", "CallbackFailed")
@@ -145,7 +183,31 @@ class Checks:
         statuses = {each.id: str(each.status) for each in derive(events).operations}
         for operation_id, told in self._outcomes.items():
             if statuses.get(operation_id) != json.loads(told)[0]:
-                self.fail(f"{operation_id} is {statuses.get(operation_id)} in the history, and {told} was said")
+                self.fail(
+                    f"{operation_id} is {statuses.get(operation_id)} in the history, and the service had answered {told}"
+                )
+
+    def stays_closed(self, events: Sequence[HistoryEvent]) -> None:
+        """Check that after its end nothing has happened but the end of an invocation that still ran."""
+        later = [event.type for event in events[len(self._events) :]]
+        self.history(events)
+        if any(each != EventType.INVOCATION_COMPLETED for each in later):
+            self.fail(f"{later} happened after its end")
+
+    def _was_asked_for(self, events: Sequence[HistoryEvent]) -> bool:
+        """Return whether an operator caused this end."""
+        types = [event.type for event in events]
+        if self.may_be_stopped and EventType.EXECUTION_STOPPED in types:
+            return True
+        return self.may_be_cancelled and CANCELLATION_REQUESTED in types
+
+    def _check_pauses(self, events: Sequence[HistoryEvent]) -> None:
+        is_paused = False
+        for event in events:
+            if event.type in (EventType.EXECUTION_PAUSED, EventType.EXECUTION_RESUMED):
+                is_paused = event.type == EventType.EXECUTION_PAUSED
+            elif is_paused and event.type in BY_WORKFLOWS:
+                self.fail(f"{event.type} happened while it was paused")
 
     def _check_times(self, events: Sequence[HistoryEvent]) -> None:
         for event in events:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from random import Random
 from typing import Self
 
 import attrs
+
+from durable_async.service.store.sqlite.files import Durability
+
+
+class Command(StrEnum):
+    """What an operator does to an execution."""
+
+    PAUSE = "pause, and resume later"
+    STOP = "stop"
+    REDRIVE = "stop, and redrive"
+    CANCEL = "cancel"
 
 
 @attrs.frozen
@@ -21,6 +33,9 @@ class Conditions:
     :ivar likely: the probability of a fault where one is possible
     :ivar latency: seconds that a message may take; 0: some turns of the loop
     :ivar disk_latency: the same for an access to the disk
+    :ivar durability: of the store
+    :ivar power_fails: whether a service may die because its machine loses power, with all processes on it
+    :ivar command: what an operator does to each execution; None: nothing
     """
 
     embedded: bool
@@ -33,6 +48,9 @@ class Conditions:
     likely: float
     latency: float
     disk_latency: float
+    durability: Durability
+    power_fails: bool
+    command: Command | None
 
     @classmethod
     def random(cls, rng: Random) -> Self:
@@ -47,4 +65,7 @@ class Conditions:
             likely=rng.choice([0.03, 0.1, 0.3]),
             latency=rng.choice([0, 0.01, 0.5, 3]),
             disk_latency=rng.choice([0, 0, 0.02, 1]),
+            durability=rng.choice(["full", "full", "normal"]),
+            power_fails=rng.random() < 0.4,
+            command=rng.choice([None, None, None, *Command]),
         )

@@ -2,7 +2,8 @@
 
 The statements, the transactions and what an error does to them are the store's own. Its two threads are replaced by
 tasks, whose work takes virtual time and fails when chance says so. A service that dies leaves the file as the last
-commit left it: what waited is lost, and of a commit that nobody was told about only the file knows.
+commit left it: what waited is lost, and a commit that was not reported is in the file. A loss of power
+takes the commits that were not flushed to the disk: how many of them, chance decides.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from durable_async.service.model.errors import StoreError
-from durable_async.service.store.sqlite import SqliteStore
+from durable_async.service.store.sqlite import SqliteStore, files
 from durable_async.service.store.sqlite.schema import migrate
 from durable_async.service.store.sqlite.threads import Reader, Writer
 
@@ -25,6 +26,7 @@ from .chaos import Chaos
 T = TypeVar("T")
 
 _PATH = Path("simulated.db")
+_MAX_UNFLUSHED = 50  # commits, after which the operating system writes the earlier ones
 _FAULTS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
@@ -36,14 +38,24 @@ def _empty_file() -> bytes:
     return connection.serialize()
 
 
+def _opened(content: bytes) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.deserialize(content)
+    return connection
+
+
 class SimulatedFile:
-    """What stays when a service dies."""
+    """What stays when a service dies.
+
+    :ivar has_lost: how many times a loss of power took commits
+    """
 
     def __init__(self, chaos: Chaos) -> None:
         self.chaos = chaos
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.deserialize(_empty_file())
-        self._connection.execute("PRAGMA foreign_keys = ON")
+        self.has_lost = 0
+        self._connection = _opened(_empty_file())
+        self._flushes_commits = False
+        self._survivors = [_empty_file()]  # one of these is on the disk after a loss of power; the last one is current
 
     @property
     def in_transaction(self) -> bool:
@@ -55,7 +67,32 @@ class SimulatedFile:
             error.sqlite_errorcode = self.chaos.rng.choice(_FAULTS)
             error.sqlite_errorname = "SQLITE_IOERR"
             raise error
-        return self._connection.execute(sql, *parameters)
+        if sql.startswith("PRAGMA synchronous"):
+            self._flushes_commits = sql.endswith("full")
+        if sql == "PRAGMA journal_mode = WAL":  # which a database in memory cannot have
+            return self._connection.execute("SELECT 'wal'")
+        cursor = self._connection.execute(sql, *parameters)
+        if sql == "COMMIT" and self.chaos.conditions.power_fails:
+            self._committed()
+        return cursor
+
+    def _committed(self) -> None:
+        if self._flushes_commits:
+            self._survivors.clear()
+        self._survivors.append(self._connection.serialize())
+        del self._survivors[:-_MAX_UNFLUSHED]
+
+    def lose_power(self) -> None:
+        """Keep what was flushed, and of the commits after that as many as chance says."""
+        survivor = self.chaos.rng.randrange(len(self._survivors))
+        lost = len(self._survivors) - 1 - survivor
+        self.chaos.note(f"disk: the power fails, {lost} commits are lost")
+        if lost:
+            self.has_lost += 1
+            del self._survivors[survivor + 1 :]
+            self._connection.close()
+            self._connection = _opened(self._survivors[-1])
+        del self._survivors[:-1]
 
     def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
         return self._connection.executemany(sql, rows)
@@ -98,10 +135,10 @@ class _Queue:
     async def filled(self) -> None:
         await self._filled.wait()
 
-    def take(self, most: int) -> list[Any]:
+    def take(self, limit: int) -> list[Any]:
         """Return the first writes; none if it is time to close."""
         group: list[Any] = []
-        while self._items and self._items[0] is not None and len(group) < most:
+        while self._items and self._items[0] is not None and len(group) < limit:
             group.append(self._items.popleft())
         if not self._items:
             self._filled.clear()
@@ -138,7 +175,7 @@ class SimulatedWriter(Writer):
             self._settle(group, outcomes)
 
     def die(self) -> None:
-        """Nothing that waits is written, and nobody is told of what was."""
+        """Write nothing more, and report nothing of what was written."""
         self._task.cancel()
 
 
@@ -166,13 +203,18 @@ class SimulatedStore(SqliteStore):
     """One service's store on the file."""
 
     def __init__(self, file: SimulatedFile, resident: int) -> None:
-        super().__init__(_PATH, resident=resident)
+        super().__init__(_PATH, resident=resident, durability=file.chaos.conditions.durability)
         self._file = file
 
     async def open(self) -> None:
         await self._file.chaos.disk()
         if self._file.chaos.strikes("the file cannot be opened"):
             raise StoreError("the disk fails")
+        connection: Any = self._file
+        try:
+            files.prepare(connection, _PATH, self._durability)
+        except sqlite3.Error as error:
+            raise StoreError("the disk fails") from error
         self._writer = SimulatedWriter(self._file)
         self._reader = SimulatedReader(self._file)
 

@@ -44,7 +44,7 @@ class Client:
 
         names = ", ".join(f"{each['Action']} {each.get('Name', each['Type'])}" for each in updates)
         answer = await self._call(call, f"checkpoint {names}")
-        self._process.told(answer["NewExecutionState"]["Operations"])
+        self._process.received(answer["NewExecutionState"]["Operations"])
         return answer
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
@@ -54,7 +54,7 @@ class Client:
             return page
 
         page = await self._call(call, "get state")
-        self._process.told(page["Operations"])
+        self._process.received(page["Operations"])
         return page
 
     async def _call(self, call: Callable[[LambdaApi], Awaitable[T]], what: str) -> T:

@@ -68,15 +68,15 @@ class Process(Protocol):
         ...
 
     def said(self, operations: Sequence[Operation]) -> None:
-        """The service answered with these operations."""
+        """Check operations that the service answered with."""
         ...
 
     def wrote(self, operations: Sequence[Operation]) -> None:
-        """The service accepted a checkpoint, and answered with these operations."""
+        """Check a checkpoint that the service accepted, and the operations that it answered with."""
         ...
 
-    def told(self, operations: Sequence[Operation]) -> None:
-        """The answer has arrived."""
+    def received(self, operations: Sequence[Operation]) -> None:
+        """Learn what an answer says that has arrived."""
         ...
 
 
@@ -120,11 +120,11 @@ class Invoked:
             self.checks.wrote(self.number, self.worker)
             self.checks.said(operations)
 
-    def told(self, operations: Sequence[Operation]) -> None:
-        self.mind.told(operations)
+    def received(self, operations: Sequence[Operation]) -> None:
+        self.mind.learn(operations)
 
     def begins(self, event: Mapping[str, Any]) -> None:
-        self.told(event["InitialExecutionState"]["Operations"])
+        self.received(event["InitialExecutionState"]["Operations"])
         _mind.set(self.mind)
 
     def die(self) -> None:
@@ -189,6 +189,10 @@ class Server:
     def mind(self, arn: str) -> Mind:
         return self._minds.setdefault(arn, Mind())
 
+    def forget(self, arn: str) -> None:
+        """Forget what this process knows of an execution."""
+        self._minds.pop(arn, None)
+
     @property
     def cache(self) -> ExecutionCache:
         return self._cache
@@ -201,7 +205,7 @@ class Server:
         self._end()
 
     def die(self) -> None:
-        """Nothing that it does from now on reaches anybody."""
+        """End it: nothing that it still does has an effect."""
         self._end()
         self._store.die()
         runner = self.api._runner
@@ -304,7 +308,7 @@ def _of_deliveries(answers: Sequence[Any]) -> Any:
 
 
 def _said(checks: Checks | None, event: Mapping[str, Any]) -> None:
-    """The service sent this envelope."""
+    """Check an envelope that the service sent."""
     if checks is None:
         return
     state = event["InitialExecutionState"]

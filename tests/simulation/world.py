@@ -18,6 +18,7 @@ from uuid import UUID
 import attrs
 
 from durable_async import DurableHandler, StepContext
+from durable_async._engine import invocation
 from durable_async.service import LambdaApi
 from durable_async.service.model.errors import ApiError
 from durable_async.service.model.history import HistoryEvent
@@ -30,12 +31,14 @@ from .chaos import Chaos
 from .checks import Checks
 from .conditions import Conditions
 from .disk import SimulatedFile
+from .operator import Operator
 from .processes import Invoked, Server, mind_here, supervise, until_it_works
 from .programs import random_program
 
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=5)  # after which an execution should have ended that nothing holds up
+_POWER = 0.5  # of the deaths of services, where power fails
 _NEVER = "the execution does not end"
 _FAULTS = ("The service failed at its own work.", "Exception in callback", "Task exception was never retrieved")
 
@@ -95,6 +98,7 @@ def _repeatable(seed: int) -> Generator[None]:
             warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
             yield
     finally:
+        invocation._abandoned.clear()  # tasks of services that died, whose end nobody waited for
         random.setstate(state)
         if was_enabled:
             gc.enable()
@@ -136,6 +140,7 @@ class World:
         self.workers: list[Invoked] = []
         self.is_over = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._answers: list[tuple[Checks, str, Place, Answer]] = []
         self._invocations = self._workers = 0
         self._interpreter_rng = Random(rng.random())
         self.workflows: list[tuple[Checks, DurableHandler[Any, Any]]] = []
@@ -191,35 +196,70 @@ class World:
 
     async def _execution(self, checks: Checks) -> None:
         """Start an execution, watch it, and check its end."""
-        started = await until_it_works(
-            self, lambda api: api.invoke(f"{checks.name}:$LATEST", b"{}", execution_name="one")
-        )
-        arn = started.execution_arn
+        arn = await self._started(checks)
+        command = self.chaos.conditions.command
+        commanded = None if command is None else self.spawn(Operator(self, checks, arn).give(command))
         until = self.clock() + _PATIENCE.total_seconds()
         while True:
-            checks.history(await self._history(arn))
-            execution = await until_it_works(self, lambda api: api.get_execution(arn))
-            if not execution.status.open:
+            may_end = commanded is None or commanded.done()
+            has_lost = self.file.has_lost
+            try:
+                checks.history(await self._history(arn))
+                execution = await until_it_works(self, lambda api: api.get_execution(arn))
+                events = await self._history(arn)
+            except ApiError:
+                if not self.file.has_lost or self.chaos.conditions.durability == "full":
+                    checks.fail("an execution was lost that was started")
+                    return
+                arn = await self._started(checks)  # its start was lost with the power
+                continue
+            if may_end and not execution.status.open and has_lost == self.file.has_lost:
                 break
             if self.clock() > until:
                 checks.fail(_NEVER)
                 return
+            if may_end and self.file.has_lost and execution.status == "PAUSED":  # its end was lost with the power
+                await until_it_works(self, lambda api: api.resume(arn))
             await asyncio.sleep(self.chaos.rng.choice([0.1, 3, 60, 3600]))
         outcome = outcome_of(execution.status, execution.result, execution.error)
-        checks.closed(await self._history(arn), outcome)
+        checks.closed(events, outcome)
+        await asyncio.sleep(60)
+        try:
+            later = await self._history(arn)
+        except ApiError:
+            if has_lost == self.file.has_lost:
+                raise
+        else:
+            if has_lost == self.file.has_lost:
+                checks.stays_closed(later)
+
+    async def _started(self, checks: Checks) -> str:
+        function = f"{checks.name}:$LATEST"
+        return (await until_it_works(self, lambda api: api.invoke(function, b"{}", execution_name="one"))).execution_arn
 
     async def _history(self, arn: str) -> list[HistoryEvent]:
-        events: list[HistoryEvent] = []
-        marker: str | None = None
         while True:
-            page = await until_it_works(self, _page(arn, marker))
-            events += page.items
-            marker = page.next_marker
-            if marker is None:
+            has_lost = self.file.has_lost
+            events: list[HistoryEvent] = []
+            marker: str | None = None
+            while True:
+                page = await until_it_works(self, _page(arn, marker))
+                events += page.items
+                marker = page.next_marker
+                if marker is None:
+                    break
+            if has_lost == self.file.has_lost:
                 return events
 
     def answers(self, checks: Checks, callback_id: str, place: Place, answer: Answer, after: int) -> None:
+        self._answers.append((checks, callback_id, place, answer))
         self.spawn(self._answer(checks, callback_id, place, answer, after))
+
+    def answer_again(self, checks: Checks) -> None:
+        """Send all answers again: the service may have lost some, or refused them while the execution was closed."""
+        for of, callback_id, place, answer in self._answers:
+            if of is checks:
+                self.spawn(self._answer(checks, callback_id, place, answer, 0))
 
     async def _answer(self, checks: Checks, callback_id: str, place: Place, answer: Answer, after: int) -> None:
         await asyncio.sleep(after)
@@ -248,9 +288,24 @@ class World:
             self.chaos.note(f"{worker} dies")
             worker.die()
         elif self.server is not None:
-            self.chaos.note("the service dies")
             dead, self.server = self.server, None
+            if self.chaos.conditions.power_fails and self.chaos.rng.random() < _POWER:
+                self._lose_power()
+            else:
+                self.chaos.note("the service dies")
             dead.die()
+
+    def _lose_power(self) -> None:
+        """End all processes of the service's machine. If commits may be lost, the outside sends again what it said."""
+        for worker in self.workers:
+            worker.die()
+        has_lost = self.file.has_lost
+        self.file.lose_power()
+        if self.file.has_lost == has_lost or self.chaos.conditions.durability == "full":
+            return
+        for checks, _ in self.workflows:
+            checks.forget(events=True)
+            self.answer_again(checks)
 
 
 def _page(arn: str, marker: str | None) -> Any:
@@ -259,7 +314,7 @@ def _page(arn: str, marker: str | None) -> Any:
 
 @attrs.frozen
 class Observer:
-    """Is told by an interpreter what its workflow does."""
+    """Passes on what an interpreter's workflow does."""
 
     world: World
     checks: Checks

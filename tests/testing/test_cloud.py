@@ -49,6 +49,6 @@ async def test_a_failure_is_the_execution_s_error(runner):
     assert done.error.message == "gone"
 
 
-async def test_what_does_not_end_in_time_is_said_with_its_operations(runner):
+async def test_an_execution_that_does_not_end_in_time_is_reported_with_its_operations(runner):
     with pytest.raises(StuckError, match=r"is RUNNING after 0:00:00.1.*'number', 'pick-up'"):
         await runner.run(4, timeout=timedelta(seconds=0.1))

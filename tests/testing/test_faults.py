@@ -58,7 +58,7 @@ async def test_a_crash_before_a_body_does_not_run_it():
     assert shop.ran == ["reserve 1", "ship 1"]
 
 
-async def test_an_attempt_that_was_to_happen_at_most_once_is_interrupted_by_a_crash():
+async def test_a_crash_interrupts_an_at_most_once_attempt():
     ran = []
 
     @durable_execution
@@ -134,7 +134,7 @@ async def test_a_crash_cancels_nothing_else_of_the_test():
         assert await beside == "slept"
 
 
-async def test_what_is_asked_for_wrongly_is_refused_at_once():
+async def test_an_impossible_fault_is_refused_at_once():
     async with TestService(Shop().workflow) as service:
         with pytest.raises(ValueError, match='when must be "before" or "after"'):
             service.crash_in("reserve", when="during")

@@ -14,6 +14,7 @@ from durable_async import (
     CallbackFailedError,
     CallbackTimeoutError,
     DurableContext,
+    ExecutionCancelledError,
     ExecutionFailedError,
     RetryStrategy,
     StepConfig,
@@ -22,6 +23,7 @@ from durable_async import (
     current_step,
     durable_execution,
 )
+from durable_async.service import LambdaApi, SqliteStore
 from durable_async.testing import StuckError, TestService, VirtualTime, run
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +64,7 @@ async def test_a_workflow_of_months_is_driven_from_the_test():
         assert execution.operation("delivery").status == "SUCCEEDED"
 
 
-async def test_each_suspension_is_followed_by_a_replay_unless_told_otherwise():
+async def test_each_suspension_is_followed_by_a_replay_unless_that_is_switched_off():
     starts = []
 
     @durable_execution
@@ -144,7 +146,7 @@ async def test_a_step_that_hangs_is_timed_out_without_waiting_for_it():
         assert service.now() == datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
 
 
-async def test_a_thread_is_waited_for_and_not_jumped_over():
+async def test_time_waits_for_a_thread():
     def slow() -> str:
         threading.Event().wait(0.05)
         return "slow"
@@ -163,7 +165,7 @@ async def test_a_thread_is_waited_for_and_not_jumped_over():
         assert service.now() == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_a_connection_is_waited_for_and_not_jumped_over():
+async def test_time_waits_for_a_connection():
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pass
 
@@ -219,7 +221,7 @@ async def test_a_test_may_sleep_beside_a_workflow_in_the_same_time():
         assert service.now() == datetime(2026, 1, 1, 1, 30, tzinfo=UTC)
 
 
-async def test_advance_lets_all_happen_that_is_due_until_then():
+async def test_advance_runs_everything_that_is_due_until_then():
     async with TestService(fulfil) as service:
         service.replace("charge", raises=ConnectionError("down"))
         execution = await service.start(1)
@@ -435,7 +437,21 @@ async def test_time_goes_on_beside_code_that_tries_again_in_each_turn():
         assert clock() == began + 3
 
 
-def test_a_loop_on_which_all_wait_for_each_other_ends_with_an_error():
+async def test_time_stays_while_a_write_waits_for_the_disk(tmp_path):
+    with VirtualTime(patience=timedelta(seconds=60)) as clock:
+        store = SqliteStore(tmp_path / "orders.db")
+        async with LambdaApi(store=store, clock=clock) as api:
+            clock.attach(api)
+            began = clock()
+            asyncio.get_running_loop().call_later(3600, lambda: None)
+            disk_is_free = threading.Event()
+            write = store._writer.put(lambda _: disk_is_free.wait())
+            threading.Timer(0.1, disk_is_free.set).start()
+            await write
+            assert clock() == began
+
+
+def test_a_loop_whose_tasks_wait_for_each_other_ends_with_an_error():
     async def never() -> None:
         with VirtualTime():
             await asyncio.Event().wait()
@@ -444,7 +460,7 @@ def test_a_loop_on_which_all_wait_for_each_other_ends_with_an_error():
         asyncio.run(never())
 
 
-async def test_a_thread_of_the_program_before_holds_nothing_up():
+async def test_a_thread_that_was_started_before_does_not_hold_time_up():
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
     thread.start()
@@ -473,3 +489,21 @@ async def test_a_year_twenty_retries_and_three_days_are_one_test():
         await execution.finish()
         assert execution.step("charge").attempts == 21
         assert service.now() - datetime(2026, 1, 1, tzinfo=UTC) > timedelta(days=365)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_cancellation_that_comes_with_the_answer_to_a_waits_start_ends_the_wait(together):
+    @durable_execution
+    async def workflow(event: dict, ctx: DurableContext) -> str:
+        waiting = ctx.wait(timedelta(days=300))
+        try:
+            await (asyncio.gather(waiting) if together else waiting)
+        except ExecutionCancelledError as cancelled:
+            return str(cancelled)
+        return "the wait ended"
+
+    async with TestService(workflow) as service:
+        execution = await service.start({})
+        await execution.handle.cancel("the customer called")
+        assert await execution.finish() == "the customer called"
+        assert service.now() - datetime(2026, 1, 1, tzinfo=UTC) < timedelta(minutes=1)

@@ -150,8 +150,8 @@ class LambdaApi:
         await self._runner.retention.sweep_if_due()
 
     def is_idle(self) -> bool:
-        """Return whether no function runs."""
-        return self._runner.is_idle
+        """Return whether no function runs and no write is waiting."""
+        return self._runner.is_idle and self._store.is_settled()
 
     async def idle(self) -> None:
         """Return when no function runs: only time, or a call from outside, can then change anything."""

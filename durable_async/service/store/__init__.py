@@ -127,6 +127,10 @@ class Store(Protocol):
         """Wait until every earlier write is durable or has failed."""
         ...
 
+    def is_settled(self) -> bool:
+        """Return whether every earlier write is durable or has failed."""
+        ...
+
     async def load(self, execution_id: str) -> Execution | None: ...
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:

@@ -52,6 +52,9 @@ class MemoryStore:
     async def barrier(self) -> None:
         """Return at once: every write is stored when it is called."""
 
+    def is_settled(self) -> bool:
+        return True
+
     async def load(self, execution_id: str) -> Execution | None:
         return self._executions.get(execution_id)
 

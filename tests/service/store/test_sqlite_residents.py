@@ -103,6 +103,16 @@ async def test_one_that_waits_to_be_written_is_not_read(tmp_path):
         await write
 
 
+async def test_a_store_is_settled_when_no_write_waits(tmp_path):
+    async with opened(tmp_path / "service.db") as store:
+        assert store.is_settled()
+        starting = asyncio.create_task(World(store).start("a"))
+        await asyncio.sleep(0)
+        assert not store.is_settled()
+        await starting
+        assert store.is_settled()
+
+
 async def test_what_was_read_before_a_deletion_is_not_given_after_it(tmp_path):
     path = tmp_path / "service.db"
     await start(path, "a")

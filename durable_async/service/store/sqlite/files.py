@@ -94,21 +94,29 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
     :raises StoreError: it is not a store, has a later version, is damaged, or cannot be written
     """
     with _opening(path, "rwc") as connection:
-        if (
-            schema.check(connection, str(path)) == 0
-        ):  # check before anything is written, because the file may belong to another program
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # not possible later
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise StoreError(f"SQLite cannot keep a write-ahead log for {path}. Choose a local file system.")
-        connection.execute(f"PRAGMA synchronous = {durability}")
-        connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not only to its cache
-        connection.execute("PRAGMA checkpoint_fullfsync = ON")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
-        schema.migrate(connection, str(path))
-        _try_to_write(connection)
+        prepare(connection, path, durability)
     return connection
+
+
+def prepare(connection: sqlite3.Connection, path: Path, durability: Durability) -> None:
+    """Set how a connection writes, and create or convert the tables of its file if needed.
+
+    :raises StoreError: the file is not a store, has a later version, or cannot be written
+    """
+    if (
+        schema.check(connection, str(path)) == 0
+    ):  # check before anything is written, because the file may belong to another program
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # not possible later
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise StoreError(f"SQLite cannot keep a write-ahead log for {path}. Choose a local file system.")
+    connection.execute(f"PRAGMA synchronous = {durability}")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not only to its cache
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+    schema.migrate(connection, str(path))
+    _try_to_write(connection)
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

@@ -136,6 +136,9 @@ class SqliteStore:
         if self._writer is not None:
             await self._writer.barrier()
 
+    def is_settled(self) -> bool:
+        return self._writer is None or self._writer.is_settled()
+
     async def delete(self, execution_id: str) -> None:
         await self._writes.put(partial(writing.delete, execution_id), settled=self._deleted)
 

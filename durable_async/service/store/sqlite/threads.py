@@ -101,6 +101,10 @@ class Writer:
             with suppress(StoreError):
                 await self.put(lambda _: None)
 
+    def is_settled(self) -> bool:
+        """Return whether all earlier writes are durable or have failed."""
+        return not self._unsettled
+
     async def aclose(self) -> None:
         """Make all writes durable, and close the file."""
         self._closing = True

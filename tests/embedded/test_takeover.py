@@ -139,8 +139,7 @@ async def test_what_is_no_store_is_refused_with_takeover_too(tmp_path):
         await opened(tmp_path / "orders.db").__aenter__()
 
 
-async def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("durable_async.service.http.takeover._STORE_SECONDS", 0.01)
+async def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path, caplog):
     failures = [StoreInUseError("the first one has it"), StoreError("the disk is away"), StoreError("the disk is away")]
     api = LambdaApi(store=SqliteStore(tmp_path / "orders.db"))
 
@@ -149,7 +148,7 @@ async def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path, caplog, mon
             raise failures.pop(0)
         await api.__aenter__()
 
-    takeover = Takeover(api, tmp_path / "orders.db", open_api, patience=1)
+    takeover = Takeover(api, tmp_path / "orders.db", open_api, patience=1, retry_store=0.01)
     await takeover.start()
     assert api.owner is not None
     while api.owner is not None:

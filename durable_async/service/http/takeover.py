@@ -28,7 +28,6 @@ logger: logging.Logger = logging.getLogger("durable_async.service")
 
 _LONGEST_PATH = 100  # bytes; the limit of some systems for the address of a socket
 _LOOK_SECONDS = 0.05  # between two looks whether the file is free
-_STORE_SECONDS = 2.0  # until a file that could not be opened is tried again
 
 
 class Takeover:
@@ -37,15 +36,23 @@ class Takeover:
     :param store: the path of the file
     :param open_api: opens the service; raises ``StoreInUseError`` while another one has the file
     :param patience: seconds that a call waits, while no service has the file
+    :param retry_store: seconds until a file that could not be opened is tried again
     :raises ValueError: the path is too long
     """
 
     def __init__(
-        self, api: LambdaApi, store: Path, open_api: Callable[[], Awaitable[object]], *, patience: float
+        self,
+        api: LambdaApi,
+        store: Path,
+        open_api: Callable[[], Awaitable[object]],
+        *,
+        patience: float,
+        retry_store: float = 2.0,
     ) -> None:
         self._api = api
         self._store = store
         self._open_api = open_api
+        self._retry_store = retry_store
         self._owner = OwnerAddress(str(socket_of(store)), patience)
         self._serving = AsyncExitStack()
         self._standing_by: asyncio.Task[None] | None = None
@@ -87,7 +94,7 @@ class Takeover:
                 if str(error) != told:
                     told = str(error)
                     logger.exception("Cannot take over: %s", told, exc_info=not isinstance(error, StoreError))
-                await asyncio.sleep(_STORE_SECONDS)
+                await asyncio.sleep(self._retry_store)
             else:
                 logger.warning("Took over %s", self._store)
                 return

@@ -507,3 +507,32 @@ async def test_a_cancellation_that_comes_with_the_answer_to_a_waits_start_ends_t
         await execution.handle.cancel("the customer called")
         assert await execution.finish() == "the customer called"
         assert service.now() - datetime(2026, 1, 1, tzinfo=UTC) < timedelta(minutes=1)
+
+
+async def test_a_cancellation_that_a_block_with_a_deadline_gets_holds_nothing_up():
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def body() -> None:
+        begun.set()
+        await cancelled.wait()
+
+    @durable_execution
+    async def workflow(event: dict, ctx: DurableContext) -> str:
+        async def in_time() -> None:
+            async with ctx.timeout(timedelta(hours=1)):
+                await ctx.wait(timedelta(minutes=1))
+
+        await ctx.step(body)
+        try:
+            await asyncio.gather(in_time())
+        except ExecutionCancelledError:
+            return await ctx.step(lambda: "undone", name="undo")
+        return "the block ended"
+
+    async with TestService(workflow) as service:
+        execution = await service.start({})
+        finishing = asyncio.ensure_future(execution.finish())
+        await begun.wait()
+        await execution.handle.cancel("the customer called")
+        cancelled.set()
+        assert await finishing == "undone"

@@ -10,6 +10,7 @@ import attrs
 
 from durable_async.service import LambdaApi
 from durable_async.service.model.errors import ApiError
+from durable_async.service.model.history import EventType
 
 from .checks import Checks
 from .conditions import Command
@@ -80,8 +81,13 @@ class Operator:
         self.checks.forget()
 
         async def redrive(api: LambdaApi) -> None:
-            await api.redrive(self.arn)
+            if not await self._is_redriven(api):  # it may have been, without an answer, and have failed once more
+                await api.redrive(self.arn)
             self.checks.may_be_stopped = False
 
         await self._ask("redrive", redrive)
         self.world.answer_again(self.checks)
+
+    async def _is_redriven(self, api: LambdaApi) -> bool:
+        history = await api.get_history(self.arn, max_items=1000)
+        return any(event.type == EventType.EXECUTION_REDRIVEN for event in history.items)

@@ -21,11 +21,12 @@ class ClientPerLoop:
     async def get(self) -> Any:
         """Return the client of the running loop."""
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
+        of_loop = self._clients.get(loop)
+        if of_loop is None:
             for closed in [each for each in self._clients if each.is_closed()]:
                 del self._clients[closed]
-            self._clients[loop] = _Client(self._open_client)
-        return await self._clients[loop].get()
+            of_loop = self._clients[loop] = _Client(self._open_client)
+        return of_loop.client or await of_loop.open()
 
     async def aclose(self) -> None:
         """Close the client of the running loop. A later call opens another one."""
@@ -38,17 +39,16 @@ class _Client:
     def __init__(self, open_client: Callable[[], AsyncGenerator[object, None]]) -> None:
         self._open_client = open_client
         self._opening = asyncio.Lock()  # two first calls must not open two clients
-        self._client: object = None
+        self.client: object = None
         self._life: AsyncGenerator[object, None] | None = None
 
-    async def get(self) -> Any:
-        if self._client is None:
-            async with self._opening:
-                if self._client is None:
-                    life = self._open_client()
-                    self._client = await anext(life)
-                    self._life = life
-        return self._client
+    async def open(self) -> object:
+        async with self._opening:
+            if self.client is None:
+                life = self._open_client()
+                self.client = await anext(life)
+                self._life = life
+        return self.client
 
     async def aclose(self) -> None:
         if self._life is not None:

@@ -56,6 +56,7 @@ class Call:
     """One call of an operation. It claimed its identity when the operation was called, and begins when it is awaited.
 
     :param number: of the call in its context
+    :ivar running: entered while something of this call runs that a suspension must not cut short
     :ivar coroutine: does the operation, and has not begun; None afterwards
     :ivar caller: the code that called the operation, with the offset of the instruction in it
     """
@@ -80,6 +81,7 @@ class Call:
         number: int = 0,
     ) -> None:
         self.journal = journal
+        self.running: AbstractContextManager[None] = journal.activity
         self.branch = branch
         self.id = operation_id
         self.kind = kind
@@ -302,10 +304,6 @@ class Call:
         if cancellation is not None and not cancellation.delivered and cancellation.at in (None, self.id):
             return  # it came with the answer to this operation's own start: the next read delivers it
         await self.journal.changed(self.id, seen, due)
-
-    def running(self) -> AbstractContextManager[None]:
-        """Return what is entered while something of this call runs that a suspension must not cut short."""
-        return self.journal.activity
 
     def sized(self, payload: str) -> str:
         """Return ``payload``.

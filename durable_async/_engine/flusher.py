@@ -177,13 +177,15 @@ class Flusher:
             self._nudge = self._loop.call_at(due, self._show)
 
     async def _send_batch(self) -> None:
-        batch = self._in_flight = self._take()
-        updates = [entry.update for entry in batch if entry.update is not None]
+        batch, updates = self._take()
+        self._in_flight = batch
         self._calls += 1
         client_token = f"{self._calls_id}-{self._calls}"  # the same over repetitions, so that none is recorded twice
-        result = await self._while_busy(
-            partial(self.client.checkpoint, self._execution_arn, self._token, updates, client_token)
-        )
+        send = partial(self.client.checkpoint, self._execution_arn, self._token, updates, client_token)
+        try:
+            result = await send()
+        except ServiceCallError as error:
+            result = await self._repeat(send, error)
         self._token = result.get("CheckpointToken") or ""
         state = result["NewExecutionState"]
         closing = bool(updates) and updates[-1]["Type"] == OperationType.EXECUTION
@@ -200,34 +202,47 @@ class Flusher:
         self._in_flight = []
         self.is_reading = False
 
-    def _take(self) -> list[_Entry]:
+    def _take(self) -> tuple[list[_Entry], list[OperationUpdate]]:
+        """Return what one checkpoint takes of the outbox, and its updates."""
         batch: list[_Entry] = []
+        updates: list[OperationUpdate] = []
         size = 0
         while self._outbox and len(batch) < CHECKPOINT_UPDATES:
             size += self._outbox[0].size
             if batch and size > CHECKPOINT_BYTES:
                 break
-            batch.append(self._outbox.popleft())
+            entry = self._outbox.popleft()
+            batch.append(entry)
+            if entry.update is not None:
+                updates.append(entry.update)
         self._urgent = bool(self._outbox)
-        return batch
+        return batch, updates
 
     async def _load(self, marker: str | None, take: Callable[[list[Operation]], None]) -> None:
         while marker:
-            page = await self._while_busy(partial(self.client.get_state, self._execution_arn, self._token, marker))
+            read = partial(self.client.get_state, self._execution_arn, self._token, marker)
+            try:
+                page = await read()
+            except ServiceCallError as error:
+                page = await self._repeat(read, error)
             take(page["Operations"])
             marker = page.get("NextMarker")
 
-    async def _while_busy(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await ``call()``, and repeat it while the service answers that it is busy, as often as the limits allow."""
+    async def _repeat(self, call: Callable[[], Awaitable[T]], error: ServiceCallError) -> T:
+        """Await ``call()`` again while the service answers that it is busy, as often as the limits allow.
+
+        :param error: raised by the first call
+        """
+        from random import uniform  # not on import: few services are ever busy
+
         delay = self._limits.busy_delay
         for _ in range(self._limits.busy_attempts):
-            try:
-                return await call()
-            except ServiceCallError as error:
-                if verdict(error) is not Verdict.WAIT:
-                    raise
-            from random import uniform  # not on import: few services are ever busy
-
+            if verdict(error) is not Verdict.WAIT:
+                break
             await asyncio.sleep(uniform(delay / 2, delay))  # noqa: S311 - no secret
             delay = min(delay * 2, self._limits.busy_delay_max)
-        return await call()
+            try:
+                return await call()
+            except ServiceCallError as again:
+                error = again
+        raise error

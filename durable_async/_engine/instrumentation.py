@@ -114,9 +114,9 @@ class Instrumentation:
                 self._call(self._on_operation_start, self._info(operation))
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
-        """Return what is entered while an attempt of a step or condition runs: ``call.running()``, with the plugins'
+        """Return what is entered while an attempt of a step or condition runs: ``call.running``, with the plugins'
         hooks around it."""
-        return _UserFunction(self, call, attempt, call.running())
+        return _UserFunction(self, call, attempt, call.running)
 
     def user_function(
         self, call: ObservedCall, attempt: int | None = None, *, recorded: bool = True

@@ -19,6 +19,7 @@ class ObservedCall(Protocol):
     subtype: SubType
     name: str | None
 
+    @property
     def running(self) -> AbstractContextManager[None]: ...
 
 
@@ -42,7 +43,7 @@ class Observer(Protocol):
         ...
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
-        """Return what is entered while an attempt of a step or condition runs: ``call.running()``, or more.
+        """Return what is entered while an attempt of a step or condition runs: ``call.running``, or more.
 
         :param attempt: from 1
         """

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from durable_async._wire import cancellation
@@ -60,11 +60,11 @@ class Record:
         self.ends_left: dict[str | None, set[str]] = {}
         self.loading: asyncio.Future[None] | None = loop.create_future()
 
-    def load(self, operations: Iterable[Operation]) -> None:
+    def load(self, operations: Sequence[Operation]) -> None:
         """Add a part of what was on record when this invocation began."""
+        if not self._microseconds:
+            cut_to_milliseconds(operations)
         for operation in operations:
-            if not self._microseconds:
-                cut_to_milliseconds(operation)
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
                 self.ends_left.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
@@ -99,9 +99,9 @@ class Record:
 
     def apply(self, operations: Sequence[Operation]) -> None:
         """Add what has changed since, as the service says."""
+        if not self._microseconds:
+            cut_to_milliseconds(operations)
         for operation in operations:
-            if not self._microseconds:
-                cut_to_milliseconds(operation)
             operation_id = operation["Id"]
             known = self._operations.get(operation_id)
             self._operations[operation_id] = operation

@@ -75,7 +75,10 @@ class _Factory:
     users: int = 0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any) -> Task:
-        return _start_numbered(coro, partial(self.make, loop, coro), options)
+        creator = current_creator()
+        if creator is None and self.previous is None:  # no workflow's: a client starts one for each request, say
+            return asyncio.Task(coro, loop=loop, **options)
+        return _start_numbered(creator, coro, partial(self.make, loop, coro), options)
 
     def make(
         self, loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any
@@ -110,7 +113,7 @@ def _make_lazily(constructor: Make, coro: Coro, *, loop: asyncio.AbstractEventLo
             return WorkflowTask(coro, branch, loop=loop, **options)
         return constructor(coro, loop=loop, **options)
 
-    return _start_numbered(coro, make, options)
+    return _start_numbered(current_creator(), coro, make, options)
 
 
 def _make(loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any) -> Task:
@@ -119,8 +122,7 @@ def _make(loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None 
     return WorkflowTask(coro, branch, loop=loop, **options)
 
 
-def _start_numbered(coro: Coro, make: Make, options: dict[str, Any]) -> Task:
-    creator = current_creator()
+def _start_numbered(creator: Place, coro: Coro, make: Make, options: dict[str, Any]) -> Task:
     if isinstance(creator, Branch):
         if creator.is_calling():
             return _start(creator.of_new_task(coro), make, options)

@@ -256,7 +256,7 @@ class _Run:
         for task in scope.tasks:
             if not task.cancelling():  # what cancelled the batch may have cancelled them too: they clean up already
                 task.cancel()
-        with call.running():
+        with call.running:
             await call.journal.gone(scope.tasks)
 
 

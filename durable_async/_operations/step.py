@@ -56,7 +56,7 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
     assert task is not None
     cancelling = task.cancelling()  # a TaskGroup that failed may have left it above zero
     here = StepContext(call.journal.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
-    with call.running() if observer is None else observer.attempt(call, attempt):
+    with call.running if observer is None else observer.attempt(call, attempt):
         context = copy_context()
         put_in(context, here)
         substitute = call.journal.substitute

@@ -14,7 +14,7 @@ from durable_async._engine.isolation import isolated
 from durable_async.errors import StorageUnavailableError
 from durable_async.serializers import Serializer, SerializerContext
 from durable_async.serializers._json import serializer as serializers
-from durable_async.serializers._json.serializer import deserialize, serialize
+from durable_async.serializers._json.serializer import JSON, deserialize, serialize
 
 
 async def written(call: Call, serializer: Serializer | None, value: Any, described: SerializerContext) -> str:
@@ -24,7 +24,7 @@ async def written(call: Call, serializer: Serializer | None, value: Any, describ
     """
     if serializer is None:
         return await serialize(None, value, described)
-    with call.running():
+    with call.running:
         return await isolated(partial(serialize, serializer, value, described))
 
 
@@ -36,8 +36,8 @@ async def round_trip(
     :raises SerializationError: the value cannot be written, or its text cannot be read
     """
     if serializer is None:
-        return await serializers.round_trip(None, value, described)
-    with call.running():
+        return JSON.round_trip(value, described)
+    with call.running:
         return await isolated(partial(serializers.round_trip, serializer, value, described))
 
 
@@ -54,7 +54,7 @@ async def recorded(call: Call, serializer: Serializer | None, text: str | None, 
     if serializer is None:
         return await deserialize(None, text, described)
     try:
-        with call.running():
+        with call.running:
             return await isolated(partial(deserialize, serializer, text, described))
     except StorageUnavailableError as error:
         await call.journal.fail(error)

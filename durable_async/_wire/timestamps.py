@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from durable_async._wire.operations import Operation
@@ -36,16 +37,17 @@ def end_microseconds(operation: Operation) -> int | None:
     return None if ended is None else _microseconds(ended) + (operation.get("EndMicroseconds") or 0)
 
 
-def cut_to_milliseconds(operation: Operation) -> None:
-    """Make the times of ``operation`` those that an envelope has, which only our own service sends with microseconds.
+def cut_to_milliseconds(operations: Iterable[Operation]) -> None:
+    """Make the times of ``operations`` those that an envelope has, which only our own service sends with microseconds.
 
     An API response may be more precise. Ends would then have another order in a replay than in the first run.
     """
-    started, ended = operation.get("StartTimestamp"), operation.get("EndTimestamp")
-    if started is not None and not isinstance(started, int):  # a whole number has no microseconds
-        operation["StartTimestamp"] = _microseconds(started) // 1000
-    if ended is not None and not isinstance(ended, int):
-        operation["EndTimestamp"] = _microseconds(ended) // 1000
+    for operation in operations:
+        started, ended = operation.get("StartTimestamp"), operation.get("EndTimestamp")
+        if started is not None and not isinstance(started, int):  # a whole number has no microseconds
+            operation["StartTimestamp"] = _microseconds(started) // 1000
+        if ended is not None and not isinstance(ended, int):
+            operation["EndTimestamp"] = _microseconds(ended) // 1000
 
 
 def _microseconds(timestamp: float | datetime) -> int:

@@ -82,33 +82,35 @@ class AwsClient:
         self._session = session
         self._config = config
         self._clients = ClientPerLoop(self._open_client)
-        self._is_loaded = False
+        self._aiobotocore: ModuleType | None = None
 
     async def checkpoint(
         self, execution_arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str
     ) -> CheckpointResult:
         """Send updates; see :meth:`~durable_async.transport.base.DurableServiceClient.checkpoint`."""
         operation = "CheckpointDurableExecution"
-        answer = await self._call(
-            operation,
-            DurableExecutionArn=execution_arn,
-            CheckpointToken=token,
-            Updates=list(updates),
-            ClientToken=client_token,
-        )
+        parameters: JsonObject = {
+            "DurableExecutionArn": execution_arn,
+            "CheckpointToken": token,
+            "Updates": list(updates),
+            "ClientToken": client_token,
+        }
+        aws = self._aiobotocore or await self._load()
+        answer: JsonObject = await aws.call(self._clients, operation, parameters)
         state: ExecutionState = _required(answer, "NewExecutionState", operation)
         return {"CheckpointToken": answer.get("CheckpointToken"), "NewExecutionState": state}
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
         """Read a page of the record; see :meth:`~durable_async.transport.base.DurableServiceClient.get_state`."""
         operation = "GetDurableExecutionState"
-        answer = await self._call(
-            operation,
-            DurableExecutionArn=execution_arn,
-            CheckpointToken=token,
-            Marker=marker,
-            MaxItems=STATE_PAGE_ITEMS,
-        )
+        parameters: JsonObject = {
+            "DurableExecutionArn": execution_arn,
+            "CheckpointToken": token,
+            "Marker": marker,
+            "MaxItems": STATE_PAGE_ITEMS,
+        }
+        aws = self._aiobotocore or await self._load()
+        answer: JsonObject = await aws.call(self._clients, operation, parameters)
         return {"Operations": _required(answer, "Operations", operation), "NextMarker": answer.get("NextMarker")}
 
     async def aclose(self) -> None:
@@ -123,12 +125,11 @@ class AwsClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, operation: str, **parameters: object) -> JsonObject:
-        if not self._is_loaded:  # in a thread, so that the bodies of steps can run meanwhile
-            await asyncio.to_thread(preload if self._session is None else _aiobotocore)
-            self._is_loaded = True
-        answer: JsonObject = await _aiobotocore().call(self._clients, operation, parameters)
-        return answer
+    async def _load(self) -> ModuleType:
+        """Import aiobotocore in a thread, so that the bodies of steps can run meanwhile."""
+        await asyncio.to_thread(preload if self._session is None else _aiobotocore)
+        self._aiobotocore = _aiobotocore()
+        return self._aiobotocore
 
     def _open_client(self) -> AsyncGenerator[object, None]:
         # botocore does not read AWS_REGION, which Lambda and most containers set.

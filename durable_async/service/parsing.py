@@ -169,11 +169,10 @@ def _check_depth(value: object) -> None:
     """Check the depth level by level, so that each array and object is visited once."""
     level = [value]
     for _ in range(DEPTH):
-        level = [member for found in level for member in _members(found)]
+        level = [member for found in level for member in _members(found) if isinstance(member, (dict, list))]
         if not level:
             return
-    if any(isinstance(found, (dict, list)) for found in level):
-        raise NotReadable(_TOO_DEEP)
+    raise NotReadable(_TOO_DEEP)
 
 
 def _check_surrogates(value: object) -> None:

@@ -176,12 +176,13 @@ def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
 def _structure(value: Any, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidParameterValueError(f"{what} must be a JSON object.")
-    return cast("JsonObject", _without_nulls(value))
+    return _without_nulls(cast("JsonObject", value))
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(given: JsonObject) -> JsonObject:
     """Remove members that are null, which means that they are absent."""
-    if not isinstance(value, dict):
-        return value
-    given = cast("JsonObject", value)
-    return {name: _without_nulls(member) for name, member in given.items() if member is not None}
+    return {
+        name: _without_nulls(cast("JsonObject", member)) if isinstance(member, dict) else member
+        for name, member in given.items()
+        if member is not None
+    }

@@ -40,9 +40,11 @@ class Mind:
     """Holds what one process knows of an execution: the record that it was sent.
 
     :ivar ended: ids of the operations that have ended according to that record
+    :ivar is_dead: the process has died. Code of it that the loop still runs does nothing that counts
     """
 
     ended: set[str] = attrs.field(factory=set)
+    is_dead: bool = False
 
     def learn(self, operations: Sequence[Operation]) -> None:
         self.ended |= {operation["Id"] for operation in operations if operation["Status"] in TERMINAL}
@@ -92,6 +94,8 @@ class Checks:
     # --- what workflows do ---
 
     def began(self, here: StepContext, mind: Mind, *, at_most_once: bool) -> None:
+        if mind.is_dead:
+            return
         if here.operation_id in mind.ended:
             self.fail(f"the body of {here.name} ran in a process that knew of its end")
         self._bodies[here.operation_id, here.attempt] += 1

@@ -212,6 +212,8 @@ class Server:
     def die(self) -> None:
         """End it: nothing that it still does has an effect."""
         self._end()
+        for mind in self._minds.values():
+            mind.is_dead = True
         self._store.die()
         runner = self.api._runner
         runner.commands.close()

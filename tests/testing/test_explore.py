@@ -5,6 +5,7 @@ import cProfile
 import gc
 import sys
 import time
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,16 @@ sys.path.append(str(Path(__file__).parents[2] / "docs" / "examples"))
 import order
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_to_collect():
+    """What the faulty workflows never awaited is collected here, and not in the middle of another test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
 
 FOUND = {
     "random_outside_a_step": (

@@ -219,6 +219,8 @@ class Invocation:
 
     def _abandon(self) -> None:
         for task in self.journal.workflow.tasks:
+            if task.done():  # in this very turn: its callbacks have not run
+                continue
             logger.warning(
                 "%s: abandoned a task that did not end when it was cancelled, at %s. Code that catches CancelledError "
                 "or BaseException has to raise it again",

@@ -117,6 +117,13 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 @bug(Race((Together(Concurrency.TASK_GROUP, ((), (Step(),))), Step())))
 @bug(TooLate((TooLate((Callback(Answer.FAILURE, 1),)),)))
 @bug(Together(Concurrency.GATHER, ((Step(),), (TooLate((Condition(), Step(), Step())),))), seed=69)
+@bug(
+    Gathered((Child(()),)),
+    TooLate(()),
+    Together(Concurrency.GATHER, ((),)),
+    Together(Concurrency.GATHER, ((),)),
+    seed=4607681,
+)
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(program):

@@ -18,10 +18,9 @@ function can(action: Action, execution: Execution): boolean {
 }
 
 /** The buttons of an execution: those that its status allows. */
-export function ExecutionActions({ execution }: { execution: Execution }) {
+export function ExecutionActions({ execution, said, onDone }: { execution: Execution; said: string; onDone: (what: string) => void }) {
   const [action, setAction] = useState<Action>();
   const [forking, setForking] = useState(false);
-  const [said, setSaid] = useState("");
   const possible = (Object.keys(ACTIONS) as Action[]).filter((each) => can(each, execution));
   return (
     <>
@@ -44,7 +43,7 @@ export function ExecutionActions({ execution }: { execution: Execution }) {
           execution={execution}
           onClose={() => setAction(undefined)}
           onDone={(what) => {
-            setSaid(what);
+            onDone(what);
             setAction(undefined);
           }}
         />
@@ -53,10 +52,15 @@ export function ExecutionActions({ execution }: { execution: Execution }) {
   );
 }
 
+interface OperationProps {
+  execution: Execution;
+  operation: Operation;
+  onDone: (what: string) => void;
+}
+
 /** The buttons of an operation: to do again what began with it. */
-export function OperationActions({ execution, operation }: { execution: Execution; operation: Operation }) {
+export function OperationActions({ execution, operation, onDone }: OperationProps) {
   const [chosen, setChosen] = useState<"fork" | "redrive">();
-  const [said, setSaid] = useState("");
   const close = () => setChosen(undefined);
   return (
     <div class="buttons">
@@ -68,9 +72,6 @@ export function OperationActions({ execution, operation }: { execution: Executio
           Redrive from it
         </button>
       )}
-      <span role="status" class="muted">
-        {said}
-      </span>
       {chosen === "fork" && <ForkDialog execution={execution} before={operation} onClose={close} />}
       {chosen === "redrive" && (
         <ActionDialog
@@ -79,7 +80,7 @@ export function OperationActions({ execution, operation }: { execution: Executio
           from={operation}
           onClose={close}
           onDone={(what) => {
-            setSaid(what);
+            onDone(what);
             close();
           }}
         />

@@ -16,11 +16,12 @@ interface Props {
   execution: Execution;
   operation: Operation;
   now: number;
+  onDone: (what: string) => void;
   onClose: () => void;
 }
 
 /** Everything about one operation. Its payloads are read when it is opened. */
-export function Detail({ live, execution, operation, now, onClose }: Props) {
+export function Detail({ live, execution, operation, now, onDone, onClose }: Props) {
   const arn = execution.DurableExecutionArn;
   const panel = useRef<HTMLElement>(null);
   const [events, setEvents] = useState<HistoryEvent[]>([]);
@@ -51,7 +52,7 @@ export function Detail({ live, execution, operation, now, onClose }: Props) {
         <Status of={operation.status} /> {isOpen(operation) && operation.kind !== "Context" && waitsOn(waited(operation), now)}
       </p>
       {answerable && callback?.kind === "Callback" && isOpen(callback) && <AnswerForm operation={callback} />}
-      <OperationActions execution={execution} operation={operation} />
+      <OperationActions execution={execution} operation={operation} onDone={onDone} />
       <Facts operation={operation} arn={arn} now={now} />
       <Failure error={error} />
       {known === 0 && !error && <p role="status">Reading its payloads …</p>}

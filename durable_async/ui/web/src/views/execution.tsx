@@ -18,6 +18,7 @@ export function ExecutionView({ arn }: { arn: string }) {
   const { execution, history } = live;
   const now = useNow(!history.closed);
   const [chosen, setChosen] = useState<string>();
+  const [said, setSaid] = useState("");
   const operation = chosen === undefined ? undefined : history.byId.get(chosen);
   useKeys((key) => {
     if (key !== "Escape") return false;
@@ -30,12 +31,20 @@ export function ExecutionView({ arn }: { arn: string }) {
   if (execution === undefined) return live.error ? <Failure error={live.error} /> : <p role="status">Reading …</p>;
   return (
     <div class={`execution-view ${operation ? "with-detail" : ""}`}>
-      <Head live={live} execution={execution} now={now} onOpen={setChosen} />
+      <Head live={live} execution={execution} now={now} said={said} onDone={setSaid} onOpen={setChosen} />
       <Failure error={live.error} />
       <Facts live={live} execution={execution} now={now} />
       <Timeline live={live} execution={execution} now={now} chosen={chosen} onChoose={setChosen} />
       {operation && (
-        <Detail key={operation.id} live={live} execution={execution} operation={operation} now={now} onClose={() => setChosen(undefined)} />
+        <Detail
+          key={operation.id}
+          live={live}
+          execution={execution}
+          operation={operation}
+          now={now}
+          onDone={setSaid}
+          onClose={() => setChosen(undefined)}
+        />
       )}
     </div>
   );
@@ -45,10 +54,13 @@ interface HeadProps {
   live: Live;
   execution: Execution;
   now: number;
+  /** What the last action did, also one of an operation: its detail may be gone by then. */
+  said: string;
+  onDone: (what: string) => void;
   onOpen: (id: string) => void;
 }
 
-function Head({ live, execution, now, onOpen }: HeadProps) {
+function Head({ live, execution, now, said, onDone, onOpen }: HeadProps) {
   const arn = execution.DurableExecutionArn;
   const open = live.history.closed ? [] : blocking(live.history.operations());
   const callbacks = open.filter((each) => each.kind === "Callback");
@@ -70,7 +82,7 @@ function Head({ live, execution, now, onOpen }: HeadProps) {
             Answer {nameOf(each)}
           </button>
         ))}
-        <ExecutionActions execution={execution} />
+        <ExecutionActions execution={execution} said={said} onDone={onDone} />
         {home.get()?.replays && <a href={href("replay", { arn })}>Replay on today's code</a>}
       </div>
     </div>

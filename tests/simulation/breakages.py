@@ -141,9 +141,9 @@ def _invokes_what_is_paused(wanted: Any) -> Any:
     return property(broken)
 
 
-def _resumes_without_an_invocation(end_pause: Any) -> Any:
-    def broken(execution: Execution, reason: str | None, at: Any) -> None:
-        end_pause(execution, reason, at)
+def _has_no_effects(command: Any) -> Any:
+    def broken(execution: Execution, argument: str | None, at: Any) -> None:
+        command(execution, argument, at)
         execution.changes.effects.clear()
 
     return broken
@@ -160,14 +160,6 @@ def _stops_only_what_rests(stop: Any) -> Any:
 def _does_not_record_a_cancellation(request_cancellation: Any) -> Any:
     del request_cancellation
     return lambda execution, reason, at: None
-
-
-def _redrives_without_an_invocation(redrive: Any) -> Any:
-    def broken(execution: Execution, start: str | None, at: Any) -> None:
-        redrive(execution, start, at)
-        execution.changes.effects.clear()
-
-    return broken
 
 
 # --- the store ---
@@ -207,10 +199,10 @@ BREAKAGES = (
     Breakage("a service that starts sets no timers", Runner, "_take_up", _sets_no_timer_at_the_start),
     Breakage("what was due when the store failed is given up", Commands, "_arm_again", _gives_up_what_was_due),
     Breakage("a paused execution is invoked", Execution, "wanted", _invokes_what_is_paused),
-    Breakage("a resumed execution is not invoked", lifecycle, "end_pause", _resumes_without_an_invocation),
+    Breakage("a resumed execution is not invoked", lifecycle, "end_pause", _has_no_effects),
     Breakage("a running execution is not stopped", machine, "stop", _stops_only_what_rests),
     Breakage("a cancellation is not recorded", lifecycle, "request_cancellation", _does_not_record_a_cancellation),
-    Breakage("a redriven execution is not invoked", machine, "redrive", _redrives_without_an_invocation),
+    Breakage("a redriven execution is not invoked", machine, "redrive", _has_no_effects),
     Breakage("a loss of power takes commits of the full durability", files, "prepare", _flushes_no_commit),
     Breakage("a write that failed is reported as done", Writer, "_lose", _hides_failures),
     Breakage("an object that is ahead of the file is written on", Writer, "_lose", _goes_on_after_a_failure),

@@ -93,14 +93,11 @@ JSON = JsonSerializer()
 FOREIGN_JSON = ForeignJson()
 
 
-async def round_trip(serializer: Serializer | None, value: object, context: SerializerContext) -> tuple[str, object]:
+async def round_trip(serializer: Serializer, value: object, context: SerializerContext) -> tuple[str, object]:
     """Return the text for the record, and the value that every replay will read from it.
 
-    :param serializer: None for JSON
     :raises SerializationError: the value cannot be written, or its text not read
     """
-    if serializer is None:
-        return JSON.round_trip(value, context)
     text = await serialize(serializer, value, context)
     return text, await deserialize(serializer, text, context)
 

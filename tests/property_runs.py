@@ -1,6 +1,7 @@
 """How long the property tests run.
 
-`DURABLE_ASYNC_PROPERTY_RUNS=10` gives each property test ten times as many examples as a normal run.
+`DURABLE_ASYNC_PROPERTY_RUNS=10` gives each property test ten times as many examples as a normal run, and new ones each
+time. A normal run tries the same examples each time.
 """
 
 import os

@@ -39,6 +39,7 @@ class Deadline:
     _cancelling: int = attrs.field(default=0, init=False)  # at the entry, or before the deadline cancelled
     _news: asyncio.Future[None] | None = attrs.field(default=None, init=False)
     _expiry: Place | None = attrs.field(default=None, init=False)
+    _is_left: bool = attrs.field(default=False, init=False)  # the deadline cancels nothing any more
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -71,6 +72,7 @@ class Deadline:
                 call.post(Action.START)
             await self._set(timer)
         except BaseException:
+            self._leave()  # __aexit__ is not called
             self._entered.close()
             raise
         self._observe()
@@ -85,12 +87,7 @@ class Deadline:
             self._entered.__exit__(type(seen) if seen else None, seen, trace)
         except ContextMisuseError as misuse:
             error = forgotten = misuse
-        if self._news is not None:
-            self._news.cancel()
-        if self._expiry is not None:
-            self._expiry.withdraw()
-        if self._cancelled is not None:
-            self._cancelled.uncancel()
+        self._leave()
         if self._call.journal.refuses:
             return
         self._call.ended(self._decided or await self._decide())
@@ -99,6 +96,16 @@ class Deadline:
             raise DurableTimeoutError(self._call.name, self._timeout) from error
         if forgotten is not None:
             raise forgotten
+
+    def _leave(self) -> None:
+        """Let the deadline cancel nothing any more, and take back what it has cancelled."""
+        self._is_left = True
+        if self._news is not None:
+            self._news.cancel()
+        if self._expiry is not None:
+            self._expiry.withdraw()
+        if self._cancelled is not None:
+            self._cancelled.uncancel()
 
     def _observe(self) -> None:
         if (observer := self._call.journal.observer) is not None:
@@ -135,7 +142,7 @@ class Deadline:
 
     def _watch(self, timer: Call, owner: asyncio.Task[object], _: object = None) -> None:
         """Wait for the end of the timer, without keeping the workflow from being suspended."""
-        if self._news is not None and self._news.cancelled():
+        if self._is_left:
             return
         record = timer.recorded()
         ended = record if record is not None and record["Status"] in TERMINAL else self._decided
@@ -150,8 +157,7 @@ class Deadline:
         turn.add_done_callback(lambda _: self._expire(timer, ended, owner))
 
     def _expire(self, timer: Call, ended: Operation, owner: asyncio.Task[object]) -> None:
-        assert self._expiry is not None
-        if self._expiry.is_withdrawn:
+        if self._is_left:
             return
         self._scope.order.latest = max(self._scope.order.latest, end_microseconds(ended) or 0)
         timer.forget()

@@ -31,6 +31,7 @@ from .program import (
     Invoke,
     Program,
     Race,
+    Raise,
     Statement,
     Step,
     Together,
@@ -123,6 +124,16 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
     Together(Concurrency.GATHER, ((),)),
     Together(Concurrency.GATHER, ((),)),
     seed=4607681,
+)
+@bug(
+    Child(()),
+    TooLate(
+        (
+            Together(Concurrency.SEMAPHORE, ((), (Step(),), (Derive(), Raise(), Step()), (Raise(), Step()))),
+            TooLate(()),
+        )
+    ),
+    seed=43329,
 )
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):

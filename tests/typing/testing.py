@@ -6,7 +6,7 @@ from typing import Any, Never, assert_type
 
 from durable_async import DurableContext, DurableHandler, durable_execution
 from durable_async.handler import AnyHandler
-from durable_async.testing import Exploration, FinishedExecution, TestService, explore, run
+from durable_async.testing import Exploration, FinishedExecution, TestExecution, TestService, explore, run
 from durable_async.testing.plugin import MakeTestService
 
 
@@ -39,7 +39,9 @@ def prepare_any(service: TestService[Never, object]) -> None:
 async def drives(service: TestService[Order, str]) -> None:
     execution = await service.start(Order(1))
     assert_type(await execution.finish(), str)
-    assert_type(await (await service.start_other(audit, {"id": 1})).finish(), None)
+    event: dict[str, object] = {"id": 1}
+    audited = await service.start_other(audit, event)
+    assert_type(audited, TestExecution[None])
     assert_type(service.follow(execution.handle).handler, DurableHandler[Never, str])
     await service.start(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

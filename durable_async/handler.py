@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from functools import cache, cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeAlias, TypeVar, overload
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
@@ -44,12 +44,16 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("durable_async")
 
 EventT = TypeVar("EventT")
+EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+
+_Workflow: TypeAlias = Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]
 
 _DEFAULT_STEP = StepConfig()
 
 
-class DurableHandler(Generic[EventT, ResultT]):
+class DurableHandler(Generic[EventT_contra, ResultT_co]):
     """A workflow as a function that a durable service invokes. Made by :func:`durable_execution`.
 
     Lambda calls it: it runs each invocation to its end on an event loop that the thread keeps, with a client that the
@@ -60,7 +64,7 @@ class DurableHandler(Generic[EventT, ResultT]):
 
     def __init__(
         self,
-        workflow: Callable[[EventT, DurableContext], Awaitable[ResultT]],
+        workflow: Callable[[EventT_contra, DurableContext], Awaitable[ResultT_co]],
         *,
         serializer: Serializer | None = None,
         step: StepConfig | None = None,
@@ -103,7 +107,7 @@ class DurableHandler(Generic[EventT, ResultT]):
     def _result_type(self) -> object:
         return return_type(self.workflow)
 
-    def on_clock(self, clock: Callable[[], float]) -> DurableHandler[EventT, ResultT]:
+    def on_clock(self, clock: Callable[[], float]) -> DurableHandler[EventT_contra, ResultT_co]:
         """Return the same handler on another clock, for example for a test that skips waits.
 
         :param clock: returns the time in epoch seconds
@@ -112,7 +116,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         handler._clock = clock  # noqa: SLF001 - of our own kind
         return handler
 
-    def with_plugin(self, source: durable_async.PluginSource) -> DurableHandler[EventT, ResultT]:
+    def with_plugin(self, source: durable_async.PluginSource) -> DurableHandler[EventT_contra, ResultT_co]:
         """Return the same handler with a further plugin, unless it has one of this type already."""
         handler = copy.copy(self)
         if not any(type(each) is type(source) for each in self._plugins):
@@ -141,21 +145,21 @@ class DurableHandler(Generic[EventT, ResultT]):
             own.wind_down(self._limits.clean_up)
             raise
 
-    def encode_event(self, event: EventT) -> str:
+    def encode_event(self, event: EventT_contra) -> str:
         """Return the JSON text with which an execution of this handler is started.
 
         :raises SerializationError: the event cannot be written so that the workflow reads it back
         """
         return JsonSerializer().serialize(event, SerializerContext("", "", "the execution's input", self._event_type))
 
-    async def decode_result(self, execution_arn: str, text: str) -> ResultT:
+    async def decode_result(self, execution_arn: str, text: str) -> ResultT_co:
         """Return the result of an execution of this handler.
 
         :param text: the result as the service keeps it
         :raises SerializationError: the text is not what the handler's serializer reads
         """
         where = SerializerContext(execution_arn, "", "the execution's result", self._result_type)
-        result: ResultT = await deserialize(self._serializer, text, where)
+        result: ResultT_co = await deserialize(self._serializer, text, where)
         return result
 
     async def run(
@@ -256,7 +260,7 @@ class DurableHandler(Generic[EventT, ResultT]):
         return await serialize(self._serializer, result, where)
 
 
-AnyHandler: TypeAlias = DurableHandler[Any, Any]
+AnyHandler: TypeAlias = DurableHandler[Never, object]
 """A handler of any event and any result."""
 
 
@@ -281,9 +285,7 @@ def _checked(sources: Iterable[durable_async.PluginSource]) -> tuple[durable_asy
 
 
 @overload
-def durable_execution(
-    workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]], /
-) -> DurableHandler[EventT, ResultT]: ...
+def durable_execution(workflow: _Workflow[EventT, ResultT], /) -> DurableHandler[EventT, ResultT]: ...
 @overload
 def durable_execution(
     *,
@@ -292,9 +294,9 @@ def durable_execution(
     max_inline_wait: timedelta = ...,
     plugins: Iterable[durable_async.PluginSource] = ...,
     limits: EngineLimits = ...,
-) -> Callable[[Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]]], DurableHandler[EventT, ResultT]]: ...
+) -> Callable[[_Workflow[EventT, ResultT]], DurableHandler[EventT, ResultT]]: ...
 def durable_execution(
-    workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]] | None = None,
+    workflow: _Workflow[EventT, ResultT] | None = None,
     /,
     *,
     serializer: Serializer | None = None,
@@ -321,9 +323,7 @@ def durable_execution(
         ``limits`` is not EngineLimits, or an entry of ``plugins`` is neither a plugin nor callable
     """
 
-    def make(
-        workflow: Callable[[EventT, DurableContext], Coroutine[Any, Any, ResultT]], callers: int = 1
-    ) -> DurableHandler[EventT, ResultT]:
+    def make(workflow: _Workflow[EventT, ResultT], callers: int = 1) -> DurableHandler[EventT, ResultT]:
         handler = DurableHandler(
             workflow, serializer=serializer, step=step, max_inline_wait=max_inline_wait, plugins=plugins, limits=limits
         )

@@ -166,11 +166,7 @@ ALLOWED = {
     "_engine": 57,
     "_operations": 51,
     "context": 9,
-    "testing": 7,
     "otel": 3,
-    "ui": 3,
-    "service.machine": 2,
-    "service.store": 1,
 }
 
 _NAMED_LIKE_ATTRIBUTES = {"property", "cached_property"}

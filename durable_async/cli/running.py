@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TextIO
 
+import attrs
 import click
 
 from durable_async._wire.text import JsonMembers
@@ -22,10 +23,18 @@ _HINTS = {
 }
 
 
+@attrs.frozen
+class CommandRunner:
+    """Runs the coroutine of a command: it is given as the ``obj`` of the program's context, and found there."""
+
+    run: Callable[[Coroutine[object, object, Exit]], Exit] = asyncio.run
+
+
 def run(command: Coroutine[object, object, Exit]) -> None:
-    """Run a command on its own event loop, and exit with its exit code."""
+    """Run a command with the :class:`CommandRunner` that the program was called with, and exit with its exit code."""
+    runner = click.get_current_context().find_object(CommandRunner) or CommandRunner()
     try:
-        code = asyncio.run(command)
+        code = runner.run(command)
     except ServiceCallError as error:
         raise _call_failed(error) from None
     except ApiError as error:

@@ -22,9 +22,10 @@ from durable_async.cli.hosting import Hosted, InProcess
 from durable_async.cli.options import Named, Timeout
 from durable_async.cli.telemetry import telemetry
 from durable_async.embedded.cache import ExecutionCache
+from durable_async.service.functions.output import bounded, json_lines
 from durable_async.service.functions.remote import RemoteFunctions
 from durable_async.service.functions.worker_process import Target
-from durable_async.service.functions.workers import WorkerPool, bounded, json_lines, worker_environment
+from durable_async.service.functions.workers import WorkerPool, worker_environment
 from durable_async.service.http import bind, url_of
 from durable_async.service.http.access import Access
 from durable_async.service.http.dispatch import Answerer, Dispatcher

@@ -7,16 +7,16 @@ import traceback
 from collections.abc import Mapping
 from operator import attrgetter
 from types import ModuleType
-from typing import TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import attrs
 import click
 
 from durable_async import DurableHandler
-from durable_async.handler import AnyHandler
 from durable_async.service.functions.modules import load_module
 
-Handler = AnyHandler
+Handler: TypeAlias = DurableHandler[Any, object]
+"""A handler whose event is JSON that the command line gives."""
 
 
 @attrs.frozen

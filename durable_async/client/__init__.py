@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from durable_async._lazy import names_from
 
 if TYPE_CHECKING:
+    from durable_async.client.calls import Polling
     from durable_async.client.client import DurableClient
     from durable_async.client.execution import ExecutionHandle
     from durable_async.client.executions import Executions
 
-__all__ = ["DurableClient", "ExecutionHandle", "Executions"]
+__all__ = ["DurableClient", "ExecutionHandle", "Executions", "Polling"]
 
-_LATER = {"DurableClient": "client", "ExecutionHandle": "execution", "Executions": "executions"}
+_LATER = {"DurableClient": "client", "ExecutionHandle": "execution", "Executions": "executions", "Polling": "calls"}
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
     __getattr__ = names_from(__name__, _LATER)

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
+import attrs
+
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.errors import ServiceCallError
@@ -20,8 +22,22 @@ from durable_async.transport.base import NO_SERVICE
 CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
 
 _PAGE_ITEMS = 1000
-_WAIT_SECONDS = 20  # below the usual limits of proxies, and the most that a service of this package allows
-_POLL_SECONDS = (0.1, 5.0)  # between two polls: at first, and after a long time without news
+_MAX_WAIT = 20  # seconds, the maximum that a service of this package allows
+
+
+@attrs.frozen
+class Polling:
+    """How a client waits for news of a service, in seconds.
+
+    :ivar wait: how long a service of this package may hold back an answer until there is news, 1 to 20. Keep it below
+        the limit of a proxy in between
+    :ivar first_pause: how long to wait before a service is asked again that does not hold back its answers
+    :ivar longest_pause: the maximum of that pause, which grows as long as there is no news
+    """
+
+    wait: int = attrs.field(default=_MAX_WAIT, validator=(attrs.validators.ge(1), attrs.validators.le(_MAX_WAIT)))
+    first_pause: float = attrs.field(default=0.1, validator=attrs.validators.gt(0))
+    longest_pause: float = attrs.field(default=5.0, validator=attrs.validators.gt(0))
 
 
 class Calls(ABC):
@@ -31,10 +47,11 @@ class Calls(ABC):
     :ivar on_aws: True: the service is AWS Lambda, which lacks what only the service of this package has
     """
 
-    def __init__(self, place: str, *, on_aws: bool = False) -> None:
+    def __init__(self, place: str, *, on_aws: bool = False, polling: Polling = Polling()) -> None:
         self.place = place
         self.on_aws = on_aws
-        self._wait_seconds = None if on_aws else _WAIT_SECONDS
+        self._polling = polling
+        self._wait_seconds = None if on_aws else polling.wait
 
     @abstractmethod
     async def _send(self, operation: str, parameters: JsonObject) -> JsonObject:
@@ -60,7 +77,7 @@ class Calls(ABC):
 
     async def closed(self, arn: str) -> JsonObject:
         """Return the execution when it is closed."""
-        pauses, time = _Pauses(), asyncio.get_running_loop().time
+        pauses, time = _Pauses(self._polling), asyncio.get_running_loop().time
         while True:
             asked_at = time()
             answer = await self.call(
@@ -73,7 +90,7 @@ class Calls(ABC):
                 execution = await self.execution(arn)
                 if execution["Status"] in CLOSED:  # it was not redriven meanwhile
                     return execution
-            elif time() - asked_at < _WAIT_SECONDS - 1:  # the service did not wait
+            elif time() - asked_at < self._polling.wait - 1:  # the service did not wait
                 await pauses.next()
 
     async def items(
@@ -107,7 +124,7 @@ class Calls(ABC):
 
         :param after: the id of the last event that is not wanted
         """
-        pauses, held = _Pauses(), list[JsonObject]()
+        pauses, held = _Pauses(self._polling), list[JsonObject]()
         asked = {"DurableExecutionArn": arn, "IncludeExecutionData": data, "MaxItems": _PAGE_ITEMS}
         marker, seen, closed = None, 0, False
         while True:
@@ -149,8 +166,15 @@ class Calls(ABC):
 class HttpCalls(Calls):
     """Calls a service through aiobotocore."""
 
-    def __init__(self, clients: ClientPerLoop, place: str, *, on_aws: bool = False) -> None:
-        super().__init__(place, on_aws=on_aws)
+    def __init__(
+        self,
+        clients: ClientPerLoop,
+        place: str,
+        *,
+        on_aws: bool = False,
+        polling: Polling = Polling(),
+    ) -> None:
+        super().__init__(place, on_aws=on_aws, polling=polling)
         self._clients = clients
 
     async def aclose(self) -> None:
@@ -173,15 +197,16 @@ class HttpCalls(Calls):
 class _Pauses:
     """The times between two polls. They grow until :meth:`reset`."""
 
-    def __init__(self) -> None:
+    def __init__(self, polling: Polling) -> None:
+        self._polling = polling
         self.reset()
 
     def reset(self) -> None:
-        self._seconds = _POLL_SECONDS[0]
+        self._seconds = self._polling.first_pause
 
     async def next(self) -> None:
         await asyncio.sleep(self._seconds)
-        self._seconds = min(self._seconds * 1.5, _POLL_SECONDS[1])
+        self._seconds = min(self._seconds * 1.5, self._polling.longest_pause)
 
 
 def closes(event: JsonMembers) -> bool:

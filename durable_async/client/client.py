@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from durable_async._client_per_loop import ClientPerLoop
-from durable_async.client.calls import HttpCalls
+from durable_async.client.calls import HttpCalls, Polling
 from durable_async.client.connection import Endpoint
 from durable_async.client.executions import Executions, check_durable
 from durable_async.client.remote import RemoteApi
@@ -44,6 +44,7 @@ class DurableClient(Executions):
     :param profile: of the AWS configuration; None: the environment's
     :param session: an aiobotocore session whose credentials are used; None: those of the AWS configuration
     :param config: a botocore ``Config``, which overrides this client's own, for example ``retries``
+    :param polling: how long a request may wait for news, and how often a service is asked that does not wait
     """
 
     def __init__(
@@ -56,11 +57,12 @@ class DurableClient(Executions):
         profile: str | None = None,
         session: object = None,
         config: object = None,
+        polling: Polling = Polling(),  # noqa: B008 - frozen
     ) -> None:
         variables = ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL")
         url = endpoint_url or next(filter(None, map(os.environ.get, variables)), None)
         endpoint = Endpoint(url, token, region, profile, session, config)
-        self._calls = HttpCalls(ClientPerLoop(endpoint.clients), str(endpoint), on_aws=url is None)
+        self._calls = HttpCalls(ClientPerLoop(endpoint.clients), str(endpoint), on_aws=url is None, polling=polling)
         self._remote = RemoteApi(self._calls)
         self._functions = dict(functions)
 

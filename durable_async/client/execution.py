@@ -25,7 +25,7 @@ from durable_async.service.model import arns
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.views import Closed, ExecutionDescription, OpenCallback
 
-ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 _ERRORS: dict[ExecutionStatus, tuple[type[ExecutionError], str]] = {
     ExecutionStatus.FAILED: (ExecutionFailedError, "the execution failed"),
@@ -35,7 +35,7 @@ _ERRORS: dict[ExecutionStatus, tuple[type[ExecutionError], str]] = {
 
 
 @attrs.frozen
-class ExecutionHandle(Generic[ResultT]):
+class ExecutionHandle(Generic[ResultT_co]):
     """Refers to an execution by its ARN. The execution does not depend on the handle.
 
     Every method raises :class:`~durable_async.service.ApiError`: ``ResourceNotFoundException`` once the execution is
@@ -45,7 +45,7 @@ class ExecutionHandle(Generic[ResultT]):
 
     arn: str
     _api: Callable[[], DurableApi]
-    _decode: Callable[[str, str], Awaitable[ResultT]]
+    _decode: Callable[[str, str], Awaitable[ResultT_co]]
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class ExecutionHandle(Generic[ResultT]):
         reference = arns.parse_execution(self.arn)
         return "" if reference is None else reference.name
 
-    async def result(self, timeout: timedelta | None = None) -> ResultT:
+    async def result(self, timeout: timedelta | None = None) -> ResultT_co:
         """Wait for the end of the execution, and return what it returned. Cancelling this leaves the execution alone.
 
         :param timeout: how long to wait; None: as long as it takes
@@ -159,7 +159,7 @@ class ExecutionHandle(Generic[ResultT]):
         event: object = NO_TYPE,
         replace: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> ExecutionHandle[ResultT]:
+    ) -> ExecutionHandle[ResultT_co]:
         """Start a new execution with the record of this one up to an operation, on the code that is registered now.
 
         Operations that have ended are not done again. Operations that are done again have new idempotency keys. This

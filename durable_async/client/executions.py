@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeGuard, TypeVar, overload
+from typing import Any, Never, TypeGuard, TypeVar, overload
 
 from durable_async._callables import name_of_callable
 from durable_async._raised import message_of
@@ -60,16 +60,16 @@ class Executions(ABC):
     ) -> ExecutionHandle[ResultT]: ...
     @overload
     async def start(
-        self, function: str, event: Any, *, name: str | None = None, tags: Mapping[str, str] | None = None
+        self, function: str, event: object, *, name: str | None = None, tags: Mapping[str, str] | None = None
     ) -> ExecutionHandle[Any]: ...
     async def start(
         self,
-        function: AnyHandler | str,
-        event: Any,
+        function: DurableHandler[EventT, object] | str,
+        event: EventT,
         *,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> ExecutionHandle[Any]:
+    ) -> ExecutionHandle[object]:
         """Start an execution, or find the one that was started under ``name`` with the same event.
 
         When this returns, the execution is recorded: it will run, whatever happens to this process.
@@ -101,17 +101,17 @@ class Executions(ABC):
         return self._handle(function, started.execution_arn)
 
     @overload
-    async def find(self, function: DurableHandler[Any, ResultT], name: str) -> ExecutionHandle[ResultT] | None: ...
+    async def find(self, function: DurableHandler[Never, ResultT], name: str) -> ExecutionHandle[ResultT] | None: ...
     @overload
     async def find(self, function: str, name: str) -> ExecutionHandle[Any] | None: ...
-    async def find(self, function: AnyHandler | str, name: str) -> ExecutionHandle[Any] | None:
+    async def find(self, function: AnyHandler | str, name: str) -> ExecutionHandle[object] | None:
         """Return the execution of ``function`` that was started under ``name``; None if there is none."""
         found = await self._api().list_executions(self._place_of(function)[0], execution_name=name, max_items=1)
         return self._handle(function, found.items[0].arn) if found.items else None
 
     async def fork_history(
         self,
-        function: DurableHandler[Any, ResultT] | str,
+        function: DurableHandler[Never, ResultT] | str,
         history: object,
         *,
         before: str | None = None,
@@ -140,8 +140,8 @@ class Executions(ABC):
     @overload
     def execution(self, arn: str) -> ExecutionHandle[Any]: ...
     @overload
-    def execution(self, arn: str, function: DurableHandler[Any, ResultT]) -> ExecutionHandle[ResultT]: ...
-    def execution(self, arn: str, function: AnyHandler | None = None) -> ExecutionHandle[Any]:
+    def execution(self, arn: str, function: DurableHandler[Never, ResultT]) -> ExecutionHandle[ResultT]: ...
+    def execution(self, arn: str, function: AnyHandler | None = None) -> ExecutionHandle[object]:
         """Return the execution with this ARN, without asking whether there is one.
 
         :param function: its handler, as whose declared type the result comes. None: the result comes as JSON values

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from durable_async.testing.outcomes import Outcomes
     from durable_async.testing.report import Exploration, Fault, Problem
     from durable_async.testing.running import run
-    from durable_async.testing.service import TestService
+    from durable_async.testing.service import ServiceOptions, TestService
     from durable_async.testing.virtual_time import StuckError, TimedService, VirtualTime
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Outcomes",
     "Problem",
     "RecordedExecution",
+    "ServiceOptions",
     "StuckError",
     "TestCallback",
     "TestExecution",
@@ -65,6 +66,7 @@ _LATER = {
     "Outcomes": "outcomes",
     "Problem": "report",
     "RecordedExecution": "execution",
+    "ServiceOptions": "service",
     "StuckError": "virtual_time",
     "TestCallback": "execution",
     "TestExecution": "execution",

@@ -12,7 +12,7 @@ from uuid import uuid4
 import attrs
 
 from durable_async._wire.operations import ErrorObject
-from durable_async._wire.text import utf8
+from durable_async._wire.text import JsonMembers, utf8
 from durable_async.errors import (
     ExecutionError,
     ExecutionFailedError,
@@ -87,7 +87,7 @@ class CloudRunner(Generic[EventT, ResultT]):
         return await self._finished(arn, journal)
 
     async def _read(self, arn: str, journal: Journal) -> None:
-        events: list[Mapping[str, Any]] = []
+        events: list[JsonMembers] = []
         more: dict[str, str] = {}
         while True:
             page = await self.client.get_durable_execution_history(

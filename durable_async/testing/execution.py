@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Never, Protocol, TypeVar
 
 from durable_async._wire.operations import ErrorObject
 from durable_async.embedded import DurableService, ExecutionHandle
@@ -15,7 +15,6 @@ from durable_async.testing.operations import Journal, OperationView, as_text
 from durable_async.testing.virtual_time import StuckError
 
 T = TypeVar("T")
-ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
@@ -106,7 +105,7 @@ class Driver(Protocol):
         ...
 
 
-class TestExecution(RecordedExecution, Generic[ResultT]):
+class TestExecution(RecordedExecution, Generic[ResultT_co]):
     """An execution of a :class:`~durable_async.testing.TestService`.
 
     It shows the state at the time when the last awaited method returned; :meth:`settle` brings it up to date.
@@ -114,20 +113,22 @@ class TestExecution(RecordedExecution, Generic[ResultT]):
     :ivar handler: whose execution it is
     """
 
-    def __init__(self, handle: ExecutionHandle[ResultT], driver: Driver, handler: DurableHandler[Any, ResultT]) -> None:
+    def __init__(
+        self, handle: ExecutionHandle[ResultT_co], driver: Driver, handler: DurableHandler[Never, ResultT_co]
+    ) -> None:
         super().__init__(handle.arn, Journal())
         self.handler = handler
         self._handle = handle
         self._driver = driver
 
     @property
-    def handle(self) -> ExecutionHandle[ResultT]:
+    def handle(self) -> ExecutionHandle[ResultT_co]:
         """The embedded service's own handle: to stop or pause the execution, or to read its description."""
         return self._handle
 
     # --- driving ---
 
-    async def finish(self, *, over_callbacks: bool = False) -> ResultT:
+    async def finish(self, *, over_callbacks: bool = False) -> ResultT_co:
         """Run the execution to its end, and return its result.
 
         :param over_callbacks: True: a callback that the test has not answered times out when its time has come; False:
@@ -261,7 +262,7 @@ class TestCallback:
 
     __test__ = False
 
-    def __init__(self, execution: TestExecution[Any], driver: Driver, operation: OperationView) -> None:
+    def __init__(self, execution: TestExecution[object], driver: Driver, operation: OperationView) -> None:
         self.id: str = operation.callback_id or ""
         self.operation = operation
         self._execution = execution
@@ -298,11 +299,11 @@ class TestCallback:
 class CallbackToCome:
     """What ``until_callback`` returns: awaited, a :class:`TestCallback`; its methods wait for it first."""
 
-    def __init__(self, execution: TestExecution[Any], name: str | None) -> None:
+    def __init__(self, execution: TestExecution[object], name: str | None) -> None:
         self._execution = execution
         self._name = name
 
-    def __await__(self) -> Generator[Any, Any, TestCallback]:
+    def __await__(self) -> Generator[object, None, TestCallback]:
         return self._execution.callback(self._name).__await__()
 
     async def succeed(self, result: object = None) -> None:

@@ -20,15 +20,16 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import CodeType
-from typing import Any, TypeVar
+from typing import Generic, Never, TypeVar, Unpack
 
 import attrs
 
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observer import ObservedCall
 from durable_async._wire.operations import TERMINAL, ErrorObject, OperationStatus
+from durable_async.embedded.service import PlainFunction
 from durable_async.errors import ContextMisuseError, NonDeterminismError
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.replay import replay
 from durable_async.testing.execution import FinishedExecution
 from durable_async.testing.faults import When
@@ -37,13 +38,14 @@ from durable_async.testing.ledger import Effect, Ledger
 from durable_async.testing.operations import exported
 from durable_async.testing.report import Exploration, Fault, Problem, place_in_code
 from durable_async.testing.running import answer_callbacks, finished
-from durable_async.testing.service import TestService, Watch
+from durable_async.testing.service import ServiceOptions, TestService, Watch
 from durable_async.testing.virtual_time import VirtualTime
 from durable_async.testing.watch import Call, watching
 
 EventT = TypeVar("EventT")
+ResultT = TypeVar("ResultT")
 
-Prepare = Callable[[TestService[Any, Any]], object]
+_Plan = Callable[[TestService[Never, object]], object]
 
 _TIMINGS = 4  # runs with the tasks' timing changed
 _PREFIXES = 20  # of the finished record, that are replayed with each hash seed
@@ -51,16 +53,16 @@ _INTERRUPTED = "StepInterruptedError"
 
 
 async def explore(
-    handler: DurableHandler[EventT, Any],
+    handler: DurableHandler[EventT, ResultT],
     event: EventT,
-    *others: DurableHandler[Any, Any] | Callable[[Any, Any], Any],
+    *others: AnyHandler | PlainFunction,
     callbacks: Mapping[str, object] | None = None,
     ledger: Ledger | None = None,
-    prepare: Prepare | None = None,
+    prepare: Callable[[TestService[EventT, ResultT]], object] | None = None,
     max_runs: int = 200,
     seed: int = 0,
     hash_seeds: Sequence[int] = (1, 2),
-    **options: Any,
+    **options: Unpack[ServiceOptions],
 ) -> Exploration:
     """Prove that an execution of ``handler`` survives every crash, or report what goes wrong.
 
@@ -81,20 +83,20 @@ async def explore(
     with _only_new_garbage():
         first = await explorer.explore(max_runs, rng)
     await explorer.replay(first, hash_seeds, rng)
-    return Exploration(explorer.problems, explorer.runs, explorer.checkpoints, explorer.skipped)
+    return Exploration(explorer.findings.problems, explorer.runs, explorer.checkpoints, explorer.skipped)
 
 
-def _delay(rng: random.Random, service: TestService[Any, Any]) -> None:
+def _delay(rng: random.Random, service: TestService[Never, object]) -> None:
     service.delay_calls(rng)
 
 
-def _crash(number: int, when: When, service: TestService[Any, Any]) -> None:
+def _crash(number: int, when: When, service: TestService[Never, object]) -> None:
     service.crash_at_checkpoint(number, when=when)
 
 
 @attrs.frozen
 class _Run:
-    execution: FinishedExecution[Any]
+    execution: FinishedExecution[object]
     effects: Sequence[Effect]
     checkpoints: int
 
@@ -135,28 +137,83 @@ def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
 
 
 @attrs.define
-class _Explorer:
-    handler: DurableHandler[Any, Any]
-    event: Any
-    others: Sequence[Any]
+class _Findings:
+    """Collects the problems of all runs."""
+
+    problems: list[Problem] = attrs.field(factory=list[Problem])
+    _seen: set[tuple[Fault, str]] = attrs.field(factory=set[tuple[Fault, str]])
+
+    def add_effects(self, run: _Run, first: _Run | None, label: str) -> None:
+        for effect in run.effects:
+            if effect.step is None:
+                message = f"{effect.what!r} happened outside of a step. Do it in a step.\n{_place_of(effect)}"
+                self.add(Fault.EFFECT_OUTSIDE_STEP, message, label)
+        if first is None:
+            return
+        before = Counter((effect.what, effect.operation_id) for effect in first.effects if effect.step is not None)
+        now = Counter((effect.what, effect.operation_id) for effect in run.effects if effect.step is not None)
+        for effect in run.effects:
+            key = (effect.what, effect.operation_id)
+            if effect.step is not None and now[key] > before[key] > 0:
+                self.add(
+                    Fault.NOT_IDEMPOTENT,
+                    f"Step {effect.step!r} did {effect.what!r} {_times(now[key])}, and in the first run "
+                    f"{_times(before[key])}. Send current_step().idempotency_key along, or make the step at most "
+                    f"once.\n{_place_of(effect)}",
+                    label,
+                    once=f"{effect.step} {effect.where}",
+                )
+
+    def add(
+        self, fault: Fault, message: str, run: str, first: str = "", other: str = "", *, once: str | None = None
+    ) -> None:
+        """Add a problem, unless there is one with the same ``once`` (None: the same message)."""
+        key = (fault, message if once is None else once)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.problems.append(Problem(fault, message, run, first, other))
+
+    def ran_again(self, call: ObservedCall, label: str) -> None:
+        self.add(Fault.RAN_AGAIN, f"The body of {call.name!r} ran although its end is recorded.", label)
+
+    def ran_twice(self, call: ObservedCall, attempt: int, label: str) -> None:
+        self.add(
+            Fault.RAN_TWICE, f"Attempt {attempt} of {call.name!r} began twice after its start was recorded.", label
+        )
+
+    def swallowed(self, handler: AnyHandler, how: str, label: str) -> None:
+        code: CodeType = inspect.unwrap(handler.workflow).__code__
+        where = place_in_code(code.co_filename, code.co_firstlineno, code.co_name)
+        self.add(
+            Fault.SWALLOWED_CANCELLATION,
+            f"{code.co_name} {how} although it was cancelled, as it is when it suspends and when its process dies. "
+            f"Code that catches CancelledError or BaseException has to raise it again.\n{where}",
+            label,
+        )
+
+
+@attrs.define
+class _Explorer(Generic[EventT, ResultT]):
+    handler: DurableHandler[EventT, ResultT]
+    event: EventT
+    others: Sequence[AnyHandler | PlainFunction]
     callbacks: Mapping[str, object]
     ledger: Ledger
-    prepare: Prepare | None
-    options: Mapping[str, Any]
-    problems: list[Problem] = attrs.field(factory=list[Problem])
+    prepare: Callable[[TestService[EventT, ResultT]], object] | None
+    options: ServiceOptions
+    findings: _Findings = attrs.field(factory=_Findings)
     runs: int = 0
     checkpoints: int = 0
     skipped: list[str] = attrs.field(factory=list[str])
     depends_on_timing: bool = False
-    _seen: set[tuple[Fault, str]] = attrs.field(factory=set[tuple[Fault, str]])
 
     async def explore(self, max_runs: int, rng: random.Random) -> _Run:
         calls: dict[Call, None] = {}
         with watching(calls):
             first = await self._run("the first run", lambda _: None)
         for call in calls:
-            self._found(Fault.UNSTABLE_CALL, str(call), "the first run")
-        self._check_effects(first, None, "the first run")
+            self.findings.add(Fault.UNSTABLE_CALL, str(call), "the first run")
+        self.findings.add_effects(first, None, "the first run")
         self.checkpoints = first.checkpoints
         await self._compare(first, "a run that stays in memory", lambda _: None, replay_each_invocation=False)
         for number in range(_TIMINGS):
@@ -195,30 +252,31 @@ class _Explorer:
         for seed, problem in zip(hash_seeds, problems, strict=True):
             if problem is not None:
                 label = f"a replay in another process, with PYTHONHASHSEED={seed}"
-                self._found(Fault.NON_DETERMINISM, problem, label, once="another process")
+                self.findings.add(Fault.NON_DETERMINISM, problem, label, once="another process")
 
     async def _replay(self, run: _Run, label: str) -> None:
         with _warnings(), VirtualTime():
             report = await replay(self.handler, [*run.execution.events], execution_arn=run.execution.arn)
         if not report.passed:
-            self._found(Fault.NON_DETERMINISM, str(report), label, once=Fault.NON_DETERMINISM)
+            self.findings.add(Fault.NON_DETERMINISM, str(report), label, once=Fault.NON_DETERMINISM)
 
     # --- runs ---
 
     async def _time_otherwise(self, first: _Run, label: str, delays: random.Random) -> None:
         """Run with other timing of the tasks. The outcome of a race may change with that; each record must replay."""
         run = await self._run(label, partial(_delay, delays))
-        self._check_effects(run, first, label)
+        self.findings.add_effects(run, first, label)
         if not _same(run.outcome(), first.outcome()) and not run.was_interrupted():
             self.depends_on_timing = True
         await self._replay(run, f"a replay of {label}")
 
-    async def _run(self, label: str, plan: Prepare, **options: Any) -> _Run:
+    async def _run(self, label: str, plan: _Plan, **changed: Unpack[ServiceOptions]) -> _Run:
         self.runs += 1
+        options: ServiceOptions = {**self.options, **changed}
         self.ledger.clear()
         with _warnings() as unawaited, _log() as logged:
-            async with TestService(self.handler, *self.others, **{**self.options, **options}) as service:
-                service.watch = _Witness(self, label)
+            async with TestService(self.handler, *self.others, **options) as service:
+                service.watch = _Witness(self.findings, self.handler, label)
                 if self.prepare is not None:
                     self.prepare(service)
                 plan(service)
@@ -229,17 +287,17 @@ class _Explorer:
                 service.forget_faults()  # a run that took another way may not have come to its crash
             gc.collect()  # so that a coroutine that nobody awaited is noticed now
         for message in unawaited:
-            self._found(Fault.MISSING_AWAIT, message, label)
+            self.findings.add(Fault.MISSING_AWAIT, message, label)
         for message in logged:
-            self._found(Fault.SWALLOWED_CANCELLATION, message, label)
+            self.findings.add(Fault.SWALLOWED_CANCELLATION, message, label)
         error = done.error
         if error is not None and str(error.error_type).endswith(ContextMisuseError.__name__):
-            self._found(Fault.MISSING_AWAIT, error.message, label)
+            self.findings.add(Fault.MISSING_AWAIT, error.message, label)
         return _Run(done, [*self.ledger.effects], checkpoints)
 
-    async def _compare(self, first: _Run, label: str, plan: Prepare, **options: Any) -> None:
-        run = await self._run(label, plan, **options)
-        self._check_effects(run, first, label)
+    async def _compare(self, first: _Run, label: str, plan: _Plan, **changed: Unpack[ServiceOptions]) -> None:
+        run = await self._run(label, plan, **changed)
+        self.findings.add_effects(run, first, label)
         if _same(run.outcome(), first.outcome()) or run.was_interrupted():
             return
         error = run.execution.error
@@ -248,65 +306,16 @@ class _Explorer:
             return
         fault = Fault.NON_DETERMINISM if diverged else Fault.OUTCOME_CHANGED
         message = f"The first run ended as {first.describe()}, this one as {run.describe()}."
-        self._found(fault, message, label, first.execution.history, run.execution.history, once=fault)
-
-    # --- what is wrong ---
-
-    def _check_effects(self, run: _Run, first: _Run | None, label: str) -> None:
-        for effect in run.effects:
-            if effect.step is None:
-                message = f"{effect.what!r} happened outside of a step. Do it in a step.\n{_place_of(effect)}"
-                self._found(Fault.EFFECT_OUTSIDE_STEP, message, label)
-        if first is None:
-            return
-        before = Counter((effect.what, effect.operation_id) for effect in first.effects if effect.step is not None)
-        now = Counter((effect.what, effect.operation_id) for effect in run.effects if effect.step is not None)
-        for effect in run.effects:
-            key = (effect.what, effect.operation_id)
-            if effect.step is not None and now[key] > before[key] > 0:
-                self._found(
-                    Fault.NOT_IDEMPOTENT,
-                    f"Step {effect.step!r} did {effect.what!r} {_times(now[key])}, and in the first run "
-                    f"{_times(before[key])}. Send current_step().idempotency_key along, or make the step at most "
-                    f"once.\n{_place_of(effect)}",
-                    label,
-                    once=f"{effect.step} {effect.where}",
-                )
-
-    def _found(
-        self, fault: Fault, message: str, run: str, first: str = "", other: str = "", *, once: str | None = None
-    ) -> None:
-        """Add a problem, unless there is one with the same ``once`` (None: the same message)."""
-        key = (fault, message if once is None else once)
-        if key not in self._seen:
-            self._seen.add(key)
-            self.problems.append(Problem(fault, message, run, first, other))
-
-    def ran_again(self, call: ObservedCall, label: str) -> None:
-        self._found(Fault.RAN_AGAIN, f"The body of {call.name!r} ran although its end is recorded.", label)
-
-    def ran_twice(self, call: ObservedCall, attempt: int, label: str) -> None:
-        self._found(
-            Fault.RAN_TWICE, f"Attempt {attempt} of {call.name!r} began twice after its start was recorded.", label
-        )
-
-    def swallowed(self, handler: DurableHandler[Any, Any], how: str, label: str) -> None:
-        code: CodeType = inspect.unwrap(handler.workflow).__code__
-        where = place_in_code(code.co_filename, code.co_firstlineno, code.co_name)
-        self._found(
-            Fault.SWALLOWED_CANCELLATION,
-            f"{code.co_name} {how} although it was cancelled, as it is when it suspends and when its process dies. "
-            f"Code that catches CancelledError or BaseException has to raise it again.\n{where}",
-            label,
-        )
+        self.findings.add(fault, message, label, first.execution.history, run.execution.history, once=fault)
 
 
 class _Witness(Watch):
-    """Tells an explorer what happens in the invocations of one run."""
+    """Adds what goes wrong in the invocations of one run to the findings."""
 
-    def __init__(self, explorer: _Explorer, label: str) -> None:
+    def __init__(self, findings: _Findings, handler: AnyHandler, label: str) -> None:
         super().__init__()
-        self._explorer = explorer
+        self._findings = findings
+        self._handler = handler
         self._label = label
         self._begun: Counter[tuple[str, str, int]] = Counter()
 
@@ -315,19 +324,19 @@ class _Witness(Watch):
         if attempt is None or record is None:
             return
         if record["Status"] in TERMINAL:
-            self._explorer.ran_again(call, self._label)
+            self._findings.ran_again(call, self._label)
         elif record["Status"] == OperationStatus.STARTED:
             # The start of an at-most-once attempt is recorded before its body begins; others begin at once.
             place = (invocation.execution_arn, call.id, attempt)
             self._begun[place] += 1
             if self._begun[place] == 2:
-                self._explorer.ran_twice(call, attempt, self._label)
+                self._findings.ran_twice(call, attempt, self._label)
 
     def ended(self, invocation: Invocation, error: BaseException | None) -> None:
         if not invocation.journal.refuses or isinstance(error, asyncio.CancelledError | NonDeterminismError):
             return
         how = "returned" if error is None else f"raised {type(error).__name__}"
-        self._explorer.swallowed(self._explorer.handler, how, self._label)
+        self._findings.swallowed(self._handler, how, self._label)
 
 
 @contextmanager

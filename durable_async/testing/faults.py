@@ -11,7 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Literal, Never, TypeVar
 
 import attrs
 
@@ -159,19 +159,22 @@ class Witness:
     """Follows what happens in the invocations of a handler. Its methods do nothing; subclasses override them."""
 
     def invoked(self, envelope: Envelope) -> None:
-        """An invocation begins."""
+        """Note that an invocation begins."""
 
     def left(self, envelope: Envelope, answer: Output | None) -> None:
-        """An invocation has ended; ``answer`` is None if it crashed or raised."""
+        """Note that an invocation has ended; ``answer`` is None if it crashed or raised."""
 
     def ended(self, invocation: Invocation, error: BaseException | None) -> None:
-        """The workflow's own coroutine returned, or raised ``error``."""
+        """Note that the workflow's own coroutine returned (``error`` is None), or raised ``error``."""
 
     def answered(self, arn: str, operations: Sequence[Operation]) -> None:
-        """A checkpoint was accepted, and its answer holds these operations."""
+        """Note that the service accepted a checkpoint and answered with these operations."""
 
     def began(self, invocation: Invocation, call: ObservedCall, attempt: int | None) -> None:
-        """A user's function is about to be called: ``attempt`` of a step or condition, or the one of a context."""
+        """Note that a user's function is about to be called.
+
+        :param attempt: of a step or condition, from 1; None: the function of a context
+        """
 
 
 class Life:
@@ -184,7 +187,7 @@ class Life:
     def is_over(self) -> bool:
         return self._death.done()
 
-    async def die(self) -> Any:
+    async def die(self) -> Never:
         """End the invocation: nothing after this runs, and the service gets no answer."""
         if not self._death.done():
             self._death.set_result(None)
@@ -303,8 +306,8 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
         client = _Client(invocation.journal.flusher.client, life, self._faults, self._witness)
 
         async def substitute(
-            call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /
-        ) -> Any:
+            call: ObservedCall, attempt: int | None, body: Callable[[], object], run: Callable[[], Awaitable[object]], /
+        ) -> object:
             self._witness.began(invocation, call, attempt)
             client.attempts[call.id] = attempt
             await self._faults.delay()

@@ -6,11 +6,10 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 from durable_async.replay import replay
 from durable_async.service.model.exported import read_history
 from durable_async.testing.execution import TestExecution
@@ -30,7 +29,7 @@ class GoldenHistory:
     records: bool
     _count: int = 0
 
-    async def __call__(self, execution: TestExecution[Any], *, name: str | None = None) -> None:
+    async def __call__(self, execution: TestExecution[object], *, name: str | None = None) -> None:
         """Replay the recorded history against today's code, and compare it with what ``execution`` did.
 
         :param execution: one that has ended
@@ -60,7 +59,7 @@ class GoldenHistory:
         return name if self._count == 1 else f"{name}-{self._count}"
 
 
-async def check(handler: DurableHandler[Any, Any], history: Any, *, source: str = "the history") -> None:
+async def check(handler: AnyHandler, history: object, *, source: str = "the history") -> None:
     """Replay a history against a handler, for example one that was exported from AWS with
     ``get-durable-execution-history --include-execution-data``.
 

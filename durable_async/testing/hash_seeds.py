@@ -8,11 +8,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler
 
 
 @attrs.frozen
@@ -23,7 +22,7 @@ class Place:
     name: str
 
 
-def importable(handler: DurableHandler[Any, Any]) -> Place | None:
+def importable(handler: AnyHandler) -> Place | None:
     """Return where another process finds ``handler``; None if it cannot."""
     name = str(getattr(handler, "__qualname__", ""))
     module = sys.modules.get(str(getattr(handler, "__module__", "")))
@@ -33,7 +32,7 @@ def importable(handler: DurableHandler[Any, Any]) -> Place | None:
     return Place(file if module.__name__ == "__main__" else module.__name__, name)
 
 
-async def replay_with_seed(place: Place, histories: Sequence[Any], seed: int) -> str | None:
+async def replay_with_seed(place: Place, histories: Sequence[object], seed: int) -> str | None:
     """Replay ``histories`` in a process with this hash seed.
 
     :return: None if the code replays all of them there; otherwise what it does with the first that it does not
@@ -64,7 +63,7 @@ def main() -> None:
     from durable_async.service.functions.modules import load_module
     from durable_async.testing.virtual_time import VirtualTime
 
-    async def at_once(handler: DurableHandler[Any, Any], history: Any) -> ReplayReport:
+    async def at_once(handler: AnyHandler, history: object) -> ReplayReport:
         with VirtualTime():
             return await replay(handler, history)
 

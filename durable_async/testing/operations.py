@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
 
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
+from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.machine.derive import OPERATIONS, STATUSES
 from durable_async.service.machine.operation import cleared_id
@@ -211,7 +212,7 @@ def _apply(operation: OperationView, status: OperationStatus, event: HistoryEven
 
 def _next_attempt(event: HistoryEvent) -> int | None:
     """Return after how many seconds a step is attempted again; None: it is not."""
-    retry: Mapping[str, Any] = event.details.get("RetryDetails") or {}
+    retry: JsonMembers = event.details.get("RetryDetails") or {}
     return retry.get("NextAttemptDelaySeconds")
 
 
@@ -219,7 +220,7 @@ def _seconds(value: float | None) -> timedelta | None:
     return timedelta(seconds=value) if value else None
 
 
-def exported(arn: str, events: Sequence[HistoryEvent]) -> dict[str, Any]:
+def exported(arn: str, events: Sequence[HistoryEvent]) -> JsonObject:
     """Return a history as ``GetDurableExecutionHistory`` answers it, with the execution's ARN: for a file, or for
     another process."""
     from durable_async.service.http.rendering import event_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -27,12 +27,19 @@ class Outcomes:
     :ivar times: how many outcomes were used
     """
 
-    calls: Callable[..., Any] | None = None
+    calls: Callable[..., object] | None = None
     sequence: Sequence[object] = ()
     times: int = 0
 
     @classmethod
-    def of(cls, *, returns: object, raises: BaseException | None, calls: Any, outcomes: Sequence[object]) -> Outcomes:
+    def of(
+        cls,
+        *,
+        returns: object,
+        raises: BaseException | None,
+        calls: Callable[..., object] | None,
+        outcomes: Sequence[object],
+    ) -> Outcomes:
         """Read the arguments of ``replace``.
 
         :raises TypeError: none of them is given, or more than one
@@ -47,7 +54,7 @@ class Outcomes:
             raise TypeError(f"calls= must be a function, not {calls!r}; for a value write returns=")
         return cls(calls, outcomes or (raises if raises is not None else returns,))
 
-    async def next(self, body: Callable[..., Any], *args: Any) -> Any:
+    async def next(self, body: Callable[..., object], *args: object) -> object:
         """Return or raise the next outcome.
 
         :param body: what is replaced; the arguments that it is bound to are given to ``calls``

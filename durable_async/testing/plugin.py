@@ -9,18 +9,36 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, Unpack
 
 import pytest
 
 if TYPE_CHECKING:
     from durable_async.embedded import DurableService
-    from durable_async.testing import TestService
+    from durable_async.embedded.service import PlainFunction
+    from durable_async.handler import AnyHandler, DurableHandler
+    from durable_async.testing import ServiceOptions, TestService
     from durable_async.testing.golden import GoldenHistory
 
-MakeTestService: TypeAlias = "Callable[..., TestService[Any, Any]]"
+EventT = TypeVar("EventT")
+ResultT = TypeVar("ResultT")
+
 MakeService: TypeAlias = "Callable[..., AbstractAsyncContextManager[DurableService]]"
 MakeServer: TypeAlias = "Callable[..., AbstractAsyncContextManager[str]]"
+
+
+class MakeTestService(Protocol):
+    """Makes a :class:`~durable_async.testing.TestService`, and takes the same arguments."""
+
+    def __call__(
+        self,
+        handler: DurableHandler[EventT, ResultT],
+        /,
+        *others: AnyHandler | PlainFunction,
+        seed: int = 0,
+        **options: Unpack[ServiceOptions],
+    ) -> TestService[EventT, ResultT]: ...
+
 
 _RECORD = "--record-histories"
 
@@ -37,7 +55,15 @@ def durable_test_service() -> MakeTestService:
     """Make a TestService: ``async with durable_test_service(fulfil) as service:``. In memory, and in virtual time."""
     from durable_async.testing import TestService
 
-    return TestService
+    def make(
+        handler: DurableHandler[EventT, ResultT],
+        *others: AnyHandler | PlainFunction,
+        seed: int = 0,
+        **options: Unpack[ServiceOptions],
+    ) -> TestService[EventT, ResultT]:
+        return TestService(handler, *others, seed=seed, **options)
+
+    return make
 
 
 @pytest.fixture
@@ -47,7 +73,7 @@ def durable_file_service(tmp_path: Path) -> MakeService:
     from durable_async.embedded import DurableService
 
     @asynccontextmanager
-    async def make(*functions: Any, **options: Any) -> AsyncGenerator[DurableService]:
+    async def make(*functions: AnyHandler | PlainFunction, **options: Any) -> AsyncGenerator[DurableService]:
         async with DurableService(tmp_path / "durable.db", **options) as service:
             for function in functions:
                 service.register(function)
@@ -64,7 +90,7 @@ def durable_http_server() -> MakeServer:
     from durable_async.service.http import serve
 
     @asynccontextmanager
-    async def make(*functions: Any, **options: Any) -> AsyncGenerator[str]:
+    async def make(*functions: AnyHandler | PlainFunction, **options: Any) -> AsyncGenerator[str]:
         async with DurableService(**options) as service, serve(service.api) as url:
             for function in functions:
                 service.register(function)

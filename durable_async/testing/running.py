@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Never, TypeVar, Unpack
 
+from durable_async.embedded.service import PlainFunction
 from durable_async.errors import ExecutionError
-from durable_async.handler import DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.testing.execution import FinishedExecution, TestExecution
-from durable_async.testing.service import TestService
+from durable_async.testing.service import ServiceOptions, TestService
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
@@ -18,10 +19,11 @@ ResultT = TypeVar("ResultT")
 def run(
     handler: DurableHandler[EventT, ResultT],
     event: EventT,
-    *others: DurableHandler[Any, Any] | Callable[[Any, Any], Any],
+    *others: AnyHandler | PlainFunction,
     callbacks: Mapping[str, object] | None = None,
     prepare: Callable[[TestService[EventT, ResultT]], object] | None = None,
-    **options: Any,
+    seed: int = 0,
+    **options: Unpack[ServiceOptions],
 ) -> FinishedExecution[ResultT]:
     """Run one execution to its end, in virtual time, on an event loop of its own.
 
@@ -29,12 +31,13 @@ def run(
     :param callbacks: answers by the name of the callback: an exception is a failure, any other value a result. A
         callback without an answer times out
     :param prepare: called with the service before the execution starts, to replace steps or plan crashes
+    :param seed: of ``random``, and of the ids of executions
     :param options: of :class:`~durable_async.testing.TestService`
     :raises StuckError: the execution waits for what will not come
     """
 
     async def main() -> FinishedExecution[ResultT]:
-        async with TestService(handler, *others, **options) as service:
+        async with TestService(handler, *others, seed=seed, **options) as service:
             if prepare is not None:
                 prepare(service)
             execution = await service.start(event)
@@ -46,7 +49,7 @@ def run(
 
 
 async def answer_callbacks(
-    service: TestService[Any, Any], execution: TestExecution[Any], callbacks: Mapping[str, object]
+    service: TestService[Never, object], execution: TestExecution[object], callbacks: Mapping[str, object]
 ) -> None:
     """Run an execution to its end, answer the callbacks named in ``callbacks``, and let the others time out."""
 

@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Self, TypeGuard, TypeVar
+from typing import Any, Generic, Never, Self, TypedDict, TypeGuard, TypeVar
 from uuid import UUID
 
 from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import Operation, OperationStatus, OperationType
 from durable_async.embedded import DurableService, ExecutionHandle
-from durable_async.handler import DurableHandler
+from durable_async.embedded.service import PlainFunction
+from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.service import InvocationRetryPolicy
 from durable_async.testing.execution import TestExecution
 from durable_async.testing.faults import Faults, TestedHandler, When, Witness
@@ -20,8 +21,8 @@ from durable_async.testing.outcomes import NOT_GIVEN, Outcomes
 from durable_async.testing.virtual_time import StuckError, VirtualTime
 
 T = TypeVar("T")
-EventT = TypeVar("EventT")
-ResultT = TypeVar("ResultT")
+EventT_contra = TypeVar("EventT_contra", contravariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 OtherEventT = TypeVar("OtherEventT")
 OtherResultT = TypeVar("OtherResultT")
 
@@ -30,7 +31,18 @@ _SERVICE_GRAIN = 0.001  # seconds: the service rounds its due times down
 _MAX_JUMPS = 100_000  # of time, in one wait of the test: a workflow that goes on for ever is found by it
 
 
-class TestService(Generic[EventT, ResultT]):
+class ServiceOptions(TypedDict, total=False):
+    """Options of :class:`TestService` that :func:`~durable_async.testing.run` and
+    :func:`~durable_async.testing.explore` pass on to it."""
+
+    start: datetime | None
+    replay_each_invocation: bool
+    execution_timeout: timedelta
+    retries: InvocationRetryPolicy
+    patience: timedelta
+
+
+class TestService(Generic[EventT_contra, ResultT_co]):
     """Run a handler's executions in virtual time: ``async with TestService(fulfil) as service:``.
 
     While it is entered, the time of the running event loop is virtual, for the test, the workflow, the SDK and the
@@ -59,8 +71,8 @@ class TestService(Generic[EventT, ResultT]):
 
     def __init__(
         self,
-        handler: DurableHandler[EventT, ResultT],
-        *others: DurableHandler[Any, Any] | Callable[[Any, Any], Any],
+        handler: DurableHandler[EventT_contra, ResultT_co],
+        *others: AnyHandler | PlainFunction,
         start: datetime | None = None,
         seed: int = 0,
         replay_each_invocation: bool = True,
@@ -74,23 +86,19 @@ class TestService(Generic[EventT, ResultT]):
         self.watch: Watch = Watch()
         self._seed = seed
         self._replays = replay_each_invocation
-        ids = random.Random(seed)  # noqa: S311 - to be the same in each run
         self._service = _TestedService(
             self._faults,
             lambda: self.watch,
             clock=self.time,
-            max_cached_executions=0 if replay_each_invocation else 1000,
-            max_cached_idle=_YEAR,
+            seed=seed,
+            replay_each_invocation=replay_each_invocation,
             execution_timeout=execution_timeout,
-            retention=timedelta(days=36_500),
             retries=retries,
-            grace=timedelta(0),
-            new_id=lambda: str(UUID(int=ids.getrandbits(128), version=4)),
         )
         self._handler = handler
         self._others = others
-        self._handlers: dict[str, DurableHandler[Any, Any]] = {}
-        self._random_state: Any = None
+        self._handlers: dict[str, DurableHandler[Never, Any]] = {}
+        self._random_state: tuple[object, ...] = ()
 
     # --- entering ---
 
@@ -125,7 +133,7 @@ class TestService(Generic[EventT, ResultT]):
         """The service itself, for code under test that takes a ``DurableService``."""
         return self._service
 
-    def register(self, function: DurableHandler[Any, Any] | Callable[[Any, Any], Any], name: str | None = None) -> None:
+    def register(self, function: AnyHandler | PlainFunction, name: str | None = None) -> None:
         """Register a handler or a plain function, so that it can be started, or invoked by name."""
         self._service.register(function, name=name, on_mismatch="fail")
         if _is_handler(function):
@@ -133,7 +141,7 @@ class TestService(Generic[EventT, ResultT]):
 
     # --- executions ---
 
-    async def start(self, event: EventT, *, name: str | None = None) -> TestExecution[ResultT]:
+    async def start(self, event: EventT_contra, *, name: str | None = None) -> TestExecution[ResultT_co]:
         """Start an execution of the handler.
 
         :param event: of the type that the handler's first parameter declares
@@ -162,7 +170,7 @@ class TestService(Generic[EventT, ResultT]):
             raise LookupError(f"{name} is not registered: give its handler to TestService, or call service.register")
         return self._seen(handle, handler)
 
-    def _seen(self, handle: ExecutionHandle[T], handler: DurableHandler[Any, T]) -> TestExecution[T]:
+    def _seen(self, handle: ExecutionHandle[T], handler: DurableHandler[Never, T]) -> TestExecution[T]:
         for known in self.executions:
             if known.arn == handle.arn:
                 return known
@@ -264,7 +272,7 @@ class TestService(Generic[EventT, ResultT]):
         *,
         returns: object = NOT_GIVEN,
         raises: BaseException | None = None,
-        calls: Callable[..., Any] | None = None,
+        calls: Callable[..., object] | None = None,
         outcomes: Sequence[object] = (),
     ) -> Outcomes:
         """Replace what the step, condition or child context ``name`` does. Its function is not called any more.
@@ -289,7 +297,7 @@ class TestService(Generic[EventT, ResultT]):
         *,
         returns: object = NOT_GIVEN,
         raises: BaseException | None = None,
-        calls: Callable[..., Any] | None = None,
+        calls: Callable[..., object] | None = None,
         outcomes: Sequence[object] = (),
     ) -> Outcomes:
         """Register a function for ``ctx.invoke(name, ...)``. As :meth:`replace`; ``calls`` gets the event.
@@ -298,7 +306,7 @@ class TestService(Generic[EventT, ResultT]):
         """
         replaced = Outcomes.of(returns=returns, raises=raises, calls=calls, outcomes=outcomes)
 
-        async def function(event: Any, context: Any) -> Any:
+        async def function(event: object, context: object) -> object:
             del context
             return await replaced.next(function, event)
 
@@ -354,23 +362,40 @@ class TestService(Generic[EventT, ResultT]):
         return self._faults.checkpoints
 
 
-def _is_handler(function: object) -> TypeGuard[DurableHandler[Any, Any]]:
+def _is_handler(function: object) -> TypeGuard[DurableHandler[Never, Any]]:
     return isinstance(function, DurableHandler)
 
 
 class _TestedService(DurableService):
     """An embedded service whose invocations fail as :class:`Faults` says, and are reported to a :class:`Witness`."""
 
-    def __init__(self, faults: Faults, witness: Callable[[], Witness], **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        faults: Faults,
+        witness: Callable[[], Witness],
+        *,
+        clock: VirtualTime,
+        seed: int,
+        replay_each_invocation: bool,
+        execution_timeout: timedelta,
+        retries: InvocationRetryPolicy,
+    ) -> None:
+        ids = random.Random(seed)  # noqa: S311 - to be the same in each run
+        super().__init__(
+            clock=clock,
+            max_cached_executions=0 if replay_each_invocation else 1000,
+            max_cached_idle=_YEAR,
+            execution_timeout=execution_timeout,
+            retention=timedelta(days=36_500),
+            retries=retries,
+            grace=timedelta(0),
+            new_id=lambda: str(UUID(int=ids.getrandbits(128), version=4)),
+        )
         self._faults = faults
         self._witness = witness
 
-    def _as_run(self, handler: DurableHandler[Any, Any]) -> DurableHandler[Any, Any]:
-        tested: DurableHandler[Any, Any] = TestedHandler[Any, Any].of(
-            super()._as_run(handler), self._faults, self._witness
-        )
-        return tested
+    def _as_run(self, handler: AnyHandler) -> AnyHandler:
+        return TestedHandler[Never, object].of(super()._as_run(handler), self._faults, self._witness)
 
 
 class Watch(Witness):

@@ -19,15 +19,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, Self
+from selectors import BaseSelector, SelectorKey
+from typing import Any, Protocol, Self, TypeAlias
 
 from durable_async.service.runtime.timers import Alarm
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """When virtual time begins, unless something else is asked for. It is the same in each run, and so are histories."""
+
+_Events: TypeAlias = list[tuple[SelectorKey, int]]
+_Wait: TypeAlias = Callable[[float | None], _Events]
 
 _MICRO = 1_000_000
 _FORTNIGHT = 2**20  # about, in seconds; a float is exact there
@@ -88,7 +92,7 @@ class VirtualTime:
         self._moved_us = 0
         self._began = time.monotonic()  # real
         self._loop_began_us = 0
-        self._busy: set[Future[Any] | asyncio.Future[Any]] = set()
+        self._busy: set[asyncio.Future[object]] = set()
         self._services: list[TimedService] = []
         self._threads_before: set[threading.Thread] = set()
         self._idle: list[asyncio.Future[None]] = []
@@ -165,8 +169,8 @@ class VirtualTime:
         loop = self._loop
         selector, resolution, run_in_executor = loop._selector, loop._clock_resolution, loop.run_in_executor  # noqa: SLF001
 
-        def run(executor: Executor | None, func: Callable[..., Any], *args: Any) -> Any:
-            future = run_in_executor(executor, func, *args)
+        def run(executor: Executor | None, func: Callable[..., object], *args: object) -> asyncio.Future[object]:
+            future: asyncio.Future[object] = run_in_executor(executor, func, *args)
             self._busy.add(future)
             future.add_done_callback(self._busy.discard)
             return future
@@ -213,7 +217,7 @@ class VirtualTime:
 
     # --- what the loop asks ---
 
-    def select(self, real: Callable[[float | None], list[Any]]) -> list[Any]:
+    def select(self, real: _Wait) -> _Events:
         """Wait as ``real`` would, or move time. Called when nothing on the loop can run."""
         if events := real(0):
             return events
@@ -226,7 +230,7 @@ class VirtualTime:
             return []
         return self._moved_by_itself(real)
 
-    def _moved_by_itself(self, real: Callable[[float | None], list[Any]]) -> list[Any]:
+    def _moved_by_itself(self, real: _Wait) -> _Events:
         due = self._next_timer()
         if self.may_pass() and (of_services := self._next_of_services()) is not None:
             due = of_services if due is None else min(due, of_services)
@@ -256,8 +260,8 @@ class VirtualTime:
         return bool(self._busy) or any(_works_for(self._loop, thread) for thread in threading.enumerate())
 
     def _is_open_outside(self) -> bool:
-        """Whether there is a connection, other than the loop's own, or a thread that was started since and waits for no
-        work of the loop."""
+        """Return whether there is a connection other than the loop's own, or a thread that was started since and is not
+        in one of the pools that get work from the loop."""
         own = {self._loop._ssock.fileno()}  # noqa: SLF001
         with suppress(AttributeError, OSError, ValueError):
             for key in self._loop._selector.get_map().values():  # noqa: SLF001
@@ -281,7 +285,8 @@ def _listens(fd: int) -> bool:
 
 
 def _works_for(loop: object, thread: threading.Thread) -> bool:
-    """Whether the thread is one of anyio's that has work of ``loop``. anyio keeps those that have none in a list."""
+    """Return whether the thread is one of anyio's that has work of ``loop``. anyio keeps those that have none in a
+    list."""
     resting = getattr(thread, "idle_workers", None)
     return resting is not None and getattr(thread, "loop", None) is loop and thread not in resting
 
@@ -293,20 +298,20 @@ _POOLS = ("AnyIO worker", "asyncio_", "ThreadPoolExecutor")
 class _Select:
     """The loop's selector, which asks :class:`VirtualTime` what to do when nothing can run."""
 
-    def __init__(self, selector: Any, virtual: VirtualTime) -> None:
+    def __init__(self, selector: BaseSelector, virtual: VirtualTime) -> None:
         self._selector = selector
         self._virtual = virtual
         self._busy_turns = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._selector, name)
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(self._selector, name)
+        return found
 
-    def select(self, timeout: float | None = None) -> list[Any]:
+    def select(self, timeout: float | None = None) -> _Events:
         if timeout is None or timeout > 0:
             self._busy_turns = 0
             return self._virtual.select(self._selector.select)
         self._busy_turns += 1
         if self._busy_turns % _BUSY_TURNS == 0:
             self._virtual.spun()
-        events: list[Any] = self._selector.select(0)
-        return events
+        return self._selector.select(0)

@@ -17,8 +17,7 @@ import sysconfig
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from types import BuiltinFunctionType, CodeType, FrameType
 
 import attrs
 
@@ -91,9 +90,8 @@ def _watched_functions() -> dict[CodeType, str]:
     import socket
     import subprocess
 
-    environment: Any = type(os.environ)
     return {
-        environment.__getitem__.__code__: "the environment",
+        type(os.environ).__getitem__.__code__: "the environment",
         asyncio.sleep.__code__: "a sleep",
         asyncio.open_connection.__code__: "a connection",
         asyncio.create_subprocess_exec.__code__: "a process",
@@ -109,8 +107,8 @@ def watching(calls: dict[Call, None]) -> Generator[None]:
     functions = _watched_functions()
     before = sys.getprofile()
 
-    def hook(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "c_call":
+    def hook(frame: FrameType, event: str, argument: object) -> None:
+        if event == "c_call" and isinstance(argument, BuiltinFunctionType):
             what = _what_of_builtin(argument)
             name = getattr(argument, "__qualname__", "")
         elif event == "call":
@@ -130,7 +128,7 @@ def watching(calls: dict[Call, None]) -> Generator[None]:
         sys.setprofile(before if callable(before) else None)  # cProfile's object cannot be set again from Python
 
 
-def _what_of_builtin(function: Any) -> str | None:
+def _what_of_builtin(function: BuiltinFunctionType) -> str | None:
     owner = function.__self__
     if isinstance(owner, random.Random):
         # ctx.random() and generators with a seed of the workflow's own draw the same values each time.
@@ -147,7 +145,7 @@ def _shared_random() -> object:
     return random.random.__self__  # type: ignore[attr-defined]
 
 
-def _readable(name: str, argument: Any) -> str:
+def _readable(name: str, argument: object) -> str:
     module = getattr(argument, "__module__", None)
     if name == "__getitem__":
         return "os.environ"

@@ -30,7 +30,8 @@ class File:
     tag: str
 
     def answer(self, known_tag: str | None, *, compressed: bool) -> Answer:
-        """
+        """Return the file, or status 304 if the browser has it already.
+
         :param known_tag: the ETag of what the browser has; None: it has nothing
         :param compressed: True: the browser reads gzip. False: it may not
         """

@@ -161,7 +161,10 @@ class WebPage:
         return Answer(204, {"Set-Cookie": f"{_cookie_name(request)}={key}; HttpOnly; SameSite=Strict{secure}"})
 
     def _admit(self, request: Request) -> None:
-        """:raises ApiError: the caller may not see executions"""
+        """Check that the caller may see executions.
+
+        :raises ApiError: the caller may not
+        """
         if self.access.token is None:
             if reason := self.access.refusal(request.headers, request.peer):
                 raise AccessDeniedError(reason)
@@ -191,7 +194,7 @@ def session_key(token: str) -> str:
 
 
 def _cookie_name(request: Request) -> str:
-    """Browsers send a cookie to every port of a host, so each port has a name of its own."""
+    """Return a name with the port, because browsers send a cookie to every port of its host."""
     port = request.headers.get("host", "").rpartition(":")[2]
     return f"durable_async_{port}" if port.isdecimal() else "durable_async"
 

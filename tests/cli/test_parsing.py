@@ -3,9 +3,10 @@
 import pytest
 from click.testing import CliRunner
 
-from durable_async.cli import connect, running
+from durable_async.cli import connect
 from durable_async.cli.commands import durable_async
 from durable_async.cli.exits import Exit
+from durable_async.cli.running import CommandRunner
 from durable_async.client.connection import Endpoint
 
 
@@ -17,15 +18,13 @@ def parse(monkeypatch):
     def run(command):
         calls.append({**command.cr_frame.f_locals})
         command.close()
+        return Exit.OK
 
-    for module in ("start", "listing", "history", "control", "callback", "run", "show", "doctor"):
-        __import__(f"durable_async.cli.{module}")
-        monkeypatch.setattr(f"durable_async.cli.{module}.run", run)
     for name in ("DURABLE_ASYNC_ENDPOINT", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL", "DURABLE_ASYNC_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
     def parse(*arguments, stdin=None, **variables):
-        ended = CliRunner().invoke(durable_async, arguments, input=stdin, env=variables)
+        ended = CliRunner().invoke(durable_async, arguments, input=stdin, env=variables, obj=CommandRunner(run))
         return ended.exit_code, ended.output, calls[-1] if calls else None
 
     return parse
@@ -182,10 +181,10 @@ def test_which_region(target, variables, region, monkeypatch):
     assert target.service.region_of(target.service.open_session()) == region
 
 
-def test_an_interruption_has_an_exit_code_of_its_own(monkeypatch):
-    async def interrupted():
+def test_an_interruption_has_an_exit_code_of_its_own():
+    def interrupt(command):
+        command.close()
         raise KeyboardInterrupt
 
-    __import__("durable_async.cli.show")
-    monkeypatch.setattr("durable_async.cli.show.run", lambda command: (command.close(), running.run(interrupted())))
-    assert CliRunner().invoke(durable_async, ["show", "f/n"]).exit_code == Exit.INTERRUPTED
+    invoked = CliRunner().invoke(durable_async, ["show", "f/n"], obj=CommandRunner(interrupt))
+    assert invoked.exit_code == Exit.INTERRUPTED

@@ -19,7 +19,7 @@ from durable_async import (
     ServiceCallError,
     durable_execution,
 )
-from durable_async.client import DurableClient
+from durable_async.client import DurableClient, Polling
 from durable_async.client.remote import RemoteApi
 from durable_async.embedded import DurableService
 from durable_async.replay import replay_open
@@ -292,12 +292,11 @@ async def test_a_service_that_does_not_wait_is_polled(served):
         assert await watching == await execution.history()
 
 
-async def test_a_wait_that_is_over_is_asked_for_again(served, monkeypatch):
-    monkeypatch.setattr("durable_async.client.calls._WAIT_SECONDS", 1)
+async def test_a_wait_that_is_over_is_asked_for_again(served):
     service, url = served
     execution = await service.start(asks, "approval")
     identity = (await until(execution, "CallbackStarted")).details["CallbackId"]
-    async with Relay.before(url, {}) as relay, DurableClient(relay.url) as client:
+    async with Relay.before(url, {}) as relay, DurableClient(relay.url, polling=Polling(wait=1)) as client:
         waiting = asyncio.create_task(client.execution(execution.arn).result())
         while len(relay.passed) < 2:
             await asyncio.sleep(0.01)

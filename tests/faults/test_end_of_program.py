@@ -19,9 +19,9 @@ from durable_async import EngineLimits, durable_execution
 from durable_async._engine import invocation
 from durable_async.embedded import DurableService
 from durable_async.service import ApiError, InvocationRetryPolicy, LambdaApi, Timing
-from durable_async.service.functions import workers
 from durable_async.service.functions.base import InProcessFunction, InvocationFailed
-from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
+from durable_async.service.functions.worker_process import Target
+from durable_async.service.functions.workers import WorkerPool, worker_environment
 from durable_async.service.http import bind, serve_on, url_of
 
 from .ending import CRASHES
@@ -70,11 +70,13 @@ def test_a_plain_function_that_ends_the_program_has_failed_and_is_not_repeated(t
 
 
 @asynccontextmanager
-async def serving(*names):
+async def serving(*names, **of_workers):
     """A service whose functions, those of ``ending``, run in worker processes. One crash is enough for quarantine."""
     listener = bind()
     async with (
-        WorkerPool(worker_environment(url_of(listener), os.environ), max_workers=2, sink=lambda *_: None) as pool,
+        WorkerPool(
+            worker_environment(url_of(listener), os.environ), max_workers=2, sink=lambda *_: None, **of_workers
+        ) as pool,
         LambdaApi(retries=InvocationRetryPolicy(quarantine_after=1)) as api,
         serve_on(api, listener),
     ):
@@ -103,8 +105,7 @@ async def test_a_workflow_that_ends_its_worker_does_so_at_once_wherever_it_does_
 
 async def test_a_worker_that_goes_on_after_its_function_ended_it_is_killed(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
-    async with asyncio.timeout(20), serving("leaves_a_thread") as api:
+    async with asyncio.timeout(20), serving("leaves_a_thread", exit_seconds=0.1) as api:
         with pytest.raises(InvocationFailed) as failed:
             await api.invoke_plain("leaves_a_thread", b"null", qualifier="$LATEST")
     assert "its process still ran after 0.1 s and was killed" in failed.value.error["ErrorMessage"]

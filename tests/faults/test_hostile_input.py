@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from durable_async.cli.connect import Target as cli_target
 from durable_async.service import parsing
 from durable_async.service.functions.base import InvocationFailed, InvocationRequest
-from durable_async.service.functions.worker_process import ANSWER_BYTES
-from durable_async.service.functions.workers import BoundedOutput, Target, WorkerPool, worker_environment
+from durable_async.service.functions.output import BoundedOutput
+from durable_async.service.functions.worker_process import ANSWER_BYTES, Target
+from durable_async.service.functions.workers import WorkerPool, worker_environment
 from durable_async.service.http import asgi_app
 from durable_async.service.http.access import Access
 from durable_async.service.http.answer import BusyError, RequestTimeoutError

@@ -10,7 +10,8 @@ import pytest
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
 from durable_async.service import LambdaApi
-from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
+from durable_async.service.functions.worker_process import Target
+from durable_async.service.functions.workers import WorkerPool, worker_environment
 from durable_async.testing import VirtualTime
 
 

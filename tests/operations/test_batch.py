@@ -28,8 +28,8 @@ from durable_async import (
     durable_execution,
 )
 from durable_async._engine import invocation
-from durable_async._operations import batch
 from durable_async._wire.ids import operation_id
+from durable_async.service.runtime.api import LambdaApi
 from durable_async.testing.virtual_time import START
 from tests.world import World
 
@@ -378,27 +378,36 @@ async def test_an_item_that_is_too_large_itself_is_made_again_too():
     assert entered == {0: 2, 1: 2}
 
 
-async def old_summary(monkeypatch, nesting):
-    """A large batch whose record does not say which of its items had ended, as older SDKs wrote."""
-    monkeypatch.setattr(batch, "write_summary", lambda *_: '{"type": "MapResult", "totalCount": 2}')
+class OlderSummaries(LambdaApi):
+    """Records the summary of a large map as older SDKs wrote it, which does not say which items had ended."""
+
+    async def checkpoint(self, arn, token, updates, client_token=None):
+        summary = '{"type": "MapResult", "totalCount": 2}'
+        older = [{**each, "Payload": summary} if '"MapResult"' in each.get("Payload", "") else each for each in updates]
+        return await super().checkpoint(arn, token, older, client_token)
+
+
+async def old_summary(nesting):
+    world = World()
+    world.service = OlderSummaries(clock=world.clock)
 
     async def item(ctx, n):
         return await (ctx.wait(HOUR) if n else same("x" * 300 * KIB))
 
     completion = CompletionConfig.first_successful()
     config = MapConfig(max_concurrency=2, completion=completion, nesting=nesting)
-    return await both_runs(lambda ctx: ctx.map(item, range(3), config=config))
+    return await both_runs(lambda ctx: ctx.map(item, range(3), config=config), world)
 
 
-async def test_without_a_summary_the_records_of_the_items_say_it_all(monkeypatch):
-    first, replayed = await old_summary(monkeypatch, NestingType.NESTED)
+async def test_without_a_summary_the_records_of_the_items_say_it_all():
+    first, replayed = await old_summary(NestingType.NESTED)
     assert again(first) == again(replayed)
     assert facts(replayed) == ["MIN_SUCCESSFUL_REACHED", "SUCCEEDED", ["SUCCEEDED", "STARTED"]]
 
 
-async def test_without_a_summary_and_records_of_items_nothing_is_guessed(monkeypatch):
+async def test_without_a_summary_and_records_of_items_nothing_is_guessed():
     with pytest.raises(AssertionError, match="its record does not say"):
-        await old_summary(monkeypatch, FLAT)
+        await old_summary(FLAT)
 
 
 async def test_a_summary_that_fails_fails_the_batch():

@@ -57,7 +57,10 @@ class Source:
 
     @classmethod
     def exported(cls, history: object) -> Source:
-        """:raises InvalidParameterValueError: it is not the whole of a history, or without its data"""
+        """Read an exported history.
+
+        :raises InvalidParameterValueError: it is not the whole of a history, or has no data
+        """
         try:
             read = read_history(history)
             return cls(read.events, derive(read.events), read.execution_arn, {})
@@ -133,7 +136,10 @@ def _live_events(
 def _without(
     events: Sequence[HistoryEvent], left_out: Collection[str], reopened: Collection[str]
 ) -> list[HistoryEvent]:
-    """:param reopened: operations that only start; if one was recorded with its end alone, it starts there"""
+    """Return the events without those of ``left_out``, and without the ends of ``reopened``.
+
+    :param reopened: ids of operations that only start; if one was recorded with its end alone, it starts there
+    """
     kept: list[HistoryEvent] = []
     begun: set[str | None] = set()
     for event in events:

@@ -10,24 +10,18 @@ from types import TracebackType
 from typing import Self, Unpack
 from uuid import uuid4
 
-import attrs
-
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
-from durable_async._wire.text import is_same_json
 from durable_async.service import machine, own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import Function
 from durable_async.service.machine import (
     Checkpoint,
-    Execution,
-    ExecutionStatus,
     InvocationRetryPolicy,
     Limits,
     Source,
 )
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
-    AlreadyStartedError,
     InvalidParameterValueError,
     ResourceConflictError,
 )
@@ -35,7 +29,7 @@ from durable_async.service.model.history import HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.finding import Finder
 from durable_async.service.runtime.histories import HISTORY_PAGE_BYTES, Histories
-from durable_async.service.runtime.inputs import check_answer, check_execution_name, page_length, page_start, read_event
+from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
 from durable_async.service.runtime.listing import Lists, paged
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
@@ -243,21 +237,7 @@ class LambdaApi:
             InvalidRequestContent (not JSON), RequestTooLarge, AlreadyStarted (the name is taken with another payload)
         """
         registered = self._registry.invocable(function_name, qualifier)
-        if not registered.function.durable:
-            raise InvalidParameterValueError(
-                f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
-            )
-        check_execution_name(execution_name)
-        text, _ = await read_event(payload)
-        new = attrs.evolve(
-            self._starter.new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
-        )
-        existing = await self._starter.start(new)
-        if isinstance(existing, Execution) and not is_same_json(existing.input, text):
-            raise AlreadyStartedError(
-                f"An execution named {existing.name} exists already, and was started with another payload."
-            )
-        return Started(existing.arn, existing.version)
+        return await self._starter.invoke(registered, payload, execution_name, tenant_id, trace_header, tags)
 
     async def fork(
         self,
@@ -584,10 +564,7 @@ class LambdaApi:
         """Return how many executions each function has in each status, as :meth:`list_executions` would list them. A
         function without any is left out.
         """
-        counts: Counts = {}
-        for found in await self._store.counts(await self._find.query(function_name, qualifier, filters)):
-            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
-        return counts
+        return await self._lists.counts(await self._find.query(function_name, qualifier, filters))
 
     async def list_callbacks(self, arn: str) -> list[OpenCallback]:
         """Return the open callbacks of an execution, in the order in which they began. AWS has no such operation."""
@@ -595,13 +572,7 @@ class LambdaApi:
 
     async def list_functions(self) -> list[FunctionDescription]:
         """Return the functions that are registered or that have stored executions, ordered by name."""
-        timeouts: dict[str, int | None] = dict.fromkeys(
-            await self._store.function_names(), self._default_execution_timeout
-        )
-        for name in {each.name for each in self._registry.all()}:
-            newest = self._registry.named(name)
-            timeouts[name] = newest.execution_timeout if newest.function.durable else None
         return [
-            FunctionDescription(name, self._registry.arn(name), timeouts[name], self._settings.retention_days)
-            for name in sorted(timeouts)
+            FunctionDescription(name, self._registry.arn(name), timeout, self._settings.retention_days)
+            for name, timeout in sorted((await self._find.functions(self._default_execution_timeout)).items())
         ]

@@ -70,6 +70,18 @@ class Finder:
         is_number = version is not None and version.isdecimal() and self.registry.is_versioned(known)
         return attrs.evolve(query_of(known, filters), version=version if is_number else None)
 
+    async def functions(self, default_timeout: int) -> dict[str, int | None]:
+        """Return the functions that are registered or have stored executions, each with the timeout of its executions
+        in seconds; None: it is not durable.
+
+        :param default_timeout: of a function that is not registered
+        """
+        timeouts: dict[str, int | None] = dict.fromkeys(await self.store.function_names(), default_timeout)
+        for name in {each.name for each in self.registry.all()}:
+            newest = self.registry.named(name)
+            timeouts[name] = newest.execution_timeout if newest.function.durable else None
+        return timeouts
+
     async def _known(self, function_name: str, qualifier: str | None) -> str:
         """Return the name of a function that is registered or has stored executions."""
         try:

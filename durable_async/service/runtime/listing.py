@@ -7,12 +7,13 @@ from contextlib import suppress
 
 import attrs
 
+from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model import arns
 from durable_async.service.model.errors import DamagedExecutionError
 from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.inputs import page_length, page_start
 from durable_async.service.runtime.listeners import ANY, Listeners
-from durable_async.service.runtime.views import ExecutionSummary, Page, open_details, with_digest
+from durable_async.service.runtime.views import Counts, ExecutionSummary, Page, open_details, with_digest
 from durable_async.service.store import ExecutionQuery, Store
 
 _LIST_PAUSE = 0.5  # seconds; a list that is waited for is not read more often, however much changes
@@ -47,6 +48,13 @@ class Lists:
         if execution is None or not execution.open:
             return summary
         return attrs.evolve(summary, details=open_details(execution))
+
+    async def counts(self, query: ExecutionQuery) -> Counts:
+        """Return how many executions each function has in each status, without functions that have none."""
+        counts: Counts = {}
+        for found in await self.store.counts(query):
+            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
+        return counts
 
     async def changed(
         self, query: ExecutionQuery, known: str | None, seconds: float, *, include_waiting_for: bool

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from durable_async._wire.text import is_same_json
 from durable_async.service import machine
 from durable_async.service.machine import Execution, Moment, NewExecution, Source
 from durable_async.service.model import arns
@@ -59,6 +60,36 @@ class Starter:
             await self.runner.delete(existing)
             existing = await self.runner.commands.start(new, make)
         return existing or new
+
+    async def invoke(  # noqa: PLR0917 - what an Invoke says
+        self,
+        registered: Registered,
+        payload: bytes,
+        execution_name: str | None,
+        tenant_id: str | None,
+        trace_header: str | None,
+        tags: Mapping[str, str] | None,
+    ) -> Started:
+        """Start an execution, or find the one that was started under ``execution_name`` with this payload.
+
+        :raises ApiError: InvalidParameterValue (also: the function is not durable), InvalidRequestContent,
+            RequestTooLarge, AlreadyStarted
+        """
+        if not registered.function.durable:
+            raise InvalidParameterValueError(
+                f"The function {registered.name} is not durable. In Python, put @durable_execution above it."
+            )
+        check_execution_name(execution_name)
+        text, _ = await read_event(payload)
+        new = attrs.evolve(
+            self.new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
+        )
+        existing = await self.start(new)
+        if isinstance(existing, Execution) and not is_same_json(existing.input, text):
+            raise AlreadyStartedError(
+                f"An execution named {existing.name} exists already, and was started with another payload."
+            )
+        return Started(existing.arn, existing.version)
 
     async def fork(  # noqa: PLR0917 - what both ways to fork have in common
         self,

@@ -12,7 +12,8 @@ from aiohttp import ClientSession
 from botocore.config import Config
 
 from durable_async.service import InvocationRetryPolicy, LambdaApi
-from durable_async.service.functions.workers import Target, WorkerPool, worker_environment
+from durable_async.service.functions.worker_process import Target
+from durable_async.service.functions.workers import WorkerPool, worker_environment
 from durable_async.service.http import bind, serve_on, url_of
 from durable_async.service.store.memory import MemoryStore
 from durable_async.service.store.sqlite import SqliteStore

@@ -13,7 +13,9 @@ import pytest
 
 from durable_async import service
 from durable_async.service.functions.base import InvocationFailed, InvocationRequest
-from durable_async.service.functions.workers import LoadError, Target, WorkerPool, json_lines, worker_environment
+from durable_async.service.functions.output import json_lines
+from durable_async.service.functions.worker_process import LoadError, Target
+from durable_async.service.functions.workers import WorkerPool, worker_environment
 from tests.service.functions import functions_for_serve
 
 MODULE = "functions_for_serve"

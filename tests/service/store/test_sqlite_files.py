@@ -16,9 +16,10 @@ from durable_async.service.machine.derive import derive
 from durable_async.service.model.errors import DamagedExecutionError, StoreError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import schema
+from durable_async.service.store.sqlite.files import open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import holder
 from tests.service.machine.machine_driver import step
-from tests.service.store.store_support import World, opened, view
+from tests.service.store.store_support import World, opened
 
 DUMP = Path(__file__).parent / "version_1.sql"
 
@@ -353,30 +354,36 @@ async def refused_as_old(path):
         await refused(path, "has version 1. Open it for writing once", read_only=True)
 
 
-async def test_each_step_is_taken_once_and_what_is_kept_stays(path, monkeypatch):
-    await filled(path)
-    async with opened(path) as store:
-        before = view(await store.load("orders-a"))
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, schema.Migration(STEP_3)))
-    await refused(path, "Open it for writing once", read_only=True)
-    for _ in range(2):
-        async with opened(path) as store:
-            assert view(await store.load("orders-a")) == before
-    async with opened(path, read_only=True) as reader:
-        assert view(await reader.load("orders-a")) == before
+def rows_of(path):
+    """All rows of a store, by table."""
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT color FROM executions").fetchall() == [("blue",)]
-    monkeypatch.undo()
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+async def test_each_step_is_taken_once_and_what_is_kept_stays(path):
+    await filled(path)
+    before = rows_of(path)
+    later = (*schema.MIGRATIONS, schema.Migration(STEP_3))
+    with pytest.raises(StoreError, match="Open it for writing once"):
+        open_for_reading(path, later)
+    assert rows_of(path) == before
+    for _ in range(2):
+        open_for_writing(path, "normal", later).close()
+    open_for_reading(path, later).close()
+    after = rows_of(path)
+    assert after.pop("notes") == []
+    assert [row[-1] for row in after["executions"]] == ["blue"]
+    assert {**after, "executions": [row[:-1] for row in after["executions"]]} == before
     await refused(path, "this release")
 
 
-async def test_a_step_that_fails_changes_nothing(path, monkeypatch):
+async def test_a_step_that_fails_changes_nothing(path):
     await filled(path)
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            schema, "MIGRATIONS", (*schema.MIGRATIONS, schema.Migration(f"{STEP_3}; SELECT * FROM nowhere"))
-        )
-        await refused(path, "SQLite cannot use")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="SQLite cannot use"):
+        open_for_writing(path, "normal", (*schema.MIGRATIONS, schema.Migration(f"{STEP_3}; SELECT * FROM nowhere")))
+    assert path.read_bytes() == before
     with closing(sqlite3.connect(path)) as connection:
         assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'notes'").fetchall()
     async with opened(path) as store:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from durable_async.service import machine
 from durable_async.service.machine import ChainedOutcome, Changes, Parent
 from durable_async.service.model.history import EventType, HistoryEvent
-from durable_async.service.store.sqlite import SqliteStore, rows
+from durable_async.service.store.sqlite import SqliteStore
 from tests.property_runs import examples
 from tests.service.machine.machine_driver import callback, context, invoke, step
 from tests.service.machine.test_machine_stateful import Executions
@@ -27,10 +27,9 @@ class KeptExecutions(Executions):
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        self.stack.enter_context(pytest.MonkeyPatch.context()).setattr(rows, "SHORT", 4)  # so that some are long
         self.path = Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "service.db"
         self.loop = self.stack.enter_context(asyncio.Runner())
-        self.store = SqliteStore(self.path, durability="normal")
+        self.store = SqliteStore(self.path, durability="normal", inline_payload=4)  # so that some are long
         self.loop.run(self.store.open())
         self.added = False
 

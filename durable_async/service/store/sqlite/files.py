@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite import schema
 from durable_async.service.store.sqlite.damage import fault
+from durable_async.service.store.sqlite.schema import MIGRATIONS, Migration
 
 Durability = Literal["full", "normal"]
 
@@ -88,23 +89,27 @@ def locate(path: Path) -> Path:
     return path
 
 
-def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
+def open_for_writing(
+    path: Path, durability: Durability, migrations: Sequence[Migration] = MIGRATIONS
+) -> sqlite3.Connection:
     """Return a connection to the store's file. The file is created, or converted to the latest version, if needed.
 
     :raises StoreError: it is not a store, has a later version, is damaged, or cannot be written
     """
     with _opening(path, "rwc") as connection:
-        prepare(connection, path, durability)
+        prepare(connection, path, durability, migrations)
     return connection
 
 
-def prepare(connection: sqlite3.Connection, path: Path, durability: Durability) -> None:
+def prepare(
+    connection: sqlite3.Connection, path: Path, durability: Durability, migrations: Sequence[Migration] = MIGRATIONS
+) -> None:
     """Set how a connection writes, and create or convert the tables of its file if needed.
 
     :raises StoreError: the file is not a store, has a later version, or cannot be written
     """
     if (
-        schema.check(connection, str(path)) == 0
+        schema.check(connection, str(path), migrations) == 0
     ):  # check before anything is written, because the file may belong to another program
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # not possible later
     if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
@@ -115,11 +120,11 @@ def prepare(connection: sqlite3.Connection, path: Path, durability: Durability) 
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
-    schema.migrate(connection, str(path))
-    _try_to_write(connection)
+    schema.migrate(connection, str(path), migrations)
+    _try_to_write(connection, len(migrations))
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
     """Return a connection that sees committed data. If SQLite cannot write its own files in the directory, the store's
     file must not change meanwhile.
 
@@ -129,16 +134,16 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path} does not exist.")
     still = not _size(_journal(path)) and not os.access(path.parent, os.W_OK)
     with _opening(path, "ro&immutable=1" if still else "ro") as connection:
-        version = schema.check(connection, str(path))
-        if version < len(schema.MIGRATIONS):
+        version = schema.check(connection, str(path), migrations)
+        if version < len(migrations):
             raise StoreError(f"{path} has version {version}. Open it for writing once: that converts it.")
     return connection
 
 
-def _try_to_write(connection: sqlite3.Connection) -> None:
+def _try_to_write(connection: sqlite3.Connection, version: int) -> None:
     """Raise if SQLite has opened the file for reading only, which it does silently."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS)}")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("ROLLBACK")
 
 

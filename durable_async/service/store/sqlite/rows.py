@@ -24,9 +24,9 @@ from durable_async.service.model.history import PAYLOADS, HistoryEvent
 
 T = TypeVar("T")
 
-SHORT = 256
-"""The maximum length of a short payload, in characters. Tables without rowid need small rows, and a short payload costs
-less than its digest.
+INLINE = 256
+"""Up to this number of characters, a payload is stored in the row that has it. Tables without rowid need small rows,
+and a short payload costs less than its digest.
 """
 
 Row = tuple[Any, ...]
@@ -36,15 +36,19 @@ compact_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).
 
 
 class PayloadWriter:
-    """Collects the long payloads of one write. ``bodies`` holds them by digest."""
+    """Collects the long payloads of one write. ``bodies`` holds them by digest.
 
-    def __init__(self) -> None:
+    :param inline: up to this number of characters, a payload is stored in the row that has it
+    """
+
+    def __init__(self, inline: int = INLINE) -> None:
+        self._inline = inline
         self.bodies: dict[bytes, bytes] = {}
         self._digests: dict[str, bytes] = {}  # an operation and its event often have the same text
 
     def digest(self, text: str) -> bytes | None:
         """Return the digest under which ``text`` is stored; None if it is short and is stored in the row."""
-        if len(text) <= SHORT:
+        if len(text) <= self._inline:
             return None
         digest = self._digests.get(text)
         if digest is None:

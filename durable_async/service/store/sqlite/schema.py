@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -217,13 +217,14 @@ MIGRATIONS: tuple[Migration, ...] = (
 """The n-th migration converts version n - 1 to version n. Never change a released migration."""
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Convert the file to the latest version, each step in one transaction. An empty file becomes a store.
+def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Convert the file to the version after ``migrations``, each step in one transaction. An empty file becomes a
+    store.
 
     :raises StoreError: the file is not a store, or has a later version; it is not changed then
     """
-    version = check(connection, path)
-    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+    version = check(connection, path, migrations)
+    for number, migration in enumerate(migrations[version:], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {migration.script}")  # this leaves the transaction open
         if migration.convert is not None:
             migration.convert(connection)
@@ -232,7 +233,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         connection.execute("COMMIT")
 
 
-def check(connection: sqlite3.Connection, path: str) -> int:
+def check(connection: sqlite3.Connection, path: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """Return the version of the file; 0: it is empty.
 
     :raises StoreError: the file is not a store, or has a later version
@@ -243,9 +244,9 @@ def check(connection: sqlite3.Connection, path: str) -> int:
     )
     if application != APPLICATION_ID and (application or version or tables):
         raise StoreError(f"{path} is an SQLite file of another application. Choose another file.")
-    if version > len(MIGRATIONS):
+    if version > len(migrations):
         raise StoreError(
             f"{path} has version {version}, and this release of durable_async supports versions up to "
-            f"{len(MIGRATIONS)}. Use the release that wrote the file, or a later one."
+            f"{len(migrations)}. Use the release that wrote the file, or a later one."
         )
     return int(version)

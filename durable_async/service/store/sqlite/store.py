@@ -22,6 +22,7 @@ from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
 from durable_async.service.store.sqlite.lock import Shield, WriterLock, holder
 from durable_async.service.store.sqlite.residents import Residents, WriteState
+from durable_async.service.store.sqlite.rows import INLINE
 from durable_async.service.store.sqlite.threads import CommitLimits, Reader, Writer
 
 _logger = logging.getLogger("durable_async.service")
@@ -39,6 +40,8 @@ class SqliteStore:
         process. The package says more
     :param read_only: every ``load`` reads anew, and writes are refused
     :param resident: how many open executions stay in memory though nobody holds them
+    :param inline_payload: up to this number of characters, a payload is stored with its operation or event. A longer
+        one is stored once for each execution. Stores with different values can use the same file
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class SqliteStore:
         read_only: bool = False,
         resident: int = 1000,
         commit_limits: CommitLimits = CommitLimits(),  # noqa: B008 - frozen
+        inline_payload: int = INLINE,
     ) -> None:
         self.path: Path = Path(path)
         self._pid = os.getpid()
@@ -56,6 +60,7 @@ class SqliteStore:
         self._read_only = read_only
         self._residents = Residents(resident)
         self._commit_limits = commit_limits
+        self._inline_payload = inline_payload
         self._adding: dict[str, writing.Snapshot] = {}  # the latest write of each id
         self._loading: dict[str, asyncio.Task[Execution | None]] = {}
         self._closing = AsyncExitStack()
@@ -100,7 +105,7 @@ class SqliteStore:
     # --- writes ---
 
     def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
-        taken = writing.snapshot(execution, changes)
+        taken = writing.snapshot(execution, changes, self._inline_payload)
         return self._added(taken, self._add(taken))
 
     def _add(self, taken: writing.Snapshot) -> Awaitable[str | None]:
@@ -124,7 +129,8 @@ class SqliteStore:
         return None
 
     def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
-        writes, taken, state = self._writes, writing.snapshot(execution, changes), self._residents.state(execution)
+        taken = writing.snapshot(execution, changes, self._inline_payload)
+        writes, state = self._writes, self._residents.state(execution)
         if state is None:
             raise superseded()
         before, state.events = state.events, taken.event_count

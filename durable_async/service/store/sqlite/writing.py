@@ -28,6 +28,7 @@ class Snapshot:
     :ivar execution: another thread may read those of its fields that never change
     :ivar row: the execution's own fields
     :ivar size: the approximate size on disk, in bytes
+    :ivar inline: see :class:`~durable_async.service.store.sqlite.rows.PayloadWriter`
     """
 
     execution: Execution
@@ -36,9 +37,10 @@ class Snapshot:
     operations: list[Row]
     events: list[HistoryEvent]
     size: int
+    inline: int
 
 
-def snapshot(execution: Execution, changes: Changes) -> Snapshot:
+def snapshot(execution: Execution, changes: Changes, inline: int) -> Snapshot:
     changed = changes.operations.values()
     return Snapshot(
         execution,
@@ -47,6 +49,7 @@ def snapshot(execution: Execution, changes: Changes) -> Snapshot:
         [OPERATIONS.take(operation) for operation in changed],
         [*changes.events],
         len(execution.result or "") + sum([operation.size for operation in changed]),
+        inline,
     )
 
 
@@ -89,7 +92,7 @@ _EVENT_COUNT = EXECUTIONS.columns_of.index(("event_count",))
 
 def add(taken: Snapshot, state: WriteState, connection: sqlite3.Connection) -> str | None:
     """Insert a new execution, or return the id of the execution that already has its name or its id."""
-    execution, payloads = taken.execution, PayloadWriter()
+    execution, payloads = taken.execution, PayloadWriter(taken.inline)
     inserted = connection.execute(_ADD, EXECUTIONS.row(taken.row, payloads, execution.started_ms))
     if inserted.rowcount != 1:
         named = connection.execute(_NAMED, (execution.function_name, execution.name)).fetchone()
@@ -117,7 +120,7 @@ def save(
     :raises DamagedExecutionError: the file is damaged at this place
     :raises StoreError: another object has written the row
     """
-    position, payloads = state.position, PayloadWriter()
+    position, payloads = state.position, PayloadWriter(taken.inline)
     values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
     try:
         if connection.execute(update(places), values).rowcount == 1:

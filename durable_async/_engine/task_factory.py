@@ -20,7 +20,7 @@ from durable_async._engine.branches import Branch, Unplaced
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
 from durable_async._engine.unstarted import Coro, Task
 
-Make = Callable[..., Task]
+Make = Callable[..., asyncio.Task[Any]]
 
 
 class task_branches:  # noqa: N801 - reads as a phrase

@@ -7,7 +7,7 @@ called, so that a cold start does not pay for operations that the workflow never
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -30,6 +30,7 @@ from durable_async._engine.branches import Branch, Unplaced, adopted
 from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
+from durable_async._engine.unstarted import Coro
 from durable_async._operations.step import run_step
 from durable_async._operations.wait import run_wait
 from durable_async._wire.operations import OperationType, SubType
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-Coro: TypeAlias = Coroutine[Any, Any, T]
 ItemT = TypeVar("ItemT")
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
@@ -116,7 +116,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[T]: ...
     @overload
     def step(
@@ -126,18 +126,18 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[T]: ...
     def step(
         self,
-        func: Callable[[*Ts], Any],
+        func: Callable[[*Ts], object],
         *args: *Ts,
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = None,
-        returns: Any = NO_TYPE,
+        returns: object = NO_TYPE,
         **keywords: Never,
-    ) -> Coro[Any]:
+    ) -> Coro[object]:
         """Run ``func(*args)`` once and record its result.
 
         A coroutine function runs on the event loop, and so does a function that is annotated to return an awaitable.
@@ -188,7 +188,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.ChildConfig | None = None,
-        returns: Any = NO_TYPE,
+        returns: object = NO_TYPE,
         **keywords: Never,
     ) -> Coro[T]:
         """Run ``func(ctx, *args)`` with operations of its own, and record its result as one operation.
@@ -221,7 +221,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.ChildConfig | None = None,
-        returns: Any = NO_TYPE,
+        returns: object = NO_TYPE,
         **keywords: Never,
     ) -> Coro[T]:
         """Run ``func(ctx, *args)``, a block of operations, in a child context, and again as ``strategy`` says.
@@ -325,7 +325,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[durable_async.Callback[Any]]: ...
     def create_callback(
         self,
@@ -333,8 +333,8 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = None,
-        returns: Any = NO_TYPE,
-    ) -> Coro[durable_async.Callback[Any]]:
+        returns: object = NO_TYPE,
+    ) -> Coro[durable_async.Callback[object]]:
         """Make a callback: an id of the service to which the outside world can send an answer. Wait for the answer with
         ``await callback.result()``.
 
@@ -355,7 +355,7 @@ class DurableContext:
     @overload
     def wait_for_callback(
         self,
-        submitter: Callable[[str], Any],
+        submitter: Callable[[str], object],
         *,
         timeout: timedelta | None = None,
         name: str | None = None,
@@ -366,23 +366,23 @@ class DurableContext:
     @overload
     def wait_for_callback(
         self,
-        submitter: Callable[[str], Any],
+        submitter: Callable[[str], object],
         *,
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[Any]: ...
     def wait_for_callback(
         self,
-        submitter: Callable[[str], Any],
+        submitter: Callable[[str], object],
         *,
         timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = None,
-        returns: Any = NO_TYPE,
+        returns: object = NO_TYPE,
     ) -> Coro[Any]:
         """Make a callback, send its id with ``submitter(callback_id)``, and wait for the answer.
 
@@ -438,7 +438,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.InvokeConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[Any]: ...
     def invoke(
         self,
@@ -448,7 +448,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.InvokeConfig | None = None,
-        returns: Any = NO_TYPE,
+        returns: object = NO_TYPE,
     ) -> Coro[Any]:
         """Run another function, durable or not, and wait for its result.
 
@@ -487,7 +487,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.WaitForConditionConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[StateT]: ...
     @overload
     def wait_for_condition(
@@ -499,19 +499,19 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.WaitForConditionConfig | None = ...,
-        returns: Any = ...,
+        returns: object = ...,
     ) -> Coro[StateT]: ...
     def wait_for_condition(
         self,
-        check: Callable[[Any], Any],
-        initial_state: Any,
-        strategy: durable_async.WaitStrategyLike[Any],
+        check: Callable[[StateT], Awaitable[StateT]] | Callable[[StateT], StateT],
+        initial_state: StateT,
+        strategy: durable_async.WaitStrategyLike[StateT],
         *,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.WaitForConditionConfig | None = None,
-        returns: Any = NO_TYPE,
-    ) -> Coro[Any]:
+        returns: object = NO_TYPE,
+    ) -> Coro[StateT]:
         """Check a state until ``strategy`` accepts it, and return it.
 
         ``check(state)`` returns the next state, which is recorded. The strategy decides whether to stop, and if not,
@@ -536,10 +536,14 @@ class DurableContext:
         config = check_config(config, WaitForConditionConfig())
         call = self._call(OperationType.STEP, SubType.WAIT_FOR_CONDITION, name_of(name, check), key)
         call.coroutine = call.perform(
-            partial(run_condition, config=config, described=_described(call, check, returns)),
-            check,
-            initial_state,
-            strategy,
+            partial(
+                run_condition,
+                check=check,
+                initial_state=initial_state,
+                strategy=strategy,
+                config=config,
+                described=_described(call, check, returns),
+            )
         )
         return call.coroutine
 
@@ -551,7 +555,7 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: durable_async.MapConfig | None = None,
-        returns: Any = NO_TYPE,
+        returns: object = NO_TYPE,
     ) -> Coro[durable_async.BatchResult[T]]:
         """Run ``func(ctx, item)`` for each item, each in a child context of its own.
 
@@ -719,7 +723,7 @@ class DurableContext:
         here = current()
         return isinstance(here, Branch) and self._journal.record.is_replaying(here.scope.id)
 
-    def _branches(self, named: Sequence[NamedBranch[Self, T]]) -> Items:
+    def _branches(self, named: Sequence[NamedBranch[Self, T]]) -> Items[T]:
         from durable_async._operations.batch_contexts import Items
 
         return Items(
@@ -731,7 +735,7 @@ class DurableContext:
         )
 
 
-def _described(call: Call, func: Callable[..., Any] | None, returns: Any = NO_TYPE) -> SerializerContext:
+def _described(call: Call, func: Callable[..., object] | None, returns: object = NO_TYPE) -> SerializerContext:
     """Return what a serializer needs to know: whose value it is, and the type to read it as, which is ``returns`` or
     the return annotation of ``func``."""
     if returns is NO_TYPE and func is not None:

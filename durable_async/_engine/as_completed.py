@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, MappingView, Sequence
+from collections.abc import Iterable, Mapping, MappingView, Sequence
 from types import FrameType
-from typing import Any
 
 _ASYNCIO = asyncio.tasks.__file__.removesuffix("tasks.py")
 _ARGUMENT = {"as_completed": "fs", "_AsCompletedIterator.__init__": "aws"}  # before and since Python 3.13
 _ORDERED = (Sequence, Mapping, MappingView)
 
 
-def given_to_as_completed() -> Any:
+def given_to_as_completed() -> Iterable[object] | None:
     """Return the argument of ``as_completed``, if that is what makes a task now; None if it is not.
 
     To be called by the branch that the task factory calls: the frame that made the task is looked up from there.
@@ -31,7 +30,7 @@ def given_to_as_completed() -> Any:
     return None
 
 
-def places(given: Any) -> dict[int, int] | None:
+def places(given: Iterable[object]) -> dict[int, int] | None:
     """Return the places of coroutines in the argument of ``as_completed``, by their ids. None: it has no order, or it
     is an iterator."""
     return {id(coro): place for place, coro in enumerate(given)} if issubclass(type(given), _ORDERED) else None

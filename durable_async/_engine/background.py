@@ -19,10 +19,11 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
-from typing import Any, cast
+from typing import Never, cast
 
-from durable_async._engine.branches import Branch, Scope, Task, Workflow
+from durable_async._engine.branches import Branch, Scope, Workflow
 from durable_async._engine.isolation import driven_by
+from durable_async._engine.unstarted import Task
 from durable_async.errors import ContextMisuseError
 
 _MAX_ITEMS = 1000  # of a container that is searched
@@ -30,7 +31,7 @@ _DEPTH = 2  # of attributes: a client has a connection, which has the task
 _CONTAINERS = (list, tuple, set, frozenset, deque)
 
 
-def coroutines_of(task: Task) -> Iterator[tuple[CoroutineType[Any, Any, Any], FrameType]]:
+def coroutines_of(task: Task) -> Iterator[tuple[CoroutineType[object, Never, object], FrameType]]:
     """Return the coroutines that a task is in, the outermost first, each with its frame."""
     coro: object = task.get_coro()
     while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
@@ -81,7 +82,7 @@ def _is_passed_through(value: object) -> bool:
 
 def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
     """Return whether anything besides the keeper is called at the task's end."""
-    callbacks: Any = getattr(task, "_callbacks", None) or ()
+    callbacks: Iterable[tuple[object, object]] = getattr(task, "_callbacks", None) or ()
     for callback, _ in callbacks:
         owner = getattr(callback, "__self__", None)
         if owner is branch.workflow or owner is branch.scope or owner is keeper:

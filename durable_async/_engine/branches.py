@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterable
 from typing import Any
 from zlib import crc32
 
@@ -22,13 +22,11 @@ import attrs
 
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
-from durable_async._engine.unstarted import Coro, Unstarted
+from durable_async._engine.unstarted import Coro, Task, Unstarted
 from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
 
 logger: logging.Logger = logging.getLogger("durable_async")
-
-Task = asyncio.Task[Any]
 
 
 @attrs.define(eq=False, repr=False)
@@ -47,7 +45,7 @@ class Workflow:
     context: Any = None
     main: Task | None = None
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
-    unawaited: list[Coro] = attrs.field(factory=list[Coro])
+    unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
     exited: BaseException | None = None
     _has_warned: bool = False
 
@@ -252,7 +250,7 @@ class Branch:
         scope.keys.add(key)
         return Branch(self.workflow, scope, keyed_branch(scope.prefix, key), self.task, creator=self)
 
-    def of_new_task(self, coro: Coroutine[Any, Any, Any]) -> Branch:
+    def of_new_task(self, coro: Coro[object]) -> Branch:
         """Return the branch of the task that is being made of ``coro``.
 
         :raises ContextMisuseError: a replay would not repeat the order in which it is made
@@ -269,7 +267,7 @@ class Branch:
         branch.task_hash = self._tasks_from + number
         return branch
 
-    def _number_in_as_completed(self, given: object, coro: Coroutine[Any, Any, Any]) -> int:
+    def _number_in_as_completed(self, given: Iterable[object], coro: Coro[object]) -> int:
         """Return the number of the task that ``as_completed`` makes: the coroutines of a list are numbered in its
         order. An operation has its identity already, so its task counts down from zero with the number of the call."""
         if given is not self._given:

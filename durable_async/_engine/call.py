@@ -7,16 +7,17 @@ enter ``running`` around what a suspension must not cut short. Each of them asks
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import CodeType
-from typing import Any, NoReturn, TypeVar, Unpack
+from typing import NoReturn, TypeVar, TypeVarTuple, Unpack
 
 from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
 from durable_async._engine.phases import Phase
+from durable_async._engine.unstarted import Coro
 from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
@@ -43,6 +44,7 @@ from durable_async.errors import (
 
 E = TypeVar("E", bound=OperationError)
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 _NOT_ENDED = (OperationStatus.STARTED, OperationStatus.READY)
@@ -61,7 +63,7 @@ class Call:
     :ivar caller: the code that called the operation, with the offset of the instruction in it
     """
 
-    coroutine: Coroutine[Any, Any, Any] | None = None
+    coroutine: Coro[object] | None = None
     caller: CodeType | None = None
     instruction: int = 0
     _asked: int | None = None  # see Place; None: the end is not the workflow's to see
@@ -92,7 +94,7 @@ class Call:
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
-    async def perform(self, operation: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    async def perform(self, operation: Callable[[Call, *Ts], Coro[T]], *args: *Ts) -> T:
         """Await ``operation(self, *args)``, and return or raise when it is this end's turn. Once for each call: for a
         second wait for the same operation there is ``again``."""
         self.coroutine = None

@@ -10,8 +10,8 @@ import asyncio
 from contextvars import Context, ContextVar
 from typing import Any
 
-from durable_async._engine.branches import Branch, Scope, Task, Unplaced, Workflow, running_task
-from durable_async._engine.unstarted import settle_unstarted
+from durable_async._engine.branches import Branch, Scope, Unplaced, Workflow, running_task
+from durable_async._engine.unstarted import Task, settle_unstarted
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 

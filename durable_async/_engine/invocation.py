@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Self
 
 from durable_async._engine.background import coroutines_of, release_background_tasks
-from durable_async._engine.branches import Branch, Scope, Task
+from durable_async._engine.branches import Branch, Scope
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Order
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.phases import IN_MEMORY, Event, Phase
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._engine.unstarted import close_unstarted
+from durable_async._engine.unstarted import Coro, Task, close_unstarted
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ContextMisuseError
@@ -66,7 +66,7 @@ class Invocation:
             self._flushing.cancel()
             await asyncio.wait([self._flushing])
 
-    async def run(self, workflow: Callable[[str | None], Coroutine[Any, Any, Any]]) -> Outcome:
+    async def run(self, workflow: Callable[[str | None], Coro[object]]) -> Outcome:
         """Run the workflow's coroutine until it is decided how this invocation ends.
 
         :param workflow: called with the execution's input, JSON text or None; not called if the workflow is in memory
@@ -101,7 +101,7 @@ class Invocation:
             self._report_ignored(main)
         return journal.life.outcome(returned, journal.workflow.exited)
 
-    def _start(self, workflow: Callable[[str | None], Coroutine[Any, Any, Any]]) -> Task:
+    def _start(self, workflow: Callable[[str | None], Coro[object]]) -> Task:
         journal = self.journal
         execution = journal.record.execution()
         payload = (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None
@@ -150,7 +150,7 @@ class Invocation:
             journal.become(journal.life.after(Event.DRAIN))
             journal.activity.begin_wait()  # or it would not be suspended while it waits for something else
 
-    def resume(self, envelope: Envelope, client: DurableServiceClient, lambda_context: Any) -> None:
+    def resume(self, envelope: Envelope, client: DurableServiceClient, lambda_context: object) -> None:
         """Let the workflow in memory continue in another invocation, which is then entered and run like the first.
 
         :param envelope: it need hold only what has changed

@@ -7,18 +7,20 @@ here the running task drives the code's coroutine in another context.
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any, TypeVar, cast
+
+from durable_async._engine.unstarted import Coro
 
 T = TypeVar("T")
 
 
 @types.coroutine
-def driven(work: Coroutine[Any, Any, T], context: Context) -> Generator[Any, Any, T]:
+def driven(work: Coro[T], context: Context) -> Generator[object, object, T]:
     """Await ``work``, which runs in ``context``."""
-    resume: Any = work.send
-    argument: Any = None
+    resume: Callable[[Any], object] = work.send  # or throw, which takes only errors
+    argument: object = None
     try:
         while True:
             try:
@@ -47,7 +49,7 @@ def isolated(body: Callable[[], Awaitable[T]], context: Context | None = None) -
     if context is None:
         context = copy_context()
     work = context.run(body)
-    coro = cast("Coroutine[Any, Any, T]", work) if isinstance(work, types.CoroutineType) else _awaited(work)
+    coro = cast("Coro[T]", work) if isinstance(work, types.CoroutineType) else _awaited(work)
     return driven(coro, context)
 
 
@@ -57,7 +59,7 @@ async def _awaited(work: Awaitable[T]) -> T:
 
 def driven_by(awaited: object) -> object:
     """Return the coroutine that ``driven`` drives, if ``awaited`` is made by ``driven``; otherwise ``awaited``."""
-    frame: Any = getattr(awaited, "gi_frame", None)
+    frame: types.FrameType | None = getattr(awaited, "gi_frame", None)
     if frame is not None and frame.f_code is driven.__code__:
         work: object = frame.f_locals["work"]
         return work

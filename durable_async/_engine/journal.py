@@ -10,10 +10,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from durable_async._engine.background import release_background_tasks
-from durable_async._engine.branches import Task, Workflow
+from durable_async._engine.branches import Workflow
 from durable_async._engine.failures import ending_of
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
@@ -23,6 +23,7 @@ from durable_async._engine.phases import DECIDED, HOLDING, IN_MEMORY, REFUSING, 
 from durable_async._engine.record import Record
 from durable_async._engine.suspension import Activity
 from durable_async._engine.timers import Timers
+from durable_async._engine.unstarted import Task
 from durable_async._threads import Threads, threads_of
 from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation
@@ -58,14 +59,14 @@ class Journal:
         max_inline_wait: float = 0.0,
         clock: Callable[[], float] = time.time,
         may_cache: Callable[[], bool] = lambda: False,
-        lambda_context: Any = None,
+        lambda_context: object = None,
         threads: Threads | None = None,
         limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         loop = self._loop = asyncio.get_running_loop()
         self.execution_arn: str = envelope.execution_arn
         self.extensions: frozenset[str] = frozenset(envelope.extensions)
-        self.lambda_context: Any = lambda_context
+        self.lambda_context: object = lambda_context
         self.clock = clock
         self.limits = limits
         self.threads: Threads = threads or threads_of(loop)
@@ -79,7 +80,7 @@ class Journal:
         self._resumed: asyncio.Future[None] | None = None  # awaited by the operations that are held
         self._refused: set[Task] = set()
         self._stuck: set[Task] = set()
-        self._got_stuck: asyncio.Future[None] = loop.create_future()
+        self._got_stuck: asyncio.Future[object] = loop.create_future()
         self.record: Record = Record(loop, microseconds=MICROSECONDS in envelope.extensions)
         self.record.load(envelope.operations)
         if envelope.next_marker is None:

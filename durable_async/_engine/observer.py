@@ -69,7 +69,12 @@ class Substitute(Protocol):
     function or crashes in it. What it returns or raises is the function's outcome."""
 
     def __call__(
-        self, call: ObservedCall, attempt: int | None, body: Callable[[], Any], run: Callable[[], Awaitable[Any]], /
+        self,
+        call: ObservedCall,
+        attempt: int | None,
+        body: Callable[[], object],
+        run: Callable[[], Awaitable[object]],
+        /,
     ) -> Awaitable[Any]:
         """
         :param attempt: of a step or condition, from 1; None: the function of a context

@@ -15,12 +15,13 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from durable_async._engine.branches import Workflow
 from durable_async._engine.calling import place_of_callback, place_of_task
 from durable_async._engine.limits import EngineLimits
+from durable_async._engine.unstarted import Task
 from durable_async.step_context import StepContext
 
 
@@ -52,7 +53,7 @@ class Rest:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         ready = getattr(loop, "_ready", None)
-        self._ready: deque[Any] | None = ready if isinstance(ready, deque) else None
+        self._ready: deque[asyncio.Handle] | None = ready if isinstance(ready, deque) else None
         self._watchers: dict[Watcher, int] = {}  # the value: in how many turns the workflow was not at rest
         self._is_scheduled = False
         self._context = Context()  # of no workflow
@@ -123,7 +124,7 @@ def _not_quiet(watchers: Iterable[Watcher]) -> set[Workflow]:
     return busy
 
 
-def will_continue(task: asyncio.Task[Any]) -> bool:
+def will_continue(task: Task) -> bool:
     """Return whether the loop is going to run the task, or what waits for it, without anything new. False for a task in
     the body of a step.
 
@@ -139,14 +140,14 @@ def will_continue(task: asyncio.Task[Any]) -> bool:
     return waited_for is None or _will_be_done(waited_for)
 
 
-def _will_be_done(future: asyncio.Future[Any]) -> bool:
+def _will_be_done(future: asyncio.Future[object]) -> bool:
     """Return whether a future is done, or is a gathering of futures that are. Nested gatherings pass their result on by
     one level each turn, so a deep nest outlasts any fixed number of quiet turns."""
     pending = [future]
     while pending:
         each = pending.pop()
         if not each.done():
-            children: list[asyncio.Future[Any]] = getattr(each, "_children", [])
+            children: list[asyncio.Future[object]] = getattr(each, "_children", [])
             if not children:
                 return False
             pending.extend(children)

@@ -8,7 +8,7 @@ that sets of them have the same order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from types import CellType, CodeType
 from typing import Any, cast
@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from durable_async._engine.branches import Branch, Task, Unplaced
+from durable_async._engine.branches import Branch, Unplaced
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
+from durable_async._engine.unstarted import Coro, Task
 
-Coro = Coroutine[Any, Any, Any]
-Make = Callable[..., Task]
+Make = Callable[..., asyncio.Task[Any]]
 
 
 class task_branches:  # noqa: N801 - reads as a phrase
@@ -49,7 +49,7 @@ class task_branches:  # noqa: N801 - reads as a phrase
             del _factories[self._loop]
 
 
-def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro) -> Task:
+def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro[object]) -> Task:
     """Start a task of the workflow in ``branch``. The calling branch does not number it."""
     factory = _factories.get(loop)
     branch.task_hash = branch.hash_of_position()
@@ -59,7 +59,7 @@ def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro) -> T
 class WorkflowTask(Task):
     """A task of a workflow. Its hash derives from its place in the program and not from its address."""
 
-    def __init__(self, coro: Coro, branch: Branch, **options: Any) -> None:
+    def __init__(self, coro: Coro[object], branch: Branch, **options: Any) -> None:
         self._hash = branch.task_hash
         self.durable_place: Place = branch
         branch.task = self
@@ -74,14 +74,14 @@ class _Factory:
     previous: Make | None
     users: int = 0
 
-    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro, **options: Any) -> Task:
+    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro[object], **options: Any) -> Task:
         creator = current_creator()
         if creator is None and self.previous is None:  # no workflow's: a client starts one for each request, say
             return asyncio.Task(coro, loop=loop, **options)
         return _start_numbered(creator, coro, partial(self.make, loop, coro), options)
 
     def make(
-        self, loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any
+        self, loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any
     ) -> Task:
         previous = self.previous
         if previous is None:
@@ -107,7 +107,7 @@ class _Factory:
 _EAGER: Any = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3.12
 
 
-def _make_lazily(constructor: Make, coro: Coro, *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
+def _make_lazily(constructor: Make, coro: Coro[object], *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
     def make(*, branch: Branch | None, **options: Any) -> Task:
         if branch is not None and constructor is asyncio.Task:
             return WorkflowTask(coro, branch, loop=loop, **options)
@@ -116,13 +116,13 @@ def _make_lazily(constructor: Make, coro: Coro, *, loop: asyncio.AbstractEventLo
     return _start_numbered(current_creator(), coro, make, options)
 
 
-def _make(loop: asyncio.AbstractEventLoop, coro: Coro, *, branch: Branch | None = None, **options: Any) -> Task:
+def _make(loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any) -> Task:
     if branch is None:
         return asyncio.Task(coro, loop=loop, **options)
     return WorkflowTask(coro, branch, loop=loop, **options)
 
 
-def _start_numbered(creator: Place, coro: Coro, make: Make, options: dict[str, Any]) -> Task:
+def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dict[str, Any]) -> Task:
     if isinstance(creator, Branch):
         if creator.is_calling():
             return _start(creator.of_new_task(coro), make, options)

@@ -16,14 +16,16 @@ import inspect
 from collections.abc import Collection, Coroutine, Iterable
 from pathlib import Path
 from types import CodeType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from durable_async.errors import ContextMisuseError
 
 _NAMED = 5  # in one message
 
-Task = asyncio.Task[Any]
-Coro = Coroutine[Any, Any, Any]
+T = TypeVar("T")
+Task = asyncio.Task[object]
+Coro: TypeAlias = Coroutine[Any, Any, T]
+"""What a coroutine function returns. What it yields to the event loop, and gets from it, is nobody else's matter."""
 
 
 class _Workflow(Protocol):
@@ -32,7 +34,7 @@ class _Workflow(Protocol):
     :ivar unawaited: operations that a task may still begin
     """
 
-    unawaited: list[Coro]
+    unawaited: list[Coro[object]]
 
     @property
     def tasks(self) -> Collection[Task]: ...
@@ -45,7 +47,7 @@ class _Branch(Protocol):
 class Unstarted(Protocol):
     """What this module needs to know of such a call."""
 
-    coroutine: Coro | None
+    coroutine: Coro[object] | None
 
     @property
     def id(self) -> str: ...
@@ -76,7 +78,7 @@ def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, retur
         raise ContextMisuseError(_sentence(forgotten))
 
 
-def close_unstarted(coroutines: list[Coro]) -> None:
+def close_unstarted(coroutines: list[Coro[object]]) -> None:
     """Close the coroutines that have not begun. One that has begun ends in its task."""
     for coroutine in coroutines:
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:

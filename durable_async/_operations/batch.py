@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import copy_context
-from typing import Any, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
 
 from durable_async._arguments import check_context_function, checked_name
 from durable_async._callables import is_coroutine
@@ -75,13 +75,13 @@ def check_enough(config: BatchConfig, count: int) -> None:
         raise ValueError(f"min_successful is {least}, and there are {count} items")
 
 
-def common_type(named: Sequence[NamedBranch[Any, Any]]) -> Any:
+def common_type(named: Sequence[NamedBranch[ContextT, object]]) -> object:
     """Return the type of a batch's result; it names the items' type if all branches return the same."""
     types = [return_type(func) for _, func in named]
     return batch_type(types[0] if types and all(each == types[0] for each in types) else NO_TYPE)
 
 
-def batch_type(item_type: Any) -> Any:
+def batch_type(item_type: object) -> object:
     """Return the type that a serializer of the batch reads its text as."""
     result: Any = BatchResult
     return result if item_type is NO_TYPE else result[item_type]
@@ -90,7 +90,7 @@ def batch_type(item_type: Any) -> Any:
 logger: logging.Logger = logging.getLogger("durable_async")
 
 
-async def run_batch(call: Call, items: Items, config: BatchConfig, described: SerializerContext) -> BatchResult[Any]:
+async def run_batch(call: Call, items: Items[T], config: BatchConfig, described: SerializerContext) -> BatchResult[T]:
     """Run a batch, or read its end.
 
     :raises ChildContextError: a custom completion, a serializer or a summary failed
@@ -106,7 +106,7 @@ async def run_batch(call: Call, items: Items, config: BatchConfig, described: Se
     return await _recorded(run, described)
 
 
-async def _ended(contexts: Contexts, record: Operation, described: SerializerContext) -> BatchResult[Any]:
+async def _ended(contexts: Contexts[T], record: Operation, described: SerializerContext) -> BatchResult[T]:
     """Return the result of a batch that has ended on record."""
     details: ContextDetails = record.get("ContextDetails") or {}
     text, serializer = details.get("Result") or "", contexts.config.serializer
@@ -122,13 +122,13 @@ async def _ended(contexts: Contexts, record: Operation, described: SerializerCon
     return _checked(await recorded(contexts.call, serializer, text, described), described)
 
 
-class _Run:
+class _Run(Generic[T]):
     """A batch that has not ended yet."""
 
-    def __init__(self, contexts: Contexts) -> None:
+    def __init__(self, contexts: Contexts[T]) -> None:
         self.contexts = contexts
         self.writer = ResultWriter()
-        self._ended: dict[int, BatchItem[Any]] = {}
+        self._ended: dict[int, BatchItem[T]] = {}
         self._statuses: list[BatchStatus | None] = [None] * contexts.items.count
         self._started = 0
         self._succeeded = 0
@@ -160,7 +160,7 @@ class _Run:
             self._changed = asyncio.get_running_loop().create_future()
             await self._changed
 
-    def result(self) -> BatchResult[Any]:
+    def result(self) -> BatchResult[T]:
         """:raises Exception: what the custom completion raised"""
         if self._reason is None:
             raise self._fault or AssertionError("the batch has not ended")
@@ -218,7 +218,7 @@ class _Run:
         else:
             self._take(item, result)
 
-    def _take(self, item: BatchItem[Any], result: str) -> None:
+    def _take(self, item: BatchItem[T], result: str) -> None:
         if self.contexts.scope.closed:
             return  # too late
         self._ended[item.index] = item
@@ -266,7 +266,7 @@ def _by_end(item: tuple[int, Call]) -> int:
     return (end_microseconds(record) or 0) if record else 0
 
 
-async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]:
+async def _recorded(run: _Run[T], described: SerializerContext) -> BatchResult[T]:
     """Record how the batch has ended."""
     call, config = run.contexts.call, run.contexts.config
     try:
@@ -288,7 +288,7 @@ async def _recorded(run: _Run, described: SerializerContext) -> BatchResult[Any]
     return result
 
 
-def _warn(call: Call, result: BatchResult[Any]) -> None:
+def _warn(call: Call, result: BatchResult[T]) -> None:
     """Log that the batch ended FAILED. This happens once for each batch, because a replay does not record it again."""
     errors = result.errors()
     first = f", the first with {errors[0].error_type}" if errors else ""
@@ -303,7 +303,7 @@ def _warn(call: Call, result: BatchResult[Any]) -> None:
     )
 
 
-def _summary(call: Call, result: BatchResult[Any], config: BatchConfig) -> str:
+def _summary(call: Call, result: BatchResult[T], config: BatchConfig) -> str:
     text = None if config.summary is None else copy_context().run(config.summary, result)
     return call.sized(write_summary(f"{call.subtype}Result", result, text))
 

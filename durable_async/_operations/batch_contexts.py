@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -20,9 +20,11 @@ from durable_async.operation_config import ChildConfig
 from durable_async.serializers import SerializerContext
 from durable_async.serializers._json.tree import encode
 
+T = TypeVar("T")
+
 
 @attrs.frozen(eq=False)
-class Items:
+class Items(Generic[T]):
     """The items of a batch. Each function takes the index of an item.
 
     :ivar body: returns the coroutine of an item
@@ -31,18 +33,18 @@ class Items:
 
     count: int
     subtype: SubType
-    body: Callable[[int], Awaitable[Any]]
+    body: Callable[[int], Awaitable[T]]
     name: Callable[[int], str | None]
-    type: Callable[[int], Any]
+    type: Callable[[int], object]
 
 
-class Contexts:
+class Contexts(Generic[T]):
     """The contexts of a batch's items.
 
     :ivar scope: all of them are in it
     """
 
-    def __init__(self, call: Call, items: Items, config: BatchConfig) -> None:
+    def __init__(self, call: Call, items: Items[T], config: BatchConfig) -> None:
         self.call = call
         self.items = items
         self.config = config
@@ -60,7 +62,7 @@ class Contexts:
     def described(self, index: int, call: Call) -> SerializerContext:
         return SerializerContext(call.journal.execution_arn, call.id, call.name, self.items.type(index))
 
-    async def run(self, index: int, call: Call) -> tuple[BatchItem[Any], str]:
+    async def run(self, index: int, call: Call) -> tuple[BatchItem[T], str]:
         """Run an item, or read its end. Return the item, and its result as the batch's record has it."""
         body = partial(self.items.body, index)
         try:
@@ -72,6 +74,6 @@ class Contexts:
         result = ended.payload if self.config.item_serializer is None else encode(ended.payload)
         return BatchItem(index, BatchStatus.SUCCEEDED, ended.value, None, call.name), result
 
-    def started(self, index: int) -> BatchItem[Any]:
+    def started(self, index: int) -> BatchItem[T]:
         """Return an item that has not ended."""
         return BatchItem(index, BatchStatus.STARTED, name=self.items.name(index))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, TypeGuard, assert_never
+from typing import NotRequired, TypedDict, TypeGuard, TypeVar, assert_never
 
 import attrs
 
@@ -23,6 +23,8 @@ from durable_async.errors import ChildContextError, SerializationError
 from durable_async.serializers._json.serializer import structure
 from durable_async.serializers._json.tree import decode, encode, is_array, is_object
 
+T = TypeVar("T")
+
 
 @attrs.define(eq=False)
 class ResultWriter:
@@ -34,7 +36,7 @@ class ResultWriter:
     _items: dict[int, str] = attrs.field(factory=dict[int, str], init=False)
     _size: int = attrs.field(default=0, init=False)
 
-    def add(self, item: BatchItem[Any], result: str = "null") -> None:
+    def add(self, item: BatchItem[T], result: str = "null") -> None:
         """Add an item.
 
         :param result: of an item that succeeded: ASCII JSON
@@ -47,7 +49,7 @@ class ResultWriter:
         else:
             self._items.clear()
 
-    def finish(self, items: Iterable[BatchItem[Any]], reason: CompletionReason) -> str | None:
+    def finish(self, items: Iterable[BatchItem[T]], reason: CompletionReason) -> str | None:
         """Return the text of the result; None: it is too large to be recorded.
 
         :param items: all items of the batch. Those that have not ended were not added yet
@@ -60,11 +62,20 @@ class ResultWriter:
         return text if max(self._size, len(text)) <= CONTEXT_RESULT_BYTES else None
 
 
+class _ItemTree(TypedDict):
+    """An item as JSON."""
+
+    index: int
+    status: str
+    result: NotRequired[object]
+    error: NotRequired[ErrorObject | None]
+
+
 @attrs.frozen
 class RecordedItem:
     index: int
     status: BatchStatus
-    result: Any  # a JSON value
+    result: object  # a JSON value
     error: ErrorObject | None
 
 
@@ -83,7 +94,7 @@ def read_result(text: str, operation: str) -> tuple[list[RecordedItem], Completi
         raise SerializationError(operation, f"not the result of a batch: {type(error).__name__}: {error}") from error
 
 
-def _item(tree: dict[str, Any]) -> RecordedItem:
+def _item(tree: _ItemTree) -> RecordedItem:
     index = tree["index"]
     if not _is_index(index):
         raise ValueError(f"{index!r} is not an index")
@@ -115,7 +126,7 @@ class Summary:
     reason: CompletionReason
 
 
-def write_summary(kind: str, result: BatchResult[Any], text: str | None) -> str:
+def write_summary(kind: str, result: BatchResult[T], text: str | None) -> str:
     """Return the text of a summary.
 
     :param kind: ``MapResult`` or ``ParallelResult``
@@ -124,7 +135,11 @@ def write_summary(kind: str, result: BatchResult[Any], text: str | None) -> str:
     started = [item.index for item in result.items if item.status is BatchStatus.STARTED]
     completed = [item.index for item in result.items if item.status is not BatchStatus.STARTED]
     failures = result.failure_count
-    tree: dict[str, Any] = {"type": kind, "totalCount": len(result.items), "completionReason": result.completion_reason}
+    tree: dict[str, object] = {
+        "type": kind,
+        "totalCount": len(result.items),
+        "completionReason": result.completion_reason,
+    }
     if len(started) <= len(completed):
         tree["startedIndexes"] = started
     else:
@@ -170,7 +185,7 @@ def _is_index(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-async def read(contexts: Contexts, text: str) -> BatchResult[Any]:
+async def read(contexts: Contexts[T], text: str) -> BatchResult[T]:
     """Return the result from its recorded text. Nothing runs."""
     operation, count = str(contexts.call), contexts.items.count
     recorded, reason = read_result(text, operation)
@@ -180,7 +195,7 @@ async def read(contexts: Contexts, text: str) -> BatchResult[Any]:
     return BatchResult(items, reason or _inferred(contexts, items))
 
 
-async def _read_item(contexts: Contexts, recorded: RecordedItem) -> BatchItem[Any]:
+async def _read_item(contexts: Contexts[T], recorded: RecordedItem) -> BatchItem[T]:
     index, serializer = recorded.index, contexts.config.item_serializer
     call = contexts.call_of(index)
     match recorded.status:
@@ -200,7 +215,7 @@ async def _read_item(contexts: Contexts, recorded: RecordedItem) -> BatchItem[An
             assert_never(recorded.status)
 
 
-async def rebuilt(contexts: Contexts, text: str) -> BatchResult[Any]:
+async def rebuilt(contexts: Contexts[T], text: str) -> BatchResult[T]:
     """Return a result that was too large to be recorded, from the records of the items."""
     summary = read_summary(text, contexts.items.count)
     if summary is not None:
@@ -215,7 +230,7 @@ async def rebuilt(contexts: Contexts, text: str) -> BatchResult[Any]:
     return BatchResult(tuple(known), _inferred(contexts, known))
 
 
-async def _ended_item(contexts: Contexts, index: int) -> BatchItem[Any]:
+async def _ended_item(contexts: Contexts[T], index: int) -> BatchItem[T]:
     call = contexts.call_of(index)
     if contexts.config.nesting is NestingType.NESTED:
         record = await call.read()
@@ -224,7 +239,7 @@ async def _ended_item(contexts: Contexts, index: int) -> BatchItem[Any]:
     return await _run_again(contexts, index, call)
 
 
-async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
+async def _known_item(contexts: Contexts[T], index: int) -> BatchItem[T] | None:
     """Return an item as it is on record; None: it is not."""
     call = contexts.call_of(index)
     record = await call.read()
@@ -233,12 +248,12 @@ async def _known_item(contexts: Contexts, index: int) -> BatchItem[Any] | None:
     return await _run_again(contexts, index, call) if record["Status"] in TERMINAL else contexts.started(index)
 
 
-async def _run_again(contexts: Contexts, index: int, call: Call) -> BatchItem[Any]:
+async def _run_again(contexts: Contexts[T], index: int, call: Call) -> BatchItem[T]:
     with entered(call.branch):  # as in the task that it had: the time in it is not that of the items before
         return (await isolated(partial(contexts.run, index, call)))[0]
 
 
-def _inferred(contexts: Contexts, items: Sequence[BatchItem[Any]]) -> CompletionReason:
+def _inferred(contexts: Contexts[T], items: Sequence[BatchItem[T]]) -> CompletionReason:
     succeeded = sum(item.status is BatchStatus.SUCCEEDED for item in items)
     failed = sum(item.status is BatchStatus.FAILED for item in items)
     return inferred_reason(contexts.config.completion, BatchProgress(succeeded, failed, contexts.items.count))

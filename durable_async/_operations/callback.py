@@ -67,7 +67,7 @@ async def _result(call: Call, serializer: Serializer | None, described: Serializ
     return await read_answer(call, answer_of(call, await settled(call)), serializer, described)
 
 
-async def create_callback(call: Call, config: CallbackConfig, described: SerializerContext) -> Callback[Any]:
+async def create_callback(call: Call, config: CallbackConfig, described: SerializerContext) -> Callback[object]:
     return Callback(await callback_id_of(call, config, described), call, config.serializer, described)
 
 

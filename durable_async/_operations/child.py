@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -22,22 +22,24 @@ from durable_async.errors import ChildContextError, NonDeterminismError, Operati
 from durable_async.operation_config import ChildConfig
 from durable_async.serializers import SerializerContext
 
+T = TypeVar("T")
+
 _FUNCTION = "the function of a context"
 _ISOLATED = (SubType.MAP_ITERATION, SubType.PARALLEL_BRANCH)
 """The items of a batch, which runs each of them in context variables of its own, most of them in a task."""
 
 
 @attrs.frozen
-class Ended:
+class Ended(Generic[T]):
     """How a child context returned: its value, and the text from which the value was read."""
 
-    value: Any
+    value: T
     payload: str
 
 
 async def run_child(
-    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
-) -> Any:
+    call: Call, body: Callable[[], Awaitable[T]], config: ChildConfig, described: SerializerContext
+) -> T:
     """Return the value of a child context.
 
     :raises ChildContextError: the function raised; the error is built from the record, on the first run too
@@ -47,8 +49,8 @@ async def run_child(
 
 
 async def end_of_child(
-    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
-) -> Ended:
+    call: Call, body: Callable[[], Awaitable[T]], config: ChildConfig, described: SerializerContext
+) -> Ended[T]:
     """Run a child context, or read its end. The same as :func:`run_child`, with the text too."""
     record = await call.read()
     if record is not None and record["Status"] in TERMINAL:
@@ -70,8 +72,8 @@ async def end_of_child(
 
 
 async def _recorded_end(
-    call: Call, record: Operation, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
-) -> Ended:
+    call: Call, record: Operation, body: Callable[[], Awaitable[T]], config: ChildConfig, described: SerializerContext
+) -> Ended[T]:
     details: ContextDetails = record.get("ContextDetails") or {}
     if record["Status"] != OperationStatus.SUCCEEDED:
         raise call.failure(ChildContextError, details.get("Error") or {})
@@ -79,14 +81,13 @@ async def _recorded_end(
         # The result was too large to record; the children are there to make it from.
         return await _through(call, await in_context(call, body), config, described)
     payload = details.get("Result")
-    if payload is None:
-        return Ended(None, "null")
-    return Ended(await recorded(call, config.serializer, payload, described), payload)
+    value: T = await recorded(call, config.serializer, payload, described)
+    return Ended(value, "null" if payload is None else payload)
 
 
 async def end_of_virtual_child(
-    call: Call, body: Callable[[], Awaitable[Any]], config: ChildConfig, described: SerializerContext
-) -> Ended:
+    call: Call, body: Callable[[], Awaitable[T]], config: ChildConfig, described: SerializerContext
+) -> Ended[T]:
     """Do the same for a context that is not recorded: every replay enters it.
 
     :raises NonDeterminismError: it is recorded
@@ -106,18 +107,18 @@ def flat(call: Call) -> OperationLabel:
     return OperationLabel(call.kind, f"flat {call.subtype}", call.name)
 
 
-def in_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+def in_context(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
     what it set in context variables is gone."""
     return _inside(call, Scope.inside(call.branch.scope, call.id), body, on_record=True)
 
 
-def in_virtual_context(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+def in_virtual_context(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     """Do the same for a context that is not recorded: its operations are children of the nearest one that is."""
     return _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
 
 
-async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], *, on_record: bool) -> Any:
+async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[T]], *, on_record: bool) -> T:
     with entered_scope(call.branch.workflow, scope, call.id):
         if (observer := call.journal.observer) is None:
             return await _called(call, body)
@@ -125,7 +126,7 @@ async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[Any]], 
             return await _called(call, body)
 
 
-def _called(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+def _called(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     if (substitute := call.journal.substitute) is not None:
         body = partial(substitute, call, None, body, partial(_awaited, body))
     if call.subtype in _ISOLATED:
@@ -133,15 +134,15 @@ def _called(call: Call, body: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
     return isolated(lambda: awaitable(body(), _FUNCTION))
 
 
-async def _awaited(body: Callable[[], Awaitable[Any]]) -> Any:
+async def _awaited(body: Callable[[], Awaitable[T]]) -> T:
     return await awaitable(body(), _FUNCTION)
 
 
-async def _through(call: Call, value: Any, config: ChildConfig, described: SerializerContext) -> Ended:
+async def _through(call: Call, value: T, config: ChildConfig, described: SerializerContext) -> Ended[T]:
     """Return what a replay will read, on the first run too."""
     payload, back = await round_trip(call, config.serializer, value, described)
     return Ended(back, payload)
 
 
-def _summary(call: Call, value: Any, config: ChildConfig) -> str:
+def _summary(call: Call, value: object, config: ChildConfig) -> str:
     return call.sized(copy_context().run(config.summary, value)) if config.summary else ""

@@ -6,18 +6,20 @@ steps: after a crash in the middle the rest is still done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVarTuple
+from typing import Never, Self, TypeVarTuple
 
 import attrs
 
-from durable_async._arguments import check_function
+from durable_async._arguments import check_function, check_keywords
+from durable_async.config import StepConfig
 from durable_async.errors import ContextMisuseError
+from durable_async.serializers import NO_TYPE
 
 Ts = TypeVarTuple("Ts")
-Undo = Callable[[], Coroutine[Any, Any, Any]]
+Undo = Callable[[], Awaitable[object]]
 
 
 @attrs.define(eq=False)
@@ -32,26 +34,48 @@ class Compensations:
     block around those.
     """
 
-    _step: Callable[..., Coroutine[Any, Any, Any]]
+    _step: Callable[..., Awaitable[object]]
     _compensations: list[Undo] = attrs.field(factory=list[Undo], init=False)
     _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
     _was_entered: bool = attrs.field(default=False, init=False)
 
-    def add(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
-        """If the block fails, run ``ctx.step(func, *args, **options)``.
+    def add(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = None,
+        returns: object = NO_TYPE,
+        **keywords: Never,
+    ) -> None:
+        """Run ``func(*args)`` as a step if the block fails. The options are those of ``ctx.step``.
 
         :raises TypeError: ``func`` cannot be called with ``args``
         """
+        check_keywords(keywords, func, "add")
         check_function(func, len(args), "add")
-        self._compensations.append(partial(self._step, func, *args, **options))
+        step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
+        self._compensations.append(step)
 
-    def add_cleanup(self, func: Callable[[*Ts], Any], *args: *Ts, **options: Any) -> None:
-        """When the block ends, run ``ctx.step(func, *args, **options)``.
+    def add_cleanup(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = None,
+        returns: object = NO_TYPE,
+        **keywords: Never,
+    ) -> None:
+        """Run ``func(*args)`` as a step when the block ends, however it ends. The options are those of ``ctx.step``.
 
         :raises TypeError: ``func`` cannot be called with ``args``
         """
+        check_keywords(keywords, func, "add_cleanup")
         check_function(func, len(args), "add_cleanup")
-        self._cleanups.append(partial(self._step, func, *args, **options))
+        step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
+        self._cleanups.append(step)
 
     async def __aenter__(self) -> Self:
         if self._was_entered:

@@ -6,10 +6,10 @@ of a step with at-least-once semantics apply. A check that raises is not repeate
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
-from typing import Any, assert_never
+from typing import TypeVar, assert_never
 
 from durable_async._arguments import check_decider
 from durable_async._engine.call import Call
@@ -23,6 +23,8 @@ from durable_async.operation_config import WaitForConditionConfig
 from durable_async.serializers import SerializerContext
 from durable_async.wait_strategy import WaitDecision, WaitOutcome, WaitStrategy, WaitStrategyLike, decide
 
+T = TypeVar("T")
+
 
 def check_wait_strategy(strategy: object) -> None:
     """:raises TypeError: ``strategy`` is not a wait strategy"""
@@ -34,13 +36,13 @@ def check_wait_strategy(strategy: object) -> None:
 
 async def run_condition(
     call: Call,
-    check: Callable[[Any], Any],
-    initial_state: Any,
-    strategy: WaitStrategyLike[Any],
+    check: Callable[[T], Awaitable[T]] | Callable[[T], T],
+    initial_state: T,
+    strategy: WaitStrategyLike[T],
     *,
     config: WaitForConditionConfig,
     described: SerializerContext,
-) -> Any:
+) -> T:
     """Read the record, do what it says, and read it again, until the condition has ended."""
     serializer = config.serializer
     while True:
@@ -48,7 +50,8 @@ async def run_condition(
         action = next_action(record, StepSemantics.AT_LEAST_ONCE_PER_RETRY)
         match action:
             case Return(payload):
-                return await recorded(call, serializer, payload, described)
+                accepted: T = await recorded(call, serializer, payload, described)
+                return accepted
             case Raise(error):
                 raise call.failure(WaitForConditionError, error)
             case Wait(until):

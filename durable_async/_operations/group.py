@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 import attrs
+
+from durable_async._engine.unstarted import Coro
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -40,7 +42,7 @@ class DurableTaskGroup(Generic[ContextT]):
     ``ExceptionGroup`` of what failed, as :class:`asyncio.TaskGroup` does.
     """
 
-    _start: Callable[..., Coroutine[Any, Any, Any]]
+    _start: Callable[..., Coro[Any]]
     _group: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
 
     def start_soon(

@@ -21,7 +21,7 @@ from durable_async.serializers._json.serializer import FOREIGN_JSON
 
 
 async def run_invoke(
-    call: Call, function_name: str, payload: Any, config: InvokeConfig, described: SerializerContext
+    call: Call, function_name: str, payload: object, config: InvokeConfig, described: SerializerContext
 ) -> Any:
     record = await call.read() or await _start(call, function_name, payload, config)
     while record["Status"] not in TERMINAL:  # a target that cannot be invoked has failed already
@@ -34,7 +34,7 @@ async def run_invoke(
     raise call.failure(kind, {"ErrorMessage": f"{function_name} {message}", **(details.get("Error") or {})})
 
 
-async def _start(call: Call, function_name: str, payload: Any, config: InvokeConfig) -> Operation:
+async def _start(call: Call, function_name: str, payload: object, config: InvokeConfig) -> Operation:
     """Start the function.
 
     :raises SerializationError: the payload cannot be written

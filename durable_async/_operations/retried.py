@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
 from durable_async._engine.branches import Scope
 from durable_async._engine.call import Call
@@ -15,14 +15,16 @@ from durable_async._wire.ids import operation_id
 from durable_async.errors import ContextMisuseError, ExecutionCancelledError, NonDeterminismError
 from durable_async.retry import StrategyLike, decide
 
+T = TypeVar("T")
+
 
 async def run_retried(
     call: Call,
-    body: Callable[[], Awaitable[Any]],
+    body: Callable[[], Awaitable[T]],
     strategy: StrategyLike,
     now: Callable[[], datetime],
     wait: Callable[[timedelta, str | None], Awaitable[None]],
-) -> Any:
+) -> T:
     """Run the body of the child context ``call``: attempts of ``body``, and waits between them.
 
     A replay calls the strategy again for the recorded failures, so it must return the same for the same error and

@@ -41,7 +41,7 @@ _NO_LOOP = re.compile(
 """What asyncio and anyio say to code that needs the running loop."""
 
 
-async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout: timedelta | None = None) -> Any:
+async def run_attempt(call: Call, body: Callable[[], object], attempt: int, timeout: timedelta | None = None) -> Any:
     """Run ``body`` and return what it returns. A suspension waits for it. It can call ``current_step``. It sees the
     workflow's context variables, and what it sets in them is gone when it ends.
 
@@ -85,19 +85,19 @@ async def run_attempt(call: Call, body: Callable[[], Any], attempt: int, timeout
             put_task(task, outside)
 
 
-def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[Any]:
+def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[object]:
     """Run a function that returns an awaitable on the loop, and any other one in a worker thread.
 
     :param abandon: whether to leave the thread, which cannot be stopped, to itself when this is cancelled. True: do not
         wait for it. False: wait until it has ended
     """
     if is_coroutine_function(body) or returns_awaitable(body):
-        awaitable: Awaitable[Any] = body()
+        awaitable: Awaitable[object] = body()
         return awaitable
     return _run_in_thread(call, body, abandon=abandon)
 
 
-async def _run_in_thread(call: Call, body: Callable[[], Any], *, abandon: bool) -> Any:
+async def _run_in_thread(call: Call, body: Callable[[], object], *, abandon: bool) -> object:
     """Run ``body`` in a worker thread.
 
     :raises ContextMisuseError: it needs the event loop, which nothing about it said before
@@ -116,15 +116,15 @@ async def _run_in_thread(call: Call, body: Callable[[], Any], *, abandon: bool) 
 
 
 async def _substituted(
-    substitute: Substitute, attempt: int, call: Call, body: Callable[[], Any], *, abandon: bool
-) -> Any:
+    substitute: Substitute, attempt: int, call: Call, body: Callable[[], object], *, abandon: bool
+) -> object:
     return await substitute(call, attempt, body, partial(_run, call, body, abandon=abandon))
 
 
 _NEVER_RETRIED = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)
 
 
-async def run_step(call: Call, body: Callable[[], Any], config: StepConfig, described: SerializerContext) -> Any:
+async def run_step(call: Call, body: Callable[[], object], config: StepConfig, described: SerializerContext) -> object:
     """Read the record, do what it says, and read it again, until the step has ended."""
     while True:
         record = await call.read()

@@ -17,7 +17,7 @@ from durable_async.serializers._json import serializer as serializers
 from durable_async.serializers._json.serializer import JSON, deserialize, serialize
 
 
-async def written(call: Call, serializer: Serializer | None, value: Any, described: SerializerContext) -> str:
+async def written(call: Call, serializer: Serializer | None, value: object, described: SerializerContext) -> str:
     """Return the text to record.
 
     :raises SerializationError: the value cannot be written
@@ -29,7 +29,7 @@ async def written(call: Call, serializer: Serializer | None, value: Any, describ
 
 
 async def round_trip(
-    call: Call, serializer: Serializer | None, value: Any, described: SerializerContext
+    call: Call, serializer: Serializer | None, value: object, described: SerializerContext
 ) -> tuple[str, Any]:
     """Return the text to record, and the value that every replay will read from it.
 

@@ -6,13 +6,14 @@ was sent: ``durable_async.errors.CallbackFailedError: Rejected``. So a replay ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 import attrs
 
 from durable_async._engine.call import Call
+from durable_async._engine.unstarted import Coro
 from durable_async._operations.callback import answer_of, callback_id_of, read_answer, settled
 from durable_async._operations.child import in_context
 from durable_async._operations.step import run_step
@@ -51,7 +52,7 @@ class NewCall(Protocol):
 async def run_wait_for_callback(
     call: Call,
     new_call: NewCall,
-    submitter: Callable[[str], Any],
+    submitter: Callable[[str], object],
     config: WaitForCallbackConfig,
     described: SerializerContext,
     *,
@@ -92,9 +93,9 @@ async def run_wait_for_callback(
 async def _answer(
     call: Call,
     new_call: NewCall,
-    submitter: Callable[[str], Any],
+    submitter: Callable[[str], object],
     attempts: StepConfig,
-    make_callback: Callable[[Call], Coroutine[Any, Any, str]],
+    make_callback: Callable[[Call], Coro[str]],
 ) -> str | None:
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
     callback_id = await callback.perform(make_callback)
@@ -122,7 +123,7 @@ def _inner_name(call: Call, what: str) -> str:
 class _Nothing:
     """Ignores what the submitter returns: nobody uses it, and it may be anything."""
 
-    def serialize(self, value: Any, context: SerializerContext) -> str:
+    def serialize(self, value: object, context: SerializerContext) -> str:
         del value, context
         return "null"
 

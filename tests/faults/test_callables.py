@@ -134,6 +134,7 @@ STEPS = [
     (lambda ctx: ctx.wait_for_condition(charge_nothing, 1, RetryStrategy.none()), "it takes no argument"),
     (lambda ctx: ctx.compensations().add(charge), "add cannot call charge: it takes 1 argument"),
     (lambda ctx: ctx.compensations().add_cleanup(quiet()), "add_cleanup(quiet), not add_cleanup(quiet())"),
+    (lambda ctx: ctx.compensations().add(charge, cents=1), "functools.partial: add(partial(charge, cents=...))"),
 ]
 
 

@@ -70,6 +70,11 @@ async def calls(ctx: DurableContext) -> None:
     assert_type(await ctx.step(first, [1, 2]), int)
     assert_type(await ctx.wait(timedelta(seconds=1)), None)
     assert_type(current_context(), DurableContext | None)
+    async with ctx.compensations() as undo:
+        undo.add(charge, "card", -3, name="refund", config=StepConfig(retry_strategy=decide), returns=Order)
+        undo.add(charge, "card", "three")  # type: ignore  # pyright: ignore
+        undo.add_cleanup(nothing, nmae="close")  # type: ignore  # pyright: ignore
+        undo.add_cleanup(nothing, config=3)  # type: ignore  # pyright: ignore
     await ctx.step(charge, "card", "three")  # type: ignore  # pyright: ignore
     await ctx.step(charge, "card")  # type: ignore  # pyright: ignore
     await ctx.step(quote("x"))  # type: ignore  # pyright: ignore

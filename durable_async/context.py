@@ -257,14 +257,15 @@ class DurableContext:
         return call.coroutine
 
     def task_group(self) -> durable_async.DurableTaskGroup[Self]:
-        """``async with ctx.task_group() as group:`` and ``group.start_soon(func, *args, name=...)`` in it, which runs
-        ``func(ctx, *args)`` as a durable branch. See :class:`~durable_async.DurableTaskGroup`."""
+        """Return a group of durable branches, for ``async with ctx.task_group() as group:``. In the block,
+        ``group.start_soon(func, *args, name=...)`` runs ``func(ctx, *args)`` as a branch. See
+        :class:`~durable_async.DurableTaskGroup`."""
         from durable_async._operations.group import DurableTaskGroup
 
         return DurableTaskGroup(self.run_in_child_context)
 
     def timeout(self, delay: timedelta, *, name: str | None = None, key: str | None = None) -> durable_async.Deadline:
-        """``async with ctx.timeout(delay):`` puts a deadline on a block that survives suspension.
+        """Return a deadline for a block, which survives suspension: ``async with ctx.timeout(delay):``.
 
         When it passes, the code in the block is cancelled, nothing in it can write any more, and the block raises
         :class:`~durable_async.DurableTimeoutError`; on a replay too. Deadlines can be nested.
@@ -303,8 +304,9 @@ class DurableContext:
         return call.coroutine
 
     def compensations(self) -> durable_async.Compensations:
-        """``async with ctx.compensations() as undo:`` and ``undo.add(refund, payment)`` in it: what to undo if it
-        fails. See :class:`~durable_async.Compensations`."""
+        """Return a collector of compensations, for ``async with ctx.compensations() as undo:``. In the block,
+        ``undo.add(refund, payment)`` registers what to undo if the block fails. See
+        :class:`~durable_async.Compensations`."""
         from durable_async._operations.compensation import Compensations
 
         return Compensations(self.step)

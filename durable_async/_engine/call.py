@@ -95,8 +95,8 @@ class Call:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
 
     async def perform(self, operation: Callable[[Call, *Ts], Coro[T]], *args: *Ts) -> T:
-        """Await ``operation(self, *args)``, and return or raise when it is this end's turn. Once for each call: for a
-        second wait for the same operation there is ``again``."""
+        """Await ``operation(self, *args)``, and return or raise when its end has its turn in the order. Call this once:
+        for a second wait for the same operation, use what ``again`` returns."""
         self.coroutine = None
         scope = self.branch.scope
         order, unstarted = scope.order, scope.unstarted
@@ -126,7 +126,7 @@ class Call:
         return Call(self.journal, branch, self.id, self.kind, self.subtype, self.name, self.number)
 
     def ended(self, operation: Operation) -> None:
-        """Take this end's place in the order. To be called as soon as the record has it."""
+        """Take a place in the order for the end of the operation. Call this as soon as the record has the end."""
         if self._end is not None:
             return
         self._end = operation
@@ -137,7 +137,7 @@ class Call:
             self.happened(at)
 
     def happened(self, at: int) -> None:
-        """Take a place in the order for what the workflow is to see of an operation before its end.
+        """Take a place in the order for something that the workflow sees of an operation before it ends.
 
         :param at: epoch microseconds, as recorded
         """
@@ -148,7 +148,7 @@ class Call:
             self._place = order.take_place(at, self.number, self, asked)
 
     async def hand_over(self) -> None:
-        """Return when it is the turn of what ``ended`` or ``happened`` was called for."""
+        """Wait until the place that ``ended`` or ``happened`` took has its turn."""
         if (place := self._place) is not None:
             try:
                 await self.journal.activity.expect(place)
@@ -161,10 +161,11 @@ class Call:
             self.journal.record.visit(self._end)
 
     async def read(self, *, start: bool = False, at_once: bool = False) -> Operation | None:
-        """Return the operation as it is recorded, None if it is new, when the call may go on with it.
+        """Wait until the call may go on, and return the operation as it is recorded; None: it is new.
 
-        :param start: whether the operation's start is all that the workflow will see
-        :param at_once: whether to begin it, if it is new, also beside recorded ends that may cancel the calling task
+        :param start: True: the workflow will see only that the operation has started. False: it will see the end
+        :param at_once: False: before an operation begins, recorded ends are handed over that may cancel the calling
+            task. True: begin at once
         :raises NonDeterminismError: another operation is recorded in its place
         :raises ExecutionCancelledError: this is the call at which the workflow learns that it is cancelled
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
@@ -196,8 +197,8 @@ class Call:
         return operation
 
     async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:
-        """Wait for something that the operation may not go on without. Return False if there is nothing of that kind,
-        True if all must be asked again."""
+        """Wait for something that must happen before the operation may go on. Return True if there was such a thing,
+        and the caller must look again; False if there was none."""
         journal = self.journal
         at_once = at_once or self.kind is OperationType.CONTEXT  # the time in which begins with that of the call
         if operation is None and (loading := journal.record.loading) is not None:
@@ -217,7 +218,7 @@ class Call:
         return self.journal.record.get(self.id)
 
     def forget(self) -> None:
-        """Note that the workflow will not ask for this end, which it gets in another way."""
+        """Note that the workflow gets this end in another way, and will not ask for it."""
         operation = self.recorded()
         if operation is not None and operation["Status"] in TERMINAL:
             self.journal.record.visit(operation)
@@ -255,13 +256,16 @@ class Call:
         raise ExecutionCancelledError(cancellation.reason)
 
     def post(self, action: Action, **details: Unpack[UpdateDetails]) -> None:
-        """Record with the next checkpoint. Nobody waits for it."""
+        """Record with the next checkpoint, and return at once."""
         if self.journal.observer is not None and action is Action.START:
             self.journal.observer.starting(self)
         self.journal.flusher.post(self._update(action, details))
 
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
-        """Record, and return the operation as the service has it now."""
+        """Record, wait until the service has accepted it, and return the operation as the service has it then.
+
+        :raises ServiceCallError: the service did not return the operation
+        """
         journal, scope = self.journal, self.branch.scope
         if journal.record.ends_left and self._may_be_cancelled():
             await journal.activity.rested()
@@ -281,8 +285,8 @@ class Call:
         return operation
 
     async def stop(self) -> NoReturn:
-        """Wait for the end of the invocation. In a replay that must not go beyond the record, what would happen now is
-        not on record."""
+        """Wait for the end of the invocation. A replay that must not go beyond the record stops here: what would happen
+        now is not on record."""
         while True:
             await self.journal.changed(self.id, self.recorded(), None)
 
@@ -319,7 +323,7 @@ class Call:
     def error_object(self, error: BaseException, *, named: str | None = None) -> ErrorObject:
         """Return what is recorded of ``error``.
 
-        :param named: its type, instead of the name of its class
+        :param named: its type in the record; None: the name of its class
         """
         return error_object(error, of=str(self), named=named)
 
@@ -357,12 +361,12 @@ class Call:
         return OperationLabel(self.kind, self.subtype, self.name)
 
     def mismatch(self, recorded: OperationLabel, requested: OperationLabel) -> NonDeterminismError:
-        """Let the execution fail because ``recorded`` is on record where the code asks for ``requested``, and return
-        the error."""
+        """Fail the execution, because ``recorded`` is on record where the code asks for ``requested``, and return the
+        error."""
         return self.journal.mismatch(NonDeterminismError(self.id, recorded, requested))
 
     async def _refuse_expired(self) -> NoReturn:
-        """Raise a cancellation, when it is the turn of the deadline's end."""
+        """Wait until the deadline's end has its turn, and raise a cancellation."""
         await asyncio.sleep(0)  # code that repeats the call in spite of its cancellation must not stop the loop
         if not self.branch.scope.is_expired():
             await self.journal.cancelled()

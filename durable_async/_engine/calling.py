@@ -88,7 +88,7 @@ class entered:  # noqa: N801 - reads as a verb, and is on the path of each step:
 
 
 class entered_scope:  # noqa: N801 - as above
-    """``with entered_scope(...):`` the code in it has a branch of its own in ``scope``, which is closed at the end.
+    """Gives the code in ``with entered_scope(...):`` a branch of its own in ``scope``, and closes the scope at the end.
 
     :param prefix: the id from which the ids of the operations in it derive
     """
@@ -105,7 +105,10 @@ class entered_scope:  # noqa: N801 - as above
         self._entered.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """:raises ContextMisuseError: the context returned, and an operation that it called was never awaited"""
+        """Close the scope.
+
+        :raises ContextMisuseError: the context returned, and an operation that it called was never awaited
+        """
         self._entered.__exit__()
         self._scope.close()
         if self._scope.unstarted:
@@ -113,7 +116,7 @@ class entered_scope:  # noqa: N801 - as above
 
 
 class root_scope:  # noqa: N801 - as above
-    """``with root_scope(workflow):`` the workflow's function runs in it, outside of all child contexts."""
+    """Entered around the call of the workflow's function: ``with root_scope(workflow):``."""
 
     __slots__ = ("_branch",)
 
@@ -124,7 +127,10 @@ class root_scope:  # noqa: N801 - as above
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """:raises ContextMisuseError: the workflow returned, and an operation that it called was never awaited"""
+        """Check that the workflow awaited what it called, if it returned.
+
+        :raises ContextMisuseError: an operation was never awaited
+        """
         if unstarted := self._branch.scope.unstarted:
             settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
 

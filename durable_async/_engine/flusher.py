@@ -86,12 +86,12 @@ class Flusher:
             self._nudge = self._loop.call_at(now + self._limits.show_start, self._show)
 
     def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
-        """Record ``update``. The returned future is done when the service has accepted it and its answer is in the
-        record."""
+        """Record ``update``, and return a future that is done when the service has accepted it and its answer is in
+        the record."""
         return self._send(update, wire_size(update))
 
     def refresh(self) -> asyncio.Future[None]:
-        """Ask the service what has changed. The returned future is done when the answer is in the record."""
+        """Ask the service what has changed, and return a future that is done when the answer is in the record."""
         return self._send(None, 0)
 
     def resume(self, client: DurableServiceClient, token: str) -> None:

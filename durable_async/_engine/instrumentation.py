@@ -96,14 +96,14 @@ class Instrumentation:
         return True
 
     def starting(self, call: ObservedCall) -> None:
-        """The START of ``call`` is about to be enqueued."""
+        """Note that the START of ``call`` is about to be enqueued, and call the hooks for it."""
         self._replayed[call.id] = self._record.get(call.id) is not None
         if self._on_operation_start:
             operation = self._record.get(call.id)
             self._call(self._on_operation_start, of_call(call) if operation is None else self._info(operation))
 
     def reached(self, operation: Operation) -> None:
-        """The workflow asks for an operation that is on record."""
+        """Note that the workflow asks for an operation that is on record."""
         operation_id, status = operation["Id"], operation["Status"]
         if status in TERMINAL:
             if operation_id in self._unread and not (operation.get("ContextDetails") or {}).get("ReplayChildren"):

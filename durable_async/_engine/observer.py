@@ -35,11 +35,11 @@ class Observer(Protocol):
         ...
 
     def starting(self, call: ObservedCall) -> None:
-        """The START of ``call`` is about to be enqueued."""
+        """Note that the START of ``call`` is about to be enqueued."""
         ...
 
     def reached(self, operation: Operation) -> None:
-        """The workflow asks for an operation that is on record."""
+        """Note that the workflow asks for an operation that is on record."""
         ...
 
     def attempt(self, call: ObservedCall, attempt: int) -> AbstractContextManager[None]:
@@ -76,8 +76,9 @@ class Substitute(Protocol):
         run: Callable[[], Awaitable[object]],
         /,
     ) -> Awaitable[Any]:
-        """
-        :param attempt: of a step or condition, from 1; None: the function of a context
+        """Call ``body``, or do something else.
+
+        :param attempt: of a step or condition, from 1; None: ``body`` is the function of a context
         :param body: the function
         :param run: runs it as if there were no substitute, in a worker thread if it is sync
         """

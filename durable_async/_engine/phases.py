@@ -110,21 +110,24 @@ class Life:
     mismatch: NonDeterminismError | None = None
 
     def after(self, event: Event) -> Life:
-        """:raises ValueError: the event cannot happen in this phase"""
+        """Return the state after ``event``.
+
+        :raises ValueError: the event cannot happen in this phase
+        """
         if self.phase not in _ONLY_IN.get(event, (self.phase,)):
             raise ValueError(f"{event.name} cannot happen to an invocation that is {self.phase.name}")
         return attrs.evolve(self, phase=NEXT[self.phase].get(event, self.phase))
 
     def ended(self, ending: Ending | None = None) -> Life:
-        """Something decides how the invocation ends, unless that is decided already.
+        """Return the state after something has decided how the invocation ends. The first decision counts.
 
-        :param ending: None: the end of the workflow's task
+        :param ending: None: the workflow's task has ended, and its result decides
         """
         life = self.after(Event.END)
         return self if life.phase is self.phase else attrs.evolve(life, ending=ending)
 
     def flusher_ended(self, ending: Ending) -> Life:
-        """Nothing can be sent any more."""
+        """Return the state after the flusher has ended, so that nothing can be sent any more."""
         return attrs.evolve(self.ended(ending), flusher_ending=ending)
 
     def mismatched(self, error: NonDeterminismError) -> Life:

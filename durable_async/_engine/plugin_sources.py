@@ -42,7 +42,10 @@ def listeners(sources: Iterable[PluginSource]) -> dict[str, list[Listener]]:
 
 
 def check_sources(sources: Iterable[object]) -> None:
-    """:raises TypeError: no plugin can come from one of them, or two are of a type of which a handler may have one"""
+    """Check what was given as ``plugins=[...]``.
+
+    :raises TypeError: no plugin can come from one of them, or two are of a type of which a handler may have one
+    """
     seen: set[type[object]] = set()
     for source in sources:
         _check_source(source)

@@ -38,12 +38,12 @@ class Watcher(Protocol):
     def workflow(self) -> Workflow: ...
 
     def at_rest(self) -> None:
-        """The workflow is at rest. This is called once for each ``watch``."""
+        """Decide what follows, now that the workflow is at rest. Called once for each ``watch``."""
         ...
 
     def restless(self) -> None:
-        """The workflow was not at rest for ``limits.restless_turns``: it may be waiting in a loop around
-        ``asyncio.sleep(0)`` for what it only gets at rest. This is called once for each ``watch``."""
+        """Decide what follows, now that the workflow was not at rest for ``limits.restless_turns``. It may be waiting,
+        in a loop around ``asyncio.sleep(0)``, for something that it gets only at rest. Called once per ``watch``."""
         ...
 
 

@@ -45,7 +45,10 @@ class Timers:
         self._alarm: asyncio.TimerHandle | None = None
 
     def add(self, operation_id: str, due: float) -> None:
-        """:param due: epoch seconds"""
+        """Ask the service for the operation when its timer is due.
+
+        :param due: epoch seconds
+        """
         heapq.heappush(self._timers, _Timer(due, operation_id, self._limits.ask_again))
         self.arm()
 

@@ -161,7 +161,10 @@ class _Run(Generic[T]):
             await self._changed
 
     def result(self) -> BatchResult[T]:
-        """:raises Exception: what the custom completion raised"""
+        """Return the result of the batch, whose end is decided.
+
+        :raises Exception: what the custom completion raised
+        """
         if self._reason is None:
             raise self._fault or AssertionError("the batch has not ended")
         items = (self._ended.get(index) or self.contexts.started(index) for index in range(self._started))
@@ -207,7 +210,7 @@ class _Run(Generic[T]):
             self._take(*await self.contexts.run(index, call))
 
     async def _run(self, index: int, call: Call) -> None:
-        """The task of an item."""
+        """Run an item in its own task."""
         try:
             item, result = await self.contexts.run(index, call)
         except (asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:

@@ -68,6 +68,7 @@ async def _result(call: Call, serializer: Serializer | None, described: Serializ
 
 
 async def create_callback(call: Call, config: CallbackConfig, described: SerializerContext) -> Callback[object]:
+    """Return a callback that is on record."""
     return Callback(await callback_id_of(call, config, described), call, config.serializer, described)
 
 

@@ -51,7 +51,10 @@ async def run_child(
 async def end_of_child(
     call: Call, body: Callable[[], Awaitable[T]], config: ChildConfig, described: SerializerContext
 ) -> Ended[T]:
-    """Run a child context, or read its end. The same as :func:`run_child`, with the text too."""
+    """Run a child context that is recorded, or read its end.
+
+    :raises ChildContextError: as :func:`run_child`
+    """
     record = await call.read()
     if record is not None and record["Status"] in TERMINAL:
         return await _recorded_end(call, record, body, config, described)
@@ -88,7 +91,7 @@ async def _recorded_end(
 async def end_of_virtual_child(
     call: Call, body: Callable[[], Awaitable[T]], config: ChildConfig, described: SerializerContext
 ) -> Ended[T]:
-    """Do the same for a context that is not recorded: every replay enters it.
+    """Run a child context that is not recorded: every replay enters it.
 
     :raises NonDeterminismError: it is recorded
     """
@@ -114,7 +117,8 @@ def in_context(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
 
 
 def in_virtual_context(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-    """Do the same for a context that is not recorded: its operations are children of the nearest one that is."""
+    """Run ``body`` as :func:`in_context` does, in a context that is not recorded: its operations are children of the
+    nearest one that is."""
     return _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
 
 

@@ -51,7 +51,7 @@ class Compensations:
     ) -> None:
         """Run ``func(*args)`` as a step if the block fails. The options are those of ``ctx.step``.
 
-        :raises TypeError: ``func`` cannot be called with ``args``
+        :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
         check_keywords(keywords, func, "add")
         check_function(func, len(args), "add")
@@ -70,7 +70,7 @@ class Compensations:
     ) -> None:
         """Run ``func(*args)`` as a step when the block ends, however it ends. The options are those of ``ctx.step``.
 
-        :raises TypeError: ``func`` cannot be called with ``args``
+        :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
         check_keywords(keywords, func, "add_cleanup")
         check_function(func, len(args), "add_cleanup")

@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 
 def check_wait_strategy(strategy: object) -> None:
-    """:raises TypeError: ``strategy`` is not a wait strategy"""
+    """Check that ``strategy`` is a wait strategy.
+
+    :raises TypeError: it is not
+    """
     if isinstance(strategy, type) or not (isinstance(strategy, WaitStrategy) or callable(strategy)):
         raise TypeError(f"strategy must be a WaitStrategy or a function (state, attempt), not {strategy!r}")
     if not isinstance(strategy, WaitStrategy):

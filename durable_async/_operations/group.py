@@ -23,10 +23,11 @@ class BranchHandle(Generic[T]):
     _task: asyncio.Task[T]
 
     def done(self) -> bool:
+        """Return whether the branch has returned, failed or been cancelled."""
         return self._task.done()
 
     def result(self) -> T:
-        """What the branch returned.
+        """Return what the branch returned.
 
         :raises ChildContextError: it failed
         :raises asyncio.InvalidStateError: it is not done; it is when the group's block has ended

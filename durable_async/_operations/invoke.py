@@ -23,6 +23,10 @@ from durable_async.serializers._json.serializer import FOREIGN_JSON
 async def run_invoke(
     call: Call, function_name: str, payload: object, config: InvokeConfig, described: SerializerContext
 ) -> Any:
+    """Start the function, unless it is on record, and return its result.
+
+    :raises InvokeError: it failed, timed out, was stopped, or could not be invoked
+    """
     record = await call.read() or await _start(call, function_name, payload, config)
     while record["Status"] not in TERMINAL:  # a target that cannot be invoked has failed already
         await call.wait(record)

@@ -42,8 +42,8 @@ _NO_LOOP = re.compile(
 
 
 async def run_attempt(call: Call, body: Callable[[], object], attempt: int, timeout: timedelta | None = None) -> Any:
-    """Run ``body`` and return what it returns. A suspension waits for it. It can call ``current_step``. It sees the
-    workflow's context variables, and what it sets in them is gone when it ends.
+    """Run ``body`` and return what it returns. A suspension waits until it has ended. The body can call
+    ``current_step``. It sees the workflow's context variables, and what it sets in them is gone when it ends.
 
     :param attempt: from 1
     :param timeout: None: it may take any time
@@ -88,8 +88,8 @@ async def run_attempt(call: Call, body: Callable[[], object], attempt: int, time
 def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[object]:
     """Run a function that returns an awaitable on the loop, and any other one in a worker thread.
 
-    :param abandon: whether to leave the thread, which cannot be stopped, to itself when this is cancelled. True: do not
-        wait for it. False: wait until it has ended
+    :param abandon: what to do when this is cancelled, because a thread cannot be stopped. True: do not wait for the
+        thread. False: wait until it has ended
     """
     if is_coroutine_function(body) or returns_awaitable(body):
         awaitable: Awaitable[object] = body()
@@ -100,7 +100,7 @@ def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[obj
 async def _run_in_thread(call: Call, body: Callable[[], object], *, abandon: bool) -> object:
     """Run ``body`` in a worker thread.
 
-    :raises ContextMisuseError: it needs the event loop, which nothing about it said before
+    :raises ContextMisuseError: it needs the event loop, which could not be seen before it was called
     """
     try:
         value = await call.journal.threads.run(call.journal.execution_arn, body, abandon=abandon)

@@ -56,6 +56,7 @@ StepAction = Run | Wait | Interrupted | Return | Raise
 
 
 def next_action(record: Operation | None, semantics: StepSemantics) -> StepAction:
+    """Return what to do about the step that ``record`` shows; None: it is new."""
     start = Start.COMMITTED if semantics is StepSemantics.AT_MOST_ONCE_PER_RETRY else Start.POSTED
     if record is None:
         return Run(1, start)

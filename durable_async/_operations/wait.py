@@ -8,6 +8,7 @@ from durable_async._wire.timestamps import seconds as epoch_seconds
 
 
 async def run_wait(call: Call, seconds: int) -> None:
+    """Start the timer, unless it is on record, and wait until the service has ended it."""
     record = await call.read()
     if record is None:
         record = await call.commit(Action.START, WaitOptions={"WaitSeconds": seconds})

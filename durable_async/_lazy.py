@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 
-def names_from(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
-    """Return a ``__getattr__`` for ``package`` that imports names at their first use.
+def names_from(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], Sequence[str]]]:
+    """Return a ``__getattr__`` for ``package`` that imports names at their first use, and its ``__dir__``.
 
     :param modules: by name, the module in the package that has it
     """
@@ -20,4 +20,7 @@ def names_from(package: str, modules: Mapping[str, str]) -> Callable[[str], obje
         setattr(sys.modules[package], name, value)  # the next time it is simply there
         return value
 
-    return find
+    def names() -> Sequence[str]:
+        return sorted({*vars(sys.modules[package]), *modules})
+
+    return find, names

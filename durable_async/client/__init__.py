@@ -22,4 +22,4 @@ __all__ = ["DurableClient", "ExecutionHandle", "Executions", "Polling"]
 _LATER = {"DurableClient": "client", "ExecutionHandle": "execution", "Executions": "executions", "Polling": "calls"}
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-    __getattr__ = names_from(__name__, _LATER)
+    __getattr__, __dir__ = names_from(__name__, _LATER)

@@ -12,6 +12,7 @@ from typing import Protocol, Unpack
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.filters import Filters
+from durable_async.service.runtime.inputs import ForkOptions
 from durable_async.service.runtime.views import (
     Closed,
     ExecutionDescription,
@@ -72,28 +73,9 @@ class DurableApi(Protocol):
 
     async def redrive(self, arn: str, *, start: str | None = None) -> object: ...
 
-    async def fork(
-        self,
-        arn: str,
-        *,
-        before: str | None = None,
-        execution_name: str | None = None,
-        payload: bytes | None = None,
-        replace: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Started: ...
+    async def fork(self, arn: str, **options: Unpack[ForkOptions]) -> Started: ...
 
-    async def fork_history(
-        self,
-        function_name: str,
-        history: object,
-        *,
-        before: str | None = None,
-        execution_name: str | None = None,
-        payload: bytes | None = None,
-        replace: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Started: ...
+    async def fork_history(self, function_name: str, history: object, **options: Unpack[ForkOptions]) -> Started: ...
 
     async def delete(self, arn: str) -> object: ...
 

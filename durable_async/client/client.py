@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
-from typing import Self
+from types import MappingProxyType
 
-from durable_async._client_per_loop import ClientPerLoop
+from durable_async._client_per_loop import ClientPerLoop, OwnsConnections
 from durable_async.client.calls import HttpCalls, Polling
 from durable_async.client.connection import Endpoint
 from durable_async.client.executions import Executions, check_durable
@@ -17,7 +16,7 @@ from durable_async.handler import AnyHandler
 _NONE: Mapping[AnyHandler, str] = MappingProxyType({})
 
 
-class DurableClient(Executions):
+class DurableClient(OwnsConnections, Executions):
     """Starts and follows executions of a service elsewhere, with the methods and handles of ``DurableService``:
 
         async with DurableClient("http://127.0.0.1:8700") as client:
@@ -62,21 +61,9 @@ class DurableClient(Executions):
         variables = ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL")
         url = endpoint_url or next(filter(None, map(os.environ.get, variables)), None)
         endpoint = Endpoint(url, token, region, profile, session, config)
-        self._calls = HttpCalls(ClientPerLoop(endpoint.clients), str(endpoint), on_aws=url is None, polling=polling)
-        self._remote = RemoteApi(self._calls)
+        self._clients = ClientPerLoop(endpoint.clients)
+        self._remote = RemoteApi(HttpCalls(self._clients, str(endpoint), on_aws=url is None, polling=polling))
         self._functions = dict(functions)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop. A later call opens new ones."""
-        await self._calls.aclose()
 
     def _api(self) -> RemoteApi:
         return self._remote

@@ -21,6 +21,7 @@ from durable_async.service.model.errors import InvalidParameterValueError, refus
 from durable_async.service.model.exported import read_event, read_history
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.filters import Filters
+from durable_async.service.runtime.inputs import ForkOptions
 from durable_async.service.runtime.views import (
     Closed,
     ExecutionDescription,
@@ -176,32 +177,12 @@ class RemoteApi:
         """Let a closed execution continue from what succeeded. AWS has no such operation."""
         await self._call("RedriveDurableExecution", DurableExecutionArn=arn, From=start)
 
-    async def fork(
-        self,
-        arn: str,
-        *,
-        before: str | None = None,
-        execution_name: str | None = None,
-        payload: bytes | None = None,
-        replace: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Started:
+    async def fork(self, arn: str, **options: Unpack[ForkOptions]) -> Started:
         """Start an execution with the record of another up to an operation. AWS has no such operation."""
-        asked = _fork(before, execution_name, payload, replace, tags)
-        answer = await self._call("ForkDurableExecution", DurableExecutionArn=arn, **asked)
+        answer = await self._call("ForkDurableExecution", DurableExecutionArn=arn, **_fork(options))
         return Started(answer["DurableExecutionArn"], "")
 
-    async def fork_history(
-        self,
-        function_name: str,
-        history: object,
-        *,
-        before: str | None = None,
-        execution_name: str | None = None,
-        payload: bytes | None = None,
-        replace: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Started:
+    async def fork_history(self, function_name: str, history: object, **options: Unpack[ForkOptions]) -> Started:
         """Do the same as :meth:`fork` from an exported history.
 
         :raises InvalidParameterValueError: also: it is not a history, or not complete
@@ -210,7 +191,7 @@ class RemoteApi:
             events = [event_json(event) for event in read_history(history).events]
         except HistoryError as error:
             raise InvalidParameterValueError(str(error)) from None
-        asked = _fork(before, execution_name, payload, replace, tags)
+        asked = _fork(options)
         answer = await self._call("ForkDurableExecutionHistory", FunctionName=function_name, History=events, **asked)
         return Started(answer["DurableExecutionArn"], "")
 
@@ -240,20 +221,16 @@ class RemoteApi:
             return await self.calls.call(operation, **parameters)
 
 
-def _fork(
-    before: str | None,
-    execution_name: str | None,
-    payload: bytes | None,
-    replace: Mapping[str, str] | None,
-    tags: Mapping[str, str] | None,
-) -> JsonObject:
+def _fork(options: ForkOptions) -> JsonObject:
     """Return the parameters that both ways to fork have."""
+    payload = options.get("payload")
     return {
-        "Before": before,
-        "DurableExecutionName": execution_name or str(uuid4()),  # so that a repeated request does not start two
+        "Before": options.get("before"),
+        # With a name, a repeated request does not start two.
+        "DurableExecutionName": options.get("execution_name") or str(uuid4()),
         "Input": None if payload is None else payload.decode("utf-8", "surrogatepass"),
-        "Replace": {**(replace or {})},
-        "Tags": {**(tags or {})},
+        "Replace": {**(options.get("replace") or {})},
+        "Tags": {**(options.get("tags") or {})},
     }
 
 

@@ -77,7 +77,7 @@ __all__ = [
 _LATER = dict.fromkeys(("BrokenExecution", "OpenReplayReport", "ReplayableService", "replay_open"), "open_executions")
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-    __getattr__ = names_from(__name__, _LATER)
+    __getattr__, __dir__ = names_from(__name__, _LATER)
 
 _NOT_THE_WORKFLOWS = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
 

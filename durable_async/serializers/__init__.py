@@ -47,4 +47,4 @@ _LATER = {
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-    __getattr__ = names_from(__name__, _LATER)
+    __getattr__, __dir__ = names_from(__name__, _LATER)

@@ -6,20 +6,16 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
 from functools import cache
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from durable_async._client_per_loop import ClientPerLoop
-
-if TYPE_CHECKING:
-    from typing import Self
+from durable_async._client_per_loop import ClientPerLoop, OwnsConnections
 
 _ATTEMPTS = 4  # of one request, the first included
 _CONNECT_TIMEOUT = 3  # seconds
 _READ_TIMEOUT = 20  # seconds without a byte
 
 
-class S3Storage:
+class S3Storage(OwnsConnections):
     """A :class:`Storage` in a bucket of S3, or of a service with the same API.
 
     References are keys below the prefix, so the objects can be moved to another bucket or prefix as a whole. It needs
@@ -75,18 +71,6 @@ class S3Storage:
         async with answer["Body"] as body:
             data: bytes = await body.read()
         return data
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop. A later call opens new ones."""
-        await self._clients.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _open_client(self) -> AsyncGenerator[Any, None]:
         # In a thread, because it imports a lot and reads large files; the workflows of this loop continue meanwhile.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
     from durable_async.service.runtime.filters import Filters
+    from durable_async.service.runtime.inputs import ForkOptions
     from durable_async.service.runtime.observing import ServiceObserver
     from durable_async.service.runtime.settings import Timing
     from durable_async.service.runtime.views import (
@@ -58,6 +59,7 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionSummary",
     "Filters",
+    "ForkOptions",
     "Function",
     "FunctionDescription",
     "HistoryEvent",
@@ -96,6 +98,7 @@ _LATER = {
     "ExecutionStatus": "machine",
     "ExecutionSummary": "runtime.views",
     "Filters": "runtime.filters",
+    "ForkOptions": "runtime.inputs",
     "Function": "functions.base",
     "FunctionDescription": "runtime.views",
     "InProcessFunction": "functions.base",
@@ -124,4 +127,4 @@ _LATER = {
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-    __getattr__ = names_from(__name__, _LATER)
+    __getattr__, __dir__ = names_from(__name__, _LATER)

@@ -79,7 +79,4 @@ _LATER = {
 """Imported when they are asked for: pytest imports this package with the plugin, in each run."""
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-    __getattr__ = names_from(__name__, _LATER)
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = names_from(__name__, _LATER)

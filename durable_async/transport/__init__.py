@@ -23,4 +23,4 @@ __all__ = [
 _LATER = {"AwsClient": "aws", "preload": "aws"}
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's
-    __getattr__ = names_from(__name__, _LATER)
+    __getattr__, __dir__ = names_from(__name__, _LATER)

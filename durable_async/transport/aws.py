@@ -13,17 +13,14 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from threading import Thread
-from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
-from durable_async._client_per_loop import ClientPerLoop
+from durable_async._client_per_loop import ClientPerLoop, OwnsConnections
 from durable_async._wire.limits import STATE_PAGE_ITEMS
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async._wire.text import JsonObject
 from durable_async.errors import ServiceCallError
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 def preload() -> None:
@@ -55,7 +52,7 @@ def _garbage_collected_later() -> Generator[None]:
         gc.enable()
 
 
-class AwsClient:
+class AwsClient(OwnsConnections):
     """A :class:`~durable_async.transport.base.DurableServiceClient` for AWS.
 
     One object serves the whole process and any event loop: each loop gets its own connections, opened at its first
@@ -112,18 +109,6 @@ class AwsClient:
         aws = self._aiobotocore or await self._load()
         answer: JsonObject = await aws.call(self._clients, operation, parameters)
         return {"Operations": _required(answer, "Operations", operation), "NextMarker": answer.get("NextMarker")}
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop. A later call opens new ones."""
-        await self._clients.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _load(self) -> ModuleType:
         """Import aiobotocore in a thread, so that the bodies of steps can run meanwhile."""

@@ -20,6 +20,7 @@ from durable_async import (
     durable_execution,
 )
 from durable_async.client import DurableClient, Polling
+from durable_async.client.calls import HttpCalls
 from durable_async.client.remote import RemoteApi
 from durable_async.embedded import DurableService
 from durable_async.replay import replay_open
@@ -191,8 +192,7 @@ async def test_aws_is_not_asked_for_paused_executions_which_it_does_not_know(ser
         running, paused = [await client.start(asks, "approval") for _ in range(2)]
         await paused.pause()
         await until(paused, "ExecutionPaused")
-        client._calls.on_aws = True
-        on_aws = RemoteApi(client._calls)
+        on_aws = RemoteApi(HttpCalls(client._clients, url, on_aws=True))
         listed = await on_aws.list_executions("asks", statuses=["RUNNING", "PAUSED"])
         assert [each.arn for each in listed.items] == [running.arn]
         assert (await on_aws.list_executions("asks", statuses=["PAUSED"])).items == []

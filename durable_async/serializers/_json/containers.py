@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, MutableSet
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any, TypeGuard, get_args, get_type_hints
@@ -55,8 +55,8 @@ def _write_array(declared: object, converter: Converter) -> Write:
     write_each = converter.get_unstructure_hook(items.each)
     writes = None if items.fixed is None else [converter.get_unstructure_hook(item) for item in items.fixed]
 
-    def write(value: Any) -> object:
-        if not _is_array_of(cls, value):
+    def write(value: object) -> object:
+        if not _is_array_of(value, cls):
             return misfit(converter, value, declared)
         if writes is None:
             trees = [write_each(item) for item in value]
@@ -68,7 +68,7 @@ def _write_array(declared: object, converter: Converter) -> Write:
     return write
 
 
-def _is_array_of(cls: Any, value: object) -> bool:
+def _is_array_of(value: object, cls: type[object]) -> TypeGuard[Collection[object]]:
     return isinstance(value, (cls, list, tuple, AbstractSet)) and not isinstance(value, (str, bytes, Mapping))
 
 
@@ -198,7 +198,7 @@ def _key_tree(text: str, key_type: object) -> object:
         raise UnexpectedError(key_type, text) from None
 
 
-def _read_mapping(declared: Any, converter: Converter) -> Read:
+def _read_mapping(declared: object, converter: Converter) -> Read:
     key_type, value_type = _key_and_value(declared)
     read_key = None if key_type in (Any, str) else _read_key(converter, key_type)
     read_value = converter.get_structure_hook(value_type)

@@ -29,7 +29,7 @@ from cattrs import Converter
 
 from durable_async.serializers._json.containers import register_containers
 from durable_async.serializers._json.hooks import Read, UnexpectedError, Write, misfit
-from durable_async.serializers._json.kinds import class_of, has_fields, is_model, may_hold_decimal
+from durable_async.serializers._json.kinds import Model, class_of, has_fields, is_model, may_hold_decimal
 from durable_async.serializers._json.tree import SCALARS, LongNumber, encode, is_array, is_object, type_name
 from durable_async.serializers._json.unions import register_unions
 
@@ -223,11 +223,11 @@ def _from_object(declared: object, read: Read) -> Read:
     return read_object
 
 
-def _dump_model(model: Any) -> object:
+def _dump_model(model: Model) -> object:
     return model.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)  # it is compared anyway
 
 
-def _read_model(tree: object, cls: Any) -> object:
+def _read_model(tree: object, cls: type[Model]) -> object:
     """Read a pydantic model from JSON text, because pydantic reads Python values by other rules."""
     return cls.model_validate_json(encode(_with_digits(tree) if may_hold_decimal(cls) else tree))
 

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias, TypeGuard, TypeVar
 import attrs
 
 from durable_async._wire.text import JsonObject
-from durable_async.serializers._json.kinds import class_of, has_fields, is_model, is_namedtuple
+from durable_async.serializers._json.kinds import Model, class_of, has_fields, is_model, is_namedtuple
 from durable_async.serializers._json.tree import SCALARS, class_name, is_plain, kind_of, member_path
 
 T = TypeVar("T")
@@ -224,18 +224,18 @@ class Comparison:
                 return f".{name}: an attribute that is not a field is not written. Make it a field, or leave it out"
         return None
 
-    def model(self, value: Any, back: Any) -> Difference:
-        if kind_of(back) is not kind_of(value):
+    def model(self, value: Model, back: Model) -> Difference:
+        if type(back) is not type(value):
             return _differs(value, back)
-        kind: Any = kind_of(value)
-        for name, field in kind.model_fields.items():
+        for name, field in type(value).model_fields.items():
             found = self.difference(getattr(value, name, _ABSENT), getattr(back, name, _ABSENT))
             if found is not None and field.exclude:
                 return f".{name}: an excluded field (exclude=True) is not written. Give it another value, or include it"
             if found is not None:
                 return f".{name}{found}"
-        if self.difference(value.__pydantic_private__, back.__pydantic_private__) is not None:
-            names = ", ".join(value.__pydantic_private__)
+        private = value.__pydantic_private__
+        if self.difference(private, back.__pydantic_private__) is not None:
+            names = ", ".join(private or ())
             return f": private attributes of a model are not written ({names}). Make them fields, or leave them unset"
         return self.difference(value.__pydantic_extra__, back.__pydantic_extra__)
 
@@ -250,8 +250,7 @@ class Comparison:
         )
 
     def other(self, value: object, back: object) -> Difference:
-        kind: Any = kind_of(value)
-        if kind.__eq__ is object.__eq__:  # compares identities
+        if kind_of(value).__eq__ is object.__eq__:  # compares identities
             if kind_of(back) is not kind_of(value):
                 return _differs(value, back)
             return self.difference(getattr(value, "__dict__", None), getattr(back, "__dict__", None))

@@ -10,7 +10,22 @@ from decimal import Decimal
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
-from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NewType,
+    Protocol,
+    Self,
+    TypeGuard,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 from uuid import UUID
 
 import attrs
@@ -116,7 +131,7 @@ def _mentions_decimal(declared: object, seen: set[object]) -> bool:
     return cls is not Literal and any(_mentions_decimal(each, seen) for each in inner)
 
 
-def _field_types(cls: Any) -> Iterable[Any]:
+def _field_types(cls: Any) -> Iterable[object]:
     if is_model(cls):
         return [field.annotation for field in cls.model_fields.values()]
     if has_fields(cls) or is_typeddict(cls) or is_namedtuple(cls):
@@ -124,7 +139,7 @@ def _field_types(cls: Any) -> Iterable[Any]:
     return ()
 
 
-def bare(declared: Any) -> Any:
+def bare(declared: object) -> object:
     """Return a type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
     while True:
         if get_origin(declared) in (Annotated, Final):
@@ -132,7 +147,7 @@ def bare(declared: Any) -> Any:
         elif isinstance(declared, NewType):
             declared = declared.__supertype__
         elif type(declared).__name__ == "TypeAliasType":
-            declared = declared.__value__
+            declared = getattr(declared, "__value__")  # noqa: B009 - of Python 3.12
         else:
             return declared
 
@@ -152,7 +167,37 @@ def has_fields(declared: object) -> bool:
     return isinstance(cls, type) and (attrs.has(cls) or is_dataclass(cls))
 
 
-def is_model(declared: object) -> bool:
+class ModelField(Protocol):
+    """What is used of the description of a pydantic field."""
+
+    annotation: object
+    exclude: bool | None
+    alias: str | None
+    validation_alias: object
+
+    def is_required(self) -> bool: ...
+
+
+class ModelDecorators(Protocol):
+    """What is used of the decorated methods of a pydantic model."""
+
+    model_validators: Mapping[str, object]
+
+
+class Model(Protocol):
+    """What is used of a pydantic model."""
+
+    model_fields: ClassVar[Mapping[str, ModelField]]
+    __pydantic_decorators__: ClassVar[ModelDecorators]
+    __pydantic_private__: Mapping[str, object] | None
+    __pydantic_extra__: Mapping[str, object] | None
+
+    def model_dump(self, *, mode: str, by_alias: bool, round_trip: bool, warnings: bool) -> object: ...
+    @classmethod
+    def model_validate_json(cls, json_data: str) -> Self: ...
+
+
+def is_model(declared: object) -> TypeGuard[type[Model]]:
     """Return whether a type is a pydantic model. It is recognized by its methods, so pydantic need not be installed."""
     return isinstance(declared, type) and hasattr(declared, "model_validate_json") and hasattr(declared, "model_dump")
 

@@ -19,7 +19,7 @@ def reason(error: Exception) -> str:
     return "; ".join(_place_first(each) for each in found[:_SHOWN]) + more
 
 
-def _sentence(error: BaseException, declared: Any) -> str:
+def _sentence(error: BaseException, declared: object) -> str:
     if isinstance(error, KeyError):
         return "is missing"
     if isinstance(error, StructureHandlerNotFoundError):

@@ -14,8 +14,9 @@ from typing import Any, Literal, cast, get_args, get_type_hints, is_typeddict
 
 import attrs
 
-from durable_async._wire.text import JsonMembers, JsonObject
+from durable_async._wire.text import JsonObject
 from durable_async.serializers._json.kinds import (
+    Model,
     bare,
     class_of,
     has_fields,
@@ -127,13 +128,13 @@ def _of_fields(cls: type[Any], around: frozenset[object]) -> Schema:
     return _object(properties, required)
 
 
-def _of_model(cls: Any) -> Schema:
+def _of_model(cls: type[Model]) -> Schema:
     """Return the schema of a pydantic model: only the names of its fields, because pydantic reads them."""
     if cls.__pydantic_decorators__.model_validators or any(
         field.alias or field.validation_alias for field in cls.model_fields.values()
     ):
         return {}
-    fields: JsonMembers = cls.model_fields
+    fields = cls.model_fields
     return _object({name: {} for name in fields}, [name for name, field in fields.items() if field.is_required()])
 
 

@@ -107,8 +107,8 @@ def _decoding(parse_float: Callable[[str], object] | None = None) -> Callable[[s
 
 
 decode: Callable[[str], Any] = _decoding()  # text that encode wrote
-decode_finite: Callable[[str], Any] = _decoding(_finite)
-decode_exact: Callable[[str], Any] = _decoding(_exact)
+decode_finite: Callable[[str], object] = _decoding(_finite)
+decode_exact: Callable[[str], object] = _decoding(_exact)
 
 
 def kind_of(tree: object) -> type[object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import attrs
@@ -17,6 +17,7 @@ from durable_async._wire.operations import ErrorObject, OperationUpdate
 from durable_async._wire.text import JsonMembers, JsonObject, utf8
 from durable_async.service import parsing
 from durable_async.service.model.errors import InvalidParameterValueError
+from durable_async.service.runtime.inputs import ForkOptions
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -68,27 +69,17 @@ def checkpoint(body: bytes) -> Checkpoint:
     return Checkpoint(token, cast("list[OperationUpdate]", read), text(request, "ClientToken"))
 
 
-class Fork(TypedDict):
-    """What a fork is asked with, as :meth:`LambdaApi.fork` takes it."""
-
-    before: str | None
-    execution_name: str | None
-    payload: bytes | None
-    replace: dict[str, str]
-    tags: dict[str, str]
-
-
-def fork(body: bytes) -> Fork:
+def fork(body: bytes) -> ForkOptions:
     return _fork(members(body))
 
 
-def fork_history(body: bytes) -> tuple[Fork, object]:
+def fork_history(body: bytes) -> tuple[ForkOptions, object]:
     """Return what is asked for, and the exported history."""
     request = members(body)
     return _fork(request), request.get("History")
 
 
-def _fork(request: JsonMembers) -> Fork:
+def _fork(request: JsonMembers) -> ForkOptions:
     event = text(request, "Input")
     return {
         "before": text(request, "Before"),

@@ -29,7 +29,7 @@ from durable_async.service.model.history import HistoryEvent, time_of
 from durable_async.service.runtime.filters import Filters
 from durable_async.service.runtime.finding import Finder
 from durable_async.service.runtime.histories import HISTORY_PAGE_BYTES, Histories
-from durable_async.service.runtime.inputs import check_answer, page_length, page_start, read_event
+from durable_async.service.runtime.inputs import ForkOptions, check_answer, page_length, page_start, read_event
 from durable_async.service.runtime.listing import Lists, paged
 from durable_async.service.runtime.observing import ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
@@ -239,42 +239,20 @@ class LambdaApi:
         registered = self._registry.invocable(function_name, qualifier)
         return await self._starter.invoke(registered, payload, execution_name, tenant_id, trace_header, tags)
 
-    async def fork(
-        self,
-        arn: str,
-        *,
-        before: str | None = None,
-        execution_name: str | None = None,
-        payload: bytes | None = None,
-        replace: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Started:
+    async def fork(self, arn: str, **options: Unpack[ForkOptions]) -> Started:
         """Start an execution of the same function with the record of another up to an operation; see ``machine.fork``.
         AWS has no such operation.
 
-        :param before: name or id of the first operation that is done again; None: those that failed
-        :param execution_name: of the new execution; None: a new one
-        :param payload: its event, JSON; None: that of the other
-        :param replace: by name or id, results as JSON text, with which operations on record count as succeeded
+        :param options: see :class:`~durable_async.service.ForkOptions`
         :raises ApiError: ResourceNotFound, InvalidParameterValue, AlreadyStarted (the name is taken)
         """
         execution = await self._find.execution(arn)
         history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
         registered = self._registry.named(execution.function_name)
         source = Source.of(execution, history)
-        return await self._starter.fork(registered, source, before, execution_name, payload, replace, tags)
+        return await self._starter.fork(registered, source, options)
 
-    async def fork_history(
-        self,
-        function_name: str,
-        history: object,
-        *,
-        before: str | None = None,
-        execution_name: str | None = None,
-        payload: bytes | None = None,
-        replace: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Started:
+    async def fork_history(self, function_name: str, history: object, **options: Unpack[ForkOptions]) -> Started:
         """Do the same as :meth:`fork` from an exported history, such as one of AWS Lambda.
 
         :param history: the answers of ``GetDurableExecutionHistory`` with their data, as JSON values, or a list of
@@ -283,7 +261,7 @@ class LambdaApi:
         """
         registered = self._registry.named(function_name)
         source = Source.exported(history)
-        return await self._starter.fork(registered, source, before, execution_name, payload, replace, tags)
+        return await self._starter.fork(registered, source, options)
 
     async def wait(self, execution_arn: str) -> Closed:
         """Wait for the end of the execution, and return how it ended. Cancelling this leaves the execution alone.

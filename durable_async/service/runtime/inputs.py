@@ -1,8 +1,10 @@
-"""Checks what callers give to the service: events, markers and counts."""
+"""What callers give to the service, and its checks: events, markers and counts."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import TypedDict
 
 from durable_async.service import parsing
 from durable_async.service.model import arns
@@ -18,6 +20,23 @@ EVENT_BYTES = 6 * 1024 * 1024
 
 _PAGE_ITEMS = 100
 _MAX_PAGE_ITEMS = 1000
+
+
+class ForkOptions(TypedDict, total=False):
+    """Says what a fork takes from the record of another execution. A member may be left out or None.
+
+    - ``before``: name or id of the first operation that is done again; None: those that failed
+    - ``execution_name``: of the new execution; None: a new one
+    - ``payload``: its event, JSON; None: that of the other
+    - ``replace``: by name or id, results as JSON text, with which operations on record count as succeeded
+    - ``tags``: of the new execution
+    """
+
+    before: str | None
+    execution_name: str | None
+    payload: bytes | None
+    replace: Mapping[str, str] | None
+    tags: Mapping[str, str] | None
 
 
 async def read_event(payload: bytes) -> tuple[str, object]:

@@ -12,7 +12,7 @@ from durable_async.service.machine import Execution, Moment, NewExecution, Sourc
 from durable_async.service.model import arns
 from durable_async.service.model.errors import AlreadyStartedError, InvalidParameterValueError
 from durable_async.service.runtime.filters import checked_tags
-from durable_async.service.runtime.inputs import check_execution_name, read_event
+from durable_async.service.runtime.inputs import ForkOptions, check_execution_name, read_event
 from durable_async.service.runtime.registry import Registered, Registry
 from durable_async.service.runtime.runner import Runner
 from durable_async.service.runtime.views import Started
@@ -91,26 +91,19 @@ class Starter:
             )
         return Started(existing.arn, existing.version)
 
-    async def fork(  # noqa: PLR0917 - what both ways to fork have in common
-        self,
-        registered: Registered,
-        source: Source,
-        before: str | None,
-        execution_name: str | None,
-        payload: bytes | None,
-        replace: Mapping[str, str] | None,
-        tags: Mapping[str, str] | None,
-    ) -> Started:
+    async def fork(self, registered: Registered, source: Source, options: ForkOptions) -> Started:
         """Start an execution with the record of ``source`` up to an operation.
 
         :raises ApiError: InvalidParameterValue, AlreadyStarted
         """
+        execution_name, payload = options.get("execution_name"), options.get("payload")
         check_execution_name(execution_name)
         if not registered.function.durable:
             raise InvalidParameterValueError(f"The function {registered.name} is not durable.")
         text = source.derived.input if payload is None else (await read_event(payload))[0]
-        new = self.new(registered, text, execution_name, tags)
-        existing = await self.start(new, lambda new, at: machine.fork(source, new, before, replace or {}, at))
+        new = self.new(registered, text, execution_name, options.get("tags"))
+        before, replace = options.get("before"), options.get("replace") or {}
+        existing = await self.start(new, lambda new, at: machine.fork(source, new, before, replace, at))
         if existing is not new:
             raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
         return Started(new.arn, new.version)

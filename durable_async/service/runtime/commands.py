@@ -134,7 +134,7 @@ class Commands:
             self._arm_again(execution.id)
 
     def _stored(self, execution: Execution, changes: Changes, began: float) -> None:
-        """Carry out the effects of changes that are stored, and wake the calls that wait for events."""
+        """Call ``perform`` with changes that are stored, and wake the calls that wait for events."""
         if self._observer is not None:
             self._observer.stored(execution, changes, perf_counter() - began)
         if changes.effects:

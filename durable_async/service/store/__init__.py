@@ -84,8 +84,8 @@ class OpenExecution:
 
 
 Settled = Callable[[bool], None]
-"""Is called on the event loop when a write has ended, before its caller continues, and also if that was cancelled. True:
-the write is durable. False: nothing was stored.
+"""Is called on the event loop when a write has ended, before its caller continues, and also if that was cancelled.
+True: the write is durable. False: nothing was stored.
 """
 
 

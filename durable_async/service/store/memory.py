@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 class MemoryStore:
-    """Keeps executions in dicts. No call waits, but ``add`` gives other tasks a turn of the event loop, so that a program
-    that starts one execution after another does not keep them from running.
+    """Keeps executions in dicts. No call waits, but ``add`` gives other tasks a turn of the event loop: they run also
+    while a program starts one execution after another.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import function_calls, replay_identity, replay_order
+from benchmarks import checkpoint_calls, function_calls, replay_identity, replay_order
 from benchmarks.contenders import default_directory, python_of, version_of
 from benchmarks.costs import compare as costs
 from benchmarks.processes import serving
@@ -28,6 +28,8 @@ def main() -> None:
         measure_speed(chosen, options.venvs)
     if not names or function_calls.NAME in names:
         function_calls.compare(options.venvs)
+    if not names or checkpoint_calls.NAME in names:
+        checkpoint_calls.compare()
     if not names or costs.NAME in names:
         costs.compare(options.beside)
     if not names or replay_identity.NAME in names:
@@ -51,6 +53,7 @@ def measure_speed(scenarios: list[Scenario], venvs: Path) -> None:
 def _options() -> argparse.Namespace:
     names = [scenario.name for scenario in SCENARIOS] + [
         function_calls.NAME,
+        checkpoint_calls.NAME,
         costs.NAME,
         replay_identity.NAME,
         replay_order.NAME,

@@ -6,7 +6,8 @@ import json
 import resource
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from time import perf_counter, process_time
 from types import FrameType
@@ -88,19 +89,35 @@ def own_calls(package: str, invoke: Callable[[], Any]) -> int:
 
     In all threads that are started meanwhile.
     """
-    spec = find_spec(package)
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    folder = spec.submodule_search_locations[0]
-    calls: list[None] = []  # to append is atomic
-
-    def profile(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(folder):
-            calls.append(None)
-
+    calls: list[None] = []
+    profile = _counter(package, calls)
     threading.setprofile(profile)
     sys.setprofile(profile)
     invoke()
     sys.setprofile(None)
     threading.setprofile(None)
     return len(calls)
+
+
+@contextmanager
+def calls_of_this_thread(package: str) -> Generator[list[None]]:
+    """Yield a list that gets an item whenever a Python function of ``package`` is entered in this thread."""
+    calls: list[None] = []
+    sys.setprofile(_counter(package, calls))
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
+
+
+def _counter(package: str, calls: list[None]) -> Callable[[FrameType, str, Any], None]:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = spec.submodule_search_locations[0]
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(folder):
+            calls.append(None)  # to append is atomic
+
+    return profile

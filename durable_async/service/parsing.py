@@ -93,9 +93,9 @@ def loads(body: bytes) -> object:
     """
     try:
         text = body.decode()
-        parser = _Light if is_light(body) else _Interruptible
-        value = parser().decode(text)
-        if parser is _Light:
+        is_quick = is_light(body)
+        value = (_LIGHT if is_quick else _Interruptible()).decode(text)
+        if is_quick and body.count(b"[") + body.count(b"{") > DEPTH:
             _check_depth(value)
         if _SURROGATE.search(text):
             _check_surrogates(value)
@@ -113,11 +113,6 @@ def loads(body: bytes) -> object:
 
 
 _TOO_DEEP = f"it nests deeper than {DEPTH} levels"
-
-
-class _Light(json.JSONDecoder):
-    def __init__(self) -> None:
-        super().__init__(parse_constant=_no_constant)
 
 
 class _Interruptible(json.JSONDecoder):
@@ -163,6 +158,9 @@ def _ascii(digits: str) -> str:
 
 def _no_constant(name: str) -> Never:
     raise NotReadable(f"{name} is not JSON")
+
+
+_LIGHT = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _check_depth(value: object) -> None:

@@ -97,13 +97,10 @@ def _fires_early(pop_due: Any) -> Any:
     return lambda self, now_ms: pop_due(self, now_ms + 1000)
 
 
-def _answers_before_the_commit(await_saved: Any) -> Any:
-    del await_saved
-
-    async def broken(self: Commands, saved: Any, execution: Execution, changes: Any) -> None:
-        asyncio.ensure_future(saved).add_done_callback(lambda done: done.cancelled() or done.exception())
-        if changes.events:
-            self._listeners.notify(execution.id)
+def _answers_before_the_commit(commit: Any) -> Any:
+    async def broken(self: Commands, execution: Execution) -> None:
+        saved = asyncio.ensure_future(commit(self, execution))
+        saved.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     return broken
 
@@ -192,9 +189,7 @@ BREAKAGES = (
     Breakage("an interrupted at-most-once attempt runs again", step, "next_action", _runs_what_was_interrupted),
     Breakage("an old checkpoint token is good", Execution, "invocation_of", _takes_any_token),
     Breakage("a timer fires a second early", Execution, "pop_due", _fires_early),
-    Breakage(
-        "the service answers before the store has committed", Commands, "_await_saved", _answers_before_the_commit
-    ),
+    Breakage("the service answers before the store has committed", Commands, "commit", _answers_before_the_commit),
     Breakage("a service that starts invokes nothing", Runner, "_take_up", _invokes_nothing_at_the_start),
     Breakage("a service that starts sets no timers", Runner, "_take_up", _sets_no_timer_at_the_start),
     Breakage("what was due when the store failed is given up", Commands, "_arm_again", _gives_up_what_was_due),

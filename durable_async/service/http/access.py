@@ -19,6 +19,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import attrs
@@ -38,6 +39,7 @@ def check_token(token: str) -> None:
         raise ValueError("a token is 1 to 128 letters, digits and . _ ~ -")
 
 
+@lru_cache(256)  # the same few addresses call again and again
 def is_loopback(host: str) -> bool:
     """Return whether ``host``, a name or an address, can be reached from this machine only."""
     if host == "localhost":
@@ -115,7 +117,7 @@ def _not_of_this_machine(headers: Mapping[str, str], peer: str | None) -> str | 
     if not _FORWARDED.isdisjoint(headers):
         return "The request came through a proxy, so its sender is unknown. Start the service with a token."
     host = headers.get("host", "")
-    if not is_loopback(_hostname(f"//{host}")):
+    if not _names_loopback(host):
         return f"'{host[:256]}' is not a name of this machine. Start the service with a token to allow others."
     return None
 
@@ -138,8 +140,11 @@ def _presented(authorization: str) -> str:
     return authorization.removeprefix("Bearer ").strip()
 
 
-def _hostname(url: str) -> str:
+@lru_cache(256)
+def _names_loopback(host: str) -> bool:
+    """Return whether the header ``Host`` names this machine."""
     try:
-        return urlsplit(url).hostname or ""
+        name = urlsplit(f"//{host}").hostname
     except ValueError:
-        return ""
+        return False
+    return name is not None and is_loopback(name)

@@ -31,9 +31,15 @@ def build_app(answer: Answerer, *, connections: set[object] | None = None) -> we
         connection = request.protocol
         busy.add(connection)
         try:
-            return _response(await _or_refused(task))
+            given = await task
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if waiting is not None and waiting.cancelling():  # the caller has gone
+                raise
+            given = error_answer(ServiceClosedError("The service is shutting down."))
         finally:
             busy.discard(connection)
+        return web.Response(status=given.status, headers=given.headers, body=given.body)
 
     async def end(_app: web.Application) -> None:
         """End the requests that wait for an execution. Their callers have to repeat them."""
@@ -46,16 +52,6 @@ def build_app(answer: Answerer, *, connections: set[object] | None = None) -> we
     app.router.add_route("*", r"/{path:[\s\S]*}", handle)
     app.on_shutdown.append(end)
     return app
-
-
-async def _or_refused(task: asyncio.Task[Answer]) -> Answer:
-    try:
-        return await task
-    except asyncio.CancelledError:
-        waiting = asyncio.current_task()
-        if waiting is not None and waiting.cancelling():  # the caller has gone
-            raise
-        return error_answer(ServiceClosedError("The service is shutting down."))
 
 
 def _request(request: web.Request) -> Request:
@@ -86,7 +82,3 @@ def _peer(request: web.Request) -> str | None:
             return ""  # the caller has gone
         case _:
             return None
-
-
-def _response(given: Answer) -> web.Response:
-    return web.Response(status=given.status, headers=given.headers, body=given.body)

@@ -42,7 +42,8 @@ class Bodies:
                     body += chunk
                     if len(body) > max_bytes:
                         raise _too_large(max_bytes)
-                    counted += self._count(max(0, len(body) - _SMALL_BYTES) - counted)
+                    if len(body) > _SMALL_BYTES:
+                        counted += self._count(len(body) - _SMALL_BYTES - counted)
         except TimeoutError:
             raise RequestTimeoutError(f"The request body did not arrive within {self.seconds:g} seconds.") from None
         except OSError:

@@ -96,7 +96,10 @@ class Dispatcher:
         found: Route | None = None
         try:
             found = self._admit(request)
-            return await self._call(found, request)
+            call = await self._read(found, request)
+            if self.api.owner is not None:
+                return await _asked(self.api.owner, request, call.body)
+            return await CALLS[found.operation](self.api, call)
         except StoreError as error:
             if self.api.closing:
                 return error_answer(ServiceClosedError("The service is shutting down."))
@@ -117,15 +120,13 @@ class Dispatcher:
             raise UnknownOperationError(f"{what} is not an operation of this service.")
         return found
 
-    async def _call(self, found: Route, request: Request) -> Answer:
-        query = shapes.query(request.query)
+    async def _read(self, found: Route, request: Request) -> Call:
+        query = shapes.query(request.query) if request.query else []
         if request.headers.get("content-encoding", "identity").lower() not in {"identity", ""}:
             raise InvalidParameterValueError("The body has a Content-Encoding; send it without.")
         most = _MAX_BYTES.get(found.operation, _OTHER_BYTES)
         body = await self.bodies.read(request.chunks(), request.headers.get("content-length"), most)
-        if self.api.owner is not None:
-            return await _asked(self.api.owner, request, body)
-        return await CALLS[found.operation](self.api, Call(found.parameter, request.headers, query, body))
+        return Call(found.parameter, request.headers, query, body)
 
 
 async def _asked(owner: OwnerAddress, request: Request, body: bytes) -> Answer:

@@ -19,6 +19,7 @@ from durable_async.service import parsing
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.runtime.inputs import ForkOptions
 
+_NULL = b"null"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -46,7 +47,7 @@ def query(text: str) -> list[tuple[str, str]]:
 
 def members(body: bytes) -> JsonMembers:
     """Return the structure in ``body``, without members that are null. An empty body is an empty structure."""
-    return _structure(json_value(body), "The request body") if body else {}
+    return _structure(json_value(body), "The request body", nulls=_NULL in body) if body else {}
 
 
 @attrs.frozen
@@ -62,10 +63,10 @@ def checkpoint(body: bytes) -> Checkpoint:
     token = text(request, "CheckpointToken")
     if not token:
         raise InvalidParameterValueError("CheckpointToken is required.")
-    updates = request.get("Updates", [])
+    updates: Any = request.get("Updates", [])
     if not isinstance(updates, list):
         raise InvalidParameterValueError("Updates must be a list.")
-    read = [_structure(update, "An update") for update in updates]  # pyright: ignore[reportUnknownVariableType]
+    read = [_structure(update, "An update", nulls=_NULL in body) for update in cast("list[object]", updates)]
     return Checkpoint(token, cast("list[OperationUpdate]", read), text(request, "ClientToken"))
 
 
@@ -92,7 +93,7 @@ def _fork(request: JsonMembers) -> ForkOptions:
 
 def _texts(request: JsonMembers, member: str) -> dict[str, str]:
     """Return an object whose members are texts; empty if it is absent."""
-    value = _structure(request.get(member, {}), member)
+    value = _structure(request.get(member, {}), member, nulls=True)
     return {name: text(value, name) or "" for name in value}
 
 
@@ -164,10 +165,15 @@ def timestamp(query: Mapping[str, str], member: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _structure(value: Any, what: str) -> dict[str, object]:
+def _structure(value: object, what: str, *, nulls: bool) -> dict[str, object]:
+    """Return an object without its members that are null.
+
+    :param nulls: True: it may have such members. False: it has none, and is returned as it is
+    """
     if not isinstance(value, dict):
         raise InvalidParameterValueError(f"{what} must be a JSON object.")
-    return _without_nulls(cast("JsonObject", value))
+    members = cast("JsonObject", value)
+    return _without_nulls(members) if nulls else members
 
 
 def _without_nulls(given: JsonObject) -> JsonObject:

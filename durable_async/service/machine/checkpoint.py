@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import attrs
 
@@ -221,7 +222,7 @@ def _repeated(invocation: Invocation | None, call: Checkpoint, now_ms: int) -> C
 def _answer(execution: Execution, invocation: Invocation, at: Moment) -> CheckpointResult:
     if execution.status is ExecutionStatus.PAUSING:
         return _withhold_token(execution, invocation, at)
-    changed = sorted(execution.unseen.values(), key=lambda operation: operation.sequence)
+    changed = sorted(execution.unseen.values(), key=attrgetter("sequence"))
     shown: list[Operation] = [operation.in_seconds() for operation in changed]
     execution.unseen.clear()
     if not execution.open:

@@ -198,8 +198,10 @@ class Execution(NewExecution):
     @property
     def active(self) -> bool:
         """True if a service that continues it from a store has something to do for it at once."""
-        if not self.open or self.invocation is not None:
-            return self.open
+        if self.ended_ms is not None:
+            return False
+        if self.invocation is not None:
+            return True
         parked = self.pause is not None and self.pause.parked
         follows = self.parent is not None and bool(self.parent.cancels)
         return self.wanted or parked or follows or any(invoke.held is None for invoke in self.asked.values())
@@ -228,7 +230,7 @@ class Execution(NewExecution):
 
     def next_due_ms(self) -> int | None:
         """Return the earliest time when ``fire_due`` has something to do; None if the execution is closed."""
-        if not self.open:
+        if self.ended_ms is not None:
             return None
         due = self.timeout_ms
         if self.cancel_before_seconds is not None and (cancel_ms := self.cancel_ms) is not None:

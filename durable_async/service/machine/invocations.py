@@ -8,6 +8,7 @@ says why. Source: protocol.md, "Answer of the handler", "Invoking the handler" a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import assert_never, cast
 
 import attrs
@@ -117,7 +118,7 @@ def invocation_event(execution: Execution, request_id: str, limits: Limits, *, w
     invocation = execution.invocation
     if invocation is None or invocation.request_id != request_id or invocation.token is None or not execution.open:
         return None
-    changed = sorted(execution.unseen.values(), key=lambda operation: operation.sequence)
+    changed = sorted(execution.unseen.values(), key=attrgetter("sequence"))
     execution.unseen.clear()
     if whole:
         return envelope(execution, invocation.token, changed, limits)

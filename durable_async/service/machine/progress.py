@@ -20,8 +20,13 @@ from durable_async.service.model.history import EventType
 
 def fire_due(execution: Execution, at: Moment) -> None:
     """Fire all timers that are due, then invoke the handler if it is needed."""
-    if not execution.open:
-        return
+    due_ms = execution.next_due_ms()
+    if due_ms is not None and due_ms <= at.now_ms:
+        _fire(execution, at)
+    invoke_if_wanted(execution, at)
+
+
+def _fire(execution: Execution, at: Moment) -> None:
     if execution.timeout_ms <= at.now_ms:
         execution.close(
             ExecutionStatus.TIMED_OUT,
@@ -33,7 +38,6 @@ def fire_due(execution: Execution, at: Moment) -> None:
     while (operation := execution.pop_due(at.now_ms)) is not None:
         _expire(execution, operation, at)
     retry_if_due(execution, at)
-    invoke_if_wanted(execution, at)
 
 
 def _expire(execution: Execution, operation: OperationRecord, at: Moment) -> None:

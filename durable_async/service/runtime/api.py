@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Self, Unpack
 from uuid import uuid4
@@ -320,9 +321,7 @@ class LambdaApi:
         """
         execution = await self._find.invoked_execution(arn)
         call = Checkpoint(token, updates, client_token)
-        return await self._commands.command(
-            execution, lambda at: machine.checkpoint(execution, call, self._registry, at)
-        )
+        return await self._commands.command(execution, partial(machine.checkpoint, execution, call, self._registry))
 
     async def get_state(self, arn: str, token: str, marker: str | None = None, max_items: int = 0) -> ExecutionState:
         """Return a page of the record; see ``machine.state_page``.

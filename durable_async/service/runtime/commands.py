@@ -52,7 +52,7 @@ class Commands:
         self._listeners = listeners
         self._perform = perform
         self.alarm: Alarm = Alarm(settings.now_ms, lambda: tasks.start(self.fire_due()), settings.timing.check_clock)
-        self._saving: dict[str, Awaitable[None]] = {}  # by execution: the latest save, until it is known how it ended
+        self._saving: dict[str, Changes] = {}  # by execution: what was saved last, until it is known how that ended
         self._set_aside: set[str] = set()  # executions that cannot be read
         self.invocations: dict[str, str] = {}
         self.draining: bool = False
@@ -85,28 +85,15 @@ class Commands:
         execution = make(new, self._settings.moment())
         changes = execution.take_changes()
         self._note_invocation(execution, changes)
-        added = self._store.add(execution, changes)
-        # In a task, as in commit: a stored execution must be started even if the caller is cancelled.
-        return await asyncio.shield(self._tasks.start(self._perform_after_add(added, execution, changes)))
+        return await self._store.add(execution, changes, partial(self._added, execution, changes, perf_counter()))
 
-    async def _perform_after_add(
-        self, added: Awaitable[Execution | None], execution: Execution, changes: Changes
-    ) -> Execution | None:
-        began = perf_counter()
-        try:
-            existing = await added
-        except StoreError:
+    def _added(self, execution: Execution, changes: Changes, began: float, stored: bool) -> None:  # noqa: FBT001 - ``Settled``
+        if not stored:
             self._forget_invocation(execution, changes)
-            raise
-        if existing is not None:
-            self._forget_invocation(execution, changes)
-            return existing
-        if self._observer is not None:
-            self._observer.stored(execution, changes, perf_counter() - began)
+            return
+        self._note_invocation(execution, changes)  # again: the store may have tried before, and an old name was taken
         self._arm(execution)
-        self._perform(execution, changes)
-        self._listeners.notify(execution.id)
-        return None
+        self._stored(execution, changes, began)
 
     async def command(self, execution: Execution, decide: Callable[[Moment], T]) -> T:
         """Run a command, store its changes, carry out its effects, and return its answer.
@@ -121,61 +108,55 @@ class Commands:
         await self.commit(execution)
         return answer
 
-    async def commit(self, execution: Execution) -> None:
-        """Store the changes of ``execution``, then carry out its effects."""
+    def commit(self, execution: Execution) -> Awaitable[None]:
+        """Store the changes of ``execution``, then carry out its effects, even if the caller is cancelled.
+
+        :return: await it to know that they are stored, or that a StoreError has undone them
+        """
         changes = execution.take_changes()
         self._arm(execution)
         self._note_invocation(execution, changes)
-        saved = self._store.save(execution, changes)  # at once: saves are to have the order of the commands
-        self._saving[execution.id] = saved
-        if changes.effects:
-            # In a task, so that the effects are carried out even if the caller is cancelled while it waits.
-            await asyncio.shield(self._tasks.start(self._perform_after_save(saved, execution, changes)))
+        self._saving[execution.id] = changes
+        settled = partial(self._saved, execution, changes, perf_counter())
+        try:
+            return self._store.save(execution, changes, settled)  # at once: saves must have the order of the commands
+        except StoreError:
+            settled(stored=False)
+            raise
+
+    def _saved(self, execution: Execution, changes: Changes, began: float, stored: bool) -> None:  # noqa: FBT001 - ``Settled``
+        if self._saving.get(execution.id) is changes:
+            del self._saving[execution.id]
+        if stored:
+            self._stored(execution, changes, began)
         else:
-            await self._await_saved(saved, execution, changes)
-
-    async def _perform_after_save(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
-        try:
-            await self._await_saved(saved, execution, changes)
-        except StoreError:
             self._forget_invocation(execution, changes)
-            raise
-        self._perform(execution, changes)
-
-    def _note_invocation(self, execution: Execution, changes: Changes) -> None:
-        """Note an invocation that may be stored. If it does not run before the service ends, that is not a failure."""
-        if (request_id := changes.invoked()) is not None:
-            self.invocations[execution.id] = request_id
-
-    def _forget_invocation(self, execution: Execution, changes: Changes) -> None:
-        if self.invocations.get(execution.id) == changes.invoked():
-            self.invocations.pop(execution.id, None)
-
-    async def _await_saved(self, saved: Awaitable[None], execution: Execution, changes: Changes) -> None:
-        began = perf_counter()
-        try:
-            await saved
-        except StoreError:
-            self._saved(execution.id, saved)
             self._arm_again(execution.id)
-            raise
-        self._saved(execution.id, saved)
+
+    def _stored(self, execution: Execution, changes: Changes, began: float) -> None:
+        """Call ``perform`` with changes that are stored, and wake the calls that wait for events."""
         if self._observer is not None:
             self._observer.stored(execution, changes, perf_counter() - began)
+        if changes.effects:
+            self._perform(execution, changes)
         if changes.events:
             self._listeners.notify(execution.id)
 
-    def _saved(self, execution_id: str, saved: Awaitable[None] | None) -> None:
-        if self._saving.get(execution_id) is saved:
-            self._saving.pop(execution_id, None)
+    def _note_invocation(self, execution: Execution, changes: Changes) -> None:
+        """Note an invocation that may be stored. If it does not run before the service ends, that is not a failure."""
+        if changes.effects and (request_id := changes.invoked()) is not None:
+            self.invocations[execution.id] = request_id
+
+    def _forget_invocation(self, execution: Execution, changes: Changes) -> None:
+        if changes.effects and self.invocations.get(execution.id) == changes.invoked():
+            self.invocations.pop(execution.id, None)
 
     async def stored(self, execution_id: str) -> Execution | None:
         """Return the execution when all of its changes are stored, or undone: a handler must not act on a change that
         may still be lost."""
         execution = await self._store.load(execution_id)
-        while (latest := self._saving.get(execution_id)) is not None:
+        while execution_id in self._saving:
             await self._store.barrier()
-            self._saved(execution_id, latest)
             execution = await self._store.load(execution_id)
         return execution
 

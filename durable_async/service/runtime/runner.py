@@ -60,6 +60,7 @@ class Runner:
         self._chained = ChainedInvokes(store, self._invoker, self.commands, self.begin)
         self._left: dict[str, list[OpenExecution]] = {}  # open since before this service, by function
         self._unregistered: dict[str, list[tuple[str, Work]]] = {}  # waits for a version of a function
+        self._ended = False  # whether the effects of what is stored now are left to the next service
 
     async def open(self) -> None:
         """Open the store, and find the executions that an earlier service left open. They continue when their functions
@@ -133,6 +134,7 @@ class Runner:
         self.commands.close()
         self.retention.close()
         await self._tasks.end(grace)
+        self._ended = True
         self.listeners.close()
         await own_tasks.finish(self._close())
 
@@ -158,8 +160,10 @@ class Runner:
         return self._tasks.is_idle
 
     async def idle(self) -> None:
-        """Return when no function runs."""
-        await self._tasks.idle()
+        """Return when no function runs and no write is waiting."""
+        while not (self.is_idle and self._store.is_settled()):
+            await self._store.barrier()
+            await self._tasks.idle()
 
     async def delete(self, execution: Execution) -> None:
         self.commands.alarm.set(execution.id, None)
@@ -183,6 +187,8 @@ class Runner:
     # --- effects ---
 
     def _perform(self, execution: Execution, changes: Changes) -> None:
+        if self._ended:
+            return
         for effect in changes.effects:
             match effect:
                 case machine.InvokeHandler(request_id):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -83,6 +83,12 @@ class OpenExecution:
     version: str | None = None
 
 
+Settled = Callable[[bool], None]
+"""Is called on the event loop when a write has ended, before its caller continues, and also if that was cancelled.
+True: the write is durable. False: nothing was stored.
+"""
+
+
 class Store(Protocol):
     """Keeps executions and their histories.
 
@@ -107,19 +113,24 @@ class Store(Protocol):
         """
         ...
 
-    def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
+    def add(
+        self, execution: Execution, changes: Changes, settled: Settled | None = None
+    ) -> Awaitable[Execution | None]:
         """Store a new execution, as it is at the call.
 
+        :param settled: see ``Settled``
         :return: None; or, if nothing was stored, the execution that already has the id, or the name within the function
         """
         ...
 
-    def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
+    def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
         """Store the execution's own fields, as they are at the call, and the operations and events in ``changes``. Does
         nothing if the execution was deleted, and fails if another object wrote it.
 
         All earlier writes of the execution are durable too when this returns, so a save with empty changes is a
         barrier.
+
+        :param settled: see ``Settled``
         """
         ...
 

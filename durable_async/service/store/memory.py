@@ -10,13 +10,15 @@ from typing import TypeVar
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Summary
+from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Settled, Summary
 
 T = TypeVar("T")
 
 
 class MemoryStore:
-    """Keeps executions in dicts. No call waits."""
+    """Keeps executions in dicts. No call waits, but ``add`` gives other tasks a turn of the event loop: they run also
+    while a program starts one execution after another.
+    """
 
     def __init__(self) -> None:
         self._executions: dict[str, Execution] = {}
@@ -26,8 +28,13 @@ class MemoryStore:
         self._by_function: dict[str, dict[int, Execution]] = {}
         self._added = 0
 
-    def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
-        return _ended(self._add(execution, changes))
+    def add(
+        self, execution: Execution, changes: Changes, settled: Settled | None = None
+    ) -> Awaitable[Execution | None]:
+        existing = self._add(execution, changes)
+        if settled is not None:
+            settled(existing is None)
+        return _in_the_next_turn(existing)
 
     def _add(self, execution: Execution, changes: Changes) -> Execution | None:
         key = (execution.function_name, execution.name)
@@ -41,12 +48,14 @@ class MemoryStore:
         self._events[execution.id] = list(changes.events)
         return None
 
-    def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
+    def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
         kept = self._executions.get(execution.id)
         if kept is execution:
             self._events[execution.id].extend(changes.events)
         elif kept is not None:
             raise StoreError("Another writer changed the execution meanwhile. Repeat the call.")
+        if settled is not None:
+            settled(True)  # noqa: FBT003
         return _ended(None)
 
     async def barrier(self) -> None:
@@ -115,6 +124,11 @@ class MemoryStore:
 
     async def aclose(self) -> None:
         """Do nothing."""
+
+
+async def _in_the_next_turn(answer: T) -> T:
+    await asyncio.sleep(0)
+    return answer
 
 
 def _ended(answer: T) -> Awaitable[T]:

@@ -247,17 +247,22 @@ async def test_the_wait_ends_for_all_who_wait_and_a_cancelled_one_harms_nothing(
 
 async def test_a_caller_that_goes_away_while_it_starts_an_execution_does_not_stop_it():
     class SlowStore(MemoryStore):
-        async def add(self, execution, changes):
-            await asyncio.sleep(0.01)
-            return await super().add(execution, changes)
+        def add(self, *arguments):
+            self.added = asyncio.ensure_future(self._add_later(*arguments))
+            return asyncio.shield(self.added)
 
-    world = World(store=SlowStore())
+        async def _add_later(self, *arguments):
+            await asyncio.sleep(0.01)
+            return await super().add(*arguments)
+
+    world = World(store=(store := SlowStore()))
     async with world.service:
         world.durable()(ends_at_once)
         caller = asyncio.create_task(world.start(execution_name="n"))
         await asyncio.sleep(0)
         caller.cancel()
         await asyncio.wait([caller])
+        await store.added
         await world.service.idle()
         listed = (await world.service.list_executions("flow")).items
         assert [item.status for item in listed] == ["SUCCEEDED"]
@@ -753,11 +758,13 @@ class Gated(MemoryStore):
         self.closed = False
         self.waiting = []
 
-    def save(self, execution, changes):
-        saved = super().save(execution, changes)
-        if self.closed:
-            saved = asyncio.get_running_loop().create_future()
-            self.waiting.append(saved)
+    def save(self, execution, changes, settled=None):
+        if not self.closed:
+            return super().save(execution, changes, settled)
+        super().save(execution, changes)
+        saved = asyncio.get_running_loop().create_future()
+        saved.add_done_callback(lambda _: settled(True))
+        self.waiting.append(saved)
         return saved
 
     async def barrier(self):

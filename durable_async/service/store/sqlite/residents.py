@@ -51,7 +51,10 @@ class Residents:
         if state.failed:
             self.forget(execution_id)
             return None
-        self._use(execution, state)
+        if recent is not None and execution.open:
+            self._recent.move_to_end(execution_id)
+        else:
+            self._use(execution, state)
         return execution
 
     def admit(self, execution: Execution, state: WriteState) -> Execution:

@@ -268,8 +268,8 @@ class Table(Generic[T]):
         for name, (get, nothing) in self._parts.items():
             part = getattr(record, name)
             taken += nothing if part is None else get(part)
-        if self._derived:
-            taken += tuple([derive(record) for derive in self._derived])
+        for derive in self._derived:
+            taken += (derive(record),)
         return taken
 
     def row(self, taken: Row, payloads: PayloadWriter, *more: Any) -> Row:
@@ -328,7 +328,7 @@ EXECUTIONS = Table(
     {
         "unseen": (str, _unseen),
         "due_ms": (int, Execution.next_due_ms),
-        "active": (int, lambda execution: execution.active),
+        "active": (int, attrgetter("active")),
     },
 )
 OPERATIONS = Table("operations", OperationRecord)

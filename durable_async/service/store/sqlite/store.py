@@ -16,7 +16,7 @@ from durable_async.service import own_tasks
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import StoreError
 from durable_async.service.model.history import HistoryEvent
-from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Summary
+from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Settled, Summary
 from durable_async.service.store.sqlite import listing, reading, writing
 from durable_async.service.store.sqlite.damage import superseded
 from durable_async.service.store.sqlite.files import Durability, Place, locate, open_for_reading, open_for_writing
@@ -104,31 +104,43 @@ class SqliteStore:
 
     # --- writes ---
 
-    def add(self, execution: Execution, changes: Changes) -> Awaitable[Execution | None]:
+    def add(
+        self, execution: Execution, changes: Changes, settled: Settled | None = None
+    ) -> Awaitable[Execution | None]:
         taken = writing.snapshot(execution, changes, self._inline_payload)
-        return self._added(taken, self._add(taken))
+        return self._added(taken, self._add(taken, settled), settled)
 
-    def _add(self, taken: writing.Snapshot) -> Awaitable[str | None]:
+    def _add(self, taken: writing.Snapshot, settled: Settled | None) -> Awaitable[str | None]:
         state = WriteState(taken.event_count, taken.row)
         self._adding[taken.execution.id] = taken
         work = partial(writing.add, taken, state)
-        return self._writes.put(work, state, taken.size, settled=partial(self._add_settled, taken, state))
+        return self._writes.put(work, state, taken.size, settled=partial(self._add_settled, taken, state, settled))
 
-    def _add_settled(self, taken: writing.Snapshot, state: WriteState, outcome: str | Exception | None) -> None:
+    def _add_settled(
+        self,
+        taken: writing.Snapshot,
+        state: WriteState,
+        settled: Settled | None,
+        outcome: str | Exception | None,
+    ) -> None:
         execution = taken.execution
         if self._adding.get(execution.id) is taken:
             del self._adding[execution.id]
         if outcome is None:
             self._residents.admit(execution, state)
+        if settled is not None:
+            settled(outcome is None)
 
-    async def _added(self, taken: writing.Snapshot, named: Awaitable[str | None]) -> Execution | None:
+    async def _added(
+        self, taken: writing.Snapshot, named: Awaitable[str | None], settled: Settled | None
+    ) -> Execution | None:
         while (execution_id := await named) is not None:
             if (existing := await self.load(execution_id)) is not None:
                 return existing
-            named = self._add(taken)  # that execution was deleted meanwhile
+            named = self._add(taken, settled)  # that execution was deleted meanwhile
         return None
 
-    def save(self, execution: Execution, changes: Changes) -> Awaitable[None]:
+    def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
         taken = writing.snapshot(execution, changes, self._inline_payload)
         writes, state = self._writes, self._residents.state(execution)
         if state is None:
@@ -136,7 +148,7 @@ class SqliteStore:
         before, state.events = state.events, taken.event_count
         places, state.row = writing.changed_places(state.row, taken.row), taken.row
         work = partial(writing.save, taken, state, places, before)
-        return writes.put(work, state, taken.size)
+        return writes.put(work, state, taken.size, settled and partial(_report, settled))
 
     async def barrier(self) -> None:
         if self._writer is not None:
@@ -180,9 +192,9 @@ class SqliteStore:
         if self._writer is None:
             loaded = await self._reads.read(partial(reading.load, execution_id))
             return None if loaded is None else loaded.execution
-        self._check_process()
         if (resident := self._residents.get(execution_id)) is not None:
             return resident
+        self._check_process()
         loading = self._loading.get(execution_id)
         if loading is None:
             loading = self._loading[execution_id] = own_tasks.start(self._load(execution_id))
@@ -235,6 +247,10 @@ class SqliteStore:
         if self._reader is None:
             raise StoreError(f"{self.path} is not open.")
         return self._reader
+
+
+def _report(settled: Settled, outcome: Exception | None) -> None:
+    settled(outcome is None)
 
 
 def _look_at(loading: asyncio.Task[Execution | None]) -> None:

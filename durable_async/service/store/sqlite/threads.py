@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from durable_async.service.store.sqlite.files import Place
 from durable_async.service.store.sqlite.residents import WriteState
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("durable_async.service")
 
 
 @attrs.frozen
@@ -116,7 +119,10 @@ class Writer:
         self._unsettled -= len(group)
         for write, outcome in zip(group, outcomes, strict=True):
             if write.settled is not None:
-                write.settled(outcome)
+                try:
+                    write.settled(outcome)
+                except Exception:  # the other writes of the group are settled too
+                    _logger.exception("Unexpected error after a write.")
             if write.done.done():
                 continue  # the caller was cancelled
             if isinstance(outcome, Exception):

@@ -104,7 +104,7 @@ class Tracing(DurablePlugin):
     def _end_workflow(self, info: InvocationEndInfo, view: InvocationView | ExecutionView, at: int) -> None:
         first, last = self._spans.traced.started, at
         if isinstance(view, ExecutionView):
-            first, last = min(first, view.extent.first or first), max(last, view.extent.last or last)
+            first, last = min(first, view.execution.first), max(last, view.execution.last)
         span = self._spans.start(
             self._settings.workflow_name,
             self._spans.traced.ancestor,

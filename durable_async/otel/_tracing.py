@@ -21,6 +21,8 @@ from durable_async.plugins import InvocationStartInfo, OperationInfo
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.sdk.trace.sampling import Decision
+    from opentelemetry.util.types import Attributes
 
 ARN = "durable.execution.arn"
 STATUS = "durable.operation.status"
@@ -28,6 +30,7 @@ ATTEMPT = "durable.attempt.number"
 ROOT = "DurableExecutionRoot"
 
 OK = Status(StatusCode.OK)
+_UNSET = Status(StatusCode.UNSET)
 
 _MICROSECOND = 1000  # nanoseconds
 _SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
@@ -77,16 +80,45 @@ def sdk_provider(provider: trace.TracerProvider) -> TracerProvider:
     return provider
 
 
-def private_tracer(tracer: trace.Tracer, trace_id: int) -> tuple[trace.Tracer, Ids]:
+@attrs.define(eq=False)
+class _Sampled:
+    """A sampling result. That of OpenTelemetry's SDK wraps the attributes, and each span takes longer to read them."""
+
+    decision: Decision
+    attributes: Attributes
+    trace_state: TraceState | None
+
+
+@attrs.frozen(eq=False)
+class Sampled:
+    """Samples every span: it is decided once for the whole invocation, before any span is made."""
+
+    _decision: Decision
+    _state: TraceState | None
+
+    def should_sample(
+        self,
+        parent_context: otel_context.Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        *_: object,
+    ) -> _Sampled:
+        del parent_context, trace_id, name, kind
+        return _Sampled(self._decision, attributes, self._state)
+
+
+def private_tracer(tracer: trace.Tracer, trace_id: int, state: TraceState | None = None) -> tuple[trace.Tracer, Ids]:
     """Return a copy of a tracer of OpenTelemetry's SDK for one trace, which records every span, and its ids.
 
     The provider's own tracer, which the application may use too, is left as it is.
     """
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+    from opentelemetry.sdk.trace.sampling import Decision
 
     own: Any = copy(tracer)
     own.id_generator = ids = Ids(own.id_generator, trace_id)
-    own.sampler = ALWAYS_ON  # it is decided once for the whole invocation, before any span is made
+    own.sampler = Sampled(Decision.RECORD_AND_SAMPLE, state)
     return own, ids
 
 
@@ -98,7 +130,7 @@ class Placeholder(NonRecordingSpan):
         self.name = name
         self.kind = SpanKind.INTERNAL
         self.attributes = attributes
-        self.status = Status(StatusCode.UNSET)
+        self.status = _UNSET
 
 
 @attrs.define(eq=False)
@@ -188,7 +220,7 @@ class Spans:
 
     @classmethod
     def of(cls, tracer: trace.Tracer, traced: Traced, ticks: Ticks) -> Spans:
-        return cls(traced, ticks, *private_tracer(tracer, traced.trace_id))
+        return cls(traced, ticks, *private_tracer(tracer, traced.trace_id, traced.state))
 
     def start(
         self,

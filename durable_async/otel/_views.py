@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -59,37 +60,29 @@ class View(Protocol):
         ...
 
 
-@attrs.define(eq=False)
-class _Attempt:
-    span: Span
-    started: int
-
-
-def _begin_attempt(spans: Spans, info: UserFunctionInfo, parent: Span, links: Links) -> _Attempt:
+def _begin_attempt(spans: Spans, info: UserFunctionInfo, parent: Span, links: Links, at: int) -> Span:
     assert info.attempt is not None
     attributes = operation_attributes(info)
     attributes[ATTEMPT] = info.attempt
-    at = spans.ticks.now()
-    return _Attempt(spans.start(f"{name_of(info)} attempt {info.attempt}", parent, attributes, links=links, at=at), at)
+    return spans.start(f"{name_of(info)} attempt {info.attempt}", parent, attributes, links=links, at=at)
 
 
-def _end_attempt(attempt: _Attempt, info: UserFunctionEndInfo, at: int) -> None:
-    span = attempt.span
+def _end_attempt(span: Span, info: UserFunctionEndInfo, at: int) -> None:
     match info.outcome:
         case UserFunctionOutcome.SUCCEEDED:
             span.set_status(OK)
         case UserFunctionOutcome.FAILED if info.error is not None:
             record_error(span, info.error, at)
         case _:
-            _cut_short(attempt, at)
+            _cut_short(span, at)
             return
-    span.set_attribute("durable.attempt.outcome", info.outcome.value)
+    span.set_attribute("durable.attempt.outcome", str(info.outcome))
     span.end(at)
 
 
-def _cut_short(attempt: _Attempt, at: int) -> None:
-    attempt.span.set_attribute(_TRUNCATED, True)  # noqa: FBT003 - OpenTelemetry's signature
-    attempt.span.end(at)
+def _cut_short(attempt: Span, at: int) -> None:
+    attempt.set_attribute(_TRUNCATED, True)  # noqa: FBT003 - OpenTelemetry's signature
+    attempt.end(at)
 
 
 def _outcome(info: OperationInfo) -> dict[str, str | int]:
@@ -114,7 +107,7 @@ class _Segment:
 
     span: Span
     around: _Segment | None
-    attempt: _Attempt | None = None
+    attempt: Span | None = None
     inner: dict[str, _Segment] | None = None
 
 
@@ -136,8 +129,8 @@ class InvocationView:
 
     def attempt(self, info: UserFunctionInfo) -> Span:
         segment = self._open.get(info.operation_id) or self._begin(info, goes_on=info.is_replayed)
-        segment.attempt = _begin_attempt(self._spans, info, segment.span, self._links)
-        return segment.attempt.span
+        segment.attempt = _begin_attempt(self._spans, info, segment.span, self._links, self._spans.ticks.now())
+        return segment.attempt
 
     def attempt_ended(self, info: UserFunctionEndInfo) -> None:
         segment = self._open.get(info.operation_id)
@@ -207,15 +200,27 @@ class InvocationView:
 
 
 @attrs.define(eq=False)
-class _Extent:
-    """From the first to the last moment that is known of an operation and of what is in it."""
+class _Operation:
+    """An operation whose span is not made yet, or the execution as a whole.
 
-    first: int | None = None
-    last: int | None = None
+    :ivar span: stands for its span
+    :ivar first: the first moment that is known of it and of what is in it
+    :ivar last: the last one; zero: none is known
+    """
 
-    def hold(self, first: int, last: int) -> None:
-        self.first = first if self.first is None else min(first, self.first)
-        self.last = last if self.last is None else max(last, self.last)
+    span: Span
+    around: _Operation | None
+    attempt: Span | None = None
+    first: int = sys.maxsize
+    last: int = 0
+
+    def hold(self, at: int) -> None:
+        """Widen the operation, and all that it is in, to hold a moment of it."""
+        widened: _Operation | None = self
+        while widened is not None:
+            widened.first = min(widened.first, at)
+            widened.last = max(widened.last, at)
+            widened = widened.around
 
 
 class ExecutionView:
@@ -225,43 +230,43 @@ class ExecutionView:
         self, spans: Spans, invocation: Span, workflow: Placeholder, ended: Mapping[str, OperationInfo]
     ) -> None:
         self.body: Span = workflow
-        self.extent: _Extent = _Extent()
+        self.execution: _Operation = _Operation(workflow, None)
         self._spans = spans
         self._links: Links = (Link(invocation.get_span_context()),)
-        self._workflow = workflow
         self._news = set(ended)  # those that ended since the last invocation
-        self._parents: dict[str, str | None] = {}
-        self._extents: dict[str, _Extent] = {}
-        self._attempts: dict[str, _Attempt] = {}
+        self._open: dict[str, _Operation] = {}
         self._unrecorded: dict[str, Span] = {}
         self._exported: set[str] = set()  # the operations whose span was exported, in this invocation or an earlier one
 
     def started(self, info: OperationInfo) -> None:
-        self._parents[info.operation_id] = info.parent_id
+        if info.operation_id not in self._open:
+            self._begin(info)
 
     def attempt(self, info: UserFunctionInfo) -> Span:
-        self._parents[info.operation_id] = info.parent_id
-        attempt = _begin_attempt(self._spans, info, self._placeholder(info.operation_id), self._links)
-        self._attempts[info.operation_id] = attempt
-        return attempt.span
+        operation = self._open.get(info.operation_id) or self._begin(info)
+        at = self._spans.ticks.now()
+        operation.hold(at)
+        operation.attempt = _begin_attempt(self._spans, info, operation.span, self._links, at)
+        return operation.attempt
 
     def attempt_ended(self, info: UserFunctionEndInfo) -> None:
-        attempt = self._attempts.pop(info.operation_id, None)
-        if attempt is not None:
+        operation = self._open.get(info.operation_id)
+        if operation is not None and operation.attempt is not None:
             at = self._spans.ticks.now()
-            _end_attempt(attempt, info, at)
-            self._hold(info.operation_id, attempt.started, at)
+            operation.hold(at)
+            _end_attempt(operation.attempt, info, at)
+            operation.attempt = None
 
     def entered(self, info: UserFunctionInfo) -> Span:
-        operation_id = info.operation_id
-        if info.is_replay_children and operation_id not in self._news:
-            self._exported.add(operation_id)  # only its result is built again
-        if info.is_replay_children or operation_id in self._parents:
-            self._parents[operation_id] = info.parent_id
-            context = self._context_of(operation_id)
-            return Placeholder(context, name_of(info), operation_attributes(info))
-        span = self._unrecorded[operation_id] = self._spans.start(
-            name_of(info), self._parent_of(info), operation_attributes(info), links=self._links
+        operation = self._open.get(info.operation_id)
+        if info.is_replay_children:
+            if info.operation_id not in self._news:
+                self._exported.add(info.operation_id)  # only its result is built again
+            operation = operation or self._begin(info)
+        if operation is not None:
+            return operation.span
+        span = self._unrecorded[info.operation_id] = self._spans.start(
+            name_of(info), self._around(info).span, operation_attributes(info), links=self._links
         )
         return span
 
@@ -270,48 +275,49 @@ class ExecutionView:
             unrecorded.set_attributes(_outcome(info))
             _end(unrecorded, info, self._spans.ticks.now())
             return
-        if info.operation_id in self._exported:
-            return
-        self._exported.add(info.operation_id)
-        self._parents[info.operation_id] = info.parent_id
-        extent = self._extents.pop(info.operation_id, None) or _Extent()
+        operation = self._open.get(info.operation_id) or self._begin(info)
+        del self._open[info.operation_id]
+        if info.operation_id not in self._exported:
+            self._exported.add(info.operation_id)
+            self._export(operation, info)
+
+    def _export(self, operation: _Operation, info: OperationInfo) -> None:
         for moment in (info.start_time, info.end_time):
             if moment is not None:
-                at = nanoseconds(moment)
-                extent.hold(at, at)
-        first = self._spans.ticks.now() if extent.first is None else extent.first
-        last = max(first + 1000, extent.last or 0)
+                operation.hold(nanoseconds(moment))
+        if not operation.last:
+            operation.hold(self._spans.ticks.now())
+        operation.hold(operation.first + 1000)
         span = self._spans.start(
             name_of(info),
-            self._parent_of(info),
+            self._around(info).span,
             {**operation_attributes(info), **_outcome(info)},
-            span_id=operation_span_id(info.execution_arn, info.operation_id),
+            span_id=operation.span.get_span_context().span_id,
             links=self._links,
-            at=first,
+            at=operation.first,
         )
-        _end(span, info, last)
-        self._hold(info.parent_id, first, last)
+        _end(span, info, operation.last)
 
     def close(self) -> None:
         at = self._spans.ticks.now()
-        for attempt in self._attempts.values():
-            _cut_short(attempt, at)
+        for operation in self._open.values():
+            if operation.attempt is not None:
+                _cut_short(operation.attempt, at)
         for span in reversed(self._unrecorded.values()):
             span.set_attribute(STATUS, "STARTED")
             span.end(at)
 
+    def _begin(self, info: OperationInfo) -> _Operation:
+        context = self._context_of(info.operation_id)
+        span = Placeholder(context, name_of(info), operation_attributes(info))
+        operation = self._open[info.operation_id] = _Operation(span, self._around(info))
+        return operation
+
+    def _around(self, info: OperationInfo) -> _Operation:
+        if info.parent_id is None:
+            return self.execution
+        around = self._open.get(info.parent_id)
+        return around or _Operation(NonRecordingSpan(self._context_of(info.parent_id)), self.execution)
+
     def _context_of(self, operation_id: str) -> SpanContext:
         return self._spans.traced.context(operation_span_id(self._spans.traced.arn, operation_id))
-
-    def _placeholder(self, operation_id: str) -> Span:
-        return NonRecordingSpan(self._context_of(operation_id))
-
-    def _parent_of(self, info: OperationInfo) -> Span:
-        return self._workflow if info.parent_id is None else self._placeholder(info.parent_id)
-
-    def _hold(self, operation_id: str | None, first: int, last: int) -> None:
-        """Widen an operation, and all that it is in, to hold what happened in it."""
-        while operation_id is not None and operation_id not in self._exported:
-            self._extents.setdefault(operation_id, _Extent()).hold(first, last)
-            operation_id = self._parents.get(operation_id)
-        self.extent.hold(first, last)

@@ -6,11 +6,11 @@ Every check raises before an operation takes its identity, so a refused call rec
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from types import CodeType
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from durable_async._callables import (
     accepts_plainly,
@@ -197,7 +197,7 @@ def _not_a_context_function(given: object, parameters: tuple[str, ...], call: st
     return f"{call} takes a coroutine function, '{shown}', not an object of type {type(given).__name__}"
 
 
-def _closed(coroutine: Any) -> tuple[str, bool, bool]:
+def _closed(coroutine: Coroutine[object, Never, object]) -> tuple[str, bool, bool]:
     """Close a coroutine that will not be awaited.
 
     :return: its name, whether its function has parameters, and whether it is an operation of this package

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Never, TypeGuard, cast
 
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _NOT_PLAIN = _GENERATOR | inspect.CO_VARARGS
@@ -123,7 +123,7 @@ def is_generator_function(func: object) -> bool:
     return function is not None and bool(function.__code__.co_flags & _GENERATOR)
 
 
-def is_coroutine(value: object) -> bool:
+def is_coroutine(value: object) -> TypeGuard[Coroutine[object, Never, object]]:
     """Return whether ``value`` is what a coroutine function returns."""
     return isinstance(value, Coroutine)
 

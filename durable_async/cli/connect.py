@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
 
 import attrs
 import click
@@ -23,6 +22,7 @@ from durable_async.cli.exits import Unreachable
 from durable_async.cli.text import one_line
 from durable_async.client.connection import Endpoint
 from durable_async.client.executions import Executions
+from durable_async.transport._botocore import Session
 
 _ATTEMPTS = 3  # of one call, the first included
 _LOCAL_ATTEMPTS = 2  # a local server that does not listen now will not listen in a second
@@ -157,7 +157,7 @@ async def _client(service: Endpoint, place: str) -> AsyncGenerator[Client]:
         await client.aclose()
 
 
-def open_session(service: Endpoint) -> Any:
+def open_session(service: Endpoint) -> Session:
     """Return an aiobotocore session with the credentials for a service.
 
     :raises Unreachable: there is no such profile, or the configuration cannot be read

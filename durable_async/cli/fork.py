@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -43,7 +43,7 @@ def fork(
     target: Target,
     execution: str | None,
     *,
-    history: Any,
+    history: TextIO | None,
     function: str | None,
     before: str | None,
     replace: Sequence[Replacement],

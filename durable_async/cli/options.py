@@ -28,8 +28,8 @@ class Command(click.Command):
     :param examples: command lines, without the program's name
     """
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, name: str | None, *, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(name, **options)
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -137,7 +137,7 @@ def error_members(error_type: str | None, message: str | None, data: str | None 
 
 P = TypeVar("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 @attrs.frozen
@@ -355,7 +355,7 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
         tags: Sequence[Tag],
         since: float | None,
         until: float | None,
-        **rest: Any,
+        **rest: object,
     ) -> None:
         chosen = {
             "Statuses": [*statuses] or None,

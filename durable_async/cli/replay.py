@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -47,7 +47,7 @@ def replay_history(
     target: Target,
     handler: str,
     *,
-    history: Any,
+    history: TextIO | None,
     execution: str | None,
     every_open: bool,
     function: str | None,
@@ -81,12 +81,12 @@ def replay_history(
     chosen = load(handler)
     if execution is not None:
         run(_fetched(target, execution, chosen.handlers[chosen.name], as_json=as_json))
-    else:
+    elif history is not None:
         events = read_exported(history.read())
         run(_replayed(chosen.handlers[chosen.name], events, arn, as_json=as_json))
 
 
-def read_exported(text: str) -> Any:
+def read_exported(text: str) -> object:
     """Read an exported history: JSON, or one JSON object in each line."""
     try:
         return json.loads(text)

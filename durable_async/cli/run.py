@@ -117,7 +117,7 @@ class Settings:
     skip_time: bool
     history: bool
     as_json: bool
-    fork: Any
+    fork: TextIO | None
     before: str | None
     replace: Sequence[Replacement]
 
@@ -224,7 +224,7 @@ async def _executed(workflow: Workflow, settings: Settings) -> tuple[ExecutionDe
 
 
 async def _watched(
-    execution: ExecutionHandle[Any], progress: Progress, answering: Answering | None
+    execution: ExecutionHandle[object], progress: Progress, answering: Answering | None
 ) -> list[JsonObject]:
     """Return the history when the execution cannot continue any more."""
     events: list[JsonObject] = []
@@ -240,7 +240,7 @@ async def _watched(
     return events
 
 
-async def _started(service: DurableService, workflow: Workflow, settings: Settings) -> ExecutionHandle[Any]:
+async def _started(service: DurableService, workflow: Workflow, settings: Settings) -> ExecutionHandle[object]:
     for name, handler in workflow.handlers.items():
         service.register(handler, name=name)
     payload = None if settings.payload is None else utf8(settings.payload)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 import attrs
 import click
@@ -80,8 +80,7 @@ def run(settings: Settings) -> None:
     """
     level = logging.INFO if settings.in_process else logging.WARNING  # the records of workers go another way
     errors = bounded(sys.stderr)  # stderr may have no reader, and a log must not stop the service
-    log: Any = errors
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=errors)
     try:
         with suppress(asyncio.CancelledError):  # by a signal
             asyncio.run(_run(settings))

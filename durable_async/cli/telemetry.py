@@ -87,7 +87,7 @@ def _meters(environment: Mapping[str, str], closing: ExitStack) -> MeterProvider
 def _serve_metrics(environment: Mapping[str, str], closing: ExitStack) -> None:
     """Serve what was measured at OTEL_EXPORTER_PROMETHEUS_HOST and OTEL_EXPORTER_PROMETHEUS_PORT.
 
-    :raises click.ClickException: the port is no number, or the address cannot be used
+    :raises click.ClickException: the port is not a number, or the address cannot be used
     """
     from prometheus_client import start_http_server
 

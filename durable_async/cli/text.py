@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
     raise AssertionError(seconds)
 
 
-def with_local_times(value: Any) -> Any:
+def with_local_times(value: Any) -> object:
     """Return an answer of the API with its timestamps in ISO format, as other tools for AWS print it."""
     match value:
         case Mapping():

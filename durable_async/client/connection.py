@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from durable_async._wire.text import JsonObject
+from durable_async.transport._botocore import Client, Config, Session
 
 _LOCAL = "local"  # the access key id and the secret for a service that checks neither
 _READ_SECONDS = 30  # without a byte of an answer; more than the service is asked to wait before it answers
@@ -39,7 +40,7 @@ class Endpoint:
     def __str__(self) -> str:
         return self.url or "AWS Lambda"
 
-    def open_session(self) -> Any:
+    def open_session(self) -> Session:
         """Return an aiobotocore session that knows the operations of :mod:`durable_async.client.model`.
 
         A service on this machine without a token gets no real credentials, unless the environment, a profile or a
@@ -50,7 +51,7 @@ class Endpoint:
         from durable_async.client.model import LAMBDA_MODEL
         from durable_async.transport._aiobotocore import new_session  # takes a third of a second
 
-        session: Any = new_session(LAMBDA_MODEL, self.profile)
+        session = new_session(LAMBDA_MODEL, self.profile)
         session.get_scoped_config()
         if self.session is not None:
             session.register_component("credential_provider", self.session.get_component("credential_provider"))
@@ -60,13 +61,13 @@ class Endpoint:
             session.set_credentials(_LOCAL, _LOCAL)
         return session
 
-    def region_of(self, session: Any) -> str | None:
+    def region_of(self, session: Session) -> str | None:
         """Return the region that is named here, by the environment or the configuration. A URL accepts any region."""
         # botocore does not read AWS_REGION.
         given = self.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
         return given or (None if self.url is None else "us-east-1")
 
-    async def clients(self, session: Any = None) -> AsyncGenerator[Any]:
+    async def clients(self, session: Session | None = None) -> AsyncGenerator[Client]:
         """Yield an open client of Lambda, and close it afterwards.
 
         :param session: made by :meth:`open_session`; None: a new one
@@ -79,14 +80,15 @@ class Endpoint:
         async with opened(self.region_of(session), self.url, session, self._config()) as client:
             yield client
 
-    def _config(self) -> Any:
+    def _config(self) -> Config:
         from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
         settings: JsonObject = {"read_timeout": _READ_SECONDS}
         if self.is_local:
             settings["proxies"] = {}  # no proxy of the environment leads back to this machine
         ours: Any = AioConfig(**settings)
-        return ours if self.config is None else ours.merge(self.config)
+        config: Config = ours if self.config is None else ours.merge(self.config)
+        return config
 
     @property
     def is_local(self) -> bool:

@@ -23,6 +23,7 @@ from durable_async.serializers import NO_TYPE, JsonSerializer, SerializerContext
 from durable_async.service.machine import ExecutionStatus
 from durable_async.service.model import arns
 from durable_async.service.model.history import HistoryEvent
+from durable_async.service.runtime.inputs import ForkOptions
 from durable_async.service.runtime.views import Closed, ExecutionDescription, OpenCallback
 
 ResultT_co = TypeVar("ResultT_co", covariant=True)
@@ -175,14 +176,7 @@ class ExecutionHandle(Generic[ResultT_co]):
         :raises ApiError: ``DurableExecutionAlreadyStartedException``: the name is taken.
             ``InvalidParameterValueException``: no operation has this name, or several have
         """
-        started = await self._api().fork(
-            self.arn,
-            before=before,
-            execution_name=name,
-            payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
-            replace=results_as_json(replace or {}),
-            tags=tags,
-        )
+        started = await self._api().fork(self.arn, **fork_options(before, name, event, replace, tags))
         return attrs.evolve(self, arn=started.execution_arn)
 
     async def delete(self) -> None:
@@ -191,6 +185,26 @@ class ExecutionHandle(Generic[ResultT_co]):
         :raises ApiError: ``ResourceConflictException``: it is not closed
         """
         await self._api().delete(self.arn)
+
+
+def fork_options(
+    before: str | None,
+    name: str | None,
+    event: object,
+    replace: Mapping[str, object] | None,
+    tags: Mapping[str, str] | None,
+) -> ForkOptions:
+    """Return the arguments of :meth:`ExecutionHandle.fork` as the API takes them.
+
+    :raises SerializationError: the event or a result cannot be written
+    """
+    return ForkOptions(
+        before=before,
+        execution_name=name,
+        payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
+        replace=results_as_json(replace or {}),
+        tags=tags,
+    )
 
 
 def as_json(value: object, what: str) -> bytes:

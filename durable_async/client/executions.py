@@ -12,7 +12,7 @@ from durable_async._callables import name_of_callable
 from durable_async._raised import message_of
 from durable_async._wire.operations import ErrorObject
 from durable_async.client.api import DurableApi
-from durable_async.client.execution import ExecutionHandle, as_json, results_as_json
+from durable_async.client.execution import ExecutionHandle, as_json, fork_options
 from durable_async.handler import AnyHandler, DurableHandler
 from durable_async.serializers import NO_TYPE
 from durable_async.service.model import arns
@@ -126,15 +126,8 @@ class Executions(ABC):
         :param history: what :func:`durable_async.replay.replay` takes
         :raises ApiError: also ``InvalidParameterValueException``: the history is not complete, or without its data
         """
-        started = await self._api().fork_history(
-            self._place_of(function)[0],
-            history,
-            before=before,
-            execution_name=name,
-            payload=None if event is NO_TYPE else as_json(event, "the execution's input"),
-            replace=results_as_json(replace or {}),
-            tags=tags,
-        )
+        options = fork_options(before, name, event, replace, tags)
+        started = await self._api().fork_history(self._place_of(function)[0], history, **options)
         return self._handle(function, started.execution_arn)
 
     @overload

@@ -72,7 +72,7 @@ def in_process_handler(handler: Any, service: LambdaApi, *, cache: ExecutionCach
     client = InProcessClient(service)
     run = handler.run if cache is None else partial(cache.run, handler)
 
-    async def call(event: Any, request: InvocationRequest) -> object:
+    async def call(event: object, request: InvocationRequest) -> object:
         return await run(event, client=client, lambda_context=LambdaContext.of(request))
 
     return InProcessFunction(call, durable=True, memory=cache)

@@ -185,6 +185,6 @@ def _check_surrogates(value: object) -> None:
 def _members(value: object, *, keys: bool = False) -> list[object]:
     """Return the items of an array or the values of an object; other values have none."""
     if isinstance(value, dict):
-        members = cast("dict[str, Any]", value)
+        members = cast("dict[str, object]", value)
         return [*members, *members.values()] if keys else [*members.values()]
-    return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []
+    return list(cast("Iterable[object]", value)) if isinstance(value, list) else []

@@ -31,6 +31,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async._wire.text import JsonObject
 from durable_async.errors import ServiceCallError
+from durable_async.transport._botocore import Client, Config, Session
 from durable_async.transport._loader import LambdaLoader
 from durable_async.transport._model import SERVICE_MODEL
 from durable_async.transport.base import MISCONFIGURED
@@ -69,8 +70,8 @@ async def call(clients: ClientPerLoop, operation: str, parameters: JsonObject) -
 
 
 async def lambda_client(
-    region: str | None, endpoint_url: str | None, session: Any, config: Any
-) -> AsyncGenerator[Any, None]:
+    region: str | None, endpoint_url: str | None, session: Session | None, config: Config | None
+) -> AsyncGenerator[Client, None]:
     """Yield an open client of Lambda, and close it afterwards.
 
     :param session: an aiobotocore session of the user, which is not changed. None: the shared one, whose calls cost
@@ -100,34 +101,35 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
 
 
 @cache
-def shared_session() -> Any:
+def shared_session() -> Session:
     """Return the session of this process, which has the credentials and the data read from disk."""
     return new_session(SERVICE_MODEL)
 
 
-def new_session(model: JsonObject, profile: str | None = None) -> Any:
+def new_session(model: JsonObject, profile: str | None = None) -> Session:
     """Return a session whose Lambda has the operations of ``model``, with the data of its first client read from disk.
 
     :param profile: of the AWS configuration; None: the environment's
     """
-    session = cast("Any", AioSession(profile=profile, event_hooks=_Emitter()))
+    session = cast("Session", AioSession(profile=profile, event_hooks=_Emitter()))
     loader = LambdaLoader(session.get_component("data_loader"), model)
     loader.warm_up()
     session.register_component("data_loader", loader)
     return session
 
 
-def _default_config(session: Any) -> Any:
-    return cast("Any", AioConfig)(
+def _default_config(session: Session) -> Config:
+    config: Config = cast("Any", AioConfig)(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         parameter_validation=False,  # the engine makes valid updates, and the service checks them anyway
         user_agent=_user_agent(session),
     )
+    return config
 
 
-def _user_agent(session: Any) -> str:
+def _user_agent(session: Session) -> str:
     """Return a fixed text, because botocore would build its own for each request. It adds its name and version."""
     try:
         ours = version("durable-async")
@@ -138,7 +140,7 @@ def _user_agent(session: Any) -> str:
     return f"{theirs} durable-async/{ours}" + (f" app/{application}" if application else "")
 
 
-def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
+def _retry_rules(client: Client) -> Callable[..., float | bool | None]:
     """Return two rules that apply before botocore's own.
 
     A lost connection is replaced at once, and an encryption key that the service cannot use is not tried again. A
@@ -148,7 +150,7 @@ def _retry_rules(client: Any) -> Callable[..., float | bool | None]:
     attempts_allowed = client.meta.config.retries["total_max_attempts"]
 
     def needs_retry(
-        attempts: int, response: tuple[Any, JsonObject] | None, caught_exception: Exception | None, **_: object
+        attempts: int, response: tuple[object, JsonObject] | None, caught_exception: Exception | None, **_: object
     ) -> float | bool | None:
         """Return a delay in seconds, False for no retry, or None to let the next rule decide."""
         if isinstance(caught_exception, ConnectionClosedError | EndpointConnectionError) and attempts == 1:

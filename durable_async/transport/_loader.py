@@ -7,9 +7,8 @@ replaced. Together this is most of the time that a first client takes.
 
 from __future__ import annotations
 
-from typing import Any
-
 from durable_async._wire.text import JsonObject
+from durable_async.transport._botocore import Loader
 from durable_async.transport._model import SERVICE_MODEL
 
 _LAMBDA = "lambda"
@@ -21,12 +20,12 @@ class LambdaLoader:
     :param model: by default the two operations of an invocation
     """
 
-    def __init__(self, loader: Any, model: JsonObject = SERVICE_MODEL) -> None:
+    def __init__(self, loader: Loader, model: JsonObject = SERVICE_MODEL) -> None:
         self._loader = loader
         self._model = model
         self._endpoints: tuple[JsonObject, str] | None = None
 
-    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> JsonObject:
         if service_name != _LAMBDA:  # a credential provider's STS or SSO client
             return self._loader.load_service_model(service_name, type_name, api_version)
         if type_name == "service-2":
@@ -34,17 +33,16 @@ class LambdaLoader:
         version = api_version or self._loader.determine_latest_version(service_name, type_name)
         return self._loader.load_data(f"{service_name}/{version}/{type_name}")
 
-    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+    def load_data_with_path(self, name: str) -> tuple[JsonObject, str]:
         """Return the data and the path of its file."""
         if name != "endpoints":
-            data_and_path: tuple[Any, str] = self._loader.load_data_with_path(name)
-            return data_and_path
+            return self._loader.load_data_with_path(name)
         if self._endpoints is None:
             partitions, path = self._loader.load_data_with_path("partitions")
             self._endpoints = (_endpoints(partitions), path)
         return self._endpoints
 
-    def load_data(self, name: str) -> Any:
+    def load_data(self, name: str) -> JsonObject:
         return self.load_data_with_path(name)[0]
 
     def warm_up(self) -> None:
@@ -53,8 +51,9 @@ class LambdaLoader:
             self.load_data(name)
         self.load_service_model(_LAMBDA, "endpoint-rule-set-1")
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(self._loader, name)
+        return found
 
 
 def _endpoints(partitions: JsonObject) -> JsonObject:

@@ -81,7 +81,7 @@ async def serve_answers(answer: Answerer, listener: socket.socket) -> AsyncGener
     assert runner.server is not None
     accept = connections.Connections(runner.server, answering, connections.max_connections())
     try:
-        # asyncio accepts so many at once before it makes a protocol for the first, and each has a descriptor already.
+        # asyncio accepts this many at once before it makes a protocol for the first, and each has a descriptor already.
         loop = asyncio.get_running_loop()
         accepting_on = loop.create_unix_server if listener.family is socket.AF_UNIX else loop.create_server
         accepting = await accepting_on(accept, sock=listener, backlog=_ACCEPTED_AT_ONCE)

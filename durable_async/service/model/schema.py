@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from durable_async._wire.text import JsonMembers, JsonObject
 
-_CLASSES: Mapping[str, tuple[type[Any], ...]] = {
+_CLASSES: Mapping[str, tuple[type[object], ...]] = {
     "null": (type(None),),
     "boolean": (bool,),
     "integer": (int, float),
@@ -56,8 +56,8 @@ def _of_object(schema: JsonMembers, value: JsonObject, path: str) -> str | None:
     return None
 
 
-def _of_array(schema: JsonMembers, value: list[Any], path: str) -> str | None:
-    fixed: list[Any] = schema.get("prefixItems") or []
+def _of_array(schema: JsonMembers, value: list[object], path: str) -> str | None:
+    fixed: list[object] = schema.get("prefixItems") or []
     low, high = schema.get("minItems", 0), schema.get("maxItems", len(value))
     if not low <= len(value) <= high:
         return f"{path} must have {low} items, and has {len(value)}"
@@ -68,7 +68,7 @@ def _of_array(schema: JsonMembers, value: list[Any], path: str) -> str | None:
     return None
 
 
-def _is_one_of(types: Any, value: Any) -> bool:
+def _is_one_of(types: str | Sequence[str], value: object) -> bool:
     names = [types] if isinstance(types, str) else types
     return any(
         isinstance(value, _CLASSES.get(name, object))

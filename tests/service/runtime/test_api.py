@@ -25,6 +25,7 @@ from durable_async.service.model.history import EventType
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import Closed, ExecutionDescription
 from durable_async.service.store.memory import MemoryStore
+from durable_async.service.store.sqlite import SqliteStore
 from durable_async.testing import VirtualTime
 from durable_async.testing.virtual_time import START
 
@@ -801,6 +802,31 @@ async def test_a_handler_is_told_nothing_that_is_not_stored():
         store.waiting[1].set_result(None)
         await asyncio.wait([due, answered])
         assert (await world.service.wait(arn)).result == '"SUCCEEDED"'
+
+
+async def test_who_waits_for_events_gets_those_of_a_call_that_was_cancelled_while_they_were_stored(tmp_path):
+    world = World(store=SqliteStore(tmp_path / "service.db"))
+    async with world.service:
+
+        @world.durable()
+        async def flow(operations, checkpoint):
+            await checkpoint(callback())
+            return PENDING
+
+        arn = await world.start()
+        await world.service.idle()
+        known = [event.id for event in (await world.service.get_history(arn)).items]
+        events = world.service.events(arn, after=known[-1])
+        first = asyncio.ensure_future(anext(events))
+        while not world.service._runner.listeners._watching:
+            await asyncio.sleep(0)
+        await world.service.list_executions("flow")  # until it has read what there is
+        calling = asyncio.create_task(world.service.pause(arn))
+        await asyncio.sleep(0)
+        calling.cancel()
+        async with asyncio.timeout(10):
+            assert (await first).type == "ExecutionPaused"
+        await events.aclose()
 
 
 async def test_a_sweep_that_takes_long_is_begun_once():

@@ -58,6 +58,17 @@ async def fill(store):
 # --- groups ---
 
 
+async def test_a_report_that_raises_does_not_keep_other_writes_from_their_callers(world, store, caplog):
+    def raising(stored):
+        raise LookupError(stored)
+
+    executions = [world.new(name) for name in "abc"]
+    reports = [raising, None, raising]
+    adding = [store.add(each, each.take_changes(), report) for each, report in zip(executions, reports, strict=True)]
+    assert await asyncio.gather(*adding) == [None, None, None]
+    assert caplog.text.count("LookupError: True") == 2
+
+
 async def test_writes_that_wait_share_a_commit(store, world):
     executions = [await world.start(f"{n}") for n in range(50)]
     seen = commits(store)

@@ -115,6 +115,25 @@ async def test_a_write_whose_waiter_leaves_takes_effect(world):
     assert len(await ids(world, execution.id, 1, 100)) == execution.event_count > 1
 
 
+async def test_each_write_is_reported_before_its_caller_continues(world):
+    execution, reports = world.new("a"), []
+    assert await world.store.add(execution, execution.take_changes(), reports.append) is None
+    assert reports == [True]
+    await world.store.save(execution, Changes(), reports.append)
+    assert reports == [True, True]
+    second = world.new("a")
+    second.id = "orders-second"
+    assert await world.store.add(second, second.take_changes(), reports.append) is execution
+    assert reports == [True, True, False]
+
+
+async def test_a_write_is_reported_although_its_caller_is_cancelled(world):
+    execution, reports = await world.start("a"), []
+    asyncio.ensure_future(world.store.save(execution, Changes(), reports.append)).cancel()
+    await world.store.barrier()
+    assert reports == [True]
+
+
 async def test_a_barrier_waits_for_all_that_was_written(world):
     await world.store.barrier()
     execution = await world.start("a")

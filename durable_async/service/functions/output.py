@@ -143,6 +143,8 @@ class PipedOutput:
     def __init__(self, sink: LineSink) -> None:
         self.function: str | None = None
         self._sink = sink
+        self._read_end: int
+        self.write_end: int
         self._read_end, self.write_end = os.pipe()
         self._rest = b""
         os.set_blocking(self._read_end, False)

@@ -72,16 +72,15 @@ class Worker:
         self, process: asyncio.subprocess.Process, channel: socket.socket, output: PipedOutput, exit_seconds: float
     ) -> None:
         self.loaded: set[str] = set()
-        self.asked = 0
-        self.memory = 0
+        self.asked: int = 0
+        self.memory: int = 0
         self._process = process
         self._channel = channel
         self._output = output
         self._exit_seconds = exit_seconds
         self._exit = asyncio.ensure_future(process.wait())
-        self._exit.add_done_callback(
-            lambda _: self._kill_group()
-        )  # processes that a function started end with the worker
+        # Processes that a function started end with the worker.
+        self._exit.add_done_callback(lambda _: self._kill_group())
         self._answering = False
 
     @classmethod

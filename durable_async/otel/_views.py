@@ -60,11 +60,25 @@ class View(Protocol):
         ...
 
 
-def _begin_attempt(spans: Spans, info: UserFunctionInfo, parent: Span, links: Links, at: int) -> Span:
-    assert info.attempt is not None
-    attributes = operation_attributes(info)
-    attributes[ATTEMPT] = info.attempt
-    return spans.start(f"{name_of(info)} attempt {info.attempt}", parent, attributes, links=links, at=at)
+@attrs.define(eq=False)
+class _Open:
+    """An operation that has not ended.
+
+    :ivar attributes: those that it has in common with its attempts
+    :ivar span: its span, or what stands for it
+    """
+
+    name: str
+    attributes: dict[str, str | int]
+    span: Span
+    attempt: Span | None = attrs.field(default=None, init=False)
+
+
+def _begin_attempt(spans: Spans, operation: _Open, number: int | None, links: Links, at: int) -> Span:
+    assert number is not None
+    name, attributes = f"{operation.name} attempt {number}", {**operation.attributes, ATTEMPT: number}
+    operation.attempt = spans.start(name, operation.span, attributes, links=links, at=at)
+    return operation.attempt
 
 
 def _end_attempt(span: Span, info: UserFunctionEndInfo, at: int) -> None:
@@ -99,15 +113,13 @@ def _end(span: Span, info: OperationInfo, at: int) -> None:
 
 
 @attrs.define(eq=False)
-class _Segment:
+class _Segment(_Open):
     """What one operation did in one invocation.
 
     :ivar inner: the open segments of the operations in it, by operation id, in the order in which they began
     """
 
-    span: Span
     around: _Segment | None
-    attempt: Span | None = None
     inner: dict[str, _Segment] | None = None
 
 
@@ -129,8 +141,7 @@ class InvocationView:
 
     def attempt(self, info: UserFunctionInfo) -> Span:
         segment = self._open.get(info.operation_id) or self._begin(info, goes_on=info.is_replayed)
-        segment.attempt = _begin_attempt(self._spans, info, segment.span, self._links, self._spans.ticks.now())
-        return segment.attempt
+        return _begin_attempt(self._spans, segment, info.attempt, self._links, self._spans.ticks.now())
 
     def attempt_ended(self, info: UserFunctionEndInfo) -> None:
         segment = self._open.get(info.operation_id)
@@ -164,14 +175,15 @@ class InvocationView:
     def _begin(self, info: OperationInfo, *, goes_on: bool, derived: bool = True) -> _Segment:
         around = None if info.parent_id is None else self._open.get(info.parent_id)
         span_id = operation_span_id(info.execution_arn, info.operation_id)
+        name, attributes = name_of(info), operation_attributes(info)
         span = self._spans.start(
-            name_of(info),
+            name,
             self._invocation if around is None else around.span,
-            operation_attributes(info),
+            attributes,
             span_id=span_id if derived and not goes_on else None,
             links=(Link(self._spans.traced.context(span_id)), *self._links) if goes_on else self._links,
         )
-        segment = self._open[info.operation_id] = _Segment(span, around)
+        segment = self._open[info.operation_id] = _Segment(name, attributes, span, around)
         if around is not None:
             if around.inner is None:
                 around.inner = {}
@@ -200,26 +212,23 @@ class InvocationView:
 
 
 @attrs.define(eq=False)
-class _Operation:
-    """An operation whose span is not made yet, or the execution as a whole.
+class _Operation(_Open):
+    """An operation whose span is made when it ends, or the execution as a whole.
 
-    :ivar span: stands for its span
     :ivar first: the first moment that is known of it and of what is in it
-    :ivar last: the last one; zero: none is known
+    :ivar last: the last one
     """
 
-    span: Span
     around: _Operation | None
-    attempt: Span | None = None
     first: int = sys.maxsize
     last: int = 0
 
-    def hold(self, at: int) -> None:
-        """Widen the operation, and all that it is in, to hold a moment of it."""
+    def hold(self, first: int, last: int) -> None:
+        """Widen the operation, and all that it is in, to hold something that happened in it."""
         widened: _Operation | None = self
-        while widened is not None:
-            widened.first = min(widened.first, at)
-            widened.last = max(widened.last, at)
+        while widened is not None and (first < widened.first or widened.last < last):
+            widened.first = min(widened.first, first)
+            widened.last = max(widened.last, last)
             widened = widened.around
 
 
@@ -230,7 +239,7 @@ class ExecutionView:
         self, spans: Spans, invocation: Span, workflow: Placeholder, ended: Mapping[str, OperationInfo]
     ) -> None:
         self.body: Span = workflow
-        self.execution: _Operation = _Operation(workflow, None)
+        self.execution: _Operation = _Operation(workflow.name, {}, workflow, None)
         self._spans = spans
         self._links: Links = (Link(invocation.get_span_context()),)
         self._news = set(ended)  # those that ended since the last invocation
@@ -245,15 +254,14 @@ class ExecutionView:
     def attempt(self, info: UserFunctionInfo) -> Span:
         operation = self._open.get(info.operation_id) or self._begin(info)
         at = self._spans.ticks.now()
-        operation.hold(at)
-        operation.attempt = _begin_attempt(self._spans, info, operation.span, self._links, at)
-        return operation.attempt
+        operation.hold(at, at)
+        return _begin_attempt(self._spans, operation, info.attempt, self._links, at)
 
     def attempt_ended(self, info: UserFunctionEndInfo) -> None:
         operation = self._open.get(info.operation_id)
         if operation is not None and operation.attempt is not None:
             at = self._spans.ticks.now()
-            operation.hold(at)
+            operation.hold(at, at)
             _end_attempt(operation.attempt, info, at)
             operation.attempt = None
 
@@ -282,16 +290,14 @@ class ExecutionView:
             self._export(operation, info)
 
     def _export(self, operation: _Operation, info: OperationInfo) -> None:
-        for moment in (info.start_time, info.end_time):
-            if moment is not None:
-                operation.hold(nanoseconds(moment))
-        if not operation.last:
-            operation.hold(self._spans.ticks.now())
-        operation.hold(operation.first + 1000)
+        recorded = [nanoseconds(moment) for moment in (info.start_time, info.end_time) if moment is not None]
+        recorded = recorded or [self._spans.ticks.now()]
+        operation.hold(min(recorded), max(recorded))
+        operation.hold(operation.first, operation.first + 1000)
         span = self._spans.start(
-            name_of(info),
+            operation.name,
             self._around(info).span,
-            {**operation_attributes(info), **_outcome(info)},
+            {**operation.attributes, **_outcome(info)},
             span_id=operation.span.get_span_context().span_id,
             links=self._links,
             at=operation.first,
@@ -308,16 +314,18 @@ class ExecutionView:
             span.end(at)
 
     def _begin(self, info: OperationInfo) -> _Operation:
-        context = self._context_of(info.operation_id)
-        span = Placeholder(context, name_of(info), operation_attributes(info))
-        operation = self._open[info.operation_id] = _Operation(span, self._around(info))
+        name, attributes = name_of(info), operation_attributes(info)
+        span = Placeholder(self._context_of(info.operation_id), name, attributes)
+        operation = self._open[info.operation_id] = _Operation(name, attributes, span, self._around(info))
         return operation
 
     def _around(self, info: OperationInfo) -> _Operation:
         if info.parent_id is None:
             return self.execution
-        around = self._open.get(info.parent_id)
-        return around or _Operation(NonRecordingSpan(self._context_of(info.parent_id)), self.execution)
+        if (around := self._open.get(info.parent_id)) is not None:
+            return around
+        stands_for_it = NonRecordingSpan(self._context_of(info.parent_id))
+        return _Operation("", {}, stands_for_it, self.execution)
 
     def _context_of(self, operation_id: str) -> SpanContext:
         return self._spans.traced.context(operation_span_id(self._spans.traced.arn, operation_id))

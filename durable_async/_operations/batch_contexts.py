@@ -18,7 +18,6 @@ from durable_async.batch_config import BatchConfig, NestingType
 from durable_async.batch_result import BatchItem, BatchStatus
 from durable_async.errors import ChildContextError
 from durable_async.operation_config import ChildConfig
-from durable_async.serializers import SerializerContext
 from durable_async.serializers._json.tree import encode
 
 T = TypeVar("T")
@@ -60,14 +59,12 @@ class Contexts(Generic[T]):
         name = self.items.name(index)
         return Call(batch.journal, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
 
-    def described(self, index: int, call: Call) -> SerializerContext:
-        return serializer_context(call, returns=self.items.type(index))
-
     async def run(self, index: int, call: Call) -> tuple[BatchItem[T], str]:
         """Run an item, or read its end. Return the item, and its result as the batch's record has it."""
         body = partial(self.items.body, index)
+        described = serializer_context(call, returns=self.items.type(index))
         try:
-            ended = await self._end(call, body, self._item_config, self.described(index, call))
+            ended = await self._end(call, body, self._item_config, described)
         except ChildContextError as error:
             return BatchItem(index, BatchStatus.FAILED, None, error, call.name), "null"
         finally:

@@ -32,12 +32,13 @@ from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
 from durable_async._engine.unstarted import Coro
 from durable_async._operations.step import run_step
+from durable_async._operations.values import serializer_context
 from durable_async._operations.wait import run_wait
 from durable_async._wire.operations import OperationType, SubType
 from durable_async.config import StepConfig, check_strategy, duration_seconds
 from durable_async.errors import ContextMisuseError
 from durable_async.logs import DurableLogger
-from durable_async.serializers import NO_TYPE, SerializerContext
+from durable_async.serializers import NO_TYPE
 from durable_async.serializers._json.annotations import return_type
 from durable_async.step_context import StepContext
 
@@ -164,7 +165,7 @@ class DurableContext:
         elif type(config) is not StepConfig:
             config = check_config(config, self._step_config, "config=StepConfig(retry_strategy=...)")
         call = self._call(OperationType.STEP, SubType.STEP, name_of(name, func), key)
-        call.coroutine = call.perform(run_step, partial(func, *args), config, _described(call, func, returns))
+        call.coroutine = call.perform(run_step, partial(func, *args), config, serializer_context(call, func, returns))
         return call.coroutine
 
     def wait(self, duration: timedelta, *, name: str | None = None, key: str | None = None) -> Coro[None]:
@@ -210,7 +211,9 @@ class DurableContext:
         check_context_function(func, _parameters(args), "ctx.run_in_child_context")
         config = check_config(config, ChildConfig())
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
-        call.coroutine = call.perform(run_child, partial(func, self, *args), config, _described(call, func, returns))
+        call.coroutine = call.perform(
+            run_child, partial(func, self, *args), config, serializer_context(call, func, returns)
+        )
         return call.coroutine
 
     def with_retry(
@@ -253,7 +256,7 @@ class DurableContext:
             return self.wait(delay, name=wait_name)
 
         body = partial(run_retried, call, partial(func, self, *args), strategy, self.now, wait)
-        call.coroutine = call.perform(run_child, body, config, _described(call, func, returns))
+        call.coroutine = call.perform(run_child, body, config, serializer_context(call, func, returns))
         return call.coroutine
 
     def task_group(self) -> durable_async.DurableTaskGroup[Self]:
@@ -351,7 +354,7 @@ class DurableContext:
 
         config = check_config(config, CallbackConfig())
         call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
-        call.coroutine = call.perform(create_callback, config, _described(call, None, returns))
+        call.coroutine = call.perform(create_callback, config, serializer_context(call, returns=returns))
         return call.coroutine
 
     @overload
@@ -416,7 +419,7 @@ class DurableContext:
             self._call,
             submitter,
             config,
-            _described(call, None, returns),
+            serializer_context(call, returns=returns),
         )
         return call.coroutine
 
@@ -476,7 +479,9 @@ class DurableContext:
             raise ValueError("function_name must not be empty")
         config = check_config(config, InvokeConfig())
         call = self._call(OperationType.CHAINED_INVOKE, SubType.CHAINED_INVOKE, checked_name(name), key)
-        call.coroutine = call.perform(run_invoke, function_name, payload, config, _described(call, None, returns))
+        call.coroutine = call.perform(
+            run_invoke, function_name, payload, config, serializer_context(call, returns=returns)
+        )
         return call.coroutine
 
     @overload
@@ -544,7 +549,7 @@ class DurableContext:
                 initial_state=initial_state,
                 strategy=strategy,
                 config=config,
-                described=_described(call, check, returns),
+                described=serializer_context(call, check, returns),
             )
         )
         return call.coroutine
@@ -598,7 +603,9 @@ class DurableContext:
             type=lambda _: item_type,
         )
         call = self._call(OperationType.CONTEXT, SubType.MAP, name_of(name, func), key)
-        call.coroutine = call.perform(run_batch, contexts, config, _described(call, None, batch_type(item_type)))
+        call.coroutine = call.perform(
+            run_batch, contexts, config, serializer_context(call, returns=batch_type(item_type))
+        )
         return call.coroutine
 
     def parallel(
@@ -632,7 +639,7 @@ class DurableContext:
         check_enough(config, len(named))
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
         call.coroutine = call.perform(
-            run_batch, self._branches(named), config, _described(call, None, common_type(named))
+            run_batch, self._branches(named), config, serializer_context(call, returns=common_type(named))
         )
         return call.coroutine
 
@@ -655,7 +662,9 @@ class DurableContext:
             raise ValueError("a race needs branches")
         named = named_branches(branches, "ctx.race")
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
-        call.coroutine = call.perform(run_race, self._branches(named), _described(call, None, common_type(named)))
+        call.coroutine = call.perform(
+            run_race, self._branches(named), serializer_context(call, returns=common_type(named))
+        )
         return call.coroutine
 
     def at(self, key: str) -> Self:
@@ -735,14 +744,6 @@ class DurableContext:
             name=lambda index: named[index][0],
             type=lambda index: return_type(named[index][1]),
         )
-
-
-def _described(call: Call, func: Callable[..., object] | None, returns: object = NO_TYPE) -> SerializerContext:
-    """Return what a serializer needs to know: whose value it is, and the type to read it as, which is ``returns`` or
-    the return annotation of ``func``."""
-    if returns is NO_TYPE and func is not None:
-        returns = return_type(func)
-    return SerializerContext(call.journal.execution_arn, call.id, call.name, returns)
 
 
 def _parameters(args: tuple[object, ...]) -> tuple[str, ...]:

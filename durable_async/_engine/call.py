@@ -85,6 +85,7 @@ class Call:
         self.journal = journal
         self.running: AbstractContextManager[None] = journal.activity
         self.branch = branch
+        self.scope = branch.scope
         self.id = operation_id
         self.kind = kind
         self.subtype = subtype
@@ -98,7 +99,7 @@ class Call:
         """Await ``operation(self, *args)``, and return or raise when its end has its turn in the order. Call this once:
         for a second wait for the same operation, use what ``again`` returns."""
         self.coroutine = None
-        scope = self.branch.scope
+        scope = self.scope
         order, unstarted = scope.order, scope.unstarted
         unstarted.pop(self, None)
         if not unstarted:
@@ -131,7 +132,7 @@ class Call:
             return
         self._end = operation
         at = end_microseconds(operation) or 0
-        if self.branch.scope.order.is_single:
+        if self.scope.order.is_single:
             self._ended_at = at
         else:
             self.happened(at)
@@ -141,7 +142,7 @@ class Call:
 
         :param at: epoch microseconds, as recorded
         """
-        order = self.branch.scope.order
+        order = self.scope.order
         self._ended_at = at
         if not order.is_single:
             asked = order.handed_over if self._asked is None else self._asked
@@ -155,7 +156,7 @@ class Call:
             finally:
                 place.withdraw()
             self._place = None
-        order = self.branch.scope.order
+        order = self.scope.order
         order.latest = max(order.latest, self._ended_at)
         if self._end is not None:
             self.journal.record.visit(self._end)
@@ -171,7 +172,7 @@ class Call:
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
             a block around it has passed
         """
-        journal, record, scope = self.journal, self.journal.record, self.branch.scope
+        journal, record, scope = self.journal, self.journal.record, self.scope
         while True:  # after each wait all of it is asked again
             if journal.refuses or (scope.parent is not None and scope.is_closed()):  # the root is never closed
                 await journal.refuse()
@@ -266,7 +267,7 @@ class Call:
 
         :raises ServiceCallError: the service did not return the operation
         """
-        journal, scope = self.journal, self.branch.scope
+        journal, scope = self.journal, self.scope
         if journal.record.ends_left and self._may_be_cancelled():
             await journal.activity.rested()
         if journal.refuses or (scope.parent is not None and scope.is_closed()):
@@ -299,7 +300,7 @@ class Call:
         """Return whether a recorded end, of another task, may cancel what is about to be done, as it did when it was
         recorded."""
         record = self.journal.record
-        return bool(record.ends_left) and not self.branch.scope.is_single() and record.has_ends_left()
+        return bool(record.ends_left) and not self.scope.is_single() and record.has_ends_left()
 
     async def wait(self, seen: Operation | None, due: float | None = None) -> None:
         """Wait until the record has another state of the operation than ``seen``, which the caller has read.
@@ -348,8 +349,8 @@ class Call:
         }
         if self.name is not None:
             update["Name"] = self.name
-        if self.branch.scope.id is not None:
-            update["ParentId"] = self.branch.scope.id
+        if self.scope.id is not None:
+            update["ParentId"] = self.scope.id
         return update
 
     def _compare(self, operation: Operation) -> None:
@@ -368,6 +369,6 @@ class Call:
     async def _refuse_expired(self) -> NoReturn:
         """Wait until the deadline's end has its turn, and raise a cancellation."""
         await asyncio.sleep(0)  # code that repeats the call in spite of its cancellation must not stop the loop
-        if not self.branch.scope.is_expired():
+        if not self.scope.is_expired():
             await self.journal.cancelled()
         raise BlockExpired

@@ -89,20 +89,23 @@ class entered:  # noqa: N801 - reads as a verb, and is on the path of each step:
 
 class entered_scope:  # noqa: N801 - as above
     """Gives the code in ``with entered_scope(...):`` a branch of its own in ``scope``, and closes the scope at the end.
+    Entering it returns that branch.
 
+    :param outer: a branch of the same workflow
     :param prefix: the id from which the ids of the operations in it derive
     """
 
     __slots__ = ("_entered", "_inner", "_scope")
 
-    def __init__(self, workflow: Workflow, scope: Scope, prefix: str) -> None:
+    def __init__(self, outer: Branch, scope: Scope, prefix: str) -> None:
         scope.prefix = prefix
-        self._inner = Branch(workflow, scope, prefix, asyncio.current_task())
+        self._inner = Branch(outer.workflow, scope, prefix, asyncio.current_task())
         self._entered = entered(self._inner)
         self._scope = scope
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Branch:
         self._entered.__enter__()
+        return self._inner
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the scope.

@@ -11,13 +11,13 @@ import attrs
 from durable_async._engine.branches import Branch, Scope
 from durable_async._engine.call import Call
 from durable_async._operations.child import end_of_child, end_of_virtual_child
+from durable_async._operations.values import serializer_context
 from durable_async._wire.ids import operation_id
 from durable_async._wire.operations import OperationType, SubType
 from durable_async.batch_config import BatchConfig, NestingType
 from durable_async.batch_result import BatchItem, BatchStatus
 from durable_async.errors import ChildContextError
 from durable_async.operation_config import ChildConfig
-from durable_async.serializers import SerializerContext
 from durable_async.serializers._json.tree import encode
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Contexts(Generic[T]):
         self.call = call
         self.items = items
         self.config = config
-        self.scope: Scope = Scope.inside(call.branch.scope, call.id)
+        self.scope: Scope = Scope.inside(call.scope, call.id)
         self._item_config = ChildConfig(serializer=config.item_serializer)
         self._end = end_of_virtual_child if config.nesting is NestingType.FLAT else end_of_child
 
@@ -59,14 +59,12 @@ class Contexts(Generic[T]):
         name = self.items.name(index)
         return Call(batch.journal, branch, item_id, OperationType.CONTEXT, self.items.subtype, name)
 
-    def described(self, index: int, call: Call) -> SerializerContext:
-        return SerializerContext(call.journal.execution_arn, call.id, call.name, self.items.type(index))
-
     async def run(self, index: int, call: Call) -> tuple[BatchItem[T], str]:
         """Run an item, or read its end. Return the item, and its result as the batch's record has it."""
         body = partial(self.items.body, index)
+        described = serializer_context(call, returns=self.items.type(index))
         try:
-            ended = await self._end(call, body, self._item_config, self.described(index, call))
+            ended = await self._end(call, body, self._item_config, described)
         except ChildContextError as error:
             return BatchItem(index, BatchStatus.FAILED, None, error, call.name), "null"
         finally:

@@ -205,7 +205,7 @@ async def _read_item(contexts: Contexts[T], recorded: RecordedItem) -> BatchItem
             error = call.failure(ChildContextError, recorded.error or {})
             return BatchItem(index, BatchStatus.FAILED, None, error, call.name)
         case BatchStatus.SUCCEEDED:
-            described = contexts.described(index, call)
+            described = values.serializer_context(call, returns=contexts.items.type(index))
             if serializer is None:
                 value = structure(recorded.result, described)
             else:

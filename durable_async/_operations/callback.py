@@ -129,7 +129,7 @@ def _asked_here(call: Call) -> Call:
     """Return the call for the running code, which may be in another branch than the code that made the callback."""
     if call.journal.refuses:
         return call
-    if call.branch.scope.is_closed():
+    if call.scope.is_closed():
         raise ContextMisuseError(
             f"the result of {call} was asked for after the context had ended in which it was made. A replay does not "
             "enter that context again: return the result from it, or make the callback outside"

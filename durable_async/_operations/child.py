@@ -113,17 +113,17 @@ def flat(call: Call) -> OperationLabel:
 def in_context(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     """Run ``body`` with identities of its own below the call's. When it ends nothing of it can write any more, and
     what it set in context variables is gone."""
-    return _inside(call, Scope.inside(call.branch.scope, call.id), body, on_record=True)
+    return _inside(call, Scope.inside(call.scope, call.id), body, on_record=True)
 
 
 def in_virtual_context(call: Call, body: Callable[[], Awaitable[T]]) -> Awaitable[T]:
     """Run ``body`` as :func:`in_context` does, in a context that is not recorded: its operations are children of the
     nearest one that is."""
-    return _inside(call, Scope.inside(call.branch.scope, call.branch.scope.id), body, on_record=False)
+    return _inside(call, Scope.inside(call.scope, call.scope.id), body, on_record=False)
 
 
 async def _inside(call: Call, scope: Scope, body: Callable[[], Awaitable[T]], *, on_record: bool) -> T:
-    with entered_scope(call.branch.workflow, scope, call.id):
+    with entered_scope(call.branch, scope, call.id):
         if (observer := call.journal.observer) is None:
             return await _called(call, body)
         with observer.user_function(call, recorded=on_record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from durable_async._engine.call import Call
-from durable_async._operations.values import recorded, written
+from durable_async._operations.values import recorded, serializer_context, written
 from durable_async._wire.operations import (
     TERMINAL,
     Action,
@@ -44,8 +44,7 @@ async def _start(call: Call, function_name: str, payload: object, config: Invoke
     :raises SerializationError: the payload cannot be written
     :raises PayloadTooLargeError: the payload is too large
     """
-    described = SerializerContext(call.journal.execution_arn, call.id, call.name)
-    text = call.sized(await written(call, config.payload_serializer, payload, described))
+    text = call.sized(await written(call, config.payload_serializer, payload, serializer_context(call)))
     options = ChainedInvokeOptions(FunctionName=function_name)
     if config.tenant_id is not None:
         options["TenantId"] = config.tenant_id

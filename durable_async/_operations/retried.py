@@ -36,7 +36,7 @@ async def run_retried(
         around = calling_branch(call.branch.workflow).scope
         scope = Scope(around.id, around, order=around.order)
         try:
-            with entered_scope(call.branch.workflow, scope, operation_id(call.id, f"attempt-{attempt}")):
+            with entered_scope(call.branch, scope, operation_id(call.id, f"attempt-{attempt}")):
                 return await body()
         except Exception as error:
             if holds(error, (NonDeterminismError, ContextMisuseError, ExecutionCancelledError)) or _is_cancelled(error):

@@ -55,7 +55,7 @@ async def run_attempt(call: Call, body: Callable[[], object], attempt: int, time
     task = asyncio.current_task()
     assert task is not None
     cancelling = task.cancelling()  # a TaskGroup that failed may have left it above zero
-    here = StepContext(call.journal.execution_arn, call.id, call.name, call.branch.scope.id, attempt)
+    here = StepContext(call.journal.execution_arn, call.id, call.name, call.scope.id, attempt)
     with call.running if observer is None else observer.attempt(call, attempt):
         context = copy_context()
         put_in(context, here)

@@ -17,7 +17,7 @@ import attrs
 
 from durable_async._engine.branches import Scope
 from durable_async._engine.call import BlockExpired, Call
-from durable_async._engine.calling import calling_branch, entered_scope
+from durable_async._engine.calling import entered_scope
 from durable_async._engine.order import Place
 from durable_async._operations.wait import scheduled_end
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
@@ -43,7 +43,7 @@ class Deadline:
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
 
     def __attrs_post_init__(self) -> None:
-        outer = self._call.branch.scope
+        outer = self._call.scope
         self._scope = Scope(self._call.id, outer, order=outer.order)
         self._scope.has_deadline = True
 
@@ -60,10 +60,9 @@ class Deadline:
             )
         self._was_entered = True
         self._cancelling = _cancelling()
-        call.branch.scope.unstarted.pop(call, None)
+        call.scope.unstarted.pop(call, None)
         record = await call.read()
-        self._entered.enter_context(entered_scope(call.branch.workflow, self._scope, call.id))
-        branch = calling_branch(call.branch.workflow)
+        branch = self._entered.enter_context(entered_scope(call.branch, self._scope, call.id))
         timer = Call(call.journal, branch, branch.claim(None), OperationType.WAIT, SubType.WAIT, call.name, call.number)
         try:
             if record is not None and record["Status"] in TERMINAL:

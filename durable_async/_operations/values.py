@@ -6,15 +6,27 @@ context variables is gone when it ends, because a replay only reads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from durable_async._engine.call import Call
 from durable_async._engine.isolation import isolated
 from durable_async.errors import StorageUnavailableError
-from durable_async.serializers import Serializer, SerializerContext
+from durable_async.serializers import NO_TYPE, Serializer, SerializerContext
 from durable_async.serializers._json import serializer as serializers
+from durable_async.serializers._json.annotations import return_type
 from durable_async.serializers._json.serializer import JSON, deserialize, serialize
+
+
+def serializer_context(
+    call: Call, func: Callable[..., object] | None = None, returns: object = NO_TYPE
+) -> SerializerContext:
+    """Return what a serializer needs to know: whose value it is, and the type to read it as, which is ``returns`` or
+    the return annotation of ``func``."""
+    if returns is NO_TYPE and func is not None:
+        returns = return_type(func)
+    return SerializerContext(call.journal.execution_arn, call.id, call.name, returns)
 
 
 async def written(call: Call, serializer: Serializer | None, value: object, described: SerializerContext) -> str:

@@ -17,6 +17,7 @@ from durable_async._engine.unstarted import Coro
 from durable_async._operations.callback import answer_of, callback_id_of, read_answer, settled
 from durable_async._operations.child import in_context
 from durable_async._operations.step import run_step
+from durable_async._operations.values import serializer_context
 from durable_async._raised import type_name
 from durable_async._wire.limits import NAME_LENGTH
 from durable_async._wire.operations import (
@@ -100,9 +101,8 @@ async def _answer(
     callback = new_call(OperationType.CALLBACK, SubType.CALLBACK, _inner_name(call, "create callback id"))
     callback_id = await callback.perform(make_callback)
     step = new_call(OperationType.STEP, SubType.STEP, _inner_name(call, "submitter"))
-    of_step = SerializerContext(step.journal.execution_arn, step.id, step.name)
     try:
-        await step.perform(run_step, partial(submitter, callback_id), attempts, of_step)
+        await step.perform(run_step, partial(submitter, callback_id), attempts, serializer_context(step))
     except StepError as error:
         raise CallbackSubmitterError(error.message, error.error_type, error.data, error.stack_trace) from None
     return answer_of(callback, await callback.again(callback.branch).perform(settled))

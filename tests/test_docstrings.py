@@ -167,7 +167,6 @@ ALLOWED = {
     "_operations": 51,
     "context": 9,
     "testing": 7,
-    "otel": 3,
     "ui": 3,
     "service.machine": 2,
     "service.store": 1,

@@ -64,7 +64,7 @@ class UserFunctionOutcome(StrEnum):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class OperationInfo:
     """An operation at the moment when the hook is called.
 
@@ -96,7 +96,7 @@ class OperationInfo:
     result: str | None = attrs.field(default=None, repr=False, eq=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class UserFunctionInfo(OperationInfo):
     """A call of a user's function: an attempt of a step or condition, or the body of a context or branch.
 
@@ -107,7 +107,7 @@ class UserFunctionInfo(OperationInfo):
     is_replay_children: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class UserFunctionEndInfo(UserFunctionInfo):
     outcome: UserFunctionOutcome
 

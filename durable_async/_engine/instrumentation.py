@@ -298,7 +298,9 @@ class Instrumentation:
 
     # --- calling the hooks ---
 
-    def _call(self, hooks: Sequence[Listener], info: object, answered: Callable[[Any], object] | None = None) -> None:
+    def _call(
+        self, hooks: Sequence[Listener], info: object, answered: Callable[[str | None], object] | None = None
+    ) -> None:
         """Call hooks.
 
         :param answered: called with what a hook returned; None: hooks return nothing

@@ -125,7 +125,7 @@ def private_tracer(tracer: trace.Tracer, trace_id: int, state: TraceState | None
 class Placeholder(NonRecordingSpan):
     """Stands for a span that is exported later, or by another invocation, as the parent of others."""
 
-    def __init__(self, context: SpanContext, name: str, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, context: SpanContext, name: str, attributes: Mapping[str, str | int]) -> None:
         super().__init__(context)
         self.name = name
         self.kind = SpanKind.INTERNAL

@@ -38,25 +38,27 @@ class View(Protocol):
         ...
 
     def started(self, info: OperationInfo) -> None:
-        """An operation has started, or continues in this invocation."""
+        """Begin what is shown of an operation that has started, or that continues in this invocation."""
         ...
 
     def attempt(self, info: UserFunctionInfo) -> Span:
         """Begin the span of an attempt."""
         ...
 
-    def attempt_ended(self, info: UserFunctionEndInfo) -> None: ...
+    def attempt_ended(self, info: UserFunctionEndInfo) -> None:
+        """End the span of an attempt."""
+        ...
 
     def entered(self, info: UserFunctionInfo) -> Span:
         """Return the span that is current in the function of a context."""
         ...
 
     def ended(self, info: OperationInfo) -> None:
-        """An operation has ended."""
+        """End what is shown of an operation."""
         ...
 
     def close(self) -> None:
-        """The invocation is about to end: end what is open."""
+        """End what is still open, before the invocation ends."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Never, Self, TypedDict, TypeGuard, TypeVar
@@ -98,33 +99,27 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         self._handler = handler
         self._others = others
         self._handlers: dict[str, DurableHandler[Never, Any]] = {}
-        self._random_state: tuple[object, ...] = ()
+        self._closing = AsyncExitStack()
 
     # --- entering ---
 
     async def __aenter__(self) -> Self:
-        self.time.__enter__()
-        try:
+        async with AsyncExitStack() as undo:
+            undo.enter_context(self.time)
             self.time.attach(self._service.api)
             self.time.may_pass = lambda: self.watch.has_no_open_callback()  # noqa: PLW0108 - another one may be set
-            self._random_state = random.getstate()
+            undo.callback(random.setstate, random.getstate())
             random.seed(self._seed)
-            await self._service.__aenter__()
-        except BaseException:
-            self.time.__exit__()
-            raise
-        for function in (self._handler, *self._others):
-            self.register(function)
+            await undo.enter_async_context(self._service)
+            for function in (self._handler, *self._others):
+                self.register(function)
+            self._closing = undo.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._service.__aexit__(kind, error, trace)
-        finally:
-            random.setstate(self._random_state)
-            self.time.__exit__()
+        await self._closing.__aexit__(kind, error, trace)
         if error is None and (waiting := self._faults.waiting()):
             raise AssertionError(f"these faults did not happen: {', '.join(waiting)}. Is a name misspelt?")
 

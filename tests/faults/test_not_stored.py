@@ -7,7 +7,7 @@ import pytest
 
 from durable_async import DurableContext, durable_execution
 from durable_async.embedded import DurableService
-from durable_async.service.model.errors import StoreError
+from durable_async.service.model.errors import ResourceConflictError, StoreError
 from durable_async.service.store.sqlite import SqliteStore
 
 
@@ -52,3 +52,28 @@ async def test_a_stop_that_could_not_be_stored_is_told_to_nobody(tmp_path):
         await execution.stop()
         assert (await result).status == "STOPPED"
         assert await events == "ExecutionStopped"
+
+
+async def test_an_execution_whose_stop_could_not_be_stored_is_not_deleted(tmp_path):
+    file = tmp_path / "w.db"
+    async with DurableService(file) as service:
+        service.register(workflow)
+        execution = await service.start(workflow, None)
+        await service.api.idle()
+        store = service.api._store
+        assert isinstance(store, SqliteStore)
+        store._writer._connection.execute("PRAGMA busy_timeout = 300")
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        stopping = asyncio.ensure_future(execution.stop())
+        while store.is_settled():
+            await asyncio.sleep(0)
+        deleting = asyncio.ensure_future(service.api.delete(execution.arn))
+        with pytest.raises(StoreError):
+            await stopping
+        other.execute("ROLLBACK")
+        other.close()
+        with pytest.raises(ResourceConflictError, match="is RUNNING and cannot be deleted"):
+            await deleting
+        await execution.stop()
+        await service.api.delete(execution.arn)

@@ -1,6 +1,7 @@
 """The test service: virtual time, driving, replacing, and what it says when it cannot go on."""
 
 import asyncio
+import random
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -536,3 +537,20 @@ async def test_a_cancellation_that_a_block_with_a_deadline_gets_holds_nothing_up
         await execution.handle.cancel("the customer called")
         cancelled.set()
         assert await finishing == "undone"
+
+
+async def test_a_service_that_cannot_be_entered_gives_the_loop_its_time_and_random_its_state_back():
+    loop = asyncio.get_running_loop()
+    clock, state = loop.time, random.getstate()
+    with pytest.raises(ValueError, match="already registered"):
+        async with TestService(fulfil, fulfil):
+            pass
+    assert loop.time == clock
+    assert random.getstate() == state
+    async with TestService(patient) as service:
+        assert await (await service.start({})).finish() is None
+
+
+@durable_execution
+async def patient(event: dict[str, str], ctx: DurableContext) -> None:
+    await ctx.wait(timedelta(days=1))

@@ -32,7 +32,7 @@ from durable_async.service.runtime.finding import Finder
 from durable_async.service.runtime.histories import HISTORY_PAGE_BYTES, Histories
 from durable_async.service.runtime.inputs import ForkOptions, check_answer, page_length, page_start, read_event
 from durable_async.service.runtime.listing import Lists, paged
-from durable_async.service.runtime.observing import ServiceObserver
+from durable_async.service.runtime.observing import GuardedObserver, ServiceObserver
 from durable_async.service.runtime.registry import FUNCTION_TIMEOUT, OnMismatch, Registered, Registry
 from durable_async.service.runtime.runner import Runner
 from durable_async.service.runtime.settings import Settings, Timing
@@ -73,7 +73,8 @@ class LambdaApi:
     :param max_concurrency: the maximum number of invocations that run at once; None: no limit
     :param passive: True: never invoke a handler, and leave what has to run to the next service on the store.
         False: invoke handlers
-    :param observer: is called with what the service does, to measure and to trace it; None: nothing is measured
+    :param observer: is called with what the service does, to measure and to trace it. An error that it raises is logged
+        and ignored. None: nothing is measured
     :param new_id: makes the id of an execution, and its name if it is given none. All ids must differ
     :param timing: when the service repeats its own work, and how long it waits at shutdown
     """
@@ -97,7 +98,8 @@ class LambdaApi:
     ) -> None:
         self._store = MemoryStore() if store is None else store
         self._registry = Registry(region, account)
-        self._settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, observer, timing)
+        guarded = None if observer is None else GuardedObserver(observer)
+        self._settings = Settings(clock, retention_days, limits, retries, max_concurrency, passive, guarded, timing)
         self._runner = runner = Runner(self._registry, self._store, self._settings)
         self._commands = commands = runner.commands
         self._find = Finder(self._store, self._registry, runner.retention)
@@ -385,10 +387,11 @@ class LambdaApi:
 
         :raises ResourceConflictError: it is not closed
         """
-        execution = await self._find.execution(arn)
-        if execution.open:
-            raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
-        await self._runner.delete(execution)
+        execution = await self._commands.stored((await self._find.execution(arn)).id)
+        if execution is not None:  # otherwise another call has deleted it
+            if execution.open:
+                raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
+            await self._runner.delete(execution)
         return time_of(self._settings.now_ms() * 1000)
 
     # --- what external systems call ---

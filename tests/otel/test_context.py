@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
+from opentelemetry.sdk.trace import SpanProcessor
 
 from durable_async import ChildConfig, durable_execution
 from durable_async.embedded import DurableService
@@ -162,3 +163,23 @@ async def test_an_execution_goes_on_in_its_trace_after_days():
         exported = await traced(workflow, view)
         assert len({span.context.trace_id for span in exported.spans}) == 1
         assert exported.repeated() == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_a_span_processor_can_read_the_parent_of_an_attempt(view):
+    class Parents(SpanProcessor):
+        read = None
+
+        def on_start(self, span, parent_context=None):
+            if span.name == "step attempt 1":
+                parent = trace.get_current_span(parent_context)
+                self.read = parent.name, parent.kind, parent.attributes["durable.operation.name"]
+
+    exported, parents = Exported(), Parents()
+    exported.provider.add_span_processor(parents)
+
+    async def workflow(event, ctx):
+        await ctx.step(lambda: None, name="step")
+
+    await traced(workflow, view, exported)
+    assert parents.read == ("step", trace.SpanKind.INTERNAL, "step")

@@ -660,6 +660,8 @@ class DurableContext:
 
         if not branches:
             raise ValueError("a race needs branches")
+        if isinstance(branches[0], list):
+            raise TypeError("ctx.race takes its branches one by one, not in a list: ctx.race(*branches)")
         named = named_branches(branches, "ctx.race")
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
         call.coroutine = call.perform(

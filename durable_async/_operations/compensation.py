@@ -38,6 +38,7 @@ class Compensations:
     _compensations: list[Undo] = attrs.field(factory=list[Undo], init=False)
     _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
     _was_entered: bool = attrs.field(default=False, init=False)
+    _was_left: bool = attrs.field(default=False, init=False)
 
     def add(
         self,
@@ -51,10 +52,12 @@ class Compensations:
     ) -> None:
         """Run ``func(*args)`` as a step if the block fails. The options are those of ``ctx.step``.
 
+        :raises ContextMisuseError: the block has not begun, or has ended
         :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
         check_keywords(keywords, func, "add")
         check_function(func, len(args), "add")
+        self._check_inside("add")
         step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
         self._compensations.append(step)
 
@@ -70,12 +73,23 @@ class Compensations:
     ) -> None:
         """Run ``func(*args)`` as a step when the block ends, however it ends. The options are those of ``ctx.step``.
 
+        :raises ContextMisuseError: the block has not begun, or has ended
         :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
         check_keywords(keywords, func, "add_cleanup")
         check_function(func, len(args), "add_cleanup")
+        self._check_inside("add_cleanup")
         step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
         self._cleanups.append(step)
+
+    def _check_inside(self, method: str) -> None:
+        """Refuse what would never run."""
+        if self._was_left or not self._was_entered:
+            when = "after" if self._was_left else "before"
+            raise ContextMisuseError(
+                f"{method}() of ctx.compensations() was called {when} its block, at whose end it would run: call it "
+                "inside of 'async with ctx.compensations() as undo:'"
+            )
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -89,6 +103,7 @@ class Compensations:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._was_left = True
         if error is not None and not isinstance(error, Exception):
             return
         todo = [*reversed(self._compensations)] if error is not None else []

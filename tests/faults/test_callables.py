@@ -181,6 +181,7 @@ CONTEXTS = [
     (lambda ctx: ctx.parallel([quiet]), "async def quiet(ctx)"),
     (lambda ctx: ctx.parallel(branch), "takes a list of functions"),
     (lambda ctx: ctx.race(branch, plain_branch), "async def plain_branch(ctx)"),
+    (lambda ctx: ctx.race([branch, branch]), "one by one, not in a list: ctx.race(*branches)"),
     (lambda ctx: ctx.run_in_child_context(plain_branch), "async def plain_branch(ctx)"),
     (lambda ctx: ctx.run_in_child_context(branch, 1), "async def branch(ctx, value)"),
     (lambda ctx: ctx.run_in_child_context(branch, item=1), "partial(branch, item=...)"),

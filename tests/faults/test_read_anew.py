@@ -257,3 +257,21 @@ async def test_a_scope_of_compensations_serves_one_block():
     async with World() as world:
         closed = await world.run(workflow)
     assert closed.result == '"refused"' and not undone
+
+
+@pytest.mark.parametrize("method", ["add", "add_cleanup"])
+async def test_a_compensation_that_would_never_run_is_refused(method):
+    @durable_execution
+    async def workflow(event, ctx):
+        undo = ctx.compensations()
+        with pytest.raises(ContextMisuseError, match=rf"{method}\(\) .* was called before its block"):
+            getattr(undo, method)(print)
+        async with undo:
+            pass
+        with pytest.raises(ContextMisuseError, match=rf"{method}\(\) .* was called after its block"):
+            getattr(undo, method)(print)
+        return "refused"
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert closed.result == '"refused"'

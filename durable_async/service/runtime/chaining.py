@@ -56,7 +56,7 @@ class ChainedInvokes:
         if child is None or child.parent is None or not (child.parent.cancels and child.open):
             return
         parent_id = child.parent.execution_id
-        parent = await self._commands.until_stored(lambda: self._store.load(parent_id))
+        parent = await self._commands.until_stored(lambda: self._commands.stored(parent_id))
         await self._commands.command_until_stored(
             execution_id, lambda execution, at: machine.follow_parent(execution, parent, at)
         )
@@ -91,7 +91,7 @@ class ChainedInvokes:
 
         The request contains the child's id, and there must never be two objects with one id. So ask the store first.
         """
-        return await self._store.load(new.id) or await self._commands.start(new)
+        return await self._commands.stored(new.id) or await self._commands.start(new)
 
 
 def outcome_of(child: Execution) -> ChainedOutcome:

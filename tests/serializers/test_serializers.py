@@ -289,12 +289,12 @@ for _ in range(100_000):
 @pytest.mark.parametrize(
     ("value", "kind", "reason"),
     [
-        (Socket(), NO_TYPE, "$: JSON cannot hold a Socket"),
-        ({"items": [1, {"price": Socket()}]}, NO_TYPE, "$.items[1].price: JSON cannot hold a Socket"),
-        ({"a b": Socket()}, NO_TYPE, "$['a b']: JSON cannot hold a Socket"),
-        ({"x" * 500: Socket()}, NO_TYPE, "xxx...]: JSON cannot hold a Socket"),
+        (Socket(), NO_TYPE, "$: JSON cannot hold a value of class Socket"),
+        ({"items": [1, {"price": Socket()}]}, NO_TYPE, "$.items[1].price: JSON cannot hold a value of class Socket"),
+        ({"a b": Socket()}, NO_TYPE, "$['a b']: JSON cannot hold a value of class Socket"),
+        ({"x" * 500: Socket()}, NO_TYPE, "xxx...]: JSON cannot hold a value of class Socket"),
         (Item("tea", Socket()), Item, "$.price: a Socket where Decimal is declared"),
-        (Item(Socket(), Decimal(1)), NO_TYPE, "$.name: JSON cannot hold a Socket"),
+        (Item(Socket(), Decimal(1)), NO_TYPE, "$.name: JSON cannot hold a value of class Socket"),
         ([Decimal(1), Socket()], list[Decimal], "$[1]: a Socket where Decimal is declared"),
         ([Item("a", Decimal(1)), Gift("b", Decimal(1))], list[Item], "$[1]: a Gift where Item is declared"),
         (NOON, date, "$: a datetime where date is declared"),

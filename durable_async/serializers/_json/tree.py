@@ -167,7 +167,7 @@ def flaw(tree: object, path: str = "$") -> str | None:
         return None
     if isinstance(tree, Misfit):
         return f"{path}: {tree}"
-    return f"{path}: JSON cannot hold a {class_name(tree)}"
+    return f"{path}: JSON cannot hold a value of class {class_name(tree)}"
 
 
 def kind_name(tree: object) -> str:

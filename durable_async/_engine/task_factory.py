@@ -136,7 +136,7 @@ def _start_unplaced(creator: Branch | Unplaced, make: Make, options: dict[str, A
     _put_in_options(options, place)
     with entered(place):
         task = make(branch=None, **options)
-    put_task(task, place)
+    _put_new(task, place)
     return task
 
 
@@ -151,10 +151,16 @@ def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:
         order.end_task()
         raise
     branch.task = task
-    put_task(task, branch)
+    _put_new(task, branch)
     branch.workflow.adopt(task, branch)
     branch.scope.adopt(task)
     return task
+
+
+def _put_new(task: Task, place: Place) -> None:
+    """Make ``place`` the place of a new task, unless it started eagerly and is in an inner place already."""
+    if not hasattr(task, "durable_place"):
+        put_task(task, place)
 
 
 def _put_in_options(options: dict[str, Any], place: Place) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,11 +29,20 @@ def property_of(number):
     return settings(max_examples=number, deadline=None, suppress_health_check=[*HealthCheck])
 
 
-def run(name: str, conditions: Conditions, *, only_time: bool = False) -> Report:
-    report = run_to_its_end(OrderRun(PROGRAMS[name], conditions, only_time=only_time))
+def run(name: str, conditions: Conditions, *, only_time: bool = False, eager: bool = False) -> Report:
+    report = run_to_its_end(OrderRun(PROGRAMS[name], conditions, only_time=only_time), eager=eager)
     assert report.wrong == [], (name, conditions)
     assert type(report.outcome).__name__ == "Returned", (name, conditions, report.outcome)
     return report
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+@each_program
+@property_of(SEEDS_OF_CRASHES)
+@given(seeds)
+def test_a_workflow_whose_tasks_start_eagerly_sees_the_same_order_on_a_replay(name, seed):
+    calls = run(name, Conditions(seed), eager=True).calls
+    run(name, Conditions.random(seed, calls), eager=True)
 
 
 @each_program

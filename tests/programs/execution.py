@@ -101,12 +101,15 @@ def execute(program: Program, conditions: Conditions) -> Report:
     return run_to_its_end(ProgramRun(program, conditions))
 
 
-def run_to_its_end(run: Run) -> Report:
-    return in_virtual_time(run.report)
+def run_to_its_end(run: Run, *, eager: bool = False) -> Report:
+    """:param eager: True: tasks start eagerly, which came with Python 3.12. False: they start in the next turn"""
+    return in_virtual_time(run.report, eager=eager)
 
 
-def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]]) -> T:
+def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]], *, eager: bool = False) -> T:
     async def timed() -> T:
+        if eager:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         with VirtualTime(patience=timedelta(0)) as clock:
             return await work(clock)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.model.errors import StoreError
+from durable_async.service.model.errors import ExecutionDeletedError, StoreError
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Settled, Summary
 
@@ -50,10 +50,11 @@ class MemoryStore:
 
     def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
         kept = self._executions.get(execution.id)
-        if kept is execution:
-            self._events[execution.id].extend(changes.events)
-        elif kept is not None:
+        if kept is None:
+            raise ExecutionDeletedError(f"Durable execution not found: {execution.arn}")
+        if kept is not execution:
             raise StoreError("Another writer changed the execution meanwhile. Repeat the call.")
+        self._events[execution.id].extend(changes.events)
         if settled is not None:
             settled(True)  # noqa: FBT003
         return _ended(None)

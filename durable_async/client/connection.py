@@ -18,11 +18,23 @@ _LOCAL = "local"  # the access key id and the secret for a service that checks n
 _READ_SECONDS = 30  # without a byte of an answer; more than the service is asked to wait before it answers
 
 
+def _check_url(_endpoint: Endpoint, _field: object, url: str | None) -> None:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # also of ``port``
+        good = False
+    if not good:
+        raise ValueError(f"{url!r} is not the URL of a service, such as http://127.0.0.1:9000")
+
+
 @attrs.frozen
 class Endpoint:
     """A service, and the credentials for it.
 
-    :ivar url: None: AWS Lambda
+    :ivar url: with ``http`` or ``https``; another one raises a ``ValueError``. None: AWS Lambda
     :ivar token: the token that a service of this package asks for; None: calls are signed with AWS credentials
     :ivar region: None: ``AWS_REGION``, then the AWS configuration
     :ivar profile: of the AWS configuration; None: the environment's
@@ -30,7 +42,7 @@ class Endpoint:
     :ivar config: a botocore ``Config`` that overrides the client's own
     """
 
-    url: str | None = None
+    url: str | None = attrs.field(default=None, validator=_check_url)
     token: str | None = attrs.field(default=None, repr=False)
     region: str | None = None
     profile: str | None = None
@@ -95,10 +107,7 @@ class Endpoint:
         """Whether the URL is on this machine."""
         from durable_async.service.http.access import is_loopback
 
-        try:
-            host = urlsplit(self.url or "").hostname
-        except ValueError:
-            return False
+        host = urlsplit(self.url or "").hostname
         return host is not None and is_loopback(host)
 
     @property

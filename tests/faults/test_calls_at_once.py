@@ -39,8 +39,15 @@ async def serving(tmp_path):
         yield service
 
 
-async def all_at_once(service, *calls):
+async def loaded(service, execution):
+    found = await service.api._store.load(execution.arn.rpartition("/")[2])
+    assert found is not None
+    return found
+
+
+async def all_at_once(service, execution, *calls):
     """Make the calls one after another while another program has the file, and so before any of them is stored."""
+    kept = await loaded(service, execution)  # so that no call has to read it first
     with closing(sqlite3.connect(service.api._store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         tasks = []
@@ -49,7 +56,9 @@ async def all_at_once(service, *calls):
             for _ in range(5):
                 await asyncio.sleep(0)
         other.execute("ROLLBACK")
-    return await asyncio.gather(*tasks, return_exceptions=True)
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    del kept
+    return answers
 
 
 async def test_a_redrive_that_meets_a_stop_takes_back_an_end_that_everyone_was_told(tmp_path):
@@ -59,7 +68,7 @@ async def test_a_redrive_that_meets_a_stop_takes_back_an_end_that_everyone_was_t
         [child] = [service.execution(each.arn) async for each in service.executions(waiting)]
         result = asyncio.ensure_future(child.result())
         await asyncio.sleep(0)
-        assert await all_at_once(service, child.stop, child.redrive) == [None, None]
+        assert await all_at_once(service, child, child.stop, child.redrive) == [None, None]
         with pytest.raises(ExecutionStoppedError):
             await result
         assert await parent.result() == "InvokeStoppedError"
@@ -75,7 +84,7 @@ async def test_a_stop_tells_the_time_of_the_end_though_a_redrive_follows_at_once
         execution = await service.start(waiting, None)
         await service.api.idle()
         stopped, redriven = await all_at_once(
-            service, partial(service.api.stop, execution.arn), partial(service.api.redrive, execution.arn)
+            service, execution, partial(service.api.stop, execution.arn), partial(service.api.redrive, execution.arn)
         )
         assert (await execution.describe()).started <= stopped <= redriven
 
@@ -85,7 +94,7 @@ async def test_a_redrive_that_meets_a_deletion_is_refused(tmp_path):
         execution = await service.start(waiting, None)
         await service.api.idle()
         await execution.stop()
-        deleted, redriven = await all_at_once(service, execution.delete, execution.redrive)
+        deleted, redriven = await all_at_once(service, execution, execution.delete, execution.redrive)
         assert deleted is None
         assert isinstance(redriven, ResourceNotFoundError)
         with pytest.raises(ResourceNotFoundError):
@@ -98,10 +107,9 @@ async def test_what_is_deleted_while_it_is_read_is_not_found(tmp_path):
         execution = await service.start(waiting, None)
         await service.api.idle()
         await execution.stop()
-        store = service.api._store
-        found = await store.load(execution.arn.rpartition("/")[2])
-        assert found is not None
-        await store._writer.put(partial(writing.delete, found.id))  # the store has not heard of it yet
+        found = await loaded(service, execution)
+        # It is deleted when the calls have found it already.
+        await service.api._store._writer.put(partial(writing.delete, found.id))
         for read in (execution.history, execution.fork):
             with pytest.raises(ResourceNotFoundError):
                 await read()

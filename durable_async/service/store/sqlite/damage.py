@@ -43,8 +43,9 @@ _SENTENCES = {
     "restore a backup.",
     sqlite3.SQLITE_BUSY: "Another process keeps {path} locked. Let it finish; a backup or a shell must not hold a "
     "transaction open.",
-    sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened. Check that it is a file, and the permissions: SQLite must be "
-    "able to create files beside it, with the endings -wal and -shm.",
+    sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened. Check that it is a file, the permissions, and how many files "
+    "this process may have open (ulimit -n): SQLite must be able to create files beside it, with the endings -wal and "
+    "-shm.",
     sqlite3.SQLITE_IOERR: "{path} cannot be read or written ({name}). Check the disk.",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from datetime import timedelta
 from os import PathLike, fspath
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 from uuid import uuid4
@@ -52,7 +53,8 @@ class DurableService(Executions):
     Executions that an earlier service left open continue when their function is registered. At exit, the service begins
     nothing more, waits for running steps, and leaves the rest to the next service.
 
-    The service belongs to the event loop on which it is entered. Only one process at a time can use the file.
+    The service belongs to the event loop on which it is entered, and is entered once. Only one process at a time can
+    use the file.
 
     :param path: of the SQLite file, made if it is not there, for its owner alone; None or ``":memory:"``: nothing
         outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
@@ -148,6 +150,7 @@ class DurableService(Executions):
         self._context = Context()
         self._pid = os.getpid()
         self._entered = False
+        self._thread = 0  # that entered it
         self._grace = grace.total_seconds()
         self._clock = clock
         self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
@@ -172,7 +175,10 @@ class DurableService(Executions):
         callers.
 
         :raises ApiError: status 503: the file cannot be used, or another process uses it; the message says which
+        :raises RuntimeError: it was entered before
         """
+        if self._entered:
+            raise RuntimeError("A service is entered once. Make a new DurableService for each 'async with'.")
         self._pid = os.getpid()
         with entered(None):  # of all variables but the durable identity of a workflow that enters it
             self._context = copy_context()
@@ -181,7 +187,7 @@ class DurableService(Executions):
         except asyncio.CancelledError:
             await own_tasks.finish(self.api.aclose())
             raise
-        self._entered = True
+        self._entered, self._thread = True, get_ident()
         return self
 
     async def _open(self) -> None:
@@ -265,6 +271,11 @@ class DurableService(Executions):
     def _api(self) -> DurableApi:
         if not self._entered:
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
+        if self._thread != get_ident():
+            raise RuntimeError(
+                "The service belongs to the event loop of another thread. Keep that loop, and call the service with "
+                "asyncio.run_coroutine_threadsafe(service.start(...), loop).result()."
+            )
         return self.api if self.api.owner is None else RemoteApi(OwnerCalls(self.api.owner))
 
     def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:

@@ -21,7 +21,7 @@ from durable_async import (
 )
 from durable_async.client import DurableClient
 from durable_async.embedded import DurableService
-from durable_async.service import ApiError
+from durable_async.service import ApiError, LambdaApi
 from durable_async.service.http import serve
 from durable_async.testing import VirtualTime
 
@@ -543,3 +543,46 @@ async def test_a_file_that_another_service_has_is_refused_and_one_that_is_damage
     path.write_bytes(data)
     async with DurableService(path):  # whoever was refused has let go of it
         pass
+
+
+@pytest.mark.parametrize("file", [None, "w.db"])
+async def test_what_has_ended_accepts_nothing(tmp_path, file):
+    async with DurableService(file and tmp_path / file) as service:
+        service.register(asks)
+        execution = await service.start(asks, "x")
+    for call in (execution.stop, execution.redrive, execution.cancel, execution.result):
+        with pytest.raises(ApiError) as refused:
+            await call()
+        assert refused.value.status == 503
+
+
+@pytest.mark.parametrize(("file", "takeover"), [(None, None), ("w.db", None), ("w.db", timedelta(seconds=1))])
+async def test_a_service_is_entered_once(tmp_path, file, takeover):
+    service = DurableService(file and tmp_path / file, takeover=takeover)
+    async with service:
+        with pytest.raises(RuntimeError, match="entered once"):
+            await service.__aenter__()
+        service.register(asks)
+        execution = await service.start(asks, "x")
+        assert await execution.status() == "RUNNING"
+    with pytest.raises(RuntimeError, match="Make a new DurableService"):
+        await service.__aenter__()
+    api = LambdaApi()
+    async with api:
+        pass
+    with pytest.raises(RuntimeError, match="entered once"):
+        await api.__aenter__()
+
+
+async def test_a_call_from_the_loop_of_another_thread_is_refused_and_does_nothing(tmp_path):
+    async with DurableService(tmp_path / "w.db") as service:
+        service.register(asks)
+        with pytest.raises(RuntimeError, match="run_coroutine_threadsafe"):
+            await asyncio.to_thread(lambda: asyncio.run(service.start(asks, "x", name="n")))
+        assert await service.find(asks, "n") is None
+        loop = asyncio.get_running_loop()
+
+        def start():
+            return asyncio.run_coroutine_threadsafe(service.start(asks, "x", name="n"), loop).result()
+
+        assert (await asyncio.to_thread(start)).name == "n"

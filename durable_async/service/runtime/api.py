@@ -111,6 +111,8 @@ class LambdaApi:
         self._default_execution_timeout = default_execution_timeout
 
     async def __aenter__(self) -> Self:
+        if self.closing:
+            raise RuntimeError("A service is entered once. Make a new one for each 'async with'.")
         await self._runner.open()
         return self
 

@@ -27,6 +27,7 @@ class MemoryStore:
         self._positions: dict[str, int] = {}
         self._by_function: dict[str, dict[int, Execution]] = {}
         self._added = 0
+        self._closed = False
 
     def add(
         self, execution: Execution, changes: Changes, settled: Settled | None = None
@@ -37,6 +38,7 @@ class MemoryStore:
         return _in_the_next_turn(existing)
 
     def _add(self, execution: Execution, changes: Changes) -> Execution | None:
+        self._check_open()
         key = (execution.function_name, execution.name)
         if (existing := self._by_name.get(key) or self._executions.get(execution.id)) is not None:
             return existing
@@ -49,6 +51,7 @@ class MemoryStore:
         return None
 
     def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
+        self._check_open()
         kept = self._executions.get(execution.id)
         if kept is None:
             raise ExecutionDeletedError(f"Durable execution not found: {execution.arn}")
@@ -109,6 +112,7 @@ class MemoryStore:
         return {self._positions[each.id]: each for each in self._executions.values()}
 
     async def delete(self, execution_id: str) -> None:
+        self._check_open()
         execution = self._executions.pop(execution_id, None)
         if execution is not None:
             del self._events[execution_id]
@@ -124,7 +128,12 @@ class MemoryStore:
         return len(closed[:count])
 
     async def aclose(self) -> None:
-        """Do nothing."""
+        """Refuse writes from now on, as a file that is closed does."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("The service has ended, and its executions were kept in memory only.")
 
 
 async def _in_the_next_turn(answer: T) -> T:

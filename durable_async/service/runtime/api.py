@@ -23,6 +23,7 @@ from durable_async.service.machine import (
 )
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
+    DamagedExecutionError,
     InvalidParameterValueError,
     ResourceConflictError,
 )
@@ -386,15 +387,19 @@ class LambdaApi:
         return time_of(self._settings.now_ms() * 1000)
 
     async def delete(self, arn: str) -> datetime:
-        """Delete a closed execution, and return the time. Its name is free at once.
+        """Delete an execution that is closed, or damaged, and return the time. Its name is free at once.
 
         :raises ResourceConflictError: it is not closed
         """
-        execution = await self._commands.stored((await self._find.execution(arn)).id)
-        if execution is not None:  # otherwise another call has deleted it
-            if execution.open:
-                raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
-            await self._runner.delete(execution)
+        try:
+            execution = await self._commands.stored((await self._find.execution(arn)).id)
+        except DamagedExecutionError as damaged:  # whatever its status is, it cannot continue
+            await self._runner.delete(damaged.execution_id)
+        else:
+            if execution is not None:  # otherwise another call has deleted it
+                if execution.open:
+                    raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
+                await self._runner.delete(execution.id)
         return time_of(self._settings.now_ms() * 1000)
 
     # --- what external systems call ---

@@ -168,10 +168,11 @@ class Runner:
             await self._store.barrier()
             await self._tasks.idle()
 
-    async def delete(self, execution: Execution) -> None:
-        self.commands.alarm.set(execution.id, None)
-        await self._store.delete(execution.id)
-        self.listeners.notify(execution.id)
+    async def delete(self, execution_id: str) -> None:
+        """Delete an execution that does not run."""
+        self.commands.alarm.set(execution_id, None)
+        await self._store.delete(execution_id)
+        self.listeners.notify(execution_id)
 
     async def closed(self, execution: Execution) -> Closed:
         """Wait until the execution is closed and this is stored, and return how it ended.

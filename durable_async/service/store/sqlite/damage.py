@@ -110,7 +110,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 def damaged(execution_id: str, what: str) -> DamagedExecutionError:
     return DamagedExecutionError(
         f"The execution {execution_id} is damaged: {what}. It is left as it is, and the others continue. Restore a "
-        "backup of the store; `durable-async doctor --store FILE` lists all damaged executions.",
+        "backup of the store, or delete the execution; `durable-async doctor --store FILE` lists all damaged ones.",
         execution_id,
     )
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
+from durable_async._counts import checked_count
+from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async.client.api import DurableApi
@@ -110,7 +112,7 @@ class DurableService(Executions):
         new_id: Callable[[], str] = lambda: str(uuid4()),
         timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
-        if retention < timedelta(days=1) or retention % timedelta(days=1):
+        if checked_timedelta("retention", retention) < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
         store = None
         if path is not None and fspath(path) != ":memory:":
@@ -118,7 +120,11 @@ class DurableService(Executions):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability)
         self._threads = Threads(threads)
-        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
+        self._cache = ExecutionCache(
+            checked_count("max_cached_executions", max_cached_executions, 0),
+            _not_negative("max_cached_idle", max_cached_idle),
+            threads=self._threads,
+        )
         self._traces: Traces | None = None
         observer = None
         if tracer_provider is not None or meter_provider is not None:
@@ -145,13 +151,13 @@ class DurableService(Executions):
         if takeover is not None:
             if store is None:
                 raise ValueError("takeover needs the path of a file, which another service can have")
-            patience = takeover.total_seconds()
+            patience = _not_negative("takeover", takeover)
             self._takeover = Takeover(self._lambda_api, store.path, self._open, patience=patience)
         self._context = Context()
         self._pid = os.getpid()
         self._entered = False
         self._thread = 0  # that entered it
-        self._grace = grace.total_seconds()
+        self._grace = _not_negative("grace", grace)
         self._clock = clock
         self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
 
@@ -301,7 +307,14 @@ def _is_durable(function: object) -> TypeGuard[AnyHandler]:
 
 
 def _seconds(duration: timedelta, what: str) -> int:
-    seconds = int(duration.total_seconds())
-    if duration != timedelta(seconds=seconds) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
+    checked_timedelta(what, duration)
+    if duration % timedelta(seconds=1) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
         raise ValueError(f"{what} must be 1 second to 366 days, in whole seconds, not {duration}")
-    return seconds
+    return int(duration.total_seconds())
+
+
+def _not_negative(what: str, duration: timedelta) -> float:
+    """Return the duration in seconds."""
+    if checked_timedelta(what, duration) < timedelta(0):
+        raise ValueError(f"{what} must not be negative, not {duration}")
+    return duration.total_seconds()

@@ -331,11 +331,29 @@ async def test_a_plain_function_is_the_target_of_an_invoke(executions, register)
         pytest.param({"retention": timedelta(hours=36)}, "whole number of days", id="retention"),
         pytest.param({"execution_timeout": timedelta(days=367)}, "1 second to 366 days", id="too long"),
         pytest.param({"execution_timeout": timedelta(milliseconds=1500)}, "whole seconds", id="not whole"),
+        pytest.param({"execution_timeout": timedelta.max}, "1 second to 366 days", id="far too long"),
+        pytest.param(
+            {"execution_timeout": 60}, "execution_timeout must be a datetime.timedelta, not 60", id="a number"
+        ),
+        pytest.param({"retention": 7}, "retention must be a datetime.timedelta, not 7", id="7"),
+        pytest.param({"grace": 5}, "grace must be a datetime.timedelta, not 5", id="5"),
+        pytest.param({"grace": timedelta(-1)}, "grace must not be negative", id="negative grace"),
+        pytest.param({"max_cached_idle": timedelta(-1)}, "max_cached_idle must not be negative", id="negative idle"),
+        pytest.param({"takeover": 3, "path": "w.db"}, "takeover must be a datetime.timedelta", id="takeover"),
+        pytest.param({"durability": "ful", "path": "w.db"}, "durability must be 'full' or 'normal'", id="durability"),
+        pytest.param({"max_concurrency": 0}, "max_concurrency must be at least 1, not 0", id="nothing at once"),
+        pytest.param({"max_concurrency": "3"}, "max_concurrency must be an int, not '3'", id="a text"),
+        pytest.param({"max_cached_executions": -1}, "max_cached_executions must be at least 0", id="cached"),
     ],
 )
 def test_bad_options_are_refused_where_they_are_given(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         DurableService(**options)
+
+
+def test_a_function_of_which_none_may_run_is_refused():
+    with pytest.raises(ValueError, match="max_concurrency must be at least 1, not 0"):
+        DurableService().register(asks, max_concurrency=0)
 
 
 async def test_what_cannot_be_started_says_what_to_do():

@@ -72,7 +72,8 @@ class MemoryStore:
         return self._executions.get(execution_id)
 
     async def open(self) -> None:
-        """Do nothing."""
+        """Accept writes, also after ``aclose``: another service may continue the executions."""
+        self._closed = False
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
         of_function = self._by_function.get(function_name, {}).values()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import attrs
@@ -25,6 +25,9 @@ from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
 from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
+
+if TYPE_CHECKING:
+    from durable_async._engine.cancelled_bodies import CancelledBody
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -38,6 +41,7 @@ class Workflow:
     :ivar main: the task of the workflow's function; None until it starts
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
     :ivar exited: the SystemExit or KeyboardInterrupt that left one of the tasks and ends the program; None: none did
+    :ivar cancelled_bodies: by their tasks, the bodies of steps that were cancelled. They may have ended meanwhile
     """
 
     execution_arn: str
@@ -47,6 +51,7 @@ class Workflow:
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
     exited: BaseException | None = None
+    cancelled_bodies: dict[Task, CancelledBody] = attrs.field(factory=dict[Task, "CancelledBody"])
     _has_warned: bool = False
 
     def warn_unplaced(self) -> None:

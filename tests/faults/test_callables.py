@@ -642,7 +642,9 @@ async def test_a_workflow_that_was_not_decorated_is_refused_where_it_is_register
             service.register(charge)
         with pytest.raises(TypeError, match="generator function"):
             service.register(rows)
-        with pytest.raises(LookupError, match=r"the handler workflow is not registered: call service\.register\(workflow\)"):
+        with pytest.raises(
+            LookupError, match=r"the handler workflow is not registered: call service\.register\(workflow\)"
+        ):
             await service.start(durable_execution(one_of(1)), {})
 
 

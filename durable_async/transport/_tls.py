@@ -13,17 +13,19 @@ from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession  # type: ignore[import-untyped]
 
+_Connections: Any = AIOHTTPSession  # its methods have few types
+
 _ready: list[SSLContext] = []
 
 
 def make_tls_ready() -> None:
     """Make the SSL context of the first client that has no certificates of its own. It may be called in any thread."""
-    session = TlsWhenNeeded()
+    session: Any = TlsWhenNeeded()
     if not _ready and hasattr(session, "_build_verify_context"):  # else this aiobotocore makes it in another way
         _ready.append(session._build_verify_context())  # noqa: SLF001 - of our own class
 
 
-class TlsWhenNeeded(AIOHTTPSession):  # type: ignore[misc]
+class TlsWhenNeeded(_Connections):  # type: ignore[misc]
     """The HTTP connections of one client.
 
     :param verify: True, or the path of the certificates to trust

@@ -40,7 +40,7 @@ def fits(tree: object, declared: object) -> bool:
 
     False does not mean that it cannot be read: the number ``1.0`` is read as an ``int``, for example.
     """
-    kind: type[object] = type(tree)
+    kind: object = type(tree)
     declared = bare(declared)
     if kind is declared or declared is Any or declared is object:
         return True

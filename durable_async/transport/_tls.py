@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
-from typing import Any
+from typing import Any, cast
 
 from aiobotocore.httpsession import AIOHTTPSession  # type: ignore[import-untyped]
-
-_Connections: Any = AIOHTTPSession  # its methods have few types
 
 _ready: list[SSLContext] = []
 
 
 def make_tls_ready() -> None:
     """Make the SSL context of the first client that has no certificates of its own. It may be called in any thread."""
-    session: Any = TlsWhenNeeded()
-    if not _ready and hasattr(session, "_build_verify_context"):  # else this aiobotocore makes it in another way
-        _ready.append(session._build_verify_context())  # noqa: SLF001 - of our own class
+    if not _ready and hasattr(AIOHTTPSession, "_build_verify_context"):  # else this aiobotocore has another way
+        _ready.append(cast("Any", TlsWhenNeeded())._build_verify_context())  # noqa: SLF001 - of our own class
 
 
-class TlsWhenNeeded(_Connections):  # type: ignore[misc]
+class TlsWhenNeeded(AIOHTTPSession):  # type: ignore[misc]
     """The HTTP connections of one client.
 
     :param verify: True, or the path of the certificates to trust
@@ -33,14 +30,14 @@ class TlsWhenNeeded(_Connections):  # type: ignore[misc]
     """
 
     def __init__(self, *, verify: bool | str = True, proxies: dict[str, str] | None = None, **options: Any) -> None:
-        super().__init__(verify=verify, proxies=proxies, **options)
+        cast("Any", super()).__init__(verify=verify, proxies=proxies, **options)
         self._trusts_the_default = verify is True
         self._has_proxies = bool(proxies)
         self._is_plain = False
 
     async def send(self, request: Any) -> Any:
         self._is_plain = request.url.startswith("http://") and not self._has_proxies
-        return await super().send(request)
+        return await super().send(request)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def _build_verify_context(self) -> SSLContext:
         if self._is_plain:
@@ -48,5 +45,5 @@ class TlsWhenNeeded(_Connections):  # type: ignore[misc]
         if self._trusts_the_default:
             with suppress(IndexError):
                 return _ready.pop()
-        context: SSLContext = super()._build_verify_context()
+        context: SSLContext = cast("Any", super())._build_verify_context()  # noqa: SLF001 - what this overrides
         return context

@@ -40,18 +40,17 @@ def fits(tree: object, declared: object) -> bool:
 
     False does not mean that it cannot be read: the number ``1.0`` is read as an ``int``, for example.
     """
-    kind: object = type(tree)
     declared = bare(declared)
-    if kind is declared or declared is Any or declared is object:
+    if declared is type(tree) or declared is Any or declared is object:
         return True
     if tree is None:
         return declared is None or is_union(declared)
     arguments = get_args(declared)
     if is_union(declared):
         return fits(tree, next(each for each in arguments if each is not type(None)))
-    if kind is not class_of(declared):
+    if class_of(declared) is not type(tree):
         return False
-    items = cast("dict[str, object]", tree).values() if kind is dict else cast("list[object]", tree)
+    items = cast("dict[str, object]", tree).values() if isinstance(tree, dict) else cast("list[object]", tree)
     each = arguments[-1]
     return each is Any or all(type(item) is each or fits(item, each) for item in items)
 

@@ -119,7 +119,6 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: object = ...,
     ) -> Coro[T]: ...
     @overload
     def step(
@@ -129,8 +128,27 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: object = ...,
     ) -> Coro[T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: type[T],
+    ) -> Coro[T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: object,
+    ) -> Coro[Any]: ...
     def step(
         self,
         func: Callable[[*Ts], object],

@@ -3,8 +3,9 @@
 - A branch is a sequence of calls: the body of a context, or one asyncio task started inside it.
 - A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on the place in
   the program and never on what the event loop ran first.
-- A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
-  because callbacks run in no order that a replay would repeat.
+- A task belongs to the branch that was running when it was created.
+- A task that a callback creates, or code that does not use the loop's task factory, gets a branch when it first calls
+  an operation. Such tasks are numbered in the order in which they do so.
 - Bodies of steps run in no branch: the tasks that an HTTP client starts there do not belong to the workflow.
 
 ``calling`` finds the branch that the running code is in; ``task_factory`` is the hook on the event loop.
@@ -13,7 +14,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 from zlib import crc32
@@ -23,10 +23,15 @@ import attrs
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
-from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
+from durable_async._wire.ids import (
+    keyed_branch,
+    keyed_operation_id,
+    late_task_branch,
+    operation_id,
+    patch_operation_id,
+    task_branch,
+)
 from durable_async.errors import ContextMisuseError
-
-logger: logging.Logger = logging.getLogger("durable_async")
 
 
 @attrs.define(eq=False, repr=False)
@@ -47,18 +52,6 @@ class Workflow:
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
     exited: BaseException | None = None
-    _has_warned: bool = False
-
-    def warn_unplaced(self) -> None:
-        """Warn, once, that code of the workflow asked for its context where it has none."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "%s: current_context() was called in a task that has no place in its workflow, because a callback "
-                "started it. It returned None, so what is done there is not recorded. Start the task from the "
-                "workflow's own code, or use ctx.at(key)",
-                self.execution_arn,
-            )
 
     def adopt(self, task: Task, branch: Branch) -> None:
         """Count a task among those of the workflow, until it ends."""
@@ -164,6 +157,7 @@ class Branch:
     patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _calls: int = 0
     _tasks: int = 0
+    _late_tasks: int = 0
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
@@ -283,6 +277,11 @@ class Branch:
             "set or an iterator it takes operations only, such as ctx.step(...)"
         )
 
+    def prefix_of_late_task(self) -> str:
+        """Return the prefix of the next task that calls operations and was not started by this branch's own code."""
+        self._late_tasks += 1
+        return late_task_branch(self.prefix, self._late_tasks)
+
     def hash_of_position(self) -> int:
         """Return a hash that is the same on every replay."""
         return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
@@ -299,27 +298,38 @@ class Branch:
 
 @attrs.define(eq=False)
 class Unplaced:
-    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats its place there.
+    """The place of a task that has no branch yet, see above. Until it calls an operation it may be a background task of
+    a client, which must take no number and is not cancelled with the workflow.
 
-    :ivar keyed: the branch in which it calls operations by their keys; None until it does
+    :ivar creator: the branch that registered the callback, or whose context variables the task has
+    :ivar branch: the branch of the task; None until it calls an operation. It has a number, and so a prefix, when the
+        task first calls an operation by position
     """
 
     workflow: Workflow
     scope: Scope
-    keyed: Branch | None = None
+    creator: Branch
+    branch: Branch | None = None
 
+    @classmethod
+    def beside(cls, creator: Branch | Unplaced) -> Unplaced:
+        """Return the place of a task that ``creator`` did not start with its own code."""
+        return cls(creator.workflow, creator.scope, creator.creator if isinstance(creator, Unplaced) else creator)
 
-def adopted(place: Unplaced) -> Branch:
-    """Return the branch in which the running task calls operations by their keys only. From now on the task belongs to
-    the workflow: it counts among the tasks of its context, and is cancelled when the workflow is suspended."""
-    if place.keyed is None:
-        task = asyncio.current_task()
-        assert task is not None
-        place.keyed = Branch(place.workflow, place.scope, task=task)
-        place.scope.order.begin_task()
-        place.workflow.adopt(task, place.keyed)
-        place.scope.adopt(task)
-    return place.keyed
+    def joined(self, task: Task) -> Branch:
+        """Return the branch of ``task``. From now on the task belongs to the workflow: it is cancelled with it."""
+        if self.branch is None:
+            self.branch = Branch(self.workflow, self.scope, task=task, creator=self.creator)
+            self.workflow.adopt(task, self.branch)
+            task.remove_done_callback(self.scope.order.end_task)  # which the scope calls from now on
+            self.scope.adopt(task)
+        return self.branch
+
+    def numbered(self, task: Task) -> Branch:
+        """Return the branch of ``task``, in which it may call operations by position."""
+        branch = self.joined(task)
+        branch.prefix = self.creator.prefix_of_late_task()
+        return branch
 
 
 def running_task() -> Task | None:

@@ -25,7 +25,24 @@ _UNKNOWN: Any = object()
 def current() -> Place:
     """Return where the running code is. This works in the worker thread of a step too."""
     task = running_task()
-    return _current.get() if task is None else place_of_task(task)
+    if task is None:
+        return _current.get()
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    return _place_of_inherited(task) if place is _UNKNOWN else place
+
+
+def _place_of_inherited(task: Task) -> Place:
+    """Return the place of the running task, which was made without the loop's task factory. It has the context variable
+    of the code that made it."""
+    inherited = _current.get()
+    if not isinstance(inherited, Branch | Unplaced) or (isinstance(inherited, Branch) and inherited.is_calling()):
+        return inherited
+    place = Unplaced.beside(inherited)
+    creator = place.creator.task
+    if creator is None or creator.get_loop() is not task.get_loop():
+        return None  # asyncio.run in a thread that the workflow started
+    put_unplaced(task, place)
+    return place
 
 
 def current_creator() -> Place:
@@ -59,6 +76,14 @@ def put_task(task: Task, place: Place) -> None:
 def put_in(context: Context, place: Place) -> None:
     """Make ``place`` the current place in ``context``, in which nothing runs yet."""
     context.run(_current.set, place)
+
+
+def put_unplaced(task: Task, place: Unplaced) -> None:
+    """Make ``place`` the place of a new task. Until it ends, the ends in its context are handed over in their order."""
+    put_task(task, place)
+    order = place.scope.order
+    order.begin_task()
+    task.add_done_callback(order.end_task)
 
 
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
@@ -144,14 +169,37 @@ def calling_branch(workflow: Workflow) -> Branch:
     :raises ContextMisuseError: it is in none
     """
     try:
-        task = asyncio.current_task()
+        here: Place = getattr(asyncio.current_task(), "durable_place", _UNKNOWN)
     except RuntimeError:  # a thread without an event loop
-        task = None
-    here: Place = getattr(task, "durable_place", _UNKNOWN)
-    is_placed = here is not _UNKNOWN
-    if not is_placed:
-        here = _current.get()
-    if isinstance(here, Branch) and here.workflow is workflow and (is_placed or here.is_calling()):
+        here = None
+    if not isinstance(here, Branch) or here.workflow is not workflow:
+        here = _place_in(workflow)
+        if isinstance(here, Unplaced):
+            task = _running()
+            branch = here.numbered(task)
+            put_task(task, branch)
+            return branch
+    return here
+
+
+def joined_branch(workflow: Workflow) -> Branch:
+    """Return the branch of ``workflow`` that the running code is in. It may call operations by their keys only.
+
+    :raises ContextMisuseError: it is in none
+    """
+    here = _place_in(workflow)
+    return here.joined(_running()) if isinstance(here, Unplaced) else here
+
+
+def _running() -> Task:
+    task = asyncio.current_task()
+    assert task is not None  # its place was found
+    return task
+
+
+def _place_in(workflow: Workflow) -> Branch | Unplaced:
+    here = current()
+    if isinstance(here, Branch | Unplaced) and here.workflow is workflow and running_task() is not None:
         return here
     if isinstance(here, StepContext):
         name = here.name or here.operation_id
@@ -164,6 +212,6 @@ def calling_branch(workflow: Workflow) -> Branch:
             f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
         )
     raise ContextMisuseError(
-        "a durable operation was called from a task or thread that is not part of its workflow. Call it from the "
-        "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
+        "a durable operation was called from a thread, a callback or a task that is not part of its workflow. Call it "
+        "from the workflow's coroutine or from a task that the workflow started"
     )

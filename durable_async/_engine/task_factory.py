@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from durable_async._engine.branches import Branch, Unplaced
-from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
+from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task, put_unplaced
 from durable_async._engine.unstarted import Coro, Task
 
 Make = Callable[..., asyncio.Task[Any]]
@@ -132,11 +132,12 @@ def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dic
 
 def _start_unplaced(creator: Branch | Unplaced, make: Make, options: dict[str, Any]) -> Task:
     """Start a task in no branch."""
-    place = Unplaced(creator.workflow, creator.scope)
+    place = Unplaced.beside(creator)
     _put_in_options(options, place)
     with entered(place):
         task = make(branch=None, **options)
-    _put_new(task, place)
+    if not hasattr(task, "durable_place"):
+        put_unplaced(task, place)
     return task
 
 

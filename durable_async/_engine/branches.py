@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import attrs
@@ -33,6 +33,9 @@ from durable_async._wire.ids import (
 )
 from durable_async.errors import ContextMisuseError
 
+if TYPE_CHECKING:
+    from durable_async._engine.cancelled_bodies import CancelledBody
+
 
 @attrs.define(eq=False, repr=False)
 class Workflow:
@@ -43,6 +46,7 @@ class Workflow:
     :ivar main: the task of the workflow's function; None until it starts
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
     :ivar exited: the SystemExit or KeyboardInterrupt that left one of the tasks and ends the program; None: none did
+    :ivar cancelled_bodies: by their tasks, the bodies of steps that were cancelled. They may have ended meanwhile
     """
 
     execution_arn: str
@@ -52,6 +56,7 @@ class Workflow:
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
     exited: BaseException | None = None
+    cancelled_bodies: dict[Task, CancelledBody] = attrs.field(factory=dict[Task, "CancelledBody"])
 
     def adopt(self, task: Task, branch: Branch) -> None:
         """Count a task among those of the workflow, until it ends."""
@@ -158,6 +163,7 @@ class Branch:
     _calls: int = 0
     _tasks: int = 0
     _late_tasks: int = 0
+    _unplaced: int = 0
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
@@ -282,6 +288,11 @@ class Branch:
         self._late_tasks += 1
         return late_task_branch(self.prefix, self._late_tasks)
 
+    def hash_of_unplaced(self) -> int:
+        """Return the hash of the next task that was not started by this branch's own code."""
+        self._unplaced += 1
+        return ~self.hash_of_position() - self._unplaced
+
     def hash_of_position(self) -> int:
         """Return a hash that is the same on every replay."""
         return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
@@ -302,6 +313,7 @@ class Unplaced:
     a client, which must take no number and is not cancelled with the workflow.
 
     :ivar creator: the branch that registered the callback, or whose context variables the task has
+    :ivar task_hash: as that of a branch
     :ivar branch: the branch of the task; None until it calls an operation. It has a number, and so a prefix, when the
         task first calls an operation by position
     """
@@ -309,12 +321,14 @@ class Unplaced:
     workflow: Workflow
     scope: Scope
     creator: Branch
+    task_hash: int
     branch: Branch | None = None
 
     @classmethod
     def beside(cls, creator: Branch | Unplaced) -> Unplaced:
         """Return the place of a task that ``creator`` did not start with its own code."""
-        return cls(creator.workflow, creator.scope, creator.creator if isinstance(creator, Unplaced) else creator)
+        branch = creator.creator if isinstance(creator, Unplaced) else creator
+        return cls(branch.workflow, branch.scope, branch, branch.hash_of_unplaced())
 
     def joined(self, task: Task) -> Branch:
         """Return the branch of ``task``. From now on the task belongs to the workflow: it is cancelled with it."""

@@ -73,6 +73,16 @@ def put_task(task: Task, place: Place) -> None:
     placed.durable_place = place
 
 
+def put_in_body(task: Task, step: StepContext, scope: Scope) -> None:
+    """Make the body of a step the place of ``task``.
+
+    :param scope: the context of the step
+    """
+    placed: Any = task
+    placed.durable_place = step
+    placed.durable_scope = scope
+
+
 def put_in(context: Context, place: Place) -> None:
     """Make ``place`` the current place in ``context``, in which nothing runs yet."""
     context.run(_current.set, place)

@@ -26,9 +26,9 @@ from durable_async._arguments import (
     name_of,
 )
 from durable_async._callables import accepts_plainly
-from durable_async._engine.branches import Branch, Unplaced
+from durable_async._engine.branches import Branch
 from durable_async._engine.call import Call
-from durable_async._engine.calling import calling_branch, current, joined_branch
+from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
 from durable_async._engine.unstarted import Coro
 from durable_async._operations.step import run_step
@@ -681,13 +681,12 @@ class DurableContext:
         :param key: unique among all uses of ``at`` in one context, whichever task they are made in
         :raises ContextMisuseError: the key was used in this context before, or no workflow runs here
         """
-        return type(self)(self._journal, self._step_config, joined_branch(self._journal.workflow).at(key))
+        return type(self)(self._journal, self._step_config, calling_branch(self._journal.workflow).at(key))
 
     def _branch(self) -> Branch:
-        workflow, keyed = self._journal.workflow, self._keyed
-        if keyed is not None and joined_branch(workflow).scope is keyed.scope:
-            return keyed
-        return calling_branch(workflow)
+        here = calling_branch(self._journal.workflow)
+        keyed = self._keyed
+        return here if keyed is None or here.scope is not keyed.scope else keyed
 
     def _call(
         self,
@@ -714,14 +713,14 @@ class DurableContext:
     def _log_fields(self) -> dict[str, object]:
         fields: dict[str, object] = {"executionArn": self.execution_arn}
         here = current()
-        parent_id = here.scope.id if isinstance(here, Branch | Unplaced) else None
+        parent_id = here.scope.id if isinstance(here, Branch) else None
         if parent_id is not None:
             fields["parentId"] = parent_id
         return fields
 
     def _is_silent(self) -> bool:
         here = current()
-        return isinstance(here, Branch | Unplaced) and self._journal.record.is_replaying(here.scope.id)
+        return isinstance(here, Branch) and self._journal.record.is_replaying(here.scope.id)
 
     def _branches(self, named: Sequence[NamedBranch[Self, T]]) -> Items[T]:
         from durable_async._operations.batch_contexts import Items
@@ -746,7 +745,7 @@ def current_context() -> DurableContext | None:
     None outside of a workflow, and in the body of a step, where no durable operation can be called.
     """
     here = current()
-    return here.workflow.context if isinstance(here, Branch | Unplaced) else None
+    return here.workflow.context if isinstance(here, Branch) else None
 
 
 def require_context() -> DurableContext:

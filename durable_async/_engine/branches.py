@@ -4,8 +4,8 @@
 - A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on the place in
   the program and never on what the event loop ran first.
 - A task belongs to the branch that was running when it was created.
-- A task that a callback creates, or code that does not use the loop's task factory, gets a branch when it first calls
-  an operation. Such tasks are numbered in the order in which they do so.
+- A task that a callback creates, or code that does not use the loop's task factory, is numbered when it first calls an
+  operation, in the order in which such tasks do so.
 - Bodies of steps run in no branch: the tasks that an HTTP client starts there do not belong to the workflow.
 
 ``calling`` finds the branch that the running code is in; ``task_factory`` is the hook on the event loop.
@@ -163,7 +163,7 @@ class Branch:
     _calls: int = 0
     _tasks: int = 0
     _late_tasks: int = 0
-    _unplaced: int = 0
+    _late_hashes: int = 0
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
@@ -175,14 +175,15 @@ class Branch:
         self,
         workflow: Workflow,
         scope: Scope | None = None,
-        prefix: str = "",
+        prefix: str | None = "",
         task: Task | None = None,
         *,
         creator: Branch | None = None,
     ) -> None:
         self.workflow = workflow
         self.scope: Scope = scope or Scope()
-        self.prefix = prefix
+        if prefix is not None:
+            self.prefix: str = prefix
         self.task = task
         self.creator = creator
 
@@ -283,15 +284,18 @@ class Branch:
             "set or an iterator it takes operations only, such as ctx.step(...)"
         )
 
-    def prefix_of_late_task(self) -> str:
-        """Return the prefix of the next task that calls operations and was not started by this branch's own code."""
+    def of_late_task(self) -> Branch:
+        """Return the branch of a task that was not started by this branch's own code, see above."""
+        return LateBranch(self, self._prefix_of_late_task)
+
+    def _prefix_of_late_task(self) -> str:
         self._late_tasks += 1
         return late_task_branch(self.prefix, self._late_tasks)
 
-    def hash_of_unplaced(self) -> int:
-        """Return the hash of the next task that was not started by this branch's own code."""
-        self._unplaced += 1
-        return ~self.hash_of_position() - self._unplaced
+    def hash_of_late_task(self) -> int:
+        """Return the hash of the next such task."""
+        self._late_hashes += 1
+        return ~crc32(self.workflow.execution_arn.encode()) - self._late_hashes
 
     def hash_of_position(self) -> int:
         """Return a hash that is the same on every replay."""
@@ -307,43 +311,30 @@ class Branch:
         return self.task is running
 
 
-@attrs.define(eq=False)
-class Unplaced:
-    """The place of a task that has no branch yet, see above. Until it calls an operation it may be a background task of
-    a client, which must take no number and is not cancelled with the workflow.
+class LateBranch(Branch):
+    """The branch of a task that its creator did not start with its own code, and of the tasks which that one starts.
+    It takes a number when it first needs one: until then it may be a background task of a client, which a replay would
+    not start again."""
 
-    :ivar creator: the branch that registered the callback, or whose context variables the task has
-    :ivar task_hash: as that of a branch
-    :ivar branch: the branch of the task; None until it calls an operation. It has a number, and so a prefix, when the
-        task first calls an operation by position
-    """
+    def __init__(self, creator: Branch, number: Callable[[], str]) -> None:
+        """:param number: returns the prefix"""
+        super().__init__(creator.workflow, creator.scope, None, creator=creator)
+        self.task_hash = creator.hash_of_late_task()
+        self._number = number
 
-    workflow: Workflow
-    scope: Scope
-    creator: Branch
-    task_hash: int
-    branch: Branch | None = None
+    def __getattr__(self, name: str) -> str:
+        """Set the prefix, which is missing until the first time that it is read."""
+        if name != "prefix":
+            raise AttributeError(name)
+        self.prefix = self._number()
+        return self.prefix
 
-    @classmethod
-    def beside(cls, creator: Branch | Unplaced) -> Unplaced:
-        """Return the place of a task that ``creator`` did not start with its own code."""
-        branch = creator.creator if isinstance(creator, Unplaced) else creator
-        return cls(branch.workflow, branch.scope, branch, branch.hash_of_unplaced())
-
-    def joined(self, task: Task) -> Branch:
-        """Return the branch of ``task``. From now on the task belongs to the workflow: it is cancelled with it."""
-        if self.branch is None:
-            self.branch = Branch(self.workflow, self.scope, task=task, creator=self.creator)
-            self.workflow.adopt(task, self.branch)
-            task.remove_done_callback(self.scope.order.end_task)  # which the scope calls from now on
-            self.scope.adopt(task)
-        return self.branch
-
-    def numbered(self, task: Task) -> Branch:
-        """Return the branch of ``task``, in which it may call operations by position."""
-        branch = self.joined(task)
-        branch.prefix = self.creator.prefix_of_late_task()
-        return branch
+    def of_new_task(self, coro: Coro[object]) -> Branch:
+        if "prefix" in vars(self) or given_to_as_completed() is not None:
+            return super().of_new_task(coro)
+        self._tasks += 1
+        number = self._tasks
+        return LateBranch(self, lambda: task_branch(self.prefix, number))
 
 
 def running_task() -> Task | None:

@@ -10,12 +10,12 @@ import asyncio
 from contextvars import Context, ContextVar
 from typing import Any
 
-from durable_async._engine.branches import Branch, Scope, Unplaced, Workflow, running_task
+from durable_async._engine.branches import Branch, Scope, Workflow, running_task
 from durable_async._engine.unstarted import Task, settle_unstarted
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 
-Place = Branch | StepContext | Unplaced | None
+Place = Branch | StepContext | None
 """Where code is. None: in no workflow."""
 
 _current: ContextVar[Place] = ContextVar("durable_async_branch", default=None)
@@ -34,15 +34,18 @@ def current() -> Place:
 def _place_of_inherited(task: Task) -> Place:
     """Return the place of the running task, which was made without the loop's task factory. It has the context variable
     of the code that made it."""
-    inherited = _current.get()
-    if not isinstance(inherited, Branch | Unplaced) or (isinstance(inherited, Branch) and inherited.is_calling()):
-        return inherited
-    place = Unplaced.beside(inherited)
-    creator = place.creator.task
-    if creator is None or creator.get_loop() is not task.get_loop():
+    creator = _current.get()
+    if not isinstance(creator, Branch) or creator.is_calling():
+        return creator
+    if creator.task is None or creator.task.get_loop() is not task.get_loop():
         return None  # asyncio.run in a thread that the workflow started
-    put_unplaced(task, place)
-    return place
+    branch = creator.of_late_task()
+    branch.task = task
+    put_task(task, branch)
+    branch.scope.order.begin_task()
+    branch.workflow.adopt(task, branch)
+    branch.scope.adopt(task)
+    return branch
 
 
 def current_creator() -> Place:
@@ -86,14 +89,6 @@ def put_in_body(task: Task, step: StepContext, scope: Scope) -> None:
 def put_in(context: Context, place: Place) -> None:
     """Make ``place`` the current place in ``context``, in which nothing runs yet."""
     context.run(_current.set, place)
-
-
-def put_unplaced(task: Task, place: Unplaced) -> None:
-    """Make ``place`` the place of a new task. Until it ends, the ends in its context are handed over in their order."""
-    put_task(task, place)
-    order = place.scope.order
-    order.begin_task()
-    task.add_done_callback(order.end_task)
 
 
 class entered:  # noqa: N801 - reads as a verb, and is on the path of each step: a generator costs three times as much
@@ -182,34 +177,10 @@ def calling_branch(workflow: Workflow) -> Branch:
         here: Place = getattr(asyncio.current_task(), "durable_place", _UNKNOWN)
     except RuntimeError:  # a thread without an event loop
         here = None
-    if not isinstance(here, Branch) or here.workflow is not workflow:
-        here = _place_in(workflow)
-        if isinstance(here, Unplaced):
-            task = _running()
-            branch = here.numbered(task)
-            put_task(task, branch)
-            return branch
-    return here
-
-
-def joined_branch(workflow: Workflow) -> Branch:
-    """Return the branch of ``workflow`` that the running code is in. It may call operations by their keys only.
-
-    :raises ContextMisuseError: it is in none
-    """
-    here = _place_in(workflow)
-    return here.joined(_running()) if isinstance(here, Unplaced) else here
-
-
-def _running() -> Task:
-    task = asyncio.current_task()
-    assert task is not None  # its place was found
-    return task
-
-
-def _place_in(workflow: Workflow) -> Branch | Unplaced:
+    if isinstance(here, Branch) and here.workflow is workflow:
+        return here
     here = current()
-    if isinstance(here, Branch | Unplaced) and here.workflow is workflow and running_task() is not None:
+    if isinstance(here, Branch) and here.workflow is workflow and running_task() is not None:
         return here
     if isinstance(here, StepContext):
         name = here.name or here.operation_id
@@ -217,7 +188,7 @@ def _place_in(workflow: Workflow) -> Branch | Unplaced:
             f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
             "the operation from the workflow, or make the function a child context"
         )
-    if isinstance(here, Branch | Unplaced) and here.workflow is not workflow:
+    if isinstance(here, Branch) and here.workflow is not workflow:
         raise ContextMisuseError(
             f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
         )

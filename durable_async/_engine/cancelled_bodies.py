@@ -9,15 +9,18 @@ ended before everything that follows its cancellation. So on a first run nothing
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import attrs
 
-from durable_async._engine.branches import Scope
+from durable_async._engine.branches import Scope, Workflow
 from durable_async._engine.calling import place_of_task
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Task
 from durable_async.step_context import StepContext
+
+logger: logging.Logger = logging.getLogger("durable_async")
 
 
 @attrs.frozen
@@ -35,8 +38,30 @@ class CancelledBody:
     pending: int
     since: float
 
-    def is_running(self) -> bool:
-        return place_of_task(self.task) is self.step and not self.task.done()
+    def holds_back(self) -> bool:
+        """Return whether the body still runs, in a context that is not closed."""
+        return place_of_task(self.task) is self.step and not self.task.done() and not self.scope.is_closed()
+
+
+def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
+    """Forget the cancelled bodies of ``workflow`` that hold nothing back any more.
+
+    :param now: by the clock of the event loop, in seconds
+    :param longest: seconds for which a body may hold ends back. One that takes longer is logged
+    """
+    for task, body in [*workflow.cancelled_bodies.items()]:
+        if not body.holds_back():
+            del workflow.cancelled_bodies[task]
+        elif body.since + longest <= now:
+            del workflow.cancelled_bodies[task]
+            logger.warning(
+                "%s: the body of step %r goes on %g seconds after it was cancelled. So far the ends of other "
+                "operations waited for it, and now they do not: if the workflow depends on what ends first, a replay "
+                "will take another way. Let the body end when it is cancelled",
+                workflow.execution_arn,
+                body.step.name or body.step.operation_id,
+                longest,
+            )
 
 
 def held_back(bodies: Iterable[CancelledBody]) -> set[Order]:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 
 from durable_async._engine.branches import Workflow
-from durable_async._engine.cancelled_bodies import CancelledBody, held_back
+from durable_async._engine.cancelled_bodies import drop_ended, held_back
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.order import Order, Place
 from durable_async._engine.rest import rest_of
@@ -87,6 +87,7 @@ class Activity:
         """Hand nothing over any more, and do not report any more."""
         self._over = True
         self._orders.clear()
+        self.workflow.cancelled_bodies.clear()
         self._settle()
         if self._look_again is not None:
             self._look_again.cancel()
@@ -167,32 +168,17 @@ class Activity:
         return True
 
     def _held_back(self) -> set[Order]:
-        """Return the orders in which nothing is handed over now, and forget the bodies that hold nothing back."""
-        bodies, now = self.workflow.cancelled_bodies, self._loop.time()
-        for task, body in [*bodies.items()]:
-            if not body.is_running() or body.scope.is_closed():
-                del bodies[task]
-            elif body.since + self.limits.clean_up <= now:
-                del bodies[task]
-                self._report_body(body)
+        """Return the orders in which nothing is handed over now."""
+        bodies, longest = self.workflow.cancelled_bodies, self.limits.clean_up
+        drop_ended(self.workflow, self._loop.time(), longest)
         if bodies and self._look_again is None:
-            due = min(body.since for body in bodies.values()) + self.limits.clean_up
-            self._look_again = self._loop.call_at(due, self._looks_again)
+            since = min(body.since for body in bodies.values())
+            self._look_again = self._loop.call_at(since + longest, self._looks_again)
         return held_back(bodies.values())
 
     def _looks_again(self) -> None:
         self._look_again = None
         self.changed()
-
-    def _report_body(self, body: CancelledBody) -> None:
-        logger.warning(
-            "%s: the body of step %r goes on %g seconds after it was cancelled. So far the ends of other operations "
-            "waited for it, and now they do not: if the workflow depends on what ends first, a replay will take "
-            "another way. Let the body end when it is cancelled",
-            self.workflow.execution_arn,
-            body.step.name or body.step.operation_id,
-            self.limits.clean_up,
-        )
 
     def _report(self, place: Place, last: Place) -> None:
         self.out_of_order += 1

@@ -314,10 +314,12 @@ class Branch:
 class LateBranch(Branch):
     """The branch of a task that its creator did not start with its own code, and of the tasks which that one starts.
     It takes a number when it first needs one: until then it may be a background task of a client, which a replay would
-    not start again."""
+    not start again.
+
+    :param number: takes the number and returns the prefix
+    """
 
     def __init__(self, creator: Branch, number: Callable[[], str]) -> None:
-        """:param number: returns the prefix"""
         super().__init__(creator.workflow, creator.scope, None, creator=creator)
         self.task_hash = creator.hash_of_late_task()
         self._number = number

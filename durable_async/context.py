@@ -21,12 +21,14 @@ from durable_async._arguments import (
     check_config,
     check_context_function,
     check_function,
+    check_function_name,
     check_keywords,
     checked_name,
+    context_parameters,
     name_of,
 )
 from durable_async._callables import accepts_plainly
-from durable_async._engine.branches import Branch, Unplaced, adopted
+from durable_async._engine.branches import Branch
 from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
@@ -117,7 +119,6 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: object = ...,
     ) -> Coro[T]: ...
     @overload
     def step(
@@ -127,8 +128,27 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: object = ...,
     ) -> Coro[T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: type[T],
+    ) -> Coro[T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: object,
+    ) -> Coro[Any]: ...
     def step(
         self,
         func: Callable[[*Ts], object],
@@ -157,7 +177,7 @@ class DurableContext:
         :raises SerializationError: the recorded result cannot be read as the type asked for
         """
         if keywords:
-            check_keywords(keywords, func, "ctx.step")
+            check_keywords(keywords, func, "ctx.step", StepConfig)
         if not accepts_plainly(func, len(args)):
             check_function(func, len(args), "ctx.step")
         if config is None:
@@ -207,8 +227,8 @@ class DurableContext:
         from durable_async._operations.child import run_child
         from durable_async.operation_config import ChildConfig
 
-        check_keywords(keywords, func, "ctx.run_in_child_context")
-        check_context_function(func, _parameters(args), "ctx.run_in_child_context")
+        check_keywords(keywords, func, "ctx.run_in_child_context", ChildConfig)
+        check_context_function(func, context_parameters(args), "ctx.run_in_child_context")
         config = check_config(config, ChildConfig())
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
         call.coroutine = call.perform(
@@ -246,8 +266,8 @@ class DurableContext:
         from durable_async._operations.retried import run_retried
         from durable_async.operation_config import ChildConfig
 
-        check_keywords(keywords, func, "ctx.with_retry")
-        check_context_function(func, _parameters(args), "ctx.with_retry")
+        check_keywords(keywords, func, "ctx.with_retry", ChildConfig)
+        check_context_function(func, context_parameters(args), "ctx.with_retry")
         config = check_config(config, ChildConfig())
         check_strategy("strategy", strategy)
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
@@ -318,6 +338,7 @@ class DurableContext:
     def create_callback(
         self,
         *,
+        timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
@@ -327,6 +348,7 @@ class DurableContext:
     def create_callback(
         self,
         *,
+        timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
@@ -335,14 +357,17 @@ class DurableContext:
     def create_callback(
         self,
         *,
+        timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[durable_async.Callback[object]]:
         """Make a callback: an id of the service to which the outside world can send an answer. Wait for the answer with
         ``await callback.result()``.
 
+        :param timeout: takes the place of the one in ``config``
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: its timeouts and its serializer; None: ``CallbackConfig()``, which has neither
@@ -352,7 +377,10 @@ class DurableContext:
         from durable_async._operations.callback import create_callback
         from durable_async.operation_config import CallbackConfig
 
+        check_keywords(keywords, None, "ctx.create_callback", CallbackConfig)
         config = check_config(config, CallbackConfig())
+        if timeout is not None:
+            config = attrs.evolve(config, timeout=timeout)
         call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
         call.coroutine = call.perform(create_callback, config, serializer_context(call, returns=returns))
         return call.coroutine
@@ -388,6 +416,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[Any]:
         """Make a callback, send its id with ``submitter(callback_id)``, and wait for the answer.
 
@@ -409,6 +438,7 @@ class DurableContext:
         from durable_async._operations.wait_for_callback import run_wait_for_callback
         from durable_async.operation_config import WaitForCallbackConfig
 
+        check_keywords(keywords, submitter, "ctx.wait_for_callback", WaitForCallbackConfig)
         check_function(submitter, 1, "ctx.wait_for_callback")
         config = check_config(config, WaitForCallbackConfig())
         if timeout is not None:
@@ -454,6 +484,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.InvokeConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[Any]:
         """Run another function, durable or not, and wait for its result.
 
@@ -473,10 +504,8 @@ class DurableContext:
         from durable_async._operations.invoke import run_invoke
         from durable_async.operation_config import InvokeConfig
 
-        if not isinstance(function_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"function_name must be the name or ARN of a function, not {function_name!r}")
-        if not function_name:
-            raise ValueError("function_name must not be empty")
+        check_keywords(keywords, None, "ctx.invoke", InvokeConfig)
+        check_function_name(function_name)
         config = check_config(config, InvokeConfig())
         call = self._call(OperationType.CHAINED_INVOKE, SubType.CHAINED_INVOKE, checked_name(name), key)
         call.coroutine = call.perform(
@@ -563,6 +592,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.MapConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[durable_async.BatchResult[T]]:
         """Run ``func(ctx, item)`` for each item, each in a child context of its own.
 
@@ -587,8 +617,11 @@ class DurableContext:
         from durable_async._operations.batch_contexts import Items
         from durable_async.batch_config import MapConfig
 
+        check_keywords(keywords, func, "ctx.map", MapConfig)
         check_context_function(func, ("ctx", "item"), "ctx.map")
         config = check_config(config, MapConfig())
+        if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"ctx.map takes a list of items: ctx.map(function, [first, second]), not {items!r}")
         given = tuple(items)
         check_enough(config, len(given))
         names: list[str | None] | None = None
@@ -611,10 +644,11 @@ class DurableContext:
     def parallel(
         self,
         branches: Iterable[BranchLike[Self, T]],
-        *,
+        *others: Never,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.ParallelConfig | None = None,
+        **keywords: Never,
     ) -> Coro[durable_async.BatchResult[T]]:
         """Run each ``branch(ctx)``, in a child context of its own.
 
@@ -634,7 +668,10 @@ class DurableContext:
         from durable_async._operations.batch import check_enough, common_type, named_branches, run_batch
         from durable_async.batch_config import ParallelConfig
 
+        check_keywords(keywords, None, "ctx.parallel", ParallelConfig)
         config = check_config(config, ParallelConfig())
+        if others:
+            raise TypeError("ctx.parallel takes its branches in a list: ctx.parallel([first, second])")
         named = named_branches(branches, "ctx.parallel")
         check_enough(config, len(named))
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
@@ -681,26 +718,12 @@ class DurableContext:
         :param key: unique among all uses of ``at`` in one context, whichever task they are made in
         :raises ContextMisuseError: the key was used in this context before, or no workflow runs here
         """
-        here = self._place()
-        if isinstance(here, Unplaced):
-            here = adopted(here)
-        return type(self)(self._journal, self._step_config, here.at(key))
-
-    def _place(self) -> Branch | Unplaced:
-        here = current()
-        workflow = self._journal.workflow
-        return here if isinstance(here, Unplaced) and here.workflow is workflow else calling_branch(workflow)
+        return type(self)(self._journal, self._step_config, calling_branch(self._journal.workflow).at(key))
 
     def _branch(self) -> Branch:
+        here = calling_branch(self._journal.workflow)
         keyed = self._keyed
-        if keyed is None:
-            return calling_branch(self._journal.workflow)
-        here = self._place()
-        if here.scope is keyed.scope:
-            if isinstance(here, Unplaced):
-                adopted(here)
-            return keyed
-        return here if isinstance(here, Branch) else calling_branch(self._journal.workflow)
+        return here if keyed is None or here.scope is not keyed.scope else keyed
 
     def _call(
         self,
@@ -748,49 +771,32 @@ class DurableContext:
         )
 
 
-def _parameters(args: tuple[object, ...]) -> tuple[str, ...]:
-    """Return the names of the parameters of a function that gets a context and ``args``, for an error message."""
-    return ("ctx", "value") if len(args) == 1 else ("ctx", *(f"value{number}" for number in range(1, len(args) + 1)))
-
-
 def current_context() -> DurableContext | None:
     """Return the context of the running workflow, so that a library can attach itself.
 
-    None outside of a workflow, and in the body of a step, where no durable operation can be called. Also None in a task
-    that a callback started: a replay could not repeat its calls. This is logged once, as a warning, because what the
-    library does then is not recorded; :func:`require_context` raises instead.
+    None outside of a workflow, and in the body of a step, where no durable operation can be called.
     """
     here = current()
-    if isinstance(here, Unplaced):
-        here.workflow.warn_unplaced()
     return here.workflow.context if isinstance(here, Branch) else None
 
 
 def require_context() -> DurableContext:
     """Return the context of the running workflow, for a library that must not work without.
 
-    :raises ContextMisuseError: no workflow runs here, or this is the body of a step, or a task that has no place in
-        its workflow because a callback started it. The message says which, and what to do
+    :raises ContextMisuseError: no workflow runs here, or this is the body of a step. The message says which, and what
+        to do
     """
-    here = current()
-    if isinstance(here, Branch):
-        context: DurableContext = here.workflow.context
+    context = current_context()
+    if context is not None:
         return context
-    raise ContextMisuseError(_why_no_context(here))
-
-
-def _why_no_context(here: StepContext | Unplaced | None) -> str:
-    if isinstance(here, StepContext):
-        return (
+    if isinstance(here := current(), StepContext):
+        raise ContextMisuseError(
             f"the body of step {here.name or here.operation_id!r} has no durable context. A step is recorded as a "
             "whole: call durable operations from the workflow, or make the function a child context"
         )
-    if here is not None:
-        return (
-            "this task has no place in its workflow, because a callback started it, so a replay could not repeat its "
-            "calls. Start it from the workflow's own code, or use ctx.at(key)"
-        )
-    return "no durable workflow runs here. Call this from a function with @durable_execution, or from a task of it"
+    raise ContextMisuseError(
+        "no durable workflow runs here. Call this from a function with @durable_execution, or from a task of it"
+    )
 
 
 def current_step() -> StepContext:

@@ -31,7 +31,7 @@ KNOWS: dict[str, set[str]] = {
     "step_context": {"logs"},
     "serializers": {"_callables", "_client_per_loop", "_lazy", "_raised", "_threads", "_wire", "errors"},
     "_arguments": {"_callables", "_wire", "serializers"},
-    "config": {"_arguments", "_durations", "retry", "serializers"},
+    "config": {"_arguments", "_callables", "_durations", "retry", "serializers"},
     "operation_config": {"_durations", "_wire", "config", "serializers"},
     "batch_result": {"errors"},
     "batch_config": {"_counts", "batch_result", "config", "serializers"},
@@ -123,6 +123,7 @@ KNOWS: dict[str, set[str]] = {
     "client": {
         "_callables",
         "_client_per_loop",
+        "_durations",
         "_lazy",
         "_raised",
         "_wire",
@@ -137,6 +138,7 @@ KNOWS: dict[str, set[str]] = {
     },
     "embedded": {
         "_arguments",
+        "_callables",
         "_counts",
         "_durations",
         "_engine",
@@ -157,9 +159,11 @@ KNOWS: dict[str, set[str]] = {
         "transport",
     },
     "testing": {
-        "_lazy",
+        "_durations",
         "_engine",
+        "_lazy",
         "_wire",
+        "client",
         "embedded",
         "errors",
         "handler",

@@ -3,8 +3,9 @@
 - A branch is a sequence of calls: the body of a context, or one asyncio task started inside it.
 - A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on the place in
   the program and never on what the event loop ran first.
-- A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
-  because callbacks run in no order that a replay would repeat.
+- A task belongs to the branch that was running when it was created.
+- A task that a callback creates, or code that does not use the loop's task factory, is numbered when it first calls an
+  operation, in the order in which such tasks do so.
 - Bodies of steps run in no branch: the tasks that an HTTP client starts there do not belong to the workflow.
 
 ``calling`` finds the branch that the running code is in; ``task_factory`` is the hook on the event loop.
@@ -13,9 +14,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import attrs
@@ -23,10 +23,18 @@ import attrs
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
-from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
+from durable_async._wire.ids import (
+    keyed_branch,
+    keyed_operation_id,
+    late_task_branch,
+    operation_id,
+    patch_operation_id,
+    task_branch,
+)
 from durable_async.errors import ContextMisuseError
 
-logger: logging.Logger = logging.getLogger("durable_async")
+if TYPE_CHECKING:
+    from durable_async._engine.cancelled_bodies import CancelledBody
 
 
 @attrs.define(eq=False, repr=False)
@@ -38,6 +46,7 @@ class Workflow:
     :ivar main: the task of the workflow's function; None until it starts
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
     :ivar exited: the SystemExit or KeyboardInterrupt that left one of the tasks and ends the program; None: none did
+    :ivar cancelled_bodies: by their tasks, the bodies of steps that were cancelled. They may have ended meanwhile
     """
 
     execution_arn: str
@@ -47,18 +56,7 @@ class Workflow:
     tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
     unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
     exited: BaseException | None = None
-    _has_warned: bool = False
-
-    def warn_unplaced(self) -> None:
-        """Warn, once, that code of the workflow asked for its context where it has none."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "%s: current_context() was called in a task that has no place in its workflow, because a callback "
-                "started it. It returned None, so what is done there is not recorded. Start the task from the "
-                "workflow's own code, or use ctx.at(key)",
-                self.execution_arn,
-            )
+    cancelled_bodies: dict[Task, CancelledBody] = attrs.field(factory=dict[Task, "CancelledBody"])
 
     def adopt(self, task: Task, branch: Branch) -> None:
         """Count a task among those of the workflow, until it ends."""
@@ -164,6 +162,8 @@ class Branch:
     patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _calls: int = 0
     _tasks: int = 0
+    _late_tasks: int = 0
+    _late_hashes: int = 0
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
@@ -175,14 +175,15 @@ class Branch:
         self,
         workflow: Workflow,
         scope: Scope | None = None,
-        prefix: str = "",
+        prefix: str | None = "",
         task: Task | None = None,
         *,
         creator: Branch | None = None,
     ) -> None:
         self.workflow = workflow
         self.scope: Scope = scope or Scope()
-        self.prefix = prefix
+        if prefix is not None:
+            self.prefix: str = prefix
         self.task = task
         self.creator = creator
 
@@ -283,6 +284,19 @@ class Branch:
             "set or an iterator it takes operations only, such as ctx.step(...)"
         )
 
+    def of_late_task(self) -> Branch:
+        """Return the branch of a task that was not started by this branch's own code, see above."""
+        return LateBranch(self, self._prefix_of_late_task)
+
+    def _prefix_of_late_task(self) -> str:
+        self._late_tasks += 1
+        return late_task_branch(self.prefix, self._late_tasks)
+
+    def hash_of_late_task(self) -> int:
+        """Return the hash of the next such task."""
+        self._late_hashes += 1
+        return ~crc32(self.workflow.execution_arn.encode()) - self._late_hashes
+
     def hash_of_position(self) -> int:
         """Return a hash that is the same on every replay."""
         return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
@@ -297,29 +311,32 @@ class Branch:
         return self.task is running
 
 
-@attrs.define(eq=False)
-class Unplaced:
-    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats its place there.
+class LateBranch(Branch):
+    """The branch of a task that its creator did not start with its own code, and of the tasks which that one starts.
+    It takes a number when it first needs one: until then it may be a background task of a client, which a replay would
+    not start again.
 
-    :ivar keyed: the branch in which it calls operations by their keys; None until it does
+    :param number: takes the number and returns the prefix
     """
 
-    workflow: Workflow
-    scope: Scope
-    keyed: Branch | None = None
+    def __init__(self, creator: Branch, number: Callable[[], str]) -> None:
+        super().__init__(creator.workflow, creator.scope, None, creator=creator)
+        self.task_hash = creator.hash_of_late_task()
+        self._number = number
 
+    def __getattr__(self, name: str) -> str:
+        """Set the prefix, which is missing until the first time that it is read."""
+        if name != "prefix":
+            raise AttributeError(name)
+        self.prefix = self._number()
+        return self.prefix
 
-def adopted(place: Unplaced) -> Branch:
-    """Return the branch in which the running task calls operations by their keys only. From now on the task belongs to
-    the workflow: it counts among the tasks of its context, and is cancelled when the workflow is suspended."""
-    if place.keyed is None:
-        task = asyncio.current_task()
-        assert task is not None
-        place.keyed = Branch(place.workflow, place.scope, task=task)
-        place.scope.order.begin_task()
-        place.workflow.adopt(task, place.keyed)
-        place.scope.adopt(task)
-    return place.keyed
+    def of_new_task(self, coro: Coro[object]) -> Branch:
+        if "prefix" in vars(self) or given_to_as_completed() is not None:
+            return super().of_new_task(coro)
+        self._tasks += 1
+        number = self._tasks
+        return LateBranch(self, lambda: task_branch(self.prefix, number))
 
 
 def running_task() -> Task | None:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from contextvars import Context
@@ -199,9 +200,8 @@ class Invocation:
         """
         workflow = self.journal.workflow
         misuse = release_background_tasks(workflow)
-        for task in workflow.tasks:
-            task.cancel()
         try:
+            await self._cancel_tasks()
             await self.journal.gone(workflow.tasks.keys())
         except asyncio.CancelledError:
             if is_last:
@@ -209,6 +209,18 @@ class Invocation:
             raise
         self._abandon()
         return misuse
+
+    async def _cancel_tasks(self) -> None:
+        """Cancel what is left of the workflow. Tasks that wait for their first turn get it before."""
+        tasks = self.journal.workflow.tasks
+        try:
+            for _ in range(self.journal.limits.quiet_turns):
+                if not any(map(_has_not_begun, tasks)):
+                    break
+                await asyncio.sleep(0)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _abandon_soon(self) -> None:
         try:
@@ -237,6 +249,13 @@ class Invocation:
         error = main.exception()
         if error is not None and error is not self.journal.life.mismatch:
             logger.warning("%s: ignored what the workflow raised while it ended", self.execution_arn, exc_info=error)
+
+
+def _has_not_begun(task: Task) -> bool:
+    """Return whether the task waits for its first turn. A task that is cancelled before it closes nothing that it was
+    given, and tells nobody who waits for it: anyio's ``TaskGroup.start`` would wait for ever."""
+    coro = task.get_coro()
+    return inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
 
 
 def _outcome_of(main: Task) -> Outcome:

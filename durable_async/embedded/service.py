@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
+from durable_async._callables import name_of_callable
 from durable_async._counts import checked_count
 from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
@@ -155,7 +156,7 @@ class DurableService(Executions):
             self._takeover = Takeover(self._lambda_api, store.path, self._open, patience=patience)
         self._context = Context()
         self._pid = os.getpid()
-        self._entered = False
+        self._entered = self._runs = False
         self._thread = 0  # that entered it
         self._grace = _not_negative("grace", grace)
         self._clock = clock
@@ -181,10 +182,10 @@ class DurableService(Executions):
         callers.
 
         :raises ApiError: status 503: the file cannot be used, or another process uses it; the message says which
-        :raises RuntimeError: it was entered before
+        :raises RuntimeError: the service runs already, or has run before
         """
-        if self._entered:
-            raise RuntimeError("A service is entered once. Make a new DurableService for each 'async with'.")
+        if self._runs and self._pid == os.getpid():
+            raise RuntimeError("the service runs already: enter it once, and pass the entered service to who needs it")
         self._pid = os.getpid()
         with entered(None):  # of all variables but the durable identity of a workflow that enters it
             self._context = copy_context()
@@ -193,7 +194,8 @@ class DurableService(Executions):
         except asyncio.CancelledError:
             await own_tasks.finish(self.api.aclose())
             raise
-        self._entered, self._thread = True, get_ident()
+        self._entered = self._runs = True
+        self._thread = get_ident()
         return self
 
     async def _open(self) -> None:
@@ -203,6 +205,7 @@ class DurableService(Executions):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pid == os.getpid():  # a forked process leaves the shutdown to the process that entered
+            self._runs = False
             await own_tasks.finish(self._leave(), hurry=True)
 
     async def _leave(self) -> None:
@@ -291,7 +294,8 @@ class DurableService(Executions):
         check_durable(function)
         place = self._names.get(function)
         if place is None:
-            raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
+            name = name_of_callable(function)
+            raise LookupError(f"the handler {name} is not registered: call service.register({name}) first")
         return place
 
     def _trace_header(self) -> str | None:

@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from zlib import crc32
 
-import attrs
-
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
@@ -29,7 +27,6 @@ from durable_async.errors import ContextMisuseError
 logger: logging.Logger = logging.getLogger("durable_async")
 
 
-@attrs.define(eq=False, repr=False)
 class Workflow:
     """What all branches of one invocation share.
 
@@ -40,14 +37,15 @@ class Workflow:
     :ivar exited: the SystemExit or KeyboardInterrupt that left one of the tasks and ends the program; None: none did
     """
 
-    execution_arn: str
-    on_change: Callable[[], None] = lambda: None
-    context: Any = None
-    main: Task | None = None
-    tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
-    unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
-    exited: BaseException | None = None
-    _has_warned: bool = False
+    def __init__(self, execution_arn: str) -> None:
+        self.execution_arn = execution_arn
+        self.on_change: Callable[[], None] = lambda: None
+        self.context: Any = None
+        self.main: Task | None = None
+        self.tasks: dict[Task, Branch] = {}
+        self.unawaited: list[Coro[object]] = []
+        self.exited: BaseException | None = None
+        self._has_warned = False
 
     def warn_unplaced(self) -> None:
         """Warn, once, that code of the workflow asked for its context where it has none."""
@@ -297,16 +295,16 @@ class Branch:
         return self.task is running
 
 
-@attrs.define(eq=False)
 class Unplaced:
     """The place of a task that a callback started: it belongs to a workflow, and no replay repeats its place there.
 
     :ivar keyed: the branch in which it calls operations by their keys; None until it does
     """
 
-    workflow: Workflow
-    scope: Scope
-    keyed: Branch | None = None
+    def __init__(self, workflow: Workflow, scope: Scope) -> None:
+        self.workflow = workflow
+        self.scope = scope
+        self.keyed: Branch | None = None
 
 
 def adopted(place: Unplaced) -> Branch:

@@ -13,7 +13,6 @@ from types import CodeType
 from typing import NoReturn, TypeVar, TypeVarTuple, Unpack
 
 from durable_async._engine.branches import Branch
-from durable_async._engine.error_objects import error_object
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
 from durable_async._engine.phases import Phase
@@ -326,6 +325,8 @@ class Call:
 
         :param named: its type in the record; None: the name of its class
         """
+        from durable_async._engine.error_objects import error_object  # most invocations record no error
+
         return error_object(error, of=str(self), named=named)
 
     def failure(self, cls: type[E], error: ErrorObject) -> E:

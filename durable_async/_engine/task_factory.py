@@ -14,8 +14,6 @@ from types import CellType, CodeType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import attrs
-
 from durable_async._engine.branches import Branch, Unplaced
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
 from durable_async._engine.unstarted import Coro, Task
@@ -69,10 +67,10 @@ class WorkflowTask(Task):
         return self._hash
 
 
-@attrs.define(eq=False, repr=False)
 class _Factory:
-    previous: Make | None
-    users: int = 0
+    def __init__(self, previous: Make | None) -> None:
+        self.previous = previous
+        self.users = 0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro[object], **options: Any) -> Task:
         creator = current_creator()

@@ -41,12 +41,11 @@ class Threads:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the owner whose turn is next comes first
         self._unlimited: CapacityLimiter | None = None
 
-    async def run(self, owner: str, func: Callable[[], T], *, abandon: bool = False) -> T:
-        """Call ``func()`` in a thread and return its result.
+    async def run(self, owner: str, func: Callable[[], T]) -> T:
+        """Call ``func()`` in a thread and return its result. If this is cancelled, the thread is left running, because
+        it cannot be stopped.
 
         :param owner: the execution that it runs for
-        :param abandon: True to leave the thread running when cancelled, since a thread cannot be stopped; False to wait
-            for its end
         """
         from anyio import CapacityLimiter, to_thread
 
@@ -54,7 +53,7 @@ class Threads:
             self._unlimited = CapacityLimiter(math.inf)
         await self._acquire(owner)
         try:
-            return await to_thread.run_sync(func, abandon_on_cancel=abandon, limiter=self._unlimited)
+            return await to_thread.run_sync(func, abandon_on_cancel=True, limiter=self._unlimited)
         finally:
             self._release(owner)
 

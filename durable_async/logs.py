@@ -81,6 +81,24 @@ class _JsonOfTheWorkflow(logging.Formatter):
         return self._json.format(record) + "\n"
 
 
+def log_failure(execution_arn: str, error: BaseException) -> None:
+    """Log why an execution failed.
+
+    Where the record is written as text, the trace in it is the one that is recorded: without frames of this package,
+    and with those of the step that failed, also if it failed in an earlier invocation.
+    """
+    logger = logging.getLogger("durable_async")
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    from durable_async._raised import report_of
+
+    file, line, function, _ = logger.findCaller()
+    raised = (type(error), error, error.__traceback__)
+    record = logger.makeRecord(logger.name, logging.ERROR, file, line, "%s failed", (execution_arn,), raised, function)
+    record.exc_text = report_of(error)  # what logging.Formatter writes in place of Python's own trace
+    logger.handle(record)
+
+
 def log_on_lambda(environment: Mapping[str, str]) -> None:
     """Let ``ctx.logger`` print at INFO and as JSON on Lambda, as far as the function's ``LoggingConfig`` says nothing.
 

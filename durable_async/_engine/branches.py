@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from durable_async._engine.as_completed import given_to_as_completed, places
@@ -23,6 +23,9 @@ from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
 from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
+
+if TYPE_CHECKING:
+    from durable_async._engine.cancelled_bodies import CancelledBody
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -35,6 +38,7 @@ class Workflow:
     :ivar main: the task of the workflow's function; None until it starts
     :ivar unawaited: operations that have not begun, of contexts that have ended. A task may still begin them
     :ivar exited: the SystemExit or KeyboardInterrupt that left one of the tasks and ends the program; None: none did
+    :ivar cancelled_bodies: by their tasks, the bodies of steps that were cancelled. They may have ended meanwhile
     """
 
     def __init__(self, execution_arn: str) -> None:
@@ -45,6 +49,7 @@ class Workflow:
         self.tasks: dict[Task, Branch] = {}
         self.unawaited: list[Coro[object]] = []
         self.exited: BaseException | None = None
+        self.cancelled_bodies: dict[Task, CancelledBody] = {}
         self._has_warned = False
 
     def warn_unplaced(self) -> None:

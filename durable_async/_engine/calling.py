@@ -56,6 +56,16 @@ def put_task(task: Task, place: Place) -> None:
     placed.durable_place = place
 
 
+def put_in_body(task: Task, step: StepContext, scope: Scope) -> None:
+    """Make the body of a step the place of ``task``.
+
+    :param scope: the context of the step
+    """
+    placed: Any = task
+    placed.durable_place = step
+    placed.durable_scope = scope
+
+
 def put_in(context: Context, place: Place) -> None:
     """Make ``place`` the current place in ``context``, in which nothing runs yet."""
     context.run(_current.set, place)
@@ -107,7 +117,7 @@ class entered_scope:  # noqa: N801 - as above
         self._entered.__enter__()
         return self._inner
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Close the scope.
 
         :raises ContextMisuseError: the context returned, and an operation that it called was never awaited
@@ -115,7 +125,7 @@ class entered_scope:  # noqa: N801 - as above
         self._entered.__exit__()
         self._scope.close()
         if self._scope.unstarted:
-            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
+            settle_unstarted(self._scope.unstarted, self._inner.workflow, error)
 
 
 class root_scope:  # noqa: N801 - as above
@@ -129,13 +139,13 @@ class root_scope:  # noqa: N801 - as above
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Check that the workflow awaited what it called, if it returned.
 
         :raises ContextMisuseError: an operation was never awaited
         """
         if unstarted := self._branch.scope.unstarted:
-            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
+            settle_unstarted(unstarted, self._branch.workflow, error)
 
 
 def calling_branch(workflow: Workflow) -> Branch:

@@ -14,8 +14,9 @@ _AT_LEAST_ONE = attrs.validators.ge(1)
 class EngineLimits:
     """How long an invocation waits, and how often it tries again.
 
-    :ivar clean_up: seconds that the workflow's ``finally`` blocks may take when its tasks are cancelled. A task that
-        has not ended by then is abandoned
+    :ivar clean_up: seconds that ``finally`` blocks may take when a task is cancelled. A task of the workflow that has
+        not ended by then, when the workflow is suspended, is abandoned. The body of a step that has not ended by then
+        no longer holds back the ends of other operations
     :ivar show_start: seconds after which the START of a running step is sent, so that an observer sees that it runs.
         The START of a step that ends earlier leaves together with its end
     :ivar busy_attempts: how often a call is repeated while the service answers that it is busy, in addition to the

@@ -1,8 +1,7 @@
 """When a workflow is at rest: the event loop is about to run none of its code.
 
-A workflow at rest continues only if an operation ends. The code in the body of a step does not count, because its
-result has to be recorded before the workflow can see it; unless its task was cancelled, which the workflow sees at
-once.
+A workflow at rest continues only if an operation ends, or if a body of a step that was cancelled ends. Other code in
+the bodies of steps does not count, because its result has to be recorded before the workflow can see it.
 
 - asyncio's own loops show what they are about to run. A workflow is at rest if nothing of that belongs to it
 - other loops, such as uvloop, do not. There a workflow is at rest after some turns of the loop in which nothing of it
@@ -93,26 +92,13 @@ class Rest:
         busy: set[Workflow] = set()
         # A copy, made in one step: a thread may append to the queue at any time.
         for handle in () if self._ready is None else self._ready.copy():
-            place = place_of_callback(handle)
-            if isinstance(place, StepContext):
-                workflow = _cancelled_in(idle, handle)
-            else:
-                workflow = getattr(place, "workflow", None)
+            workflow = getattr(place_of_callback(handle), "workflow", None)
             if workflow in idle:
                 idle.remove(workflow)
                 busy.add(workflow)
                 if not idle:
                     break
         return busy
-
-
-def _cancelled_in(workflows: Iterable[Workflow], handle: asyncio.Handle) -> Workflow | None:
-    """Return the workflow whose task a handle continues in the body of a step after a cancellation; None: it does
-    something else."""
-    task: object = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]  # noqa: SLF001
-    if not isinstance(task, asyncio.Task) or not task.cancelling():
-        return None
-    return next((workflow for workflow in workflows if task in workflow.tasks), None)
 
 
 _rests: WeakValueDictionary[asyncio.AbstractEventLoop, Rest] = WeakValueDictionary()
@@ -148,7 +134,7 @@ def will_continue(task: Task) -> bool:
     """
     if task.done():
         return True
-    if isinstance(place_of_task(task), StepContext) and not task.cancelling():
+    if isinstance(place_of_task(task), StepContext):
         return False
     waited_for = getattr(task, "_fut_waiter", None)
     return waited_for is None or _will_be_done(waited_for)

@@ -3,6 +3,9 @@
 An invocation counts what runs, such as bodies of steps, and the operations that wait for the service. At rest, each
 context hands over the end that comes next in its order. If there is none, nothing runs, and something waits, the
 workflow cannot continue without the service.
+
+While the body of a step that was cancelled has not ended, nothing is handed over in its context, see
+``cancelled_bodies``.
 """
 
 from __future__ import annotations
@@ -51,6 +54,8 @@ class Activity:
         self._waiting = 0
         self._orders: dict[Order, None] = {}  # in which ends wait for their turn
         self._settled: asyncio.Future[None] | None = None
+        self._rested: asyncio.Future[None] | None = None
+        self._look_again: asyncio.TimerHandle | None = None  # at the bodies that hold ends back
         self._is_handing_over = False
         self._over = False
 
@@ -81,7 +86,10 @@ class Activity:
         """Hand nothing over any more, and do not report any more."""
         self._over = True
         self._orders.clear()
+        self.workflow.cancelled_bodies.clear()
         self._settle()
+        if self._look_again is not None:
+            self._look_again.cancel()
 
     # --- ends in their order ---
 
@@ -98,7 +106,7 @@ class Activity:
     def settled(self) -> asyncio.Future[None] | None:
         """Return None if no end can be handed over now; otherwise a future that is done when that is so. Then all that
         the workflow does next is known."""
-        if not self._is_handing_over:
+        if not self._is_handing_over or (self.workflow.cancelled_bodies and self._held_back()):
             return None
         if self._settled is None or self._settled.done():
             self._settled = self._loop.create_future()
@@ -106,10 +114,13 @@ class Activity:
 
     async def rested(self) -> None:
         """Return when the workflow is at rest and no end can be handed over."""
-        self._is_handing_over = not self._over
+        if self._over:
+            return
+        self._is_handing_over = True
         self.changed()
-        if (settled := self.settled()) is not None:
-            await asyncio.shield(settled)
+        if self._rested is None or self._rested.done():
+            self._rested = self._loop.create_future()
+        await asyncio.shield(self._rested)
 
     def at_rest(self) -> None:
         if self._over or not self._is_known():
@@ -127,12 +138,14 @@ class Activity:
         self.changed()
 
     def _hand_over(self) -> bool:
+        """Hand over the next end of each order. Return whether there was one."""
+        held = self._held_back() if self.workflow.cancelled_bodies else ()
         handed_over = False
         for order in [*self._orders]:
             place = order.next()
             if place is None:
                 del self._orders[order]
-            elif place.turn is not None:
+            elif place.turn is not None and order not in held:
                 handed_over = True
                 if (last := order.hand_over(place)) is not None:
                     self._report(place, last)
@@ -140,12 +153,33 @@ class Activity:
 
     def _settle(self) -> bool:
         """Return whether somebody waited for that and continues now."""
+        if self.workflow.cancelled_bodies:  # what they hold back may cancel what waits for rest
+            return self._finish(self._settled)
         self._is_handing_over = False
-        settled, self._settled = self._settled, None
-        if settled is None or settled.done():  # as it is if the flusher was cancelled
+        return any([self._finish(self._settled), self._finish(self._rested)])
+
+    @staticmethod
+    def _finish(future: asyncio.Future[None] | None) -> bool:
+        """Return whether somebody waited for the future and continues now."""
+        if future is None or future.done():  # as it is if the flusher was cancelled
             return False
-        settled.set_result(None)
+        future.set_result(None)
         return True
+
+    def _held_back(self) -> set[Order]:
+        """Return the orders in which nothing is handed over now."""
+        from durable_async._engine.cancelled_bodies import drop_ended, held_back  # few bodies are cancelled
+
+        bodies, longest = self.workflow.cancelled_bodies, self.limits.clean_up
+        drop_ended(self.workflow, self._loop.time(), longest)
+        if bodies and self._look_again is None:
+            since = min(body.since for body in bodies.values())
+            self._look_again = self._loop.call_at(since + longest, self._looks_again)
+        return held_back(bodies.values())
+
+    def _looks_again(self) -> None:
+        self._look_again = None
+        self.changed()
 
     def _report(self, place: Place, last: Place) -> None:
         self.out_of_order += 1

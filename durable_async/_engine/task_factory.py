@@ -14,9 +14,10 @@ from types import CellType, CodeType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from durable_async._engine.branches import Branch, Unplaced
+from durable_async._engine.branches import Branch, Scope, Unplaced
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
 from durable_async._engine.unstarted import Coro, Task
+from durable_async.step_context import StepContext
 
 Make = Callable[..., asyncio.Task[Any]]
 
@@ -55,16 +56,42 @@ def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro[objec
 
 
 class WorkflowTask(Task):
-    """A task of a workflow. Its hash derives from its place in the program and not from its address."""
+    """A task of a workflow. Its hash derives from its place in the program and not from its address, if it has a place
+    there that a replay repeats. It notes when it is cancelled in the body of a step."""
 
-    def __init__(self, coro: Coro[object], branch: Branch, **options: Any) -> None:
-        self._hash = branch.task_hash
-        self.durable_place: Place = branch
-        branch.task = self
+    durable_scope: Scope  # of the step in whose body it is, or was
+
+    def __init__(self, coro: Coro[object], place: Branch | Unplaced, **options: Any) -> None:
+        self._workflow = place.workflow
+        self.durable_place: Place = place
+        if isinstance(place, Branch):
+            self._hash = place.task_hash
+            place.task = self
+        else:
+            self._hash = super().__hash__()
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
         return self._hash
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        place, pending = self.durable_place, self.cancelling()
+        is_cancelled = super().cancel(msg)
+        if is_cancelled and isinstance(place, StepContext):
+            from durable_async._engine.cancelled_bodies import CancelledBody  # few bodies are cancelled
+
+            bodies = self._workflow.cancelled_bodies
+            if self not in bodies or bodies[self].step is not place:
+                bodies[self] = CancelledBody(self, place, self.durable_scope, pending, self.get_loop().time())
+        return is_cancelled
+
+    def uncancel(self) -> int:
+        pending = super().uncancel()
+        bodies = self._workflow.cancelled_bodies
+        if self in bodies and pending <= bodies[self].pending:
+            del bodies[self]
+            self._workflow.on_change()
+        return pending
 
 
 class _Factory:
@@ -79,13 +106,18 @@ class _Factory:
         return _start_numbered(creator, coro, partial(self.make, loop, coro), options)
 
     def make(
-        self, loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coro[object],
+        *,
+        place: Branch | Unplaced | None = None,
+        **options: Any,
     ) -> Task:
         previous = self.previous
         if previous is None:
-            return _make(loop, coro, branch=branch, **options)
-        if branch is not None and previous is _EAGER:
-            return WorkflowTask(coro, branch, loop=loop, **{"eager_start": True, **options})
+            return _make(loop, coro, place=place, **options)
+        if place is not None and previous is _EAGER:
+            return WorkflowTask(coro, place, loop=loop, **{"eager_start": True, **options})
         return previous(loop, coro, **options)
 
     # anyio has tasks of its groups start lazily, also on a loop whose tasks start eagerly: it looks whether the factory
@@ -106,18 +138,20 @@ _EAGER: Any = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3
 
 
 def _make_lazily(constructor: Make, coro: Coro[object], *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
-    def make(*, branch: Branch | None, **options: Any) -> Task:
-        if branch is not None and constructor is asyncio.Task:
-            return WorkflowTask(coro, branch, loop=loop, **options)
+    def make(*, place: Branch | Unplaced | None, **options: Any) -> Task:
+        if place is not None and constructor is asyncio.Task:
+            return WorkflowTask(coro, place, loop=loop, **options)
         return constructor(coro, loop=loop, **options)
 
     return _start_numbered(current_creator(), coro, make, options)
 
 
-def _make(loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any) -> Task:
-    if branch is None:
+def _make(
+    loop: asyncio.AbstractEventLoop, coro: Coro[object], *, place: Branch | Unplaced | None = None, **options: Any
+) -> Task:
+    if place is None:
         return asyncio.Task(coro, loop=loop, **options)
-    return WorkflowTask(coro, branch, loop=loop, **options)
+    return WorkflowTask(coro, place, loop=loop, **options)
 
 
 def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dict[str, Any]) -> Task:
@@ -125,7 +159,7 @@ def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dic
         if creator.is_calling():
             return _start(creator.of_new_task(coro), make, options)
         return _start_unplaced(creator, make, options)
-    return _start_unplaced(creator, make, options) if isinstance(creator, Unplaced) else make(branch=None, **options)
+    return _start_unplaced(creator, make, options) if isinstance(creator, Unplaced) else make(place=None, **options)
 
 
 def _start_unplaced(creator: Branch | Unplaced, make: Make, options: dict[str, Any]) -> Task:
@@ -133,7 +167,7 @@ def _start_unplaced(creator: Branch | Unplaced, make: Make, options: dict[str, A
     place = Unplaced(creator.workflow, creator.scope)
     _put_in_options(options, place)
     with entered(place):
-        task = make(branch=None, **options)
+        task = make(place=place, **options)
     _put_new(task, place)
     return task
 
@@ -144,7 +178,7 @@ def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:
     order.begin_task()  # before it starts: a task that starts eagerly may call operations at once
     try:
         with entered(branch):  # a task copies the context in which it is made
-            task = make(branch=branch, **options)
+            task = make(place=branch, **options)
     except BaseException:
         order.end_task()
         raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from durable_async._callables import is_coroutine_function
 from durable_async._engine.call import Call
-from durable_async._engine.calling import place_of_task, put_in, put_task
+from durable_async._engine.calling import place_of_task, put_in, put_in_body, put_task
 from durable_async._engine.isolation import isolated
 from durable_async._operations.step_rules import Interrupted, Raise, Return, Run, Start, Wait, next_action
 from durable_async._operations.values import recorded, round_trip
@@ -60,14 +60,14 @@ async def run_attempt(call: Call, body: Callable[[], object], attempt: int, time
         substitute = call.journal.substitute
         run = _run if substitute is None else partial(_substituted, substitute, attempt)
         outside = place_of_task(task)
-        put_task(task, here)
+        put_in_body(task, here, call.scope)
         try:
             if timeout is None:
-                return await isolated(partial(run, call, body, abandon=False), context)
+                return await isolated(partial(run, call, body), context)
             deadline = asyncio.timeout(timeout.total_seconds())
             try:
                 async with deadline:
-                    return await isolated(partial(run, call, body, abandon=True), context)
+                    return await isolated(partial(run, call, body), context)
             except TimeoutError:
                 if deadline.expired():
                     raise StepTimeoutError(call.name, timeout) from None
@@ -83,25 +83,22 @@ async def run_attempt(call: Call, body: Callable[[], object], attempt: int, time
             put_task(task, outside)
 
 
-def _run(call: Call, body: Callable[[], Any], *, abandon: bool) -> Awaitable[object]:
-    """Run a function that returns an awaitable on the loop, and any other one in a worker thread.
-
-    :param abandon: what to do when this is cancelled, because a thread cannot be stopped. True: do not wait for the
-        thread. False: wait until it has ended
-    """
+def _run(call: Call, body: Callable[[], Any]) -> Awaitable[object]:
+    """Run a function that returns an awaitable on the loop, and any other one in a worker thread. If this is cancelled,
+    it does not wait for the thread, because a thread cannot be stopped."""
     if is_coroutine_function(body) or returns_awaitable(body):
         awaitable: Awaitable[object] = body()
         return awaitable
-    return _run_in_thread(call, body, abandon=abandon)
+    return _run_in_thread(call, body)
 
 
-async def _run_in_thread(call: Call, body: Callable[[], object], *, abandon: bool) -> object:
+async def _run_in_thread(call: Call, body: Callable[[], object]) -> object:
     """Run ``body`` in a worker thread.
 
     :raises ContextMisuseError: it needs the event loop, which could not be seen before it was called
     """
     try:
-        value = await call.journal.threads.run(call.journal.execution_arn, body, abandon=abandon)
+        value = await call.journal.threads.run(call.journal.execution_arn, body)
     except RuntimeError as error:
         if not str(error).startswith(_NO_LOOP):
             raise
@@ -113,10 +110,8 @@ async def _run_in_thread(call: Call, body: Callable[[], object], *, abandon: boo
     return await value if inspect.isawaitable(value) else value
 
 
-async def _substituted(
-    substitute: Substitute, attempt: int, call: Call, body: Callable[[], object], *, abandon: bool
-) -> object:
-    return await substitute(call, attempt, body, partial(_run, call, body, abandon=abandon))
+async def _substituted(substitute: Substitute, attempt: int, call: Call, body: Callable[[], object]) -> object:
+    return await substitute(call, attempt, body, partial(_run, call, body))
 
 
 _NEVER_RETRIED = (ContextMisuseError, NonDeterminismError, PayloadTooLargeError, SerializationError)

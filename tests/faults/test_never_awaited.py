@@ -250,3 +250,36 @@ async def test_an_operation_taken_out_of_its_block_is_refused_in_the_block():
         return await late
 
     assert "Step 'charge'" in message(await ended(workflow))
+
+
+async def test_an_error_from_a_coroutine_taken_for_a_result_names_the_call():
+    async def fulfil(event, ctx: DurableContext) -> str:
+        paid = ctx.step(charge, 100)
+        return paid.upper()
+
+    async def in_a_block(event, ctx: DurableContext) -> str:
+        return await ctx.run_in_child_context(lambda ctx: fulfil(event, ctx), name="block")
+
+    for workflow in (fulfil, in_a_block):
+        closed = await ended(workflow)
+        assert message(closed) == "'coroutine' object has no attribute 'upper'"
+        note = f"Step 'charge' (test_never_awaited.py:{line_of(fulfil, 'charge, 100')}) was called and never awaited"
+        assert note in "".join(closed.error["StackTrace"])
+
+
+async def test_another_error_does_not_mention_calls_that_were_to_be_awaited_later():
+    async def fulfil(event, ctx: DurableContext) -> None:
+        later = ctx.step(charge, 100)
+        raise TypeError("no")
+        await later
+
+    assert "never awaited" not in "".join((await ended(fulfil)).error["StackTrace"])
+
+
+async def test_a_coroutine_as_the_result_is_told_to_be_awaited():
+    async def fulfil(event, ctx: DurableContext):
+        return unawaited
+
+    unawaited = ship()
+    assert "JSON cannot hold a value of class coroutine. Write 'await' before it" in message(await ended(fulfil))
+    unawaited.close()

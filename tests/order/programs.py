@@ -594,6 +594,43 @@ async def deadlines_beside_steps(play: Play) -> Any:
 
 
 @program
+async def cancelled_bodies_that_take_time_to_leave(play: Play) -> Any:
+    """A body that is cancelled waits for tasks of its own, which clean up. Meanwhile other operations end."""
+    order: list[str] = []
+
+    async def note(what: str) -> None:
+        order.append(what)
+        play.saw(what)
+        await play.step(f"{len(order)}: {what}")
+
+    async def part(label: str) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await play._run.nap(label)
+
+    async def body(n: int) -> None:
+        async with asyncio.TaskGroup() as parts:
+            for k in range(2):
+                parts.create_task(part(f"part {n}.{k}"))
+
+    async def group(n: int) -> None:
+        try:
+            async with asyncio.TaskGroup() as strands:
+                strands.create_task(play.ctx.step(body, n, name=f"body {n}"))
+                strands.create_task(play.step(f"fails {n}", fails=True))
+        except* StepError:
+            await note(f"group {n} failed")
+
+    async def beside(n: int) -> None:
+        for k in range(5):
+            await note(await play.step(f"beside {n}.{k}"))
+
+    await asyncio.gather(*map(group, range(2)), *map(beside, range(2)))
+    return order
+
+
+@program
 async def groups_that_fail(play: Play) -> Any:
     """Which of the siblings have got how far when one fails."""
     order: list[str] = []

@@ -162,7 +162,7 @@ def outcome_of(program: Any, conditions: Conditions) -> Any:
 
 
 # A task of pydantic-ai that is cancelled before it begins closes nothing that it was given.
-@pytest.mark.filterwarnings(r"ignore:coroutine '(gather\.<locals>\._run|AbstractCapability\.for_run)':RuntimeWarning")
+@pytest.mark.filterwarnings(r"ignore:coroutine '(gather\.<locals>\._run|\w*Capability\.\w+)':RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
 @pytest.mark.parametrize("program", [plain, streamed])
 @settings(max_examples=examples(5), deadline=None, suppress_health_check=[*HealthCheck])

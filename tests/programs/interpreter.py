@@ -170,8 +170,12 @@ class Interpreter:
         self.log.note((place.name, value), place.context)
 
     async def _labour(self) -> None:
-        """In the body of a step: some time."""
-        await asyncio.sleep(self.rng.choice(_LABOUR))
+        """In the body of a step: some time. If it is cancelled, a task of its own cleans up for some time."""
+        try:
+            await asyncio.sleep(self.rng.choice(_LABOUR))
+        except asyncio.CancelledError:
+            await asyncio.create_task(asyncio.sleep(self.rng.choice(_LABOUR)))
+            raise
 
     async def _block(self, ctx: DurableContext, block: Block, place: Place) -> list[Any]:
         values: list[Any] = []

@@ -1,0 +1,75 @@
+"""The bodies of steps that were cancelled and have not ended. They hold back the ends of other operations.
+
+The workflow sees at once that such a body ends. That is not recorded, and a replay does not run the body: there it has
+ended before everything that follows its cancellation. So on a first run nothing is handed over until it has ended.
+
+- it holds back the order of its own context, and those of the contexts around it
+- in a context that is closed it holds nothing back: how such a context ends is recorded
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import attrs
+
+from durable_async._engine.branches import Scope, Workflow
+from durable_async._engine.calling import place_of_task
+from durable_async._engine.order import Order
+from durable_async._engine.unstarted import Task
+from durable_async.step_context import StepContext
+
+logger: logging.Logger = logging.getLogger("durable_async")
+
+
+@attrs.frozen
+class CancelledBody:
+    """A task that was cancelled in the body of a step.
+
+    :ivar scope: the context of the step
+    :ivar pending: how many cancellations of the task were pending before
+    :ivar since: when it was cancelled, by the clock of its event loop, in seconds
+    """
+
+    task: Task
+    step: StepContext
+    scope: Scope
+    pending: int
+    since: float
+
+    def holds_back(self) -> bool:
+        """Return whether the body still runs, in a context that is not closed."""
+        return place_of_task(self.task) is self.step and not self.task.done() and not self.scope.is_closed()
+
+
+def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
+    """Forget the cancelled bodies of ``workflow`` that hold nothing back any more.
+
+    :param now: by the clock of the event loop, in seconds
+    :param longest: seconds for which a body may hold ends back. One that takes longer is logged
+    """
+    for task, body in [*workflow.cancelled_bodies.items()]:
+        if not body.holds_back():
+            del workflow.cancelled_bodies[task]
+        elif body.since + longest <= now:
+            del workflow.cancelled_bodies[task]
+            logger.warning(
+                "%s: the body of step %r goes on %g seconds after it was cancelled. So far the ends of other "
+                "operations waited for it, and now they do not: if the workflow depends on what ends first, a replay "
+                "will take another way. Let the body end when it is cancelled",
+                workflow.execution_arn,
+                body.step.name or body.step.operation_id,
+                longest,
+            )
+
+
+def held_back(bodies: Iterable[CancelledBody]) -> set[Order]:
+    """Return the orders in which nothing is handed over because of running bodies."""
+    held: set[Order] = set()
+    for body in bodies:
+        scope: Scope | None = body.scope
+        while scope is not None:
+            held.add(scope.order)
+            scope = scope.parent
+    return held

@@ -1,0 +1,212 @@
+"""The body of a step that is cancelled and takes time to end holds back the ends of other operations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from threading import Event
+
+import anyio
+import pytest
+
+from durable_async import StepError, durable_execution
+from durable_async.testing import run
+
+HOUR = timedelta(hours=1)
+NOW = Event()
+NOW.set()
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def turns_after(began, number):
+    while not began.is_set():
+        await asyncio.sleep(0)
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def fails(once):
+    await turns_after(once, 0)
+    raise ValueError("on purpose")
+
+
+async def leaves_after(seconds):
+    try:
+        await asyncio.sleep(HOUR.total_seconds())
+    finally:
+        await asyncio.sleep(seconds)
+
+
+async def group_that_fails(ctx, body, *args, once=NOW):
+    """Cancel ``body`` in a step, because its sibling fails ``once`` an event is set."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ctx.step(body, *args))
+            group.create_task(ctx.step(fails, once))
+    except* StepError:
+        pass
+
+
+def orders_of(body, *args):
+    """Return the order in which a group that fails and a step of one second end, in each of two invocations."""
+    orders = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        order = []
+        orders.append(order)
+
+        async def group():
+            await group_that_fails(ctx, body, *args)
+            order.append("group")
+
+        async def beside():
+            await ctx.step(asyncio.sleep, 1)
+            order.append("step")
+
+        await asyncio.gather(group(), beside())
+        await ctx.wait(HOUR)
+
+    done = run(workflow, None)
+    assert done.status == "SUCCEEDED"
+    assert done.invocations == 2
+    return orders
+
+
+def test_an_end_waits_for_a_cancelled_body_as_on_the_replay_where_it_does_not_run():
+    assert orders_of(leaves_after, 3) == [["group", "step"]] * 2
+
+
+def test_an_end_waits_for_the_tasks_of_a_cancelled_body():
+    async def gathers():
+        await asyncio.gather(leaves_after(2), leaves_after(3))
+
+    assert orders_of(gathers) == [["group", "step"]] * 2
+
+
+async def a_group_of_asyncio(ctx, blocks, began):
+    await group_that_fails(ctx, blocks, once=began)
+
+
+async def a_group_of_anyio(ctx, blocks, began):
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(ctx.step, blocks)
+            group.start_soon(ctx.step, fails, began)
+    except* StepError:
+        pass
+
+
+@pytest.mark.parametrize("group", [a_group_of_asyncio, a_group_of_anyio])
+def test_a_group_does_not_wait_for_the_thread_of_a_cancelled_body(group):
+    began, ends, ended = Event(), Event(), Event()
+
+    def blocks():
+        began.set()
+        if ends.wait(5):
+            ended.set()
+
+    @durable_execution
+    async def workflow(event, ctx):
+        await group(ctx, blocks, began)
+        ends.set()
+
+    assert run(workflow, None).status == "SUCCEEDED"
+    assert ended.wait(5)
+
+
+def test_a_body_that_goes_on_after_its_own_timeout_holds_nothing_back():
+    async def body():
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.sleep(HOUR.total_seconds())
+        except TimeoutError:
+            await asyncio.sleep(HOUR.total_seconds())
+
+    ended_after = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        began = now()
+
+        async def beside():
+            await ctx.step(asyncio.sleep, 2)
+            ended_after.append(now() - began)
+
+        await asyncio.gather(ctx.step(body), beside())
+
+    run(workflow, None)
+    assert ended_after[0] < 3
+
+
+def test_a_body_that_ignores_its_cancellation_holds_ends_back_for_a_while_and_is_named(caplog):
+    async def stubborn():
+        try:
+            await asyncio.sleep(HOUR.total_seconds())
+        except asyncio.CancelledError:
+            await asyncio.sleep(HOUR.total_seconds())
+
+    ended_after = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        began = now()
+
+        async def beside():
+            await ctx.step(asyncio.sleep, 1)
+            ended_after.append(now() - began)
+
+        await asyncio.gather(group_that_fails(ctx, stubborn), beside())
+
+    with caplog.at_level(logging.WARNING, "durable_async"):
+        run(workflow, None)
+    assert 5 <= ended_after[0] < 6
+    (message,) = [record.message for record in caplog.records if "cancelled" in record.message]
+    assert "the body of step 'stubborn' goes on 5 seconds after it was cancelled" in message
+
+
+def test_a_cancelled_body_holds_nothing_back_in_a_context_beside_its_own():
+    ended_after = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        began = now()
+
+        async def with_group(child):
+            await group_that_fails(child, leaves_after, 3)
+
+        async def beside(child):
+            await asyncio.gather(child.step(asyncio.sleep, 1, name="one"), child.step(asyncio.sleep, 1, name="other"))
+            ended_after.append(now() - began)
+
+        await ctx.parallel([with_group, beside])
+
+    run(workflow, None)
+    assert ended_after[0] < 2
+
+
+def test_the_losers_of_a_race_hold_nothing_back():
+    ended_after = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        began = now()
+
+        async def beside():
+            await ctx.step(asyncio.sleep, 1)
+            ended_after.append(now() - began)
+
+        async def quick(child):
+            return "quick"
+
+        async def slow(child):
+            await child.step(leaves_after, 3)
+
+        await asyncio.gather(ctx.race(quick, slow), beside())
+
+    run(workflow, None)
+    assert ended_after[0] < 2

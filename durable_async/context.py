@@ -28,7 +28,7 @@ from durable_async._arguments import (
     name_of,
 )
 from durable_async._callables import accepts_plainly
-from durable_async._engine.branches import Branch, Unplaced, adopted
+from durable_async._engine.branches import Branch
 from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
@@ -719,26 +719,12 @@ class DurableContext:
         :param key: unique among all uses of ``at`` in one context, whichever task they are made in
         :raises ContextMisuseError: the key was used in this context before, or no workflow runs here
         """
-        here = self._place()
-        if isinstance(here, Unplaced):
-            here = adopted(here)
-        return type(self)(self._journal, self._step_config, here.at(key))
-
-    def _place(self) -> Branch | Unplaced:
-        here = current()
-        workflow = self._journal.workflow
-        return here if isinstance(here, Unplaced) and here.workflow is workflow else calling_branch(workflow)
+        return type(self)(self._journal, self._step_config, calling_branch(self._journal.workflow).at(key))
 
     def _branch(self) -> Branch:
+        here = calling_branch(self._journal.workflow)
         keyed = self._keyed
-        if keyed is None:
-            return calling_branch(self._journal.workflow)
-        here = self._place()
-        if here.scope is keyed.scope:
-            if isinstance(here, Unplaced):
-                adopted(here)
-            return keyed
-        return here if isinstance(here, Branch) else calling_branch(self._journal.workflow)
+        return here if keyed is None or here.scope is not keyed.scope else keyed
 
     def _call(
         self,
@@ -789,41 +775,29 @@ class DurableContext:
 def current_context() -> DurableContext | None:
     """Return the context of the running workflow, so that a library can attach itself.
 
-    None outside of a workflow, and in the body of a step, where no durable operation can be called. Also None in a task
-    that a callback started: a replay could not repeat its calls. This is logged once, as a warning, because what the
-    library does then is not recorded; :func:`require_context` raises instead.
+    None outside of a workflow, and in the body of a step, where no durable operation can be called.
     """
     here = current()
-    if isinstance(here, Unplaced):
-        here.workflow.warn_unplaced()
     return here.workflow.context if isinstance(here, Branch) else None
 
 
 def require_context() -> DurableContext:
     """Return the context of the running workflow, for a library that must not work without.
 
-    :raises ContextMisuseError: no workflow runs here, or this is the body of a step, or a task that has no place in
-        its workflow because a callback started it. The message says which, and what to do
+    :raises ContextMisuseError: no workflow runs here, or this is the body of a step. The message says which, and what
+        to do
     """
-    here = current()
-    if isinstance(here, Branch):
-        context: DurableContext = here.workflow.context
+    context = current_context()
+    if context is not None:
         return context
-    raise ContextMisuseError(_why_no_context(here))
-
-
-def _why_no_context(here: StepContext | Unplaced | None) -> str:
-    if isinstance(here, StepContext):
-        return (
+    if isinstance(here := current(), StepContext):
+        raise ContextMisuseError(
             f"the body of step {here.name or here.operation_id!r} has no durable context. A step is recorded as a "
             "whole: call durable operations from the workflow, or make the function a child context"
         )
-    if here is not None:
-        return (
-            "this task has no place in its workflow, because a callback started it, so a replay could not repeat its "
-            "calls. Start it from the workflow's own code, or use ctx.at(key)"
-        )
-    return "no durable workflow runs here. Call this from a function with @durable_execution, or from a task of it"
+    raise ContextMisuseError(
+        "no durable workflow runs here. Call this from a function with @durable_execution, or from a task of it"
+    )
 
 
 def current_step() -> StepContext:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
 from typing import Never, cast
 
-from durable_async._engine.branches import Branch, Scope, Workflow
+from durable_async._engine.branches import Branch, LateBranch, Scope, Workflow
 from durable_async._engine.isolation import driven_by
 from durable_async._engine.unstarted import Task
 from durable_async.errors import ContextMisuseError
@@ -49,7 +49,8 @@ def release_background_tasks(workflow: Workflow) -> ContextMisuseError | None:
         keeper = _keeper(task)
         if keeper is None or _is_awaited(task, branch, keeper) or _is_in_use(keeper, workflow):
             continue
-        error = error or _error(task, keeper)
+        if not isinstance(branch, LateBranch):  # which has taken no number
+            error = error or _error(task, keeper)
         for each, its_branch in [*workflow.tasks.items()]:
             if its_branch.is_within(branch):
                 workflow.release(each)

@@ -3,8 +3,9 @@
 - A branch is a sequence of calls: the body of a context, or one asyncio task started inside it.
 - A branch numbers its own calls and the tasks that it creates, both in program order. So an id depends on the place in
   the program and never on what the event loop ran first.
-- A task belongs to the branch that was running when it was created. A task created by a callback belongs to none,
-  because callbacks run in no order that a replay would repeat.
+- A task belongs to the branch that was running when it was created.
+- A task that a callback creates, or code that does not use the loop's task factory, is numbered when it first calls an
+  operation, in the order in which such tasks do so.
 - Bodies of steps run in no branch: the tasks that an HTTP client starts there do not belong to the workflow.
 
 ``calling`` finds the branch that the running code is in; ``task_factory`` is the hook on the event loop.
@@ -13,7 +14,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -21,13 +21,18 @@ from zlib import crc32
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
-from durable_async._wire.ids import keyed_branch, keyed_operation_id, operation_id, patch_operation_id, task_branch
+from durable_async._wire.ids import (
+    keyed_branch,
+    keyed_operation_id,
+    late_task_branch,
+    operation_id,
+    patch_operation_id,
+    task_branch,
+)
 from durable_async.errors import ContextMisuseError
 
 if TYPE_CHECKING:
     from durable_async._engine.cancelled_bodies import CancelledBody
-
-logger: logging.Logger = logging.getLogger("durable_async")
 
 
 class Workflow:
@@ -50,18 +55,6 @@ class Workflow:
         self.unawaited: list[Coro[object]] = []
         self.exited: BaseException | None = None
         self.cancelled_bodies: dict[Task, CancelledBody] = {}
-        self._has_warned = False
-
-    def warn_unplaced(self) -> None:
-        """Warn, once, that code of the workflow asked for its context where it has none."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "%s: current_context() was called in a task that has no place in its workflow, because a callback "
-                "started it. It returned None, so what is done there is not recorded. Start the task from the "
-                "workflow's own code, or use ctx.at(key)",
-                self.execution_arn,
-            )
 
     def adopt(self, task: Task, branch: Branch) -> None:
         """Count a task among those of the workflow, until it ends."""
@@ -167,6 +160,8 @@ class Branch:
     patches: dict[str, bool] | None = None  # what ctx.patched has answered
     _calls: int = 0
     _tasks: int = 0
+    _late_tasks: int = 0
+    _late_hashes: int = 0
     _values: int = 0
     _keys: set[str] | None = None
     _tasks_from: int | None = None
@@ -178,14 +173,15 @@ class Branch:
         self,
         workflow: Workflow,
         scope: Scope | None = None,
-        prefix: str = "",
+        prefix: str | None = "",
         task: Task | None = None,
         *,
         creator: Branch | None = None,
     ) -> None:
         self.workflow = workflow
         self.scope: Scope = scope or Scope()
-        self.prefix = prefix
+        if prefix is not None:
+            self.prefix: str = prefix
         self.task = task
         self.creator = creator
 
@@ -286,6 +282,19 @@ class Branch:
             "set or an iterator it takes operations only, such as ctx.step(...)"
         )
 
+    def of_late_task(self) -> Branch:
+        """Return the branch of a task that was not started by this branch's own code, see above."""
+        return LateBranch(self, self._prefix_of_late_task)
+
+    def _prefix_of_late_task(self) -> str:
+        self._late_tasks += 1
+        return late_task_branch(self.prefix, self._late_tasks)
+
+    def hash_of_late_task(self) -> int:
+        """Return the hash of the next such task."""
+        self._late_hashes += 1
+        return ~crc32(self.workflow.execution_arn.encode()) - self._late_hashes
+
     def hash_of_position(self) -> int:
         """Return a hash that is the same on every replay."""
         return crc32(f"{self.workflow.execution_arn}\n{self.prefix}".encode())
@@ -300,29 +309,32 @@ class Branch:
         return self.task is running
 
 
-class Unplaced:
-    """The place of a task that a callback started: it belongs to a workflow, and no replay repeats its place there.
+class LateBranch(Branch):
+    """The branch of a task that its creator did not start with its own code, and of the tasks which that one starts.
+    It takes a number when it first needs one: until then it may be a background task of a client, which a replay would
+    not start again.
 
-    :ivar keyed: the branch in which it calls operations by their keys; None until it does
+    :param number: takes the number and returns the prefix
     """
 
-    def __init__(self, workflow: Workflow, scope: Scope) -> None:
-        self.workflow = workflow
-        self.scope = scope
-        self.keyed: Branch | None = None
+    def __init__(self, creator: Branch, number: Callable[[], str]) -> None:
+        super().__init__(creator.workflow, creator.scope, None, creator=creator)
+        self.task_hash = creator.hash_of_late_task()
+        self._number = number
 
+    def __getattr__(self, name: str) -> str:
+        """Set the prefix, which is missing until the first time that it is read."""
+        if name != "prefix":
+            raise AttributeError(name)
+        self.prefix = self._number()
+        return self.prefix
 
-def adopted(place: Unplaced) -> Branch:
-    """Return the branch in which the running task calls operations by their keys only. From now on the task belongs to
-    the workflow: it counts among the tasks of its context, and is cancelled when the workflow is suspended."""
-    if place.keyed is None:
-        task = asyncio.current_task()
-        assert task is not None
-        place.keyed = Branch(place.workflow, place.scope, task=task)
-        place.scope.order.begin_task()
-        place.workflow.adopt(task, place.keyed)
-        place.scope.adopt(task)
-    return place.keyed
+    def of_new_task(self, coro: Coro[object]) -> Branch:
+        if "prefix" in vars(self) or given_to_as_completed() is not None:
+            return super().of_new_task(coro)
+        self._tasks += 1
+        number = self._tasks
+        return LateBranch(self, lambda: task_branch(self.prefix, number))
 
 
 def running_task() -> Task | None:

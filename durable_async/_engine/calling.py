@@ -10,12 +10,12 @@ import asyncio
 from contextvars import Context, ContextVar
 from typing import Any
 
-from durable_async._engine.branches import Branch, Scope, Unplaced, Workflow, running_task
+from durable_async._engine.branches import Branch, Scope, Workflow, running_task
 from durable_async._engine.unstarted import Task, settle_unstarted
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 
-Place = Branch | StepContext | Unplaced | None
+Place = Branch | StepContext | None
 """Where code is. None: in no workflow."""
 
 _current: ContextVar[Place] = ContextVar("durable_async_branch", default=None)
@@ -25,7 +25,27 @@ _UNKNOWN: Any = object()
 def current() -> Place:
     """Return where the running code is. This works in the worker thread of a step too."""
     task = running_task()
-    return _current.get() if task is None else place_of_task(task)
+    if task is None:
+        return _current.get()
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    return _place_of_inherited(task) if place is _UNKNOWN else place
+
+
+def _place_of_inherited(task: Task) -> Place:
+    """Return the place of the running task, which was made without the loop's task factory. It has the context variable
+    of the code that made it."""
+    creator = _current.get()
+    if not isinstance(creator, Branch) or creator.is_calling():
+        return creator
+    if creator.task is None or creator.task.get_loop() is not task.get_loop():
+        return None  # asyncio.run in a thread that the workflow started
+    branch = creator.of_late_task()
+    branch.task = task
+    put_task(task, branch)
+    branch.scope.order.begin_task()
+    branch.workflow.adopt(task, branch)
+    branch.scope.adopt(task)
+    return branch
 
 
 def current_creator() -> Place:
@@ -154,14 +174,13 @@ def calling_branch(workflow: Workflow) -> Branch:
     :raises ContextMisuseError: it is in none
     """
     try:
-        task = asyncio.current_task()
+        here: Place = getattr(asyncio.current_task(), "durable_place", _UNKNOWN)
     except RuntimeError:  # a thread without an event loop
-        task = None
-    here: Place = getattr(task, "durable_place", _UNKNOWN)
-    is_placed = here is not _UNKNOWN
-    if not is_placed:
-        here = _current.get()
-    if isinstance(here, Branch) and here.workflow is workflow and (is_placed or here.is_calling()):
+        here = None
+    if isinstance(here, Branch) and here.workflow is workflow:
+        return here
+    here = current()
+    if isinstance(here, Branch) and here.workflow is workflow and running_task() is not None:
         return here
     if isinstance(here, StepContext):
         name = here.name or here.operation_id
@@ -169,11 +188,11 @@ def calling_branch(workflow: Workflow) -> Branch:
             f"a durable operation was called inside the body of step {name!r}. A step is recorded as a whole: call "
             "the operation from the workflow, or make the function a child context"
         )
-    if isinstance(here, Branch | Unplaced) and here.workflow is not workflow:
+    if isinstance(here, Branch) and here.workflow is not workflow:
         raise ContextMisuseError(
             f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
         )
     raise ContextMisuseError(
-        "a durable operation was called from a task or thread that is not part of its workflow. Call it from the "
-        "workflow's coroutine or from a task that the workflow started itself, not from a callback or a thread"
+        "a durable operation was called from a thread, a callback or a task that is not part of its workflow. Call it "
+        "from the workflow's coroutine or from a task that the workflow started"
     )

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from contextvars import Context
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from durable_async._engine.background import coroutines_of, release_background_tasks
 from durable_async._engine.branches import Branch, Scope
+from durable_async._engine.call import operation_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Order
@@ -29,6 +31,8 @@ from durable_async.errors import ContextMisuseError
 from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
+
+_NAMED = 5  # operations in one message
 
 _abandoned: set[Task] = set()
 """Tasks that did not end when they were cancelled. They are kept, because collecting one would run its code again."""
@@ -83,6 +87,8 @@ class Invocation:
             if self.is_cached():
                 return Suspended()
             returned = _outcome_of(main) if journal.life.ending is None else None
+            if isinstance(returned, Returned) and journal.workflow.tasks:
+                self._report_unfinished()
             misuse = await self._clean_up()
             if misuse is not None and isinstance(returned, Returned):
                 returned = Failed(misuse)
@@ -199,9 +205,8 @@ class Invocation:
         """
         workflow = self.journal.workflow
         misuse = release_background_tasks(workflow)
-        for task in workflow.tasks:
-            task.cancel()
         try:
+            await self._cancel_tasks()
             await self.journal.gone(workflow.tasks.keys())
         except asyncio.CancelledError:
             if is_last:
@@ -209,6 +214,18 @@ class Invocation:
             raise
         self._abandon()
         return misuse
+
+    async def _cancel_tasks(self) -> None:
+        """Cancel what is left of the workflow. Tasks that wait for their first turn get it before."""
+        tasks = self.journal.workflow.tasks
+        try:
+            for _ in range(self.journal.limits.quiet_turns):
+                if not any(map(_has_not_begun, tasks)):
+                    break
+                await asyncio.sleep(0)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _abandon_soon(self) -> None:
         try:
@@ -231,12 +248,32 @@ class Invocation:
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
         close_unstarted(self.journal.workflow.unawaited)
 
+    def _report_unfinished(self) -> None:
+        """Warn of operations that the end of the workflow cuts short, because nobody awaited their tasks."""
+        left = [task for task in self.journal.workflow.tasks if not (task.done() or task.cancelling())]
+        operations = [str(operation) for task in left if (operation := operation_of(task)) is not None]
+        if operations:
+            logger.warning(
+                "%s: the workflow returned before tasks that it had started, which cancels their operations: %s%s. "
+                "Await the tasks, for example with asyncio.TaskGroup, or cancel them",
+                self.execution_arn,
+                ", ".join(operations[:_NAMED]),
+                f" and {len(operations) - _NAMED} more" if len(operations) > _NAMED else "",
+            )
+
     def _report_ignored(self, main: Task) -> None:
         if not main.done() or main.cancelled():
             return
         error = main.exception()
         if error is not None and error is not self.journal.life.mismatch:
             logger.warning("%s: ignored what the workflow raised while it ended", self.execution_arn, exc_info=error)
+
+
+def _has_not_begun(task: Task) -> bool:
+    """Return whether the task waits for its first turn. A task that is cancelled before it closes nothing that it was
+    given, and tells nobody who waits for it: anyio's ``TaskGroup.start`` would wait for ever."""
+    coro = task.get_coro()
+    return inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
 
 
 def _outcome_of(main: Task) -> Outcome:

@@ -14,7 +14,7 @@ from types import CellType, CodeType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from durable_async._engine.branches import Branch, Scope, Unplaced
+from durable_async._engine.branches import Branch, Scope
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
 from durable_async._engine.unstarted import Coro, Task
 from durable_async.step_context import StepContext
@@ -56,19 +56,16 @@ def start_task(loop: asyncio.AbstractEventLoop, branch: Branch, coro: Coro[objec
 
 
 class WorkflowTask(Task):
-    """A task of a workflow. Its hash derives from its place in the program and not from its address, if it has a place
-    there that a replay repeats. It notes when it is cancelled in the body of a step."""
+    """A task of a workflow. Its hash derives from its place in the program and not from its address. It notes when it
+    is cancelled in the body of a step."""
 
     durable_scope: Scope  # of the step in whose body it is, or was
 
-    def __init__(self, coro: Coro[object], place: Branch | Unplaced, **options: Any) -> None:
+    def __init__(self, coro: Coro[object], place: Branch, **options: Any) -> None:
         self._workflow = place.workflow
+        self._hash = place.task_hash
         self.durable_place: Place = place
-        if isinstance(place, Branch):
-            self._hash = place.task_hash
-            place.task = self
-        else:
-            self._hash = super().__hash__()
+        place.task = self
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
@@ -110,7 +107,7 @@ class _Factory:
         loop: asyncio.AbstractEventLoop,
         coro: Coro[object],
         *,
-        place: Branch | Unplaced | None = None,
+        place: Branch | None = None,
         **options: Any,
     ) -> Task:
         previous = self.previous
@@ -138,7 +135,7 @@ _EAGER: Any = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3
 
 
 def _make_lazily(constructor: Make, coro: Coro[object], *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
-    def make(*, place: Branch | Unplaced | None, **options: Any) -> Task:
+    def make(*, place: Branch | None, **options: Any) -> Task:
         if place is not None and constructor is asyncio.Task:
             return WorkflowTask(coro, place, loop=loop, **options)
         return constructor(coro, loop=loop, **options)
@@ -146,9 +143,7 @@ def _make_lazily(constructor: Make, coro: Coro[object], *, loop: asyncio.Abstrac
     return _start_numbered(current_creator(), coro, make, options)
 
 
-def _make(
-    loop: asyncio.AbstractEventLoop, coro: Coro[object], *, place: Branch | Unplaced | None = None, **options: Any
-) -> Task:
+def _make(loop: asyncio.AbstractEventLoop, coro: Coro[object], *, place: Branch | None = None, **options: Any) -> Task:
     if place is None:
         return asyncio.Task(coro, loop=loop, **options)
     return WorkflowTask(coro, place, loop=loop, **options)
@@ -156,20 +151,8 @@ def _make(
 
 def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dict[str, Any]) -> Task:
     if isinstance(creator, Branch):
-        if creator.is_calling():
-            return _start(creator.of_new_task(coro), make, options)
-        return _start_unplaced(creator, make, options)
-    return _start_unplaced(creator, make, options) if isinstance(creator, Unplaced) else make(place=None, **options)
-
-
-def _start_unplaced(creator: Branch | Unplaced, make: Make, options: dict[str, Any]) -> Task:
-    """Start a task in no branch."""
-    place = Unplaced(creator.workflow, creator.scope)
-    _put_in_options(options, place)
-    with entered(place):
-        task = make(place=place, **options)
-    _put_new(task, place)
-    return task
+        return _start(creator.of_new_task(coro) if creator.is_calling() else creator.of_late_task(), make, options)
+    return make(place=None, **options)
 
 
 def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:

@@ -1,9 +1,9 @@
 """Operation ids: hashes of positions, the same in every run of the same program.
 
 Positions in a context are ``1``, ``2``, ... in the order of the calls, as in the official Python SDK, so that both
-give the same ids to the same program. Three kinds of position are ours alone: the branch of an asyncio task
-(``task-3``, the third task that its creator started), an operation named by a key (``key-order-17``) and the marker of
-a patch (``patch-audit-2026``).
+give the same ids to the same program. The other kinds of position are ours alone: the branch of an asyncio task
+(``task-3``, the third task that its creator started; ``late-task-1``, one that a callback started), an operation named
+by a key (``key-order-17``) and the marker of a patch (``patch-audit-2026``).
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ def operation_id(prefix: str, position: int | str) -> str:
 def task_branch(prefix: str, number: int) -> str:
     """Return the prefix of the operations in the ``number``-th task (from 1) that the branch ``prefix`` created."""
     return operation_id(prefix, f"task-{number}")
+
+
+def late_task_branch(prefix: str, number: int) -> str:
+    """Return the prefix of the operations in a task that a callback of the branch ``prefix`` started: the
+    ``number``-th of them (from 1) that called an operation."""
+    return operation_id(prefix, f"late-task-{number}")
 
 
 def keyed_operation_id(prefix: str, key: str) -> str:

@@ -13,7 +13,7 @@ from durable_async import durable_execution
 from durable_async._engine.branches import Branch, Workflow
 from durable_async._engine.calling import calling_branch, entered
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._wire.ids import keyed_operation_id, operation_id, patch_operation_id, task_branch
+from durable_async._wire.ids import keyed_operation_id, late_task_branch, operation_id, patch_operation_id, task_branch
 from durable_async.errors import ContextMisuseError
 from tests.world import World
 
@@ -33,8 +33,10 @@ def test_kinds_of_position_do_not_meet():
         keyed_operation_id("", "1"),
         keyed_operation_id("", "task-1"),
         patch_operation_id("", "1"),
+        late_task_branch("", 1),
+        keyed_operation_id("", "late-task-1"),
     ]
-    assert len(set(ids)) == 5
+    assert len(set(ids)) == 7
 
 
 class Program:
@@ -208,23 +210,86 @@ async def test_as_completed_needs_coroutines_in_an_order(collection):
     await Program().run(main)
 
 
-def _from_a_callback(program, loop):
-    async def call():
-        program.call("x")
-
+def _from_a_callback(loop, coro):
     done = loop.create_future()
-    loop.call_soon(lambda: done.set_result(asyncio.ensure_future(call())))
+    loop.call_soon(lambda: done.set_result(asyncio.ensure_future(coro)))
     return done
 
 
-async def test_a_task_made_by_a_callback_is_no_part_of_the_workflow():
+async def test_tasks_made_by_callbacks_are_numbered_by_their_first_calls():
+    async def call(program, label, turns):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        program.call(label)
+        await asyncio.create_task(nested(program, f"below {label}"))
+
+    async def nested(program, label):
+        program.call(label)
+
     async def main(program):
-        task = await _from_a_callback(program, asyncio.get_running_loop())
-        with pytest.raises(ContextMisuseError, match="not part of its workflow"):
-            await task
+        loop = asyncio.get_running_loop()
+        tasks = [await _from_a_callback(loop, call(program, f"{turns}", turns)) for turns in (20, 10, 0)]
+        await asyncio.gather(*tasks)
+        await asyncio.create_task(nested(program, "own"))
         program.call("next")
 
-    assert await Program().run(main) == {"next": operation_id("", 1)}
+    third, second, first = (late_task_branch("", n) for n in (1, 2, 3))
+    assert await Program().run(main) == {
+        "20": operation_id(first, 1),
+        "below 20": operation_id(task_branch(first, 1), 1),
+        "10": operation_id(second, 1),
+        "below 10": operation_id(task_branch(second, 1), 1),
+        "0": operation_id(third, 1),
+        "below 0": operation_id(task_branch(third, 1), 1),
+        "own": operation_id(task_branch("", 1), 1),
+        "next": operation_id("", 1),
+    }
+
+
+async def test_a_task_that_a_callback_made_and_that_calls_nothing_takes_no_number():
+    async def main(program):
+        loop = asyncio.get_running_loop()
+        idle = await _from_a_callback(loop, asyncio.sleep(0))
+        await (await _from_a_callback(loop, _call(program, "x")))
+        await idle
+
+    assert await Program().run(main) == {"x": operation_id(late_task_branch("", 1), 1)}
+
+
+async def _call(program, label):
+    program.call(label)
+
+
+async def test_tasks_made_without_the_loops_factory_are_numbered_by_their_first_calls():
+    async def both(program):
+        program.call("x")
+        await asyncio.Task(_call(program, "y"))
+
+    async def main(program):
+        await asyncio.Task(both(program))
+        program.call("next")
+
+    assert await Program().run(main) == {
+        "x": operation_id(late_task_branch("", 1), 1),
+        "y": operation_id(late_task_branch("", 2), 1),
+        "next": operation_id("", 1),
+    }
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_a_task_made_by_another_factory_than_the_loops_is_numbered():
+    async def main(program):
+        await asyncio.eager_task_factory(asyncio.get_running_loop(), _call(program, "x"))
+
+    assert await Program().run(main) == {"x": operation_id(late_task_branch("", 1), 1)}
+
+
+async def test_a_loop_of_its_own_in_a_thread_is_no_part_of_the_workflow():
+    async def main(program):
+        with pytest.raises(ContextMisuseError, match="not part of its workflow"):
+            await asyncio.to_thread(asyncio.run, _call(program, "x"))
+
+    await Program().run(main)
 
 
 async def test_a_thread_is_no_part_of_the_workflow():

@@ -496,3 +496,26 @@ async def test_waits_together_cost_few_calls(waits):
         await world.run(workflow)
     assert len(world.calls) == -(-waits // 250)
     assert world.invocations == 2
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_task_that_has_just_been_started_begins_before_it_is_cancelled(turns, caplog):
+    """Code that starts a task may rely on it to tell when it ends, as anyio's start does."""
+
+    async def service(*, task_status):
+        await asyncio.Event().wait()
+
+    async def starts():
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with anyio.create_task_group() as group:
+            await group.start(service)
+
+    @durable_execution
+    async def workflow(event, ctx):
+        started.add(asyncio.create_task(starts()))
+
+    started = set()
+    async with World() as world:
+        await world.run(workflow)
+    assert "abandoned" not in caplog.text

@@ -389,6 +389,92 @@ async def tasks_started_by_tasks_in_the_order_of_results(play: Play) -> Any:
     return order
 
 
+@program
+async def tasks_started_by_callbacks(play: Play) -> Any:
+    """As a scheduler with a limit does: the end of a job starts the next one."""
+    order: list[str] = []
+    waiting = list(range(6))
+    all_done = asyncio.get_running_loop().create_future()
+
+    async def job(n: int) -> None:
+        order.append(await _two_steps(play, n))
+        play.saw(order[-1])
+        await play.step(f"{order[-1]} is number {len(order)}")
+
+    def start(ended: asyncio.Task[None] | None = None) -> None:
+        if ended is not None and ended.cancelled():
+            return
+        if waiting:
+            asyncio.ensure_future(job(waiting.pop(0))).add_done_callback(start)
+        elif len(order) == 6 and not all_done.done():
+            all_done.set_result(None)
+
+    for _ in range(2):
+        asyncio.get_running_loop().call_soon(start)
+    await play.step("beside the first jobs")
+    await all_done
+    return order
+
+
+@program
+async def tasks_started_by_callbacks_that_wait_first(play: Play) -> Any:
+    """Their numbers are given when they first call an operation, several of them in one turn of the loop."""
+    loop, event, queue = asyncio.get_running_loop(), asyncio.Event(), asyncio.Queue[str]()
+    order: list[str] = []
+
+    async def job(n: int) -> None:
+        if n % 3 == 0:
+            await event.wait()
+        elif n % 3 == 1:
+            play.saw(n, await queue.get())
+        else:
+            for _ in range(n):
+                await asyncio.sleep(0)
+        order.append(await play.step(f"{n}"))
+        play.saw(order[-1])
+        await play.step(f"{n} is number {len(order)}")
+
+    async def opens() -> None:
+        await play.step("open")
+        event.set()
+
+    async def fills() -> None:
+        for n in range(3):
+            queue.put_nowait(await play.step(f"item {n}"))
+
+    jobs: list[asyncio.Task[None]] = []
+    for n in range(9):
+        loop.call_soon(lambda n=n: jobs.append(loop.create_task(job(n))))
+    await asyncio.gather(opens(), fills())
+    await play.wait(1)
+    for each in jobs:
+        await each
+    return order
+
+
+@program
+async def tasks_made_without_the_factory(play: Play) -> Any:
+    """As langgraph does, which calls a task factory of its own choice."""
+    make: Any = getattr(asyncio, "eager_task_factory", lambda loop, coro: asyncio.Task(coro, loop=loop))
+    order: list[str] = []
+
+    async def node(n: int) -> None:
+        inner = asyncio.create_task(_two_steps(play, n))
+        order.append(await play.step(f"node {n} as number {len(order)}"))
+        play.saw(order[-1])
+        order.append(await inner)
+
+    nodes = [make(asyncio.get_running_loop(), node(n)) for n in range(4)]
+    try:
+        for each in nodes:
+            await each
+            await play.step(f"after {len(order)}")
+    finally:
+        for each in nodes:
+            each.cancel()
+    return order
+
+
 @varying
 async def one_loop_starts_tasks_as_results_come(play: Play) -> Any:
     """Tasks that the main task starts are numbered in an order that results decide."""

@@ -18,9 +18,6 @@ SEEDS = examples(4)
 SEEDS_OF_CRASHES = examples(1)
 EACH = max(1, 8 // FACTOR)  # a normal run does not crash after each checkpoint
 
-# A task of an anyio group that is cancelled before it begins never awaits the program's coroutine.
-pytestmark = pytest.mark.filterwarnings(r"ignore:coroutine '\w+\.<locals>\.\w+' was never awaited:RuntimeWarning")
-
 seeds = st.integers(0, 2**32)
 each_program = pytest.mark.parametrize("name", PROGRAMS)
 

@@ -161,9 +161,6 @@ def outcome_of(program: Any, conditions: Conditions) -> Any:
     return report
 
 
-# A task of pydantic-ai that is cancelled before it begins closes nothing that it was given.
-@pytest.mark.filterwarnings(r"ignore:coroutine '(gather\.<locals>\._run|\w*Capability\.\w+)':RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
 @pytest.mark.parametrize("program", [plain, streamed])
 @settings(max_examples=examples(5), deadline=None, suppress_health_check=[*HealthCheck])
 @given(st.integers(0, 2**32))

@@ -72,7 +72,7 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Against the raw transport and the peers, which are installed into environments of their own."""
+    """Against the raw transport and the peers, each installed into an environment of its own."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "benchmarks", *session.posargs)
 

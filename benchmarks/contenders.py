@@ -1,7 +1,8 @@
 """Who is measured, and the environment in which each one runs.
 
-Peers are installed into virtual environments of their own, made with this interpreter, so that nobody's pins
-decide what somebody else is measured with.
+Each one is installed into a virtual environment of its own, made with this interpreter, so that nobody's pins decide
+what somebody else is measured with. This project runs from its source tree, with what it depends on and nothing else:
+what only its development needs is not imported.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import attrs
@@ -20,18 +22,23 @@ class Contender:
     """
     :ivar distribution: whose version is printed
     :ivar package: what it is imported as
-    :ivar requirement: what to install into an environment of its own; None: it runs in this one
+    :ivar requirement: what to install into its environment; None: it runs in this one
+    :ivar environment: the name of its environment, which others may share; empty: its own name
     """
 
     name: str
     distribution: str
     package: str
     requirement: str | None = None
+    environment: str = ""
 
 
-OURS = Contender("ours", "durable-async", "durable_async")
-FLOOR = Contender("floor", "aiobotocore", "aiobotocore")
-PLAIN = Contender("plain", "aiobotocore", "aiobotocore")
+_PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+_DEPENDENCIES = " ".join(_PROJECT["dependencies"])
+
+OURS = Contender("ours", "durable-async", "durable_async", _DEPENDENCIES)
+FLOOR = Contender("floor", "aiobotocore", "aiobotocore", _DEPENDENCIES, environment="ours")
+PLAIN = Contender("plain", "aiobotocore", "aiobotocore", _DEPENDENCIES, environment="ours")
 OFFICIAL = Contender(
     "official",
     "aws-durable-execution-sdk-python",
@@ -54,7 +61,7 @@ def python_of(contender: Contender, directory: Path) -> str:
     """
     if contender.requirement is None:
         return sys.executable
-    environment = directory / f"{contender.name}-{platform.python_version()}"
+    environment = directory / f"{contender.environment or contender.name}-{platform.python_version()}"
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     installed = environment / "installed.txt"
     if not installed.is_file() or installed.read_text() != contender.requirement:

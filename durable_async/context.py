@@ -1,6 +1,6 @@
 """The context that a workflow gets: every durable operation is a method of it.
 
-Only the code of steps and waits is imported with this module. Each other method imports its operation when it is
+Only the code of steps is imported with this module. Each other method imports its operation when it is
 called, so that a cold start does not pay for operations that the workflow never uses.
 """
 
@@ -35,7 +35,6 @@ from durable_async._engine.journal import Journal
 from durable_async._engine.unstarted import Coro
 from durable_async._operations.step import run_step
 from durable_async._operations.values import serializer_context
-from durable_async._operations.wait import run_wait
 from durable_async._wire.operations import OperationType, SubType
 from durable_async.config import StepConfig, check_strategy, duration_seconds
 from durable_async.errors import ContextMisuseError
@@ -197,6 +196,8 @@ class DurableContext:
         :raises TypeError: the duration is not a ``timedelta``
         :raises ValueError: the duration is out of bounds
         """
+        from durable_async._operations.wait import run_wait
+
         seconds = duration_seconds(duration, what="the duration of a wait")
         call = self._call(OperationType.WAIT, SubType.WAIT, checked_name(name), key)
         call.coroutine = call.perform(run_wait, seconds)

@@ -20,7 +20,6 @@ import durable_async  # names in annotations: the package imports what it is ask
 from durable_async._arguments import awaitable, check_config, check_context_function
 from durable_async._callables import name_of_callable, target_of
 from durable_async._engine.calling import root_scope
-from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
@@ -223,6 +222,8 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
             case Returned(text):
                 return Output(Status="SUCCEEDED", Result=text)
             case Failed(error):
+                from durable_async._engine.error_objects import error_object  # most invocations record no error
+
                 log_failure(envelope.execution_arn, error)
                 return Output(Status="FAILED", Error=error_object(error, of="the execution"))
             case Suspended() | Superseded():

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from durable_async._raised import message_of, report_of, trace_of
-
 LOGGER_NAME = "durable_async.workflow"
 
 if TYPE_CHECKING:
@@ -59,6 +57,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
         }
         if record.exc_info and (error := record.exc_info[1]) is not None:
+            from durable_async._raised import message_of, trace_of  # most programs log no error here
+
             members |= {
                 "errorType": type(error).__name__,
                 "errorMessage": message_of(error),
@@ -90,6 +90,8 @@ def log_failure(execution_arn: str, error: BaseException) -> None:
     logger = logging.getLogger("durable_async")
     if not logger.isEnabledFor(logging.ERROR):
         return
+    from durable_async._raised import report_of
+
     file, line, function, _ = logger.findCaller()
     raised = (type(error), error, error.__traceback__)
     record = logger.makeRecord(logger.name, logging.ERROR, file, line, "%s failed", (execution_arn,), raised, function)

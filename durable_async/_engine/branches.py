@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import attrs
-
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from durable_async._engine.cancelled_bodies import CancelledBody
 
 
-@attrs.define(eq=False, repr=False)
 class Workflow:
     """What all branches of one invocation share.
 
@@ -49,14 +46,15 @@ class Workflow:
     :ivar cancelled_bodies: by their tasks, the bodies of steps that were cancelled. They may have ended meanwhile
     """
 
-    execution_arn: str
-    on_change: Callable[[], None] = lambda: None
-    context: Any = None
-    main: Task | None = None
-    tasks: dict[Task, Branch] = attrs.field(factory=dict[Task, "Branch"])
-    unawaited: list[Coro[object]] = attrs.field(factory=list[Coro[object]])
-    exited: BaseException | None = None
-    cancelled_bodies: dict[Task, CancelledBody] = attrs.field(factory=dict[Task, "CancelledBody"])
+    def __init__(self, execution_arn: str) -> None:
+        self.execution_arn = execution_arn
+        self.on_change: Callable[[], None] = lambda: None
+        self.context: Any = None
+        self.main: Task | None = None
+        self.tasks: dict[Task, Branch] = {}
+        self.unawaited: list[Coro[object]] = []
+        self.exited: BaseException | None = None
+        self.cancelled_bodies: dict[Task, CancelledBody] = {}
 
     def adopt(self, task: Task, branch: Branch) -> None:
         """Count a task among those of the workflow, until it ends."""

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import CodeType
-from typing import NoReturn, TypeVar, TypeVarTuple, Unpack
+from typing import NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
+from durable_async._engine.background import coroutines_of
 from durable_async._engine.branches import Branch
-from durable_async._engine.error_objects import error_object
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
 from durable_async._engine.phases import Phase
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.unstarted import Coro, Task
 from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
@@ -326,6 +326,8 @@ class Call:
 
         :param named: its type in the record; None: the name of its class
         """
+        from durable_async._engine.error_objects import error_object  # most invocations record no error
+
         return error_object(error, of=str(self), named=named)
 
     def failure(self, cls: type[E], error: ErrorObject) -> E:
@@ -372,3 +374,11 @@ class Call:
         if not self.scope.is_expired():
             await self.journal.cancelled()
         raise BlockExpired
+
+
+def operation_of(task: Task) -> Call | None:
+    """Return the operation that a task is in, the outermost if it is in several; None: it is in none."""
+    for coroutine, frame in coroutines_of(task):
+        if coroutine.cr_code is Call.perform.__code__:
+            return cast("Call", frame.f_locals["self"])
+    return None

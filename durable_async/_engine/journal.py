@@ -10,26 +10,28 @@ import asyncio
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from durable_async._engine.background import release_background_tasks
 from durable_async._engine.branches import Workflow
 from durable_async._engine.failures import ending_of
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
-from durable_async._engine.observer import Observer, Substitute
 from durable_async._engine.outcomes import Broken, Exited, Failed, Suspended
 from durable_async._engine.phases import DECIDED, HOLDING, IN_MEMORY, REFUSING, AtRest, Event, Life, Phase
 from durable_async._engine.record import Record
 from durable_async._engine.suspension import Activity
 from durable_async._engine.timers import Timers
 from durable_async._engine.unstarted import Task
-from durable_async._threads import Threads, threads_of
 from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import NonDeterminismError
 from durable_async.transport.base import DurableServiceClient
+
+if TYPE_CHECKING:
+    from durable_async._engine.observer import Observer, Substitute
+    from durable_async._threads import Threads
 
 
 class Journal:
@@ -69,7 +71,7 @@ class Journal:
         self.lambda_context: object = lambda_context
         self.clock = clock
         self.limits = limits
-        self.threads: Threads = threads or threads_of(loop)
+        self._threads = threads
         self._max_inline_wait = max_inline_wait
         self._may_cache = may_cache
         self.life: Life = Life()
@@ -107,6 +109,15 @@ class Journal:
             limits=limits,
         )
         self.timers: Timers = Timers(loop, clock, self.record.is_awaited, self.flusher.refresh, limits)
+
+    @property
+    def threads(self) -> Threads:
+        """The threads that run the bodies of sync steps."""
+        if self._threads is None:
+            from durable_async._threads import threads_of  # many workflows have no sync steps
+
+            self._threads = threads_of(self._loop)
+        return self._threads
 
     def started_at(self) -> float:
         """Return when the execution began, in epoch seconds; 0.0 if the record does not say."""

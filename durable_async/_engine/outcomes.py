@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 
-
-@attrs.frozen(eq=False, repr=False)
 class Returned:
     """The workflow's coroutine returned."""
 
-    value: Any
+    __slots__ = __match_args__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
-@attrs.frozen(eq=False, repr=False)
 class _Caused:
-    error: BaseException
+    __slots__ = __match_args__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
 class Failed(_Caused):

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-
-import attrs
+from typing import NamedTuple
 
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Superseded, Suspended
 from durable_async.errors import NonDeterminismError
@@ -95,8 +94,7 @@ class AtRest(Enum):
     """End the invocation."""
 
 
-@attrs.frozen
-class Life:
+class Life(NamedTuple):
     """The state of an invocation. Each event returns the state that follows.
 
     :ivar ending: what decided how the invocation ends; None: nothing has, or the workflow's task ended by itself
@@ -116,7 +114,7 @@ class Life:
         """
         if self.phase not in _ONLY_IN.get(event, (self.phase,)):
             raise ValueError(f"{event.name} cannot happen to an invocation that is {self.phase.name}")
-        return attrs.evolve(self, phase=NEXT[self.phase].get(event, self.phase))
+        return self._replace(phase=NEXT[self.phase].get(event, self.phase))
 
     def ended(self, ending: Ending | None = None) -> Life:
         """Return the state after something has decided how the invocation ends. The first decision counts.
@@ -124,18 +122,18 @@ class Life:
         :param ending: None: the workflow's task has ended, and its result decides
         """
         life = self.after(Event.END)
-        return self if life.phase is self.phase else attrs.evolve(life, ending=ending)
+        return self if life.phase is self.phase else life._replace(ending=ending)
 
     def flusher_ended(self, ending: Ending) -> Life:
         """Return the state after the flusher has ended, so that nothing can be sent any more."""
-        return attrs.evolve(self.ended(ending), flusher_ending=ending)
+        return self.ended(ending)._replace(flusher_ending=ending)
 
     def mismatched(self, error: NonDeterminismError) -> Life:
-        return self if self.phase in DECIDED else attrs.evolve(self.after(Event.MISMATCH), mismatch=error)
+        return self if self.phase in DECIDED else self.after(Event.MISMATCH)._replace(mismatch=error)
 
     def evicted(self) -> Life:
         ending = Suspended() if self.phase is Phase.CACHED else self.ending
-        return attrs.evolve(self.after(Event.EVICT), ending=ending)
+        return self.after(Event.EVICT)._replace(ending=ending)
 
     def at_rest(self, *, timer_is_near: bool, may_cache: bool, is_sent: bool) -> AtRest:
         """Decide what follows when the workflow is at rest and cannot continue without the service.

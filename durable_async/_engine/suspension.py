@@ -15,7 +15,6 @@ import logging
 from collections.abc import Callable
 
 from durable_async._engine.branches import Workflow
-from durable_async._engine.cancelled_bodies import drop_ended, held_back
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.order import Order, Place
 from durable_async._engine.rest import rest_of
@@ -169,6 +168,8 @@ class Activity:
 
     def _held_back(self) -> set[Order]:
         """Return the orders in which nothing is handed over now."""
+        from durable_async._engine.cancelled_bodies import drop_ended, held_back  # few bodies are cancelled
+
         bodies, longest = self.workflow.cancelled_bodies, self.limits.clean_up
         drop_ended(self.workflow, self._loop.time(), longest)
         if bodies and self._look_again is None:

@@ -14,11 +14,8 @@ from types import CellType, CodeType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import attrs
-
 from durable_async._engine.branches import Branch, Scope
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
-from durable_async._engine.cancelled_bodies import CancelledBody
 from durable_async._engine.unstarted import Coro, Task
 from durable_async.step_context import StepContext
 
@@ -78,6 +75,8 @@ class WorkflowTask(Task):
         place, pending = self.durable_place, self.cancelling()
         is_cancelled = super().cancel(msg)
         if is_cancelled and isinstance(place, StepContext):
+            from durable_async._engine.cancelled_bodies import CancelledBody  # few bodies are cancelled
+
             bodies = self._workflow.cancelled_bodies
             if self not in bodies or bodies[self].step is not place:
                 bodies[self] = CancelledBody(self, place, self.durable_scope, pending, self.get_loop().time())
@@ -92,10 +91,10 @@ class WorkflowTask(Task):
         return pending
 
 
-@attrs.define(eq=False, repr=False)
 class _Factory:
-    previous: Make | None
-    users: int = 0
+    def __init__(self, previous: Make | None) -> None:
+        self.previous = previous
+        self.users = 0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro[object], **options: Any) -> Task:
         creator = current_creator()

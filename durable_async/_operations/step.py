@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from durable_async._callables import is_coroutine_function
 from durable_async._engine.call import Call
 from durable_async._engine.calling import place_of_task, put_in, put_in_body, put_task
 from durable_async._engine.isolation import isolated
-from durable_async._engine.observer import Substitute
 from durable_async._operations.step_rules import Interrupted, Raise, Return, Run, Start, Wait, next_action
 from durable_async._operations.values import recorded, round_trip
-from durable_async._raised import holds
 from durable_async._wire.operations import Action
 from durable_async._wire.timestamps import seconds
 from durable_async.config import StepConfig
@@ -35,9 +32,10 @@ from durable_async.serializers import SerializerContext
 from durable_async.serializers._json.annotations import returns_awaitable
 from durable_async.step_context import StepContext
 
-_NO_LOOP = re.compile(
-    "no running event loop|There is no current event loop in thread|Not currently running on any async"
-)
+if TYPE_CHECKING:
+    from durable_async._engine.observer import Substitute
+
+_NO_LOOP = ("no running event loop", "There is no current event loop in thread", "Not currently running on any async")
 """What asyncio and anyio say to code that needs the running loop."""
 
 
@@ -102,7 +100,7 @@ async def _run_in_thread(call: Call, body: Callable[[], object]) -> object:
     try:
         value = await call.journal.threads.run(call.journal.execution_arn, body)
     except RuntimeError as error:
-        if _NO_LOOP.match(str(error)) is None:
+        if not str(error).startswith(_NO_LOOP):
             raise
         raise ContextMisuseError(
             f"the body of {call} is not an 'async def', so it ran in a worker thread, and what it called needs the "
@@ -149,7 +147,8 @@ async def run_step(call: Call, body: Callable[[], object], config: StepConfig, d
 
 
 async def _end_failed(call: Call, error: Exception, attempt: int, config: StepConfig) -> None:
-    from durable_async.retry import RetryDecision, decide  # most invocations see no failed attempt
+    from durable_async._raised import holds  # most invocations see no failed attempt
+    from durable_async.retry import RetryDecision, decide
 
     record = call.recorded()  # read after the attempt: when the first one began, nothing was there
     started = record.get("StartTimestamp") if record else None

@@ -8,8 +8,6 @@ know: the service model grows.
 Source: the ``lambda`` service model of botocore (``Operation``, ``OperationUpdate``, ``ErrorObject``).
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Final, Required, TypedDict
 

@@ -18,16 +18,27 @@ _LOCAL = "local"  # the access key id and the secret for a service that checks n
 _READ_SECONDS = 30  # without a byte of an answer; more than the service is asked to wait before it answers
 
 
-def _check_url(_endpoint: Endpoint, _field: object, url: str | None) -> None:
+def check_url(url: str | None) -> None:
+    """Refuse an address that is no URL of HTTP.
+
+    :raises ValueError: with the URL to write
+    """
     if url is None:
         return
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        has_place = bool(parts.hostname) and parts.port != 0
     except ValueError:  # also of ``port``
-        good = False
-    if not good:
-        raise ValueError(f"{url!r} is not the URL of a service, such as http://127.0.0.1:9000")
+        has_place = False
+    else:
+        if url and parts.scheme not in ("http", "https"):
+            raise ValueError(f"the address of a service is a URL: write http://{url}, not {url}")
+    if not has_place:
+        raise ValueError(f"the address of a service is a URL, such as http://127.0.0.1:8700, and not {url!r}")
+
+
+def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None:
+    check_url(url)
 
 
 @attrs.frozen
@@ -42,7 +53,7 @@ class Endpoint:
     :ivar config: a botocore ``Config`` that overrides the client's own
     """
 
-    url: str | None = attrs.field(default=None, validator=_check_url)
+    url: str | None = attrs.field(default=None, validator=_is_url)
     token: str | None = attrs.field(default=None, repr=False)
     region: str | None = None
     profile: str | None = None

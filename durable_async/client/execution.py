@@ -27,6 +27,8 @@ from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.inputs import ForkOptions
 from durable_async.service.runtime.views import Closed, ExecutionDescription, OpenCallback
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
+
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 _ERRORS: dict[ExecutionStatus, tuple[type[ExecutionError], str]] = {

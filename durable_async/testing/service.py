@@ -23,6 +23,8 @@ from durable_async.testing.faults import Faults, TestedHandler, When, Witness
 from durable_async.testing.outcomes import NOT_GIVEN, Outcomes
 from durable_async.testing.virtual_time import StuckError, VirtualTime
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
+
 T = TypeVar("T")
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ResultT_co = TypeVar("ResultT_co", covariant=True)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 from aiobotocore.hooks import AioHierarchicalEmitter  # type: ignore[import-untyped]
@@ -32,11 +32,13 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from durable_async._client_per_loop import ClientPerLoop
 from durable_async._wire.text import JsonObject
 from durable_async.errors import ServiceCallError
-from durable_async.transport._botocore import Client, Config, Session
 from durable_async.transport._loader import LambdaLoader
 from durable_async.transport._model import SERVICE_MODEL
 from durable_async.transport._tls import TlsWhenNeeded, make_tls_ready
 from durable_async.transport.base import MISCONFIGURED
+
+if TYPE_CHECKING:
+    from durable_async.transport._botocore import Client, Config, Session
 
 _ATTEMPTS = 4  # of one call, the first included
 

@@ -7,9 +7,13 @@ replaced. Together this is most of the time that a first client takes.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from durable_async._wire.text import JsonObject
-from durable_async.transport._botocore import Loader
 from durable_async.transport._model import SERVICE_MODEL
+
+if TYPE_CHECKING:
+    from durable_async.transport._botocore import Loader
 
 _LAMBDA = "lambda"
 

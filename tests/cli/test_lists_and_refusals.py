@@ -129,3 +129,9 @@ def test_the_trace_of_a_failed_run_stands_after_the_events():
 
 def test_stop_says_what_is_not_run():
     assert "no compensation" in durable_async("stop", "--help").out
+
+
+def test_an_endpoint_without_a_scheme_is_told_to_be_a_url():
+    refused = durable_async("list", "--endpoint", "localhost:8700")
+    assert refused.code == Exit.USAGE
+    assert "the address of a service is a URL: write http://localhost:8700, not localhost:8700" in refused.err

@@ -48,7 +48,7 @@ class Program:
     """Calls claim ids under labels, so that two runs can be compared."""
 
     def __init__(self):
-        self.workflow = Workflow("arn", lambda: None)
+        self.workflow = Workflow("arn")
         self.ids = {}
 
     def call(self, label, key=None):
@@ -306,7 +306,7 @@ async def test_a_thread_is_no_part_of_the_workflow():
 
 
 async def test_another_workflows_context_is_refused():
-    other = Workflow("arn:other", lambda: None)
+    other = Workflow("arn:other")
 
     async def main(program):
         with pytest.raises(ContextMisuseError, match="arn:other was used in execution arn"):
@@ -317,4 +317,4 @@ async def test_another_workflows_context_is_refused():
 
 async def test_outside_any_workflow_there_is_no_branch():
     with entered(None), pytest.raises(ContextMisuseError, match="not part of its workflow"):
-        calling_branch(Workflow("arn", lambda: None))
+        calling_branch(Workflow("arn"))

@@ -283,3 +283,33 @@ async def test_a_coroutine_as_the_result_is_told_to_be_awaited():
     unawaited = ship()
     assert "JSON cannot hold a value of class coroutine. Write 'await' before it" in message(await ended(fulfil))
     unawaited.close()
+
+
+async def test_a_task_that_nobody_awaits_is_named_in_a_warning_when_the_workflow_returns(caplog):
+    async def fulfil(event, ctx: DurableContext) -> str:
+        asyncio.create_task(ctx.step(charge, 100))
+        asyncio.create_task(ctx.wait(HOUR, name="reminder"))
+        return "shipped"
+
+    assert (await ended(fulfil)).status == "SUCCEEDED"
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "which cancels their operations: Step 'charge', Wait 'reminder'. Await the tasks" in warned
+
+
+async def test_tasks_that_are_cancelled_or_in_no_operation_are_not_named(caplog):
+    async def fulfil(event, ctx: DurableContext) -> str:
+        async def worker(queue):
+            while True:
+                await ctx.step(charge, await queue.get())
+                queue.task_done()
+
+        queue = asyncio.Queue()
+        queue.put_nowait(1)
+        helper = asyncio.create_task(worker(queue))
+        slow = asyncio.create_task(ctx.wait(HOUR))
+        await queue.join()
+        slow.cancel()
+        return f"shipped {helper.done()}"
+
+    assert (await ended(fulfil)).result == '"shipped False"'
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

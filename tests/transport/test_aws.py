@@ -606,6 +606,32 @@ def test_preload_imports_all_that_the_first_call_needs(service_in_thread):
     assert [name for name in late.split() if name.startswith(("aiobotocore", "botocore", "aiohttp"))] == []
 
 
+def test_an_invocation_of_one_step_loads_only_what_it_needs(service_in_thread, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service_in_thread)
+    loaded = run(f"""
+        from typing import Any
+        import aiobotocore.session
+        before = set(sys.modules)
+        from durable_async import DurableContext, durable_execution
+
+        async def charge(cents: int) -> dict[str, Any]:
+            return {{"charged": cents}}
+
+        @durable_execution
+        async def handler(event: dict[str, int], ctx: DurableContext) -> list[dict[str, Any]]:
+            return [await ctx.step(charge, event["cents"])]
+
+        started = {{"InputPayload": '{{"cents": 5}}'}}
+        execution = {{"Id": "1", "Type": "EXECUTION", "Status": "STARTED", "ExecutionDetails": started}}
+        state = {{"Operations": [execution]}}
+        output = handler({{"DurableExecutionArn": {ARN!r}, "CheckpointToken": "dA==", "InitialExecutionState": state}})
+        assert output == {{"Status": "SUCCEEDED", "Result": '[{{"charged": 5}}]'}}, output
+        print(*set(sys.modules) - before)
+    """).split()
+    assert len([name for name in loaded if name.split(".")[0] == "durable_async"]) <= 60
+    assert {"cattrs", "anyio", "decimal", "sqlite3"}.isdisjoint(loaded)
+
+
 @pytest.fixture
 def service_in_thread():
     """A service for another process to call, on a loop of its own."""

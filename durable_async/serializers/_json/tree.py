@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeAlias, TypeGuard, Union, cast, get_args, get_origin
 
-import attrs
-
 from durable_async._wire.text import JsonObject
 
 Kinds: TypeAlias = frozenset[type[object]]
@@ -32,12 +30,15 @@ _KINDS: dict[type[object], str] = {
 }
 
 
-@attrs.frozen(eq=False, repr=False)
 class Misfit:
-    """Replaces a value that cannot be written as its declared type."""
+    """Replaces a value that cannot be written as its declared type.
 
-    found: str  # the class's name
-    declared: object
+    :ivar found: the name of the value's class
+    """
+
+    def __init__(self, found: str, declared: object) -> None:
+        self.found = found
+        self.declared = declared
 
     def __str__(self) -> str:
         declared = type_name(self.declared)

@@ -209,6 +209,6 @@ async def test_where_an_event_loop_runs_it_says_what_to_call_instead():
     async def workflow(event, ctx):
         ran.append(event)
 
-    with pytest.raises(RuntimeError, match=r"use 'await handler\.run\(event\)' there"):
+    with pytest.raises(RuntimeError, match=r"await handler\.run\(event\)"):
         workflow({"DurableExecutionArn": "arn", "CheckpointToken": "token"}, None)
     assert ran == []

@@ -34,7 +34,8 @@ class DurableClient(OwnsConnections, Executions):
     A method raises :class:`~durable_async.service.ApiError` if the service refuses, as with ``DurableService``, and
     :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made.
 
-    :param endpoint_url: None: ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, then AWS Lambda
+    :param endpoint_url: with ``http`` or ``https``; another one raises a ``ValueError``. None:
+        ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, then AWS Lambda
     :param functions: the names or ARNs under which handlers are deployed, with a version or alias if ``$LATEST`` is not
         meant. A handler that is not among them is called by its ``__name__``
     :param token: the token that a service of this package requires. None: calls are signed with AWS credentials, except

@@ -324,14 +324,25 @@ class ServiceCallError(DurableError):
 
     :ivar code: the API's error code, such as ``InvalidParameterValueException``; None if no answer came
     :ivar status: the HTTP status; None if no answer came
+    :ivar repeated: True: this is the answer to a repeated request. The service may have done the first, whose answer
+        was lost. False: the request was sent once
     """
 
-    def __init__(self, operation: str, message: str, code: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self,
+        operation: str,
+        message: str,
+        code: str | None = None,
+        status: int | None = None,
+        *,
+        repeated: bool = False,
+    ) -> None:
         super().__init__(operation, message, code, status)
         self.operation = operation
         self.message = message
         self.code = code
         self.status = status
+        self.repeated = repeated
 
     def __str__(self) -> str:
         return f"{self.operation} failed: {self.code or 'no answer'}: {self.message}"

@@ -70,6 +70,20 @@ async def tenacity_as_decorator(play: LibraryPlay) -> Any:
     return await asyncio.gather(flaky(0), two_steps(1), two_steps(2))
 
 
+@program
+async def tenacity_with_its_own_sleep(play: LibraryPlay) -> Any:
+    """It sleeps again on each replay, which changes nothing for code that nothing runs beside."""
+    import tenacity
+
+    @tenacity.retry(wait=tenacity.wait_fixed(2), stop=tenacity.stop_after_attempt(4))
+    async def flaky() -> str:
+        number = flaky.statistics["attempt_number"]
+        await wait(1, f"before attempt {number}")
+        return await step(f"attempt {number}", fails=number < 3)
+
+    return await flaky()
+
+
 # --- streams ---
 
 

@@ -99,6 +99,10 @@ class Flusher:
         self.client = client
         self._token = token
 
+    def is_idle(self) -> bool:
+        """Return whether no call to the service is on its way: ``run`` ends at once if it is cancelled now."""
+        return self._wake is not None and not self._wake.done()
+
     def is_empty(self) -> bool:
         """Return whether all that was enqueued is recorded."""
         return not (self._outbox or self._in_flight)

@@ -61,9 +61,11 @@ class Invocation:
     async def __aexit__(self, *_: object) -> None:
         if not self.is_cached():
             self._release()
-        self.journal.flusher.close()
-        if not self._flushing.done():
-            self._flushing.cancel()
+        flusher = self.journal.flusher
+        flusher.close()
+        is_idle = flusher.is_idle()
+        self._flushing.cancel()
+        if not (is_idle or self._flushing.done()):
             await asyncio.wait([self._flushing])
 
     async def run(self, workflow: Callable[[str | None], Coro[object]]) -> Outcome:

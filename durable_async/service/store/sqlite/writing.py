@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
+from itertools import compress
+from operator import ne
 from typing import Any
 
 import attrs
@@ -106,8 +108,7 @@ def changed_places(before: Row | None, now: Row) -> tuple[int, ...]:
     """Return the places at which ``now`` differs from the row; all places if the row is unknown."""
     if before is None:
         return tuple(range(len(now)))
-    places = [place for place, value in enumerate(now) if value is not before[place] and value != before[place]]
-    return tuple(places) or (_EVENT_COUNT,)
+    return tuple(compress(range(len(now)), map(ne, before, now))) or (_EVENT_COUNT,)
 
 
 def save(

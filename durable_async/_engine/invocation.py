@@ -52,7 +52,6 @@ class Invocation:
     async def __aenter__(self) -> Self:
         with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step
             self._flushing = self._loop.create_task(self.journal.flusher.run(self._next_marker))
-        self._flushing.add_done_callback(self.journal.flusher_ended)
         if self._branches is None:
             self._branches = task_branches(self._loop)
             self._branches.__enter__()
@@ -64,9 +63,8 @@ class Invocation:
         flusher = self.journal.flusher
         flusher.close()
         is_idle = flusher.is_idle()
-        self._flushing.cancel()
-        if not (is_idle or self._flushing.done()):
-            await asyncio.wait([self._flushing])
+        if self._flushing.cancel():
+            await (asyncio.sleep(0) if is_idle else asyncio.wait([self._flushing]))
 
     async def run(self, workflow: Callable[[str | None], Coro[object]]) -> Outcome:
         """Run the workflow's coroutine until it is decided how this invocation ends.

@@ -45,9 +45,9 @@ def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
     for position, update in enumerate(updates, start=1):
         if (wrong := _UPDATE(update)) is not None:
             _refuse(position, wrong if isinstance(wrong, _Misfit) else _Misfit((), update, wrong))
-        for member in _REQUIRED:
-            if update.get(member) is None:
-                _refuse(position, _Misfit((member,), "null", "Member must not be null"))
+        found = [*map(update.get, _REQUIRED)]
+        if None in found:
+            _refuse(position, _Misfit((_REQUIRED[found.index(None)],), "null", "Member must not be null"))
 
 
 def _refuse(position: int, wrong: _Misfit) -> NoReturn:

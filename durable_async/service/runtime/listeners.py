@@ -63,7 +63,7 @@ class Listeners:
 
     def notify(self, execution_id: str) -> None:
         """Wake the calls that wait for new events of the execution."""
-        for watched in (execution_id, ANY):
+        for watched in (execution_id, ANY) if self._watching else ():
             for news in self._watching.get(watched, ()):
                 news.set()
 

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import compress
 from operator import ne
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.history import HistoryEvent
@@ -23,8 +21,7 @@ _ROWS_OF_ONE_STATEMENT = (
 )
 
 
-@attrs.frozen
-class Snapshot:
+class Snapshot(NamedTuple):
     """The values of an execution to write, taken when the write is called: the execution changes while the write waits.
 
     :ivar execution: another thread may read those of its fields that never change

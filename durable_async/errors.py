@@ -381,8 +381,10 @@ class ExecutionError(DurableError):
 
     def __str__(self) -> str:
         kind = f"{self.error_type}: " if self.error_type else ""
-        operation = self.operation_name or (self.operation_id and self.operation_id[:8])
-        place = f"operation {operation!r}: " if operation else ""
+        place = ""
+        if self.operation_name or self.operation_id:
+            named = f"operation {self.operation_name!r}" if self.operation_name else "an unnamed operation"
+            place = f"{named}: "
         return f"{_execution(self.execution_arn)}: {place}{kind}{self.message}"
 
 

@@ -31,9 +31,9 @@ class DurableClient(OwnsConnections, Executions):
     closed at the end of ``async with``, or with the loop. A call that gets no answer, or is refused because the service
     has too much to do, is repeated up to 3 times.
 
-    A method raises :class:`~durable_async.service.ApiError` if the service refuses, as with ``DurableService``, and
-    :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made, and if an answer was lost and
-    the repeated request is refused: then what was asked may have been done.
+    A method raises :class:`~durable_async.service.ApiError` if the service refuses, as with ``DurableService``. It
+    raises :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made, and if an answer was
+    lost and the repeated request is refused: then what was asked may have been done.
 
     :param endpoint_url: with ``http`` or ``https``; another one raises a ``ValueError``. None:
         ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, then AWS Lambda

@@ -27,14 +27,12 @@ def check_url(url: str | None) -> None:
         return
     try:
         parts = urlsplit(url)
-        has_place = bool(parts.hostname) and parts.port != 0
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # also of ``port``
-        has_place = False
-    else:
-        if url and parts.scheme not in ("http", "https"):
-            raise ValueError(f"the address of a service is a URL: write http://{url}, not {url}")
-    if not has_place:
-        raise ValueError(f"the address of a service is a URL, such as http://127.0.0.1:8700, and not {url!r}")
+        is_good = False
+    if not is_good:
+        instead = f"http://{url}" if url and "://" not in url else "http://127.0.0.1:9000"
+        raise ValueError(f"{url!r} is not the URL of a service, such as {instead}")
 
 
 def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None:

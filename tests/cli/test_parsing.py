@@ -59,13 +59,13 @@ def parse(monkeypatch):
         (["history", "f/n", "--store", "no.db"], "does not exist"),
         (["callback", "succeed", "id", "--result", "1", "--text", "x"], "exclude each other"),
         (["show", "f/n", "--endpoint", "http://127.0.0.1:1", "--store", "orders.db"], "exclude each other"),
-        (["list", "--endpoint", "localhost:9000"], "is a URL: write http://localhost:9000, not localhost:9000"),
+        (["list", "--endpoint", "localhost:9000"], "'localhost:9000' is not the URL of a service"),
         (
             ["list", "--endpoint", "http://127.0.0.1:99999"],
-            "is a URL, such as http://127.0.0.1:8700, and not",
+            "is not the URL of a service, such as http://127.0.0.1:9000",
         ),
-        (["show", "f/n", "--endpoint", "http://[::1"], "is a URL, such as http"),
-        (["doctor", "--endpoint", ""], "is a URL, such as http"),
+        (["show", "f/n", "--endpoint", "http://[::1"], "is not the URL of a service"),
+        (["doctor", "--endpoint", ""], "'' is not the URL of a service"),
         (["run", "orders", "--timeout", "0"], "0 is not in the range"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
@@ -167,7 +167,7 @@ def test_what_is_on_this_machine(endpoint, local):
 
 @pytest.mark.parametrize("url", ["nonsense", "http://[::1", "ftp://127.0.0.1", "http://:80", "http://a:99999"])
 def test_an_endpoint_that_is_no_url_is_refused_where_it_is_given(url):
-    with pytest.raises(ValueError, match="the address of a service is a URL"):
+    with pytest.raises(ValueError, match="is not the URL of a service, such as http"):
         DurableClient(url)
 
 

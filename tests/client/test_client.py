@@ -339,5 +339,5 @@ async def test_a_wait_of_no_sensible_length_is_refused(served, what):
 
 
 def test_an_address_without_a_scheme_is_told_to_be_a_url():
-    with pytest.raises(ValueError, match=r"write http://localhost:8700, not localhost:8700"):
+    with pytest.raises(ValueError, match="'localhost:8700' is not the URL of a service, such as http://localhost:8700"):
         DurableClient("localhost:8700")

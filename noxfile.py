@@ -117,6 +117,16 @@ def soak_order(session: nox.Session) -> None:
 
 
 @nox.session
+def libraries(session: nox.Session) -> None:
+    """Libraries for asyncio and agent frameworks in workflows: 10 seeds of each program, or as many as
+    DURABLE_ASYNC_PROPERTY_RUNS says, and the blocks of the guide about them."""
+    session.install("-e", ".[dev,libraries]")
+    runs = {"DURABLE_ASYNC_PROPERTY_RUNS": session.env.get("DURABLE_ASYNC_PROPERTY_RUNS") or "10"}
+    session.run("pytest", "-n", "auto", "tests/libraries", *session.posargs, env=runs)
+    session.run("pytest", "tests/docs/test_blocks.py", "-k", "libraries")
+
+
+@nox.session
 def interop(session: nox.Session) -> None:
     """The official SDK on our service, ours on the official emulator and on ministack: each in an environment of its
     own, kept in DURABLE_ASYNC_INTEROP_VENVS or the user's cache."""

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
+from durable_async._counts import checked_count
+
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
@@ -32,11 +34,7 @@ class Threads:
     """
 
     def __init__(self, limit: int = DEFAULT_THREADS) -> None:
-        if not isinstance(limit, int) or isinstance(limit, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"threads must be an int, not {limit!r}")
-        if limit < 1:
-            raise ValueError(f"threads must be at least 1, not {limit}")
-        self._free = limit
+        self._free = checked_count("threads", limit, 1)
         self._held: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the owner whose turn is next comes first
         self._unlimited: CapacityLimiter | None = None

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import attrs
 
+from durable_async._counts import checked_count
 from durable_async.batch_result import BatchResult, BatchStatus
 from durable_async.config import check_serializer, optional_function
 from durable_async.serializers import Serializer
@@ -43,12 +44,8 @@ class BatchProgress:
 
 def _whole(minimum: int) -> Callable[[object, attrs.Attribute[int | None], object], None]:
     def check(_: object, attribute: attrs.Attribute[int | None], value: object) -> None:
-        if value is None:
-            return
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{attribute.name} must be an int, not {value!r}")
-        if value < minimum:
-            raise ValueError(f"{attribute.name} must be at least {minimum}, not {value}")
+        if value is not None:
+            checked_count(attribute.name, value, minimum)
 
     return check
 

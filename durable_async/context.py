@@ -736,7 +736,10 @@ class DurableContext:
         patch: str | None = None,
     ) -> Call:
         """Return a new call. A public method must call this itself: the line of its caller is taken two frames up."""
-        if self._journal.refuses:  # the call will be refused when it is awaited, wherever it comes from
+        if self._journal.refuses:  # the call will be refused when it is awaited
+            here = current()
+            if isinstance(here, Branch | Unplaced) and here.workflow is not self._journal.workflow:
+                calling_branch(self._journal.workflow)  # which says that this is another execution
             return Call(self._journal, Branch(self._journal.workflow), "", kind, subtype, name)
         branch = calling_branch(self._journal.workflow) if self._keyed is None else self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way

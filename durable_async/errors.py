@@ -324,14 +324,25 @@ class ServiceCallError(DurableError):
 
     :ivar code: the API's error code, such as ``InvalidParameterValueException``; None if no answer came
     :ivar status: the HTTP status; None if no answer came
+    :ivar repeated: True: this is the answer to a repeated request. The service may have done the first, whose answer
+        was lost. False: the request was sent once
     """
 
-    def __init__(self, operation: str, message: str, code: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self,
+        operation: str,
+        message: str,
+        code: str | None = None,
+        status: int | None = None,
+        *,
+        repeated: bool = False,
+    ) -> None:
         super().__init__(operation, message, code, status)
         self.operation = operation
         self.message = message
         self.code = code
         self.status = status
+        self.repeated = repeated
 
     def __str__(self) -> str:
         return f"{self.operation} failed: {self.code or 'no answer'}: {self.message}"
@@ -370,8 +381,10 @@ class ExecutionError(DurableError):
 
     def __str__(self) -> str:
         kind = f"{self.error_type}: " if self.error_type else ""
-        operation = self.operation_name or (self.operation_id and self.operation_id[:8])
-        place = f"operation {operation!r}: " if operation else ""
+        place = ""
+        if self.operation_name or self.operation_id:
+            named = f"operation {self.operation_name!r}" if self.operation_name else "an unnamed operation"
+            place = f"{named}: "
         return f"{_execution(self.execution_arn)}: {place}{kind}{self.message}"
 
 

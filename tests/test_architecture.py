@@ -18,7 +18,8 @@ KNOWS: dict[str, set[str]] = {
     "errors": set(),
     "plugins": set(),
     "_lazy": set(),
-    "_threads": set(),
+    "_counts": set(),
+    "_threads": {"_counts"},
     "_client_per_loop": set(),
     "_callables": set(),
     "_durations": {"_wire"},
@@ -33,7 +34,7 @@ KNOWS: dict[str, set[str]] = {
     "config": {"_arguments", "_callables", "_durations", "retry", "serializers"},
     "operation_config": {"_durations", "_wire", "config", "serializers"},
     "batch_result": {"errors"},
-    "batch_config": {"batch_result", "config", "serializers"},
+    "batch_config": {"_counts", "batch_result", "config", "serializers"},
     "transport": {"_client_per_loop", "_lazy", "_wire", "errors"},
     "_engine": {"_raised", "_threads", "_wire", "errors", "plugins", "step_context", "transport"},
     "_operations": {
@@ -87,6 +88,7 @@ KNOWS: dict[str, set[str]] = {
     "service.functions": {"_callables", "_raised", "_threads", "_wire", "logs", "service.clock", "service.parsing"},
     "service.store": {"_wire", "errors", "service.machine", "service.model", "service.own_tasks"},
     "service.runtime": {
+        "_counts",
         "_wire",
         "service.clock",
         "service.functions",
@@ -137,6 +139,7 @@ KNOWS: dict[str, set[str]] = {
     "embedded": {
         "_arguments",
         "_callables",
+        "_counts",
         "_durations",
         "_engine",
         "_threads",

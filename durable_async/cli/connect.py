@@ -104,7 +104,12 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
             if click.get_current_context().get_parameter_source("endpoint") is ParameterSource.COMMANDLINE:
                 raise click.UsageError("--endpoint and --store exclude each other")
             endpoint = None
-        command(target=Target(endpoint, store, token, region, profile), **rest)
+        target = Target(endpoint, store, token, region, profile)
+        try:
+            _ = target.service
+        except ValueError as error:
+            raise click.UsageError(f"--endpoint: {error}") from None
+        command(target=target, **rest)
 
     described: Callable[..., None] = with_target
     for option in reversed(_OPTIONS):

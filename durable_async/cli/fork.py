@@ -68,7 +68,7 @@ def fork(
         "Replace": {each.operation: each.result for each in replace},
         "Tags": {tag.key: tag.value for tag in tags},
     }
-    exported = None if history is None else read_exported(history.read())
+    exported = None if history is None else read_exported(history)
     run(_fork(target, execution, function, exported, asked, as_json=as_json))
 
 

@@ -61,7 +61,7 @@ def json_text(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value == "-":
         return _checked(_stdin(ctx, param), "stdin is not JSON", ctx, param)
     try:
-        check_json(value)
+        read_json(value)
     except ValueError as error:
         return _from_file(value, error, ctx, param)
     return value
@@ -85,12 +85,15 @@ def _stdin(ctx: click.Context, param: click.Parameter) -> str:
         raise click.BadParameter(f"stdin is not UTF-8: {error}", ctx, param) from None
 
 
-def check_json(text: str) -> None:
-    """Check that a text is JSON.
+def read_json(text: str) -> object:
+    """Return the value of a JSON text.
 
-    :raises ValueError: it is not JSON. NaN and the infinities are not JSON
+    :raises ValueError: it is not JSON, or is nested too deeply. NaN and the infinities are not JSON
     """
-    json.loads(text, parse_constant=_no_constant)
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _no_constant(name: str) -> Never:
@@ -110,10 +113,17 @@ def _from_file(value: str, error: ValueError, ctx: click.Context, param: click.P
 
 def _checked(text: str, complaint: str, ctx: click.Context, param: click.Parameter) -> str:
     try:
-        check_json(text)
+        read_json(text)
     except ValueError as error:
         raise click.BadParameter(f"{complaint}: {error}", ctx, param) from None
     return text.strip()
+
+
+def plain_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Check that a path is not one of SQLite's URIs, and return it."""
+    if value is not None and str(value).startswith("file:"):
+        raise click.BadParameter(f"{value} is a URI. Give the plain path of a file.", ctx, param)
+    return value
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -269,17 +279,20 @@ def _replacement(text: str) -> Replacement:
     if not (operation and equals):
         raise ValueError
     try:
-        check_json(result)
-    except ValueError:
-        result = Path(result).read_text(encoding="utf-8").strip()
-        check_json(result)
+        read_json(result)
+    except ValueError as error:
+        try:
+            result = Path(result).read_text(encoding="utf-8").strip()
+        except OSError as failed:
+            raise ValueError(f"neither JSON, {error}, nor a file that can be read, {failed.strerror}") from None
+        read_json(result)
     return Replacement(operation, result)
 
 
 def _replacements(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> list[Replacement]:
     try:
         return [_replacement(value) for value in values]
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         message = f"give OPERATION=JSON, or OPERATION=FILE with a file of JSON ({error})"
         raise click.BadParameter(message, ctx, param) from None
 

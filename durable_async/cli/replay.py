@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -82,18 +81,25 @@ def replay_history(
     if execution is not None:
         run(_fetched(target, execution, chosen.handlers[chosen.name], as_json=as_json))
     elif history is not None:
-        events = read_exported(history.read())
+        events = read_exported(history)
         run(_replayed(chosen.handlers[chosen.name], events, arn, as_json=as_json))
 
 
-def read_exported(text: str) -> object:
-    """Read an exported history: JSON, or one JSON object in each line."""
+def read_exported(file: TextIO) -> object:
+    """Read an exported history: JSON, or one JSON object in each line.
+
+    :raises click.UsageError: the file holds something else
+    """
     try:
-        return json.loads(text)
+        text = file.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"the history is not UTF-8 text: {error}") from None
+    try:
+        return options.read_json(text)
     except ValueError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         try:
-            return [json.loads(line) for line in lines]
+            return [options.read_json(line) for line in lines]
         except ValueError:
             raise click.UsageError(f"the history is not JSON: {error}") from None
 

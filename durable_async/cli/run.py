@@ -150,6 +150,7 @@ class Settings:
 @click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=options.plain_path,
     metavar="FILE",
     help="Keep the execution there, so that it survives this process.  [default: in memory]",
 )
@@ -249,7 +250,7 @@ async def _started(service: DurableService, workflow: Workflow, settings: Settin
     else:
         started = await service.api.fork_history(
             workflow.name,
-            read_exported(settings.fork.read()),
+            read_exported(settings.fork),
             before=settings.before,
             execution_name=settings.name,
             payload=payload,

@@ -76,6 +76,7 @@ from durable_async.cli.options import Command
 @click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=options.plain_path,
     metavar="FILE",
     help="Keep executions in this SQLite file. Without it, they end with the server.",
 )

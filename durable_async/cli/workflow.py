@@ -51,10 +51,10 @@ def load(reference: str) -> Workflow:
     :param reference: ``MODULE:HANDLER``, or ``MODULE`` alone if it has but one; instead of a module, a file ``x.py``
     :raises click.UsageError: there is no such handler, or its module cannot be imported
     """
-    place, colon, attribute = reference.partition(":")
+    place, _, attribute = reference.partition(":")
     module = _module(place)
     handlers = {_name(value): value for value in vars(module).values() if _is_handler(value)}
-    if not colon:
+    if not attribute:
         return Workflow(_only(place, handlers), handlers)
     try:
         chosen: object = attrgetter(attribute)(module)
@@ -85,6 +85,8 @@ def _module(place: str) -> ModuleType:
 
 
 def _not_found(place: str) -> str:
+    if not place:
+        return "the module is missing; a handler is given as MODULE:HANDLER, as in orders:fulfil or orders.py:fulfil"
     if place.endswith(".py"):
         return f"there is no file {place}"
     module, _, attribute = place.rpartition(".")

@@ -31,10 +31,12 @@ class DurableClient(OwnsConnections, Executions):
     closed at the end of ``async with``, or with the loop. A call that gets no answer, or is refused because the service
     has too much to do, is repeated up to 3 times.
 
-    A method raises :class:`~durable_async.service.ApiError` if the service refuses, as with ``DurableService``, and
-    :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made.
+    A method raises :class:`~durable_async.service.ApiError` if the service refuses, as with ``DurableService``. It
+    raises :class:`~durable_async.ServiceCallError` if no answer comes or no request can be made, and if an answer was
+    lost and the repeated request is refused: then what was asked may have been done.
 
-    :param endpoint_url: None: ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, then AWS Lambda
+    :param endpoint_url: with ``http`` or ``https``; another one raises a ``ValueError``. None:
+        ``AWS_ENDPOINT_URL_LAMBDA``, ``AWS_ENDPOINT_URL``, then AWS Lambda
     :param functions: the names or ARNs under which handlers are deployed, with a version or alias if ``$LATEST`` is not
         meant. A handler that is not among them is called by its ``__name__``
     :param token: the token that a service of this package requires. None: calls are signed with AWS credentials, except

@@ -23,8 +23,16 @@ def check_url(url: str | None) -> None:
 
     :raises ValueError: with the URL to write
     """
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"the address of a service is a URL: write http://{url}, not {url}")
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # also of ``port``
+        is_good = False
+    if not is_good:
+        instead = f"http://{url}" if url and "://" not in url else "http://127.0.0.1:9000"
+        raise ValueError(f"{url!r} is not the URL of a service, such as {instead}")
 
 
 def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None:
@@ -35,7 +43,7 @@ def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None
 class Endpoint:
     """A service, and the credentials for it.
 
-    :ivar url: None: AWS Lambda
+    :ivar url: with ``http`` or ``https``; another one raises a ``ValueError``. None: AWS Lambda
     :ivar token: the token that a service of this package asks for; None: calls are signed with AWS credentials
     :ivar region: None: ``AWS_REGION``, then the AWS configuration
     :ivar profile: of the AWS configuration; None: the environment's
@@ -108,10 +116,7 @@ class Endpoint:
         """Whether the URL is on this machine."""
         from durable_async.service.http.access import is_loopback
 
-        try:
-            host = urlsplit(self.url or "").hostname
-        except ValueError:
-            return False
+        host = urlsplit(self.url or "").hostname
         return host is not None and is_loopback(host)
 
     @property

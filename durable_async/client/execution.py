@@ -189,7 +189,7 @@ class ExecutionHandle(Generic[ResultT_co]):
         return attrs.evolve(self, arn=started.execution_arn)
 
     async def delete(self) -> None:
-        """Delete a closed execution. Its name can be used again.
+        """Delete an execution that is closed, or damaged. Its name can be used again.
 
         :raises ApiError: ``ResourceConflictException``: it is not closed
         """

@@ -234,6 +234,21 @@ def _fork(options: ForkOptions) -> JsonObject:
     }
 
 
+_NOT_TWICE = frozenset(
+    {
+        "CancelDurableExecution",
+        "ForkDurableExecution",
+        "ForkDurableExecutionHistory",
+        "PauseDurableExecution",
+        "RedriveDurableExecution",
+        "ResumeDurableExecution",
+        "SendDurableExecutionCallbackFailure",
+        "SendDurableExecutionCallbackSuccess",
+    }
+)
+"""Operations that the service refuses when it has done them already."""
+
+
 @contextmanager
 def _refusals() -> Generator[None]:
     """Raise what a service refused as the error that the embedded service raises."""
@@ -242,4 +257,7 @@ def _refusals() -> Generator[None]:
     except ServiceCallError as error:
         if error.code is None or error.status is None or error.code in {MISCONFIGURED, NO_SERVICE}:
             raise
+        if error.repeated and error.status < 500 and error.operation in _NOT_TWICE:
+            lost = "the answer was lost, and the request, which may have been done, was refused when it was repeated"
+            raise ServiceCallError(error.operation, f"{lost}: {error.message}") from None
         raise refusal(error.code, error.status, error.message) from None

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from datetime import timedelta
 from os import PathLike, fspath
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
 from durable_async._callables import name_of_callable
+from durable_async._counts import checked_count
 from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
 from durable_async._threads import DEFAULT_THREADS, Threads
@@ -54,7 +56,8 @@ class DurableService(Executions):
     Executions that an earlier service left open continue when their function is registered. At exit, the service begins
     nothing more, waits for running steps, and leaves the rest to the next service.
 
-    The service belongs to the event loop on which it is entered. Only one process at a time can use the file.
+    The service belongs to the event loop on which it is entered, and is entered once. Only one process at a time can
+    use the file.
 
     :param path: of the SQLite file, made if it is not there, for its owner alone; None or ``":memory:"``: nothing
         outlives the service. SQLite's ``file:`` URIs raise a ``ValueError``
@@ -110,13 +113,7 @@ class DurableService(Executions):
         new_id: Callable[[], str] = lambda: str(uuid4()),
         timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
-        durations = {"max_cached_idle": max_cached_idle, "grace": grace, "retention": retention, "takeover": takeover}
-        for what, duration in durations.items():
-            if duration is not None:
-                checked_timedelta(what, duration)
-        if durability not in ("full", "normal"):
-            raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
-        if retention < timedelta(days=1) or retention % timedelta(days=1):
+        if checked_timedelta("retention", retention) < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
         store = None
         if path is not None and fspath(path) != ":memory:":
@@ -124,7 +121,11 @@ class DurableService(Executions):
                 raise ValueError(f"{path} is a URI. Give the plain path of a file, or None for executions in memory")
             store = SqliteStore(path, durability=durability)
         self._threads = Threads(threads)
-        self._cache = ExecutionCache(max_cached_executions, max_cached_idle.total_seconds(), threads=self._threads)
+        self._cache = ExecutionCache(
+            checked_count("max_cached_executions", max_cached_executions, 0),
+            _not_negative("max_cached_idle", max_cached_idle),
+            threads=self._threads,
+        )
         self._traces: Traces | None = None
         observer = None
         if tracer_provider is not None or meter_provider is not None:
@@ -151,12 +152,13 @@ class DurableService(Executions):
         if takeover is not None:
             if store is None:
                 raise ValueError("takeover needs the path of a file, which another service can have")
-            patience = takeover.total_seconds()
+            patience = _not_negative("takeover", takeover)
             self._takeover = Takeover(self._lambda_api, store.path, self._open, patience=patience)
         self._context = Context()
         self._pid = os.getpid()
         self._entered = self._runs = False
-        self._grace = grace.total_seconds()
+        self._thread = 0  # that entered it
+        self._grace = _not_negative("grace", grace)
         self._clock = clock
         self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
 
@@ -180,7 +182,7 @@ class DurableService(Executions):
         callers.
 
         :raises ApiError: status 503: the file cannot be used, or another process uses it; the message says which
-        :raises RuntimeError: the service runs already
+        :raises RuntimeError: the service runs already, or has run before
         """
         if self._runs and self._pid == os.getpid():
             raise RuntimeError("the service runs already: enter it once, and pass the entered service to who needs it")
@@ -193,6 +195,7 @@ class DurableService(Executions):
             await own_tasks.finish(self.api.aclose())
             raise
         self._entered = self._runs = True
+        self._thread = get_ident()
         return self
 
     async def _open(self) -> None:
@@ -277,6 +280,11 @@ class DurableService(Executions):
     def _api(self) -> DurableApi:
         if not self._entered:
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
+        if self._thread != get_ident():
+            raise RuntimeError(
+                "The service belongs to the event loop of another thread. Keep that loop, and call the service with "
+                "asyncio.run_coroutine_threadsafe(service.start(...), loop).result()."
+            )
         return self.api if self.api.owner is None else RemoteApi(OwnerCalls(self.api.owner))
 
     def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
@@ -303,7 +311,14 @@ def _is_durable(function: object) -> TypeGuard[AnyHandler]:
 
 
 def _seconds(duration: timedelta, what: str) -> int:
-    seconds = int(checked_timedelta(what, duration).total_seconds())
-    if duration != timedelta(seconds=seconds) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
+    checked_timedelta(what, duration)
+    if duration % timedelta(seconds=1) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
         raise ValueError(f"{what} must be 1 second to 366 days, in whole seconds, not {duration}")
-    return seconds
+    return int(duration.total_seconds())
+
+
+def _not_negative(what: str, duration: timedelta) -> float:
+    """Return the duration in seconds."""
+    if checked_timedelta(what, duration) < timedelta(0):
+        raise ValueError(f"{what} must not be negative, not {duration}")
+    return duration.total_seconds()

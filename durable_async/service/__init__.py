@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from durable_async.service.functions.remote import RemoteFunctions
     from durable_async.service.http import asgi_app, serve
     from durable_async.service.machine import ExecutionStatus, InvocationRetryPolicy, Limits
-    from durable_async.service.model.errors import ApiError, DamagedExecutionError, StoreError
+    from durable_async.service.model.errors import ApiError, DamagedExecutionError, ExecutionDeletedError, StoreError
     from durable_async.service.model.history import EventType, HistoryEvent
     from durable_async.service.runtime.api import LambdaApi
     from durable_async.service.runtime.filters import Filters
@@ -55,6 +55,7 @@ __all__ = [
     "CommitLimits",
     "DamagedExecutionError",
     "EventType",
+    "ExecutionDeletedError",
     "ExecutionDescription",
     "ExecutionStatus",
     "ExecutionSummary",
@@ -93,6 +94,7 @@ _LATER = {
     "Closed": "runtime.views",
     "CommitLimits": "store.sqlite",
     "DamagedExecutionError": "model.errors",
+    "ExecutionDeletedError": "model.errors",
     "EventType": "model.history",
     "ExecutionDescription": "runtime.views",
     "ExecutionStatus": "machine",

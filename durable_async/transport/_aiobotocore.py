@@ -187,6 +187,7 @@ def _service_call_error(operation: str, error: Exception) -> ServiceCallError:
                 answer["Error"].get("Message", ""),
                 code=answer["Error"].get("Code"),
                 status=answer["ResponseMetadata"].get("HTTPStatusCode"),
+                repeated=bool(answer["ResponseMetadata"].get("RetryAttempts")),
             )
         case _ if isinstance(error, _TRANSIENT):
             return ServiceCallError(operation, str(error))

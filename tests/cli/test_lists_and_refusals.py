@@ -134,4 +134,4 @@ def test_stop_says_what_is_not_run():
 def test_an_endpoint_without_a_scheme_is_told_to_be_a_url():
     refused = durable_async("list", "--endpoint", "localhost:8700")
     assert refused.code == Exit.USAGE
-    assert "the address of a service is a URL: write http://localhost:8700, not localhost:8700" in refused.err
+    assert "'localhost:8700' is not the URL of a service, such as http://localhost:8700" in refused.err

@@ -7,6 +7,7 @@ from durable_async.cli import connect
 from durable_async.cli.commands import durable_async
 from durable_async.cli.exits import Exit
 from durable_async.cli.running import CommandRunner
+from durable_async.client import DurableClient
 from durable_async.client.connection import Endpoint
 
 
@@ -39,6 +40,16 @@ def parse(monkeypatch):
         (["start", "f", "--input", "no-such-file.json"], "nor a JSON file"),
         (["start", "f", "--input", "."], "nor a file that can be read"),
         (["start", "f", "--input", "a\0b"], "nor a JSON file"),
+        (["start", "f", "--input", "[" * 100_000], "nested too deeply"),
+        (["fork", "f/n", "--replace", "s=" + "[" * 100_000], "nested too deeply"),
+        (["replay", "counted.py", "binary"], "the history is not UTF-8 text"),
+        (["replay", "counted.py", "deep.json"], "the history is not JSON: it is nested too deeply"),
+        (["fork", "--history", "binary", "--function", "f"], "the history is not UTF-8 text"),
+        (["run", "a:b", "--store", "file:orders.db"], "is a URI. Give the plain path of a file"),
+        (["serve", "a:b", "--store", "file:orders.db"], "is a URI. Give the plain path of a file"),
+        (["run", ":fulfil"], "the module is missing"),
+        (["run", "a..b"], "there is no module a..b"),
+        (["explore", ""], "the module is missing"),
         (["start", "f", "--store", "orders.db"], "run --store"),
         (["list", "f", "--status", "DREAMING"], "'DREAMING' is not one of"),
         (["list", "f", "--since", "yesterday"], "is not a time: use ISO 8601"),
@@ -48,13 +59,25 @@ def parse(monkeypatch):
         (["history", "f/n", "--store", "no.db"], "does not exist"),
         (["callback", "succeed", "id", "--result", "1", "--text", "x"], "exclude each other"),
         (["show", "f/n", "--endpoint", "http://127.0.0.1:1", "--store", "orders.db"], "exclude each other"),
+        (["list", "--endpoint", "localhost:9000"], "'localhost:9000' is not the URL of a service"),
+        (
+            ["list", "--endpoint", "http://127.0.0.1:99999"],
+            "is not the URL of a service, such as http://127.0.0.1:9000",
+        ),
+        (["show", "f/n", "--endpoint", "http://[::1"], "is not the URL of a service"),
+        (["doctor", "--endpoint", ""], "'' is not the URL of a service"),
         (["run", "orders", "--timeout", "0"], "0 is not in the range"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
 def test_what_is_refused(parse, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "orders.db").write_text("")
+    (tmp_path / "binary").write_bytes(b"SQLite format 3\0\xff\xfe")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "counted.py").write_text(
+        "from durable_async import durable_execution\n\n@durable_execution\nasync def count(event, ctx): ...\n"
+    )
     code, output, _ = parse(*arguments)
     assert code == Exit.USAGE
     assert message in " ".join(output.split())
@@ -136,12 +159,16 @@ def test_the_rest_of_a_target(parse):
         ("http://[::1]:1", True),
         ("http://localhost", True),
         ("https://lambda.eu-west-1.amazonaws.com", False),
-        ("http://[::1", False),
-        ("nonsense", False),
     ],
 )
 def test_what_is_on_this_machine(endpoint, local):
     assert Endpoint(endpoint).is_local is local
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://[::1", "ftp://127.0.0.1", "http://:80", "http://a:99999"])
+def test_an_endpoint_that_is_no_url_is_refused_where_it_is_given(url):
+    with pytest.raises(ValueError, match="is not the URL of a service, such as http"):
+        DurableClient(url)
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,29 @@ async def test_a_start_whose_answer_is_lost_starts_one_execution(served):
         assert [summary.arn async for summary in service.executions(asks)] == [execution.arn]
 
 
+async def test_a_call_whose_answer_is_lost_is_not_reported_as_refused_for_what_it_has_done_itself(served):
+    service, url = served
+    execution = await service.start(asks, "approval")
+    identity = (await until(execution, "CallbackStarted")).details["CallbackId"]
+    await service.api.idle()
+
+    async def lost(call):
+        async with Relay.before(url, {0: Loss.REPLY}) as relay, DurableClient(relay.url) as client:
+            with pytest.raises(ServiceCallError, match="which may have been done, was refused when it was repeated"):
+                await call(client, client.execution(execution.arn))
+            assert len(relay.passed) == 2
+
+    await lost(lambda _, here: here.pause())
+    await lost(lambda _, here: here.resume())
+    await lost(lambda _, here: here.fork())
+    assert len([each async for each in service.executions(asks)]) == 2
+    await lost(lambda client, _: client.succeed_callback(identity, "yes"))
+    assert await execution.result() == "yes"
+    async with DurableClient(url) as client:
+        with pytest.raises(ApiError, match="already completed"):  # of another one
+            await client.succeed_callback(identity, "no")
+
+
 async def test_what_cannot_be_reached_is_no_refusal_of_a_service(served, unused_port):
     _, url = served
     async with DurableClient(f"http://127.0.0.1:{unused_port}", config=ONE_ATTEMPT) as client:
@@ -316,5 +339,5 @@ async def test_a_wait_of_no_sensible_length_is_refused(served, what):
 
 
 def test_an_address_without_a_scheme_is_told_to_be_a_url():
-    with pytest.raises(ValueError, match=r"write http://localhost:8700, not localhost:8700"):
+    with pytest.raises(ValueError, match="'localhost:8700' is not the URL of a service, such as http://localhost:8700"):
         DurableClient("localhost:8700")

@@ -17,6 +17,9 @@ PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 NOT_RUN = "<!-- not run -->"
 """Stands before a Python block that is shown and must compile, but cannot run where the tests do."""
 
+_NEEDS = re.compile(r"<!-- needs ([\w.]+) -->$")
+"""Stands before a Python block that runs where a module is installed, and must compile elsewhere."""
+
 _FENCE = re.compile(r"```(\w*)$")
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 
@@ -30,6 +33,7 @@ class Block:
     """A fenced block.
 
     :ivar line: of its first line in the page, from 1
+    :ivar needs: the module without which it does not run; None: it needs none
     :ivar output: what the page says that a Python block prints: the ``text`` block that follows it directly
     """
 
@@ -38,6 +42,7 @@ class Block:
     line: int
     runs: bool
     output: str | None = None
+    needs: str | None = None
 
 
 def blocks(page: Path) -> list[Block]:
@@ -53,7 +58,8 @@ def blocks(page: Path) -> list[Block]:
             text = "".join(f"{each}\n" for each in inside)
             if language == "text" and follows_block and found[-1].language == "python":
                 found[-1] = attrs.evolve(found[-1], output=text)
-            found.append(Block(language, text, start, runs=before != NOT_RUN))
+            needs = _NEEDS.match(before)
+            found.append(Block(language, text, start, runs=before != NOT_RUN, needs=needs and needs[1]))
             opened, follows_block, before = None, True, ""
         elif opened is not None:
             inside.append(line)

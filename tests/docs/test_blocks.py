@@ -5,6 +5,7 @@ import contextlib
 import io
 import sys
 import types
+from importlib.util import find_spec
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_the_blocks_of_a_page_run_in_their_order(page, module):
             continue
         tree = ast.increment_lineno(ast.parse(block.text), block.line - 1)  # errors then name the page's line
         code = compile(tree, str(page), "exec", dont_inherit=True)
-        if not block.runs:
+        if not block.runs or (block.needs is not None and find_spec(block.needs) is None):
             continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

@@ -21,7 +21,7 @@ from durable_async import (
 )
 from durable_async.client import DurableClient
 from durable_async.embedded import DurableService
-from durable_async.service import ApiError
+from durable_async.service import ApiError, LambdaApi
 from durable_async.service.http import serve
 from durable_async.testing import VirtualTime
 
@@ -331,11 +331,25 @@ async def test_a_plain_function_is_the_target_of_an_invoke(executions, register)
         pytest.param({"retention": timedelta(hours=36)}, "whole number of days", id="retention"),
         pytest.param({"execution_timeout": timedelta(days=367)}, "1 second to 366 days", id="too long"),
         pytest.param({"execution_timeout": timedelta(milliseconds=1500)}, "whole seconds", id="not whole"),
+        pytest.param({"execution_timeout": timedelta.max}, "1 second to 366 days", id="far too long"),
+        pytest.param(
+            {"execution_timeout": 60}, "execution_timeout must be a datetime.timedelta, not 60", id="a number"
+        ),
+        pytest.param({"grace": timedelta(-1)}, "grace must not be negative", id="negative grace"),
+        pytest.param({"max_cached_idle": timedelta(-1)}, "max_cached_idle must not be negative", id="negative idle"),
+        pytest.param({"max_concurrency": 0}, "max_concurrency must be at least 1, not 0", id="nothing at once"),
+        pytest.param({"max_concurrency": "3"}, "max_concurrency must be an int, not '3'", id="a text"),
+        pytest.param({"max_cached_executions": -1}, "max_cached_executions must be at least 0", id="cached"),
     ],
 )
 def test_bad_options_are_refused_where_they_are_given(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         DurableService(**options)
+
+
+def test_a_function_of_which_none_may_run_is_refused():
+    with pytest.raises(ValueError, match="max_concurrency must be at least 1, not 0"):
+        DurableService().register(asks, max_concurrency=0)
 
 
 async def test_what_cannot_be_started_says_what_to_do():
@@ -543,3 +557,46 @@ async def test_a_file_that_another_service_has_is_refused_and_one_that_is_damage
     path.write_bytes(data)
     async with DurableService(path):  # whoever was refused has let go of it
         pass
+
+
+@pytest.mark.parametrize("file", [None, "w.db"])
+async def test_what_has_ended_accepts_nothing(tmp_path, file):
+    async with DurableService(file and tmp_path / file) as service:
+        service.register(asks)
+        execution = await service.start(asks, "x")
+    for call in (execution.stop, execution.redrive, execution.cancel, execution.result):
+        with pytest.raises(ApiError) as refused:
+            await call()
+        assert refused.value.status == 503
+
+
+@pytest.mark.parametrize(("file", "takeover"), [(None, None), ("w.db", None), ("w.db", timedelta(seconds=1))])
+async def test_a_service_is_entered_once(tmp_path, file, takeover):
+    service = DurableService(file and tmp_path / file, takeover=takeover)
+    async with service:
+        with pytest.raises(RuntimeError, match="runs already"):
+            await service.__aenter__()
+        service.register(asks)
+        execution = await service.start(asks, "x")
+        assert await execution.status() == "RUNNING"
+    with pytest.raises(RuntimeError, match="Make a new one for each"):
+        await service.__aenter__()
+    api = LambdaApi()
+    async with api:
+        pass
+    with pytest.raises(RuntimeError, match="entered once"):
+        await api.__aenter__()
+
+
+async def test_a_call_from_the_loop_of_another_thread_is_refused_and_does_nothing(tmp_path):
+    async with DurableService(tmp_path / "w.db") as service:
+        service.register(asks)
+        with pytest.raises(RuntimeError, match="run_coroutine_threadsafe"):
+            await asyncio.to_thread(lambda: asyncio.run(service.start(asks, "x", name="n")))
+        assert await service.find(asks, "n") is None
+        loop = asyncio.get_running_loop()
+
+        def start():
+            return asyncio.run_coroutine_threadsafe(service.start(asks, "x", name="n"), loop).result()
+
+        assert (await asyncio.to_thread(start)).name == "n"

@@ -26,6 +26,11 @@ def test_ids_are_those_of_the_official_python_sdk():
     assert operation_id(operation_id(first, 1), 1) == "d0bd0541a3db98c1beecb6c41cd964f92910f1d367864202697b001344bd70b3"
 
 
+def test_a_key_may_be_any_text():
+    """Also one that is not UTF-8, as ``os.listdir`` returns it for some files."""
+    assert keyed_operation_id("", "\udcff.csv") != keyed_operation_id("", "\udcfe.csv")
+
+
 def test_kinds_of_position_do_not_meet():
     ids = [
         operation_id("", 1),

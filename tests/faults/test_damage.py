@@ -15,7 +15,7 @@ import pytest
 from durable_async import durable_execution
 from durable_async.cli.doctor import check_store
 from durable_async.embedded import DurableService
-from durable_async.service.model.errors import DamagedExecutionError
+from durable_async.service.model.errors import DamagedExecutionError, ResourceNotFoundError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import SqliteStore
 
@@ -70,6 +70,7 @@ OPERATION = f"UPDATE operations SET {{}} WHERE execution = {THIRD} AND sequence 
 
 DAMAGE = {
     "an unknown status": (ROW.format("status = 'LOST'"), "its row cannot be decoded"),
+    "a start that is text": (ROW.format("started_ms = 'soon'"), "its row cannot be decoded"),
     "a time that is text": (ROW.format("due_ms = 'soon'"), "its row cannot be decoded"),
     "unseen that is no JSON": (ROW.format("unseen = '[1'"), "its row cannot be decoded"),
     "unseen that is not there": (ROW.format("unseen = '[77]'"), "the order of its operations cannot be decoded"),
@@ -145,6 +146,37 @@ async def test_the_start_of_a_damaged_execution_names_it_and_others_start(path, 
         with pytest.raises(DamagedExecutionError, match=ids["n-2"]):
             await service.start(waits, LONG, name="n-2")
         assert (await service.start(waits, LONG, name="new")).arn
+
+
+@pytest.mark.parametrize("script", [script for script, _ in DAMAGE.values()], ids=DAMAGE.keys())
+async def test_after_a_damaged_execution_was_met_reads_see_what_is_written(path, ids, script):
+    change(path, script)
+    async with DurableService(path) as service:
+        service.register(waits)
+        store = service.api._store
+        with pytest.raises(DamagedExecutionError) as kept:
+            await store.load(ids["n-2"])
+        await service.start(waits, LONG, name="new")
+        assert {each.name async for each in service.executions(waits)} >= {*NAMES, "new"} - {"n-2"}
+        assert sum((await service.api.count_executions())["waits"].values()) >= len(NAMES)
+        assert kept.value.execution_id == ids["n-2"]  # the error exists all the time, as in a log or a debugger
+
+
+@pytest.mark.parametrize("script", [script for script, _ in DAMAGE.values()], ids=DAMAGE.keys())
+async def test_a_damaged_execution_can_be_deleted_and_its_name_used_again(path, ids, script):
+    async with DurableService(path) as service:
+        service.register(waits)
+        arns = {each.name: each.arn async for each in service.executions(waits)}
+    change(path, script)
+    async with DurableService(path) as service:
+        service.register(waits)
+        await service.execution(arns["n-2"]).delete()
+        with pytest.raises(ResourceNotFoundError):
+            await service.execution(arns["n-2"]).status()
+        again = await service.start(waits, LONG, name="n-2")
+        assert again.arn != arns["n-2"]
+        await service.api.idle()
+    assert {finding.health for finding in check_store(path)} == {"ok"}
 
 
 # --- damaged pages ---

@@ -484,6 +484,17 @@ async def test_an_error_that_no_operation_raised_names_none():
     assert str(caught.value) == f"bare/b-1: {HERE}.OutOfStock: sofa"
 
 
+async def test_an_operation_without_a_name_is_not_called_by_its_id():
+    @durable_execution
+    async def calls(event, ctx):
+        await ctx.invoke("nobody")
+
+    async with DurableService() as service:
+        service.register(calls)
+        with pytest.raises(ExecutionFailedError, match=r"calls/c-1: an unnamed operation: ResourceNotFoundException: "):
+            await (await service.start(calls, {}, name="c-1")).result()
+
+
 async def test_a_context_that_failed_since_a_step_in_it_did_names_the_type_of_the_steps_error():
     @durable_execution
     async def workflow(event, ctx):

@@ -100,8 +100,6 @@ async def test_a_service_that_runs_is_not_entered_again_and_goes_on():
         execution = await service.start(waits, {})
         with pytest.raises(TimeoutError, match=rf"'{execution.name}' is still open after 0:00:00.01.*, and continues"):
             await execution.result(timeout=timedelta(milliseconds=10))
-    async with service:
-        assert service.api.unregistered() == {}
 
 
 @pytest.mark.parametrize("option", ["grace", "retention", "max_cached_idle", "execution_timeout", "takeover"])
@@ -154,3 +152,24 @@ async def test_the_testing_kit_says_what_it_takes():
     async with TestService(waits) as service:
         with pytest.raises(TypeError, match=r"the time to advance by must be a datetime\.timedelta, not 5"):
             await service.advance(5)
+
+
+async def test_the_context_of_an_execution_that_has_ended_is_refused_in_another_one():
+    kept: list[DurableContext] = []
+
+    @durable_execution
+    async def first(event: dict, ctx: DurableContext) -> str:
+        kept.append(ctx)
+        return ctx.execution_arn
+
+    @durable_execution
+    async def second(event: dict, ctx: DurableContext) -> str:
+        with pytest.raises(ContextMisuseError, match=r"the context of execution \S+:first:\S+ was used in execution"):
+            await kept[0].step(lambda: 1)
+        return "went on"
+
+    async with DurableService() as service:
+        service.register(first)
+        service.register(second)
+        await (await service.start(first, {})).result()
+        assert await (await service.start(second, {})).result() == "went on"

@@ -24,6 +24,8 @@ def load_module(place: str) -> ModuleType:
     :raises Exception: the module's own code raised it
     """
     if not place.endswith(".py"):
+        if not all(place.split(".")):
+            raise ModuleNotFoundError(f"{place!r} is not the name of a module", name=place)
         if place not in sys.modules:
             _make_importable(Path.cwd(), last=False)
         return import_module(place)

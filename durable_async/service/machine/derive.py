@@ -17,7 +17,7 @@ Source: protocol.md, "History"; the transitions are those of ``machine.checkpoin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import attrs
@@ -31,6 +31,10 @@ from durable_async.service.machine.operation import OperationRecord, cleared_id
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, milliseconds
 
 Status = OperationStatus
+
+
+def _by_id(derived: DerivedExecution) -> Mapping[str, OperationRecord]:
+    return {operation.id: operation for operation in derived.operations}
 
 
 @attrs.frozen
@@ -55,10 +59,7 @@ class DerivedExecution:
     result: str | None = None
     error: ErrorObject | None = None
     answered: bool = False
-
-    @property
-    def by_id(self) -> dict[str, OperationRecord]:
-        return {operation.id: operation for operation in self.operations}
+    by_id: Mapping[str, OperationRecord] = attrs.field(init=False, default=attrs.Factory(_by_id, takes_self=True))
 
 
 def derive(events: Iterable[HistoryEvent]) -> DerivedExecution:

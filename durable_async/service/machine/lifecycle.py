@@ -47,8 +47,9 @@ def start(new: NewExecution, at: Moment) -> Execution:
     return execution
 
 
-def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
-    """Close the execution as STOPPED. A running invocation may not write any more, and the runner ends it.
+def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> int:
+    """Close the execution as STOPPED, and return when it was closed, in epoch milliseconds. A running invocation may
+    not write any more, and the runner ends it.
 
     :param error: None: an error that says that a user asked for it
     :raises InvalidParameterValueError: the error is too large
@@ -59,6 +60,7 @@ def stop(execution: Execution, error: ErrorObject | None, at: Moment) -> None:
         execution.close(
             ExecutionStatus.STOPPED, at, error=error or {"ErrorMessage": "Execution stopped by user request"}
         )
+    return execution.ended_ms or at.now_ms
 
 
 def cancel(execution: Execution, reason: str | None, at: Moment) -> None:

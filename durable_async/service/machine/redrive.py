@@ -102,6 +102,7 @@ class Plan:
         self.cleared: dict[str, OperationRecord] = {}
         self.reopened: dict[str, OperationRecord] = {}
         self.asked: set[str] = set()
+        self._whole: set[str] = set()  # cleared with everything in them
         self._by_id = execution.by_id
         self._root = execution.operations[0]
         self._children: dict[str, list[OperationRecord]] = {}
@@ -151,6 +152,9 @@ class Plan:
             operation, since = around, around.end_us
 
     def _clear(self, operation: OperationRecord) -> None:
+        if operation.id in self._whole:
+            return
+        self._whole.add(operation.id)
         self.cleared[operation.id] = operation
         for child in self._children.get(operation.id, ()):
             self._clear(child)

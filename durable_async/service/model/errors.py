@@ -97,6 +97,13 @@ class DamagedExecutionError(StoreError):
         return type(self), (self.message, self.execution_id)
 
 
+class ExecutionDeletedError(ResourceNotFoundError, StoreError):
+    """The execution was deleted while the call waited, so the call has changed nothing."""
+
+    code = ResourceNotFoundError.code
+    status = ResourceNotFoundError.status
+
+
 class StoreInUseError(StoreError):
     """Another store has the file open for writing, and only one at a time may write."""
 

@@ -23,6 +23,7 @@ from durable_async.service.machine import (
 )
 from durable_async.service.model import arns
 from durable_async.service.model.errors import (
+    DamagedExecutionError,
     InvalidParameterValueError,
     ResourceConflictError,
 )
@@ -111,6 +112,8 @@ class LambdaApi:
         self._default_execution_timeout = default_execution_timeout
 
     async def __aenter__(self) -> Self:
+        if self.closing:
+            raise RuntimeError("A service is entered once. Make a new one for each 'async with'.")
         await self._runner.open()
         return self
 
@@ -250,7 +253,7 @@ class LambdaApi:
         :raises ApiError: ResourceNotFound, InvalidParameterValue, AlreadyStarted (the name is taken)
         """
         execution = await self._find.execution(arn)
-        history = await self._store.events(execution.id, 1, execution.event_count, newest_first=False)
+        history = await self._histories.read(execution, 1, execution.event_count)
         registered = self._registry.named(execution.function_name)
         source = Source.of(execution, history)
         return await self._starter.fork(registered, source, options)
@@ -272,7 +275,7 @@ class LambdaApi:
         :raises ServiceClosedError: the service ends before
         """
         execution = await self._find.execution(execution_arn)
-        return Closed.of(await self._runner.closed(execution))
+        return await self._runner.closed(execution)
 
     async def invoke_plain(
         self,
@@ -340,8 +343,8 @@ class LambdaApi:
     async def stop(self, arn: str, error: ErrorObject | None = None) -> datetime:
         """Close an execution as STOPPED, and return when it was closed. One that is closed already stays as it is."""
         execution = await self._find.execution(arn)
-        await self._commands.command(execution, lambda at: machine.stop(execution, error, at))
-        return time_of((execution.ended_ms or 0) * 1000)
+        ended_ms = await self._commands.command(execution, lambda at: machine.stop(execution, error, at))
+        return time_of(ended_ms * 1000)
 
     async def pause(self, arn: str, *, reason: str | None = None, timeout_paused: bool = True) -> None:
         """Let no handler of the execution be invoked until it is resumed.
@@ -378,20 +381,25 @@ class LambdaApi:
         :param start: name or id of the operation from which to run again; None: the operations that failed
         :raises ApiError: ResourceConflict (the execution is open or succeeded), InvalidParameterValue (``start``)
         """
-        execution = await self._find.execution(arn)
+        found = await self._find.execution(arn)
+        execution = await self._commands.stored(found.id) or found  # its end must be told before it is taken back
         await self._commands.command(execution, lambda at: machine.redrive(execution, start, at))
         return time_of(self._settings.now_ms() * 1000)
 
     async def delete(self, arn: str) -> datetime:
-        """Delete a closed execution, and return the time. Its name is free at once.
+        """Delete an execution that is closed, or damaged, and return the time. Its name is free at once.
 
         :raises ResourceConflictError: it is not closed
         """
-        execution = await self._commands.stored((await self._find.execution(arn)).id)
-        if execution is not None:  # otherwise another call has deleted it
-            if execution.open:
-                raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
-            await self._runner.delete(execution)
+        try:
+            execution = await self._commands.stored((await self._find.execution(arn)).id)
+        except DamagedExecutionError as damaged:  # whatever its status is, it cannot continue
+            await self._runner.delete(damaged.execution_id)
+        else:
+            if execution is not None:  # otherwise another call has deleted it
+                if execution.open:
+                    raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
+                await self._runner.delete(execution.id)
         return time_of(self._settings.now_ms() * 1000)
 
     # --- what external systems call ---

@@ -18,7 +18,13 @@ from typing import TypeVar
 
 from durable_async.service import machine
 from durable_async.service.machine import Changes, Execution, Moment, NewExecution
-from durable_async.service.model.errors import ApiError, DamagedExecutionError, ServiceClosedError, StoreError
+from durable_async.service.model.errors import (
+    ApiError,
+    DamagedExecutionError,
+    ExecutionDeletedError,
+    ServiceClosedError,
+    StoreError,
+)
 from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.runtime.listeners import Listeners
 from durable_async.service.runtime.settings import Settings
@@ -98,7 +104,8 @@ class Commands:
     async def command(self, execution: Execution, decide: Callable[[Moment], T]) -> T:
         """Run a command, store its changes, carry out its effects, and return its answer.
 
-        :raises StoreError: the changes could not be stored, and are undone
+        :raises StoreError: the changes could not be stored, and are undone; an ExecutionDeletedError: the execution
+            was deleted
         """
         try:
             answer = decide(self._settings.moment())
@@ -176,11 +183,13 @@ class Commands:
     async def until_stored(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Repeat a call for as long as the store fails.
 
-        :return: the result; None if the execution is damaged and was set aside
+        :return: the result; None if the execution was deleted, or is damaged and was set aside
         """
         while True:
             try:
                 return await call()
+            except ExecutionDeletedError:
+                return None
             except DamagedExecutionError as damaged:
                 self._put_aside(damaged)
                 return None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import accumulate, takewhile
 
 from durable_async.service.machine import Execution
+from durable_async.service.model.errors import ResourceNotFoundError
 from durable_async.service.model.history import CLOSING, EventType, HistoryEvent
 from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.finding import Finder
@@ -31,6 +32,18 @@ class Histories:
         # Held, so that the store does not read them for every page of a history.
         self._looked_at: deque[Execution] = deque(maxlen=_LOOKED_AT)
 
+    async def read(
+        self, execution: Execution, first: int, count: int, *, newest_first: bool = False
+    ) -> Sequence[HistoryEvent]:
+        """Return up to ``count`` stored events, from the one with the id ``first`` on.
+
+        :raises ResourceNotFoundError: the execution was deleted after it had been found
+        """
+        events = await self._store.events(execution.id, first, count, newest_first=newest_first)
+        if not events and (first >= 1 if newest_first else first == 1):
+            raise ResourceNotFoundError(f"Durable execution not found: {execution.arn}")
+        return events
+
     async def page(
         self, execution: Execution, first: int, count: int, page_bytes: int | None, *, reverse: bool
     ) -> Page[HistoryEvent]:
@@ -42,7 +55,7 @@ class Histories:
         :param reverse: True: newest first. False: oldest first
         """
         self._looked_at.append(execution)
-        events = await self._store.events(execution.id, first, count + 1, newest_first=reverse)
+        events = await self.read(execution, first, count + 1, newest_first=reverse)
         fitting = count if page_bytes is None else min(count, _fitting(events, page_bytes))
         return Page(events) if fitting >= len(events) else Page(events[:fitting], str(events[fitting].id))
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from durable_async.service.machine import Execution
 from durable_async.service.model.errors import ServiceClosedError
+from durable_async.service.runtime.views import Closed
 
 ANY: Final = ""
 """Is the id of no execution."""
@@ -18,12 +19,11 @@ class Listeners:
     """The waiting calls, by execution id. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._closing: dict[str, asyncio.Future[Execution]] = {}
+        self._closing: dict[str, asyncio.Future[Closed]] = {}
         self._watching: dict[str, set[asyncio.Event]] = {}
 
-    async def closed(self, execution_id: str) -> Execution:
-        """Wait until an open execution is closed, and return it. It may be another object, if the store has read it
-        again.
+    async def closed(self, execution_id: str) -> Closed:
+        """Wait until an open execution is closed, and return how it ended.
 
         :raises ServiceClosedError: the service shuts down before
         """
@@ -35,7 +35,7 @@ class Listeners:
     def announce(self, execution: Execution) -> None:
         """Wake the calls that wait for the end of this execution."""
         if (future := self._closing.pop(execution.id, None)) is not None:
-            future.set_result(execution)
+            future.set_result(Closed.of(execution))  # as it is now, because a redrive may follow at once
 
     @contextmanager
     def watching(self, execution_id: str) -> Generator[asyncio.Event]:

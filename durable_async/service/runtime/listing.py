@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import attrs
@@ -14,7 +15,7 @@ from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.inputs import page_length, page_start
 from durable_async.service.runtime.listeners import ANY, Listeners
 from durable_async.service.runtime.views import Counts, ExecutionSummary, Page, open_details, with_digest
-from durable_async.service.store import ExecutionQuery, Store
+from durable_async.service.store import ExecutionQuery, Store, Summary
 
 _LIST_PAUSE = 0.5  # seconds; a list that is waited for is not read more often, however much changes
 
@@ -32,7 +33,7 @@ class Lists:
         found = await self.store.executions(query)
         count = query.count - 1
         marker = str(found[count - 1].position) if len(found) > count else None
-        summaries = [ExecutionSummary.of(summary) for summary in found[:count]]
+        summaries = [*_readable(found[:count])]
         if include_waiting_for:
             summaries = [await self._with_details(summary) for summary in summaries]
         return Page(summaries, marker)
@@ -53,7 +54,9 @@ class Lists:
         """Return how many executions each function has in each status, without functions that have none."""
         counts: Counts = {}
         for found in await self.store.counts(query):
-            counts.setdefault(found.function_name, {})[ExecutionStatus(found.status)] = found.executions
+            with suppress(ValueError):  # a damaged row, see ``_readable``
+                status = ExecutionStatus(found.status)
+                counts.setdefault(found.function_name, {})[status] = found.executions
         return counts
 
     async def changed(
@@ -76,6 +79,15 @@ class Lists:
                         await news.wait()
                         await asyncio.sleep(_LIST_PAUSE)
                 self.commands.check_open()
+
+
+def _readable(found: Iterable[Summary]) -> Iterator[ExecutionSummary]:
+    """Yield the executions whose rows can be read. ``durable-async doctor`` lists the others, and so does the log of
+    the service that continues them.
+    """
+    for summary in found:
+        with suppress(ValueError, TypeError, OverflowError):
+            yield ExecutionSummary.of(summary)
 
 
 def paged(query: ExecutionQuery, marker: str | None, max_items: int, *, oldest_first: bool) -> ExecutionQuery:

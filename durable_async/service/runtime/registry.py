@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 import attrs
 
+from durable_async._counts import checked_count
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.functions.base import Function
 from durable_async.service.machine import Target
@@ -84,6 +85,8 @@ class Registry:
             raise ValueError(f"a function {registered.key!r} is already registered")
         if versions and (version is None or None in versions):
             raise ValueError(f"{name!r} is registered with a version and without one. Give each a version")
+        if registered.max_concurrency is not None:
+            checked_count("max_concurrency", registered.max_concurrency, 1)
         if registered.on_mismatch not in get_args(OnMismatch):
             raise ValueError(f"on_mismatch must be 'park' or 'fail', not {registered.on_mismatch!r}")
         timeout, cancel_before = registered.execution_timeout, registered.cancel_before

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
@@ -13,7 +14,7 @@ from itertools import chain
 from durable_async.service import machine, own_tasks
 from durable_async.service.functions.base import InvocationFailed
 from durable_async.service.machine import Changes, Execution, ExecutionStatus, Moment
-from durable_async.service.model.errors import ApiError, ServiceClosedError, StoreError
+from durable_async.service.model.errors import ApiError, ExecutionDeletedError, ServiceClosedError, StoreError
 from durable_async.service.own_tasks import OwnTasks
 from durable_async.service.runtime.chaining import ChainedInvokes, outcome_of
 from durable_async.service.runtime.commands import Commands
@@ -24,6 +25,7 @@ from durable_async.service.runtime.registry import Registered, Registry
 from durable_async.service.runtime.retention import Retention
 from durable_async.service.runtime.settings import Settings
 from durable_async.service.runtime.trial import Trial
+from durable_async.service.runtime.views import Closed
 from durable_async.service.store import OpenExecution, Store
 
 Work = Callable[[Registered], Coroutine[object, object, None]]
@@ -152,7 +154,8 @@ class Runner:
         execution = await self._store.load(execution_id)
         if execution is not None:
             machine.invocation_interrupted(execution, request_id, self._settings.moment())
-            await self._store.save(execution, execution.take_changes())
+            with suppress(ExecutionDeletedError):
+                await self._store.save(execution, execution.take_changes())
 
     @property
     def is_idle(self) -> bool:
@@ -165,22 +168,25 @@ class Runner:
             await self._store.barrier()
             await self._tasks.idle()
 
-    async def delete(self, execution: Execution) -> None:
-        self.commands.alarm.set(execution.id, None)
-        await self._store.delete(execution.id)
-        self.listeners.notify(execution.id)
+    async def delete(self, execution_id: str) -> None:
+        """Delete an execution that does not run."""
+        self.commands.alarm.set(execution_id, None)
+        await self._store.delete(execution_id)
+        self.listeners.notify(execution_id)
 
-    async def closed(self, execution: Execution) -> Execution:
-        """Wait until the execution is closed and this is stored, and return it.
+    async def closed(self, execution: Execution) -> Closed:
+        """Wait until the execution is closed and this is stored, and return how it ended.
 
         :raises ServiceClosedError: the service shuts down before
         """
         while not execution.open:
             await self._store.barrier()
             kept = await self._store.load(execution.id)
-            if kept is None or not kept.open:
-                return execution
-            execution = kept  # its end could not be stored, so it is still open
+            if kept is None:  # it was deleted
+                return Closed.of(execution)
+            execution = kept
+            if not kept.open:  # otherwise its end could not be stored, or was taken back
+                return Closed.of(kept)
         self.commands.check_open()
         return await self.listeners.closed(execution.id)
 

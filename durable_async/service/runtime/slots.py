@@ -10,6 +10,8 @@ from functools import partial
 
 import attrs
 
+from durable_async._counts import checked_count
+
 Waiter = asyncio.Future[None]
 
 
@@ -60,6 +62,8 @@ class Slots:
     """
 
     def __init__(self, max_concurrency: int | None = None) -> None:
+        if max_concurrency is not None:
+            checked_count("max_concurrency", max_concurrency, 1)
         self._max_concurrency = max_concurrency
         self._running = 0
         self._queues: OrderedDict[str, _Queue] = OrderedDict()

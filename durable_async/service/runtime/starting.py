@@ -57,7 +57,7 @@ class Starter:
         """Return what was started, or the execution that has the name."""
         existing = await self.runner.commands.start(new, make)
         if existing is not None and self.runner.retention.is_over(existing):
-            await self.runner.delete(existing)
+            await self.runner.delete(existing.id)
             existing = await self.runner.commands.start(new, make)
         return existing or new
 

@@ -7,6 +7,8 @@ import heapq
 from collections.abc import Callable
 from contextvars import Context
 
+_OUTDATED = 1000  # entries that the heap may have beside as many as there are valid ones
+
 
 class Alarm:
     """Calls ``ring`` when the earliest of its due times has come.
@@ -35,6 +37,9 @@ class Alarm:
         else:
             self._due[key] = due_ms
             heapq.heappush(self._heap, (due_ms, key))
+        if len(self._heap) > 2 * len(self._due) + _OUTDATED:
+            self._heap = [(due, known) for known, due in self._due.items()]
+            heapq.heapify(self._heap)
         self._wind()
 
     def set_unless_known(self, key: str, due_ms: int | None) -> None:

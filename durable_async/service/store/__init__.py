@@ -124,13 +124,14 @@ class Store(Protocol):
         ...
 
     def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
-        """Store the execution's own fields, as they are at the call, and the operations and events in ``changes``. Does
-        nothing if the execution was deleted, and fails if another object wrote it.
+        """Store the execution's own fields, as they are at the call, and the operations and events in ``changes``.
+        Fails if the execution was deleted, or if another object wrote it.
 
         All earlier writes of the execution are durable too when this returns, so a save with empty changes is a
         barrier.
 
         :param settled: see ``Settled``
+        :raises ExecutionDeletedError: the execution was deleted
         """
         ...
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 from durable_async.service.machine import Changes, Execution
-from durable_async.service.model.errors import StoreError
+from durable_async.service.model.errors import ExecutionDeletedError, StoreError
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store import Count, ExecutionQuery, OpenExecution, Settled, Summary
 
@@ -27,6 +27,7 @@ class MemoryStore:
         self._positions: dict[str, int] = {}
         self._by_function: dict[str, dict[int, Execution]] = {}
         self._added = 0
+        self._closed = False
 
     def add(
         self, execution: Execution, changes: Changes, settled: Settled | None = None
@@ -37,6 +38,7 @@ class MemoryStore:
         return _in_the_next_turn(existing)
 
     def _add(self, execution: Execution, changes: Changes) -> Execution | None:
+        self._check_open()
         key = (execution.function_name, execution.name)
         if (existing := self._by_name.get(key) or self._executions.get(execution.id)) is not None:
             return existing
@@ -49,11 +51,13 @@ class MemoryStore:
         return None
 
     def save(self, execution: Execution, changes: Changes, settled: Settled | None = None) -> Awaitable[None]:
+        self._check_open()
         kept = self._executions.get(execution.id)
-        if kept is execution:
-            self._events[execution.id].extend(changes.events)
-        elif kept is not None:
+        if kept is None:
+            raise ExecutionDeletedError(f"Durable execution not found: {execution.arn}")
+        if kept is not execution:
             raise StoreError("Another writer changed the execution meanwhile. Repeat the call.")
+        self._events[execution.id].extend(changes.events)
         if settled is not None:
             settled(True)  # noqa: FBT003
         return _ended(None)
@@ -68,7 +72,8 @@ class MemoryStore:
         return self._executions.get(execution_id)
 
     async def open(self) -> None:
-        """Do nothing."""
+        """Accept writes, also after ``aclose``: another service may continue the executions."""
+        self._closed = False
 
     async def open_executions(self, function_name: str) -> Sequence[OpenExecution]:
         of_function = self._by_function.get(function_name, {}).values()
@@ -108,6 +113,7 @@ class MemoryStore:
         return {self._positions[each.id]: each for each in self._executions.values()}
 
     async def delete(self, execution_id: str) -> None:
+        self._check_open()
         execution = self._executions.pop(execution_id, None)
         if execution is not None:
             del self._events[execution_id]
@@ -123,7 +129,12 @@ class MemoryStore:
         return len(closed[:count])
 
     async def aclose(self) -> None:
-        """Do nothing."""
+        """Refuse writes from now on, as a file that is closed does."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("The service has ended, and its executions were kept in memory only.")
 
 
 async def _in_the_next_turn(answer: T) -> T:

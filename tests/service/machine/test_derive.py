@@ -48,6 +48,13 @@ def test_an_execution_that_succeeded():
     assert execution.operations[0].status == "SUCCEEDED"
 
 
+def test_operations_are_found_by_id_without_a_look_at_all_of_them():
+    """A fork of an execution with thousands of operations asks thousands of times."""
+    execution = derived(driven([step("SUCCEED", Payload="1")]))
+    assert execution.by_id is execution.by_id
+    assert [*execution.by_id.values()] == execution.operations
+
+
 def close_by_answer(driver):
     driver.fail("Boom")
 

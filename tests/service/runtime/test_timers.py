@@ -50,6 +50,20 @@ async def test_a_key_can_be_unset(bell):
     assert bell.alarm.next_due_ms() is None
 
 
+async def test_times_that_are_given_up_take_no_memory(bell):
+    """As the timeouts of executions that have ended, of which each may be a year ahead."""
+    bell.alarm.set("near", 2_000)
+    for number in range(20_000):
+        bell.alarm.set(f"{number}", 1_000_000 + number)
+        bell.alarm.set(f"{number}", 900_000)
+        if number % 10:
+            bell.alarm.set(f"{number}", None)
+    assert len(bell.alarm._heap) < 6_000
+    bell.now = 950_000
+    assert bell.alarm.pop_due() == ["near", *sorted(f"{number}" for number in range(0, 20_000, 10))]
+    assert bell.alarm.next_due_ms() is None
+
+
 async def test_it_rings_when_the_time_has_come(bell):
     bell.alarm.set("a", 1_010)
     bell.now = 1_010

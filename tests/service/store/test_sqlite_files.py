@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,42 @@ async def test_a_store_that_was_refused_leaves_no_lock(path):
     await refused(path, "not an SQLite file")
     path.unlink()
     await filled(path)
+
+
+@contextmanager
+def descriptors_left(count):
+    """Open files until this process may open only ``count`` more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    taken = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(count):
+            os.close(taken.pop())
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_process_that_has_too_many_files_open_is_told_so_and_keeps_none(path):
+    async with opened(path):
+        pass
+    refusals = 0
+    for count in range(1, 12):
+        with descriptors_left(count):
+            try:
+                async with opened(path):
+                    pass
+            except StoreError as error:
+                assert "ulimit -n" in error.message  # noqa: PT017 - or it opens
+                refusals += 1
+        async with opened(path):
+            pass
+    assert refusals > 5
 
 
 async def test_others_read_while_one_writes(path, other_process):

@@ -10,7 +10,7 @@ import pytest
 
 from durable_async.service import machine
 from durable_async.service.machine import Changes
-from durable_async.service.model.errors import StoreError
+from durable_async.service.model.errors import ExecutionDeletedError, StoreError
 from durable_async.service.store import Count, ExecutionQuery, OpenExecution
 from tests.service.machine.machine_driver import START_MS, step, wait
 from tests.service.store.store_support import World, opened_by_name
@@ -357,11 +357,12 @@ async def test_what_is_deleted_is_gone_and_its_name_is_free(world):
     assert await world.store.load(again.id) is again
 
 
-async def test_saving_what_was_deleted_does_nothing(world):
+async def test_saving_what_was_deleted_is_refused_and_stores_nothing(world):
     execution = await world.start("a")
     await world.close(execution)
     await world.store.delete(execution.id)
-    await world.store.save(execution, Changes())
+    with pytest.raises(ExecutionDeletedError, match="not found"):
+        await world.store.save(execution, Changes())
     assert await world.store.load(execution.id) is None
 
 

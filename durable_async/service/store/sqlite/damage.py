@@ -43,8 +43,9 @@ _SENTENCES = {
     "restore a backup.",
     sqlite3.SQLITE_BUSY: "Another process keeps {path} locked. Let it finish; a backup or a shell must not hold a "
     "transaction open.",
-    sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened. Check that it is a file, and the permissions: SQLite must be "
-    "able to create files beside it, with the endings -wal and -shm.",
+    sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened. Check that it is a file, the permissions, and how many files "
+    "this process may have open (ulimit -n): SQLite must be able to create files beside it, with the endings -wal and "
+    "-shm.",
     sqlite3.SQLITE_IOERR: "{path} cannot be read or written ({name}). Check the disk.",
 }
 
@@ -109,7 +110,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 def damaged(execution_id: str, what: str) -> DamagedExecutionError:
     return DamagedExecutionError(
         f"The execution {execution_id} is damaged: {what}. It is left as it is, and the others continue. Restore a "
-        "backup of the store; `durable-async doctor --store FILE` lists all damaged executions.",
+        "backup of the store, or delete the execution; `durable-async doctor --store FILE` lists all damaged ones.",
         execution_id,
     )
 

@@ -74,9 +74,16 @@ class Shield:
         return shield
 
     def cover(self) -> None:
-        """Lock the files as being in use. Call this when SQLite has opened them."""
+        """Lock the files as being in use. Call this when SQLite has opened them.
+
+        :raises StoreError: the shared memory cannot be opened
+        """
         if sys.platform == "linux":
-            self._descriptors.append(os.open(f"{self._path}-shm", os.O_RDONLY | os.O_CLOEXEC))
+            shared = f"{self._path}-shm"
+            try:
+                self._descriptors.append(os.open(shared, os.O_RDONLY | os.O_CLOEXEC))
+            except OSError as error:
+                raise unopened(error, shared) from error
             self._lock_both(fcntl.F_RDLCK)
 
     def uncover(self) -> None:

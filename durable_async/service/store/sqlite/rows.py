@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from hashlib import blake2b
 from operator import attrgetter
@@ -85,7 +85,7 @@ class _Coded:
 
     suffixes: tuple[str, ...]
     write: Callable[[Any, PayloadWriter], Row]
-    read: Callable[[Sequence[Any], PayloadReader], Any]
+    read: Callable[[Row, PayloadReader], Any]
 
 
 def _columns(leaf: _Leaf) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ class _Leaf:
     coded: _Coded | None
     columns: tuple[str, ...] = attrs.field(init=False, default=attrs.Factory(_columns, takes_self=True))
 
-    def read(self, columns: Sequence[Any], payloads: PayloadReader) -> Any:
+    def read(self, columns: Row, payloads: PayloadReader) -> Any:
         """Return the value in a row.
 
         :raises TypeError: the columns hold values of another type, which SQLite allows
@@ -130,7 +130,7 @@ def _payload(kind: type[object]) -> _Coded:
         digest = payloads.digest(text)
         return (utf8(text), None) if digest is None else (None, digest)
 
-    def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
+    def read(columns: Row, payloads: PayloadReader) -> Any:
         short: bytes | None = columns[0]
         digest: bytes | None = columns[1]
         if short is None and digest is None:
@@ -145,7 +145,7 @@ def _json(kind: type[object]) -> _Coded:
     def write(value: Any, payloads: PayloadWriter) -> Row:
         return (compact_json(_members(value, payloads) if attrs.has(kind) else value),)
 
-    def read(columns: Sequence[Any], payloads: PayloadReader) -> Any:
+    def read(columns: Row, payloads: PayloadReader) -> Any:
         if columns[0] is None:
             return None
         members = json.loads(columns[0])
@@ -195,7 +195,7 @@ def _write_details(details: Mapping[str, object], payloads: PayloadWriter) -> Ro
     return compact_json(details) if details else "{}", None, None
 
 
-def _read_details(columns: Sequence[Any], payloads: PayloadReader) -> Mapping[str, object]:
+def _read_details(columns: Row, payloads: PayloadReader) -> Mapping[str, object]:
     details: JsonObject = json.loads(columns[0])
     if (member := columns[1]) is not None:
         text = payloads.long(columns[2])
@@ -292,7 +292,7 @@ class Table(Generic[T]):
                 row += nothing if value is None else write(value, payloads)
         return tuple(row)
 
-    def read(self, row: Sequence[Any], payloads: PayloadReader) -> T:
+    def read(self, row: Row, payloads: PayloadReader) -> T:
         """Return the object whose ``columns`` are in ``row``.
 
         :raises Exception: a value is damaged

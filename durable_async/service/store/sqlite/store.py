@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
 from durable_async.service import own_tasks
 from durable_async.service.machine import Changes, Execution
@@ -54,6 +55,8 @@ class SqliteStore:
         commit_limits: CommitLimits = CommitLimits(),  # noqa: B008 - frozen
         inline_payload: int = INLINE,
     ) -> None:
+        if durability not in get_args(Durability):  # SQLite takes every other word for "normal"
+            raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         self.path: Path = Path(path)
         self._pid = os.getpid()
         self._durability: Durability = durability

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from traceback import clear_frames
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -183,7 +184,8 @@ class Writer:
             try:
                 outcomes = [self._perform(write) for write in group]
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                _release(error)
                 if self._connection.in_transaction:  # after some errors SQLite itself has ended it
                     self._connection.execute("ROLLBACK")
                 raise
@@ -220,6 +222,15 @@ class Writer:
         return [error] * len(group)
 
 
+def _release(error: BaseException | None) -> None:
+    """Drop the local variables of the code that raised ``error``. A cursor among them that still has rows would keep
+    the connection in its transaction for as long as the error exists, and all later reads would see the file as it was.
+    """
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 class Reader:
     """Reads on its own thread."""
 
@@ -245,6 +256,9 @@ class Reader:
             self._connection.execute("BEGIN")
             try:
                 answer = question(self._connection)
+            except BaseException as error:
+                _release(error)
+                raise
             finally:
                 self._connection.execute("ROLLBACK")  # COMMIT fails after a page that cannot be read
         except sqlite3.Error as error:

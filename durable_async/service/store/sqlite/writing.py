@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from durable_async.service.machine import Changes, Execution
+from durable_async.service.model.errors import ExecutionDeletedError
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.store.sqlite.damage import is_damage, named_for_writing, superseded
 from durable_async.service.store.sqlite.residents import WriteState
@@ -113,19 +114,21 @@ def changed_places(before: Row | None, now: Row) -> tuple[int, ...]:
 def save(
     taken: Snapshot, state: WriteState, places: tuple[int, ...], events: int, connection: sqlite3.Connection
 ) -> None:
-    """Write the changes of an execution, unless it was deleted.
+    """Write the changes of an execution.
 
     :param places: the changed places in its row, from ``changed_places``
     :param events: the row's ``event_count`` if no other object has written it
     :raises DamagedExecutionError: the file is damaged at this place
-    :raises StoreError: another object has written the row
+    :raises StoreError: another object has written the row, or the execution was deleted
     """
     position, payloads = state.position, PayloadWriter(taken.inline)
     values = (*EXECUTIONS.changes(taken.row, places, payloads), position, events)
     try:
         if connection.execute(update(places), values).rowcount == 1:
             _save_record(connection, position, taken, payloads)
-        elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is not None:
+        elif connection.execute(_FIND, (taken.execution.id,)).fetchone() is None:
+            raise ExecutionDeletedError(f"Durable execution not found: {taken.execution.arn}")
+        else:
             raise superseded()
     except sqlite3.Error as error:
         raise named_for_writing(error, taken.execution.id) from None

@@ -738,7 +738,7 @@ class DurableContext:
         """Return a new call. A public method must call this itself: the line of its caller is taken two frames up."""
         if self._journal.refuses:  # the call will be refused when it is awaited
             here = current()
-            if isinstance(here, Branch | Unplaced) and here.workflow is not self._journal.workflow:
+            if isinstance(here, Branch) and here.workflow is not self._journal.workflow:
                 calling_branch(self._journal.workflow)  # which says that this is another execution
             return Call(self._journal, Branch(self._journal.workflow), "", kind, subtype, name)
         branch = calling_branch(self._journal.workflow) if self._keyed is None else self._branch()

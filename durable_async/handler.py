@@ -26,7 +26,6 @@ from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Retu
 from durable_async._wire.envelope import Envelope, Output, read_envelope
 from durable_async._wire.limits import RESPONSE_BYTES
 from durable_async._wire.operations import Action, OperationType, OperationUpdate
-from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext
 from durable_async.errors import EventError, NotDurableError, SerializationError
@@ -235,7 +234,7 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
         """Run the workflow in ``invocation`` and return how it ended. The value of ``Returned`` is the text of the
         answer."""
         outcome = await invocation.run(lambda payload: self._answer(payload, invocation))
-        if not isinstance(outcome, Returned) or utf8_size(json.dumps(outcome.value)) <= RESPONSE_BYTES:
+        if not isinstance(outcome, Returned) or _fits(outcome.value):
             return outcome
         last = OperationUpdate(
             Id=f"execution-result-{int(self._clock() * 1000)}",
@@ -260,6 +259,11 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
             await invocation.journal.exit(error)
         where = SerializerContext(context.execution_arn, "", "the execution's result", self._result_type)
         return await serialize(self._serializer, result, where)
+
+
+def _fits(text: str) -> bool:
+    """Return whether an answer may hold the text, as JSON within JSON, in which a character takes up to 12 bytes."""
+    return len(text) * 12 <= RESPONSE_BYTES or len(json.dumps(text)) <= RESPONSE_BYTES
 
 
 AnyHandler: TypeAlias = DurableHandler[Never, object]

@@ -45,6 +45,8 @@ class Flusher:
     :param settled: returns None, or a future to wait for before a checkpoint is sent: the workflow is about to
         continue, and what it enqueues then leaves with the same checkpoint
     :param on_sent: called when a checkpoint was answered, and the code that waited for it was woken
+    :param on_failed: called when ``run`` ends with an error: a ServiceCallError; a TokenWithdrawn, if the service
+        returned no further token; or another error of the client
     :ivar is_reading: the record has only a part of an answer
     """
 
@@ -58,6 +60,7 @@ class Flusher:
         *,
         settled: Callable[[], asyncio.Future[None] | None] = lambda: None,
         on_sent: Callable[[], None] = lambda: None,
+        on_failed: Callable[[Exception], None],
         limits: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self.client: DurableServiceClient = client
@@ -67,6 +70,7 @@ class Flusher:
         self._loop = loop
         self._settled = settled
         self._on_sent = on_sent
+        self._on_failed = on_failed
         self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
@@ -99,6 +103,10 @@ class Flusher:
         self.client = client
         self._token = token
 
+    def is_idle(self) -> bool:
+        """Return whether no call to the service is on its way: ``run`` ends at once if it is cancelled now."""
+        return self._wake is not None and not self._wake.done()
+
     def is_empty(self) -> bool:
         """Return whether all that was enqueued is recorded."""
         return not (self._outbox or self._in_flight)
@@ -121,28 +129,29 @@ class Flusher:
         return last.recorded
 
     async def run(self, marker: str | None) -> None:
-        """Load the rest of the record, then send until cancelled.
+        """Load the rest of the record, then send until cancelled, or until a call fails that is not to be repeated now.
 
         :param marker: where the record continues after the part that came with the invocation; None: it is complete
-        :raises ServiceCallError: a call failed and is not to be repeated now
-        :raises TokenWithdrawn: the service returned no further token
         """
-        await self._load(marker, self._record.load)
-        if marker and self._record.may_have_changed():
-            self.refresh()  # an earlier page may lack a change that came while a later one was read
-            await self._send_batch()
-        self._record.loaded()
-        while True:
-            if not self._urgent:
-                self._wake = self._loop.create_future()
-                await self._wake
-            while (settled := self._settled()) is not None:
-                await settled
-            if self._is_stopped:
-                await self._loop.create_future()
-            await self._send_batch()
-            await asyncio.sleep(0)  # code that was just woken enqueues what comes next, and that leaves too
-            self._on_sent()
+        try:
+            await self._load(marker, self._record.load)
+            if marker and self._record.may_have_changed():
+                self.refresh()  # an earlier page may lack a change that came while a later one was read
+                await self._send_batch()
+            self._record.loaded()
+            while True:
+                if not self._urgent:
+                    self._wake = self._loop.create_future()
+                    await self._wake
+                while (settled := self._settled()) is not None:
+                    await settled
+                if self._is_stopped:
+                    await self._loop.create_future()
+                await self._send_batch()
+                await asyncio.sleep(0)  # code that was just woken enqueues what comes next, and that leaves too
+                self._on_sent()
+        except Exception as error:  # noqa: BLE001 - of the client too
+            self._on_failed(error)
 
     def stop(self) -> None:
         """Send nothing more, except for the checkpoint that is on its way."""

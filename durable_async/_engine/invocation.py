@@ -56,7 +56,6 @@ class Invocation:
     async def __aenter__(self) -> Self:
         with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step
             self._flushing = self._loop.create_task(self.journal.flusher.run(self._next_marker))
-        self._flushing.add_done_callback(self.journal.flusher_ended)
         if self._branches is None:
             self._branches = task_branches(self._loop)
             self._branches.__enter__()
@@ -65,10 +64,11 @@ class Invocation:
     async def __aexit__(self, *_: object) -> None:
         if not self.is_cached():
             self._release()
-        self.journal.flusher.close()
-        if not self._flushing.done():
-            self._flushing.cancel()
-            await asyncio.wait([self._flushing])
+        flusher = self.journal.flusher
+        flusher.close()
+        is_idle = flusher.is_idle()
+        if self._flushing.cancel():
+            await (asyncio.sleep(0) if is_idle else asyncio.wait([self._flushing]))
 
     async def run(self, workflow: Callable[[str | None], Coro[object]]) -> Outcome:
         """Run the workflow's coroutine until it is decided how this invocation ends.

@@ -106,6 +106,7 @@ class Journal:
             loop,
             settled=self.activity.settled,
             on_sent=self.activity.changed,
+            on_failed=self.flusher_failed,
             limits=limits,
         )
         self.timers: Timers = Timers(loop, clock, self.record.is_awaited, self.flusher.refresh, limits)
@@ -148,10 +149,9 @@ class Journal:
         self.become(self.life.mismatched(error))
         return error
 
-    def flusher_ended(self, flushing: asyncio.Task[None]) -> None:
-        if not flushing.cancelled():
-            error = flushing.exception() or AssertionError("the flusher returned")
-            self.become(self.life.flusher_ended(ending_of(error)))
+    def flusher_failed(self, error: Exception) -> None:
+        """Decide how the invocation ends, because nothing can be sent any more."""
+        self.become(self.life.flusher_ended(ending_of(error)))
 
     def _at_rest(self) -> None:
         """Decide what follows when nothing of the workflow runs and something of it waits."""

@@ -112,17 +112,21 @@ class Life(NamedTuple):
 
         :raises ValueError: the event cannot happen in this phase
         """
+        phase = self._next(event)
+        return self if phase is self.phase else self._replace(phase=phase)
+
+    def _next(self, event: Event) -> Phase:
         if self.phase not in _ONLY_IN.get(event, (self.phase,)):
             raise ValueError(f"{event.name} cannot happen to an invocation that is {self.phase.name}")
-        return self._replace(phase=NEXT[self.phase].get(event, self.phase))
+        return NEXT[self.phase].get(event, self.phase)
 
     def ended(self, ending: Ending | None = None) -> Life:
         """Return the state after something has decided how the invocation ends. The first decision counts.
 
         :param ending: None: the workflow's task has ended, and its result decides
         """
-        life = self.after(Event.END)
-        return self if life.phase is self.phase else life._replace(ending=ending)
+        phase = self._next(Event.END)
+        return self if phase is self.phase else self._replace(phase=phase, ending=ending)
 
     def flusher_ended(self, ending: Ending) -> Life:
         """Return the state after the flusher has ended, so that nothing can be sent any more."""

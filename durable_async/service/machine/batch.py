@@ -192,11 +192,13 @@ def _check_transition(status: Status | None, update: OperationUpdate) -> None:
 def _check_contents(execution: Execution, update: OperationUpdate, limits: Limits) -> None:
     kind, action = update["Type"], update["Action"]
     payload, error = update.get("Payload"), update.get("Error")
-    if action == Action.FAIL and payload is not None:
-        _refuse("Cannot provide a Payload for FAIL action.")
-    if action == Action.SUCCEED and error is not None:
-        _refuse("Cannot provide an Error for SUCCEED action.")
-    if action == Action.RETRY:
+    if action == Action.FAIL:
+        if payload is not None:
+            _refuse("Cannot provide a Payload for FAIL action.")
+    elif action == Action.SUCCEED:
+        if error is not None:
+            _refuse("Cannot provide an Error for SUCCEED action.")
+    elif action == Action.RETRY:
         _check_retry(update)
     if (kind, action) == (OperationType.WAIT, Action.START) and not (update.get("WaitOptions") or {}).get(
         "WaitSeconds"

@@ -18,6 +18,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from operator import attrgetter
+from typing import Self
 
 import attrs
 
@@ -143,6 +145,10 @@ class NewExecution:
     cancel_before_seconds: int | None = None
 
 
+_GIVEN = tuple(field.name for field in attrs.fields(NewExecution))
+_given = attrgetter(*_GIVEN)
+
+
 @attrs.define(eq=False, kw_only=True)
 class Execution(NewExecution):
     """An execution and everything that happened to it.
@@ -183,6 +189,12 @@ class Execution(NewExecution):
     deferred: bool = False
     pause: Pause | None = None
     changes: Changes = attrs.field(factory=Changes, metadata=DERIVED)
+
+    @classmethod
+    def begun(cls, new: NewExecution, at: Moment) -> Self:
+        """Return an execution that begins now, without an operation or event."""
+        given = dict(zip(_GIVEN, _given(new), strict=True))
+        return cls(**given, started_ms=at.now_ms, timeout_ms=at.now_ms + new.timeout_seconds * 1000)
 
     @property
     def open(self) -> bool:

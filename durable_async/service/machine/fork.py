@@ -81,9 +81,7 @@ def fork(source: Source, new: NewExecution, before: str | None, replaced: Mappin
     around = {context for place in results for context in _contexts_around(derived, place)}
     left_out = {*plan.cleared, *_unfinished(derived.operations), CANCELLATION} - results.keys() - around
     events = _live_events(source.history, left_out, plan.reopened.keys() | results.keys() | around)
-    execution = Execution(
-        **attrs.asdict(new, recurse=False), started_ms=at.now_ms, timeout_ms=at.now_ms + new.timeout_seconds * 1000
-    )
+    execution = Execution.begun(new, at)
     _tell(execution, source, [*_with_results(events, derived, results)], at)
     operations = derive(execution.changes.events).operations
     for operation in operations:

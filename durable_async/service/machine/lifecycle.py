@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.limits import REASON_LENGTH
 from durable_async._wire.operations import ErrorObject, OperationType
@@ -26,11 +24,7 @@ from durable_async.service.model.history import EventType
 
 def start(new: NewExecution, at: Moment) -> Execution:
     """Return a new execution. Its changes invoke the handler."""
-    execution = Execution(
-        **attrs.asdict(new, recurse=False),
-        started_ms=at.now_ms,
-        timeout_ms=at.now_ms + new.timeout_seconds * 1000,
-    )
+    execution = Execution.begun(new, at)
     started_us = execution.tick(at)
     root = OperationRecord(
         id=new.id,

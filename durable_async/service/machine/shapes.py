@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
+
+import attrs
 
 from durable_async._wire.envelope import MICROSECONDS
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
@@ -17,11 +19,22 @@ from durable_async._wire.operations import Action, OperationType
 from durable_async._wire.text import JsonMembers
 from durable_async.service.model.errors import InvalidParameterValueError
 
-Check = Callable[[Any], str | None]
-"""Returns what is wrong with a value, in Lambda's words; None: nothing."""
 
-_Path = tuple[int, *tuple[str, ...]]
-"""The position of an update, from 1, and the members that lead to a value in it."""
+@attrs.frozen
+class _Misfit:
+    """A member breaks a constraint.
+
+    :ivar path: the members that lead to it
+    :ivar constraint: what is wrong with it, in Lambda's words
+    """
+
+    path: tuple[str, ...]
+    value: object
+    constraint: str
+
+
+Check = Callable[[Any], str | _Misfit | None]
+"""Returns what is wrong with a value, or with a member of it; None: nothing."""
 
 
 def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
@@ -30,32 +43,37 @@ def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
     :raises InvalidParameterValueError: names the first member that breaks a constraint of the model
     """
     for position, update in enumerate(updates, start=1):
-        _check_members(update, _UPDATE, (position,))
-        for member in ("Id", "Type", "Action"):
-            if update.get(member) is None:
-                _refuse("null", (position, member), "Member must not be null")
+        if (wrong := _UPDATE(update)) is not None:
+            _refuse(position, wrong if isinstance(wrong, _Misfit) else _Misfit((), update, wrong))
+        found = [*map(update.get, _REQUIRED)]
+        if None in found:
+            _refuse(position, _Misfit((_REQUIRED[found.index(None)],), "null", "Member must not be null"))
 
 
-def _check_members(value: object, checks: Mapping[str, Check | Mapping[str, Check]], path: _Path) -> None:
-    if not isinstance(value, (dict, Mapping)):  # a dict is recognized at once
-        _refuse(value, path, "Member must be a structure")
-    for member, found in cast("JsonMembers", value).items():
-        check = checks.get(member)
-        if check is None or found is None:
-            continue
-        if not callable(check):
-            _check_members(found, check, (*path, member))
-        elif wrong := check(found):
-            _refuse(found, (*path, member), wrong)
-
-
-def _refuse(value: object, path: _Path, constraint: str) -> None:
-    position, *members = path
-    place = ".".join([f"updates.{position}.member", *(member[0].lower() + member[1:] for member in members)])
+def _refuse(position: int, wrong: _Misfit) -> NoReturn:
+    place = ".".join([f"updates.{position}.member", *(member[0].lower() + member[1:] for member in wrong.path)])
     raise InvalidParameterValueError(
-        f"1 validation error detected: Value '{str(value)[:256]}' at '{place}' failed to satisfy constraint: "
-        f"{constraint}"
+        f"1 validation error detected: Value '{str(wrong.value)[:256]}' at '{place}' failed to satisfy constraint: "
+        f"{wrong.constraint}"
     )
+
+
+def _structure(checks: Mapping[str, Check]) -> Check:
+    """Return a check of a structure with these checks of its members."""
+
+    def check(value: object) -> str | _Misfit | None:
+        if not isinstance(value, (dict, Mapping)):  # a dict is recognized at once
+            return "Member must be a structure"
+        for member, found in cast("JsonMembers", value).items():
+            if found is None or (of_member := checks.get(member)) is None:
+                continue
+            if (wrong := of_member(found)) is not None:
+                if isinstance(wrong, _Misfit):
+                    return attrs.evolve(wrong, path=(member, *wrong.path))
+                return _Misfit((member,), found, wrong)
+        return None
+
+    return check
 
 
 def _text(value: object) -> str | None:
@@ -85,19 +103,20 @@ def _texts(value: object) -> str | None:
     return None if all(isinstance(line, str) for line in lines) else "Member must be a list of strings"
 
 
-def _pattern(expression: str, longest: int) -> Check:
-    compiled = re.compile(expression)
+def _pattern(characters: str, longest: int) -> Check:
+    """Return a check of a text of 1 to ``longest`` characters, all of a class that is given as a regular expression."""
+    fits = re.compile(f"{characters}{{1,{longest}}}").fullmatch
 
     def check(value: object) -> str | None:
         if not isinstance(value, str):
             return "Member must be a string"
+        if fits(value):
+            return None
         if not value:
             return "Member must have length greater than or equal to 1"
         if len(value) > longest:
             return f"Member must have length less than or equal to {longest}"
-        if compiled.fullmatch(value) is None:
-            return f"Member must satisfy regular expression pattern: {expression}"
-        return None
+        return f"Member must satisfy regular expression pattern: {characters}+"
 
     return check
 
@@ -128,29 +147,32 @@ def _one_of(values: Sequence[str]) -> Check:
 EXTENSIONS = ("AnswerSchema", "CancelWithParent", MICROSECONDS)
 """What Lambda does not have: two members of options, and times of operations in microseconds, in envelopes too."""
 
-_OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]+", 64)
-_ERROR: dict[str, Check] = {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts}
-_UPDATE: dict[str, Check | Mapping[str, Check]] = {
-    "Id": _OPERATION_ID,
-    "ParentId": _OPERATION_ID,
-    "Name": _pattern(r"[\x20-\x7E]+", 256),
-    "SubType": _pattern(r"[a-zA-Z0-9-_]+", 32),
-    "Type": _one_of([*OperationType]),
-    "Action": _one_of([*Action]),
-    "Payload": _text,
-    "Error": _ERROR,
-    "ContextOptions": {"ReplayChildren": _flag},
-    "StepOptions": {"NextAttemptDelaySeconds": _whole(1, DELAY_SECONDS)},
-    "WaitOptions": {"WaitSeconds": _whole(1, DELAY_SECONDS)},
-    "CallbackOptions": {
-        "TimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
-        "HeartbeatTimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
-        "AnswerSchema": _schema,
-    },
-    "ChainedInvokeOptions": {
-        "FunctionName": _text,
-        "TenantId": _text,
-        "XAmznTraceId": _text,
-        "CancelWithParent": _flag,
-    },
-}
+_OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]", 64)
+_REQUIRED = ("Id", "Type", "Action")
+_UPDATE = _structure(
+    {
+        "Id": _OPERATION_ID,
+        "ParentId": _OPERATION_ID,
+        "Name": _pattern(r"[\x20-\x7E]", 256),
+        "SubType": _pattern(r"[a-zA-Z0-9-_]", 32),
+        "Type": _one_of([*OperationType]),
+        "Action": _one_of([*Action]),
+        "Payload": _text,
+        "Error": _structure(
+            {"ErrorType": _text, "ErrorMessage": _text, "ErrorData": _text, "StackTrace": _texts},
+        ),
+        "ContextOptions": _structure({"ReplayChildren": _flag}),
+        "StepOptions": _structure({"NextAttemptDelaySeconds": _whole(1, DELAY_SECONDS)}),
+        "WaitOptions": _structure({"WaitSeconds": _whole(1, DELAY_SECONDS)}),
+        "CallbackOptions": _structure(
+            {
+                "TimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
+                "HeartbeatTimeoutSeconds": _whole(0, CALLBACK_TIMEOUT_SECONDS),
+                "AnswerSchema": _schema,
+            }
+        ),
+        "ChainedInvokeOptions": _structure(
+            {"FunctionName": _text, "TenantId": _text, "XAmznTraceId": _text, "CancelWithParent": _flag}
+        ),
+    }
+)

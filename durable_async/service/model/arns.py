@@ -55,6 +55,7 @@ def is_execution_name(text: str) -> bool:
     return _EXECUTION_NAME.fullmatch(text) is not None
 
 
+@lru_cache(1024)  # each start names its function several times
 def parse_function(text: str) -> FunctionReference | None:
     """Read a name, ``name:qualifier``, a partial or a full ARN; None if it is none of these."""
     found = _REFERENCE.fullmatch(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Final
 
 from durable_async.service.machine import Execution
@@ -19,7 +20,7 @@ class Listeners:
     """The waiting calls, by execution id. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._closing: dict[str, asyncio.Future[Closed]] = {}
+        self._closing: dict[str, set[asyncio.Future[Closed]]] = {}
         self._watching: dict[str, set[asyncio.Event]] = {}
 
     async def closed(self, execution_id: str) -> Closed:
@@ -27,15 +28,24 @@ class Listeners:
 
         :raises ServiceClosedError: the service shuts down before
         """
-        future = self._closing.get(execution_id)
-        if future is None:
-            future = self._closing[execution_id] = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(future)
+        end: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+        ends = self._closing.setdefault(execution_id, set())
+        ends.add(end)
+        try:
+            return await end
+        except asyncio.CancelledError:
+            ends.discard(end)
+            if not ends and self._closing.get(execution_id) is ends:
+                del self._closing[execution_id]
+            raise
 
     def announce(self, execution: Execution) -> None:
         """Wake the calls that wait for the end of this execution."""
-        if (future := self._closing.pop(execution.id, None)) is not None:
-            future.set_result(Closed.of(execution))  # as it is now, because a redrive may follow at once
+        if (ends := self._closing.pop(execution.id, None)) is not None:
+            closed = Closed.of(execution)  # as it is now, because a redrive may follow at once
+            for end in ends:
+                if not end.done():  # as it is if the call was cancelled a moment ago
+                    end.set_result(closed)
 
     @contextmanager
     def watching(self, execution_id: str) -> Generator[asyncio.Event]:
@@ -55,15 +65,16 @@ class Listeners:
 
     def notify(self, execution_id: str) -> None:
         """Wake the calls that wait for new events of the execution."""
-        for watched in (execution_id, ANY):
+        for watched in (execution_id, ANY) if self._watching else ():
             for news in self._watching.get(watched, ()):
                 news.set()
 
     def close(self) -> None:
         """Wake all calls, because the service shuts down."""
-        for future in self._closing.values():
-            future.set_exception(ServiceClosedError("The service is shutting down."))
-            future.exception()  # asyncio would log an error that is not retrieved, if no call waits
+        for end in chain.from_iterable(self._closing.values()):
+            if not end.done():
+                end.set_exception(ServiceClosedError("The service is shutting down."))
+                end.exception()  # asyncio would log an error that is not retrieved, if the call is cancelled now
         self._closing.clear()
         for execution_id in self._watching:
             self.notify(execution_id)

@@ -30,7 +30,14 @@ class Starter:
     new_id: Callable[[], str]
 
     def new(
-        self, registered: Registered, text: str, execution_name: str | None, tags: Mapping[str, str] | None
+        self,
+        registered: Registered,
+        text: str,
+        execution_name: str | None,
+        tags: Mapping[str, str] | None,
+        *,
+        tenant_id: str | None = None,
+        trace_header: str | None = None,
     ) -> NewExecution:
         """Return what an execution begins with.
 
@@ -47,6 +54,8 @@ class Starter:
             version=registered.begins_on,
             input=text,
             timeout_seconds=registered.execution_timeout,
+            tenant_id=tenant_id,
+            trace_header=trace_header,
             tags=checked_tags(tags),
             cancel_before_seconds=registered.cancel_before,
         )
@@ -81,9 +90,7 @@ class Starter:
             )
         check_execution_name(execution_name)
         text, _ = await read_event(payload)
-        new = attrs.evolve(
-            self.new(registered, text, execution_name, tags), tenant_id=tenant_id, trace_header=trace_header
-        )
+        new = self.new(registered, text, execution_name, tags, tenant_id=tenant_id, trace_header=trace_header)
         existing = await self.start(new)
         if isinstance(existing, Execution) and not is_same_json(existing.input, text):
             raise AlreadyStartedError(

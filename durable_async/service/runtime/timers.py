@@ -25,7 +25,7 @@ class Alarm:
         self._due: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []  # also has outdated entries; the valid ones are in _due
         self._handle: asyncio.TimerHandle | None = None
-        self._handle_due: int | None = None
+        self._handle_due = 0  # the due time for which the loop's timer was set
         self._context = Context()  # otherwise a timer would keep the context of its caller, and run in it
 
     def set(self, key: str, due_ms: int | None) -> None:
@@ -63,22 +63,26 @@ class Alarm:
 
     def close(self) -> None:
         self._due.clear()
-        self._wind()
+        self._unwind()
 
     def _wind(self) -> None:
+        """Set the loop's timer, unless it is set for an earlier time: then it is set again when it fires."""
         due = self.next_due_ms()
-        if due == self._handle_due:
+        if due is None or (self._handle is not None and self._handle_due <= due):
             return
+        self._unwind()
+        self._handle_due = due
+        delay = min(max(0, due - self._clock()) / 1000, self._check_seconds)
+        self._handle = asyncio.get_running_loop().call_later(delay, self._strike, context=self._context)
+
+    def _unwind(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = None
-        self._handle_due = due
-        if due is not None:
-            delay = min(max(0, due - self._clock()) / 1000, self._check_seconds)
-            self._handle = asyncio.get_running_loop().call_later(delay, self._strike, context=self._context)
+            self._handle = None
 
     def _strike(self) -> None:
-        due, self._handle_due = self._handle_due, None
+        self._handle = None
+        due = self.next_due_ms()
         if due is not None and due <= self._clock():
             self._ring()
         self._wind()

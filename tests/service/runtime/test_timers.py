@@ -83,3 +83,15 @@ async def test_an_earlier_time_moves_the_timer_forward(bell):
     bell.alarm.set("early", 1_001)
     bell.now = 1_001
     await asyncio.wait_for(bell.rung.wait(), 5)
+
+
+async def test_a_timer_of_a_key_that_was_unset_rings_nothing(bell):
+    bell.alarm.set("a", 1_005)
+    bell.alarm.set("b", 1_020)
+    bell.alarm.set("a", None)
+    bell.now = 1_005
+    await asyncio.sleep(0.01)  # the loop's timer for the first key fires meanwhile
+    assert not bell.rung.is_set()
+    bell.now = 1_020
+    await asyncio.wait_for(bell.rung.wait(), 5)
+    assert bell.alarm.pop_due() == ["b"]

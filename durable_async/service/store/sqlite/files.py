@@ -40,17 +40,14 @@ class Place:
 
     def __init__(self, path: Path, *, journal: bool) -> None:
         self._paths = [str(path), str(_journal(path))] if journal else [str(path)]
-        self._opened = [_identity(each) for each in self._paths]
+        self._opened = [*map(_identity, self._paths)]
 
     def stays(self) -> bool:
-        for path, opened in zip(self._paths, self._opened, strict=True):  # noqa: SIM110 - quicker, for every commit
-            if _identity(path) != opened:
-                return False
-        return True
+        return [*map(_identity, self._paths)] == self._opened
 
     @property
     def lacks_journal_only(self) -> bool:
-        return [_identity(each) for each in self._paths] == [self._opened[0], None]
+        return [*map(_identity, self._paths)] == [self._opened[0], None]
 
     def fault(self) -> StoreError | None:
         """Return an error that says which file was moved and what to do; None: all files are in their place."""
@@ -65,12 +62,12 @@ class Place:
         return None
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, ...] | None:
+    """Return the inode and the device of a file; None if there is none."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - for every commit, and much quicker
+        return os.stat(path)[1:3]  # noqa: PTH116 - for every commit, and much quicker
     except OSError:
         return None
-    return found.st_ino, found.st_dev
 
 
 def locate(path: Path) -> Path:

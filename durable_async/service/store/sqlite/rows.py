@@ -282,6 +282,8 @@ class Table(Generic[T]):
 
     def changes(self, taken: Row, places: Iterable[int], payloads: PayloadWriter) -> Row:
         """Return the values of the columns of ``places`` only."""
+        if self._coded.keys().isdisjoint(places):  # as at most checkpoints
+            return tuple([taken[place] for place in places])
         row: list[Any] = []
         for place in places:
             value, coded = taken[place], self._coded.get(place)

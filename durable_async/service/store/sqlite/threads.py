@@ -119,17 +119,17 @@ class Writer:
     def _settle(self, group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
         self._unsettled -= len(group)
         for write, outcome in zip(group, outcomes, strict=True):
+            # First the caller, which continues in the next turn of the loop, and then those that wait for its effects.
+            if not write.done.done():  # as it is if the caller was cancelled
+                if isinstance(outcome, Exception):
+                    write.done.set_exception(outcome)
+                else:
+                    write.done.set_result(outcome)
             if write.settled is not None:
                 try:
                     write.settled(outcome)
                 except Exception:  # the other writes of the group are settled too
                     _logger.exception("Unexpected error after a write.")
-            if write.done.done():
-                continue  # the caller was cancelled
-            if isinstance(outcome, Exception):
-                write.done.set_exception(outcome)
-            else:
-                write.done.set_result(outcome)
 
     # --- on the thread ---
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
-
-import attrs
+from itertools import compress
+from operator import ne
+from typing import Any, NamedTuple
 
 from durable_async.service.machine import Changes, Execution
 from durable_async.service.model.errors import ExecutionDeletedError
@@ -22,8 +22,7 @@ _ROWS_OF_ONE_STATEMENT = (
 )
 
 
-@attrs.frozen
-class Snapshot:
+class Snapshot(NamedTuple):
     """The values of an execution to write, taken when the write is called: the execution changes while the write waits.
 
     :ivar execution: another thread may read those of its fields that never change
@@ -107,8 +106,7 @@ def changed_places(before: Row | None, now: Row) -> tuple[int, ...]:
     """Return the places at which ``now`` differs from the row; all places if the row is unknown."""
     if before is None:
         return tuple(range(len(now)))
-    places = [place for place, value in enumerate(now) if value is not before[place] and value != before[place]]
-    return tuple(places) or (_EVENT_COUNT,)
+    return tuple(compress(range(len(now)), map(ne, before, now))) or (_EVENT_COUNT,)
 
 
 def save(

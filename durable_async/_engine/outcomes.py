@@ -11,14 +11,14 @@ class Returned:
     __slots__ = __match_args__ = ("value",)
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value: Any = value
 
 
 class _Caused:
     __slots__ = __match_args__ = ("error",)
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self.error: BaseException = error
 
 
 class Failed(_Caused):

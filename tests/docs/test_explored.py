@@ -20,7 +20,12 @@ WITH_CODE = [page for page in PAGES if any(block.language == "python" for block 
 MISTAKES = {"by_the_clock", "from_a_thread", "forgetful", "nested"}
 NOT_EXPLORED = {
     "two_of",  # what else had begun when its batch ended is decided again after a crash
-    *("ask", "buy", "research", "patient"),  # their libraries read the clock for ids and statistics, which decide nothing
+    *(
+        "ask",
+        "buy",
+        "research",
+        "patient",
+    ),  # their libraries read the clock for ids and statistics, which decide nothing
 }
 RUNS = 16  # of each example
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Never, TypeVar
 
+import attrs
+
 from durable_async._callables import (
     accepts_plainly,
     is_coroutine,
@@ -19,6 +21,7 @@ from durable_async._callables import (
     is_generator_function,
     name_of_callable,
     parameters_of,
+    takes_keyword,
     target_of,
     why_not_called,
 )
@@ -39,7 +42,8 @@ def check_function(func: object, count: int, call: str) -> None:
     :raises TypeError: with a sentence that shows what to write
     """
     if not callable(func):
-        raise TypeError(_not_a_function(func, call))
+        raise TypeError(_not_a_function(func, count, call))
+    _refuse_own(func, call)
     name = name_of_callable(func)
     if is_generator_function(func):
         raise TypeError(
@@ -60,6 +64,7 @@ def check_context_function(func: Any, parameters: tuple[str, ...], call: str) ->
     if not (accepts_plainly(func, len(parameters)) and func.__code__.co_flags & inspect.CO_COROUTINE):
         if not callable(func):
             raise TypeError(_not_a_context_function(func, parameters, call))
+        _refuse_own(func, call)
         shown = f"async def {name_of_callable(func)}({', '.join(parameters)})"
         if is_generator_function(func):
             raise TypeError(
@@ -71,6 +76,27 @@ def check_context_function(func: Any, parameters: tuple[str, ...], call: str) ->
         if not _makes_awaitable(func):
             raise TypeError(f"{call} got {name_of_callable(func)}, which is not a coroutine function: write '{shown}'")
     _check_order(func, parameters, call)
+
+
+def context_parameters(args: tuple[object, ...]) -> tuple[str, ...]:
+    """Return the names of the parameters of a function that gets a context and ``args``, for an error message."""
+    return ("ctx", "value") if len(args) == 1 else ("ctx", *(f"value{number}" for number in range(1, len(args) + 1)))
+
+
+def check_function_name(given: object) -> None:
+    """Refuse what is not the name or ARN of a function.
+
+    :raises TypeError: it is not a text
+    :raises ValueError: it is empty
+    """
+    if not isinstance(given, str):
+        name = name_of_callable(given) if callable(given) else "ship"
+        raise TypeError(
+            f"function_name must be the name or ARN of a function, not {given!r}: write "
+            f"ctx.invoke('{name}:$LATEST', payload), without a qualifier for a function that is not durable"
+        )
+    if not given:
+        raise ValueError("function_name must not be empty")
 
 
 def check_plain_function(func: object, call: str) -> None:
@@ -110,23 +136,32 @@ def check_config(config: ConfigT | None, default: ConfigT, hint: str = "") -> Co
         return default
     if isinstance(config, type(default)):
         return config
-    wanted, got = type(default).__name__, config if isinstance(config, type) else type(config)
-    message = f"config must be a {wanted}, not a {got.__name__}"
+    wanted = type(default).__name__
     if isinstance(config, type):
-        message = f"config must be a {wanted}, not the class {config.__name__}: call it"
-    elif hint and (callable(config) or hasattr(config, "should_retry")):
-        message = f"{message}: write {hint}"
-    raise TypeError(message)
+        raise TypeError(f"config must be a {wanted}, not the class {config.__name__}: call it")
+    is_strategy = hasattr(config, "should_retry")
+    message = f"config must be a {wanted}, not a {'RetryStrategy' if is_strategy else type(config).__name__}"
+    raise TypeError(f"{message}: write {hint}" if hint and (is_strategy or callable(config)) else message)
 
 
-def check_keywords(keywords: Mapping[str, object], func: object, call: str) -> None:
-    """Refuse keyword arguments that are meant for ``func``."""
-    if keywords:
-        name = next(iter(keywords))
-        raise TypeError(
-            f"{call} takes no keyword argument {name!r}. Bind an argument of the function with functools.partial: "
-            f"{call}(partial({name_of_callable(func)}, {name}=...))"
-        )
+def check_keywords(keywords: Mapping[str, object], func: object, call: str, config: type[attrs.AttrsInstance]) -> None:
+    """Refuse keyword arguments that belong into the config, or that are meant for ``func``.
+
+    :param func: None if the call has none
+    """
+    if not keywords:
+        return
+    name = next(iter(keywords))
+    options = [field.name for field in attrs.fields(config)]
+    hints: list[str] = []
+    if name in options:
+        hints.append(f"for the option write config={config.__name__}({name}=...)")
+    if func is not None and takes_keyword(func, name):
+        bound = f"{call}(partial({name_of_callable(func)}, {name}=...))"
+        hints.append(f"to pass it to the function use functools.partial: {bound}")
+    if not hints:
+        hints.append(f"config={config.__name__}(...) takes {', '.join(options)}")
+    raise TypeError(f"{call} takes no keyword argument {name!r}; {', and '.join(hints)}")
 
 
 def name_of(name: str | None, func: Callable[..., object]) -> str | None:
@@ -168,7 +203,25 @@ def awaitable(given: Awaitable[T], what: str) -> Awaitable[T]:
     )
 
 
-def _not_a_function(given: object, call: str) -> str:
+def _refuse_own(func: object, call: str) -> None:
+    """Refuse a durable handler and an operation, which are no functions to run in an operation.
+
+    :raises TypeError: with a sentence that shows what to write
+    """
+    name = name_of_callable(func)
+    if getattr(type(func), "durable", None) is True:
+        if call.startswith("@"):
+            raise TypeError(f"{call} got {name}, which is a durable handler already: decorate the function once")
+        raise TypeError(
+            f"{call} got {name}, which is a durable handler. To run it as an execution of its own, call "
+            f"ctx.invoke('{name}:$LATEST', event); to run it as a part of this workflow, await "
+            f"{name}.workflow(event, ctx)"
+        )
+    if type(getattr(func, "__self__", None)).__name__ == _CONTEXT:
+        raise TypeError(f"{call} got ctx.{name}, which is an operation itself: give {call} the function to run")
+
+
+def _not_a_function(given: object, count: int, call: str) -> str:
     if is_coroutine(given):
         name, arguments, is_operation = _closed(given)
         if is_operation:
@@ -176,7 +229,7 @@ def _not_a_function(given: object, call: str) -> str:
         example = f"{name}(...)" if arguments else f"{name}()"
         apart = f"{name}, ..." if arguments else name
         return f"{call} takes the function and its arguments separately: {call}({apart}), not {call}({example})"
-    if isinstance(given, str):
+    if isinstance(given, str) and count:
         return f"{call} takes the function first, and the name as name=: {call}(function, ..., name={given[:40]!r})"
     return (
         f"{call} takes a function and its arguments, as in {call}(charge, 1); the first argument is not a function "

@@ -112,6 +112,16 @@ def parameters_of(func: object) -> list[str]:
     return [name for name in names[target.bound :] if name not in target.keywords]
 
 
+def takes_keyword(func: object, name: str) -> bool:
+    """Return whether ``func`` has a parameter of this name, as far as is known."""
+    target = described_by(func)
+    code = getattr(target.callable, "__code__", None)
+    if not isinstance(code, CodeType):
+        return True
+    names = code.co_varnames[target.bound : code.co_argcount + code.co_kwonlyargcount]
+    return name in names or bool(code.co_flags & inspect.CO_VARKEYWORDS)
+
+
 def is_coroutine_function(func: object) -> bool:
     """Return whether a call of ``func`` only makes a coroutine."""
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
@@ -131,7 +141,9 @@ def is_coroutine(value: object) -> TypeGuard[Coroutine[object, Never, object]]:
 def name_of_callable(func: object) -> str:
     """Return the name of a function for a message."""
     name: object = getattr(target_of(func).callable, "__name__", None)
-    return name if isinstance(name, str) and name != "__call__" else type(func).__name__
+    if name == "__call__":
+        name = getattr(func, "__name__", None)
+    return name if isinstance(name, str) else type(func).__name__
 
 
 def _why_not_bound(func: Any, count: int) -> str | None:

@@ -36,5 +36,6 @@ def checked_timedelta(name: str, value: object) -> timedelta:
     :raises TypeError: the value that was passed as ``name`` is not a ``timedelta``
     """
     if not isinstance(value, timedelta):
-        raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}")
+        instead = f": write timedelta(seconds={value!r})" if isinstance(value, int | float) else ""
+        raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}{instead}")
     return value

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TypeGuard, cast
 
-from durable_async.errors import OperationError
+from durable_async.errors import DurableError, OperationError
 
 _FRAMES = 30  # of one exception, the innermost ones
 _ERRORS = 16  # exceptions shown of one trace, or of one group
@@ -54,8 +54,7 @@ def headline(error: BaseException) -> str:
 
     The type of an operation's error is that of what its body raised.
     """
-    recorded: object = getattr(error, "error_type", None) if is_a(error, OperationError) else None
-    name = recorded if isinstance(recorded, str) else type_name(type(error))
+    name = _recorded_type(error)
     text = " ".join(text_of(error)[: _HEADLINE + 1].split())
     text = text if len(text) <= _HEADLINE else f"{text[: _HEADLINE - 3]}..."
     return f"{name}: {text}" if text else name
@@ -91,8 +90,8 @@ def trace_of(error: BaseException) -> list[str]:
 
     A cause (``raise ... from``), the exception that was being handled, and the members of a group follow under a line
     that names them, each with its own frames and notes. Frames of this package and of the event loop are left out,
-    unless there are no others. For an operation's error it is the recorded trace, under a line that names the
-    operation: see :func:`place_of`.
+    unless there are no others and the error is not one of this package. For an operation's error it is the recorded
+    trace, under a line that names the operation: see :func:`place_of`.
     """
     lines: list[str] = []
     try:
@@ -100,6 +99,15 @@ def trace_of(error: BaseException) -> list[str]:
     except Exception as broken:  # noqa: BLE001 - attributes of the user's exception
         lines.append(f"(the rest of this trace cannot be read: {type_name(type(broken))})\n")
     return lines
+
+
+def report_of(error: BaseException) -> str:
+    """Return what a log shows of an exception: its type and text, then its trace as :func:`trace_of` returns it.
+
+    For an operation's error, the place in the workflow that called the operation precedes the recorded trace.
+    """
+    lines = _frames(error) if is_a(error, OperationError) else []
+    return f"{_recorded_type(error)}: {message_of(error)}\n{''.join([*lines, *trace_of(error)])}".rstrip()
 
 
 def place_of(trace: Iterable[str]) -> tuple[str | None, str | None]:
@@ -123,6 +131,11 @@ def places_of(trace: Iterable[str]) -> set[str]:
 
 
 _PLACE = re.compile(r"\w+: operation (?:'(?P<name>.*)', )?id (?P<id>\S+)\n", re.DOTALL)
+
+
+def _recorded_type(error: BaseException) -> str:
+    recorded: object = getattr(error, "error_type", None) if is_a(error, OperationError) else None
+    return recorded if isinstance(recorded, str) else type_name(type(error))
 
 
 def _recorded(error: BaseException) -> Iterator[str]:
@@ -166,8 +179,8 @@ def _led_from(error: BaseException) -> list[tuple[str, BaseException]]:
 def _frames(error: BaseException) -> list[str]:
     walked = [*traceback.walk_tb(error.__traceback__)]
     theirs = [each for each in walked if _package(each[0].f_globals) not in _MACHINERY]
-    shown = [_summary(frame, line) for frame, line in (theirs or walked)[-_FRAMES:]]
-    return traceback.StackSummary.from_list(shown).format()
+    shown = theirs if theirs or is_a(error, DurableError) else walked
+    return traceback.StackSummary.from_list([_summary(frame, line) for frame, line in shown[-_FRAMES:]]).format()
 
 
 def _summary(frame: FrameType, line: int) -> traceback.FrameSummary:

@@ -11,6 +11,7 @@ import attrs
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import check_decider
+from durable_async._callables import name_of_callable
 from durable_async._durations import positive, whole_seconds
 from durable_async.serializers import Serializer
 
@@ -30,12 +31,16 @@ def check_strategy(what: str, value: object) -> None:
 
     :raises TypeError: ``value`` is not a retry strategy
     """
-    from durable_async.retry import SupportsShouldRetry
+    from durable_async.retry import RetryStrategy, SupportsShouldRetry
 
     if isinstance(value, type):
         raise TypeError(f"{what} must be a strategy, not the class {value.__qualname__}: call it")
+    if callable(value) and getattr(RetryStrategy, name_of_callable(value), None) == value:
+        factory = f"RetryStrategy.{name_of_callable(value)}"
+        raise TypeError(f"{what} must be a strategy, not the method that makes one: write {factory}()")
     if not (isinstance(value, SupportsShouldRetry) or callable(value)):
-        raise TypeError(f"{what} must be a RetryStrategy or a function (error, attempt), not {value!r}")
+        instead = f": write RetryStrategy.exponential(max_attempts={value!r})" if isinstance(value, int) else ""
+        raise TypeError(f"{what} must be a RetryStrategy or a function (error, attempt), not {value!r}{instead}")
     if not isinstance(value, SupportsShouldRetry):
         check_decider(value, ("error", "attempt"), what)
 

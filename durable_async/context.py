@@ -21,8 +21,10 @@ from durable_async._arguments import (
     check_config,
     check_context_function,
     check_function,
+    check_function_name,
     check_keywords,
     checked_name,
+    context_parameters,
     name_of,
 )
 from durable_async._callables import accepts_plainly
@@ -117,7 +119,6 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: object = ...,
     ) -> Coro[T]: ...
     @overload
     def step(
@@ -127,8 +128,27 @@ class DurableContext:
         name: str | None = None,
         key: str | None = None,
         config: StepConfig | None = ...,
-        returns: object = ...,
     ) -> Coro[T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: type[T],
+    ) -> Coro[T]: ...
+    @overload
+    def step(
+        self,
+        func: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        key: str | None = None,
+        config: StepConfig | None = ...,
+        returns: object,
+    ) -> Coro[Any]: ...
     def step(
         self,
         func: Callable[[*Ts], object],
@@ -157,7 +177,7 @@ class DurableContext:
         :raises SerializationError: the recorded result cannot be read as the type asked for
         """
         if keywords:
-            check_keywords(keywords, func, "ctx.step")
+            check_keywords(keywords, func, "ctx.step", StepConfig)
         if not accepts_plainly(func, len(args)):
             check_function(func, len(args), "ctx.step")
         if config is None:
@@ -207,8 +227,8 @@ class DurableContext:
         from durable_async._operations.child import run_child
         from durable_async.operation_config import ChildConfig
 
-        check_keywords(keywords, func, "ctx.run_in_child_context")
-        check_context_function(func, _parameters(args), "ctx.run_in_child_context")
+        check_keywords(keywords, func, "ctx.run_in_child_context", ChildConfig)
+        check_context_function(func, context_parameters(args), "ctx.run_in_child_context")
         config = check_config(config, ChildConfig())
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
         call.coroutine = call.perform(
@@ -246,8 +266,8 @@ class DurableContext:
         from durable_async._operations.retried import run_retried
         from durable_async.operation_config import ChildConfig
 
-        check_keywords(keywords, func, "ctx.with_retry")
-        check_context_function(func, _parameters(args), "ctx.with_retry")
+        check_keywords(keywords, func, "ctx.with_retry", ChildConfig)
+        check_context_function(func, context_parameters(args), "ctx.with_retry")
         config = check_config(config, ChildConfig())
         check_strategy("strategy", strategy)
         call = self._call(OperationType.CONTEXT, SubType.RUN_IN_CHILD_CONTEXT, name_of(name, func), key)
@@ -318,6 +338,7 @@ class DurableContext:
     def create_callback(
         self,
         *,
+        timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
@@ -327,6 +348,7 @@ class DurableContext:
     def create_callback(
         self,
         *,
+        timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = ...,
@@ -335,14 +357,17 @@ class DurableContext:
     def create_callback(
         self,
         *,
+        timeout: timedelta | None = None,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.CallbackConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[durable_async.Callback[object]]:
         """Make a callback: an id of the service to which the outside world can send an answer. Wait for the answer with
         ``await callback.result()``.
 
+        :param timeout: takes the place of the one in ``config``
         :param name: shown in the history, and compared on replay: printable ASCII, at most 256 characters
         :param key: an identity by meaning rather than by position, unique among the calls of one context or task
         :param config: its timeouts and its serializer; None: ``CallbackConfig()``, which has neither
@@ -352,7 +377,10 @@ class DurableContext:
         from durable_async._operations.callback import create_callback
         from durable_async.operation_config import CallbackConfig
 
+        check_keywords(keywords, None, "ctx.create_callback", CallbackConfig)
         config = check_config(config, CallbackConfig())
+        if timeout is not None:
+            config = attrs.evolve(config, timeout=timeout)
         call = self._call(OperationType.CALLBACK, SubType.CALLBACK, checked_name(name), key)
         call.coroutine = call.perform(create_callback, config, serializer_context(call, returns=returns))
         return call.coroutine
@@ -388,6 +416,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.WaitForCallbackConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[Any]:
         """Make a callback, send its id with ``submitter(callback_id)``, and wait for the answer.
 
@@ -409,6 +438,7 @@ class DurableContext:
         from durable_async._operations.wait_for_callback import run_wait_for_callback
         from durable_async.operation_config import WaitForCallbackConfig
 
+        check_keywords(keywords, submitter, "ctx.wait_for_callback", WaitForCallbackConfig)
         check_function(submitter, 1, "ctx.wait_for_callback")
         config = check_config(config, WaitForCallbackConfig())
         if timeout is not None:
@@ -454,6 +484,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.InvokeConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[Any]:
         """Run another function, durable or not, and wait for its result.
 
@@ -473,10 +504,8 @@ class DurableContext:
         from durable_async._operations.invoke import run_invoke
         from durable_async.operation_config import InvokeConfig
 
-        if not isinstance(function_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"function_name must be the name or ARN of a function, not {function_name!r}")
-        if not function_name:
-            raise ValueError("function_name must not be empty")
+        check_keywords(keywords, None, "ctx.invoke", InvokeConfig)
+        check_function_name(function_name)
         config = check_config(config, InvokeConfig())
         call = self._call(OperationType.CHAINED_INVOKE, SubType.CHAINED_INVOKE, checked_name(name), key)
         call.coroutine = call.perform(
@@ -563,6 +592,7 @@ class DurableContext:
         key: str | None = None,
         config: durable_async.MapConfig | None = None,
         returns: object = NO_TYPE,
+        **keywords: Never,
     ) -> Coro[durable_async.BatchResult[T]]:
         """Run ``func(ctx, item)`` for each item, each in a child context of its own.
 
@@ -587,8 +617,11 @@ class DurableContext:
         from durable_async._operations.batch_contexts import Items
         from durable_async.batch_config import MapConfig
 
+        check_keywords(keywords, func, "ctx.map", MapConfig)
         check_context_function(func, ("ctx", "item"), "ctx.map")
         config = check_config(config, MapConfig())
+        if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"ctx.map takes a list of items: ctx.map(function, [first, second]), not {items!r}")
         given = tuple(items)
         check_enough(config, len(given))
         names: list[str | None] | None = None
@@ -611,10 +644,11 @@ class DurableContext:
     def parallel(
         self,
         branches: Iterable[BranchLike[Self, T]],
-        *,
+        *others: Never,
         name: str | None = None,
         key: str | None = None,
         config: durable_async.ParallelConfig | None = None,
+        **keywords: Never,
     ) -> Coro[durable_async.BatchResult[T]]:
         """Run each ``branch(ctx)``, in a child context of its own.
 
@@ -634,7 +668,10 @@ class DurableContext:
         from durable_async._operations.batch import check_enough, common_type, named_branches, run_batch
         from durable_async.batch_config import ParallelConfig
 
+        check_keywords(keywords, None, "ctx.parallel", ParallelConfig)
         config = check_config(config, ParallelConfig())
+        if others:
+            raise TypeError("ctx.parallel takes its branches in a list: ctx.parallel([first, second])")
         named = named_branches(branches, "ctx.parallel")
         check_enough(config, len(named))
         call = self._call(OperationType.CONTEXT, SubType.PARALLEL, checked_name(name), key)
@@ -732,11 +769,6 @@ class DurableContext:
             name=lambda index: named[index][0],
             type=lambda index: return_type(named[index][1]),
         )
-
-
-def _parameters(args: tuple[object, ...]) -> tuple[str, ...]:
-    """Return the names of the parameters of a function that gets a context and ``args``, for an error message."""
-    return ("ctx", "value") if len(args) == 1 else ("ctx", *(f"value{number}" for number in range(1, len(args) + 1)))
 
 
 def current_context() -> DurableContext | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Never, TypeAlias, TypeVar, overl
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import awaitable, check_config, check_context_function
-from durable_async._callables import target_of
+from durable_async._callables import name_of_callable, target_of
 from durable_async._engine.calling import root_scope
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
@@ -31,7 +31,7 @@ from durable_async._wire.text import utf8_size
 from durable_async.config import StepConfig
 from durable_async.context import DurableContext
 from durable_async.errors import EventError, NotDurableError, SerializationError
-from durable_async.logs import log_on_lambda
+from durable_async.logs import log_failure, log_on_lambda
 from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
 from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
 from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
@@ -134,8 +134,9 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
             pass
         else:
             raise RuntimeError(
-                "a durable handler was called where an event loop runs, which it would block; "
-                "use 'await handler.run(event)' there"
+                f"the durable handler {name_of_callable(self)} was called where an event loop runs, which it would "
+                "block. To start an execution, call service.start(handler, event) or, in a workflow, ctx.invoke(name, "
+                "event); to handle an invocation of a service, await handler.run(event)"
             )
         own = _own_loop()
         try:
@@ -222,7 +223,7 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
             case Returned(text):
                 return Output(Status="SUCCEEDED", Result=text)
             case Failed(error):
-                logger.error("%s failed", envelope.execution_arn, exc_info=error)
+                log_failure(envelope.execution_arn, error)
                 return Output(Status="FAILED", Error=error_object(error, of="the execution"))
             case Suspended() | Superseded():
                 return Output(Status="PENDING")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from durable_async._raised import message_of, trace_of
+from durable_async._raised import message_of, report_of, trace_of
 
 LOGGER_NAME = "durable_async.workflow"
 
@@ -79,6 +79,22 @@ class _JsonOfTheWorkflow(logging.Formatter):
         if record.name != LOGGER_NAME:
             return self._others.format(record)
         return self._json.format(record) + "\n"
+
+
+def log_failure(execution_arn: str, error: BaseException) -> None:
+    """Log why an execution failed.
+
+    Where the record is written as text, the trace in it is the one that is recorded: without frames of this package,
+    and with those of the step that failed, also if it failed in an earlier invocation.
+    """
+    logger = logging.getLogger("durable_async")
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    file, line, function, _ = logger.findCaller()
+    raised = (type(error), error, error.__traceback__)
+    record = logger.makeRecord(logger.name, logging.ERROR, file, line, "%s failed", (execution_arn,), raised, function)
+    record.exc_text = report_of(error)  # what logging.Formatter writes in place of Python's own trace
+    logger.handle(record)
 
 
 def log_on_lambda(environment: Mapping[str, str]) -> None:

@@ -203,7 +203,7 @@ def decide(strategy: StrategyLike | None, error: Exception, attempt: int, elapse
 def _error_types(value: ErrorTypes | None) -> tuple[type[Exception], ...] | None:
     if value is None:
         return None
-    types = (value,) if isinstance(value, type) else tuple(value)
+    types = (value,) if isinstance(value, type | str) else tuple(value)
     for each in types:
         if not (isinstance(each, type) and issubclass(each, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(  # noqa: TRY004 - one kind of error for all arguments

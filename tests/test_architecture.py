@@ -30,7 +30,7 @@ KNOWS: dict[str, set[str]] = {
     "step_context": {"logs"},
     "serializers": {"_callables", "_client_per_loop", "_lazy", "_raised", "_threads", "_wire", "errors"},
     "_arguments": {"_callables", "_wire", "serializers"},
-    "config": {"_arguments", "_durations", "retry", "serializers"},
+    "config": {"_arguments", "_callables", "_durations", "retry", "serializers"},
     "operation_config": {"_durations", "_wire", "config", "serializers"},
     "batch_result": {"errors"},
     "batch_config": {"batch_result", "config", "serializers"},
@@ -121,6 +121,7 @@ KNOWS: dict[str, set[str]] = {
     "client": {
         "_callables",
         "_client_per_loop",
+        "_durations",
         "_lazy",
         "_raised",
         "_wire",
@@ -135,6 +136,8 @@ KNOWS: dict[str, set[str]] = {
     },
     "embedded": {
         "_arguments",
+        "_callables",
+        "_durations",
         "_engine",
         "_threads",
         "_wire",
@@ -153,9 +156,11 @@ KNOWS: dict[str, set[str]] = {
         "transport",
     },
     "testing": {
-        "_lazy",
+        "_durations",
         "_engine",
+        "_lazy",
         "_wire",
+        "client",
         "embedded",
         "errors",
         "handler",

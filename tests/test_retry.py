@@ -344,6 +344,7 @@ def test_attempts_count_from_one(attempt):
         ({"max_attempts": 2.5}, ValueError, "max_attempts"),
         ({"max_attempts": True}, ValueError, "max_attempts"),
         ({"initial_delay": timedelta(0)}, ValueError, "initial_delay must be longer than zero"),
+        ({"retry_on": "ValueError"}, ValueError, "which 'ValueError' is not"),
         ({"initial_delay": 5}, TypeError, "initial_delay must be a datetime.timedelta, not 5"),
         ({"initial_delay": seconds(301)}, ValueError, "initial_delay .* longer than max_delay"),
         ({"max_delay": timedelta(days=367)}, ValueError, "max_delay must be at most 366 days"),

@@ -26,14 +26,13 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 
 from durable_async import (
-    CallbackConfig,
     DurableContext,
     ExecutionError,
     RetryStrategy,
     StepConfig,
     durable_execution,
 )
-from durable_async.embedded import DurableService, EventType
+from durable_async.embedded import DurableService
 from durable_async.service import ApiError, asgi_app
 from durable_async.service.http import event_json
 
@@ -67,7 +66,7 @@ async def fulfil(order: Order, ctx: DurableContext) -> str:
     async with ctx.compensations() as undo:
         payment = await ctx.step(charge, order, config=PATIENT)
         undo.add(refund, payment)
-        approval = await ctx.create_callback(name="approval", config=CallbackConfig(timeout=timedelta(days=3)))
+        approval = await ctx.create_callback(name="approval", timeout=timedelta(days=3))
         await approval.result()
         return await ctx.step(ship, order)
 
@@ -126,11 +125,10 @@ async def events(order_id: int) -> StreamingResponse:
 @app.post("/orders/{order_id}/approval", status_code=204)
 async def approve(order_id: int) -> None:
     execution = await service().find(fulfil, f"order-{order_id}")
-    history = [] if execution is None else await execution.history()
-    asked = [event.details for event in history if event.type is EventType.CALLBACK_STARTED]
-    if not asked:
+    open_callbacks = [] if execution is None else await execution.callbacks()
+    if not open_callbacks:
         raise HTTPException(404, "no approval is open for this order")
     try:
-        await service().succeed_callback(asked[0]["CallbackId"])
-    except ApiError as refused:  # it was answered already, or has timed out
+        await service().succeed_callback(open_callbacks[0].id)
+    except ApiError as refused:  # it was answered meanwhile, or has timed out
         raise HTTPException(409, refused.message) from None

@@ -10,14 +10,15 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import CodeType
-from typing import NoReturn, TypeVar, TypeVarTuple, Unpack
+from typing import NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
+from durable_async._engine.background import coroutines_of
 from durable_async._engine.branches import Branch
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
 from durable_async._engine.phases import Phase
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.unstarted import Coro, Task
 from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
@@ -372,3 +373,11 @@ class Call:
         if not self.scope.is_expired():
             await self.journal.cancelled()
         raise BlockExpired
+
+
+def operation_of(task: Task) -> Call | None:
+    """Return the operation that a task is in, the outermost if it is in several; None: it is in none."""
+    for coroutine, frame in coroutines_of(task):
+        if coroutine.cr_code is Call.perform.__code__:
+            return cast("Call", frame.f_locals["self"])
+    return None

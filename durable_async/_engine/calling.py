@@ -137,7 +137,7 @@ class entered_scope:  # noqa: N801 - as above
         self._entered.__enter__()
         return self._inner
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Close the scope.
 
         :raises ContextMisuseError: the context returned, and an operation that it called was never awaited
@@ -145,7 +145,7 @@ class entered_scope:  # noqa: N801 - as above
         self._entered.__exit__()
         self._scope.close()
         if self._scope.unstarted:
-            settle_unstarted(self._scope.unstarted, self._inner.workflow, returned=kind is None)
+            settle_unstarted(self._scope.unstarted, self._inner.workflow, error)
 
 
 class root_scope:  # noqa: N801 - as above
@@ -159,13 +159,13 @@ class root_scope:  # noqa: N801 - as above
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Check that the workflow awaited what it called, if it returned.
 
         :raises ContextMisuseError: an operation was never awaited
         """
         if unstarted := self._branch.scope.unstarted:
-            settle_unstarted(unstarted, self._branch.workflow, returned=kind is None)
+            settle_unstarted(unstarted, self._branch.workflow, error)
 
 
 def calling_branch(workflow: Workflow) -> Branch:

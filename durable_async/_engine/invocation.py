@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from durable_async._engine.background import coroutines_of, release_background_tasks
 from durable_async._engine.branches import Branch, Scope
+from durable_async._engine.call import operation_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Order
@@ -30,6 +31,8 @@ from durable_async.errors import ContextMisuseError
 from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
+
+_NAMED = 5  # operations in one message
 
 _abandoned: set[Task] = set()
 """Tasks that did not end when they were cancelled. They are kept, because collecting one would run its code again."""
@@ -84,6 +87,8 @@ class Invocation:
             if self.is_cached():
                 return Suspended()
             returned = _outcome_of(main) if journal.life.ending is None else None
+            if isinstance(returned, Returned) and journal.workflow.tasks:
+                self._report_unfinished()
             misuse = await self._clean_up()
             if misuse is not None and isinstance(returned, Returned):
                 returned = Failed(misuse)
@@ -242,6 +247,19 @@ class Invocation:
             _abandoned.add(task)
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
         close_unstarted(self.journal.workflow.unawaited)
+
+    def _report_unfinished(self) -> None:
+        """Warn of operations that the end of the workflow cuts short, because nobody awaited their tasks."""
+        left = [task for task in self.journal.workflow.tasks if not (task.done() or task.cancelling())]
+        operations = [str(operation) for task in left if (operation := operation_of(task)) is not None]
+        if operations:
+            logger.warning(
+                "%s: the workflow returned before tasks that it had started, which cancels their operations: %s%s. "
+                "Await the tasks, for example with asyncio.TaskGroup, or cancel them",
+                self.execution_arn,
+                ", ".join(operations[:_NAMED]),
+                f" and {len(operations) - _NAMED} more" if len(operations) > _NAMED else "",
+            )
 
     def _report_ignored(self, main: Task) -> None:
         if not main.done() or main.cancelled():

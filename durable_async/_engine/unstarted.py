@@ -2,7 +2,8 @@
 
 A call takes an identity at once, and its coroutine does nothing until it is awaited. When a context returns, a call
 that nobody awaited is a mistake that would otherwise end as a success. When a context raises or is suspended it is not
-a mistake: the code may have meant to await it later.
+a mistake: the code may have meant to await it later. Only if the code raised because it took a coroutine for the result
+is the sentence added to that error, as a note.
 
 - a call that was given to a task which continues, or has not had its first turn, belongs to that task and is cancelled
   with it. Otherwise the order in which the loop runs tasks would decide whether an execution fails
@@ -61,9 +62,10 @@ class Unstarted(Protocol):
     def instruction(self) -> int: ...
 
 
-def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, returned: bool) -> None:
+def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, raised: BaseException | None) -> None:
     """Close the operations of a context that has ended.
 
+    :param raised: what the context raised; None: it returned
     :raises ContextMisuseError: the context returned, and one of them was never awaited
     """
     left = [*calls]
@@ -74,8 +76,10 @@ def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, *, retur
         if call.coroutine is not None and call not in forgotten:
             workflow.unawaited.append(call.coroutine)
     close_unstarted([call.coroutine for call in forgotten if call.coroutine is not None])
-    if returned and forgotten:
+    if forgotten and raised is None:
         raise ContextMisuseError(_sentence(forgotten))
+    if forgotten and isinstance(raised, AttributeError | TypeError) and "'coroutine'" in str(raised):
+        raised.add_note(_sentence(forgotten))
 
 
 def close_unstarted(coroutines: list[Coro[object]]) -> None:

@@ -55,7 +55,7 @@ class Compensations:
         :raises ContextMisuseError: the block has not begun, or has ended
         :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
-        check_keywords(keywords, func, "add")
+        check_keywords(keywords, func, "add", StepConfig)
         check_function(func, len(args), "add")
         self._check_inside("add")
         step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
@@ -76,7 +76,7 @@ class Compensations:
         :raises ContextMisuseError: the block has not begun, or has ended
         :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
-        check_keywords(keywords, func, "add_cleanup")
+        check_keywords(keywords, func, "add_cleanup", StepConfig)
         check_function(func, len(args), "add_cleanup")
         self._check_inside("add_cleanup")
         step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar, assert_never
 
 from durable_async._arguments import check_decider
+from durable_async._callables import why_not_called
 from durable_async._engine.call import Call
 from durable_async._operations.step import run_attempt
 from durable_async._operations.step_rules import Interrupted, Raise, Return, Run, Start, Wait, next_action
@@ -34,6 +35,12 @@ def check_wait_strategy(strategy: object) -> None:
     if isinstance(strategy, type) or not (isinstance(strategy, WaitStrategy) or callable(strategy)):
         raise TypeError(f"strategy must be a WaitStrategy or a function (state, attempt), not {strategy!r}")
     if not isinstance(strategy, WaitStrategy):
+        if why_not_called(strategy, 2) is not None and why_not_called(strategy, 1) is None:
+            raise TypeError(
+                "strategy must be a WaitStrategy or a function (state, attempt), not a function of the state alone: "
+                "write WaitStrategy.fixed(should_continue), which checks again as long as should_continue(state) is "
+                "true"
+            )
         check_decider(strategy, ("state", "attempt"), "strategy")
 
 

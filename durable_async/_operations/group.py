@@ -9,7 +9,9 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 import attrs
 
+from durable_async._arguments import check_context_function, context_parameters
 from durable_async._engine.unstarted import Coro
+from durable_async.errors import ContextMisuseError
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -32,6 +34,10 @@ class BranchHandle(Generic[T]):
         :raises ChildContextError: it failed
         :raises asyncio.InvalidStateError: it is not done; it is when the group's block has ended
         """
+        if not self._task.done():
+            raise asyncio.InvalidStateError(
+                "the branch has not ended. Read its result after the block of ctx.task_group(), which waits for it"
+            )
         return self._task.result()
 
 
@@ -45,18 +51,48 @@ class DurableTaskGroup(Generic[ContextT]):
 
     _start: Callable[..., Coro[Any]]
     _group: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
+    _was_entered: bool = attrs.field(default=False, init=False)
+    _was_left: bool = attrs.field(default=False, init=False)
 
     def start_soon(
         self, func: Callable[[ContextT, *Ts], Awaitable[T]], *args: *Ts, name: str | None = None
     ) -> BranchHandle[T]:
-        """Run ``func(ctx, *args)`` as a branch: a child context of its own, recorded under ``name``."""
-        return BranchHandle(self._group.create_task(self._start(func, *args, name=name)))
+        """Run ``func(ctx, *args)`` as a branch: a child context of its own, recorded under ``name``.
+
+        :raises TypeError: ``func`` is not a coroutine function of ``(ctx, *args)``
+        :raises ContextMisuseError: the block has not begun, has ended, or is ending because a branch failed
+        """
+        check_context_function(func, context_parameters(args), "group.start_soon")
+        if self._was_left or not self._was_entered:
+            when = "after" if self._was_left else "before"
+            raise ContextMisuseError(
+                f"start_soon() of ctx.task_group() was called {when} its block, which waits for the branches: call it "
+                "inside of 'async with ctx.task_group() as group:'"
+            )
+        branch = self._start(func, *args, name=name)
+        try:
+            return BranchHandle(self._group.create_task(branch))
+        except RuntimeError:
+            branch.close()
+            raise ContextMisuseError(
+                "start_soon() of ctx.task_group() was called after a branch of the group had failed. The block ends "
+                "with that failure, and starts nothing more: let the cancellation pass"
+            ) from None
 
     async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise ContextMisuseError(
+                "an object of ctx.task_group() was entered twice. It serves one 'async with' block: call "
+                "ctx.task_group() for each"
+            )
+        self._was_entered = True
         await self._group.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._group.__aexit__(kind, error, trace)
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            self._was_left = True

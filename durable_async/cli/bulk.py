@@ -103,12 +103,15 @@ async def act(choice: Choice, action: Action) -> Exit:
             return await _act_on_all(client, choice, action)
         arn = await client.arn(choice.execution)
         answer = {} if choice.preview else await _call(client, action, arn)
+        is_stop = "StopTimestamp" in answer and not choice.as_json
+        status = (await client.call("GetDurableExecution", DurableExecutionArn=arn))["Status"] if is_stop else None
     if choice.as_json:
         click.echo(dump_json(with_local_times({"DurableExecutionArn": arn, **answer})))
     elif choice.preview:
         click.echo(one_line(arn))
-    elif "StopTimestamp" in answer:
-        click.echo(f"{action.done} at {local_time(answer['StopTimestamp'])}")
+    elif is_stop:
+        done = action.done if status == "STOPPED" else f"not stopped, because it was {status} already,"
+        click.echo(f"{done} at {local_time(answer['StopTimestamp'])}")
     else:
         click.echo(action.done)
     return Exit.OK

@@ -13,6 +13,7 @@ from durable_async.cli.options import Command
 from durable_async.cli.running import run
 from durable_async.cli.text import one_line
 from durable_async.cli.workflow import Handler, load
+from durable_async.errors import SerializationError
 from durable_async.serializers import SerializerContext
 from durable_async.serializers._json.annotations import parameter_type
 from durable_async.serializers._json.serializer import FOREIGN_JSON
@@ -47,7 +48,10 @@ async def _explored(handler: Handler, payload: str, others: list[Handler], *, ma
     from durable_async.testing import explore
 
     where = SerializerContext("", "", "the execution's input", parameter_type(handler.workflow))
-    event: object = FOREIGN_JSON.deserialize(payload, where)
+    try:
+        event: object = FOREIGN_JSON.deserialize(payload, where)
+    except SerializationError as error:
+        raise click.UsageError(f"--input {error.reason}") from None
     with redirect_stdout(sys.stderr):  # what the workflow prints
         found = await explore(handler, event, *others, max_runs=max_runs, seed=seed)
     click.echo("\n".join(one_line(line) for line in str(found).splitlines()))

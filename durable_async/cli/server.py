@@ -96,7 +96,7 @@ async def _run(settings: Settings) -> None:
     _on_signal(task.cancel)
     async with _serving(settings) as (count, url):
         page = f", with a page at {url}/ui/" if settings.ui else ""
-        click.echo(f"Serving {count} functions at {url}{page}")  # and flushes
+        click.echo(f"Serving {count} function{'' if count == 1 else 's'} at {url}{page}")  # and flushes
         asked_to_end = asyncio.Event()
         _on_signal(asked_to_end.set)
         await asked_to_end.wait()

@@ -18,6 +18,19 @@ _LOCAL = "local"  # the access key id and the secret for a service that checks n
 _READ_SECONDS = 30  # without a byte of an answer; more than the service is asked to wait before it answers
 
 
+def check_url(url: str | None) -> None:
+    """Refuse an address that is no URL of HTTP.
+
+    :raises ValueError: with the URL to write
+    """
+    if url and urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"the address of a service is a URL: write http://{url}, not {url}")
+
+
+def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None:
+    check_url(url)
+
+
 @attrs.frozen
 class Endpoint:
     """A service, and the credentials for it.
@@ -30,7 +43,7 @@ class Endpoint:
     :ivar config: a botocore ``Config`` that overrides the client's own
     """
 
-    url: str | None = None
+    url: str | None = attrs.field(default=None, validator=_is_url)
     token: str | None = attrs.field(default=None, repr=False)
     region: str | None = None
     profile: str | None = None

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from durable_async._durations import checked_timedelta
 from durable_async._raised import place_of
 from durable_async._wire.operations import ErrorObject
 from durable_async._wire.text import utf8
@@ -25,6 +26,8 @@ from durable_async.service.model import arns
 from durable_async.service.model.history import HistoryEvent
 from durable_async.service.runtime.inputs import ForkOptions
 from durable_async.service.runtime.views import Closed, ExecutionDescription, OpenCallback
+
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
 
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
@@ -61,8 +64,14 @@ class ExecutionHandle(Generic[ResultT_co]):
         :raises TimeoutError: the execution is still open after ``timeout``
         :raises ExecutionError: it ended without a result: failed, timed out or was stopped
         """
-        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            closed = await self._api().wait(self.arn)
+        limit = asyncio.timeout(None if timeout is None else checked_timedelta("timeout", timeout).total_seconds())
+        try:
+            async with limit:
+                closed = await self._api().wait(self.arn)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"execution {self.name!r} is still open after {timeout}, and continues") from None
         if closed.status is not ExecutionStatus.SUCCEEDED:
             raise _error(self.arn, closed)
         return await self._decode(self.arn, closed.result or "null")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, TypeVar
 from uuid import uuid4
 
 from durable_async._arguments import check_plain_function
+from durable_async._callables import name_of_callable
+from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async.client.api import DurableApi
@@ -108,6 +110,12 @@ class DurableService(Executions):
         new_id: Callable[[], str] = lambda: str(uuid4()),
         timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
+        durations = {"max_cached_idle": max_cached_idle, "grace": grace, "retention": retention, "takeover": takeover}
+        for what, duration in durations.items():
+            if duration is not None:
+                checked_timedelta(what, duration)
+        if durability not in ("full", "normal"):
+            raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         if retention < timedelta(days=1) or retention % timedelta(days=1):
             raise ValueError(f"retention must be a whole number of days, not {retention}")
         store = None
@@ -147,7 +155,7 @@ class DurableService(Executions):
             self._takeover = Takeover(self._lambda_api, store.path, self._open, patience=patience)
         self._context = Context()
         self._pid = os.getpid()
-        self._entered = False
+        self._entered = self._runs = False
         self._grace = grace.total_seconds()
         self._clock = clock
         self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
@@ -172,7 +180,10 @@ class DurableService(Executions):
         callers.
 
         :raises ApiError: status 503: the file cannot be used, or another process uses it; the message says which
+        :raises RuntimeError: the service runs already
         """
+        if self._runs and self._pid == os.getpid():
+            raise RuntimeError("the service runs already: enter it once, and pass the entered service to who needs it")
         self._pid = os.getpid()
         with entered(None):  # of all variables but the durable identity of a workflow that enters it
             self._context = copy_context()
@@ -181,7 +192,7 @@ class DurableService(Executions):
         except asyncio.CancelledError:
             await own_tasks.finish(self.api.aclose())
             raise
-        self._entered = True
+        self._entered = self._runs = True
         return self
 
     async def _open(self) -> None:
@@ -191,6 +202,7 @@ class DurableService(Executions):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pid == os.getpid():  # a forked process leaves the shutdown to the process that entered
+            self._runs = False
             await own_tasks.finish(self._leave(), hurry=True)
 
     async def _leave(self) -> None:
@@ -274,7 +286,8 @@ class DurableService(Executions):
         check_durable(function)
         place = self._names.get(function)
         if place is None:
-            raise LookupError(f"the handler {function!r} is not registered: call service.register(...) first")
+            name = name_of_callable(function)
+            raise LookupError(f"the handler {name} is not registered: call service.register({name}) first")
         return place
 
     def _trace_header(self) -> str | None:
@@ -290,7 +303,7 @@ def _is_durable(function: object) -> TypeGuard[AnyHandler]:
 
 
 def _seconds(duration: timedelta, what: str) -> int:
-    seconds = int(duration.total_seconds())
+    seconds = int(checked_timedelta(what, duration).total_seconds())
     if duration != timedelta(seconds=seconds) or not timedelta(seconds=1) <= duration <= timedelta(days=366):
         raise ValueError(f"{what} must be 1 second to 366 days, in whole seconds, not {duration}")
     return seconds

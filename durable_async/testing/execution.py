@@ -14,6 +14,8 @@ from durable_async.service import EventType, ExecutionStatus, HistoryEvent
 from durable_async.testing.operations import Journal, OperationView, as_text
 from durable_async.testing.virtual_time import StuckError
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
+
 T = TypeVar("T")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 

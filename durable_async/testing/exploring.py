@@ -83,7 +83,8 @@ async def explore(
     with _only_new_garbage():
         first = await explorer.explore(max_runs, rng)
     await explorer.replay(first, hash_seeds, rng)
-    return Exploration(explorer.findings.problems, explorer.runs, explorer.checkpoints, explorer.skipped)
+    findings = explorer.findings.problems
+    return Exploration(findings, explorer.runs, explorer.checkpoints, explorer.skipped, first.describe())
 
 
 def _delay(rng: random.Random, service: TestService[Never, object]) -> None:

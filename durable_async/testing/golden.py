@@ -15,6 +15,8 @@ from durable_async.service.model.exported import read_history
 from durable_async.testing.execution import TestExecution
 from durable_async.testing.operations import as_text, exported
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
+
 
 @attrs.define
 class GoldenHistory:

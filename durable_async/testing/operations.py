@@ -16,6 +16,8 @@ from durable_async.service.machine.derive import OPERATIONS, STATUSES
 from durable_async.service.machine.operation import cleared_id
 from durable_async.service.model.history import EventType, HistoryEvent
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
+
 
 @attrs.define
 class OperationView:

@@ -12,6 +12,8 @@ from textwrap import indent
 
 import attrs
 
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
+
 _WIDTH = 58
 _CONTEXT = 2  # lines before the first difference
 _SHOWN = 8  # lines from there on
@@ -58,12 +60,14 @@ class Exploration:
     :ivar runs: how many executions were run
     :ivar checkpoints: how many the first run made: each is a boundary
     :ivar skipped: what was not explored, and why
+    :ivar outcome: how the first run ended, such as ``SUCCEEDED with "parcel 17"``
     """
 
     problems: Sequence[Problem]
     runs: int
     checkpoints: int
     skipped: Sequence[str]
+    outcome: str
 
     @property
     def passed(self) -> bool:
@@ -81,6 +85,8 @@ class Exploration:
         boundaries = "1 boundary" if self.checkpoints == 1 else f"{self.checkpoints} boundaries"
         problems = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"explore found {problems} in {self.runs} runs over {boundaries}"]
+        if not self.outcome.startswith("SUCCEEDED"):
+            lines.append(f"The workflow ended {self.outcome}")
         lines += [f"\n{number}. {problem}" for number, problem in enumerate(self.problems, 1)]
         lines += [f"\nNot explored: {each}" for each in self.skipped]
         return "\n".join(lines)

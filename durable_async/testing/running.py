@@ -34,7 +34,13 @@ def run(
     :param seed: of ``random``, and of the ids of executions
     :param options: of :class:`~durable_async.testing.TestService`
     :raises StuckError: the execution waits for what will not come
+    :raises RuntimeError: called where an event loop runs, as in an async test
     """
+    if _a_loop_runs():
+        raise RuntimeError(
+            "run(...) is for tests that are not async. In an async test, write 'async with TestService(handler) as "
+            "service:', then 'await (await service.start(event)).finish()'"
+        )
 
     async def main() -> FinishedExecution[ResultT]:
         async with TestService(handler, *others, seed=seed, **options) as service:
@@ -46,6 +52,14 @@ def run(
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(main())
+
+
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def answer_callbacks(

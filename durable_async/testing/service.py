@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Any, Generic, Never, Self, TypedDict, TypeGuard, TypeVar
 from uuid import UUID
 
+from durable_async._durations import checked_timedelta
 from durable_async._wire.envelope import Envelope, Output
 from durable_async._wire.operations import Operation, OperationStatus, OperationType
+from durable_async.client.executions import check_durable
 from durable_async.embedded import DurableService, ExecutionHandle
 from durable_async.embedded.service import PlainFunction
 from durable_async.handler import AnyHandler, DurableHandler
@@ -20,6 +22,8 @@ from durable_async.testing.execution import TestExecution
 from durable_async.testing.faults import Faults, TestedHandler, When, Witness
 from durable_async.testing.outcomes import NOT_GIVEN, Outcomes
 from durable_async.testing.virtual_time import StuckError, VirtualTime
+
+__tracebackhide__ = True  # pytest shows the line of the test, and not those of this module
 
 T = TypeVar("T")
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
@@ -81,6 +85,7 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         retries: InvocationRetryPolicy = InvocationRetryPolicy(),  # noqa: B008 - frozen
         patience: timedelta = timedelta(seconds=1),
     ) -> None:
+        check_durable(handler)
         self.time: VirtualTime = VirtualTime(start, patience=patience)
         self.executions: list[TestExecution[Any]] = []
         self._faults = Faults()
@@ -100,10 +105,14 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         self._others = others
         self._handlers: dict[str, DurableHandler[Never, Any]] = {}
         self._closing = AsyncExitStack()
+        self._was_entered = False
 
     # --- entering ---
 
     async def __aenter__(self) -> Self:
+        if self._was_entered:
+            raise RuntimeError("a TestService is entered once: make another one, so that each test begins with nothing")
+        self._was_entered = True
         async with AsyncExitStack() as undo:
             undo.enter_context(self.time)
             self.time.attach(self._service.api)
@@ -181,7 +190,7 @@ class TestService(Generic[EventT_contra, ResultT_co]):
 
     async def advance(self, by: timedelta) -> None:
         """Let ``by`` pass, with all that happens meanwhile. Callbacks time out if their time comes."""
-        await self.advance_to(self.now() + by)
+        await self.advance_to(self.now() + checked_timedelta("the time to advance by", by))
 
     async def advance_to(self, moment: datetime) -> None:
         """Let time pass until ``moment``, with all that happens meanwhile. Callbacks time out if their time comes.

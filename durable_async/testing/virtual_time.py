@@ -123,7 +123,14 @@ class VirtualTime:
         return min((due for due in (self._next_timer(), self._next_of_services()) if due is not None), default=None)
 
     async def idle(self) -> None:
-        """Wait until nothing more can happen unless time moves, or something outside the loop acts."""
+        """Wait until nothing more can happen unless time moves, or something outside the loop acts.
+
+        :raises RuntimeError: this has not been entered, or was left
+        """
+        if self._undo is None:
+            raise RuntimeError(
+                "time is not virtual here: drive executions inside the block of 'async with TestService(...)'"
+            )
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle.append(waiting)
         await waiting
@@ -148,7 +155,8 @@ class VirtualTime:
             )
         if isinstance(loop._selector, _Select):  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  # noqa: SLF001
             raise RuntimeError(  # noqa: TRY004 - the place is wrong, not a type
-                "the time of this loop is virtual already; two services of one test share a VirtualTime"
+                "the time of this loop is virtual already. Enter one TestService in a test, and give it all handlers: "
+                "TestService(first, second); start executions of the second with service.start_other(second, event)"
             )
         self._loop = loop
         self._threads_before = {*threading.enumerate()}

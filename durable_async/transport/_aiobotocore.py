@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from threading import Thread
 from typing import Any, cast
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
@@ -34,6 +35,7 @@ from durable_async.errors import ServiceCallError
 from durable_async.transport._botocore import Client, Config, Session
 from durable_async.transport._loader import LambdaLoader
 from durable_async.transport._model import SERVICE_MODEL
+from durable_async.transport._tls import TlsWhenNeeded, make_tls_ready
 from durable_async.transport.base import MISCONFIGURED
 
 _ATTEMPTS = 4  # of one call, the first included
@@ -100,6 +102,17 @@ class _Emitter(AioHierarchicalEmitter):  # type: ignore[misc]
         """Do nothing, because the check takes long and only warns."""
 
 
+def make_ready(*, tls: bool) -> None:
+    """Read what the first client of the shared session reads, and with ``tls`` the certificates that it needs."""
+    if not tls:
+        shared_session()
+        return
+    certificates = Thread(target=make_tls_ready)  # most of it releases the GIL
+    certificates.start()
+    shared_session()
+    certificates.join()
+
+
 @cache
 def shared_session() -> Session:
     """Return the session of this process, which has the credentials and the data read from disk."""
@@ -123,6 +136,7 @@ def _default_config(session: Session) -> Config:
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        http_session_cls=TlsWhenNeeded,
         parameter_validation=False,  # the engine makes valid updates, and the service checks them anyway
         user_agent=_user_agent(session),
     )

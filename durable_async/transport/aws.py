@@ -24,19 +24,25 @@ from durable_async.errors import ServiceCallError
 
 
 def preload() -> None:
-    """Import aiobotocore and read its data files now, instead of at the first call.
+    """Import aiobotocore, read its data files and the certificates for TLS now, instead of at the first call.
 
     This takes some tenths of a second and does not use the network. It may be called in any thread, and repeatedly.
     """
+    _preload(None)
+
+
+def _preload(endpoint_url: str | None) -> None:
+    endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or os.environ.get("AWS_ENDPOINT_URL")
     with _garbage_collected_later():
         # aiohttp makes an SSL context when it is imported. That releases the GIL, so botocore is imported meanwhile.
         # Neither of the two imports the other, and aiobotocore's own import waits for aiohttp's to end.
         aiohttp = Thread(target=import_module, args=("aiohttp",))
         aiohttp.start()
         try:
-            _aiobotocore().shared_session()
+            aws = _aiobotocore()
         finally:
             aiohttp.join()
+        aws.make_ready(tls=endpoint is None or not endpoint.startswith("http://"))
 
 
 @contextmanager
@@ -112,7 +118,10 @@ class AwsClient(OwnsConnections):
 
     async def _load(self) -> ModuleType:
         """Import aiobotocore in a thread, so that the bodies of steps can run meanwhile."""
-        await asyncio.to_thread(preload if self._session is None else _aiobotocore)
+        if self._session is None:
+            await asyncio.to_thread(_preload, self._endpoint_url)
+        else:
+            await asyncio.to_thread(_aiobotocore)
         self._aiobotocore = _aiobotocore()
         return self._aiobotocore
 

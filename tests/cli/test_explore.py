@@ -28,3 +28,15 @@ def test_a_workflow_with_a_fault_fails():
     done = explore("tests/testing/faulty_workflows.py:cancellation_swallowed")
     assert done.exit_code == Exit.FAILED
     assert "1. A swallowed cancellation\n   cancellation_swallowed returned" in done.output
+
+
+def test_a_workflow_that_fails_in_each_run_is_said_to_fail():
+    done = explore("tests/cli/workflows.py:fail", "--max-runs", "4")
+    assert done.output.startswith("explore found 0 problems in ")
+    assert "\nThe workflow ended FAILED with LookupError: no such" in done.output
+
+
+def test_an_input_that_the_workflow_cannot_read_is_a_usage_error():
+    done = explore("docs/examples/order.py:fulfil", "--input", "{}")
+    assert done.exit_code == Exit.USAGE
+    assert "--input cannot be read as Order: $.id: is missing" in done.output

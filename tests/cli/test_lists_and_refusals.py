@@ -121,9 +121,17 @@ def test_the_trace_of_a_failed_run_stands_after_the_events():
     ended = durable_async("run", "workflows:fail", "--skip-time", traced=True)
     lines = ended.err.splitlines()
     events = [at for at, line in enumerate(lines) if re.match(r"\d+ +\d{4}-", line)]
-    assert lines.index("Traceback (most recent call last):") > max(events)
+    (failed,) = [at for at, line in enumerate(lines) if line.endswith(" failed")]
+    trace = [at for at, line in enumerate(lines) if line.startswith("  File ")]
+    assert trace and min(trace) > failed > max(events)
     assert lines[-1].startswith("FAILED")
 
 
 def test_stop_says_what_is_not_run():
     assert "no compensation" in durable_async("stop", "--help").out
+
+
+def test_an_endpoint_without_a_scheme_is_told_to_be_a_url():
+    refused = durable_async("list", "--endpoint", "localhost:8700")
+    assert refused.code == Exit.USAGE
+    assert "the address of a service is a URL: write http://localhost:8700, not localhost:8700" in refused.err

@@ -215,6 +215,12 @@ def test_pausing_resuming_and_stopping(service):
     assert service("stop", arn, "--json").json["StopTimestamp"] == told["EndTimestamp"]
 
 
+def test_stopping_what_has_ended_says_how_it_ended(service):
+    arn = service.start("count", "ended", "1")
+    service.until(arn, "ExecutionSucceeded")
+    assert re.fullmatch(r"not stopped, because it was SUCCEEDED already, at \S+\n", service("stop", arn).out)
+
+
 def test_ctrl_c_while_following(service):
     arn = service.start("fulfil", "endless", '{"seconds": 600}')
     process = subprocess.Popen(

@@ -313,3 +313,8 @@ async def test_a_wait_of_no_sensible_length_is_refused(served, what):
     async with ClientSession() as session, session.get(URL(f"{path}?WaitSeconds=21", encoded=True)) as answer:
         assert answer.status == 400
         assert "between 0 and 20" in await answer.text()
+
+
+def test_an_address_without_a_scheme_is_told_to_be_a_url():
+    with pytest.raises(ValueError, match=r"write http://localhost:8700, not localhost:8700"):
+        DurableClient("localhost:8700")

@@ -76,7 +76,7 @@ def test_an_order_lives_through_the_death_of_its_server(server):
         server.end(signal.SIGKILL)
         server.start()
     server.until("/orders/17", {"status": "SUCCEEDED", "receipt": "parcel for 42.50"})
-    assert server.call("POST", "/orders/17/approval")[0] == 409
+    assert server.call("POST", "/orders/17/approval")[0] == 404
     assert server.call("GET", "/orders/18")[0] == 404
     server.end(signal.SIGTERM)
     server.start()

@@ -9,6 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, Mock, create_autospec
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from durable_async import (
     CallbackConfig,
+    CallbackTimeoutError,
     ChildConfig,
     CompletionConfig,
     DurableContext,
@@ -135,6 +137,10 @@ STEPS = [
     (lambda ctx: ctx.compensations().add(charge), "add cannot call charge: it takes 1 argument"),
     (lambda ctx: ctx.compensations().add_cleanup(quiet()), "add_cleanup(quiet), not add_cleanup(quiet())"),
     (lambda ctx: ctx.compensations().add(charge, cents=1), "functools.partial: add(partial(charge, cents=...))"),
+    (lambda ctx: ctx.step("paid 1"), "of type str. To pass what a function returns, give the function itself"),
+    (lambda ctx: ctx.step(another, {}), "ctx.step got another, which is a durable handler"),
+    (lambda ctx: ctx.step(ctx.step, charge, 1), "ctx.step got ctx.step, which is an operation itself"),
+    (lambda ctx: ctx.compensations().add(ctx.step, charge, 1), "give add the function to run"),
 ]
 
 
@@ -184,7 +190,12 @@ CONTEXTS = [
     (lambda ctx: ctx.race([branch, branch]), "one by one, not in a list: ctx.race(*branches)"),
     (lambda ctx: ctx.run_in_child_context(plain_branch), "async def plain_branch(ctx)"),
     (lambda ctx: ctx.run_in_child_context(branch, 1), "async def branch(ctx, value)"),
-    (lambda ctx: ctx.run_in_child_context(branch, item=1), "partial(branch, item=...)"),
+    (lambda ctx: ctx.run_in_child_context(with_default_async, item=1), "partial(with_default_async, item=...)"),
+    (lambda ctx: ctx.run_in_child_context(another, {}), "ctx.invoke('another:$LATEST', event)"),
+    (lambda ctx: ctx.map(another, [{}]), "await another.workflow(event, ctx)"),
+    (lambda ctx: ctx.map(ctx.step, [1]), "ctx.map got ctx.step, which is an operation itself"),
+    (lambda ctx: ctx.map(plain_async, 5), "a list of items: ctx.map(function, [first, second]), not 5"),
+    (lambda ctx: ctx.parallel(branch, branch), "in a list: ctx.parallel([first, second])"),
     (lambda ctx: ctx.with_retry(plain_branch, strategy=RetryStrategy.none()), "async def plain_branch(ctx)"),
     (lambda ctx: ctx.with_retry(branch, strategy=3), "strategy must be a RetryStrategy"),
 ]
@@ -195,7 +206,61 @@ async def test_a_function_of_a_context_that_cannot_be_one_is_refused_at_the_call
     assert text in await raised(use)
 
 
+KEYWORDS = [
+    (
+        lambda ctx: ctx.step(quiet, retry_strategy=RetryStrategy.default()),
+        "'retry_strategy'; for the option write config=StepConfig(retry_strategy=...)",
+    ),
+    (
+        lambda ctx: ctx.step(fetch, timeout=3),
+        "(timeout=...), and to pass it to the function use functools.partial: ctx.step(partial(fetch, timeout=...))",
+    ),
+    (
+        lambda ctx: ctx.step(quiet, retries=3),
+        "'retries'; config=StepConfig(...) takes retry_strategy, semantics, serializer, timeout",
+    ),
+    (lambda ctx: ctx.run_in_child_context(branch, virtual=True), "config=ChildConfig(virtual=...)"),
+    (
+        lambda ctx: ctx.with_retry(branch, strategy=RetryStrategy.none(), retries=3),
+        "config=ChildConfig(...) takes serializer, summary, virtual",
+    ),
+    (lambda ctx: ctx.map(plain_async, [1], max_concurrency=4), "config=MapConfig(max_concurrency=...)"),
+    (lambda ctx: ctx.parallel([branch], completion=None), "config=ParallelConfig(completion=...)"),
+    (lambda ctx: ctx.create_callback(heartbeat_timeout=None), "config=CallbackConfig(heartbeat_timeout=...)"),
+    (lambda ctx: ctx.wait_for_callback(charge, retry_strategy=None), "WaitForCallbackConfig(retry_strategy=...)"),
+    (lambda ctx: ctx.invoke("other", timeout=None), "config=InvokeConfig(...) takes tenant_id"),
+]
+
+
+@pytest.mark.parametrize(("use", "text"), KEYWORDS, ids=[text for _, text in KEYWORDS])
+async def test_an_option_outside_of_its_config_is_refused_with_its_place(use, text):
+    assert text in await raised(use)
+
+
+async def test_invoke_says_that_it_takes_a_name():
+    assert "ctx.invoke('another:$LATEST', payload)" in await raised(lambda ctx: ctx.invoke(another, {}))
+    assert "ctx.invoke('charge:$LATEST', payload)" in await raised(lambda ctx: ctx.invoke(charge, 1))
+
+
+async def test_the_timeout_of_a_callback_can_be_given_without_a_config():
+    @durable_execution
+    async def workflow(event, ctx):
+        callback = await ctx.create_callback(timeout=timedelta(days=2), config=CallbackConfig(timeout=timedelta(1)))
+        try:
+            return await callback.result()
+        except CallbackTimeoutError:
+            return "nobody answered"
+
+    async with World() as world:
+        arn = await world.start(workflow)
+        began = world.clock()
+        closed = await world.finish(arn)
+    assert json.loads(closed.result) == "nobody answered"
+    assert world.clock() - began == timedelta(days=2).total_seconds()
+
+
 CONFIGS = [
+    (lambda ctx: ctx.step(quiet, config=RetryStrategy.none()), "must be a StepConfig, not a RetryStrategy: write"),
     (lambda ctx: ctx.step(quiet, config=RetryStrategy.default()), "write config=StepConfig(retry_strategy=...)"),
     (lambda ctx: ctx.step(quiet, config=lambda error, attempt: None), "write config=StepConfig(retry_strategy=...)"),
     (lambda ctx: ctx.step(quiet, config=StepConfig), "not the class StepConfig: call it"),
@@ -213,11 +278,27 @@ async def plain_async(ctx, item):
     return item
 
 
+async def with_default_async(ctx, item=1):
+    return item
+
+
+async def fetch(timeout=1):
+    return timeout
+
+
+@durable_execution
+async def another(event, ctx):
+    return event
+
+
 async def decides(one, two=None):
     return None
 
 
 DECIDERS = [
+    (lambda: StepConfig(retry_strategy=3), "not 3: write RetryStrategy.exponential(max_attempts=3)"),
+    (lambda: StepConfig(retry_strategy=RetryStrategy.fixed), "that makes one: write RetryStrategy.fixed()"),
+    (lambda: StepConfig(timeout=30), "timeout must be a datetime.timedelta, not 30: write timedelta(seconds=30)"),
     (lambda: StepConfig(retry_strategy=decides), "retry_strategy must be a plain function, not 'async def'"),
     (
         lambda: StepConfig(retry_strategy=lambda error: None),
@@ -242,6 +323,9 @@ def test_a_function_that_cannot_decide_is_refused_by_the_config(make, text):
 
 async def test_a_wait_strategy_that_cannot_decide_is_refused_at_the_call():
     assert "strategy must be a function of (state, attempt)" in await raised(
+        lambda ctx: ctx.wait_for_condition(charge, 1, lambda: None)
+    )
+    assert "write WaitStrategy.fixed(should_continue), which checks again as long as" in await raised(
         lambda ctx: ctx.wait_for_condition(charge, 1, lambda state: None)
     )
     assert "strategy must be a plain function" in await raised(lambda ctx: ctx.wait_for_condition(charge, 1, decides))
@@ -558,7 +642,9 @@ async def test_a_workflow_that_was_not_decorated_is_refused_where_it_is_register
             service.register(charge)
         with pytest.raises(TypeError, match="generator function"):
             service.register(rows)
-        with pytest.raises(LookupError, match=r"the handler <DurableHandler .*workflow> is not registered"):
+        with pytest.raises(
+            LookupError, match=r"the handler workflow is not registered: call service\.register\(workflow\)"
+        ):
             await service.start(durable_execution(one_of(1)), {})
 
 

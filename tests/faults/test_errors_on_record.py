@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import traceback
 from datetime import timedelta
 
@@ -554,3 +555,28 @@ async def test_what_a_caller_sent_is_not_logged_when_it_cannot_be_read(caplog):
             await (await service.start("workflow", {"code": "HUNTER2"})).result()
     assert "at most 3 characters" in caught.value.message and "EventError" in caplog.text
     assert "HUNTER2" not in caplog.text and "HUNTER2" not in "".join(caught.value.stack_trace)
+
+
+async def test_the_log_of_a_failure_shows_the_users_frames_and_no_others(caplog):
+    def reserve():
+        raise LookupError("sofa")
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            await ctx.step(reserve)
+        except StepError as error:
+            await ctx.wait(timedelta(hours=1))  # so that the error comes from the record when the workflow fails
+            raise error
+
+    async with World() as world:
+        await world.run(workflow)
+    (logged,) = [record for record in caplog.records if record.name == "durable_async"]
+    text = logging.Formatter("%(message)s").format(logged)
+    head, kind, *frames = text.splitlines()
+    assert head.endswith(" failed") and kind == "LookupError: sofa"
+    assert [line.partition(", in ")[2] for line in frames if line.startswith("  File")] == ["workflow"] * 2 + [
+        "reserve"
+    ]
+    assert "StepError: operation 'reserve'" in text and "/durable_async/" not in text
+    assert logged.exc_info[1].error_type == "LookupError"  # for handlers that read the exception itself

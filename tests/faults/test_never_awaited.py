@@ -250,3 +250,66 @@ async def test_an_operation_taken_out_of_its_block_is_refused_in_the_block():
         return await late
 
     assert "Step 'charge'" in message(await ended(workflow))
+
+
+async def test_an_error_from_a_coroutine_taken_for_a_result_names_the_call():
+    async def fulfil(event, ctx: DurableContext) -> str:
+        paid = ctx.step(charge, 100)
+        return paid.upper()
+
+    async def in_a_block(event, ctx: DurableContext) -> str:
+        return await ctx.run_in_child_context(lambda ctx: fulfil(event, ctx), name="block")
+
+    for workflow in (fulfil, in_a_block):
+        closed = await ended(workflow)
+        assert message(closed) == "'coroutine' object has no attribute 'upper'"
+        note = f"Step 'charge' (test_never_awaited.py:{line_of(fulfil, 'charge, 100')}) was called and never awaited"
+        assert note in "".join(closed.error["StackTrace"])
+
+
+async def test_another_error_does_not_mention_calls_that_were_to_be_awaited_later():
+    async def fulfil(event, ctx: DurableContext) -> None:
+        later = ctx.step(charge, 100)
+        raise TypeError("no")
+        await later
+
+    assert "never awaited" not in "".join((await ended(fulfil)).error["StackTrace"])
+
+
+async def test_a_coroutine_as_the_result_is_told_to_be_awaited():
+    async def fulfil(event, ctx: DurableContext):
+        return unawaited
+
+    unawaited = ship()
+    assert "JSON cannot hold a value of class coroutine. Write 'await' before it" in message(await ended(fulfil))
+    unawaited.close()
+
+
+async def test_a_task_that_nobody_awaits_is_named_in_a_warning_when_the_workflow_returns(caplog):
+    async def fulfil(event, ctx: DurableContext) -> str:
+        asyncio.create_task(ctx.step(charge, 100))
+        asyncio.create_task(ctx.wait(HOUR, name="reminder"))
+        return "shipped"
+
+    assert (await ended(fulfil)).status == "SUCCEEDED"
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "which cancels their operations: Step 'charge', Wait 'reminder'. Await the tasks" in warned
+
+
+async def test_tasks_that_are_cancelled_or_in_no_operation_are_not_named(caplog):
+    async def fulfil(event, ctx: DurableContext) -> str:
+        async def worker(queue):
+            while True:
+                await ctx.step(charge, await queue.get())
+                queue.task_done()
+
+        queue = asyncio.Queue()
+        queue.put_nowait(1)
+        helper = asyncio.create_task(worker(queue))
+        slow = asyncio.create_task(ctx.wait(HOUR))
+        await queue.join()
+        slow.cancel()
+        return f"shipped {helper.done()}"
+
+    assert (await ended(fulfil)).result == '"shipped False"'
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

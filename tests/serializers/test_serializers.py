@@ -27,6 +27,7 @@ from durable_async.errors import SerializationError
 from durable_async.serializers import NO_TYPE, JsonSerializer, Serializer, SerializerContext
 from durable_async.serializers._json.annotations import parameter_type, return_type
 from durable_async.serializers._json.converter import format_duration, make_converter, parse_duration
+from durable_async.serializers._json.plain import comes_back_plain, fits
 from durable_async.serializers._json.serializer import deserialize, serialize, structure, unstructure
 from tests.ids import stable
 
@@ -401,6 +402,45 @@ def test_plain_json_is_its_own_tree(value):
     assert text.isascii()
 
 
+plain_types = st.recursive(
+    st.sampled_from(
+        [(None, st.none()), (bool, st.booleans()), (int, st.integers()), (str, st.text()), (Any, json_values)]
+    ),
+    lambda inner: st.one_of(
+        inner.map(lambda each: (list[each[0]], st.lists(each[1], max_size=3))),
+        inner.map(lambda each: (dict[str, each[0]], st.dictionaries(st.text(), each[1], max_size=3))),
+    ),
+    max_leaves=3,
+)
+
+
+@given(st.data(), plain_types)
+def test_a_tree_that_fits_a_plain_type_is_what_cattrs_would_read(data, typed):
+    kind, values = typed
+    tree = data.draw(values)
+    assert comes_back_plain(kind)
+    assert fits(tree, kind)
+    other = data.draw(st.sampled_from([tree, [tree], {"a": tree}]) | json_values)
+    if fits(other, kind):
+        assert json.dumps(make_converter().structure(other, kind)) == json.dumps(other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fitting", "others"),
+    [
+        (dict[str, Any], [{}, {"a": [1.5]}], [None, [], "a", 1]),
+        (list[int], [[], [1, 2]], [[1, "a"], [True], [1.0], {}, None]),
+        (dict[str, list[str | None]], [{"a": ["b", None]}], [{"a": None}, {"a": [1]}]),
+        (int | None, [1, None], [True, "1", 1.0]),
+        (Annotated[list[Any], "things"], [[{}]], [{}]),
+    ],
+)
+def test_what_fits_a_plain_type(kind, fitting, others):
+    assert comes_back_plain(kind)
+    assert all(fits(tree, kind) for tree in fitting)
+    assert not any(fits(tree, kind) for tree in others)
+
+
 moments = st.datetimes(timezones=st.none() | st.just(UTC))
 leaves: list[tuple[Any, Any]] = [
     (bool, st.booleans()),
@@ -532,8 +572,10 @@ def test_the_text_of_a_set_is_the_same_in_every_process():
 def test_the_import_is_light():
     script = (
         "import sys, durable_async.config, durable_async.serializers as s\n"
-        "c = s.SerializerContext('arn', 'id', None, dict)\n"
-        "s.JsonSerializer().deserialize(s.JsonSerializer().serialize({'a': [1]}, s.SerializerContext('', '', None)), c)\n"
+        "from typing import Any\n"
+        "for kind in (s.NO_TYPE, dict, dict[str, Any], dict[str, list[int]] | None):\n"
+        "    of = s.SerializerContext('arn', 'id', None, kind)\n"
+        "    assert s.JsonSerializer().deserialize(s.JsonSerializer().serialize({'a': [1]}, of), of) == {'a': [1]}\n"
         "print(sorted({'cattrs', 'anyio', 'aiohttp', 'botocore', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """The pytest plugin, in pytest runs of its own: under anyio's plugin and under pytest-asyncio in both modes."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -133,6 +134,41 @@ def test_a_golden_history_shows_what_today_s_code_does_differently(tmp_path):
     assert "a new execution does something else" in longer
     assert "- 1d 00:00:00  WaitSucceeded" in longer
     assert "+ 2d 00:00:00  WaitSucceeded" in longer
+
+
+FAILING = """
+@pytest.mark.anyio
+async def test_that_fails(durable_test_service):
+    async with durable_test_service(failing) as service:
+        await (await service.start({})).finish()
+
+
+@pytest.mark.anyio
+async def test_that_is_stuck(durable_test_service):
+    async with durable_test_service(waiting) as service:
+        await (await service.start({})).until_callback("approval")
+
+
+@pytest.mark.anyio
+async def test_that_misspells(durable_test_service):
+    async with durable_test_service(quick) as service:
+        execution = await service.start({})
+        await execution.finish()
+        execution.step("werk")
+
+
+@durable_execution
+async def failing(event: dict, ctx: DurableContext) -> str:
+    raise ValueError("the order has no items")
+"""
+
+
+def test_a_test_that_fails_shows_its_own_lines_and_none_of_the_testing_kit(tmp_path):
+    (tmp_path / "test_it.py").write_text(f"{WORKFLOW}\n{BACKEND}\n{FAILING}")
+    shown = pytest_run(tmp_path).stdout
+    assert "3 failed" in shown and "ValueError: the order has no items" in shown
+    assert re.search(r"^> +await \(await service\.start\(\{\}\)\)\.finish\(\)$", shown, re.MULTILINE)
+    assert re.findall(r"durable_async/\S+\.py", shown) == []
 
 
 def test_the_plugin_is_light_because_pytest_imports_it_in_each_run():

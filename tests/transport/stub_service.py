@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -50,15 +51,15 @@ class StubService:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls):
+    async def running(cls, tls: ssl.SSLContext | None = None):
         service = cls()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{everything:.*}", service.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        service.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield service
         finally:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar, assert_type
+from typing import Any, TypeVar, assert_type
 
 from durable_async import (
     DurableContext,
@@ -67,6 +67,9 @@ async def calls(ctx: DurableContext) -> None:
     assert_type(await ctx.step(Shop().price, "x"), int)
     assert_type(await ctx.step(partial(quote, weight=2.0), "x"), float)
     assert_type(await ctx.step(lambda: 3), int)
+    assert_type(await ctx.step(eval, "3", returns=int), int)
+    assert_type(await ctx.step(charge, "card", 3, returns=dict[str, int]), dict[str, int])
+    assert_type(await ctx.step(charge, "card", 3, returns=int | None), Any)
     assert_type(await ctx.step(first, [1, 2]), int)
     assert_type(await ctx.wait(timedelta(seconds=1)), None)
     assert_type(current_context(), DurableContext | None)

@@ -15,7 +15,8 @@ from cattrs.errors import IterableValidationError, IterableValidationNote
 
 from durable_async.serializers._json.equality import is_same
 from durable_async.serializers._json.hooks import Read, UnexpectedError, Write, misfit
-from durable_async.serializers._json.kinds import class_of, is_array, is_mapping, is_namedtuple, kinds
+from durable_async.serializers._json.kinds import is_array, is_mapping, is_namedtuple, kinds
+from durable_async.serializers._json.plain import class_of
 from durable_async.serializers._json.tree import Misfit, class_name, decode, encode, is_object, type_name
 from durable_async.serializers._json.tree import is_array as is_list
 

@@ -29,7 +29,8 @@ from cattrs import Converter
 
 from durable_async.serializers._json.containers import register_containers
 from durable_async.serializers._json.hooks import Read, UnexpectedError, Write, misfit
-from durable_async.serializers._json.kinds import Model, class_of, has_fields, is_model, may_hold_decimal
+from durable_async.serializers._json.kinds import Model, has_fields, is_model, may_hold_decimal
+from durable_async.serializers._json.plain import class_of
 from durable_async.serializers._json.tree import SCALARS, LongNumber, encode, is_array, is_object, type_name
 from durable_async.serializers._json.unions import register_unions
 

@@ -27,7 +27,8 @@ from typing import Any, TypeAlias, TypeGuard, TypeVar
 import attrs
 
 from durable_async._wire.text import JsonObject
-from durable_async.serializers._json.kinds import Model, class_of, has_fields, is_model, is_namedtuple
+from durable_async.serializers._json.kinds import Model, has_fields, is_model, is_namedtuple
+from durable_async.serializers._json.plain import class_of
 from durable_async.serializers._json.tree import SCALARS, class_name, is_plain, kind_of, member_path
 
 T = TypeVar("T")

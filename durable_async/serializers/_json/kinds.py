@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -11,18 +10,13 @@ from enum import Enum
 from functools import cache
 from pathlib import PurePath
 from typing import (
-    Annotated,
     Any,
     ClassVar,
-    Final,
     Literal,
-    NewType,
     Protocol,
     Self,
     TypeGuard,
-    Union,
     get_args,
-    get_origin,
     get_type_hints,
     is_typeddict,
 )
@@ -30,6 +24,7 @@ from uuid import UUID
 
 import attrs
 
+from durable_async.serializers._json.plain import bare, class_of, is_union
 from durable_async.serializers._json.tree import SCALARS, Kinds, kind_of
 
 _TEXTS = (datetime, date, time, timedelta, Decimal, UUID, PurePath, bytes, bytearray)
@@ -38,7 +33,6 @@ _NONE: Kinds = frozenset((type(None),))
 _OBJECT: Kinds = frozenset((dict,))
 _ARRAY: Kinds = frozenset((list,))
 _TEXT: Kinds = frozenset((str,))
-_PLAIN: frozenset[object] = frozenset((None, type(None), bool, int, str, list, dict, Any, object))
 
 
 def kinds(declared: object) -> Kinds:
@@ -71,42 +65,12 @@ def _class_kinds(cls: type[object]) -> Kinds:
     return _ARRAY if issubclass(cls, Collection) or cls is Iterable else _ANYTHING
 
 
-# --- what is decided once per type ---
-
-
-def comes_back_plain(declared: object) -> bool:
-    """Return whether plain JSON of this type is written unchanged and read back unchanged.
-
-    False for ``float``: the value may be an int with more digits than a float can hold.
-    """
-    return _asked_once(_comes_back_plain, declared, otherwise=False)
-
-
 def may_hold_decimal(declared: object) -> bool:
     """Return whether values of this type may contain a ``Decimal``, so that all digits of a number matter."""
-    return _asked_once(_may_hold_decimal, declared, otherwise=True)
-
-
-def _asked_once(question: Callable[[object], bool], declared: object, *, otherwise: bool) -> bool:
     try:
-        return question(declared)
-    except TypeError:  # not hashable, such as Annotated[int, []]: use the answer that is always correct
-        return otherwise
-
-
-@cache
-def _comes_back_plain(declared: object) -> bool:
-    declared = bare(declared)
-    if declared in _PLAIN:
+        return _may_hold_decimal(declared)
+    except TypeError:  # not hashable, such as Annotated[int, []]
         return True
-    arguments = get_args(declared)
-    if is_union(declared):
-        arguments = tuple(each for each in arguments if each is not type(None))
-        return len(arguments) == 1 and _comes_back_plain(arguments[0])
-    cls = class_of(declared)
-    if cls is dict:
-        return bare(arguments[0]) is str and _comes_back_plain(arguments[1])
-    return cls is list and _comes_back_plain(arguments[0])
 
 
 @cache
@@ -137,28 +101,6 @@ def _field_types(cls: Any) -> Iterable[object]:
     if has_fields(cls) or is_typeddict(cls) or is_namedtuple(cls):
         return get_type_hints(cls, include_extras=True).values()
     return ()
-
-
-def bare(declared: object) -> object:
-    """Return a type without ``Annotated``, ``Final``, ``NewType`` and alias around it."""
-    while True:
-        if get_origin(declared) in (Annotated, Final):
-            declared = get_args(declared)[0]
-        elif isinstance(declared, NewType):
-            declared = declared.__supertype__
-        elif type(declared).__name__ == "TypeAliasType":
-            declared = getattr(declared, "__value__")  # noqa: B009 - of Python 3.12
-        else:
-            return declared
-
-
-def class_of(declared: object) -> Any:
-    """Return the class of a type: ``list`` for ``list[int]``, and the type itself if it has no arguments."""
-    return get_origin(declared) or declared
-
-
-def is_union(declared: object) -> bool:
-    return get_origin(declared) in (Union, types.UnionType)
 
 
 def has_fields(declared: object) -> bool:

@@ -17,16 +17,14 @@ import attrs
 from durable_async._wire.text import JsonObject
 from durable_async.serializers._json.kinds import (
     Model,
-    bare,
-    class_of,
     has_fields,
     is_array,
     is_mapping,
     is_model,
     is_namedtuple,
-    is_union,
     kinds,
 )
+from durable_async.serializers._json.plain import bare, class_of, is_union
 from durable_async.serializers._json.tree import SCALARS
 
 Schema = JsonObject

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from durable_async.errors import DurableError, SerializationError
+from durable_async.serializers._json.plain import comes_back_plain, fits
 from durable_async.serializers._json.tree import (
     SCALARS,
     class_name,
@@ -147,7 +148,7 @@ def structure(tree: object, context: SerializerContext) -> Any:
     :raises SerializationError: they do not fit the type
     """
     declared = context.type
-    if declared is NO_TYPE or (declared is type(tree) and declared in _PLAIN):
+    if declared is NO_TYPE or (declared is type(tree) and declared in _PLAIN) or _is_read_unchanged(tree, declared):
         return tree
     try:
         return _converter().structure(tree, declared)
@@ -184,22 +185,26 @@ def _is_untyped(declared: object) -> bool:
 
 def _is_to_be_read(value: object, tree: object, declared: object) -> bool:
     """Return whether reading may fail or return another value. Exact instances of simple types always come back."""
-    return tree is not value or (declared is not NO_TYPE and declared is not type(value))
+    if tree is not value:
+        return True
+    return not (declared is NO_TYPE or declared is type(value) or _is_read_unchanged(tree, declared))
+
+
+def _is_read_unchanged(tree: object, declared: object) -> bool:
+    return comes_back_plain(declared) and fits(tree, declared)
 
 
 def _stays_plain(value: object, declared: object) -> bool:
     """Return whether the type guarantees that a plain JSON value is written and read unchanged."""
-    if declared is NO_TYPE or (declared is type(value) and declared in _PLAIN):
-        return True
-    from durable_async.serializers._json.kinds import comes_back_plain  # imports modules that many programs do not need
-
-    return comes_back_plain(declared)
+    return declared is NO_TYPE or (declared is type(value) and declared in _PLAIN) or comes_back_plain(declared)
 
 
 def _decoder(declared: object, otherwise: Callable[[str], object]) -> Callable[[str], object]:
     if declared is float:
         return decode_finite
-    from durable_async.serializers._json.kinds import may_hold_decimal
+    if comes_back_plain(declared):
+        return otherwise
+    from durable_async.serializers._json.kinds import may_hold_decimal  # imports modules that many programs do not need
 
     return decode_exact if may_hold_decimal(declared) else otherwise
 

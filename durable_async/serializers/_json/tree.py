@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeAlias, TypeGuard, Union, cast, get_args, get_origin
 
@@ -167,7 +167,8 @@ def flaw(tree: object, path: str = "$") -> str | None:
         return None
     if isinstance(tree, Misfit):
         return f"{path}: {tree}"
-    return f"{path}: JSON cannot hold a value of class {class_name(tree)}"
+    message = f"{path}: JSON cannot hold a value of class {class_name(tree)}"
+    return f"{message}. Write 'await' before it" if isinstance(tree, Awaitable) else message
 
 
 def kind_name(tree: object) -> str:

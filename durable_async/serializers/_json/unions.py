@@ -19,7 +19,8 @@ from cattrs import Converter
 
 from durable_async.serializers._json.equality import is_same
 from durable_async.serializers._json.hooks import Read, UnexpectedError, Write, misfit
-from durable_async.serializers._json.kinds import bare, class_of, is_union, kinds
+from durable_async.serializers._json.kinds import kinds
+from durable_async.serializers._json.plain import bare, class_of, is_union
 from durable_async.serializers._json.tree import Kinds, flaw, is_object, kind_of, type_name
 
 _TAG = "$type"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from durable_async.service.http.answer import Answer, error_answer
+from durable_async.service.http.answer import error_answer
 from durable_async.service.http.dispatch import Answerer, Request
 from durable_async.service.model.errors import ServiceClosedError
 
@@ -22,22 +22,24 @@ def build_app(answer: Answerer, *, connections: set[object] | None = None) -> we
     :param connections: gets those that are being answered, for as long as they are
     """
     busy: set[object] = set() if connections is None else connections
-    answering: set[asyncio.Task[Answer]] = set()
+    answering: set[asyncio.Task[object]] = set()
+    ended: set[asyncio.Task[object]] = set()
 
     async def handle(request: web.Request) -> web.Response:
-        task = asyncio.create_task(answer(_request(request)))
+        task = asyncio.current_task()  # aiohttp makes one for each request
+        assert task is not None
         answering.add(task)
-        task.add_done_callback(answering.discard)
         connection = request.protocol
         busy.add(connection)
         try:
-            given = await task
+            given = await answer(_request(request))
         except asyncio.CancelledError:
-            waiting = asyncio.current_task()
-            if waiting is not None and waiting.cancelling():  # the caller has gone
+            if task not in ended or task.uncancel():  # the caller has gone
                 raise
             given = error_answer(ServiceClosedError("The service is shutting down."))
         finally:
+            answering.discard(task)
+            ended.discard(task)
             busy.discard(connection)
         return web.Response(status=given.status, headers=given.headers, body=given.body)
 
@@ -45,7 +47,8 @@ def build_app(answer: Answerer, *, connections: set[object] | None = None) -> we
         """End the requests that wait for an execution. Their callers have to repeat them."""
         if answering:
             await asyncio.wait(answering, timeout=_SHUTDOWN_SECONDS)
-        for task in answering:
+        ended.update(answering)
+        for task in ended:
             task.cancel()
 
     app = web.Application()

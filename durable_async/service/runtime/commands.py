@@ -70,7 +70,7 @@ class Commands:
         :raises ServiceClosedError: the service is shutting down
         """
         if self.draining:
-            raise ServiceClosedError("The service is shutting down.")
+            raise ServiceClosedError("The service is shutting down, or has ended.")
 
     async def start(
         self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start

@@ -13,7 +13,14 @@ from durable_async import durable_execution
 from durable_async._engine.branches import Branch, Workflow
 from durable_async._engine.calling import calling_branch, entered
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._wire.ids import keyed_operation_id, late_task_branch, operation_id, patch_operation_id, task_branch
+from durable_async._wire.ids import (
+    keyed_branch,
+    keyed_operation_id,
+    late_task_branch,
+    operation_id,
+    patch_operation_id,
+    task_branch,
+)
 from durable_async.errors import ContextMisuseError
 from tests.world import World
 
@@ -259,6 +266,21 @@ async def test_a_task_that_a_callback_made_and_that_calls_nothing_takes_no_numbe
         await idle
 
     assert await Program().run(main) == {"x": operation_id(late_task_branch("", 1), 1)}
+
+
+async def test_a_task_that_a_callback_made_and_that_calls_by_key_takes_no_number():
+    async def keyed(program):
+        program.ids["keyed"] = calling_branch(program.workflow).at("k").claim(None)
+
+    async def main(program):
+        loop = asyncio.get_running_loop()
+        await (await _from_a_callback(loop, keyed(program)))
+        await (await _from_a_callback(loop, _call(program, "x")))
+
+    assert await Program().run(main) == {
+        "keyed": operation_id(keyed_branch("", "k"), 1),
+        "x": operation_id(late_task_branch("", 1), 1),
+    }
 
 
 async def _call(program, label):

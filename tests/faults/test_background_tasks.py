@@ -91,6 +91,30 @@ async def one(value):
     return value
 
 
+@pytest.mark.parametrize("end", ["suspends", "returns"])
+async def test_a_task_that_a_callback_of_a_client_starts_goes_on_and_takes_no_number(world, end):
+    client = Client()
+
+    def connected():
+        client.reader = asyncio.create_task(client.read())
+
+    @durable_execution
+    async def workflow(event, ctx):
+        if client.reader is None:
+            client.reader = asyncio.get_running_loop().call_soon(connected)
+        answer = await client.ask("a")
+        await asyncio.create_task(ctx.step(one, answer))
+        if end == "suspends":
+            await ctx.wait(HOUR)
+        return await ctx.step(one, answer)
+
+    closed = await world.run(workflow)
+    assert closed.result == '"A"'
+    async with asyncio.timeout(5):
+        assert await client.ask("b") == "B"
+    await client.aclose()
+
+
 @pytest.mark.parametrize("kind", [Client, OfManyTasks, Slotted])
 @pytest.mark.parametrize("end", ["suspends", "returns"])
 async def test_a_client_that_begins_in_workflow_code_is_refused_and_goes_on_working(world, kind, end):

@@ -6,6 +6,7 @@ import pytest
 
 from durable_async.service.model.errors import ServiceClosedError
 from durable_async.service.runtime.listeners import Listeners
+from durable_async.service.runtime.views import Closed
 from tests.service.machine.machine_driver import Driver
 
 
@@ -23,7 +24,7 @@ async def test_each_call_gets_the_end_although_another_was_cancelled():
     second.cancel()  # it does not run again before the end is announced
     listeners.announce(execution)
     await asyncio.wait([second, third])
-    assert (first.cancelled(), second.cancelled(), third.result()) == (True, True, execution)
+    assert (first.cancelled(), second.cancelled(), third.result()) == (True, True, Closed.of(execution))
 
 
 async def test_a_call_that_was_cancelled_leaves_nothing_behind():

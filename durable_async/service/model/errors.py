@@ -100,8 +100,8 @@ class DamagedExecutionError(StoreError):
 class ExecutionDeletedError(ResourceNotFoundError, StoreError):
     """The execution was deleted while the call waited, so the call has changed nothing."""
 
-    code = ResourceNotFoundError.code
-    status = ResourceNotFoundError.status
+    code: str = ResourceNotFoundError.code
+    status: int = ResourceNotFoundError.status
 
 
 class StoreInUseError(StoreError):

@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=100_000, help="executions for 'stored' (100,000)")
     parser.add_argument("--suspended", type=int, default=10_000, help="executions for 'recovery' (10,000)")
     options = parser.parse_args()
+    if unknown := set(options.names) - BENCHMARKS.keys():
+        parser.error(f"no benchmark has the name {', '.join(sorted(unknown))}: they are {', '.join(BENCHMARKS)}")
     machine = f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     print(f"{machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before (which should be near 0)")
     for name in options.names or BENCHMARKS:

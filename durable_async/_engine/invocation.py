@@ -224,6 +224,7 @@ class Invocation:
                     break
                 await asyncio.sleep(0)
         finally:
+            self.journal.is_cleaning_up = True
             for task in tasks:
                 task.cancel()
 

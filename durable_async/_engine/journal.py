@@ -45,6 +45,7 @@ class Journal:
     :ivar refuses: no operation may begin any more
     :ivar answerable: done when the invocation can be ended: that is decided, or the workflow stays in memory
     :ivar cancelling: the cancellations of the workflow's task that were pending when it was suspended in memory
+    :ivar is_cleaning_up: the workflow's tasks were cancelled, because the invocation ends
     :ivar observer: is called with what operations do; None: nothing listens. With an observer no workflow stays in
         memory, because plugins are called for each invocation
     :ivar substitute: runs users' functions; None: they run as they are
@@ -79,6 +80,7 @@ class Journal:
         self.refuses: bool = False
         self.answerable: asyncio.Future[None] = loop.create_future()
         self.cancelling: int = 0
+        self.is_cleaning_up: bool = False
         self._resumed: asyncio.Future[None] | None = None  # awaited by the operations that are held
         self._refused: set[Task] = set()
         self._stuck: set[Task] = set()
@@ -192,6 +194,8 @@ class Journal:
         """Keep an operation from beginning that may not begin any more."""
         if self.phase is Phase.MISMATCHED and self.life.mismatch is not None:
             raise self.life.mismatch
+        if self.phase is Phase.ENDING and not self.is_cleaning_up:
+            await self.cancelled()  # with all others at once: it may hold a lock that another task would take
         task = _current_task()
         if task is not None and task not in self._refused:
             self._refused.add(task)

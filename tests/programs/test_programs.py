@@ -32,6 +32,7 @@ from .program import (
     Program,
     Race,
     Raise,
+    Retried,
     Statement,
     Step,
     Together,
@@ -136,6 +137,7 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
     seed=43329,
 )
 @bug(TooLate((TooLate((Together(Concurrency.QUEUE, ((), (), (Step(),))),)),)))
+@bug(Gathered((Wait(), Wait(), Retried((Together(Concurrency.LOCK, ((), (), ())),)))), seed=5)
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(program):

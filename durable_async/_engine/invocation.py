@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Self
 
@@ -199,8 +200,8 @@ class Invocation:
         """Cancel what is left of the workflow and wait for it, but no longer than it may take to clean up. Abandon what
         has not ended then.
 
-        :param is_last: what a cancellation of this does. True: tasks that do not end within a few turns of the loop are
-            abandoned. False: the caller has to call this again, because tasks may be about to end
+        :param is_last: what a cancellation of this does. True: tasks are abandoned when none of them has ended for a
+            few turns of the loop. False: the caller has to call this again, because tasks may be about to end
         :return: what is wrong with a task that is left to go on
         """
         workflow = self.journal.workflow
@@ -230,8 +231,12 @@ class Invocation:
 
     async def _abandon_soon(self) -> None:
         try:
-            for _ in range(self.journal.limits.quiet_turns):
-                await asyncio.sleep(0)
+            tasks, quiet = self.journal.workflow.tasks, 0
+            while tasks and quiet < self.journal.limits.quiet_turns:
+                before = len(tasks)
+                with suppress(asyncio.CancelledError):  # the caller raises one, and these are but a few turns
+                    await asyncio.sleep(0)
+                quiet = quiet + 1 if len(tasks) == before else 0
         finally:
             self._abandon()
 

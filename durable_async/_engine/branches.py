@@ -57,9 +57,12 @@ class Workflow:
         self.cancelled_bodies: dict[Task, CancelledBody] = {}
 
     def adopt(self, task: Task, branch: Branch) -> None:
-        """Count a task among those of the workflow, until it ends."""
+        """Count a task among those of the workflow and of its context, until it ends. It is the one that calls in
+        ``branch``, and was announced to the order of the context."""
+        branch.task = task
         self.tasks[task] = branch
         task.add_done_callback(self._forget)
+        branch.scope.adopt(task)
         self.on_change()
 
     def release(self, task: Task) -> None:

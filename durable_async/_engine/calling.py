@@ -40,11 +40,9 @@ def _place_of_inherited(task: Task) -> Place:
     if creator.task is None or creator.task.get_loop() is not task.get_loop():
         return None  # asyncio.run in a thread that the workflow started
     branch = creator.of_late_task()
-    branch.task = task
     put_task(task, branch)
     branch.scope.order.begin_task()
     branch.workflow.adopt(task, branch)
-    branch.scope.adopt(task)
     return branch
 
 

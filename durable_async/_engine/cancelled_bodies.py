@@ -25,22 +25,21 @@ logger: logging.Logger = logging.getLogger("durable_async")
 
 @attrs.frozen
 class CancelledBody:
-    """A task that was cancelled in the body of a step.
+    """The body of a step in which a task was cancelled.
 
     :ivar scope: the context of the step
     :ivar pending: how many cancellations of the task were pending before
     :ivar since: when it was cancelled, by the clock of its event loop, in seconds
     """
 
-    task: Task
     step: StepContext
     scope: Scope
     pending: int
     since: float
 
-    def holds_back(self) -> bool:
-        """Return whether the body still runs, in a context that is not closed."""
-        return place_of_task(self.task) is self.step and not self.task.done() and not self.scope.is_closed()
+    def holds_back(self, task: Task) -> bool:
+        """Return whether ``task`` is still in the body, in a context that is not closed."""
+        return place_of_task(task) is self.step and not task.done() and not self.scope.is_closed()
 
 
 def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
@@ -50,7 +49,7 @@ def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
     :param longest: seconds for which a body may hold ends back. One that takes longer is logged
     """
     for task, body in [*workflow.cancelled_bodies.items()]:
-        if not body.holds_back():
+        if not body.holds_back(task):
             del workflow.cancelled_bodies[task]
         elif body.since + longest <= now:
             del workflow.cancelled_bodies[task]

@@ -61,11 +61,11 @@ class WorkflowTask(Task):
 
     durable_scope: Scope  # of the step in whose body it is, or was
 
-    def __init__(self, coro: Coro[object], place: Branch, **options: Any) -> None:
-        self._workflow = place.workflow
-        self._hash = place.task_hash
-        self.durable_place: Place = place
-        place.task = self
+    def __init__(self, coro: Coro[object], branch: Branch, **options: Any) -> None:
+        self._workflow = branch.workflow
+        self._hash = branch.task_hash
+        self.durable_place: Place = branch
+        branch.task = self
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
@@ -79,7 +79,7 @@ class WorkflowTask(Task):
 
             bodies = self._workflow.cancelled_bodies
             if self not in bodies or bodies[self].step is not place:
-                bodies[self] = CancelledBody(self, place, self.durable_scope, pending, self.get_loop().time())
+                bodies[self] = CancelledBody(place, self.durable_scope, pending, self.get_loop().time())
         return is_cancelled
 
     def uncancel(self) -> int:
@@ -103,18 +103,13 @@ class _Factory:
         return _start_numbered(creator, coro, partial(self.make, loop, coro), options)
 
     def make(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        coro: Coro[object],
-        *,
-        place: Branch | None = None,
-        **options: Any,
+        self, loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any
     ) -> Task:
         previous = self.previous
         if previous is None:
-            return _make(loop, coro, place=place, **options)
-        if place is not None and previous is _EAGER:
-            return WorkflowTask(coro, place, loop=loop, **{"eager_start": True, **options})
+            return _make(loop, coro, branch=branch, **options)
+        if branch is not None and previous is _EAGER:
+            return WorkflowTask(coro, branch, loop=loop, **{"eager_start": True, **options})
         return previous(loop, coro, **options)
 
     # anyio has tasks of its groups start lazily, also on a loop whose tasks start eagerly: it looks whether the factory
@@ -135,24 +130,24 @@ _EAGER: Any = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3
 
 
 def _make_lazily(constructor: Make, coro: Coro[object], *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
-    def make(*, place: Branch | None, **options: Any) -> Task:
-        if place is not None and constructor is asyncio.Task:
-            return WorkflowTask(coro, place, loop=loop, **options)
+    def make(*, branch: Branch | None, **options: Any) -> Task:
+        if branch is not None and constructor is asyncio.Task:
+            return WorkflowTask(coro, branch, loop=loop, **options)
         return constructor(coro, loop=loop, **options)
 
     return _start_numbered(current_creator(), coro, make, options)
 
 
-def _make(loop: asyncio.AbstractEventLoop, coro: Coro[object], *, place: Branch | None = None, **options: Any) -> Task:
-    if place is None:
+def _make(loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any) -> Task:
+    if branch is None:
         return asyncio.Task(coro, loop=loop, **options)
-    return WorkflowTask(coro, place, loop=loop, **options)
+    return WorkflowTask(coro, branch, loop=loop, **options)
 
 
 def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dict[str, Any]) -> Task:
     if isinstance(creator, Branch):
         return _start(creator.of_new_task(coro) if creator.is_calling() else creator.of_late_task(), make, options)
-    return make(place=None, **options)
+    return make(branch=None, **options)
 
 
 def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:
@@ -161,14 +156,12 @@ def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:
     order.begin_task()  # before it starts: a task that starts eagerly may call operations at once
     try:
         with entered(branch):  # a task copies the context in which it is made
-            task = make(place=branch, **options)
+            task = make(branch=branch, **options)
     except BaseException:
         order.end_task()
         raise
-    branch.task = task
     _put_new(task, branch)
     branch.workflow.adopt(task, branch)
-    branch.scope.adopt(task)
     return task
 
 

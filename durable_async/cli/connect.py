@@ -20,7 +20,7 @@ from durable_async.cli import options
 from durable_async.cli.client import Client, TypedExecutions
 from durable_async.cli.exits import Unreachable
 from durable_async.cli.text import one_line
-from durable_async.client.connection import Endpoint, check_url
+from durable_async.client.connection import Endpoint
 from durable_async.client.executions import Executions
 from durable_async.transport._botocore import Session
 
@@ -58,21 +58,12 @@ class Target:
         return self.endpoint is None and self.store is None
 
 
-def _checked_url(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    return url
-
-
 _OPTIONS = (
     click.option(
         "--endpoint",
         metavar="URL",
         envvar=["DURABLE_ASYNC_ENDPOINT", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL"],
         show_envvar=True,
-        callback=_checked_url,
         help="A running service.",
     ),
     click.option(

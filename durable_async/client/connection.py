@@ -18,11 +18,7 @@ _LOCAL = "local"  # the access key id and the secret for a service that checks n
 _READ_SECONDS = 30  # without a byte of an answer; more than the service is asked to wait before it answers
 
 
-def check_url(url: str | None) -> None:
-    """Refuse an address that is no URL of HTTP.
-
-    :raises ValueError: with the URL to write
-    """
+def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None:
     if url is None:
         return
     try:
@@ -33,10 +29,6 @@ def check_url(url: str | None) -> None:
     if not is_good:
         instead = f"http://{url}" if url and "://" not in url else "http://127.0.0.1:9000"
         raise ValueError(f"{url!r} is not the URL of a service, such as {instead}")
-
-
-def _is_url(_: object, __: attrs.Attribute[str | None], url: str | None) -> None:
-    check_url(url)
 
 
 @attrs.frozen

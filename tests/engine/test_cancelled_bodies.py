@@ -51,6 +51,24 @@ async def group_that_fails(ctx, body, *args, once=NOW):
         pass
 
 
+def seconds_until_a_step_ends_beside(other, seconds=1):
+    """Return after how long a step of ``seconds`` has ended for the workflow, which runs ``other(ctx)`` beside it."""
+    ended_after = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        began = now()
+
+        async def beside():
+            await ctx.step(asyncio.sleep, seconds)
+            ended_after.append(now() - began)
+
+        await asyncio.gather(other(ctx), beside())
+
+    run(workflow, None)
+    return ended_after[0]
+
+
 def orders_of(body, *args):
     """Return the order in which a group that fails and a step of one second end, in each of two invocations."""
     orders = []
@@ -127,20 +145,7 @@ def test_a_body_that_goes_on_after_its_own_timeout_holds_nothing_back():
         except TimeoutError:
             await asyncio.sleep(HOUR.total_seconds())
 
-    ended_after = []
-
-    @durable_execution
-    async def workflow(event, ctx):
-        began = now()
-
-        async def beside():
-            await ctx.step(asyncio.sleep, 2)
-            ended_after.append(now() - began)
-
-        await asyncio.gather(ctx.step(body), beside())
-
-    run(workflow, None)
-    assert ended_after[0] < 3
+    assert seconds_until_a_step_ends_beside(lambda ctx: ctx.step(body), 2) < 3
 
 
 def test_a_body_that_ignores_its_cancellation_holds_ends_back_for_a_while_and_is_named(caplog):
@@ -150,21 +155,9 @@ def test_a_body_that_ignores_its_cancellation_holds_ends_back_for_a_while_and_is
         except asyncio.CancelledError:
             await asyncio.sleep(HOUR.total_seconds())
 
-    ended_after = []
-
-    @durable_execution
-    async def workflow(event, ctx):
-        began = now()
-
-        async def beside():
-            await ctx.step(asyncio.sleep, 1)
-            ended_after.append(now() - began)
-
-        await asyncio.gather(group_that_fails(ctx, stubborn), beside())
-
     with caplog.at_level(logging.WARNING, "durable_async"):
-        run(workflow, None)
-    assert 5 <= ended_after[0] < 6
+        seconds = seconds_until_a_step_ends_beside(lambda ctx: group_that_fails(ctx, stubborn))
+    assert 5 <= seconds < 6
     (message,) = [record.message for record in caplog.records if "cancelled" in record.message]
     assert "the body of step 'stubborn' goes on 5 seconds after it was cancelled" in message
 
@@ -190,23 +183,10 @@ def test_a_cancelled_body_holds_nothing_back_in_a_context_beside_its_own():
 
 
 def test_the_losers_of_a_race_hold_nothing_back():
-    ended_after = []
+    async def quick(child):
+        return "quick"
 
-    @durable_execution
-    async def workflow(event, ctx):
-        began = now()
+    async def slow(child):
+        await child.step(leaves_after, 3)
 
-        async def beside():
-            await ctx.step(asyncio.sleep, 1)
-            ended_after.append(now() - began)
-
-        async def quick(child):
-            return "quick"
-
-        async def slow(child):
-            await child.step(leaves_after, 3)
-
-        await asyncio.gather(ctx.race(quick, slow), beside())
-
-    run(workflow, None)
-    assert ended_after[0] < 2
+    assert seconds_until_a_step_ends_beside(lambda ctx: ctx.race(quick, slow)) < 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from itertools import count
@@ -258,6 +259,17 @@ async def a_barrier(play: Play) -> Any:
 
 
 # --- who is first ---
+
+
+def _noting(play: Play, order: list[str]) -> Callable[[str], Awaitable[None]]:
+    """Return a function that notes what came next, and records it with its number."""
+
+    async def note(what: str) -> None:
+        order.append(what)
+        play.saw(what)
+        await play.step(f"{len(order)}: {what}")
+
+    return note
 
 
 async def _two_steps(play: Play, n: int) -> str:
@@ -634,10 +646,7 @@ async def a_framework_that_waits_for_tools(play: Play) -> Any:
 async def races_and_batches_beside_steps(play: Play) -> Any:
     order: list[str] = []
 
-    async def note(what: str) -> None:
-        order.append(what)
-        play.saw(what)
-        await play.step(f"{len(order)}: {what}")
+    note = _noting(play, order)
 
     async def raced() -> None:
         await note("winner " + await play.ctx.race(lambda ctx: play.step("left"), lambda ctx: play.step("right")))
@@ -660,10 +669,7 @@ async def races_and_batches_beside_steps(play: Play) -> Any:
 async def deadlines_beside_steps(play: Play) -> Any:
     order: list[str] = []
 
-    async def note(what: str) -> None:
-        order.append(what)
-        play.saw(what)
-        await play.step(f"{len(order)}: {what}")
+    note = _noting(play, order)
 
     async def in_time(n: int) -> None:
         try:
@@ -684,10 +690,7 @@ async def cancelled_bodies_that_take_time_to_leave(play: Play) -> Any:
     """A body that is cancelled waits for tasks of its own, which clean up. Meanwhile other operations end."""
     order: list[str] = []
 
-    async def note(what: str) -> None:
-        order.append(what)
-        play.saw(what)
-        await play.step(f"{len(order)}: {what}")
+    note = _noting(play, order)
 
     async def part(label: str) -> None:
         try:
@@ -771,10 +774,7 @@ async def durable_groups_that_fail(play: Play) -> Any:
 async def retries_and_conditions_beside_steps(play: Play) -> Any:
     order: list[str] = []
 
-    async def note(what: str) -> None:
-        order.append(what)
-        play.saw(what)
-        await play.step(f"{len(order)}: {what}")
+    note = _noting(play, order)
 
     async def retried() -> None:
         attempts = count(1)

@@ -18,11 +18,12 @@ from pydantic_ai.models import CompletedStreamedResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.wrapper import WrapperModel
 
-from durable_async import DurableContext, current_step, require_context
+from durable_async import DurableContext, require_context
+from tests.libraries.playing import LibraryRun, playing
 from tests.programs.execution import Conditions, run_to_its_end
 from tests.property_runs import examples
 
-from .play import OrderRun, Play
+from .play import Play
 
 TOOLS = ("weather", "price", "approval", "research")
 
@@ -32,8 +33,7 @@ class DurableModel(WrapperModel):
 
     async def request(self, messages: list[ModelMessage], *rest: Any) -> ModelResponse:
         async def body() -> str:
-            play.began()
-            await play.nap("model")
+            await play.work("model")
             return ModelMessagesTypeAdapter.dump_json([await self.wrapped.request(messages, *rest)]).decode()
 
         play = playing()
@@ -46,21 +46,6 @@ class DurableModel(WrapperModel):
     async def request_stream(self, messages: list[ModelMessage], settings: Any, parameters: Any, *_: Any) -> Any:
         response = await self.request(messages, settings, parameters)
         yield CompletedStreamedResponse(response, model_request_parameters=parameters, replay_events=True)
-
-
-class AgentPlay(Play):
-    def began(self) -> None:
-        self._run.began(current_step(), at_most_once=False)
-
-    async def nap(self, label: str) -> None:
-        await self._run.nap(label)
-
-
-PLAYS: dict[str, AgentPlay] = {}
-
-
-def playing() -> AgentPlay:
-    return PLAYS[require_context().execution_arn]
 
 
 def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -88,8 +73,7 @@ async def _tool(run: RunContext[None], topic: str) -> str:
     name = f"{run.tool_name} of {topic}"
 
     async def body() -> str:
-        play.began()
-        await play.nap(name)
+        await play.work(name)
         return name
 
     return await require_context().at(run.tool_call_id).step(body, name=run.tool_name)
@@ -149,14 +133,8 @@ async def streamed(play: Play) -> str:
     return transcript(events.result.all_messages())
 
 
-class AgentRun(OrderRun):
-    async def workflow(self, event: Any, ctx: DurableContext) -> Any:
-        play = PLAYS[ctx.execution_arn] = AgentPlay(ctx, self.observed.new_log(), self)
-        return await self.program(play)
-
-
 def outcome_of(program: Any, conditions: Conditions) -> Any:
-    report = run_to_its_end(AgentRun(program, conditions))
+    report = run_to_its_end(LibraryRun(program, conditions))
     assert report.wrong == [], conditions
     return report
 

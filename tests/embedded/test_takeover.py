@@ -218,14 +218,14 @@ async def test_a_socket_that_nobody_listens_on_is_as_good_as_none(tmp_path):
 
 
 @asynccontextmanager
-async def answering(path: Path, *, small: bool):
-    """What never answers a call, and answers other requests if they are `small`."""
+async def answering(path: Path, *, small: bool, refuses: bool = False):
+    """What never answers a call, and answers other requests if they are `small`, or closes their connections."""
 
     async def read(reader, writer):
         request = await reader.readuntil(b"\r\n\r\n")
         if request.startswith(b"GET / ") and small:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        else:
+        elif not (request.startswith(b"GET / ") and refuses):
             await reader.read()
         writer.close()
 
@@ -233,8 +233,9 @@ async def answering(path: Path, *, small: bool):
         yield OwnerAddress(str(path), 0.0)
 
 
-async def test_a_call_to_a_stopped_process_ends_with_a_sentence(tmp_path):
-    async with answering(tmp_path / "socket", small=False) as owner:
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_call_to_a_stopped_process_ends_with_a_sentence(tmp_path, refuses):
+    async with answering(tmp_path / "socket", small=False, refuses=refuses) as owner:
         with pytest.raises(ServiceClosedError, match="answers nothing for 1 s: it is stopped, or something blocks"):
             await ask_owner(owner, "GET", "/2015-03-31/functions", {}, b"")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from io import BytesIO
 
 from durable_async.service.http.answer import Answer
@@ -71,28 +70,27 @@ async def _answer_of_living(owner: OwnerAddress, asked: Coroutine[object, object
     asking = asyncio.ensure_future(asked)
     try:
         while not (await asyncio.wait([asking], timeout=patience))[0]:
-            await _check_living(owner, patience)
+            async with asyncio.timeout(patience):
+                while not (asking.done() or await _is_living(owner)):  # noqa: ASYNC110 - another process's state
+                    await asyncio.sleep(_RETRY_SECONDS)
         return asking.result()
-    finally:
-        if asking.cancel():
-            await asyncio.wait([asking])
-
-
-async def _check_living(owner: OwnerAddress, patience: float) -> None:
-    """Ask the service for something small.
-
-    :raises ServiceClosedError: it has not answered after ``patience`` seconds
-    """
-    try:
-        async with asyncio.timeout(patience):
-            with suppress(ConnectionResetError):  # it ends, and so does the request that waits
-                await _answer(owner.socket, "GET", "/", {}, b"")
     except TimeoutError:
         raise ServiceClosedError(
             f"The process that has the file answers nothing for {patience:g} s: it is stopped, or something blocks its "
             "event loop. Continue or kill it; this service takes over when it has ended. It may have done what was "
             "asked."
         ) from None
+    finally:
+        if asking.cancel():
+            await asyncio.wait([asking])
+
+
+async def _is_living(owner: OwnerAddress) -> bool:
+    """Return whether the service answers a request that costs nothing."""
+    try:
+        return await _answer(owner.socket, "GET", "/", {}, b"") is not None
+    except ConnectionResetError:
+        return False
 
 
 async def _answer(path: str, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:

@@ -17,9 +17,6 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-import attrs
-
-from durable_async._engine.failures import TokenWithdrawn, Verdict, verdict
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
 from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
@@ -31,12 +28,16 @@ from durable_async.transport.base import DurableServiceClient
 T = TypeVar("T")
 
 
-@attrs.define(eq=False, repr=False)
 class _Entry:
-    update: OperationUpdate | None  # None: only ask what has changed
-    size: int
-    recorded: asyncio.Future[None] | None
-    since: float = 0.0  # the loop's time
+    __slots__ = ("recorded", "since", "size", "update")
+
+    def __init__(
+        self, update: OperationUpdate | None, size: int, recorded: asyncio.Future[None] | None, since: float = 0.0
+    ) -> None:
+        self.update = update  # None: only ask what has changed
+        self.size = size
+        self.recorded = recorded
+        self.since = since  # the loop's time
 
 
 class Flusher:
@@ -201,6 +202,8 @@ class Flusher:
         self._record.apply(state["Operations"])
         if not closing:
             if not self._token:
+                from durable_async._engine.failures import TokenWithdrawn  # few calls fail
+
                 raise TokenWithdrawn
             if marker := state.get("NextMarker"):
                 self.is_reading = True
@@ -242,7 +245,9 @@ class Flusher:
 
         :param error: raised by the first call
         """
-        from random import uniform  # not on import: few services are ever busy
+        from random import uniform  # few services are ever busy
+
+        from durable_async._engine.failures import Verdict, verdict
 
         delay = self._limits.busy_delay
         for _ in range(self._limits.busy_attempts):

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
@@ -23,7 +23,9 @@ from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
 from durable_async._wire.operations import Operation, OperationType, OperationUpdate
 from durable_async._wire.text import wire_size
 from durable_async.errors import ServiceCallError
-from durable_async.transport.base import DurableServiceClient
+
+if TYPE_CHECKING:
+    from durable_async.transport.base import DurableServiceClient
 
 T = TypeVar("T")
 

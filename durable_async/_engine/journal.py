@@ -26,11 +26,11 @@ from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import NonDeterminismError
-from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._engine.observer import Observer, Substitute
     from durable_async._threads import Threads
+    from durable_async.transport.base import DurableServiceClient
 
 
 class Journal:

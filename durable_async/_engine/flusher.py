@@ -17,6 +17,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+import attrs
+
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
 from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
@@ -30,16 +32,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@attrs.define(eq=False, repr=False)
 class _Entry:
-    __slots__ = ("recorded", "since", "size", "update")
-
-    def __init__(
-        self, update: OperationUpdate | None, size: int, recorded: asyncio.Future[None] | None, since: float = 0.0
-    ) -> None:
-        self.update = update  # None: only ask what has changed
-        self.size = size
-        self.recorded = recorded
-        self.since = since  # the loop's time
+    update: OperationUpdate | None  # None: only ask what has changed
+    size: int
+    recorded: asyncio.Future[None] | None
+    since: float = 0.0  # the loop's time
 
 
 class Flusher:

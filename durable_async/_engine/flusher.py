@@ -166,7 +166,7 @@ class Flusher:
     def _send(self, update: OperationUpdate | None, size: int) -> asyncio.Future[None]:
         recorded: asyncio.Future[None] = self._loop.create_future()
         self._outbox.append(_Entry(update, size, recorded))
-        self._urgent = True
+        self._urgent = True  # what _hurry does, without a call: each operation sends here
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         return recorded

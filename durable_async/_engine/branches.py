@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 from binascii import crc32
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
-from durable_async._engine.as_completed import given_to_as_completed, places
+from durable_async._engine.as_completed import given_to_as_completed, made_of, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
 from durable_async._wire.ids import (
@@ -169,7 +169,7 @@ class Branch:
     _keys: set[str] | None = None
     _tasks_from: int | None = None
     _given: object = None  # to as_completed, by its last call
-    _given_places: dict[int, int] | None = None
+    _given_places: dict[object, int] | None = None  # of what has no task yet
     _given_from: int = 0
 
     def __init__(
@@ -272,11 +272,14 @@ class Branch:
     def _number_in_as_completed(self, given: Iterable[object], coro: Coro[object]) -> int:
         """Return the number of the task that ``as_completed`` makes: the coroutines of a list are numbered in its
         order. An operation has its identity already, so its task counts down from zero with the number of the call."""
-        if given is not self._given:
-            self._given, self._given_places, self._given_from = given, places(given), self._tasks + 1
-            self._tasks += len(self._given_places or ())
-        if self._given_places is not None:
-            return self._given_from + self._given_places[id(coro)]
+        each, left = made_of(coro), self._given_places
+        if given is not self._given or (left is not None and each not in left):  # a list may be used again
+            self._given, self._given_from = given, self._tasks + 1
+            self._given_places = left = places(given)
+            if left is not None:
+                self._tasks += len(cast("Collection[object]", given))
+        if left is not None:
+            return self._given_from + left.pop(each)
         for call in self.scope.unstarted:
             if call.coroutine is coro:
                 return -call.number

@@ -194,7 +194,7 @@ class Journal:
         """Keep an operation from beginning that may not begin any more."""
         if self.phase is Phase.MISMATCHED and self.life.mismatch is not None:
             raise self.life.mismatch
-        if self.phase is Phase.ENDING and not self.is_cleaning_up:
+        if self.phase in DECIDED and not self.is_cleaning_up:
             await self.cancelled()  # with all others at once: it may hold a lock that another task would take
         task = _current_task()
         if task is not None and task not in self._refused:

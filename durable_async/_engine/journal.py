@@ -218,7 +218,7 @@ class Journal:
         before anything can be cleaned up or recorded."""
         self.workflow.exited = error
         self.become(self.life.ended(Exited(error)))
-        raise asyncio.CancelledError
+        await self.refuse()
 
     async def cancelled(self) -> NoReturn:
         """Wait for the cancellation of the calling task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import suppress
 from datetime import timedelta
 
@@ -95,6 +96,24 @@ def test_a_batch_that_is_decided_cancels_at_once_what_runs_in_inner_contexts():
 
     assert run(workflow, None).status == "SUCCEEDED"
     assert seen == ["cancelled"]
+
+
+def test_a_body_that_ends_the_program_is_cancelled_with_what_runs_beside_it():
+    seen = []
+
+    async def ends_the_program():
+        sys.exit()
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            await ctx.step(ends_the_program)
+        finally:
+            seen.append(asyncio.current_task().cancelling())
+
+    with pytest.raises(SystemExit):
+        run(workflow, None)
+    assert seen == [1]
 
 
 async def cleans_up(log):

@@ -33,11 +33,11 @@ from durable_async.logs import log_failure, log_on_lambda
 from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
 from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
 from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
-from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._threads import Threads
     from durable_async.transport.aws import AwsClient
+    from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
 

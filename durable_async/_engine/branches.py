@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import asyncio
+from binascii import crc32
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from durable_async._engine.as_completed import given_to_as_completed, places
 from durable_async._engine.order import Order

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from durable_async._engine.background import coroutines_of, release_background_tasks
 from durable_async._engine.branches import Branch, Scope, cancel
@@ -29,7 +29,9 @@ from durable_async._engine.unstarted import Coro, Task, close_unstarted
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ContextMisuseError
-from durable_async.transport.base import DurableServiceClient
+
+if TYPE_CHECKING:
+    from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
 

@@ -68,7 +68,7 @@ class Workflow:
     def release(self, task: Task) -> None:
         """Do not count the task among those of the workflow any more: it continues when the workflow ends."""
         branch = self.tasks.pop(task)
-        branch.scope.tasks.discard(task)
+        branch.scope.tasks.pop(task, None)
 
     def _forget(self, task: Task) -> None:
         self.tasks.pop(task, None)
@@ -90,7 +90,7 @@ class Scope:
     :ivar prefix: the ids of its operations derive from it
     :ivar keys: the keys of ``ctx.at`` that were used in it; None: none were
     :ivar is_expiring: its deadline has passed, and ``expired`` waits for its turn in the order
-    :ivar tasks: the tasks that run in it and have not ended
+    :ivar tasks: the tasks that run in it and have not ended, in the order in which they were started
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
 
@@ -107,7 +107,7 @@ class Scope:
         self.parent = parent
         self.has_deadline: bool = parent is not None and parent.has_deadline
         self.order: Order = order or Order()
-        self.tasks: set[Task] = set()
+        self.tasks: dict[Task, None] = {}
         self.unstarted: dict[Unstarted, None] = {}
 
     @classmethod
@@ -117,11 +117,11 @@ class Scope:
 
     def adopt(self, task: Task) -> None:
         """Count a task that was announced to ``order`` among those of the context, until it ends."""
-        self.tasks.add(task)
+        self.tasks[task] = None
         task.add_done_callback(self._forget)
 
     def _forget(self, task: Task) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         self.order.end_task()
 
     def is_closed(self) -> bool:
@@ -139,13 +139,38 @@ class Scope:
         return self.is_expiring or (self.parent is not None and self.parent.will_expire())
 
     def close(self) -> None:
-        """End the context: its tasks that have not ended are cancelled, and nothing in it can write any more."""
+        """End the context: nothing in it can write any more, and its tasks that have not ended are cancelled, except
+        for the running one."""
         self.closed = True
-        self.cancel_tasks()
+        if self.tasks:
+            self.cancel_tasks(running_task())
 
-    def cancel_tasks(self) -> None:
+    def cancel_tasks(self, spared: Task | None = None) -> None:
+        """Cancel the tasks of the context, and those of the contexts in which they are, all at once: none may run on
+        for a moment, in which it is refused operations and takes the lock that another one leaves.
+
+        A task comes before those that it has started, and is cancelled once, even if contexts around it end too. So a
+        group whose own task is cancelled cancels none that is cleaning up already.
+        """
         for task in self.tasks:
-            task.cancel()
+            if task is not spared and not getattr(task, "durable_must_end", False):
+                cancel(task)
+                self.cancel_tasks_inside(task)
+
+    def cancel_tasks_inside(self, task: Task) -> None:
+        """Cancel the tasks of the contexts inside of this one in which ``task`` is."""
+        for scope in self._scopes_inside(task):
+            scope.cancel_tasks()
+
+    def _scopes_inside(self, task: Task) -> list[Scope]:
+        """Return the contexts inside of this one in which ``task`` is, the outermost first."""
+        branch = getattr(task, "durable_place", None)
+        scope: Scope | None = branch.scope if isinstance(branch, Branch) else getattr(task, "durable_scope", None)
+        inside: list[Scope] = []
+        while scope is not None and scope is not self:
+            inside.append(scope)
+            scope = scope.parent
+        return inside[::-1] if scope is self else []
 
 
 class Branch:
@@ -341,6 +366,13 @@ class LateBranch(Branch):
         self._tasks += 1
         number = self._tasks
         return LateBranch(self, lambda: task_branch(self.prefix, number))
+
+
+def cancel(task: Task) -> None:
+    """Cancel a task because what it belongs to ends."""
+    marked: Any = task
+    marked.durable_must_end = True
+    task.cancel()
 
 
 def running_task() -> Task | None:

@@ -17,7 +17,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self
 
 from durable_async._engine.background import coroutines_of, release_background_tasks
-from durable_async._engine.branches import Branch, Scope
+from durable_async._engine.branches import Branch, Scope, cancel
 from durable_async._engine.call import operation_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.journal import Journal
@@ -229,7 +229,7 @@ class Invocation:
         finally:
             self.journal.is_cleaning_up = True
             for task in tasks:
-                task.cancel()
+                cancel(task)
 
     async def _abandon_soon(self) -> None:
         try:

@@ -195,7 +195,7 @@ class Journal:
         """Keep an operation from beginning that may not begin any more."""
         if self.phase is Phase.MISMATCHED and self.life.mismatch is not None:
             raise self.life.mismatch
-        if self.phase is Phase.ENDING and not self.is_cleaning_up:
+        if self.phase in DECIDED and not self.is_cleaning_up:
             await self.cancelled()  # with all others at once: it may hold a lock that another task would take
         task = _current_task()
         if task is not None and task not in self._refused:
@@ -219,7 +219,7 @@ class Journal:
         before anything can be cleaned up or recorded."""
         self.workflow.exited = error
         self.become(self.life.ended(Exited(error)))
-        raise asyncio.CancelledError
+        await self.refuse()
 
     async def cancelled(self) -> NoReturn:
         """Wait for the cancellation of the calling task."""

@@ -3,8 +3,6 @@
 Pure: nothing here calls the callable, and nothing imports the rest of the package.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Coroutine, Mapping
 from functools import partial

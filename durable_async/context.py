@@ -1,7 +1,7 @@
 """The context that a workflow gets: every durable operation is a method of it.
 
-Only the code of steps is imported with this module. Each other method imports its operation when it is
-called, so that a cold start does not pay for operations that the workflow never uses.
+Only the code of steps is imported with this module. Each other method imports what it needs when it is called, so
+that a cold start does not pay for what the workflow never uses.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from random import Random
 from typing import TYPE_CHECKING, Any, Never, Self, TypeAlias, TypeVar, TypeVarTuple, overload
-from uuid import UUID
 
 import attrs
 
@@ -44,6 +42,9 @@ from durable_async.serializers._json.annotations import return_type
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
+    from random import Random
+    from uuid import UUID
+
     from durable_async._operations.batch import NamedBranch
     from durable_async._operations.batch_contexts import Items
 
@@ -103,11 +104,15 @@ class DurableContext:
     def uuid(self) -> UUID:
         """Return a UUID (version 4 in form) derived from the execution and the position of the call. It is the same on
         every replay. Costs no operation."""
+        from uuid import UUID
+
         return UUID(int=self.random().getrandbits(128), version=4)
 
     def random(self) -> Random:
         """Return a generator seeded from the execution and the position of the call. It is the same on every replay.
         Do not use it for secrets. Costs no operation."""
+        from random import Random
+
         return Random(f"{self.execution_arn}\n{self._branch().claim_value()}")  # noqa: S311 - documented
 
     @overload
@@ -737,8 +742,9 @@ class DurableContext:
     ) -> Call:
         """Return a new call. A public method must call this itself: the line of its caller is taken two frames up."""
         if self._journal.refuses:  # the call will be refused when it is awaited
-            here = current()
-            if not isinstance(here, Branch) or here.workflow is self._journal.workflow:
+            here, workflow = current(), self._journal.workflow
+            # Outside of a workflow it may be an abandoned task of this one, whose coroutine is being closed.
+            if here.workflow is workflow if isinstance(here, Branch) else workflow.tasks:
                 return Call(self._journal, Branch(self._journal.workflow), "", kind, subtype, name)
         branch = calling_branch(self._journal.workflow) if self._keyed is None else self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way

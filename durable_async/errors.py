@@ -7,8 +7,6 @@ The classes are written by hand: generating them with attrs would take a seventh
 ``import durable_async``.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import ClassVar, NamedTuple
 

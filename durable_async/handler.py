@@ -33,11 +33,11 @@ from durable_async.logs import log_failure, log_on_lambda
 from durable_async.serializers import JsonSerializer, Serializer, SerializerContext
 from durable_async.serializers._json.annotations import parameter_type, resolve_locals, return_type
 from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
-from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._threads import Threads
     from durable_async.transport.aws import AwsClient
+    from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -111,14 +111,14 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
         :param clock: returns the time in epoch seconds
         """
         handler = copy.copy(self)
-        handler._clock = clock  # noqa: SLF001 - of our own kind
+        handler._clock = clock  # noqa: SLF001 - of the same class
         return handler
 
     def with_plugin(self, source: durable_async.PluginSource) -> DurableHandler[EventT_contra, ResultT_co]:
         """Return the same handler with a further plugin, unless it has one of this type already."""
         handler = copy.copy(self)
         if not any(type(each) is type(source) for each in self._plugins):
-            handler._plugins = _checked((*self._plugins, source))  # noqa: SLF001 - of our own kind
+            handler._plugins = _checked((*self._plugins, source))  # noqa: SLF001 - of the same class
         return handler
 
     def __call__(self, event: object, lambda_context: object = None) -> Output:

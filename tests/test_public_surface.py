@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from types import FunctionType
+from uuid import UUID
 
 import pytest
 
@@ -54,11 +56,13 @@ INTERNAL = {
     "in_process_function",
 }
 
-# Types of extras, which signatures name and only a type checker imports.
-OF_EXTRAS = {
+# Types that signatures name and only a type checker imports: those of extras, and those that few workflows need.
+NOT_IMPORTED = {
     "MeterProvider": object,
+    "Random": Random,
     "TracerProvider": object,
     "Traces": object,
+    "UUID": UUID,
 }
 
 PACKAGE = Path(inspect.getfile(import_module("durable_async"))).parent
@@ -118,7 +122,7 @@ def test_each_type_that_a_public_signature_names_can_be_imported_from_a_public_p
     private = defaultdict(set)
     value = exported(name)
     hints = {
-        function.__qualname__: typing.get_type_hints(function, localns=OF_EXTRAS) for function in functions_of(value)
+        function.__qualname__: typing.get_type_hints(function, localns=NOT_IMPORTED) for function in functions_of(value)
     }
     if inspect.isclass(value) and not typing.is_typeddict(value):  # whose members are the wire's
         hints["fields"] = public_fields(value)

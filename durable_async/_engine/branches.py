@@ -14,11 +14,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
+from binascii import crc32
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
-from durable_async._engine.as_completed import given_to_as_completed, places
+from durable_async._engine.as_completed import given_to_as_completed, made_of, places
 from durable_async._engine.order import Order
 from durable_async._engine.unstarted import Coro, Task, Unstarted
 from durable_async._wire.ids import (
@@ -68,7 +68,7 @@ class Workflow:
     def release(self, task: Task) -> None:
         """Do not count the task among those of the workflow any more: it continues when the workflow ends."""
         branch = self.tasks.pop(task)
-        branch.scope.tasks.discard(task)
+        branch.scope.tasks.pop(task, None)
 
     def _forget(self, task: Task) -> None:
         self.tasks.pop(task, None)
@@ -90,7 +90,7 @@ class Scope:
     :ivar prefix: the ids of its operations derive from it
     :ivar keys: the keys of ``ctx.at`` that were used in it; None: none were
     :ivar is_expiring: its deadline has passed, and ``expired`` waits for its turn in the order
-    :ivar tasks: the tasks that run in it and have not ended
+    :ivar tasks: the tasks that run in it and have not ended, in the order in which they were started
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
 
@@ -107,7 +107,7 @@ class Scope:
         self.parent = parent
         self.has_deadline: bool = parent is not None and parent.has_deadline
         self.order: Order = order or Order()
-        self.tasks: set[Task] = set()
+        self.tasks: dict[Task, None] = {}
         self.unstarted: dict[Unstarted, None] = {}
 
     @classmethod
@@ -117,11 +117,11 @@ class Scope:
 
     def adopt(self, task: Task) -> None:
         """Count a task that was announced to ``order`` among those of the context, until it ends."""
-        self.tasks.add(task)
+        self.tasks[task] = None
         task.add_done_callback(self._forget)
 
     def _forget(self, task: Task) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         self.order.end_task()
 
     def is_closed(self) -> bool:
@@ -139,13 +139,38 @@ class Scope:
         return self.is_expiring or (self.parent is not None and self.parent.will_expire())
 
     def close(self) -> None:
-        """End the context: its tasks that have not ended are cancelled, and nothing in it can write any more."""
+        """End the context: nothing in it can write any more, and its tasks that have not ended are cancelled, except
+        for the running one."""
         self.closed = True
-        self.cancel_tasks()
+        if self.tasks:
+            self.cancel_tasks(running_task())
 
-    def cancel_tasks(self) -> None:
+    def cancel_tasks(self, spared: Task | None = None) -> None:
+        """Cancel the tasks of the context, and those of the contexts in which they are, all at once: none may run on
+        for a moment, in which it is refused operations and takes the lock that another one leaves.
+
+        A task comes before those that it has started, and is cancelled once, even if contexts around it end too. So a
+        group whose own task is cancelled cancels none that is cleaning up already.
+        """
         for task in self.tasks:
-            task.cancel()
+            if task is not spared and not getattr(task, "durable_must_end", False):
+                cancel(task)
+                self.cancel_tasks_inside(task)
+
+    def cancel_tasks_inside(self, task: Task) -> None:
+        """Cancel the tasks of the contexts inside of this one in which ``task`` is."""
+        for scope in self._scopes_inside(task):
+            scope.cancel_tasks()
+
+    def _scopes_inside(self, task: Task) -> list[Scope]:
+        """Return the contexts inside of this one in which ``task`` is, the outermost first."""
+        branch = getattr(task, "durable_place", None)
+        scope: Scope | None = branch.scope if isinstance(branch, Branch) else getattr(task, "durable_scope", None)
+        inside: list[Scope] = []
+        while scope is not None and scope is not self:
+            inside.append(scope)
+            scope = scope.parent
+        return inside[::-1] if scope is self else []
 
 
 class Branch:
@@ -169,7 +194,7 @@ class Branch:
     _keys: set[str] | None = None
     _tasks_from: int | None = None
     _given: object = None  # to as_completed, by its last call
-    _given_places: dict[int, int] | None = None
+    _given_places: dict[object, int] | None = None  # of what has no task yet
     _given_from: int = 0
 
     def __init__(
@@ -272,11 +297,14 @@ class Branch:
     def _number_in_as_completed(self, given: Iterable[object], coro: Coro[object]) -> int:
         """Return the number of the task that ``as_completed`` makes: the coroutines of a list are numbered in its
         order. An operation has its identity already, so its task counts down from zero with the number of the call."""
-        if given is not self._given:
-            self._given, self._given_places, self._given_from = given, places(given), self._tasks + 1
-            self._tasks += len(self._given_places or ())
-        if self._given_places is not None:
-            return self._given_from + self._given_places[id(coro)]
+        each, left = made_of(coro), self._given_places
+        if given is not self._given or (left is not None and each not in left):  # a list may be used again
+            self._given, self._given_from = given, self._tasks + 1
+            self._given_places = left = places(given)
+            if left is not None:
+                self._tasks += len(cast("Collection[object]", given))
+        if left is not None:
+            return self._given_from + left.pop(each)
         for call in self.scope.unstarted:
             if call.coroutine is coro:
                 return -call.number
@@ -338,6 +366,13 @@ class LateBranch(Branch):
         self._tasks += 1
         number = self._tasks
         return LateBranch(self, lambda: task_branch(self.prefix, number))
+
+
+def cancel(task: Task) -> None:
+    """Cancel a task because what it belongs to ends."""
+    marked: Any = task
+    marked.durable_must_end = True
+    task.cancel()
 
 
 def running_task() -> Task | None:

@@ -332,14 +332,9 @@ class Call:
 
     def failure(self, cls: type[E], error: ErrorObject) -> E:
         """Return the error of class ``cls`` that the workflow gets for the recorded one."""
-        return cls(
-            error.get("ErrorMessage") or "",
-            error.get("ErrorType"),
-            error.get("ErrorData"),
-            tuple(error.get("StackTrace") or ()),
-            self.id,
-            self.name,
-        )
+        from durable_async._engine.error_objects import recorded_error
+
+        return recorded_error(cls, error, self.id, self.name)
 
     def _update(self, action: Action, details: UpdateDetails) -> OperationUpdate:
         update: OperationUpdate = {

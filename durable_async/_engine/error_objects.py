@@ -1,13 +1,16 @@
-"""Makes the error objects that are recorded."""
+"""Makes the error objects that are recorded, and the errors of operations from them."""
 
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 from durable_async._raised import is_a, message_of, text_of, trace_of, type_name
 from durable_async._wire.limits import ERROR_BYTES
 from durable_async._wire.operations import ErrorObject
 from durable_async.errors import OperationError
+
+E = TypeVar("E", bound=OperationError)
 
 
 def error_object(error: BaseException, *, of: str, named: str | None = None) -> ErrorObject:
@@ -29,6 +32,18 @@ def error_object(error: BaseException, *, of: str, named: str | None = None) -> 
     if named is not None:
         recorded["ErrorType"] = named
     return _within_limit(recorded, of)
+
+
+def recorded_error(cls: type[E], error: ErrorObject, operation_id: str, name: str | None) -> E:
+    """Return the error of class ``cls`` for the recorded one of an operation."""
+    return cls(
+        error.get("ErrorMessage") or "",
+        error.get("ErrorType"),
+        error.get("ErrorData"),
+        tuple(error.get("StackTrace") or ()),
+        operation_id,
+        name,
+    )
 
 
 def _operation_error(error: BaseException) -> ErrorObject:

@@ -15,18 +15,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from durable_async._engine.failures import TokenWithdrawn, Verdict, verdict
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
 from durable_async._wire.limits import CHECKPOINT_BYTES, CHECKPOINT_UPDATES
 from durable_async._wire.operations import Operation, OperationType, OperationUpdate
 from durable_async._wire.text import wire_size
 from durable_async.errors import ServiceCallError
-from durable_async.transport.base import DurableServiceClient
+
+if TYPE_CHECKING:
+    from durable_async.transport.base import DurableServiceClient
 
 T = TypeVar("T")
 
@@ -165,7 +166,7 @@ class Flusher:
     def _send(self, update: OperationUpdate | None, size: int) -> asyncio.Future[None]:
         recorded: asyncio.Future[None] = self._loop.create_future()
         self._outbox.append(_Entry(update, size, recorded))
-        self._urgent = True
+        self._urgent = True  # what _hurry does, without a call: each operation sends here
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         return recorded
@@ -201,6 +202,8 @@ class Flusher:
         self._record.apply(state["Operations"])
         if not closing:
             if not self._token:
+                from durable_async._engine.failures import TokenWithdrawn  # few calls fail
+
                 raise TokenWithdrawn
             if marker := state.get("NextMarker"):
                 self.is_reading = True
@@ -242,7 +245,9 @@ class Flusher:
 
         :param error: raised by the first call
         """
-        from random import uniform  # not on import: few services are ever busy
+        from random import uniform  # few services are ever busy
+
+        from durable_async._engine.failures import Verdict, verdict
 
         delay = self._limits.busy_delay
         for _ in range(self._limits.busy_attempts):

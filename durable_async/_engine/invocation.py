@@ -14,10 +14,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from durable_async._engine.background import coroutines_of, release_background_tasks
-from durable_async._engine.branches import Branch, Scope
+from durable_async._engine.branches import Branch, Scope, cancel
 from durable_async._engine.call import operation_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.journal import Journal
@@ -29,7 +29,9 @@ from durable_async._engine.unstarted import Coro, Task, close_unstarted
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ContextMisuseError
-from durable_async.transport.base import DurableServiceClient
+
+if TYPE_CHECKING:
+    from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -227,7 +229,7 @@ class Invocation:
         finally:
             self.journal.is_cleaning_up = True
             for task in tasks:
-                task.cancel()
+                cancel(task)
 
     async def _abandon_soon(self) -> None:
         try:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from durable_async._engine.background import release_background_tasks
 from durable_async._engine.branches import Workflow
-from durable_async._engine.failures import ending_of
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Suspended
@@ -27,11 +26,11 @@ from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.errors import NonDeterminismError
-from durable_async.transport.base import DurableServiceClient
 
 if TYPE_CHECKING:
     from durable_async._engine.observer import Observer, Substitute
     from durable_async._threads import Threads
+    from durable_async.transport.base import DurableServiceClient
 
 
 class Journal:
@@ -153,6 +152,8 @@ class Journal:
 
     def flusher_failed(self, error: Exception) -> None:
         """Decide how the invocation ends, because nothing can be sent any more."""
+        from durable_async._engine.failures import ending_of  # few calls fail
+
         self.become(self.life.flusher_ended(ending_of(error)))
 
     def _at_rest(self) -> None:
@@ -194,7 +195,7 @@ class Journal:
         """Keep an operation from beginning that may not begin any more."""
         if self.phase is Phase.MISMATCHED and self.life.mismatch is not None:
             raise self.life.mismatch
-        if self.phase is Phase.ENDING and not self.is_cleaning_up:
+        if self.phase in DECIDED and not self.is_cleaning_up:
             await self.cancelled()  # with all others at once: it may hold a lock that another task would take
         task = _current_task()
         if task is not None and task not in self._refused:
@@ -218,7 +219,7 @@ class Journal:
         before anything can be cleaned up or recorded."""
         self.workflow.exited = error
         self.become(self.life.ended(Exited(error)))
-        raise asyncio.CancelledError
+        await self.refuse()
 
     async def cancelled(self) -> NoReturn:
         """Wait for the cancellation of the calling task."""

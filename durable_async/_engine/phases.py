@@ -9,11 +9,9 @@ the phase that follows.
   difference: the invocation ends as if the workflow were suspended
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Superseded, Suspended
 from durable_async.errors import NonDeterminismError
@@ -107,7 +105,7 @@ class Life(NamedTuple):
     flusher_ending: Ending | None = None
     mismatch: NonDeterminismError | None = None
 
-    def after(self, event: Event) -> Life:
+    def after(self, event: Event) -> Self:
         """Return the state after ``event``.
 
         :raises ValueError: the event cannot happen in this phase
@@ -120,7 +118,7 @@ class Life(NamedTuple):
             raise ValueError(f"{event.name} cannot happen to an invocation that is {self.phase.name}")
         return NEXT[self.phase].get(event, self.phase)
 
-    def ended(self, ending: Ending | None = None) -> Life:
+    def ended(self, ending: Ending | None = None) -> Self:
         """Return the state after something has decided how the invocation ends. The first decision counts.
 
         :param ending: None: the workflow's task has ended, and its result decides
@@ -128,14 +126,14 @@ class Life(NamedTuple):
         phase = self._next(Event.END)
         return self if phase is self.phase else self._replace(phase=phase, ending=ending)
 
-    def flusher_ended(self, ending: Ending) -> Life:
+    def flusher_ended(self, ending: Ending) -> Self:
         """Return the state after the flusher has ended, so that nothing can be sent any more."""
         return self.ended(ending)._replace(flusher_ending=ending)
 
-    def mismatched(self, error: NonDeterminismError) -> Life:
+    def mismatched(self, error: NonDeterminismError) -> Self:
         return self if self.phase in DECIDED else self.after(Event.MISMATCH)._replace(mismatch=error)
 
-    def evicted(self) -> Life:
+    def evicted(self) -> Self:
         ending = Suspended() if self.phase is Phase.CACHED else self.ending
         return self.after(Event.EVICT)._replace(ending=ending)
 

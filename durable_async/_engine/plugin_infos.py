@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import attrs
 
+from durable_async._engine.error_objects import recorded_error
 from durable_async._engine.observer import ObservedCall
 from durable_async._engine.record import Record
-from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+from durable_async._wire.operations import Operation, OperationStatus, OperationType
 from durable_async._wire.timestamps import end_microseconds, start_microseconds
 from durable_async.errors import OperationError
 from durable_async.plugins import OperationInfo
@@ -43,7 +44,7 @@ def of_operation(execution_arn: str, operation: Operation, *, is_replayed: bool)
         start_time=moment(start_microseconds(operation)),
         end_time=moment(end_microseconds(operation)),
         attempt=attempt,
-        error=_error(details.get("Error"), operation["Id"], name),
+        error=recorded_error(OperationError, error, operation["Id"], name) if (error := details.get("Error")) else None,
         result=details.get("Result"),
     )
 
@@ -107,16 +108,3 @@ class Operations(Mapping[str, OperationInfo]):
 
     def __contains__(self, operation_id: object) -> bool:
         return isinstance(operation_id, str) and self._record.get(operation_id) is not None
-
-
-def _error(error: ErrorObject | None, operation_id: str, name: str | None) -> OperationError | None:
-    if not error:
-        return None
-    return OperationError(
-        error.get("ErrorMessage") or "",
-        error.get("ErrorType"),
-        error.get("ErrorData"),
-        tuple(error.get("StackTrace") or ()),
-        operation_id,
-        name,
-    )

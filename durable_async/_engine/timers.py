@@ -5,8 +5,6 @@ the operations that it names. The service's clock decides: as long as it reports
 growing intervals, and meanwhile the timer does not keep the invocation from suspending.
 """
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 from collections.abc import Callable

@@ -26,7 +26,7 @@ _NAMED = 5  # in one message
 T = TypeVar("T")
 Task = asyncio.Task[object]
 Coro: TypeAlias = Coroutine[Any, Any, T]
-"""What a coroutine function returns. What it yields to the event loop, and gets from it, is nobody else's matter."""
+"""What a coroutine function returns. Only the event loop knows the types of what it yields and is sent."""
 
 
 class _Workflow(Protocol):

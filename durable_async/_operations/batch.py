@@ -241,12 +241,12 @@ class _Run(Generic[T]):
         except Exception as error:  # noqa: BLE001 - the user's function
             self._fault = error
         if self._reason is not None or self._fault is not None:
-            self.contexts.scope.closed = True
+            self.contexts.scope.close()
 
     def _interrupt(self, error: BaseException) -> None:
         if not self.contexts.scope.closed:
             self._interruption = error
-            self.contexts.scope.closed = True
+            self.contexts.scope.close()
             self._wake()
 
     def _wake(self) -> None:
@@ -255,12 +255,9 @@ class _Run(Generic[T]):
 
     async def _clear(self) -> None:
         call, scope = self.contexts.call, self.contexts.scope
-        scope.closed = True
-        for task in scope.tasks:
-            if not task.cancelling():  # what cancelled the batch may have cancelled them too: they clean up already
-                task.cancel()
+        scope.close()
         with call.running:
-            await call.journal.gone(scope.tasks)
+            await call.journal.gone(scope.tasks.keys())
 
 
 def _by_end(item: tuple[int, Call]) -> int:

@@ -6,7 +6,7 @@ steps: after a crash in the middle the rest is still done.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Never, Self, TypeVarTuple
@@ -55,9 +55,7 @@ class Compensations:
         :raises ContextMisuseError: the block has not begun, or has ended
         :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
-        check_keywords(keywords, func, "add", StepConfig)
-        check_function(func, len(args), "add")
-        self._check_inside("add")
+        self._check("add", func, args, keywords)
         step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
         self._compensations.append(step)
 
@@ -76,14 +74,16 @@ class Compensations:
         :raises ContextMisuseError: the block has not begun, or has ended
         :raises TypeError: ``func`` cannot be called with ``args``, or a keyword is not an option of ``ctx.step``
         """
-        check_keywords(keywords, func, "add_cleanup", StepConfig)
-        check_function(func, len(args), "add_cleanup")
-        self._check_inside("add_cleanup")
+        self._check("add_cleanup", func, args, keywords)
         step = partial(self._step, func, *args, name=name, key=key, config=config, returns=returns)
         self._cleanups.append(step)
 
-    def _check_inside(self, method: str) -> None:
-        """Refuse what would never run."""
+    def _check(
+        self, method: str, func: Callable[..., object], args: tuple[object, ...], keywords: Mapping[str, object]
+    ) -> None:
+        """Refuse what cannot run as a step, and what would never run."""
+        check_keywords(keywords, func, method, StepConfig)
+        check_function(func, len(args), method)
         if self._was_left or not self._was_entered:
             when = "after" if self._was_left else "before"
             raise ContextMisuseError(

@@ -8,8 +8,6 @@ second START, because the service refuses one. A PENDING step waits even if its 
 service's clock decides, and the service then makes the step READY.
 """
 
-from __future__ import annotations
-
 from enum import Enum, auto
 from typing import NamedTuple
 

@@ -161,9 +161,10 @@ class Deadline:
         self._scope.order.latest = max(self._scope.order.latest, end_microseconds(ended) or 0)
         timer.forget()
         self._scope.expired = True
-        self._scope.cancel_tasks()
         self._cancelled, self._cancelling = owner, owner.cancelling()
         owner.cancel()
+        self._scope.cancel_tasks()
+        self._scope.cancel_tasks_inside(owner)
 
     async def _decide(self) -> Operation:
         # Either way the block itself is replayed, so the service must keep what is in it.

@@ -3,8 +3,6 @@
 Source: protocol.md, "Envelope" and "Answer of the handler"; the shapes are those that Lambda sends and takes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple, Required, TypedDict, cast
 

@@ -283,6 +283,62 @@ async def test_a_task_that_a_callback_made_and_that_calls_by_key_takes_no_number
     }
 
 
+class _Awaitable:
+    def __init__(self, coro):
+        self._coro = coro
+
+    def __await__(self):
+        return self._coro.__await__()
+
+
+async def test_as_completed_numbers_a_list_again_that_is_filled_again():
+    async def main(program):
+        batch = []
+        for n in range(9):
+            batch.append(_call(program, n))
+            if len(batch) == 3:
+                for next_done in asyncio.as_completed(batch):
+                    await next_done
+                batch.clear()
+
+    ids = await Program().run(main)
+    assert [ids[n] for n in range(9)] == [operation_id(task_branch("", n + 1), 1) for n in range(9)]
+
+
+async def test_as_completed_numbers_the_coroutines_beside_tasks_and_awaitable_objects_by_their_places():
+    async def main(program):
+        task = asyncio.create_task(_call(program, 0))
+        twice = _call(program, 3)
+        given = [task, _Awaitable(_call(program, 2)), twice, twice, _call(program, 5)]
+        for next_done in asyncio.as_completed(given):
+            await next_done
+        await asyncio.create_task(_call(program, 6))
+
+    assert await Program().run(main) == {
+        0: operation_id(task_branch("", 1), 1),
+        2: operation_id(task_branch("", 3), 1),
+        3: operation_id(task_branch("", 5), 1),
+        5: operation_id(task_branch("", 6), 1),
+        6: operation_id(task_branch("", 7), 1),
+    }
+
+
+@pytest.mark.parametrize("calls_before", [True, False], ids=["numbered", "not numbered yet"])
+async def test_as_completed_in_a_task_that_a_callback_made_numbers_a_list_by_its_places(calls_before):
+    async def late(program):
+        if calls_before:
+            program.call("before")
+        for next_done in asyncio.as_completed([_call(program, n) for n in range(9)]):
+            await next_done
+
+    async def main(program):
+        await (await _from_a_callback(asyncio.get_running_loop(), late(program)))
+
+    ids = await Program().run(main)
+    prefix = late_task_branch("", 1)
+    assert [ids[n] for n in range(9)] == [operation_id(task_branch(prefix, n + 1), 1) for n in range(9)]
+
+
 async def _call(program, label):
     program.call(label)
 

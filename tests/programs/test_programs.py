@@ -22,6 +22,7 @@ from .program import (
     Batch,
     Callback,
     Child,
+    Compensated,
     Concurrency,
     Condition,
     Derive,
@@ -104,6 +105,49 @@ def bug(*body: Statement, seed: int = 0) -> Callable[[Any], Any]:
 FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)))
 
 
+GROUP_IN_TASKS = TooLate(
+    (
+        Together(
+            Concurrency.GATHER,
+            (
+                (
+                    Retried(
+                        (
+                            Batch(((Raise(), WaitForCallback(Answer.FAILURE), Raise()),), max_concurrency=2),
+                            Together(
+                                Concurrency.AS_COMPLETED,
+                                (
+                                    (
+                                        Together(
+                                            Concurrency.STREAM,
+                                            (
+                                                (
+                                                    WaitForCallback(Answer.NOTHING),
+                                                    Invoke(fails=True),
+                                                    Derive(),
+                                                    Step(in_thread=True),
+                                                ),
+                                                (Derive(), Invoke(), Wait()),
+                                            ),
+                                        ),
+                                        Compensated((WaitForCallback(after=1, fails=True),), (True,), (False,)),
+                                        TooLate((Step(),)),
+                                        Raise(),
+                                    ),
+                                    (),
+                                ),
+                            ),
+                        ),
+                        failures=0,
+                        max_attempts=1,
+                    ),
+                ),
+            ),
+        ),
+    )
+)
+
+
 # A task that is cancelled before its first step drops the coroutines it was to await.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=[*HealthCheck])
@@ -138,6 +182,7 @@ FAILING_GROUP = Together(Concurrency.TASK_GROUP, ((Step(fails=True),), (Wait(),)
 )
 @bug(TooLate((TooLate((Together(Concurrency.QUEUE, ((), (), (Step(),))),)),)))
 @bug(Gathered((Wait(), Wait(), Retried((Together(Concurrency.LOCK, ((), (), ())),)))), seed=5)
+@bug(GROUP_IN_TASKS, seed=2)
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(program):

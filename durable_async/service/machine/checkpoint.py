@@ -178,7 +178,7 @@ def _child(target: Target, mint: Mint) -> Child:
     return Child(arns.execution_arn(target.function_arn, name, execution_id), name, execution_id)
 
 
-_REPEATABLE_MS = 15 * 60 * 1000
+_REPEATABLE_MS = 15 * 60 * 1000  # how long Lambda keeps the answer for a repeated call
 
 
 @attrs.frozen

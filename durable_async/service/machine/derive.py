@@ -28,7 +28,7 @@ from durable_async._wire.text import JsonObject
 from durable_async.errors import HistoryError
 from durable_async.service.machine.execution import ExecutionStatus
 from durable_async.service.machine.operation import OperationRecord, cleared_id
-from durable_async.service.model.history import CLOSING, EventType, HistoryEvent, milliseconds
+from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
 
 Status = OperationStatus
 
@@ -137,7 +137,7 @@ class _Derivation:
                 self._redrive(event)
             elif event.type in STATUSES:
                 self._status = STATUSES[event.type]
-                if event.type in CLOSING:
+                if event.type.is_end_of_execution():
                     self._close(event, before)
             before = event
         return self._derived(before)

@@ -244,9 +244,7 @@ class Execution(NewExecution):
         """Return the earliest time when ``fire_due`` has something to do; None if the execution is closed."""
         if self.ended_ms is not None:
             return None
-        due = self.timeout_ms
-        if self.cancel_before_seconds is not None and (cancel_ms := self.cancel_ms) is not None:
-            due = cancel_ms
+        due = self.timeout_ms if self.cancel_ms is None else self.cancel_ms
         if self.timers:
             due = min(due, self.timers[0][0])
         if self.invoke_at_ms is not None:

@@ -1,7 +1,7 @@
 """A new execution with the record of another up to an operation.
 
-It is made from the history of the other: the events of what is kept are told again, and the record is derived from
-them, as from any history. So that history may come from anywhere.
+It is made from the history of the other: the events of what is kept become its own first events, and its record is
+derived from them, as from any history. So that history may come from anywhere.
 
 What is kept: every operation that had ended, contexts that are open, and timers and callbacks that are still waited
 for. What is done again: what a redrive would do again, and what had not ended, such as the attempt of a step.
@@ -77,7 +77,7 @@ class Source:
 
 
 def fork(source: Source, new: NewExecution, before: str | None, replaced: Mapping[str, str], at: Moment) -> Execution:
-    """Return a new execution that goes on from the record of another, and whose handler is to be invoked.
+    """Return a new execution that continues from the record of another. Its changes invoke the handler.
 
     :param before: the id or the name of the first operation that is done again; None: those that failed
     :param replaced: by id or name, the results of operations that count as succeeded with them, JSON text
@@ -90,7 +90,7 @@ def fork(source: Source, new: NewExecution, before: str | None, replaced: Mappin
     left_out = {*plan.cleared, *_unfinished(derived.operations), CANCELLATION} - results.keys() - around
     events = _live_events(source.history, left_out, plan.reopened.keys() | results.keys() | around)
     execution = Execution.begun(new, at)
-    _tell(execution, source, [*_with_results(events, derived, results)], at)
+    _write_history(execution, source, [*_with_results(events, derived, results)], at)
     operations = derive(execution.changes.events).operations
     for operation in operations:
         if (known := source.record.get(operation.id)) is not None and operation.ended:
@@ -110,7 +110,7 @@ def _replacements(derived: DerivedExecution, replaced: Mapping[str, str]) -> Ite
 
 
 def _contexts_around(derived: DerivedExecution, operation_id: str) -> Iterable[str]:
-    """Yield the contexts that hold an operation. Without them nothing would come to it."""
+    """Yield the contexts that hold an operation. Without them the workflow would not reach it."""
     parent = derived.by_id[operation_id].parent_id
     while parent is not None:
         yield parent
@@ -128,7 +128,7 @@ def _live_events(
 ) -> list[HistoryEvent]:
     """Return the events of the operations that are kept, without those that a redrive took back.
 
-    :param reopened: operations without whose end the record goes on
+    :param reopened: operations whose end is left out
     """
     live: list[HistoryEvent] = []
     for event in history[1:]:
@@ -180,7 +180,7 @@ def _with_results(
             yield attrs.evolve(event, type=_SUCCEEDED[operation.type], details=details)
 
 
-def _tell(execution: Execution, source: Source, events: Sequence[HistoryEvent], at: Moment) -> None:
+def _write_history(execution: Execution, source: Source, events: Sequence[HistoryEvent], at: Moment) -> None:
     """Write the history of the new execution."""
     root = OperationRecord(
         execution.id, OperationType.EXECUTION, 0, execution.tick(at), name=execution.name, result=execution.input
@@ -201,5 +201,5 @@ def _tell(execution: Execution, source: Source, events: Sequence[HistoryEvent], 
         if event.type is EventType.CALLBACK_STARTED:  # nobody may answer for the other execution
             details = {**details, "CallbackId": make_callback_id(execution.id, sequence, at.mint())}
         execution.event_count += 1
-        told = attrs.evolve(event, id=execution.event_count, at_us=execution.tick(at), details=details)
-        execution.changes.events.append(told)
+        copy = attrs.evolve(event, id=execution.event_count, at_us=execution.tick(at), details=details)
+        execution.changes.events.append(copy)

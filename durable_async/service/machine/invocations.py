@@ -184,30 +184,21 @@ def invocation_answered(
 
 
 def invocation_failed(
-    execution: Execution, request_id: str, error: ErrorObject, at: Moment, *, ending: bool = False, parks: bool = False
-) -> None:
-    """Apply that a handler raised, crashed or ran too long. Does nothing if the invocation is not the current one.
-
-    :param ending: True: the service is closing, and the next one repeats the invocation. False: this one does
-    :param parks: True: an execution whose handler cannot be loaded is parked after some attempts. False: it is retried
-        until it is in quarantine
-    """
-    _failed(execution, request_id, error, at, alone=True, ending=ending, parks=parks)
-
-
-def _failed(
     execution: Execution,
     request_id: str,
     error: ErrorObject,
     at: Moment,
     *,
-    alone: bool,
+    alone: bool = True,
     ending: bool = False,
     parks: bool = False,
 ) -> None:
-    """Count a failure, and decide what follows.
+    """Apply that a handler raised, crashed or ran too long. Does nothing if the invocation is not the current one.
 
     :param alone: True: only this execution can have caused it. False: others may have
+    :param ending: True: the service is closing, and the next one repeats the invocation. False: this one does
+    :param parks: True: an execution whose handler cannot be loaded is parked after some attempts. False: it is retried
+        until it is in quarantine
     """
     if not _complete(execution, request_id, error, at) or not execution.open:
         return
@@ -263,7 +254,7 @@ def continued(execution: Execution, left_request_id: str | None, at: Moment, *, 
         invocation_interrupted(execution, invocation.request_id, at)
         invoke_if_wanted(execution, at)
     else:
-        _failed(execution, invocation.request_id, _LOST, at, alone=alone)
+        invocation_failed(execution, invocation.request_id, _LOST, at, alone=alone)
 
 
 def _quarantine(execution: Execution, error: ErrorObject, at: Moment) -> None:

@@ -28,7 +28,7 @@ class Limits:
     error_bytes: int = limits.ERROR_BYTES
     execution_bytes: int = 6 * 1024 * 1024
     child_execution_bytes: int = 1024 * 1024
-    page_operations: int = 1000
+    page_operations: int = limits.STATE_PAGE_ITEMS
     page_bytes: int = 5 * 1024 * 1024
 
 

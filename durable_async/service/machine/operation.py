@@ -16,7 +16,7 @@ from typing import cast
 
 import attrs
 
-from durable_async._wire.operations import ErrorObject, Operation, OperationStatus, OperationType
+from durable_async._wire.operations import TERMINAL, ErrorObject, Operation, OperationStatus, OperationType
 from durable_async._wire.text import JsonObject
 from durable_async.service.machine.effects import ChainedOutcome, StartChained
 from durable_async.service.model.columns import JSON, PAYLOAD
@@ -55,15 +55,6 @@ _AWAITED = {
     OperationType.CALLBACK: OperationStatus.STARTED,
     OperationType.CHAINED_INVOKE: OperationStatus.STARTED,
 }
-_ENDED = frozenset(
-    {
-        OperationStatus.SUCCEEDED,
-        OperationStatus.FAILED,
-        OperationStatus.CANCELLED,
-        OperationStatus.TIMED_OUT,
-        OperationStatus.STOPPED,
-    }
-)
 
 
 @attrs.define(eq=False)
@@ -108,7 +99,7 @@ class OperationRecord:
 
     @property
     def ended(self) -> bool:
-        return self.status in _ENDED
+        return self.status in TERMINAL
 
     @property
     def awaited(self) -> bool:

@@ -27,11 +27,10 @@ def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord
     :param changed: the operations that changed since the handler last saw them, in the order in which they began
     """
     page = _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds)
-    asked = execution.by_id.get(CANCELLATION)
-    if asked is not None and page.get(
-        "NextMarker"
-    ):  # a replay must know from the start at which operation the workflow gets the cancellation
-        page["Operations"].append(asked.in_milliseconds())
+    request = execution.by_id.get(CANCELLATION)
+    if request is not None and page.get("NextMarker"):
+        # A replay must know from the start at which operation the workflow gets the cancellation.
+        page["Operations"].append(request.in_milliseconds())
     return _event(execution, token, changed, page)
 
 

@@ -114,17 +114,23 @@ def callback_heartbeat(execution: Execution, callback_id: str, at: Moment) -> No
 
 def answer_schema(execution: Execution, callback_id: str) -> str | None:
     """Return the JSON Schema that the answer of a callback must fit; None: any answer fits, or nothing waits."""
-    place = callback_place(callback_id)
-    sequence = place[1] if place else 0
-    known = execution.operations[sequence] if 0 < sequence < len(execution.operations) else None
-    return known.answer_schema if known is not None and known.callback_id == callback_id and not known.ended else None
+    callback = _callback(execution, callback_id)
+    return None if callback is None or callback.ended else callback.answer_schema
 
 
-def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
+def _callback(execution: Execution, callback_id: str) -> OperationRecord | None:
+    """Return the callback with this id; None: the execution has none, or a redrive has cleared it."""
     place = callback_place(callback_id)
     sequence = place[1] if place else 0
     callback = execution.operations[sequence] if 0 < sequence < len(execution.operations) else None
     if callback is None or callback.callback_id != callback_id or callback.status is OperationStatus.CLEARED:
+        return None
+    return callback
+
+
+def _open_callback(execution: Execution, callback_id: str) -> OperationRecord:
+    callback = _callback(execution, callback_id)
+    if callback is None:
         raise ResourceNotFoundError("Callback not found")
     if callback.status is OperationStatus.TIMED_OUT:
         raise CallbackTimedOutError("The callback has timed out.")

@@ -44,8 +44,8 @@ def redrive(execution: Execution, start: str | None, at: Moment) -> None:
     plan = plan_of(execution, start)
     if start is None:
         _check_repeated(plan)
-    if (asked := execution.by_id.get(CANCELLATION)) is not None:
-        plan.cleared[asked.id] = asked
+    if (request := execution.by_id.get(CANCELLATION)) is not None:
+        plan.cleared[request.id] = request
     _open(execution, at)
     _clear(execution, plan)
     execution.log(
@@ -86,8 +86,8 @@ def plan_of(execution: Recorded, start: str | None) -> Plan:
         return plan
     for failed in _failures(execution):
         plan.redo(failed)
-    if (told := execution.by_id.get(CANCELLATION)) is not None and told.ended:
-        plan.redo(told)
+    if (request := execution.by_id.get(CANCELLATION)) is not None and request.ended:
+        plan.redo(request)
     return plan
 
 
@@ -141,9 +141,7 @@ class Plan:
         """Clear what started beside the operation after ``since``, and beside each context around it after its end."""
         while operation is not self._root:
             around = self._by_id.get(operation.parent_id or "", self._root)
-            if (
-                since is not None and around.sub_type not in _BATCHES
-            ):  # the items of a batch do not depend on each other
+            if since is not None and around.sub_type not in _BATCHES:  # whose items do not depend on each other
                 for other in self._children.get(around.id, ()):
                     if other is not operation and other.start_us > since:
                         self._clear(other)

@@ -11,10 +11,10 @@ _NEVER_MS = 2**63  # sorts operations without a timer last
 
 
 def waits_for(execution: Execution) -> list[OperationRecord]:
-    """Return the open operations at which the workflow stands, the one to tell people first: callbacks, which someone
-    can answer, and then what comes to its end first.
+    """Return the open operations that the workflow waits for: first callbacks, which someone can answer, then the
+    others by the time at which their timers fire.
 
-    Contexts are left out, since they only wait for what is in them, and so is what a context that has ended left open.
+    Contexts are left out, since they only wait for what is in them. So is what a context that has ended left open.
     """
     unfinished = [operation for operation in execution.operations if operation.end_us is None] if execution.open else []
     found = [operation for operation in unfinished if _holds(execution, operation)]

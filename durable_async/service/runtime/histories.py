@@ -10,7 +10,7 @@ from itertools import accumulate, takewhile
 
 from durable_async.service.machine import Execution
 from durable_async.service.model.errors import ResourceNotFoundError
-from durable_async.service.model.history import CLOSING, EventType, HistoryEvent
+from durable_async.service.model.history import EventType, HistoryEvent
 from durable_async.service.runtime.commands import Commands
 from durable_async.service.runtime.finding import Finder
 from durable_async.service.runtime.listeners import Listeners
@@ -94,7 +94,7 @@ class Histories:
                 for event in page:
                     after = event.id
                     yield event
-                    if event.type in CLOSING and not await self._redriven_after(execution.id, event):
+                    if event.type.is_end_of_execution() and not await self._redriven_after(execution.id, event):
                         return
                 if page:
                     continue

@@ -32,12 +32,8 @@ Work = Callable[[Registered], Coroutine[object, object, None]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_RAISED = (
-    ApiError,
-    InvocationFailed,
-    SystemExit,
-    KeyboardInterrupt,
-)  # errors of a task that its caller gets, or that end the program
+_RAISED = (ApiError, InvocationFailed, SystemExit, KeyboardInterrupt)
+"""Errors of a task that its caller gets, or that end the program."""
 
 
 class Runner:

@@ -129,7 +129,7 @@ async def test_a_call_ends_when_no_service_answers_in_time(tmp_path):
 
 async def test_without_takeover_it_is_refused_at_once(tmp_path):
     async with DurableService(tmp_path / "orders.db"):
-        with pytest.raises(StoreInUseError, match="is in use by process"):
+        with pytest.raises(StoreInUseError, match=r"is in use by process \d+ \(this one\), and only one"):
             await DurableService(tmp_path / "orders.db").__aenter__()
 
 

@@ -25,7 +25,7 @@ KNOWS: dict[str, set[str]] = {
     "_durations": {"_wire"},
     "_backoff": {"_durations"},
     "_raised": {"errors"},
-    "logs": {"_raised"},
+    "logs": {"_raised", "errors"},
     "retry": {"_backoff", "_durations", "_raised", "_wire", "errors"},
     "wait_strategy": {"_backoff", "_durations", "_wire"},
     "step_context": {"logs"},

@@ -632,3 +632,17 @@ async def test_a_function_cannot_be_registered_where_its_executions_cannot_conti
         service.register(asks)
         await service.succeed_callback(identity, "yes")
         assert await service.execution(execution.arn, asks).result() == "yes"
+
+
+async def test_a_cancelled_execution_is_not_logged_as_a_failure(caplog):
+    async with DurableService() as service:
+        service.register(asks)
+        execution = await service.start(asks, "x")
+        await callback_id(execution)
+        with caplog.at_level("INFO", "durable_async"):
+            await execution.cancel()
+            with pytest.raises(ExecutionStoppedError):
+                await execution.result()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", f"{execution.arn} was cancelled")
+    ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -646,3 +647,31 @@ async def test_a_cancelled_execution_is_not_logged_as_a_failure(caplog):
     assert [(record.levelname, record.message) for record in caplog.records] == [
         ("INFO", f"{execution.arn} was cancelled")
     ]
+
+
+async def test_of_many_executions_that_are_due_at_once_a_part_continues_in_each_turn_of_the_loop():
+    turns, now = [0], [1_800_000_000.0]
+    continued = Counter[int]()
+
+    @durable_execution
+    async def waits(event: None, ctx: DurableContext) -> None:
+        await ctx.wait(timedelta(hours=1))
+        continued[turns[0]] += 1
+
+    async def count():
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async with DurableService(clock=lambda: now[0]) as service:
+        service.register(waits)
+        executions = [await service.start(waits, None) for _ in range(300)]
+        await service.api.idle()
+        counting = asyncio.create_task(count())
+        now[0] += 3600
+        await service.api.fire_due()
+        for execution in executions:
+            await execution.result()
+        counting.cancel()
+    assert continued.total() == 300
+    assert max(continued.values()) <= 64

@@ -37,7 +37,9 @@ Make = Callable[[NewExecution, Moment], Awaitable[Execution]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
-_DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
+# Executions that are due together are continued in portions: large enough that one commit of the store serves many, and
+# small enough that the event loop turns within some hundred milliseconds, in which other calls get their turn.
+_DUE_AT_ONCE = 64
 
 
 async def start_at_once(new: NewExecution, at: Moment) -> Execution:

@@ -742,8 +742,9 @@ class DurableContext:
     ) -> Call:
         """Return a new call. A public method must call this itself: the line of its caller is taken two frames up."""
         if self._journal.refuses:  # the call will be refused when it is awaited
-            here = current()
-            if not isinstance(here, Branch) or here.workflow is self._journal.workflow:
+            here, workflow = current(), self._journal.workflow
+            # Outside of a workflow it may be an abandoned task of this one, whose coroutine is being closed.
+            if here.workflow is workflow if isinstance(here, Branch) else workflow.tasks:
                 return Call(self._journal, Branch(self._journal.workflow), "", kind, subtype, name)
         branch = calling_branch(self._journal.workflow) if self._keyed is None else self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way

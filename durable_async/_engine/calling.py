@@ -190,6 +190,12 @@ def calling_branch(workflow: Workflow) -> Branch:
         raise ContextMisuseError(
             f"the context of execution {workflow.execution_arn} was used in execution {here.workflow.execution_arn}"
         )
+    if workflow.main is not None and workflow.main.done():
+        raise ContextMisuseError(
+            f"the context of execution {workflow.execution_arn} was used after the invocation that it belongs to had "
+            "ended. Use a context only in the workflow that gets it: to act on an execution from outside, answer a "
+            "callback, or call DurableService or DurableClient"
+        )
     raise ContextMisuseError(
         "a durable operation was called from a thread, a callback or a task that is not part of its workflow. Call it "
         "from the workflow's coroutine or from a task that the workflow started"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from types import CellType, CodeType
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 from weakref import WeakKeyDictionary
 
 from durable_async._engine.branches import Branch, Scope
@@ -19,7 +20,14 @@ from durable_async._engine.calling import Place, current_creator, entered, put_i
 from durable_async._engine.unstarted import Coro, Task
 from durable_async.step_context import StepContext
 
-Make = Callable[..., asyncio.Task[Any]]
+Make = Callable[..., Task]
+
+
+class Options(TypedDict, total=False):
+    """What a task is made with besides its coroutine. Newer versions of Python have more options than these."""
+
+    context: Context | None
+    name: str | None
 
 
 class task_branches:  # noqa: N801 - reads as a phrase
@@ -41,10 +49,10 @@ class task_branches:  # noqa: N801 - reads as a phrase
     def __exit__(self, *_: object) -> None:
         factory = _factories[self._loop]
         factory.users -= 1
-        installed: Any = self._loop.get_task_factory()
+        installed = cast("object", self._loop.get_task_factory())
         # Code that wrapped this factory meanwhile still calls it; it then passes everything through.
         if not factory.users and installed is factory:
-            self._loop.set_task_factory(factory.previous)
+            self._loop.set_task_factory(cast("Any", factory.previous))
             del _factories[self._loop]
 
 
@@ -61,17 +69,19 @@ class WorkflowTask(Task):
 
     durable_scope: Scope  # of the step in whose body it is, or was
 
-    def __init__(self, coro: Coro[object], branch: Branch, **options: Any) -> None:
+    def __init__(
+        self, coro: Coro[object], branch: Branch, loop: asyncio.AbstractEventLoop, **options: Unpack[Options]
+    ) -> None:
         self._workflow = branch.workflow
         self._hash = branch.task_hash
         self.durable_place: Place = branch
         branch.task = self
-        super().__init__(coro, **options)
+        super().__init__(coro, loop=loop, **options)
 
     def __hash__(self) -> int:
         return self._hash
 
-    def cancel(self, msg: Any | None = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         place, pending = self.durable_place, self.cancelling()
         is_cancelled = super().cancel(msg)
         if is_cancelled and isinstance(place, StepContext):
@@ -96,20 +106,25 @@ class _Factory:
         self.previous = previous
         self.users = 0
 
-    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro[object], **options: Any) -> Task:
+    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Coro[object], **options: Unpack[Options]) -> Task:
         creator = current_creator()
         if creator is None and self.previous is None:  # no workflow's: a client starts one for each request, say
             return asyncio.Task(coro, loop=loop, **options)
         return _start_numbered(creator, coro, partial(self.make, loop, coro), options)
 
     def make(
-        self, loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coro[object],
+        *,
+        branch: Branch | None = None,
+        **options: Unpack[Options],
     ) -> Task:
         previous = self.previous
         if previous is None:
             return _make(loop, coro, branch=branch, **options)
         if branch is not None and previous is _EAGER:
-            return WorkflowTask(coro, branch, loop=loop, **{"eager_start": True, **options})
+            return WorkflowTask(coro, branch, loop, **cast("Options", {"eager_start": True, **options}))
         return previous(loop, coro, **options)
 
     # anyio has tasks of its groups start lazily, also on a loop whose tasks start eagerly: it looks whether the factory
@@ -126,31 +141,35 @@ class _Factory:
         return cells and (CellType(partial(_make_lazily, cells[0].cell_contents)), *cells[1:])
 
 
-_EAGER: Any = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3.12
+_EAGER: object = getattr(asyncio, "eager_task_factory", _Factory)  # since Python 3.12
 
 
-def _make_lazily(constructor: Make, coro: Coro[object], *, loop: asyncio.AbstractEventLoop, **options: Any) -> Task:
-    def make(*, branch: Branch | None, **options: Any) -> Task:
+def _make_lazily(
+    constructor: Make, coro: Coro[object], *, loop: asyncio.AbstractEventLoop, **options: Unpack[Options]
+) -> Task:
+    def make(*, branch: Branch | None, **options: Unpack[Options]) -> Task:
         if branch is not None and constructor is asyncio.Task:
-            return WorkflowTask(coro, branch, loop=loop, **options)
+            return WorkflowTask(coro, branch, loop, **options)
         return constructor(coro, loop=loop, **options)
 
     return _start_numbered(current_creator(), coro, make, options)
 
 
-def _make(loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Any) -> Task:
+def _make(
+    loop: asyncio.AbstractEventLoop, coro: Coro[object], *, branch: Branch | None = None, **options: Unpack[Options]
+) -> Task:
     if branch is None:
         return asyncio.Task(coro, loop=loop, **options)
-    return WorkflowTask(coro, branch, loop=loop, **options)
+    return WorkflowTask(coro, branch, loop, **options)
 
 
-def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: dict[str, Any]) -> Task:
+def _start_numbered(creator: Place, coro: Coro[object], make: Make, options: Options) -> Task:
     if isinstance(creator, Branch):
         return _start(creator.of_new_task(coro) if creator.is_calling() else creator.of_late_task(), make, options)
     return make(branch=None, **options)
 
 
-def _start(branch: Branch, make: Make, options: dict[str, Any]) -> Task:
+def _start(branch: Branch, make: Make, options: Options) -> Task:
     _put_in_options(options, branch)
     order = branch.scope.order
     order.begin_task()  # before it starts: a task that starts eagerly may call operations at once
@@ -171,11 +190,11 @@ def _put_new(task: Task, place: Place) -> None:
         put_task(task, place)
 
 
-def _put_in_options(options: dict[str, Any], place: Place) -> None:
-    if options.get("context") is not None:
+def _put_in_options(options: Options, place: Place) -> None:
+    if (context := options.get("context")) is not None:
         # A copy: a context that two tasks share cannot hold the branch of both.
-        options["context"] = options["context"].copy()
-        put_in(options["context"], place)
+        options["context"] = context = context.copy()
+        put_in(context, place)
 
 
 _factories: WeakKeyDictionary[asyncio.AbstractEventLoop, _Factory] = WeakKeyDictionary()

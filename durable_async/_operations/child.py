@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
@@ -24,6 +25,7 @@ from durable_async.serializers import SerializerContext
 
 T = TypeVar("T")
 
+_FRAMES = 8  # of the stack, for a child context that is awaited in another one
 _FUNCTION = "the function of a context"
 _ISOLATED = (SubType.MAP_ITERATION, SubType.PARALLEL_BRANCH)
 """The items of a batch, which runs each of them in context variables of its own, most of them in a task."""
@@ -68,6 +70,8 @@ async def end_of_child(
         raise  # it fails the execution, and says nothing about this context
     except Exception as error:  # noqa: BLE001 - whatever the function raises is the outcome of its context
         failure = call.error_object(error)
+        if isinstance(error, RecursionError):
+            failure["ErrorMessage"] = f"{failure.get('ErrorMessage')}{_of_nesting(call.scope)}"
         await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
     await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": not fits})
@@ -103,6 +107,20 @@ async def end_of_virtual_child(
         raise
     except Exception as error:  # noqa: BLE001 - see above
         raise call.failure(ChildContextError, call.error_object(error)) from None
+
+
+def _of_nesting(scope: Scope) -> str:
+    """Return a sentence for the message of a RecursionError if most of the stack is taken by contexts in contexts;
+    else an empty text."""
+    depth, around, limit = 1, scope.parent, sys.getrecursionlimit()
+    while around is not None:
+        depth, around = depth + 1, around.parent
+    if depth * _FRAMES < limit / 2:
+        return ""
+    return (
+        f". Child contexts are nested {depth} deep here, and each takes about {_FRAMES} of the {limit} frames that "
+        "Python allows. Call them one after the other in a loop, or raise the limit with sys.setrecursionlimit"
+    )
 
 
 def flat(call: Call) -> OperationLabel:

@@ -30,8 +30,14 @@ from durable_async.serializers._json.serializer import FOREIGN_JSON
 @click.argument("handler", metavar="MODULE:HANDLER")
 @options.event
 @click.option("--max-runs", default=200, show_default=True, type=click.IntRange(1), help="Of the workflow, at most.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="PACKAGE",
+    help="Do not report that this package reads the clock, draws a random value and so on. Can be repeated.",
+)
 @click.option("--seed", default=0, show_default=True, help="Chooses the boundaries of a workflow that has more.")
-def explore_workflow(handler: str, *, payload: str, max_runs: int, seed: int) -> None:
+def explore_workflow(handler: str, *, payload: str, max_runs: int, ignore: tuple[str, ...], seed: int) -> None:
     """Run a workflow with a crash at each of its boundaries, and report what goes wrong.
 
     Each run is in this process, in virtual time and in memory. Steps do what they do: explore a workflow whose steps
@@ -39,12 +45,20 @@ def explore_workflow(handler: str, *, payload: str, max_runs: int, seed: int) ->
 
     The exit code is 0 if nothing was found, and 1 otherwise.
     """
+    from durable_async.testing.watch import check_ignored
+
     chosen = load(handler)
+    try:
+        check_ignored(ignore)
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("ignore=", "--ignore")) from None
     others = [each for name, each in chosen.handlers.items() if name != chosen.name]
-    run(_explored(chosen.handlers[chosen.name], payload, others, max_runs=max_runs, seed=seed))
+    run(_explored(chosen.handlers[chosen.name], payload, others, max_runs=max_runs, ignore=ignore, seed=seed))
 
 
-async def _explored(handler: Handler, payload: str, others: list[Handler], *, max_runs: int, seed: int) -> Exit:
+async def _explored(
+    handler: Handler, payload: str, others: list[Handler], *, max_runs: int, ignore: tuple[str, ...], seed: int
+) -> Exit:
     from durable_async.testing import explore
 
     where = SerializerContext("", "", "the execution's input", parameter_type(handler.workflow))
@@ -53,6 +67,6 @@ async def _explored(handler: Handler, payload: str, others: list[Handler], *, ma
     except SerializationError as error:
         raise click.UsageError(f"--input {error.reason}") from None
     with redirect_stdout(sys.stderr):  # what the workflow prints
-        found = await explore(handler, event, *others, max_runs=max_runs, seed=seed)
+        found = await explore(handler, event, *others, max_runs=max_runs, ignore=ignore, seed=seed)
     click.echo("\n".join(one_line(line) for line in str(found).splitlines()))
     return Exit.OK if found.passed else Exit.FAILED

@@ -16,7 +16,7 @@ import random
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import CodeType
@@ -37,10 +37,10 @@ from durable_async.testing.hash_seeds import importable, replay_with_seed
 from durable_async.testing.ledger import Effect, Ledger
 from durable_async.testing.operations import exported
 from durable_async.testing.report import Exploration, Fault, Problem, place_in_code
-from durable_async.testing.running import answer_callbacks, finished
+from durable_async.testing.running import answer_callbacks, check_all_used, finished
 from durable_async.testing.service import ServiceOptions, TestService, Watch
 from durable_async.testing.virtual_time import VirtualTime
-from durable_async.testing.watch import Call, watching
+from durable_async.testing.watch import Call, check_ignored, watching
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
@@ -59,6 +59,7 @@ async def explore(
     callbacks: Mapping[str, object] | None = None,
     ledger: Ledger | None = None,
     prepare: Callable[[TestService[EventT, ResultT]], object] | None = None,
+    ignore: Collection[str] = (),
     max_runs: int = 200,
     seed: int = 0,
     hash_seeds: Sequence[int] = (1, 2),
@@ -73,12 +74,18 @@ async def explore(
         callback without an answer times out
     :param ledger: the effects that the test's fakes write down. It is cleared before each run
     :param prepare: called with the service before each run: to replace steps, and to reset the test's fakes
+    :param ignore: import names of packages or modules, such as ``"pydantic_ai"``. If their code reads the clock, draws
+        a random value and so on in the workflow, directly or through other libraries, that is not reported. What your
+        functions do that they call is still reported
     :param max_runs: of executions; a larger workflow is explored at boundaries that ``seed`` chooses
     :param seed: of that choice, and of the changes of timing
     :param hash_seeds: of the processes in which the record is replayed; each takes about a second
     :param options: of :class:`~durable_async.testing.TestService`
+    :raises AssertionError: a name in ``callbacks`` or ``prepare`` is not one of the workflow's
+    :raises ValueError: ``ignore`` names a package that does not exist
     """
-    explorer = _Explorer(handler, event, others, callbacks or {}, ledger or Ledger(), prepare, options)
+    check_ignored(ignore)
+    explorer = _Explorer(handler, event, others, callbacks or {}, ledger or Ledger(), prepare, ignore, options)
     rng = random.Random(seed)  # noqa: S311 - to be the same in each run
     with _only_new_garbage():
         first = await explorer.explore(max_runs, rng)
@@ -201,6 +208,7 @@ class _Explorer(Generic[EventT, ResultT]):
     callbacks: Mapping[str, object]
     ledger: Ledger
     prepare: Callable[[TestService[EventT, ResultT]], object] | None
+    ignore: Collection[str]
     options: ServiceOptions
     findings: _Findings = attrs.field(factory=_Findings)
     runs: int = 0
@@ -210,8 +218,8 @@ class _Explorer(Generic[EventT, ResultT]):
 
     async def explore(self, max_runs: int, rng: random.Random) -> _Run:
         calls: dict[Call, None] = {}
-        with watching(calls):
-            first = await self._run("the first run", lambda _: None)
+        with watching(calls, self.ignore):
+            first = await self._run("the first run")
         for call in calls:
             self.findings.add(Fault.UNSTABLE_CALL, str(call), "the first run")
         self.findings.add_effects(first, None, "the first run")
@@ -271,7 +279,11 @@ class _Explorer(Generic[EventT, ResultT]):
             self.depends_on_timing = True
         await self._replay(run, f"a replay of {label}")
 
-    async def _run(self, label: str, plan: _Plan, **changed: Unpack[ServiceOptions]) -> _Run:
+    async def _run(self, label: str, plan: _Plan | None = None, **changed: Unpack[ServiceOptions]) -> _Run:
+        """Run an execution.
+
+        :param plan: the faults of this run; None: it is the first run, in which all that the test names has to happen
+        """
         self.runs += 1
         options: ServiceOptions = {**self.options, **changed}
         self.ledger.clear()
@@ -280,12 +292,16 @@ class _Explorer(Generic[EventT, ResultT]):
                 service.watch = _Witness(self.findings, self.handler, label)
                 if self.prepare is not None:
                     self.prepare(service)
-                plan(service)
+                if plan is not None:
+                    plan(service)
                 execution = await service.start(self.event)
-                await answer_callbacks(service, execution, self.callbacks)
+                unused = await answer_callbacks(service, execution, self.callbacks)
                 done = await finished(execution)
                 checkpoints = service.checkpoints
-                service.forget_faults()  # a run that took another way may not have come to its crash
+                if plan is None:
+                    check_all_used(execution, unused)
+                else:
+                    service.forget_faults()  # a run that took another way may not have come to its crash
             gc.collect()  # so that a coroutine that nobody awaited is noticed now
         for message in unawaited:
             self.findings.add(Fault.MISSING_AWAIT, message, label)

@@ -48,6 +48,8 @@ class Faults:
     """Holds the faults that are planned. Each happens once.
 
     :ivar replaced: by the name of a step or a child context
+    :ivar functions: by the name with which they are invoked
+    :ivar ran: the names of the steps, conditions and child contexts that began, in order
     :ivar checkpoints: how many checkpoint calls there were
     :ivar invocations: how many invocations there were
     :ivar happened: how many of the faults have happened
@@ -56,6 +58,8 @@ class Faults:
     """
 
     replaced: dict[str, Outcomes] = attrs.field(factory=dict[str, Outcomes])
+    functions: dict[str, Outcomes] = attrs.field(factory=dict[str, Outcomes])
+    ran: dict[str, None] = attrs.field(factory=dict[str, None])
     checkpoints: int = 0
     invocations: int = 0
     happened: int = 0
@@ -82,7 +86,9 @@ class Faults:
         self._duplicated.add(_positive(number))
 
     def clear(self) -> None:
-        """Forget the faults that have not happened."""
+        """Forget the faults that have not happened. Replacements stay, and need not be used."""
+        for replaced in (*self.replaced.values(), *self.functions.values()):
+            replaced.optional = True
         for faults in (self._crashes, self._at_checkpoint, self._lost_replies, self._throttled, self._duplicated):
             faults.clear()
 
@@ -102,7 +108,27 @@ class Faults:
             *(f"duplicate_invocation({number})" for number in self._duplicated),
         ]
 
+    def never_happened(self) -> str | None:
+        """Return a sentence about the faults and replacements that were planned and did not happen; None: all did."""
+        told = [
+            *(f"replace({name!r})" for name, outcomes in self.replaced.items() if outcomes.is_unused()),
+            *(f"replace_function({name!r})" for name, outcomes in self.functions.items() if outcomes.is_unused()),
+            *self.waiting(),
+        ]
+        if not told:
+            return None
+        names = ", ".join(map(repr, self.ran)) or "none"
+        return (
+            f"these did not happen: {', '.join(told)}. Is a name misspelt? These steps, conditions and child contexts "
+            f"ran: {names}. If a replacement need not be used, write optional=True"
+        )
+
     # --- for the handler ---
+
+    def began(self, name: str | None) -> None:
+        """Note that a user's function is about to be called."""
+        if name is not None:
+            self.ran[name] = None
 
     def takes_crash(self, name: str | None, attempt: int | None, when: When) -> bool:
         for crash in self._crashes:
@@ -309,6 +335,7 @@ class TestedHandler(DurableHandler[EventT, ResultT]):
             call: ObservedCall, attempt: int | None, body: Callable[[], object], run: Callable[[], Awaitable[object]], /
         ) -> object:
             self._witness.began(invocation, call, attempt)
+            self._faults.began(call.name)
             client.attempts[call.id] = attempt
             await self._faults.delay()
             if self._faults.takes_crash(call.name, attempt, "before"):

@@ -24,11 +24,13 @@ class Outcomes:
 
     :ivar calls: called with the arguments of the replaced function; None: the outcomes are in ``sequence``
     :ivar sequence: an exception is raised, and anything else is returned
+    :ivar optional: True: a test may end without using them; False: it fails then
     :ivar times: how many outcomes were used
     """
 
     calls: Callable[..., object] | None = None
     sequence: Sequence[object] = ()
+    optional: bool = False
     times: int = 0
 
     @classmethod
@@ -39,6 +41,7 @@ class Outcomes:
         raises: BaseException | None,
         calls: Callable[..., object] | None,
         outcomes: Sequence[object],
+        optional: bool,
     ) -> Outcomes:
         """Read the arguments of ``replace``.
 
@@ -52,7 +55,11 @@ class Outcomes:
             )
         if calls is not None and not callable(calls):
             raise TypeError(f"calls= must be a function, not {calls!r}; for a value write returns=")
-        return cls(calls, outcomes or (raises if raises is not None else returns,))
+        return cls(calls, outcomes or (raises if raises is not None else returns,), optional)
+
+    def is_unused(self) -> bool:
+        """Return whether nothing was replaced, although something had to be."""
+        return not (self.optional or self.times)
 
     async def next(self, body: Callable[..., object], *args: object) -> object:
         """Return or raise the next outcome.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Never, TypeVar, Unpack
 
 from durable_async.embedded.service import PlainFunction
@@ -30,10 +30,12 @@ def run(
     :param others: what the handler may invoke
     :param callbacks: answers by the name of the callback: an exception is a failure, any other value a result. A
         callback without an answer times out
-    :param prepare: called with the service before the execution starts, to replace steps or plan crashes
+    :param prepare: called with the service before the execution starts, to replace steps or plan crashes. What it
+        plans has to happen
     :param seed: of ``random``, and of the ids of executions
     :param options: of :class:`~durable_async.testing.TestService`
     :raises StuckError: the execution waits for what will not come
+    :raises AssertionError: a name in ``callbacks`` or ``prepare`` is not one of the workflow's
     :raises RuntimeError: called where an event loop runs, as in an async test
     """
     if _a_loop_runs():
@@ -47,7 +49,8 @@ def run(
             if prepare is not None:
                 prepare(service)
             execution = await service.start(event)
-            await answer_callbacks(service, execution, callbacks or {})
+            unused = await answer_callbacks(service, execution, callbacks or {})
+            check_all_used(execution, unused)
             return await finished(execution)
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
@@ -64,8 +67,10 @@ def _a_loop_runs() -> bool:
 
 async def answer_callbacks(
     service: TestService[Never, object], execution: TestExecution[object], callbacks: Mapping[str, object]
-) -> None:
-    """Run an execution to its end, answer the callbacks named in ``callbacks``, and let the others time out."""
+) -> set[str]:
+    """Run an execution to its end, answer the callbacks named in ``callbacks``, and let the others time out. Return the
+    names of which there was no callback."""
+    unused = {*callbacks}
 
     def reached() -> str | None:
         if execution.is_closed:
@@ -74,10 +79,26 @@ async def answer_callbacks(
 
     while name := await service.drive(reached, "the end of the execution", over_callbacks=True):
         callback, answer = await execution.until_callback(name), callbacks[name]
+        unused.discard(name)
         if isinstance(answer, BaseException):
             await callback.fail(answer)
         else:
             await callback.succeed(answer)
+    return unused
+
+
+def check_all_used(execution: TestExecution[object], unused: Collection[str]) -> None:
+    """Check that no callback was left without an answer because its name is misspelt.
+
+    :param unused: names for which there was an answer and no callback
+    :raises AssertionError: there are such names, and there is a callback that nobody answered
+    """
+    left = [each.path for each in execution.operations if each.type == "CALLBACK" and each.status == "TIMED_OUT"]
+    if unused and left:
+        raise AssertionError(
+            f"callbacks= has an answer for {', '.join(map(repr, sorted(unused)))}, and there was no callback of this "
+            f"name. Is it misspelt? Without an answer, these timed out: {', '.join(map(repr, left))}"
+        )
 
 
 async def finished(execution: TestExecution[ResultT]) -> FinishedExecution[ResultT]:

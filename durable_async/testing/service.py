@@ -129,8 +129,8 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._closing.__aexit__(kind, error, trace)
-        if error is None and (waiting := self._faults.waiting()):
-            raise AssertionError(f"these faults did not happen: {', '.join(waiting)}. Is a name misspelt?")
+        if error is None and (never := self._faults.never_happened()) is not None:
+            raise AssertionError(never)
 
     @property
     def embedded(self) -> DurableService:
@@ -278,20 +278,23 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         raises: BaseException | None = None,
         calls: Callable[..., object] | None = None,
         outcomes: Sequence[object] = (),
+        optional: bool = False,
     ) -> Outcomes:
         """Replace what the step, condition or child context ``name`` does. Its function is not called any more.
 
-        Everything else is as it would be: the result is recorded, and a failure is retried.
+        If nothing of this name ran, leaving the service raises an AssertionError: the name may be misspelt, and the
+        real function called. Everything else is as it would be: the result is recorded, and a failure is retried.
 
         :param returns: this is its result
         :param raises: this is raised by each attempt
         :param calls: this is called with its arguments; may be an ``async def``
         :param outcomes: one for each attempt, the last for all that follow: exceptions are raised, other values
             returned. ``[Busy(), Busy(), "paid"]`` fails twice, then succeeds
+        :param optional: True: it does not matter whether anything of this name runs; False: something must
         :return: its ``times`` is the number of calls
         :raises TypeError: not exactly one of these is given
         """
-        replaced = Outcomes.of(returns=returns, raises=raises, calls=calls, outcomes=outcomes)
+        replaced = Outcomes.of(returns=returns, raises=raises, calls=calls, outcomes=outcomes, optional=optional)
         self._faults.replaced[name] = replaced
         return replaced
 
@@ -303,18 +306,20 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         raises: BaseException | None = None,
         calls: Callable[..., object] | None = None,
         outcomes: Sequence[object] = (),
+        optional: bool = False,
     ) -> Outcomes:
         """Register a function for ``ctx.invoke(name, ...)``. As :meth:`replace`; ``calls`` gets the event.
 
         :raises ValueError: a function of this name is registered already: leave it out of ``others``
         """
-        replaced = Outcomes.of(returns=returns, raises=raises, calls=calls, outcomes=outcomes)
+        replaced = Outcomes.of(returns=returns, raises=raises, calls=calls, outcomes=outcomes, optional=optional)
 
         async def function(event: object, context: object) -> object:
             del context
             return await replaced.next(function, event)
 
         self._service.register(function, name=name.partition(":")[0])
+        self._faults.functions[name] = replaced
         return replaced
 
     def crash_in(self, name: str, *, attempt: int | None = None, when: When = "after") -> None:
@@ -357,7 +362,7 @@ class TestService(Generic[EventT_contra, ResultT_co]):
         self._faults.delays = rng
 
     def forget_faults(self) -> None:
-        """Forget the faults that have not happened."""
+        """Forget the faults that have not happened. Replacements stay, and need not be used."""
         self._faults.clear()
 
     @property

@@ -14,8 +14,9 @@ import os
 import random
 import sys
 import sysconfig
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType
 
@@ -26,11 +27,9 @@ from durable_async._engine.calling import current
 from durable_async.testing.report import place_in_code
 
 _PACKAGE = str(Path(__file__).parents[1])
-_NOT_USERS = (
-    _PACKAGE,
-    *filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))),
-    "<frozen",
-)
+_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), "<frozen")
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+"""Parts of the paths of installed libraries. A venv can use those of another one, or of the system."""
 _HARMLESS = (str(Path(sysconfig.get_path("stdlib")) / "logging"), "<frozen importlib")
 """Code that reads a clock or a file and gives nothing of it to the workflow."""
 
@@ -73,17 +72,46 @@ class Call:
 
     :ivar what: ``"the clock"``, ``"randomness"`` ...
     :ivar called: for example ``"datetime.now"``
+    :ivar library: the module of a library that made the call; None: the user's own code did, directly or through the
+        standard library
     :ivar places: file, line and function, from the innermost of the user's functions to the workflow
     """
 
     what: str
     called: str
+    library: str | None
     places: tuple[tuple[str, int, str], ...]
 
     def __str__(self) -> str:
         does, instead = _MEANING[self.what]
         places = "\n".join(place_in_code(*place) for place in self.places)
-        return f"{self.called}() {does}. Instead, {instead}.\n{places}"
+        if self.library is None:
+            return f"{self.called}() {does}. Instead, {instead}.\n{places}"
+        package = self.library.partition(".")[0]
+        return (
+            f"{self.called}(), called in {self.library}, {does}. Instead, {instead}. If the workflow decides "
+            f"nothing by it, leave the package out with ignore=({package!r},).\n{places}"
+        )
+
+
+def check_ignored(packages: Collection[str]) -> None:
+    """Check the names of packages whose calls are not reported.
+
+    :raises TypeError: it is one name, and not a collection of names
+    :raises ValueError: there is no package or module of this name
+    """
+    if isinstance(packages, str):
+        raise TypeError(f"ignore= takes several names: write ignore=({packages!r},)")
+    for name in packages:
+        try:
+            is_there = name in sys.modules or find_spec(name) is not None
+        except (ImportError, ValueError):
+            is_there = False
+        if not is_there:
+            raise ValueError(
+                f"ignore= names {name!r}, and there is no package or module of this name. Use the name that an import "
+                "statement has, such as 'pydantic_ai'"
+            )
 
 
 def _watched_functions() -> dict[CodeType, str]:
@@ -102,8 +130,11 @@ def _watched_functions() -> dict[CodeType, str]:
 
 
 @contextmanager
-def watching(calls: dict[Call, None]) -> Generator[None]:
-    """Add to ``calls`` what the workflow's code calls in this thread while the block runs."""
+def watching(calls: dict[Call, None], ignore: Collection[str] = ()) -> Generator[None]:
+    """Add to ``calls`` what the workflow's code calls in this thread while the block runs.
+
+    :param ignore: packages and modules: what their code calls, directly or through other libraries, is not added
+    """
     functions = _watched_functions()
     before = sys.getprofile()
 
@@ -118,8 +149,8 @@ def watching(calls: dict[Call, None]) -> Generator[None]:
             name = frame.f_code.co_name
         else:
             return
-        if what is not None and isinstance(current(), Branch) and (places := _places(frame)):
-            calls[Call(what, _readable(name, argument), places)] = None
+        if what is not None and isinstance(current(), Branch) and (places := _places(frame, ignore)):
+            calls[Call(what, _readable(name, argument), _library(frame), places)] = None
 
     sys.setprofile(hook)
     try:
@@ -152,17 +183,45 @@ def _readable(name: str, argument: object) -> str:
     return f"{module}.{name}" if isinstance(module, str) and module not in ("posix", "nt", "io", "_io") else name
 
 
-def _places(frame: FrameType | None) -> tuple[tuple[str, int, str], ...]:
-    """Return the user's frames that lead to a call; none if it is not the user's doing."""
+def _places(frame: FrameType | None, ignore: Collection[str]) -> tuple[tuple[str, int, str], ...]:
+    """Return the user's frames that lead to a call; none if it is not the user's doing, or that of ignored code."""
     found: list[tuple[str, int, str]] = []
     collecting = [getattr(callback, "__code__", None) for callback in gc.callbacks]  # it may begin in any code
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(_HARMLESS) or frame.f_code in collecting:
             return ()
-        if not file.startswith(_NOT_USERS):
+        if not found and ignore and _is_of(_module(frame), ignore):
+            return ()
+        if not (_is_of_sdk_or_stdlib(file) or _is_of_library(file)):
             found.append((file, frame.f_lineno, frame.f_code.co_name))
         elif found or file.startswith(_PACKAGE):
             break
         frame = frame.f_back
     return tuple(found)
+
+
+def _library(frame: FrameType | None) -> str | None:
+    """Return the module of the library that made a call; None: it was made by the user's code."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not _is_of_sdk_or_stdlib(file):
+            return _module(frame) if _is_of_library(file) else None
+        frame = frame.f_back
+    return None
+
+
+def _is_of_sdk_or_stdlib(file: str) -> bool:
+    return file.startswith(_PACKAGE) or (file.startswith(_STDLIB) and not _is_of_library(file))
+
+
+def _is_of_library(file: str) -> bool:
+    return any(part in file for part in _LIBRARIES) and not file.startswith(_PACKAGE)
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
+def _is_of(module: str, packages: Collection[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in packages)

@@ -40,3 +40,9 @@ def test_an_input_that_the_workflow_cannot_read_is_a_usage_error():
     done = explore("docs/examples/order.py:fulfil", "--input", "{}")
     assert done.exit_code == Exit.USAGE
     assert "--input cannot be read as Order: $.id: is missing" in done.output
+
+
+def test_a_package_to_ignore_that_does_not_exist_is_a_usage_error():
+    done = explore("docs/examples/order.py:fulfil", "--input", "docs/examples/order.json", "--ignore", "misspelt")
+    assert done.exit_code == Exit.USAGE
+    assert "--ignore names 'misspelt', and there is no package or module of this name" in done.output

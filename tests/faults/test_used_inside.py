@@ -1,11 +1,12 @@
 """What serves an ``async with`` block says so when it is used outside of it, or entered twice."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import pytest
 
-from durable_async import ContextMisuseError, DurableContext, durable_execution
+from durable_async import ContextMisuseError, DurableContext, ExecutionFailedError, durable_execution
 from durable_async.embedded import DurableService
 from durable_async.testing import TestService, run
 from tests.world import World
@@ -173,3 +174,34 @@ async def test_the_context_of_an_execution_that_has_ended_is_refused_in_another_
         service.register(second)
         await (await service.start(first, {})).result()
         assert await (await service.start(second, {})).result() == "went on"
+
+
+async def test_the_context_of_an_execution_that_has_ended_is_refused_outside_of_any_workflow():
+    kept: list[DurableContext] = []
+
+    @durable_execution
+    async def first(event: dict, ctx: DurableContext) -> None:
+        kept.append(ctx)
+
+    @durable_execution
+    async def fails_first(event: dict, ctx: DurableContext) -> None:
+        kept.append(ctx)
+        raise ValueError("no")
+
+    def in_a_thread(ctx: DurableContext) -> None:
+        ctx.wait(timedelta(days=1))
+
+    async with DurableService() as service:
+        for handler in (first, fails_first):
+            service.register(handler)
+            execution = await service.start(handler, {}, name="a")
+            with contextlib.suppress(ExecutionFailedError):
+                await execution.result()
+    for ctx in kept:
+        for _ in range(2):  # the second call in a task must not wait for ever
+            with pytest.raises(ContextMisuseError, match=r"the context of execution \S+/a/\S+ was used after"):
+                await ctx.step(lambda: 1)
+        with pytest.raises(ContextMisuseError, match="was used after"):
+            ctx.now()
+        with pytest.raises(ContextMisuseError, match="was used after"):
+            await asyncio.to_thread(in_a_thread, ctx)

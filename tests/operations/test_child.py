@@ -55,6 +55,37 @@ async def test_a_child_context_is_recorded_as_one_and_not_entered_again():
     assert (step["ParentId"], step["Id"]) == (context["Id"], operation_id(context["Id"], 1))
 
 
+async def test_the_error_of_contexts_that_are_nested_too_deeply_says_so():
+    async def deeper(ctx, left):
+        return await ctx.run_in_child_context(deeper, left - 1) if left else 0
+
+    @durable_execution
+    async def workflow(event, ctx):
+        return await ctx.run_in_child_context(deeper, 1000)
+
+    async with World() as world:
+        closed = await world.finish(await world.start(workflow))
+    assert closed.error["ErrorType"] == "RecursionError"
+    assert "Child contexts are nested" in closed.error["ErrorMessage"]
+    assert "in a loop" in closed.error["ErrorMessage"]
+
+
+async def test_a_recursion_of_the_programs_own_is_not_taken_for_nested_contexts():
+    def endless(n):
+        return endless(n + 1)
+
+    async def child(ctx):
+        return endless(0)
+
+    @durable_execution
+    async def workflow(event, ctx):
+        return await ctx.run_in_child_context(child)
+
+    async with World() as world:
+        closed = await world.finish(await world.start(workflow))
+    assert closed.error["ErrorMessage"] == "maximum recursion depth exceeded"
+
+
 async def test_a_child_that_is_interrupted_goes_on_where_it_was():
     ran = []
 

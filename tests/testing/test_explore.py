@@ -3,6 +3,8 @@
 import asyncio
 import cProfile
 import gc
+import random
+import re
 import sys
 import time
 import warnings
@@ -10,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from botocore.compat import get_current_datetime
+from botocore.hooks import HierarchicalEmitter
 
 from durable_async import DurableContext, durable_execution
 from durable_async.testing import Fault, Ledger, explore
@@ -78,6 +82,46 @@ async def test_it_finds_nothing_in_the_examples():
     fastapi_app = pytest.importorskip("fastapi") and __import__("fastapi_app")
     found = await explore(fastapi_app.fulfil, fastapi_app.Order(17, 4250), callbacks={"approval": None}, hash_seeds=())
     assert found.passed, str(found)
+
+
+@durable_execution
+async def library_that_reads_the_clock(event: dict, ctx: DurableContext) -> str:
+    return await ctx.step(faulty.work, str(get_current_datetime()))
+
+
+async def test_a_call_in_a_library_is_reported_with_its_module_unless_the_package_is_ignored():
+    found = await explore(library_that_reads_the_clock, {}, hash_seeds=(), max_runs=1)
+    [problem] = [each for each in found.problems if each.fault is Fault.UNSTABLE_CALL]
+    assert problem.message.startswith(
+        "datetime.now(), called in botocore.compat, reads the clock. Instead, use ctx.now()"
+    )
+    assert "leave the package out with ignore=('botocore',)" in problem.message
+    for name in ("botocore", "botocore.compat"):
+        found = await explore(library_that_reads_the_clock, {}, hash_seeds=(), max_runs=1, ignore=(name,))
+        assert Fault.UNSTABLE_CALL not in [each.fault for each in found.problems]
+
+
+async def test_what_a_users_function_calls_is_reported_though_an_ignored_package_calls_it():
+    @durable_execution
+    async def workflow(event: dict, ctx: DurableContext) -> None:
+        emitter = HierarchicalEmitter()
+        emitter.register("event", lambda **_: random.random())
+        emitter.emit("event")
+
+    found = await explore(workflow, {}, hash_seeds=(), max_runs=1, ignore=["botocore"])
+    [problem] = found.problems
+    assert problem.message.startswith("Random.random() draws a random value. Instead, use ctx.random()")
+
+
+@pytest.mark.parametrize("name", ["botocor", "botocore.no", "pydantic-ai", "", "."])
+async def test_a_package_to_ignore_that_does_not_exist_is_refused(name):
+    with pytest.raises(ValueError, match=rf"ignore= names '{re.escape(name)}', and there is no package or module"):
+        await explore(faulty.without_fault, {}, ignore=[name])
+
+
+async def test_packages_to_ignore_are_several():
+    with pytest.raises(TypeError, match=r"write ignore=\('botocore',\)"):
+        await explore(faulty.without_fault, {}, ignore="botocore")
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'notify' was never awaited")
@@ -166,3 +210,16 @@ async def test_a_crash_in_an_at_most_once_step_may_change_the_outcome():
 
 def test_it_runs_without_async_tests():
     assert asyncio.run(explore(faulty.without_fault, {}, ledger=faulty.ledger, hash_seeds=())).passed
+
+
+async def test_a_name_that_matches_nothing_in_the_first_run_is_said():
+    def replace(service):
+        service.replace("charg", returns=None)
+
+    with pytest.raises(AssertionError, match=r"replace\('charg'\)\..* ran: 'work'"):
+        await explore(one_step, {}, prepare=replace)
+
+
+@durable_execution
+async def one_step(event: dict, ctx: DurableContext) -> str:
+    return await ctx.step(faulty.work, "done")

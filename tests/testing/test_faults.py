@@ -117,12 +117,30 @@ async def test_lost_replies_throttling_and_duplicates_change_nothing():
     assert shop.ran.count("reserve 1") == 2  # both deliveries ran it, and one was recorded
 
 
-async def test_a_fault_that_does_not_happen_fails_the_test():
+async def test_a_fault_that_does_not_happen_fails_the_test_and_the_names_that_ran_are_said():
     shop = Shop()
-    with pytest.raises(AssertionError, match=r"these faults did not happen: crash_in\('reserv', when='after'\)"):
+    with pytest.raises(
+        AssertionError, match=r"did not happen: crash_in\('reserv', when='after'\)\..* ran: 'reserve', 'ship'\."
+    ):
         async with TestService(shop.workflow) as service:
             service.crash_in("reserv")
             await (await service.start({})).finish()
+
+
+async def test_a_replacement_that_is_not_used_fails_the_test_unless_it_is_optional():
+    shop = Shop()
+    with pytest.raises(
+        AssertionError, match=r"did not happen: replace\('reserv'\), replace_function\('billing'\)\..* ran: 'reserve'"
+    ):
+        async with TestService(shop.workflow) as service:
+            service.replace("reserv", returns="reserved")
+            service.replace_function("billing", returns=1)
+            service.replace("ship", returns="shipped")
+            await (await service.start({})).finish()
+    async with TestService(shop.workflow) as service:
+        service.replace("reserv", returns="reserved", optional=True)
+        service.replace_function("billing", returns=1, optional=True)
+        await (await service.start({})).finish()
 
 
 async def test_a_crash_cancels_nothing_else_of_the_test():

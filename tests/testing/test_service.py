@@ -388,6 +388,13 @@ def test_a_test_that_is_not_async_runs_an_execution_to_its_end():
     assert late.took == timedelta(days=3)
 
 
+def test_a_misspelt_name_of_a_callback_fails_the_test_if_a_callback_was_left_without_an_answer():
+    with pytest.raises(AssertionError, match=r"an answer for 'aproval',.* these timed out: 'approval'"):
+        run(fulfil, 42, callbacks={"aproval": Decision(approved=True)})
+    both = {"approval": Decision(approved=True), "of another branch": None}
+    assert run(fulfil, 42, callbacks=both).result == "paid 42, True"
+
+
 async def test_a_year_passes_a_loop_at_once():
     with VirtualTime() as clock:
         began = asyncio.get_running_loop().time()

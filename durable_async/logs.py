@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from durable_async.errors import ExecutionCancelledError
+
 LOGGER_NAME = "durable_async.workflow"
 
 if TYPE_CHECKING:
@@ -82,12 +84,15 @@ class _JsonOfTheWorkflow(logging.Formatter):
 
 
 def log_failure(execution_arn: str, error: BaseException) -> None:
-    """Log why an execution failed.
+    """Log why an execution failed; or, at INFO and without a trace, that it was cancelled, which somebody asked for.
 
     Where the record is written as text, the trace in it is the one that is recorded: without frames of this package,
     and with those of the step that failed, also if it failed in an earlier invocation.
     """
     logger = logging.getLogger("durable_async")
+    if isinstance(error, ExecutionCancelledError):
+        logger.info("%s was cancelled", execution_arn)
+        return
     if not logger.isEnabledFor(logging.ERROR):
         return
     from durable_async._raised import report_of

@@ -157,7 +157,8 @@ class DurableService(Executions):
         self._context = Context()
         self._pid = os.getpid()
         self._entered = self._runs = False
-        self._thread = 0  # that entered it
+        self._loop: asyncio.AbstractEventLoop | None = None  # on which it was entered
+        self._thread = 0  # of that loop
         self._grace = _not_negative("grace", grace)
         self._clock = clock
         self._names: dict[AnyHandler, tuple[str, int | None]] = {}  # with the highest version
@@ -195,7 +196,7 @@ class DurableService(Executions):
             await own_tasks.finish(self.api.aclose())
             raise
         self._entered = self._runs = True
-        self._thread = get_ident()
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         return self
 
     async def _open(self) -> None:
@@ -205,6 +206,7 @@ class DurableService(Executions):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pid == os.getpid():  # a forked process leaves the shutdown to the process that entered
+            self._check_loop()
             self._runs = False
             await own_tasks.finish(self._leave(), hurry=True)
 
@@ -249,7 +251,12 @@ class DurableService(Executions):
         :raises TypeError: ``function`` is not a function
         :raises ValueError: the name is taken, or is not a function name; or ``cancel_before`` is not less than the
             timeout
+        :raises RuntimeError: the service runs, and its event loop does not run here: executions could not continue
         """
+        if self._runs and _running_loop() is None:
+            raise RuntimeError("register needs the service's event loop: call it in a coroutine, or before entering")
+        if self._runs:
+            self._check_loop()
         if not _is_durable(function):
             check_plain_function(function, "register")
         name = name or str(getattr(function, "__name__", ""))
@@ -280,12 +287,21 @@ class DurableService(Executions):
     def _api(self) -> DurableApi:
         if not self._entered:
             raise RuntimeError("the service does not run: use it in 'async with DurableService(...) as service:'")
-        if self._thread != get_ident():
+        api = self.api
+        self._check_loop()
+        return api if api.owner is None else RemoteApi(OwnerCalls(api.owner))
+
+    def _check_loop(self) -> None:
+        """Check that the service's event loop runs here, or none.
+
+        :raises RuntimeError: another one runs here, or this is another thread
+        """
+        if self._thread != get_ident() or _running_loop() not in (None, self._loop):
             raise RuntimeError(
-                "The service belongs to the event loop of another thread. Keep that loop, and call the service with "
-                "asyncio.run_coroutine_threadsafe(service.start(...), loop).result()."
+                "The service belongs to the event loop on which it was entered. Keep that loop for as long as the "
+                "service is used: each asyncio.run has a loop of its own, an asyncio.Runner keeps one. From another "
+                "thread, use asyncio.run_coroutine_threadsafe(service.start(...), loop).result()."
             )
-        return self.api if self.api.owner is None else RemoteApi(OwnerCalls(self.api.owner))
 
     def _place_of(self, function: AnyHandler | str) -> tuple[str, int | None]:
         self._api()
@@ -308,6 +324,13 @@ class DurableService(Executions):
 
 def _is_durable(function: object) -> TypeGuard[AnyHandler]:
     return isinstance(function, DurableHandler)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _seconds(duration: timedelta, what: str) -> int:

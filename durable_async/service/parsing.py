@@ -14,13 +14,14 @@ cannot be interrupted), half a surrogate pair, NaN, and numbers that ``int`` ref
 
 from __future__ import annotations
 
-import asyncio
 import json
 import json.scanner
 import re
-import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Never, TypeVar, cast
+
+from durable_async.service.computing import compute
 
 T = TypeVar("T")
 
@@ -31,8 +32,6 @@ LIGHT = 30_000  # structural characters that the parser in C may read on the eve
 _SLICE_BYTES = 256 * 1024
 _NOT_STRUCTURAL = bytes(set(range(256)) - set(b"[]{},:"))
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-_one_at_a_time = threading.Lock()  # two threads that parse would make the event loop wait twice as long
 
 
 class NotReadable(ValueError):  # noqa: N818 - what is wrong with a text, as one sentence
@@ -57,33 +56,7 @@ async def read(shape: Callable[[bytes], T], body: bytes) -> T:
 
     A cancelled call returns at once; its thread ends with the text.
     """
-    if is_light(body):
-        return shape(body)
-    # A thread for each text: they wait for a lock, and do not use up the threads of steps.
-    return await _in_thread(shape, body)
-
-
-async def _in_thread(shape: Callable[[bytes], T], body: bytes) -> T:
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(act: Callable[..., None], value: object) -> None:
-        if not outcome.done():
-            act(value)
-
-    def work() -> None:
-        try:
-            with _one_at_a_time:
-                value = shape(body)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the text was asked for
-            report: tuple[Callable[..., None], object] = (outcome.set_exception, error)
-        else:
-            report = (outcome.set_result, value)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *report)
-
-    threading.Thread(target=work, name="durable-async-json", daemon=True).start()
-    return await outcome
+    return await compute(partial(shape, body), light=is_light(body))
 
 
 def loads(body: bytes) -> object:

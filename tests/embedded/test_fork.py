@@ -257,3 +257,23 @@ async def test_a_history_that_is_not_whole_is_refused(service, change, message):
     change(history)
     with pytest.raises(ApiError, match=message):
         await service.fork_history("fulfil", history)
+
+
+async def test_the_event_loop_goes_on_while_a_long_record_is_forked(service):
+    @durable_execution
+    async def count(number: int, ctx: DurableContext) -> int:
+        return len(await asyncio.gather(*(ctx.run_in_child_context(nothing, key=str(each)) for each in range(number))))
+
+    async def nothing(_ctx: DurableContext) -> None:
+        pass
+
+    service.register(count)
+    counted = await service.start(count, 1000)
+    assert await counted.result() == 1000
+    turns = 0
+    forking = asyncio.create_task(counted.fork())
+    while not forking.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert await (await forking).result() == 1000
+    assert turns > 50

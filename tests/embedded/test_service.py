@@ -600,3 +600,49 @@ async def test_a_call_from_the_loop_of_another_thread_is_refused_and_does_nothin
             return asyncio.run_coroutine_threadsafe(service.start(asks, "x", name="n"), loop).result()
 
         assert (await asyncio.to_thread(start)).name == "n"
+
+
+@pytest.mark.parametrize("file", [None, "w.db"])
+def test_a_call_on_another_loop_of_the_thread_is_refused_and_a_runner_keeps_the_loop(tmp_path, file):
+    async def refused(call):
+        with pytest.raises(RuntimeError, match=r"an asyncio\.Runner keeps one"):
+            await call()
+
+    async def registered():
+        service.register(asks)
+
+    with asyncio.Runner() as runner:
+        service = runner.run(DurableService(file and tmp_path / file).__aenter__())
+        runner.run(registered())
+        asyncio.run(refused(lambda: service.start(asks, "x", name="n")))
+        asyncio.run(refused(lambda: service.__aexit__(None, None, None)))
+        assert runner.run(service.find(asks, "n")) is None
+        assert runner.run(service.start(asks, "x", name="n")).name == "n"
+        runner.run(service.__aexit__(None, None, None))
+
+
+async def test_a_function_cannot_be_registered_where_its_executions_cannot_continue(tmp_path):
+    async with DurableService(tmp_path / "w.db") as service:
+        service.register(asks)
+        execution = await service.start(asks, "x")
+        identity = await callback_id(execution)
+    async with DurableService(tmp_path / "w.db") as service:
+        with pytest.raises(RuntimeError, match="register needs the service's event loop"):
+            await asyncio.to_thread(service.register, asks)
+        service.register(asks)
+        await service.succeed_callback(identity, "yes")
+        assert await service.execution(execution.arn, asks).result() == "yes"
+
+
+async def test_a_cancelled_execution_is_not_logged_as_a_failure(caplog):
+    async with DurableService() as service:
+        service.register(asks)
+        execution = await service.start(asks, "x")
+        await callback_id(execution)
+        with caplog.at_level("INFO", "durable_async"):
+            await execution.cancel()
+            with pytest.raises(ExecutionStoppedError):
+                await execution.result()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", f"{execution.arn} was cancelled")
+    ]

@@ -129,7 +129,7 @@ async def test_a_call_ends_when_no_service_answers_in_time(tmp_path):
 
 async def test_without_takeover_it_is_refused_at_once(tmp_path):
     async with DurableService(tmp_path / "orders.db"):
-        with pytest.raises(StoreInUseError, match="is in use by process"):
+        with pytest.raises(StoreInUseError, match=r"is in use by process \d+ \(this one\), and only one"):
             await DurableService(tmp_path / "orders.db").__aenter__()
 
 
@@ -212,3 +212,38 @@ async def test_a_socket_that_nobody_listens_on_is_as_good_as_none(tmp_path):
         left.bind(str(path))
     with pytest.raises(ServiceClosedError, match="answered within"):
         await ask_owner(OwnerAddress(str(path), 0.1), "POST", INVOKE, {}, b"{}")
+
+
+# --- a process that keeps the file and does nothing ---
+
+
+@asynccontextmanager
+async def answering(path: Path, *, small: bool, refuses: bool = False):
+    """What never answers a call, and answers other requests if they are `small`, or closes their connections."""
+
+    async def read(reader, writer):
+        request = await reader.readuntil(b"\r\n\r\n")
+        if request.startswith(b"GET / ") and small:
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        elif not (request.startswith(b"GET / ") and refuses):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_unix_server(read, path):
+        yield OwnerAddress(str(path), 0.0)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_call_to_a_stopped_process_ends_with_a_sentence(tmp_path, refuses):
+    async with answering(tmp_path / "socket", small=False, refuses=refuses) as owner:
+        with pytest.raises(ServiceClosedError, match="answers nothing for 1 s: it is stopped, or something blocks"):
+            await ask_owner(owner, "GET", "/2015-03-31/functions", {}, b"")
+
+
+async def test_a_call_waits_for_its_answer_as_long_as_other_requests_are_answered(tmp_path):
+    async with answering(tmp_path / "socket", small=True) as owner:
+        waiting = asyncio.create_task(ask_owner(owner, "GET", "/2015-03-31/functions", {}, b""))
+        done, _ = await asyncio.wait([waiting], timeout=2.5)
+        assert not done
+        waiting.cancel()
+        await asyncio.wait([waiting])

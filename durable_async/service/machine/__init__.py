@@ -22,7 +22,7 @@ from durable_async.service.machine.effects import (
     Target,
 )
 from durable_async.service.machine.execution import Changes, Execution, ExecutionStatus, NewExecution, Parent
-from durable_async.service.machine.fork import Source, fork
+from durable_async.service.machine.fork import Source, fork, is_light
 from durable_async.service.machine.invocations import (
     EXITED,
     continued,
@@ -100,6 +100,7 @@ __all__ = [
     "invocation_event",
     "invocation_failed",
     "invocation_interrupted",
+    "is_light",
     "is_suspect",
     "is_waiting",
     "name_of",

@@ -36,6 +36,14 @@ _SUCCEEDED = {
 }
 
 
+_LIGHT_EVENTS = 500
+
+
+def is_light(history: Sequence[HistoryEvent]) -> bool:
+    """Return whether ``history`` is so short that deriving something from it takes a few milliseconds only."""
+    return len(history) <= _LIGHT_EVENTS
+
+
 @attrs.frozen
 class Source:
     """What an execution is forked from.
@@ -52,8 +60,8 @@ class Source:
     record: Mapping[str, OperationRecord]
 
     @classmethod
-    def of(cls, execution: Execution, history: Sequence[HistoryEvent]) -> Source:
-        return cls(history, derive(history), execution.arn, {**execution.by_id})
+    def of(cls, arn: str, record: Mapping[str, OperationRecord], history: Sequence[HistoryEvent]) -> Source:
+        return cls(history, derive(history), arn, record)
 
     @classmethod
     def exported(cls, history: object) -> Source:

@@ -14,6 +14,7 @@ from uuid import uuid4
 from durable_async._wire.operations import CheckpointResult, ErrorObject, ExecutionState, OperationUpdate
 from durable_async.service import machine, own_tasks
 from durable_async.service.clock import steady_time
+from durable_async.service.computing import compute
 from durable_async.service.functions.base import Function
 from durable_async.service.machine import (
     Checkpoint,
@@ -255,7 +256,8 @@ class LambdaApi:
         execution = await self._find.execution(arn)
         history = await self._histories.read(execution, 1, execution.event_count)
         registered = self._registry.named(execution.function_name)
-        source = Source.of(execution, history)
+        made = partial(Source.of, execution.arn, {**execution.by_id}, history)
+        source = await compute(made, light=machine.is_light(history))
         return await self._starter.fork(registered, source, options)
 
     async def fork_history(self, function_name: str, history: object, **options: Unpack[ForkOptions]) -> Started:
@@ -266,7 +268,7 @@ class LambdaApi:
         :raises ApiError: also InvalidParameterValue (the history is not complete)
         """
         registered = self._registry.named(function_name)
-        source = Source.exported(history)
+        source = await compute(partial(Source.exported, history))
         return await self._starter.fork(registered, source, options)
 
     async def wait(self, execution_arn: str) -> Closed:

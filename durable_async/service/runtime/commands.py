@@ -33,10 +33,16 @@ from durable_async.service.store import Store
 
 T = TypeVar("T")
 Perform = Callable[[Execution, Changes], None]
+Make = Callable[[NewExecution, Moment], Awaitable[Execution]]
 
 logger: logging.Logger = logging.getLogger("durable_async.service")
 
 _DUE_AT_ONCE = 256  # executions, so that one commit of the store serves many
+
+
+async def start_at_once(new: NewExecution, at: Moment) -> Execution:
+    """Return an execution without a record, whose handler is to be invoked."""
+    return machine.start(new, at)
 
 
 class Commands:
@@ -78,17 +84,15 @@ class Commands:
         if self.draining:
             raise ServiceClosedError("The service is shutting down, or has ended.")
 
-    async def start(
-        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
-    ) -> Execution | None:
+    async def start(self, new: NewExecution, make: Make = start_at_once) -> Execution | None:
         """Start an execution. Returns None; or, with nothing started, the execution that has the name already.
 
         :param make: how it begins
         :raises ServiceClosedError: nothing is started any more
         :raises StoreError: nothing is started
         """
+        execution = await make(new, self._settings.moment())
         self.check_open()
-        execution = make(new, self._settings.moment())
         changes = execution.take_changes()
         self._note_invocation(execution, changes)
         return await self._store.add(execution, changes, partial(self._added, execution, changes, perf_counter()))

@@ -84,7 +84,10 @@ class Registry:
             raise ValueError(f"a version must be a number from 1 to {_HIGHEST_VERSION}, not {version}")
         versions = self._functions.get(name, {})
         if version in versions:
-            raise ValueError(f"a function {registered.key!r} is already registered")
+            raise ValueError(
+                f"a function {registered.key!r} is already registered. Register the other one under another name or "
+                "version; to replace it by changed code, leave the service and enter a new one"
+            )
         if versions and (version is None or None in versions):
             raise ValueError(f"{name!r} is registered with a version and without one. Give each a version")
         if registered.max_concurrency is not None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 
 from durable_async._wire.text import is_same_json
 from durable_async.service import machine
+from durable_async.service.computing import compute
 from durable_async.service.machine import Execution, Moment, NewExecution, Source
 from durable_async.service.model import arns
 from durable_async.service.model.errors import AlreadyStartedError, InvalidParameterValueError
+from durable_async.service.runtime.commands import Make, start_at_once
 from durable_async.service.runtime.filters import checked_tags
 from durable_async.service.runtime.inputs import ForkOptions, check_execution_name, read_event
 from durable_async.service.runtime.registry import Registered, Registry
@@ -60,9 +63,7 @@ class Starter:
             cancel_before_seconds=registered.cancel_before,
         )
 
-    async def start(
-        self, new: NewExecution, make: Callable[[NewExecution, Moment], Execution] = machine.start
-    ) -> NewExecution | Execution:
+    async def start(self, new: NewExecution, make: Make = start_at_once) -> NewExecution | Execution:
         """Return what was started, or the execution that has the name."""
         existing = await self.runner.commands.start(new, make)
         if existing is not None and self.runner.retention.is_over(existing):
@@ -110,7 +111,12 @@ class Starter:
         text = source.derived.input if payload is None else (await read_event(payload))[0]
         new = self.new(registered, text, execution_name, options.get("tags"))
         before, replace = options.get("before"), options.get("replace") or {}
-        existing = await self.start(new, lambda new, at: machine.fork(source, new, before, replace, at))
+
+        async def make(new: NewExecution, at: Moment) -> Execution:
+            forked = partial(machine.fork, source, new, before, replace, at)
+            return await compute(forked, light=machine.is_light(source.history))
+
+        existing = await self.start(new, make)
         if existing is not new:
             raise AlreadyStartedError(f"An execution named {existing.name} exists already.")
         return Started(new.arn, new.version)

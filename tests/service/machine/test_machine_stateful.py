@@ -456,7 +456,7 @@ class Executions(RuleBasedStateMachine):
             "{}",
             TIMEOUT,
         )
-        source = machine.Source.of(self.execution, [*self.events])
+        source = machine.Source.of(self.execution.arn, {**self.execution.by_id}, [*self.events])
         results = {chosen: '"replaced"'} if replaced else {}
         try:
             fork = machine.fork(source, new, chosen if named else None, results, self.at)

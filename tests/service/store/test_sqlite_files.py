@@ -341,12 +341,14 @@ async def test_others_read_while_one_writes(path, other_process):
 STEP_3 = "CREATE TABLE notes (text TEXT); ALTER TABLE executions ADD COLUMN color TEXT DEFAULT 'blue'"
 
 
-async def test_a_file_of_version_1_is_brought_up_to_date(path):
+async def test_a_file_of_version_1_is_brought_up_to_date(path, caplog):
     """The file is one that the release with version 1 wrote."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(DUMP.read_text())
     await refused_as_old(path)
     async with opened(path) as store:
+        versions = f"from version 1 to {len(schema.MIGRATIONS)}"
+        assert caplog.messages == [f"Converting {path} {versions}. Earlier releases cannot open it afterwards."]
         assert await store.function_names() == ["orders"]
         (listed,) = await store.executions(ExecutionQuery("orders"))
         execution = await store.load(listed.arn.rpartition("/")[2])

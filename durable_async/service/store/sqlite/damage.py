@@ -34,7 +34,8 @@ REFUSED = (
 """Errors that are caused by the value to write. All other errors come from the file or disk, and affect every write."""
 
 _SENTENCES = {
-    sqlite3.SQLITE_FULL: "The disk that holds {path} is full. Free some space; no restart is needed.",
+    sqlite3.SQLITE_FULL: "The disk that holds {path} is full. Free some space; a service that runs then "
+    "continues by itself.",
     sqlite3.SQLITE_READONLY: "{path} cannot be written. Check the permissions of the file and of its directory, and "
     "whether it was moved or its file system is mounted read-only.",
     sqlite3.SQLITE_CORRUPT: "{path} is damaged. Restore a backup; the .recover command of the sqlite3 shell may save "

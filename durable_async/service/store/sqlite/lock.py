@@ -198,7 +198,7 @@ def _announce(path: Path) -> sqlite3.Connection:
 
 
 def _in_use(path: Path, pid: int | None) -> StoreInUseError:
-    by = "another process" if pid is None else f"process {pid}"
+    by = "another process" if pid is None else f"process {pid}" + (" (this one)" if pid == os.getpid() else "")
     return StoreInUseError(
         f"{path} is in use by {by}, and only one store at a time may write. Others can open it for reading."
     )

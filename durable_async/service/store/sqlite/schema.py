@@ -9,6 +9,7 @@ is in ``payloads``, once for each execution, and the row holds its digest.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,8 @@ import attrs
 
 from durable_async.service.model.errors import StoreError
 from durable_async.service.store.sqlite.damage import is_damage
+
+_logger = logging.getLogger("durable_async.service")
 
 APPLICATION_ID = 0x44757261  # "Dura": marks an SQLite file as a store
 
@@ -224,6 +227,13 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migr
     :raises StoreError: the file is not a store, or has a later version; it is not changed then
     """
     version = check(connection, path, migrations)
+    if 0 < version < len(migrations):
+        _logger.warning(
+            "Converting %s from version %d to %d. Earlier releases cannot open it afterwards.",
+            path,
+            version,
+            len(migrations),
+        )
     for number, migration in enumerate(migrations[version:], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {migration.script}")  # this leaves the transaction open
         if migration.convert is not None:

@@ -345,7 +345,7 @@ class Call:
         update: OperationUpdate = {
             "Id": self.id,
             "Type": self.kind,
-            "SubType": self.subtype._value_,
+            "SubType": self.subtype._value_,  # plain, because a service in this process stores it as it is
             "Action": action,
             **details,  # type: ignore[typeddict-item]
         }

@@ -316,8 +316,10 @@ class Table(Generic[T]):
 
 
 def _attribute(leaf: _Leaf) -> str:
-    """Return a getter of the value. It returns plain strings and ints, because the sqlite3 module is slow with enums and
-    bools."""
+    """Return the path of a value for ``attrgetter``.
+
+    It ends at plain strings and ints, because the sqlite3 module is slow with enums and bools.
+    """
     plain = "._value_" if issubclass(leaf.kind, Enum) else ".real" if leaf.kind is bool else ""
     return leaf.path[0] + plain
 

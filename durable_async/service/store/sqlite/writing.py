@@ -54,8 +54,10 @@ def snapshot(execution: Execution, changes: Changes, inline: int) -> Snapshot:
 
 
 def _present(rows: Sequence[Row]) -> tuple[bool, ...]:
-    """Return for each column whether a row has a value other than NULL there. Statements leave out the other columns,
-    because the sqlite3 module is slow with None."""
+    """Return for each column whether one of the rows has a value there.
+
+    Statements leave out the other columns, which SQLite fills with NULL, because the sqlite3 module is slow with None.
+    """
     present = [value is not None for value in rows[0]]
     for row in rows[1:]:
         present = [known or value is not None for known, value in zip(present, row, strict=True)]
@@ -82,8 +84,10 @@ def update(places: tuple[int, ...]) -> str:
 
 @cache
 def _add(present: tuple[bool, ...]) -> str:
-    """Return the statement that inserts an execution. An existing name or id is not an error. The era is the latest one,
-    or the next if the clock was put back."""
+    """Return the statement that inserts an execution. An existing name or id is not an error.
+
+    The era is the latest one, or the next if the clock was put back.
+    """
     columns = [*compress(EXECUTIONS.columns, present)]
     return f"""
         INSERT INTO executions ({", ".join(columns)}, era)

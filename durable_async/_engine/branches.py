@@ -152,7 +152,7 @@ class Scope:
         A task comes before those that it has started, and is cancelled once, even if contexts around it end too. So a
         group whose own task is cancelled cancels none that is cleaning up already.
         """
-        for task in self.tasks:
+        for task in [*self.tasks]:  # a future may start a task when it is cancelled
             if task is not spared and not getattr(task, "durable_must_end", False):
                 cancel(task)
                 self.cancel_tasks_inside(task)

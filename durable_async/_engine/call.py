@@ -242,7 +242,7 @@ class Call:
             update: OperationUpdate = {
                 "Id": CANCELLATION,
                 "Type": OperationType.STEP,
-                "SubType": SubType.STEP,
+                "SubType": SubType.STEP.value,
                 "Name": CANCELLATION,
                 "Action": Action.SUCCEED,
                 "Payload": delivered(cancellation.reason, self.id),
@@ -340,7 +340,7 @@ class Call:
         update: OperationUpdate = {
             "Id": self.id,
             "Type": self.kind,
-            "SubType": self.subtype,
+            "SubType": self.subtype._value_,  # plain, because a service in this process stores it as it is
             "Action": action,
             **details,  # type: ignore[typeddict-item]
         }

@@ -54,9 +54,9 @@ def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
         elif body.since + longest <= now:
             del workflow.cancelled_bodies[task]
             logger.warning(
-                "%s: the body of step %r goes on %g seconds after it was cancelled. So far the ends of other "
+                "%s: the body of step %r still runs %g seconds after it was cancelled. So far the ends of other "
                 "operations waited for it, and now they do not: if the workflow depends on what ends first, a replay "
-                "will take another way. Let the body end when it is cancelled",
+                "will take other decisions. Let the body end when it is cancelled",
                 workflow.execution_arn,
                 body.step.name or body.step.operation_id,
                 longest,

@@ -228,7 +228,7 @@ class Invocation:
                 await asyncio.sleep(0)
         finally:
             self.journal.is_cleaning_up = True
-            for task in tasks:
+            for task in [*tasks]:
                 cancel(task)
 
     async def _abandon_soon(self) -> None:

@@ -21,7 +21,7 @@ class Phase(Enum):
     RUNNING = auto()
     """The workflow runs, and operations may begin."""
     DRAINING = auto()
-    """What runs goes on, no operation begins, and the workflow is suspended when it is at rest."""
+    """What runs may end, no operation begins, and the workflow is suspended when it is at rest."""
     MISMATCHED = auto()
     """The code does not fit the record. Each operation raises the error, and the execution fails with it even if the
     workflow catches it."""

@@ -186,7 +186,7 @@ class Activity:
         if self.out_of_order == 1:
             logger.warning(
                 "%s: the end of %s came after that of %s, and is recorded before it. If the workflow depends on their "
-                "order, a replay will take another way",
+                "order, a replay will take other decisions",
                 self.workflow.execution_arn,
                 place.of,
                 last.of,

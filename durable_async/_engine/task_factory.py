@@ -50,7 +50,7 @@ class task_branches:  # noqa: N801 - reads as a phrase
         factory = _factories[self._loop]
         factory.users -= 1
         installed = cast("object", self._loop.get_task_factory())
-        # Somebody who wrapped ours meanwhile goes on calling it; it then passes everything through.
+        # Code that wrapped this factory meanwhile still calls it; it then passes everything through.
         if not factory.users and installed is factory:
             self._loop.set_task_factory(cast("Any", factory.previous))
             del _factories[self._loop]

@@ -11,7 +11,7 @@ from durable_async.batch_result import BatchStatus, CompletionReason
 
 
 def completion_reason(completion: CompletionConfig, progress: BatchProgress) -> CompletionReason | None:
-    """Return why the batch ends; None: it goes on.
+    """Return why the batch ends; None: it continues.
 
     :raises TypeError: the custom completion returned something else than None or a status
     """

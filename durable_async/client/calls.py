@@ -14,12 +14,13 @@ from typing import Any, Final
 import attrs
 
 from durable_async._client_per_loop import ClientPerLoop
+from durable_async._wire.operations import CLOSED_EXECUTION
 from durable_async._wire.text import JsonMembers, JsonObject
 from durable_async.errors import ServiceCallError
 from durable_async.service.model.history import CLOSING, EventType
 from durable_async.transport.base import NO_SERVICE
 
-CLOSED: Final[frozenset[str]] = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"})
+CLOSED: Final[frozenset[str]] = frozenset(CLOSED_EXECUTION)
 
 _PAGE_ITEMS = 1000
 _MAX_WAIT = 20  # seconds, the maximum that a service of this package allows

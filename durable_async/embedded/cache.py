@@ -44,7 +44,7 @@ class ExecutionCache:
         self._threads = threads
         self._draining = False
         self._running: set[Invocation] = set()
-        self._parked: OrderedDict[str, _Place] = OrderedDict()
+        self._kept: OrderedDict[str, _Place] = OrderedDict()
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self.evictions: int = 0  # so far
@@ -54,18 +54,18 @@ class ExecutionCache:
 
         The answer is valid until the event loop's next iteration.
         """
-        place = self._parked.get(execution_arn)
+        place = self._kept.get(execution_arn)
         return place is not None and place.invocation.is_intact()
 
     def forget(self, execution_arn: str) -> None:
         """Evict an execution that will not continue."""
-        place = self._parked.pop(execution_arn, None)
+        place = self._kept.pop(execution_arn, None)
         if place is not None:
             self._evict(place.invocation)
 
     def size(self) -> int:
-        """Return how many executions are parked."""
-        return len(self._parked)
+        """Return how many executions are here."""
+        return len(self._kept)
 
     def is_open(self) -> bool:
         """Return whether an execution that runs may be kept."""
@@ -78,7 +78,7 @@ class ExecutionCache:
         :meth:`aclose` does.
         """
         self._draining = True
-        while self._parked:
+        while self._kept:
             self._evict_oldest()
         for invocation in self._running:
             invocation.drain()
@@ -119,7 +119,7 @@ class ExecutionCache:
 
         :raises RuntimeError: it must be replayed, and the envelope does not hold the record
         """
-        place = self._parked.pop(envelope.execution_arn, None)
+        place = self._kept.pop(envelope.execution_arn, None)
         if place is not None and envelope.next_marker is None and place.invocation.is_intact():
             return place.invocation
         if place is not None:
@@ -153,13 +153,13 @@ class ExecutionCache:
 
     def _keep(self, invocation: Invocation) -> None:
         until = asyncio.get_running_loop().time() + self._idle
-        self._parked[invocation.execution_arn] = _Place(invocation, until)
-        if len(self._parked) > self._max:
+        self._kept[invocation.execution_arn] = _Place(invocation, until)
+        if len(self._kept) > self._max:
             self._evict_oldest()
         self._arm()
 
     def _evict_oldest(self) -> None:
-        _, place = self._parked.popitem(last=False)
+        _, place = self._kept.popitem(last=False)
         self._evict(place.invocation)
 
     def _evict(self, invocation: Invocation) -> None:
@@ -171,8 +171,8 @@ class ExecutionCache:
         leaving.add_done_callback(lambda _: self._leaving.pop(arn))
 
     def _arm(self) -> None:
-        if self._alarm is None and self._parked:
-            oldest = next(iter(self._parked.values()))
+        if self._alarm is None and self._kept:
+            oldest = next(iter(self._kept.values()))
             self._alarm = asyncio.get_running_loop().call_at(oldest.until, self._ring, oldest.until)
 
     def _ring(self, now: float) -> None:
@@ -181,6 +181,6 @@ class ExecutionCache:
         :param now: the time for which the alarm was set; the loop may be early by the resolution of its clock
         """
         self._alarm = None
-        while self._parked and next(iter(self._parked.values())).until <= now:
+        while self._kept and next(iter(self._kept.values())).until <= now:
             self._evict_oldest()
         self._arm()

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 import attrs
 
+from durable_async._wire.limits import STATE_PAGE_ITEMS
 from durable_async._wire.operations import CheckpointResult, ExecutionState, OperationUpdate
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.errors import ServiceCallError
@@ -18,8 +19,6 @@ from durable_async.service.runtime.api import LambdaApi
 from durable_async.transport.base import DurableServiceClient
 
 T = TypeVar("T")
-
-_PAGE_ITEMS = 1000
 
 
 @attrs.frozen
@@ -37,7 +36,7 @@ class InProcessClient:
 
     async def get_state(self, execution_arn: str, token: str, marker: str) -> ExecutionState:
         return await _refusals_as_errors(
-            "GetDurableExecutionState", self.service.get_state(execution_arn, token, marker, _PAGE_ITEMS)
+            "GetDurableExecutionState", self.service.get_state(execution_arn, token, marker, STATE_PAGE_ITEMS)
         )
 
 

@@ -130,8 +130,10 @@ async def test_a_start_names_a_version_by_its_handler_or_its_number():
         assert await version_of(service.start(TWO, {})) == "2"
         assert await version_of(service.start("fulfil:1", {})) == "1"
         assert (await service.api.invoke("fulfil:prod", b"{}")).executed_version == "2"
-        with pytest.raises(ApiError, match=r"Function not found: .*:fulfil:3"):
+        with pytest.raises(ApiError, match=r"Function not found: .*:fulfil:3\. Versions that are registered: 1, 2"):
             await service.api.invoke("fulfil:3", b"{}")
+        with pytest.raises(ApiError, match=r"Function not found: .*:fulfill\. Functions that are registered: fulfil"):
+            await service.start("fulfill", {})
         await service.start(TWO, {}, name="two")
         assert await service.find(ONE, "two") is not None  # names are unique over all versions
 

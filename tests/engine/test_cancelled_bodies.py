@@ -159,7 +159,7 @@ def test_a_body_that_ignores_its_cancellation_holds_ends_back_for_a_while_and_is
         seconds = seconds_until_a_step_ends_beside(lambda ctx: group_that_fails(ctx, stubborn))
     assert 5 <= seconds < 6
     (message,) = [record.message for record in caplog.records if "cancelled" in record.message]
-    assert "the body of step 'stubborn' goes on 5 seconds after it was cancelled" in message
+    assert "the body of step 'stubborn' still runs 5 seconds after it was cancelled" in message
 
 
 def test_a_cancelled_body_holds_nothing_back_in_a_context_beside_its_own():

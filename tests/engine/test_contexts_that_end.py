@@ -199,3 +199,21 @@ def test_the_loser_of_a_race_is_cancelled_although_a_cancellation_of_it_is_pendi
 
     assert run(workflow, None).status == "SUCCEEDED"
     assert seen == ["cancelled", "race has ended"]
+
+
+def test_a_future_may_start_a_task_when_a_deadline_cancels_it(caplog):
+    class Announcing(asyncio.Future):
+        def cancel(self, msg=None):
+            self.announcing = asyncio.get_running_loop().create_task(asyncio.sleep(0))
+            return super().cancel(msg)
+
+    async def waits():
+        await Announcing()
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async with ctx.timeout(SECOND):
+            await asyncio.wait([asyncio.create_task(waits()) for _ in range(3)])
+
+    assert run(workflow, None).status == "FAILED"
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

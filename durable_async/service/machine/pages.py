@@ -28,7 +28,7 @@ def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord
     """
     page = _page(execution, 0, limits.page_operations, limits, OperationRecord.in_milliseconds)
     request = execution.by_id.get(CANCELLATION)
-    if request is not None and page.get("NextMarker"):
+    if request is not None and (marker := page.get("NextMarker")) and request.sequence >= int(marker):
         # A replay must know from the start at which operation the workflow gets the cancellation.
         page["Operations"].append(request.in_milliseconds())
     return _event(execution, token, changed, page)

@@ -8,6 +8,7 @@ protocol.md, "Names and ARNs" and "Chained invokes".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal, TypeAlias, get_args
 
 import attrs
@@ -22,6 +23,7 @@ from durable_async.service.model.errors import ApiError, InvalidParameterValueEr
 OnMismatch: TypeAlias = Literal["park", "fail"]
 
 _HIGHEST_VERSION = 10**15 - 1
+_NAMED = 10  # in one message
 FUNCTION_TIMEOUT = 900  # seconds: Lambda's longest
 
 
@@ -151,8 +153,17 @@ class Registry:
                 parsed.name,
                 qualifier if parsed.name in self._functions else None,
             )
-            raise ResourceNotFoundError(f"Function not found: {arn}")
+            raise ResourceNotFoundError(f"Function not found: {arn}. {self._what_there_is(parsed.name)}")
         return registered
+
+    def _what_there_is(self, name: str) -> str:
+        """Return which versions of ``name`` are registered, or which functions if there are none."""
+        versions = self._functions.get(name)
+        if versions is not None and None not in versions:
+            return f"Versions that are registered: {', '.join(map(str, versions))}"
+        named = [*islice(self._functions, _NAMED + 1)]
+        more = ", ..." if len(named) > _NAMED else ""
+        return f"Functions that are registered: {', '.join(named[:_NAMED]) or 'none'}{more}"
 
     def invocable(self, reference: str, qualifier: str | None = None) -> Registered:
         """Return the function that an Invoke names. A durable one must be named with a qualifier, as on Lambda."""

@@ -1,4 +1,4 @@
-"""How an event is shown (section 8.1)."""
+"""How an event is shown. See protocol.md, "History"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens, lost answers, and what an answer shows (sections 5.1 to 5.5)."""
+"""Tokens, lost answers, and what an answer shows. See protocol.md, "Checkpoints"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""When the handler is invoked again, and what its answer means (sections 2.4, 7.2, 7.4 and 7.6)."""
+"""When the handler is invoked again, and what its answer means. See protocol.md, "Answer of the handler",
+"Invoking the handler" and "Failed invocations".
+"""
 
 from __future__ import annotations
 

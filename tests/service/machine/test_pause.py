@@ -1,4 +1,4 @@
-"""Pause and resume (sections 3.9 and 7.9)."""
+"""Pausing and resuming an execution. See protocol.md, "Pause and resume"."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Which operations a handler is given, and in which pages (sections 2.1 and 3.3)."""
+"""Which operations a handler is given, and in which pages. See protocol.md, "Envelope" and "Pages"."""
 
 from __future__ import annotations
 
 import pytest
 
+from durable_async.service import machine
 from durable_async.service.machine import Limits, state_page
 from durable_async.service.model.errors import InvalidParameterValueError
 from tests.service.machine.machine_driver import Driver, context, step, wait
@@ -48,6 +49,21 @@ def test_nested_contexts(outer, inner, shown):
     driver.checkpoint(context("START", "o"), context("START", "i", ParentId="o"), step("SUCCEED", ParentId="i"))
     driver.checkpoint(context("SUCCEED", "i", **inner), context("SUCCEED", "o", **outer))
     assert ids(envelope_of(driver)) == ["e1", *shown]
+
+
+@pytest.mark.parametrize(
+    ("steps_before", "shown"),
+    [
+        pytest.param(1, ["e1", "0", "cancellation"], id="in its place"),
+        pytest.param(9, ["e1", "0", "1", "cancellation"], id="after the first page"),
+    ],
+)
+def test_the_cancellation_is_in_the_first_page_once(steps_before, shown):
+    driver = Driver(limits=Limits(page_operations=3))
+    driver.checkpoint(*(step("SUCCEED", str(n)) for n in range(steps_before)))
+    driver.do(machine.cancel, None)
+    driver.checkpoint(*(step("SUCCEED", f"after-{n}") for n in range(9)))
+    assert ids(envelope_of(driver)) == shown
 
 
 def all_pages(driver: Driver, count: int) -> list[list[str]]:

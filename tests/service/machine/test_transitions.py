@@ -173,6 +173,16 @@ def test_an_id_that_is_no_callbacks_is_not_found(forged):
         driver.do(machine.callback_succeeded, forged, b"1")
 
 
+def test_the_schema_of_a_callback_is_that_of_its_answer_until_a_redrive_clears_it():
+    driver = Driver()
+    driver.checkpoint(update("c", "CALLBACK", "START", CallbackOptions={"AnswerSchema": '{"type": "string"}'}))
+    callback_id = driver.callback_id("c")
+    assert machine.answer_schema(driver.execution, callback_id) == '{"type": "string"}'
+    driver.do(machine.stop, None)
+    driver.do(machine.redrive, "c")
+    assert machine.answer_schema(driver.execution, callback_id) is None
+
+
 def test_a_result_too_large_or_not_text_leaves_the_callback_open():
     driver = Driver(limits=Limits(payload_bytes=3))
     driver.checkpoint(callback())

@@ -1,4 +1,4 @@
-"""The histories that the protocol reference works out (section 8.3), each driven through the machine."""
+"""The whole histories of some executions. See protocol.md, "History"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ERROR = {"ErrorType": "Boom", "ErrorMessage": "no"}
 
 
 def brief(event) -> str:
-    """``StepFailed s{1, delay 2}``: what the worked examples say of an event."""
+    """``StepFailed s{1, delay 2}``: an event in one line."""
     shown = event_json(event, include_data=True)
     details = shown[f"{event.type}Details"]
     said = []

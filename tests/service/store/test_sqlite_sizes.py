@@ -165,6 +165,19 @@ async def test_a_save_leaves_the_indexes_alone(path):
     assert "IdxDelete" not in plan
 
 
+async def test_a_write_leaves_out_empty_columns(path):
+    """The sqlite3 module takes longer for a None than for the rest of a value's way into the file."""
+    statements = []
+    async with opened(path) as store:
+        store._writer._connection.set_trace_callback(statements.append)
+        world = World(store)
+        execution = await world.start("a")
+        await world.write(execution, step("SUCCEED", Payload="1"))
+    inserted = [text for text in map(str.strip, statements) if text.startswith(("INSERT", "REPLACE"))]
+    assert {text.split()[2] for text in inserted} == {"executions", "operations", "events"}
+    assert not any("NULL" in text for text in inserted)
+
+
 async def test_what_is_written_is_what_changed(path):
     """A save of an execution with many operations writes as much as one of an execution with few."""
     async with opened(path) as store:

@@ -316,8 +316,12 @@ class Table(Generic[T]):
 
 
 def _attribute(leaf: _Leaf) -> str:
-    """Return a getter of the value. It returns plain strings, because the sqlite3 module is slow with enums."""
-    return f"{leaf.path[0]}._value_" if issubclass(leaf.kind, Enum) else leaf.path[0]
+    """Return the path of a value for ``attrgetter``.
+
+    It ends at plain strings and ints, because the sqlite3 module is slow with enums and bools.
+    """
+    plain = "._value_" if issubclass(leaf.kind, Enum) else ".real" if leaf.kind is bool else ""
+    return leaf.path[0] + plain
 
 
 def _unseen(execution: Execution) -> str:
@@ -330,7 +334,7 @@ EXECUTIONS = Table(
     {
         "unseen": (str, _unseen),
         "due_ms": (int, Execution.next_due_ms),
-        "active": (int, attrgetter("active")),
+        "active": (int, attrgetter("active.real")),
     },
 )
 OPERATIONS = Table("operations", OperationRecord)

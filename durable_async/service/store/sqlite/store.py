@@ -39,7 +39,7 @@ class SqliteStore:
     :param path: made by ``open`` if it does not exist
     :param durability: what a write that returned survives: ``full``, a loss of power; ``normal``, the end of the
         process. The package says more
-    :param read_only: every ``load`` reads anew, and writes are refused
+    :param read_only: True: every ``load`` reads the file again, and writes are refused. False: it can be written
     :param resident: how many open executions stay in memory though nobody holds them
     :param inline_payload: up to this number of characters, a payload is stored with its operation or event. A longer
         one is stored once for each execution. Stores with different values can use the same file

@@ -53,14 +53,21 @@ def snapshot(execution: Execution, changes: Changes, inline: int) -> Snapshot:
     )
 
 
-def _places(count: int) -> str:
-    return f"({', '.join('?' * count)})"
+def _present(rows: Sequence[Row]) -> tuple[bool, ...]:
+    """Return for each column whether one of the rows has a value there.
+
+    Statements leave out the other columns, which SQLite fills with NULL, because the sqlite3 module is slow with None.
+    """
+    present = [value is not None for value in rows[0]]
+    for row in rows[1:]:
+        present = [known or value is not None for known, value in zip(present, row, strict=True)]
+    return tuple(present)
 
 
 @cache
-def _insert(verb: str, table: Table[object], rows: int) -> str:
-    columns = (*table.columns, "execution")
-    values = ", ".join([_places(len(columns))] * rows)
+def _insert(verb: str, table: Table[object], present: tuple[bool, ...], rows: int) -> str:
+    columns = [*compress((*table.columns, "execution"), present)]
+    values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     return f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {values}"
 
 
@@ -75,13 +82,21 @@ def update(places: tuple[int, ...]) -> str:
     return f"UPDATE executions SET {assignments} WHERE position = ? AND event_count = ?"  # noqa: S608 - names
 
 
-# An existing name or id is not an error. The era is the latest one, or the next if the clock was put back.
-_ADD = f"""
-    INSERT INTO executions ({", ".join(EXECUTIONS.columns)}, era)
-    VALUES ({", ".join("?" * len(EXECUTIONS.columns))},
-            coalesce((SELECT era + (? < started_ms) FROM executions ORDER BY position DESC LIMIT 1), 0))
-    ON CONFLICT DO NOTHING
-"""  # noqa: S608 - names
+@cache
+def _add(present: tuple[bool, ...]) -> str:
+    """Return the statement that inserts an execution. An existing name or id is not an error.
+
+    The era is the latest one, or the next if the clock was put back.
+    """
+    columns = [*compress(EXECUTIONS.columns, present)]
+    return f"""
+        INSERT INTO executions ({", ".join(columns)}, era)
+        VALUES ({", ".join("?" * len(columns))},
+                coalesce((SELECT era + (? < started_ms) FROM executions ORDER BY position DESC LIMIT 1), 0))
+        ON CONFLICT DO NOTHING
+    """  # noqa: S608 - names
+
+
 _NAMED = "SELECT id FROM executions WHERE function_name = ? AND name = ?"
 _FIND = "SELECT position FROM executions WHERE id = ?"
 _PAYLOAD = "INSERT OR IGNORE INTO payloads (execution, digest, body) VALUES (?, ?, ?)"
@@ -93,7 +108,9 @@ _EVENT_COUNT = EXECUTIONS.columns_of.index(("event_count",))
 def add(taken: Snapshot, state: WriteState, connection: sqlite3.Connection) -> str | None:
     """Insert a new execution, or return the id of the execution that already has its name or its id."""
     execution, payloads = taken.execution, PayloadWriter(taken.inline)
-    inserted = connection.execute(_ADD, EXECUTIONS.row(taken.row, payloads, execution.started_ms))
+    row = EXECUTIONS.row(taken.row, payloads)
+    present = _present([row])
+    inserted = connection.execute(_add(present), (*compress(row, present), execution.started_ms))
     if inserted.rowcount != 1:
         named = connection.execute(_NAMED, (execution.function_name, execution.name)).fetchone()
         return execution.id if named is None else str(named[0])
@@ -146,10 +163,12 @@ def _save_record(
 def _write_rows(connection: sqlite3.Connection, verb: str, table: Table[Any], rows: Sequence[Row]) -> None:
     if not rows:
         return
+    present = _present(rows)
+    values = [tuple(compress(row, present)) for row in rows]
     if len(rows) > _ROWS_OF_ONE_STATEMENT:
-        connection.executemany(_insert(verb, table, 1), rows)
+        connection.executemany(_insert(verb, table, present, 1), values)
     else:
-        connection.execute(_insert(verb, table, len(rows)), sum(rows, ()))
+        connection.execute(_insert(verb, table, present, len(rows)), sum(values, ()))
 
 
 def delete(execution_id: str, connection: sqlite3.Connection) -> list[str]:

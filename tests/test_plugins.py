@@ -39,16 +39,13 @@ from durable_async.testing.virtual_time import START
 from tests.ids import stable
 
 from . import world as worlds
-from .world import Crash
+from .world import NO_START_BEFORE_ITS_END, Crash
+
+World = partial(worlds.World, engine=NO_START_BEFORE_ITS_END)
 
 HOOKS = [name for name in vars(DurablePlugin) if not name.startswith("_") and name not in ("flush", "on_checkpoint")]
 MINUTE = timedelta(minutes=1)
 TWO_ATTEMPTS = StepConfig(retry_strategy=RetryStrategy.fixed(delay=MINUTE, max_attempts=2))
-
-
-NO_START_BEFORE_ITS_END = EngineLimits(show_start=600.0)  # however slow the machine is
-
-World = partial(worlds.World, engine=NO_START_BEFORE_ITS_END)
 
 
 class Recorder(DurablePlugin):

@@ -16,6 +16,9 @@ from durable_async.service.runtime.api import LambdaApi
 from durable_async.service.runtime.views import Closed
 from durable_async.testing import VirtualTime
 
+NO_START_BEFORE_ITS_END = EngineLimits(show_start=600.0)
+"""With these the START of a step is sent with its end, however slow the machine is."""
+
 
 class Crash(ServiceCallError):
     """Ends an invocation as a dead process would: what was not recorded is lost, and Lambda invokes again."""

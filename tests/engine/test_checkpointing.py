@@ -8,9 +8,7 @@ import pytest
 from durable_async import EngineLimits, ServiceCallError, StepError, durable_execution
 from durable_async._wire.limits import CHECKPOINT_BYTES
 from durable_async.embedded.local import InProcessClient
-from tests.world import World
-
-NO_START_BEFORE_ITS_END = EngineLimits(show_start=600.0)  # however slow the machine is
+from tests.world import NO_START_BEFORE_ITS_END, World
 
 
 class Failing:

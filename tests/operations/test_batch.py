@@ -31,7 +31,7 @@ from durable_async._engine import invocation
 from durable_async._wire.ids import operation_id
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.testing.virtual_time import START
-from tests.world import World
+from tests.world import NO_START_BEFORE_ITS_END, World
 
 HOUR = timedelta(hours=1)
 FLAT = NestingType.FLAT
@@ -105,7 +105,7 @@ async def test_a_map_is_a_context_of_contexts():
     async def workflow(event, ctx):
         return (await ctx.map(stepped, "ab")).results()
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         arn = await world.start(workflow)
         closed = await world.finish(arn)
         started = [event for event in await world.events(arn) if event["EventType"].endswith("Started")]
@@ -127,7 +127,7 @@ async def test_a_flat_map_has_no_contexts_for_its_items_and_the_same_ids():
     async def workflow(event, ctx):
         return (await ctx.map(stepped, "ab", name="m", config=MapConfig(nesting=FLAT))).results()
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         arn = await world.start(workflow)
         closed = await world.finish(arn)
         started = [event for event in await world.events(arn) if event["EventType"].endswith("Started")]
@@ -172,7 +172,7 @@ async def test_nothing_to_do_is_recorded_too(operation, nesting):
         run = ctx.map(stepped, [], config=MapConfig(nesting=nesting)) if operation == "map" else ctx.parallel([])
         return facts(await run)
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         closed = await world.run(workflow)
     assert json.loads(closed.result) == ["ALL_COMPLETED", "SUCCEEDED", []]
     assert len(world.calls) == 1 and len(world.calls[0]) == 2
@@ -490,7 +490,7 @@ async def test_a_custom_completion_that_raises_fails_the_batch():
             await ctx.wait(HOUR)
             return error.error_type
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         closed = await world.run(workflow)
     assert closed.result == '"ZeroDivisionError"'
     assert world.calls[0] == ["START p", "FAIL p"]

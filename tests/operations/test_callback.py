@@ -28,7 +28,7 @@ from durable_async import (
 from durable_async._wire.limits import ERROR_BYTES, PAYLOAD_BYTES
 from durable_async.service.model.errors import InvalidParameterValueError
 from tests.property_runs import examples
-from tests.world import World
+from tests.world import NO_START_BEFORE_ITS_END, World
 
 HOUR = timedelta(hours=1)
 WAYS = ["create_callback", "wait_for_callback"]
@@ -375,7 +375,7 @@ async def test_making_one_costs_one_call_and_never_fails_for_how_it_ended():
         except CallbackFailedError:
             return await ctx.step(lambda: "after", name="after")
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         closed = await answered(world, workflow, lambda: world.service.callback_failed(ids[0]))
     assert closed.result == '"after"'
     assert world.calls == [["START ask"], ["START append", "SUCCEED append"], ["START after", "SUCCEED after"]]
@@ -601,7 +601,7 @@ async def test_it_is_a_context_with_a_callback_and_a_step(name, submitter, names
     async def workflow(event, ctx):
         await ctx.wait_for_callback(submitter, name=name, timeout=HOUR)
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         arn = await world.start(workflow)
         await world.finish(arn)
         events = await world.events(arn)

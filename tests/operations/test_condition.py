@@ -23,7 +23,7 @@ from durable_async import (
 from durable_async._operations.condition import last_state
 from durable_async._wire.limits import PAYLOAD_BYTES
 from tests.property_runs import examples
-from tests.world import World
+from tests.world import NO_START_BEFORE_ITS_END, World
 
 HOUR = timedelta(hours=1)
 
@@ -288,7 +288,7 @@ def raising(state, attempt=None):
     ],
 )
 async def test_whatever_raises_is_the_conditions_failure_and_final(check, initial, strategy, expected):
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         error, events = await seen_twice(
             world, lambda ctx: ctx.wait_for_condition(check, initial, strategy, name="poll")
         )

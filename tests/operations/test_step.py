@@ -23,7 +23,7 @@ from durable_async import (
 from durable_async._wire.ids import operation_id
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async.embedded.local import InProcessClient
-from tests.world import World
+from tests.world import NO_START_BEFORE_ITS_END, World
 
 AT_MOST_ONCE = StepSemantics.AT_MOST_ONCE_PER_RETRY
 SOON = RetryStrategy.fixed(delay=timedelta(seconds=10), max_attempts=3)
@@ -37,7 +37,7 @@ async def test_a_step_costs_one_call_and_its_start_rides_along():
     async def workflow(event, ctx):
         return [await ctx.step(double, n, name=f"double {n}") for n in range(3)]
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         closed = await world.run(workflow)
     assert closed.result == "[0, 2, 4]"
     assert world.calls == [[f"START double {n}", f"SUCCEED double {n}"] for n in range(3)]
@@ -100,7 +100,7 @@ async def test_without_a_strategy_the_first_error_is_the_last():
     async def workflow(event, ctx):
         await ctx.step(lambda: 1 / 0, name="divide")
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         closed = await world.run(workflow)
     assert closed.status == "FAILED"
     assert closed.error["ErrorType"] == "ZeroDivisionError"
@@ -443,7 +443,7 @@ async def test_a_result_over_the_limit_is_one_error_before_anything_is_sent():
         except StepError as error:
             return [error.error_type, error.message]
 
-    async with World() as world:
+    async with World(engine=NO_START_BEFORE_ITS_END) as world:
         closed = await world.run(workflow)
     type_, message = json.loads(closed.result)
     assert type_ == "durable_async.errors.PayloadTooLargeError"

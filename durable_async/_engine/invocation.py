@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +24,7 @@ from durable_async._engine.order import Order
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.phases import IN_MEMORY, Event, Phase
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._engine.unstarted import Coro, Task, close_unstarted
+from durable_async._engine.unstarted import Coro, Task, close_unstarted, first_few, has_not_begun
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ContextMisuseError
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from durable_async.transport.base import DurableServiceClient
 
 logger: logging.Logger = logging.getLogger("durable_async")
-
-_NAMED = 5  # operations in one message
 
 _abandoned: set[Task] = set()
 """Tasks that did not end when they were cancelled. They are kept, because collecting one would run its code again."""
@@ -219,11 +216,13 @@ class Invocation:
         return misuse
 
     async def _cancel_tasks(self) -> None:
-        """Cancel what is left of the workflow. Tasks that wait for their first turn get it before."""
+        """Cancel what is left of the workflow. Tasks that wait for their first turn get it before: one that is
+        cancelled without it closes nothing that it was given, and anyio's ``TaskGroup.start`` would wait for it without
+        end."""
         tasks = self.journal.workflow.tasks
         try:
             for _ in range(self.journal.limits.quiet_turns):
-                if not any(map(_has_not_begun, tasks)):
+                if not any(map(has_not_begun, tasks)):
                     break
                 await asyncio.sleep(0)
         finally:
@@ -262,11 +261,10 @@ class Invocation:
         operations = [str(operation) for task in left if (operation := operation_of(task)) is not None]
         if operations:
             logger.warning(
-                "%s: the workflow returned before tasks that it had started, which cancels their operations: %s%s. "
+                "%s: the workflow returned before tasks that it had started, which cancels their operations: %s. "
                 "Await the tasks, for example with asyncio.TaskGroup, or cancel them",
                 self.execution_arn,
-                ", ".join(operations[:_NAMED]),
-                f" and {len(operations) - _NAMED} more" if len(operations) > _NAMED else "",
+                first_few(operations),
             )
 
     def _report_ignored(self, main: Task) -> None:
@@ -275,13 +273,6 @@ class Invocation:
         error = main.exception()
         if error is not None and error is not self.journal.life.mismatch:
             logger.warning("%s: ignored what the workflow raised while it ended", self.execution_arn, exc_info=error)
-
-
-def _has_not_begun(task: Task) -> bool:
-    """Return whether the task waits for its first turn. A task that is cancelled before it closes nothing that it was
-    given, and tells nobody who waits for it: anyio's ``TaskGroup.start`` would wait for ever."""
-    coro = task.get_coro()
-    return inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
 
 
 def _outcome_of(main: Task) -> Outcome:

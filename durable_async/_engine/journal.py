@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NoReturn
 
 from durable_async._engine.background import release_background_tasks
-from durable_async._engine.branches import Workflow
+from durable_async._engine.branches import Workflow, running_task
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Suspended
@@ -197,7 +197,7 @@ class Journal:
             raise self.life.mismatch
         if self.phase in DECIDED and not self.is_cleaning_up:
             await self.cancelled()  # with all others at once: it may hold a lock that another task would take
-        task = _current_task()
+        task = running_task()  # None: an abandoned coroutine is collected after its loop has ended
         if task is not None and task not in self._refused:
             self._refused.add(task)
             raise asyncio.CancelledError
@@ -256,10 +256,3 @@ class Journal:
         deadline = self._loop.time() + self.limits.clean_up
         while (left := tasks - self._stuck) and (time_left := deadline - self._loop.time()) > 0:
             await asyncio.wait([*left, self._got_stuck], timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _current_task() -> Task | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # an abandoned coroutine is being collected after its loop has ended
-        return None

@@ -70,7 +70,7 @@ def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, raised: 
     """
     left = [*calls]
     calls.clear()
-    handed_on = [value for task in workflow.tasks if _has_not_begun(task) for value in _given_to(task)]
+    handed_on = [value for task in workflow.tasks if has_not_begun(task) for value in _given_to(task)]
     forgotten = [call for call in left if not (_is_closed(call) or _is_held(call, handed_on))]
     for call in left:
         if call.coroutine is not None and call not in forgotten:
@@ -89,12 +89,19 @@ def close_unstarted(coroutines: list[Coro[object]]) -> None:
             coroutine.close()
 
 
+def first_few(names: list[str]) -> str:
+    """Return the first names of a list for a message, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _is_closed(call: Unstarted) -> bool:
     """Return whether somebody closed it, so that it does not begin."""
     return call.coroutine is not None and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CLOSED
 
 
-def _has_not_begun(task: Task) -> bool:
+def has_not_begun(task: Task) -> bool:
+    """Return whether a task waits for its first turn."""
     coroutine = task.get_coro()
     return inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
 
@@ -116,11 +123,10 @@ def _is_held(call: Unstarted, handed_on: Collection[object]) -> bool:
 
 
 def _sentence(calls: list[Unstarted]) -> str:
-    named = ", ".join(f"{call} ({_place(call)})" for call in calls[:_NAMED])
-    more = f" and {len(calls) - _NAMED} more" if len(calls) > _NAMED else ""
+    named = first_few([f"{call} ({_place(call)})" for call in calls])
     verb = "were" if len(calls) > 1 else "was"
     return (
-        f"{named}{more} {verb} called and never awaited, so nothing of it was done. Write 'await' before the call "
+        f"{named} {verb} called and never awaited, so nothing of it was done. Write 'await' before the call "
         "('async with' before ctx.timeout), or give it to asyncio.gather or a task group"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,6 +45,8 @@ with warnings.catch_warnings():
 @settings(max_examples=examples(1), deadline=None, suppress_health_check=[*HealthCheck])
 @given(st.integers(0, 2**32))
 def test_a_program_that_uses_a_library_is_interrupted_and_comes_to_the_same_end(name, seed):
+    if name == "strands_agents: graph" and sys.version_info < (3, 12):
+        pytest.skip("asyncio.wait_for loses cancellations up to Python 3.11, so the graph goes on in ended invocations")
     library = name.partition(": ")[2].partition("_")[0]
     if name.startswith("asyncio_libraries: "):
         pytest.importorskip({"async": "async_lru"}.get(library, library))

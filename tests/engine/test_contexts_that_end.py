@@ -17,6 +17,10 @@ SECOND = timedelta(seconds=1)
 YEAR = timedelta(days=365)
 
 
+async def quick(child):
+    await child.step(asyncio.sleep, 1)
+
+
 async def goes_on():
     await asyncio.sleep(YEAR.total_seconds())
 
@@ -87,9 +91,6 @@ def test_a_batch_that_is_decided_cancels_at_once_what_runs_in_inner_contexts():
                 woken.set()
                 return "SUCCEEDED"
             return None
-
-        async def quick(child):
-            await child.step(asyncio.sleep, 1)
 
         branches = [quick, group_in_tasks(woken, seen)]
         await ctx.parallel(branches, config=ParallelConfig(completion=CompletionConfig(custom=first)))
@@ -163,9 +164,6 @@ def test_the_clean_up_of_a_step_in_a_group_is_not_cancelled_when_a_race_is_lost(
 
     @durable_execution
     async def workflow(event, ctx):
-        async def quick(child):
-            await child.step(asyncio.sleep, 1)
-
         async def slow(child):
             await steps(child, log)
 
@@ -181,9 +179,6 @@ def test_the_loser_of_a_race_is_cancelled_although_a_cancellation_of_it_is_pendi
 
     @durable_execution
     async def workflow(event, ctx):
-        async def quick(child):
-            await child.step(asyncio.sleep, 1)
-
         async def slow(child):
             asyncio.current_task().cancel()
             with suppress(asyncio.CancelledError):

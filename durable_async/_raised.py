@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TypeGuard, cast
 
+from durable_async._excerpts import cut
 from durable_async.errors import DurableError, OperationError
 
 _FRAMES = 30  # of one exception, the innermost ones
@@ -55,8 +56,7 @@ def headline(error: BaseException) -> str:
     The type of an operation's error is that of what its body raised.
     """
     name = _recorded_type(error)
-    text = " ".join(text_of(error)[: _HEADLINE + 1].split())
-    text = text if len(text) <= _HEADLINE else f"{text[: _HEADLINE - 3]}..."
+    text = cut(" ".join(text_of(error)[: _HEADLINE + 1].split()), _HEADLINE)
     return f"{name}: {text}" if text else name
 
 

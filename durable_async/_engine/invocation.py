@@ -24,7 +24,8 @@ from durable_async._engine.order import Order
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.phases import IN_MEMORY, Event, Phase
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._engine.unstarted import Coro, Task, close_unstarted, first_few, has_not_begun
+from durable_async._engine.unstarted import Coro, Task, close_unstarted, has_not_begun
+from durable_async._excerpts import first_few
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import OperationUpdate
 from durable_async.errors import ContextMisuseError

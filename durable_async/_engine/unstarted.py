@@ -19,9 +19,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
+from durable_async._excerpts import first_few
 from durable_async.errors import ContextMisuseError
-
-_NAMED = 5  # in one message
 
 T = TypeVar("T")
 Task = asyncio.Task[object]
@@ -87,12 +86,6 @@ def close_unstarted(coroutines: list[Coro[object]]) -> None:
     for coroutine in coroutines:
         if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
             coroutine.close()
-
-
-def first_few(names: list[str]) -> str:
-    """Return the first names of a list for a message, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _is_closed(call: Unstarted) -> bool:

@@ -19,6 +19,7 @@ import attrs
 import click
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
+from durable_async._excerpts import first_few
 from durable_async.cli import options
 from durable_async.cli.connect import Target, connected, open_session, target_options
 from durable_async.cli.exits import Exit, Unreachable
@@ -173,8 +174,6 @@ async def _answer(target: Target) -> Finding:
     return well("service", f"{place} answers")
 
 
-_SHOWN = 5  # executions by name
-
 _QUARANTINED = """
     SELECT function_name || '/' || name FROM executions
     WHERE status = 'PAUSED' AND CAST(pause_reason AS TEXT) LIKE 'Quarantined:%' ORDER BY position
@@ -222,9 +221,8 @@ def _of(connection: sqlite3.Connection, path: Path, writer: str) -> Iterator[Fin
         functions = ", ".join(f"{name} ({count})" for name, count in still_open)
         yield well("open", f"{functions}: they continue where these functions are registered")
     if quarantined := [name for (name,) in connection.execute(_QUARANTINED)]:
-        more = f" and {len(quarantined) - _SHOWN} more" if len(quarantined) > _SHOWN else ""
         advice = "their handlers kept crashing: fix them, then durable-async resume"
-        yield doubtful("quarantine", ", ".join(quarantined[:_SHOWN]) + more, advice)
+        yield doubtful("quarantine", first_few(quarantined), advice)
 
 
 def _integrity(connection: sqlite3.Connection) -> list[str]:

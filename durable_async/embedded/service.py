@@ -18,6 +18,7 @@ from durable_async._callables import name_of_callable
 from durable_async._counts import checked_count
 from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
+from durable_async._loops import running_loop
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async.client.api import DurableApi
 from durable_async.client.executions import Executions, check_durable
@@ -196,7 +197,7 @@ class DurableService(Executions):
             await own_tasks.finish(self.api.aclose())
             raise
         self._entered = self._runs = True
-        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
+        self._loop, self._thread = asyncio.getrunning_loop(), get_ident()
         return self
 
     async def _open(self) -> None:
@@ -253,7 +254,7 @@ class DurableService(Executions):
             timeout
         :raises RuntimeError: the service runs, and its event loop does not run here: executions could not continue
         """
-        if self._runs and _running_loop() is None:
+        if self._runs and running_loop() is None:
             raise RuntimeError("register needs the service's event loop: call it in a coroutine, or before entering")
         if self._runs:
             self._check_loop()
@@ -296,7 +297,7 @@ class DurableService(Executions):
 
         :raises RuntimeError: another one runs here, or this is another thread
         """
-        if self._thread != get_ident() or _running_loop() not in (None, self._loop):
+        if self._thread != get_ident() or running_loop() not in (None, self._loop):
             raise RuntimeError(
                 "The service belongs to the event loop on which it was entered. Keep that loop for as long as the "
                 "service is used: each asyncio.run has a loop of its own, an asyncio.Runner keeps one. From another "
@@ -324,13 +325,6 @@ class DurableService(Executions):
 
 def _is_durable(function: object) -> TypeGuard[AnyHandler]:
     return isinstance(function, DurableHandler)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _seconds(duration: timedelta, what: str) -> int:

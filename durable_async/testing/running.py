@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Never, TypeVar, Unpack
 
+from durable_async._loops import running_loop
 from durable_async.embedded.service import PlainFunction
 from durable_async.errors import ExecutionError
 from durable_async.handler import AnyHandler, DurableHandler
@@ -38,7 +39,7 @@ def run(
     :raises AssertionError: a name in ``callbacks`` or ``prepare`` is not one of the workflow's
     :raises RuntimeError: called where an event loop runs, as in an async test
     """
-    if _a_loop_runs():
+    if running_loop() is not None:
         raise RuntimeError(
             "run(...) is for tests that are not async. In an async test, write 'async with TestService(handler) as "
             "service:', then 'await (await service.start(event)).finish()'"
@@ -55,14 +56,6 @@ def run(
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(main())
-
-
-def _a_loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 async def answer_callbacks(

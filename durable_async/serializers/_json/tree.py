@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from types import NoneType, UnionType
 from typing import Any, NoReturn, TypeAlias, TypeGuard, Union, cast, get_args, get_origin
 
+from durable_async._excerpts import cut
 from durable_async._wire.text import JsonObject
 
 Kinds: TypeAlias = frozenset[type[object]]
@@ -196,5 +197,4 @@ def member_path(key: object) -> str:
 
 def clipped(value: object, length: int = 60) -> str:
     """Return a value's ``repr``, cut for an error message."""
-    text = repr(value)
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    return cut(repr(value), length)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from durable_async._excerpts import first_few
 from durable_async._raised import places_of
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType, SubType
@@ -213,7 +214,7 @@ def named(execution: Recorded, start: str) -> OperationRecord:
         case []:
             raise InvalidParameterValueError(f"The execution has no operation with the id or the name '{start}'.")
         case _:
-            ids = ", ".join(each.id for each in found[:5])
+            ids = first_few([each.id for each in found])
             raise InvalidParameterValueError(f"{len(found)} operations are named '{start}'. Give the id of one: {ids}")
 
 
@@ -221,7 +222,7 @@ def _check_repeated(plan: Plan) -> None:
     repeated = sorted(plan.repeated(), key=lambda operation: operation.start_us)
     if not repeated:
         return
-    names = ", ".join(f"'{each.name or each.id}'" for each in repeated[:5]) + (" ..." if len(repeated) > 5 else "")
+    names = first_few([f"'{each.name or each.id}'" for each in repeated])
     raise ResourceConflictError(
         f"{names} succeeded after the failure, as compensations do, and would be done again with what they may have "
         "undone still on record. Name the operation from which to do everything again."

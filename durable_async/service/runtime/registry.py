@@ -8,12 +8,12 @@ protocol.md, "Names and ARNs" and "Chained invokes".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Literal, TypeAlias, get_args
 
 import attrs
 
 from durable_async._counts import checked_count
+from durable_async._excerpts import first_few
 from durable_async._wire.operations import ErrorObject
 from durable_async.service.functions.base import Function
 from durable_async.service.machine import Target
@@ -161,9 +161,7 @@ class Registry:
         versions = self._functions.get(name)
         if versions is not None and None not in versions:
             return f"Versions that are registered: {', '.join(map(str, versions))}"
-        named = [*islice(self._functions, _NAMED + 1)]
-        more = ", ..." if len(named) > _NAMED else ""
-        return f"Functions that are registered: {', '.join(named[:_NAMED]) or 'none'}{more}"
+        return f"Functions that are registered: {first_few([*self._functions], _NAMED) or 'none'}"
 
     def invocable(self, reference: str, qualifier: str | None = None) -> Registered:
         """Return the function that an Invoke names. A durable one must be named with a qualifier, as on Lambda."""

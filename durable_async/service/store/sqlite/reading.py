@@ -34,7 +34,7 @@ _ID = "SELECT id FROM executions INDEXED BY sqlite_autoindex_executions_1 WHERE 
 # Jumps from status to status, so the cost does not depend on the number of executions.
 _STATUSES = ("", *sorted(ExecutionStatus), "\U0010ffff")
 _NO_STATUS = " UNION ALL ".join(
-    f"SELECT id FROM executions WHERE function_name = ?1 AND status > '{low}' AND status < '{high}'"  # noqa: S608
+    f"SELECT id FROM executions WHERE function_name = :function AND status > '{low}' AND status < '{high}'"  # noqa: S608
     for low, high in pairwise(_STATUSES)
 )
 # Jumps from name to name, so the cost does not depend on the number of executions.
@@ -136,7 +136,7 @@ def open_executions(function_name: str, connection: sqlite3.Connection) -> list[
         rows = _open_one_by_one(function_name, connection)
     rows += [
         (execution_id, None, 1, None, 0, 0, None)
-        for (execution_id,) in connection.execute(_NO_STATUS, (function_name,))
+        for (execution_id,) in connection.execute(_NO_STATUS, {"function": function_name})
     ]
     return [
         OpenExecution(

@@ -23,7 +23,6 @@ from durable_async._engine.calling import root_scope
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
-from durable_async._loops import running_loop
 from durable_async._wire.envelope import Envelope, Output, read_envelope
 from durable_async._wire.limits import RESPONSE_BYTES
 from durable_async._wire.operations import Action, OperationType, OperationUpdate
@@ -127,7 +126,11 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
 
         :raises RuntimeError: called while an event loop runs in this thread; await :meth:`run` there
         """
-        if running_loop() is not None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
             raise RuntimeError(
                 f"the durable handler {name_of_callable(self)} was called where an event loop runs, which it would "
                 "block. To start an execution, call service.start(handler, event) or, in a workflow, ctx.invoke(name, "

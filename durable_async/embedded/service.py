@@ -18,7 +18,6 @@ from durable_async._callables import name_of_callable
 from durable_async._counts import checked_count
 from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
-from durable_async._loops import running_loop
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async.client.api import DurableApi
 from durable_async.client.executions import Executions, check_durable
@@ -197,7 +196,7 @@ class DurableService(Executions):
             await own_tasks.finish(self.api.aclose())
             raise
         self._entered = self._runs = True
-        self._loop, self._thread = asyncio.getrunning_loop(), get_ident()
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         return self
 
     async def _open(self) -> None:
@@ -325,6 +324,13 @@ class DurableService(Executions):
 
 def _is_durable(function: object) -> TypeGuard[AnyHandler]:
     return isinstance(function, DurableHandler)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _seconds(duration: timedelta, what: str) -> int:

@@ -1,4 +1,4 @@
-"""Limits how many invocations run at once, and lets them take turns."""
+"""Limits how many invocations run at once, and how many begin at once, and lets them take turns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import attrs
 from durable_async._counts import checked_count
 
 Waiter = asyncio.Future[None]
+
+_BEGIN_AT_ONCE = 16  # in one turn of the event loop: a burst of hundreds would keep it from everything else
 
 
 @attrs.define(eq=False)
@@ -66,6 +68,7 @@ class Slots:
             checked_count("max_concurrency", max_concurrency, 1)
         self._max_concurrency = max_concurrency
         self._running = 0
+        self._begun = 0  # since the loop was last asked for another turn
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
     def limit(self, function: str, max_concurrency: int | None) -> None:
@@ -97,11 +100,20 @@ class Slots:
             raise
 
     def _is_free(self) -> bool:
+        if self._begun == _BEGIN_AT_ONCE:
+            return False
         return self._max_concurrency is None or self._running < self._max_concurrency
 
     def _take(self, queue: _Queue) -> None:
         queue.running += 1
         self._running += 1
+        self._begun += 1
+        if self._begun == _BEGIN_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._begun = 0
+        self._hand_on()
 
     def _free(self, queue: _Queue) -> None:
         queue.running -= 1

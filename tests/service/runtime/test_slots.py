@@ -1,6 +1,7 @@
 """How many invocations may run at once, and whose turn it is."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -100,6 +101,24 @@ async def test_functions_are_served_in_turns():
     assert work.started == ["first", "f0", "g0"]
     await work.end_all()
     assert work.started == ["first", "f0", "g0", "f1", "f2"]
+
+
+async def test_of_a_burst_a_few_begin_in_each_turn_of_the_loop():
+    slots = Slots()
+    slots.limit("f", None)
+    slots.limit("g", None)
+    now, begun = 0, []
+
+    async def run(function, number):
+        async with slots.taken(function, str(number)):
+            begun.append((now, function))
+
+    tasks = [asyncio.create_task(run(function, number)) for function in "fg" for number in range(100)]
+    while not all(task.done() for task in tasks):
+        now += 1
+        await asyncio.sleep(0)
+    assert max(Counter(turn for turn, _ in begun).values()) == 16
+    assert {function for turn, function in begun[:64]} == {"f", "g"}  # the functions take turns
 
 
 @pytest.mark.parametrize("served", [False, True], ids=["while it waits", "in the moment it is served"])

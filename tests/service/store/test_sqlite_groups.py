@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 
 import pytest
 
@@ -101,6 +102,24 @@ async def test_a_write_that_is_larger_than_a_group_is_a_group_by_itself(store, w
     execution = await world.start("a")
     await world.write(execution, step("SUCCEED", "large", Payload=KIB_64))
     assert record(await store.load(execution.id)) == {"large": "SUCCEEDED"}
+
+
+async def test_a_few_writes_of_a_group_are_settled_in_each_turn_of_the_loop(tmp_path):
+    now, told = 0, []
+    async with opened(tmp_path / "service.db") as store:
+        gate = Gate(store)
+        for number in range(100):
+            store._writer.put(lambda _: None, settled=lambda _, number=number: told.append((now, number)))
+        await gate.open()
+        while not told:
+            await asyncio.sleep(0)
+        store._writer.put(lambda _: None, settled=lambda _: told.append((now, "last")))
+        closing = asyncio.ensure_future(store.aclose())
+        while not closing.done():
+            now += 1
+            await asyncio.sleep(0)
+    assert [number for _, number in told] == [*range(100), "last"]
+    assert max(Counter(turn for turn, _ in told).values()) == 16
 
 
 async def test_waiters_are_told_in_the_order_of_their_writes(store, world):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,12 @@ from durable_async.service.store.sqlite.residents import WriteState
 T = TypeVar("T")
 
 _logger = logging.getLogger("durable_async.service")
+
+
+_SETTLED_AT_ONCE = 16
+"""Writes in one turn of the event loop. Each lets code continue, and a large group would keep the loop from everything
+else.
+"""
 
 
 @attrs.frozen
@@ -60,7 +67,7 @@ class Writer:
     """Writes on its own thread. Call its methods on one event loop.
 
     When the thread is free, it takes all waiting writes as a group, and reports their outcomes to the event loop in one
-    call.
+    call. The loop settles a few of them in each turn.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, place: Place, limits: CommitLimits) -> None:
@@ -72,7 +79,9 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[_Write[Any] | None] = SimpleQueue()  # None: close
         self._unsettled = 0
+        self._outcomes: deque[tuple[_Write[Any], object]] = deque()  # reported, and not settled
         self._closing = False
+        self._has_ended = False  # the thread
         self._closed: asyncio.Future[None] = self._loop.create_future()
         # A daemon thread, so that a program that does not close the store can end.
         self._thread = Thread(target=self._work, name="durable-async-writer", daemon=True)
@@ -116,31 +125,49 @@ class Writer:
         await asyncio.shield(self._closed)
         self._thread.join()  # setting the future was the last thing that it did
 
-    def _settle(self, group: Sequence[_Write[Any]], outcomes: Sequence[Any]) -> None:
-        self._unsettled -= len(group)
-        for write, outcome in zip(group, outcomes, strict=True):
-            # First the caller, which continues in the next turn of the loop, and then those that wait for its effects.
-            if not write.done.done():  # as it is if the caller was cancelled
-                if isinstance(outcome, Exception):
-                    write.done.set_exception(outcome)
-                else:
-                    write.done.set_result(outcome)
-            if write.settled is not None:
-                try:
-                    write.settled(outcome)
-                except Exception:  # the other writes of the group are settled too
-                    _logger.exception("Unexpected error after a write.")
+    def _reported(self, group: Sequence[_Write[Any]], outcomes: Sequence[object]) -> None:
+        is_settling = bool(self._outcomes)
+        self._outcomes.extend(zip(group, outcomes, strict=True))
+        if not is_settling:
+            self._settle_some()
+
+    def _settle_some(self) -> None:
+        for _ in range(min(_SETTLED_AT_ONCE, len(self._outcomes))):
+            self._settle(*self._outcomes.popleft())
+        if self._outcomes:
+            self._loop.call_soon(self._settle_some)
+        elif self._has_ended:
+            self._closed.set_result(None)
+
+    def _settle(self, write: _Write[Any], outcome: object) -> None:
+        self._unsettled -= 1
+        # First the caller, which continues in the next turn of the loop, and then those that wait for its effects.
+        if not write.done.done():  # as it is if the caller was cancelled
+            if isinstance(outcome, Exception):
+                write.done.set_exception(outcome)
+            else:
+                write.done.set_result(outcome)
+        if write.settled is not None:
+            try:
+                write.settled(outcome)
+            except Exception:  # the other writes are settled too
+                _logger.exception("Unexpected error after a write.")
+
+    def _ended(self) -> None:
+        self._has_ended = True
+        if not self._outcomes:
+            self._settle_some()
 
     # --- on the thread ---
 
     def _work(self) -> None:
         for group in self._groups():
-            self._tell(partial(self._settle, group, self._write(group)))
+            self._tell(partial(self._reported, group, self._write(group)))
             del group  # otherwise the written objects would stay in memory until the next write
         try:
             self._connection.close()
         finally:
-            self._tell(partial(self._closed.set_result, None))
+            self._tell(self._ended)
 
     def _tell(self, call: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the event loop was closed before the store

@@ -156,7 +156,9 @@ class SimulatedWriter(Writer):
         self._loop = asyncio.get_running_loop()
         self._waiting: Any = _Queue()
         self._unsettled = 0
+        self._outcomes = deque()
         self._closing = False
+        self._has_ended = False
         self._closed = self._loop.create_future()
         self._thread: Any = _Joined()
         self._task = self._loop.create_task(self._work_on_loop(file.chaos))
@@ -167,12 +169,12 @@ class SimulatedWriter(Writer):
             await chaos.disk()
             group = self._waiting.take(chaos.rng.randint(1, 8))
             if not group:
-                self._closed.set_result(None)
+                self._ended()
                 return
             outcomes = self._write(group)
             chaos.note(f"disk: {len(group)} writes, {sum(isinstance(each, Exception) for each in outcomes)} failed")
             await chaos.disk()
-            self._settle(group, outcomes)
+            self._reported(group, outcomes)
 
     def die(self) -> None:
         """Write nothing more, and report nothing of what was written."""

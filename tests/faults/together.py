@@ -33,7 +33,8 @@ async def main(file: str, then: str) -> None:
     async with DurableService(file) as service:
         service.register(innocent)
         found = [await service.start(innocent, number, name=f"n-{number}") for number in range(COUNT)]
-        await together.wait()
+        async with asyncio.timeout(60):
+            await together.wait()
         print("together", flush=True)
         if then == "end":
             end.set()

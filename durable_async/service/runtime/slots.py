@@ -121,11 +121,13 @@ class Slots:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        """Give free places to waiting invocations."""
-        for function, queue in [*self._queues.items()]:
-            while self._is_free() and queue.is_free() and (waiter := queue.pop()) is not None:
-                self._take(queue)
-                waiter.set_result(None)
-                self._queues.move_to_end(function)
-                if self._max_concurrency is not None:
-                    break  # the next function's turn
+        """Give free places to waiting invocations, one to each function at a time."""
+        is_served = True
+        while is_served:
+            is_served = False
+            for function, queue in [*self._queues.items()]:
+                if self._is_free() and queue.is_free() and (waiter := queue.pop()) is not None:
+                    self._take(queue)
+                    waiter.set_result(None)
+                    self._queues.move_to_end(function)
+                    is_served = True

@@ -103,20 +103,24 @@ async def test_functions_are_served_in_turns():
     assert work.started == ["first", "f0", "g0", "f1", "f2"]
 
 
-async def test_of_a_burst_a_few_begin_in_each_turn_of_the_loop():
-    slots = Slots()
+@pytest.mark.parametrize("most", [None, 1000])
+async def test_of_a_burst_a_few_begin_in_each_turn_of_the_loop(most):
+    slots, end = Slots(most), asyncio.Event()
     slots.limit("f", None)
     slots.limit("g", None)
-    now, begun = 0, []
+    begun = []
 
     async def run(function, number):
         async with slots.taken(function, str(number)):
             begun.append((now, function))
+            if len(begun) == 200:
+                end.set()
+            await end.wait()
 
     tasks = [asyncio.create_task(run(function, number)) for function in "fg" for number in range(100)]
-    while not all(task.done() for task in tasks):
-        now += 1
+    for now in range(50):
         await asyncio.sleep(0)
+    assert all(task.done() for task in tasks)
     assert max(Counter(turn for turn, _ in begun).values()) == 16
     assert {function for turn, function in begun[:64]} == {"f", "g"}  # the functions take turns
 

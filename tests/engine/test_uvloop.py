@@ -17,7 +17,7 @@ pytest.importorskip("uvloop")
 
 import uvloop
 
-from tests.virtual_uvloop import VirtualUvloop, WrappingUvloop
+from tests.uvloops import VirtualUvloop, WrappingUvloop
 
 DEBUG = pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 

@@ -48,6 +48,10 @@ def a_crash_after_a_checkpoint_changes_nothing_that_was_seen(name: str, seed: in
 
 def _run(name: str, conditions: Conditions, *, only_time: bool = False, **how: Any) -> Report:
     report = run_to_its_end(OrderRun(PROGRAMS[name], conditions, only_time=only_time), **how)
+    check(report, name, conditions)
+    return report
+
+
+def check(report: Report, name: str, conditions: Conditions) -> None:
     assert report.wrong == [], (name, conditions)
     assert type(report.outcome).__name__ == "Returned", (name, conditions, report.outcome)
-    return report

@@ -116,9 +116,9 @@ def run_to_its_end(run: Run, *, eager: bool = False, loop: str = LOOP) -> Report
     """
     if loop == "asyncio":
         return in_virtual_time(run.report, eager=eager)
-    from tests.virtual_uvloop import UVLOOPS, in_virtual_time_of
+    from tests.uvloops import UVLOOPS, in_time_of
 
-    return in_virtual_time_of(UVLOOPS[loop], run.report, eager=eager)
+    return in_time_of(UVLOOPS[loop], run.report, eager=eager)
 
 
 def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]], *, eager: bool = False) -> T:
@@ -168,7 +168,8 @@ class Run:
         self.cache.drain()
         self.caches.append(self._new_cache())
 
-    async def report(self, clock: Clock) -> Report:
+    async def report(self, clock: Clock, *, is_alone: bool = True) -> Report:
+        """:param is_alone: True: nothing else runs on the loop, so nothing may be left there"""
         self.handler._clock = clock
         async with LambdaApi(
             clock=clock,
@@ -192,9 +193,9 @@ class Run:
             assert self.execution is not None
             await self._replay(self.execution, outcome)
         self.wrong += self.observed.differences()
-        self.wrong += [
-            f"left on the loop: {task}" for task in asyncio.all_tasks() if task is not asyncio.current_task()
-        ]
+        if is_alone:
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            self.wrong += [f"left on the loop: {task}" for task in left]
         return Report(outcome, _on_record(self.execution), next(self.calls), self.wrong)
 
     async def _replay(self, execution: Execution, outcome: Returned | Failed) -> None:

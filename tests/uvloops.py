@@ -1,8 +1,10 @@
-"""uvloop's event loop in virtual time: when nothing on it can run, its clock jumps to the timer that is due next.
+"""uvloop's event loop with another clock.
 
-It is uvloop's own loop, with its queue of what runs next, its tasks and its futures. Only the clock and the timers are
-others, as ``VirtualTime`` has it on asyncio's loop. As with uvloop's timers, times are whole milliseconds, and what is
-due in less than half of one is put into the queue at once.
+- ``VirtualUvloop``: when nothing on it can run, the clock jumps to the timer that is due next. As with uvloop's timers,
+  times are whole milliseconds, and what is due in less than half of one is put into the queue at once
+- ``FastUvloop``: the clock runs fast, and timers are uvloop's own
+
+All else is uvloop's: the queue of what runs next, tasks and futures. Import this only where uvloop is installed.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from durable_async.testing.virtual_time import _BUSY_TURNS, START, _works_for
 T = TypeVar("T")
 
 _BEGINNING = 1_000_000_000  # of the loop's clock, in milliseconds
+_SPEED = 100
 _MAX_DELAY = 100 * 365 * 86_400  # seconds, as in uvloop
 
 
-def in_virtual_time_of(
-    new_loop: Callable[[], VirtualUvloop], work: Callable[[Clock], Awaitable[T]], *, eager: bool = False
+def in_time_of(
+    new_loop: Callable[[], VirtualUvloop | FastUvloop], work: Callable[[Clock], Awaitable[T]], *, eager: bool = False
 ) -> T:
     """Run what ``work`` returns for the clock of a new loop.
 
@@ -48,11 +51,12 @@ def in_virtual_time_of(
 class Clock:
     """The time of a loop, in epoch seconds."""
 
-    def __init__(self, loop: VirtualUvloop) -> None:
+    def __init__(self, loop: VirtualUvloop | FastUvloop) -> None:
         self._loop = loop
+        self._began = loop.time()
 
     def __call__(self) -> float:
-        return START.timestamp() + self._loop.time() - _BEGINNING / 1000
+        return START.timestamp() + self._loop.time() - self._began
 
     def attach(self, service: LambdaApi) -> None:
         """Let time jump to what is due by ``service``: it does, because its alarms are timers of the loop."""
@@ -140,6 +144,19 @@ class WrappingUvloop(VirtualUvloop):
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
         return super().call_soon(lambda: callback(*args), context=context)
+
+
+class FastUvloop(uvloop.Loop):
+    """A second passes in 10 milliseconds."""
+
+    def time(self) -> float:
+        return super().time() * _SPEED
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+        return super().call_later(delay / _SPEED, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+        return self.call_later(when - self.time(), callback, *args, context=context)
 
 
 UVLOOPS: dict[str, Callable[[], VirtualUvloop]] = {"uvloop": VirtualUvloop, "wrapping uvloop": WrappingUvloop}

@@ -63,7 +63,8 @@ class Clock:
 
 
 class VirtualUvloop(uvloop.Loop):
-    """When nothing runs, no timer is set and no thread works, it stops, and whoever runs it gets a RuntimeError."""
+    """When for many turns nothing runs, no timer is set and no thread works, it stops, and who runs it gets a
+    RuntimeError."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class VirtualUvloop(uvloop.Loop):
         self._timers_set = count()
         self._calls = count()  # of what puts something into the queue; from threads too, so it is no plain number
         self._calls_before = -1
-        self._busy_turns = 0
+        self._turns = 0  # since the clock moved, or a thread worked
         self._in_threads: set[asyncio.Future[object]] = set()
         super().call_soon(self._turn, context=Context())
 
@@ -114,29 +115,33 @@ class VirtualUvloop(uvloop.Loop):
         calls = next(self._calls)
         is_idle = calls == self._calls_before + 1
         self._calls_before = calls
-        self._busy_turns = 0 if is_idle else self._busy_turns + 1
         super().call_soon(self._turn, context=Context())
-        if is_idle and not self._threads_work():
-            self._fire()
-        elif self._busy_turns == _BUSY_TURNS:  # what tries again in each turn may wait for a timer
-            self._busy_turns = 0
-            self._fire()
+        if is_idle and self._threads_work():
+            self._turns = 0
+            return
+        self._turns += 1
+        is_long = self._turns % _BUSY_TURNS == 0
+        if is_idle or is_long:  # what tries again in each turn may wait for a timer
+            fired = self._fire()
+            if is_idle and is_long and not fired:
+                self.stop()
 
     def _threads_work(self) -> bool:
         return bool(self._in_threads) or any(_works_for(self, thread) for thread in threading.enumerate())
 
-    def _fire(self) -> None:
-        """Move to the next timer, and run all that are due then."""
+    def _fire(self) -> bool:
+        """Move to the next timer, and run all that are due then. Return whether there was one."""
         while self._timers and self._timers[0][2].cancelled():
             heapq.heappop(self._timers)
         if not self._timers:
-            self.stop()
-            return
+            return False
+        self._turns = 0
         self._now = max(self._now, self._timers[0][0])
         while self._timers and self._timers[0][0] <= self._now:
             timer = heapq.heappop(self._timers)[2]
             if not timer.cancelled():
                 timer._run()
+        return True
 
 
 class WrappingUvloop(VirtualUvloop):

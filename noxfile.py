@@ -110,7 +110,8 @@ def soak_properties(session: nox.Session) -> None:
 
 @nox.session
 def soak_order(session: nox.Session) -> None:
-    """Programs that decide by the order of ends: 200 seeds of each, and a crash after each checkpoint."""
+    """Programs that decide by the order of ends: 200 seeds of each, and a crash after each checkpoint, on asyncio's own
+    loop and on uvloop."""
     session.install("-e", ".[dev]")
     runs = {"DURABLE_ASYNC_PROPERTY_RUNS": session.env.get("DURABLE_ASYNC_PROPERTY_RUNS") or "50"}
     session.run("pytest", "-n", "auto", "tests/order", *session.posargs, env=runs)

@@ -3,6 +3,7 @@ from hypothesis import settings
 
 from durable_async._engine import invocation
 
+from .loops import LOOP
 from .property_runs import FACTOR, examples
 
 # The normal suite tries the same examples each time, so that it fails because of a change; longer runs try new ones.
@@ -12,8 +13,8 @@ settings.load_profile("scaled")
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": LOOP == "uvloop"}
 
 
 @pytest.fixture(autouse=True)

@@ -58,14 +58,11 @@ def place_of_task(task: Task) -> Place:
     return _current.get() if place is _UNKNOWN else place
 
 
-def place_of_callback(handle: Any) -> Place:
-    """Return where the code is that a handle of an event loop is going to run."""
-    task = getattr(handle._callback, "__self__", None)  # noqa: SLF001 - no public way
+def place_of_callback(context: Context, callback: object) -> Place:
+    """Return where the code is that an event loop is going to run in ``context``."""
+    task = getattr(callback, "__self__", None)
     place: Place = getattr(task, "durable_place", _UNKNOWN)
-    if place is _UNKNOWN:
-        context: Context = handle._context  # noqa: SLF001
-        place = context.get(_current)
-    return place
+    return context.get(_current) if place is _UNKNOWN else place
 
 
 def put_task(task: Task, place: Place) -> None:

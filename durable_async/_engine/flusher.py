@@ -88,7 +88,8 @@ class Flusher:
         now = self._loop.time()
         self._outbox.append(_Entry(update, wire_size(update), None, now))
         if self._nudge is None:
-            self._nudge = self._loop.call_at(now + self._limits.show_start, self._show)
+            due = now + self._limits.show_start
+            self._nudge = self._loop.call_at(due, self._show, due)
 
     def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
         """Record ``update``, and return a future that is done when the service has accepted it and its answer is in
@@ -176,15 +177,19 @@ class Flusher:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    def _show(self) -> None:
+    def _show(self, now: float) -> None:
+        """Send what is due.
+
+        :param now: the time for which this was set; the loop may be early by the resolution of its clock
+        """
         self._nudge = None
         if not self._outbox:
             return
         due = self._outbox[0].since + self._limits.show_start
-        if due <= self._loop.time():
+        if due <= now:
             self._hurry()
         else:  # the update that set the timer has left already
-            self._nudge = self._loop.call_at(due, self._show)
+            self._nudge = self._loop.call_at(due, self._show, due)
 
     async def _send_batch(self) -> None:
         batch, updates = self._take()

@@ -28,8 +28,8 @@ class EngineLimits:
     :ivar ask_again_max: the longest of these delays, in seconds
     :ivar answer_margin: seconds before Lambda's time limit at which plugins that still flush are cancelled
     :ivar batch_starts: how many items of a map or parallel start in one turn of the event loop
-    :ivar quiet_turns: on an event loop that does not show what it runs next, such as uvloop: how many turns of the loop
-        must pass without a change in the workflow before it counts as at rest
+    :ivar quiet_turns: on an event loop of which it is not known what it runs next, so neither asyncio's own nor uvloop:
+        how many turns of the loop must pass without a change in the workflow before it counts as at rest
     :ivar restless_turns: how many turns of the event loop a workflow's code may run without a pause. Then the ends that
         it may be waiting for are handed over although it is not at rest
     :raises ValueError: a value is negative; or ``batch_starts``, ``ask_again`` or ``ask_again_max`` is zero

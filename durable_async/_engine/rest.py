@@ -3,19 +3,21 @@
 A workflow at rest continues only if an operation ends, or if a body of a step that was cancelled ends. Other code in
 the bodies of steps does not count, because its result has to be recorded before the workflow can see it.
 
-- asyncio's own loops show what they are about to run. A workflow is at rest if nothing of that belongs to it
-- other loops, such as uvloop, do not. There a workflow is at rest after some turns of the loop in which nothing of it
-  began or ended, if none of its tasks is about to continue. One such turn is not enough: between the end of a task and
-  the next call of the code that gathered it lie several turns, one for each future that passes the result on
+- of asyncio's own loops and of uvloop it is known what they are about to run. A workflow is at rest if nothing of that
+  belongs to it
+- of other loops it is not. There a workflow is at rest after some turns of the loop in which nothing of it began or
+  ended, if none of its tasks is about to continue. One such turn is not enough: between the end of a task and the next
+  call of the code that gathered it lie several turns, one for each future that passes the result on
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 from durable_async._engine.branches import Workflow
@@ -23,6 +25,10 @@ from durable_async._engine.calling import place_of_callback, place_of_task
 from durable_async._engine.limits import EngineLimits
 from durable_async._engine.unstarted import Task
 from durable_async.step_context import StepContext
+
+Queue: TypeAlias = tuple[deque[Any], Callable[[Any], tuple[Context, object]]]
+"""The handles that a loop is about to run, in their order, and what returns the context and the callback of one. The
+callback is None if it was cancelled."""
 
 
 class Watcher(Protocol):
@@ -52,8 +58,7 @@ class Rest:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        ready = getattr(loop, "_ready", None)
-        self._ready: deque[asyncio.Handle] | None = ready if isinstance(ready, deque) else None
+        self._queue: Queue | None = queue_of(loop)
         self._watchers: dict[Watcher, int] = {}  # the value: in how many turns the workflow was not at rest
         self._is_scheduled = False
         self._context = Context()  # of no workflow
@@ -77,7 +82,7 @@ class Rest:
                 self._is_scheduled = False
 
     def _call(self, watchers: dict[Watcher, int]) -> None:
-        busy = self._busy(watchers) if self._ready is not None else _not_quiet(watchers)
+        busy = _not_quiet(watchers) if self._queue is None else _about_to_run(watchers, self._queue)
         for watcher, turns in watchers.items():
             if watcher.workflow not in busy:
                 watcher.at_rest()
@@ -85,20 +90,6 @@ class Rest:
                 self._watchers[watcher] = turns + 1
             else:
                 watcher.restless()
-
-    def _busy(self, watchers: Iterable[Watcher]) -> set[Workflow]:
-        """Return those of the watched workflows whose code the loop is about to run."""
-        idle = {watcher.workflow for watcher in watchers}
-        busy: set[Workflow] = set()
-        # A copy, made in one step: a thread may append to the queue at any time.
-        for handle in () if self._ready is None else self._ready.copy():
-            workflow = getattr(place_of_callback(handle), "workflow", None)
-            if workflow in idle:
-                idle.remove(workflow)
-                busy.add(workflow)
-                if not idle:
-                    break
-        return busy
 
 
 _rests: WeakValueDictionary[asyncio.AbstractEventLoop, Rest] = WeakValueDictionary()
@@ -112,7 +103,35 @@ def rest_of(loop: asyncio.AbstractEventLoop) -> Rest:
     return rest
 
 
+def queue_of(loop: asyncio.AbstractEventLoop) -> Queue | None:
+    """Return the queue of a loop; None: it cannot be known."""
+    ready: deque[Any] | None = getattr(loop, "_ready", None)
+    if isinstance(ready, deque):
+        return ready, attrgetter("_context", "_callback")
+    from durable_async._engine.hidden_queue import hidden_queue_of, shown_by  # most programs run on asyncio's own loop
+
+    hidden = hidden_queue_of(loop)
+    return None if hidden is None else (hidden, shown_by)
+
+
+def _about_to_run(watchers: Iterable[Watcher], queue: Queue) -> set[Workflow]:
+    """Return those of the watched workflows whose code the loop is about to run."""
+    handles, shown = queue
+    idle = {watcher.workflow for watcher in watchers}
+    busy: set[Workflow] = set()
+    # A copy, made in one step: a thread may append to the queue at any time.
+    for context, callback in map(shown, handles.copy()):
+        workflow = getattr(place_of_callback(context, callback), "workflow", None)
+        if workflow in idle:
+            idle.remove(workflow)
+            busy.add(workflow)
+            if not idle:
+                break
+    return busy
+
+
 def _not_quiet(watchers: Iterable[Watcher]) -> set[Workflow]:
+    """Return those of the watched workflows whose code the loop may be about to run."""
     busy: set[Workflow] = set()
     for watcher in watchers:
         if watcher.quiet < watcher.limits.quiet_turns:
@@ -130,7 +149,7 @@ def will_continue(task: Task) -> bool:
 
     A task that is done ended in this very turn, or it would have left the workflow's tasks: its callbacks have not run.
     A task's ``_fut_waiter`` is what it waits for: None if it is ready to run. It has no public form, and is the same in
-    all Python versions and in uvloop.
+    all Python versions.
     """
     if task.done():
         return True

@@ -126,6 +126,7 @@ class Activity:
         if self._over or not self._is_known():
             return
         if self._hand_over() or self._settle():
+            self.quiet = 0  # what continues now may run before the next look, and leave callbacks that no task shows
             self._rest.watch(self)
         elif self._waiting and not self._running:
             self._on_rest()

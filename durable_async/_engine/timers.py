@@ -40,7 +40,8 @@ class Timers:
         self._refresh = refresh
         self._limits = limits
         self._timers: list[_Timer] = []
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None  # uvloop gives one without a time for what is due at once
+        self._alarm_at = 0.0  # by the loop's clock
 
     def add(self, operation_id: str, due: float) -> None:
         """Ask the service for the operation when its timer is due.
@@ -70,10 +71,12 @@ class Timers:
         due = self.next_due()
         when = None if due is None else self._loop.time() + max(0.0, due - self._clock())
         if self._alarm is not None:
-            if when is not None and self._alarm.when() <= when:
+            if when is not None and self._alarm_at <= when:
                 return
-            self._alarm.cancel()
-        self._alarm = None if when is None else self._loop.call_at(when, self._ring)
+            self.stop()
+        if when is not None:
+            self._alarm = self._loop.call_at(when, self._ring)
+            self._alarm_at = when
 
     def _ring(self) -> None:
         self._alarm = None

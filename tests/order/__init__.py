@@ -2,4 +2,5 @@
 
 - ``play``: a program as an execution, whose bodies take random times
 - ``programs``: the programs
+- ``properties``: what holds for each of them, on each event loop
 """

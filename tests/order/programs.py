@@ -465,6 +465,42 @@ async def tasks_started_by_callbacks_that_wait_first(play: Play) -> Any:
 
 
 @program
+async def callbacks_that_call_each_other(play: Play) -> Any:
+    """Between the end of a step and what the workflow does next lie many turns of the loop, in which no task runs."""
+    loop, order = asyncio.get_running_loop(), list[str]()
+
+    def pass_on(turns: int, arrived: asyncio.Future[None]) -> None:
+        if arrived.cancelled():
+            return
+        if turns:
+            loop.call_soon(pass_on, turns - 1, arrived)
+        else:
+            arrived.set_result(None)
+
+    async def called_back(n: int) -> None:
+        for k in range(2):
+            label = await play.step(f"{n}.{k}")
+            arrived = loop.create_future()
+            pass_on(20 * (n + 1), arrived)
+            await arrived
+            order.append(label)
+            play.saw(label)
+            await play.step(f"{label} is number {len(order)}")
+            await play.wait(1)
+
+    async def shielded(n: int) -> None:
+        following: asyncio.Future[str] = asyncio.ensure_future(_two_steps(play, n))
+        for _ in range(20):
+            following = asyncio.shield(following)
+        order.append(await following)
+        play.saw(order[-1])
+        await play.step(f"{order[-1]} is number {len(order)}")
+
+    await asyncio.gather(*(called_back(n) for n in range(3)), *(shielded(n) for n in range(3, 6)))
+    return order
+
+
+@program
 async def tasks_made_without_the_factory(play: Play) -> Any:
     """As langgraph does, which calls a task factory of its own choice."""
     make: Any = getattr(asyncio, "eager_task_factory", lambda loop, coro: asyncio.Task(coro, loop=loop))

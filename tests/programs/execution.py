@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from itertools import count
 from random import Random
-from typing import Any, TypeVar, assert_never
+from typing import Any, Protocol, TypeVar, assert_never
 
 import attrs
 
@@ -27,6 +27,7 @@ from durable_async.service.model.errors import ApiError
 from durable_async.service.runtime.api import LambdaApi
 from durable_async.testing import VirtualTime
 from durable_async.transport.base import DurableServiceClient
+from tests.loops import LOOP
 
 from .interpreter import DURABLE_TARGET, NOW, TARGET, Interpreter, Place
 from .meaning import Broken, Failed, Returned, fails
@@ -37,6 +38,13 @@ T = TypeVar("T")
 
 _YEAR = 365 * 86_400  # seconds
 _LATENCIES = (None, None, 0, 0, 0.01, 0.2, 3)  # seconds; None: not a turn of the loop
+
+
+class Clock(Protocol):
+    """Virtual time."""
+
+    def __call__(self) -> float: ...
+    def attach(self, service: LambdaApi) -> None: ...
 
 
 class Interruption(StrEnum):
@@ -101,9 +109,16 @@ def execute(program: Program, conditions: Conditions) -> Report:
     return run_to_its_end(ProgramRun(program, conditions))
 
 
-def run_to_its_end(run: Run, *, eager: bool = False) -> Report:
-    """:param eager: True: tasks start eagerly, which came with Python 3.12. False: they start in the next turn"""
-    return in_virtual_time(run.report, eager=eager)
+def run_to_its_end(run: Run, *, eager: bool = False, loop: str = LOOP) -> Report:
+    """
+    :param eager: True: tasks start eagerly, which came with Python 3.12. False: they start in the next turn
+    :param loop: "asyncio", or one of ``UVLOOPS``
+    """
+    if loop == "asyncio":
+        return in_virtual_time(run.report, eager=eager)
+    from tests.uvloops import UVLOOPS, in_time_of
+
+    return in_time_of(UVLOOPS[loop], run.report, eager=eager)
 
 
 def in_virtual_time(work: Callable[[VirtualTime], Awaitable[T]], *, eager: bool = False) -> T:
@@ -153,7 +168,8 @@ class Run:
         self.cache.drain()
         self.caches.append(self._new_cache())
 
-    async def report(self, clock: VirtualTime) -> Report:
+    async def report(self, clock: Clock, *, is_alone: bool = True) -> Report:
+        """:param is_alone: True: nothing else runs on the loop, so nothing may be left there"""
         self.handler._clock = clock
         async with LambdaApi(
             clock=clock,
@@ -177,9 +193,9 @@ class Run:
             assert self.execution is not None
             await self._replay(self.execution, outcome)
         self.wrong += self.observed.differences()
-        self.wrong += [
-            f"left on the loop: {task}" for task in asyncio.all_tasks() if task is not asyncio.current_task()
-        ]
+        if is_alone:
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            self.wrong += [f"left on the loop: {task}" for task in left]
         return Report(outcome, _on_record(self.execution), next(self.calls), self.wrong)
 
     async def _replay(self, execution: Execution, outcome: Returned | Failed) -> None:

@@ -9,9 +9,8 @@ What is exported here is public, and so are the modules ``embedded``, ``plugins`
 
 from typing import TYPE_CHECKING
 
-from durable_async._engine.limits import EngineLimits
 from durable_async._lazy import names_from
-from durable_async.config import StepConfig, StepSemantics
+from durable_async.config import EngineLimits, StepConfig, StepSemantics
 from durable_async.context import DurableContext, current_context, current_step, require_context
 from durable_async.errors import (
     BatchCompletionError,

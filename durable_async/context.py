@@ -34,7 +34,7 @@ from durable_async._engine.unstarted import Coro
 from durable_async._operations.step import run_step
 from durable_async._operations.values import serializer_context
 from durable_async._wire.operations import OperationType, SubType
-from durable_async.config import StepConfig, check_strategy, duration_seconds
+from durable_async.config import StepConfig, check_strategy
 from durable_async.errors import ContextMisuseError
 from durable_async.logs import DurableLogger
 from durable_async.serializers import NO_TYPE
@@ -201,6 +201,7 @@ class DurableContext:
         :raises TypeError: the duration is not a ``timedelta``
         :raises ValueError: the duration is out of bounds
         """
+        from durable_async._durations import duration_seconds
         from durable_async._operations.wait import run_wait
 
         seconds = duration_seconds(duration, what="the duration of a wait")
@@ -305,6 +306,7 @@ class DurableContext:
         :raises TypeError: ``delay`` is not a ``timedelta``
         :raises ValueError: ``delay`` is out of bounds
         """
+        from durable_async._durations import duration_seconds
         from durable_async._operations.timeout import Deadline
 
         duration_seconds(delay, what="the timeout of a block")

@@ -21,12 +21,11 @@ from durable_async._arguments import awaitable, check_config, check_context_func
 from durable_async._callables import name_of_callable, target_of
 from durable_async._engine.calling import root_scope
 from durable_async._engine.invocation import Invocation
-from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
-from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._engine.phases import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._wire.envelope import Envelope, Output, read_envelope
 from durable_async._wire.limits import RESPONSE_BYTES
 from durable_async._wire.operations import Action, OperationType, OperationUpdate
-from durable_async.config import StepConfig
+from durable_async.config import DEFAULT_LIMITS, EngineLimits, StepConfig
 from durable_async.context import DurableContext
 from durable_async.errors import EventError, NotDurableError, SerializationError
 from durable_async.logs import log_failure, log_on_lambda

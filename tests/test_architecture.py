@@ -36,10 +36,11 @@ KNOWS: dict[str, set[str]] = {
     "batch_result": {"errors"},
     "batch_config": {"_counts", "batch_result", "config", "serializers"},
     "transport": {"_client_per_loop", "_lazy", "_wire", "errors"},
-    "_engine": {"_raised", "_threads", "_wire", "errors", "plugins", "step_context", "transport"},
+    "_engine": {"_raised", "_threads", "_wire", "config", "errors", "plugins", "step_context", "transport"},
     "_operations": {
         "_arguments",
         "_callables",
+        "_durations",
         "_engine",
         "_raised",
         "_wire",
@@ -56,6 +57,7 @@ KNOWS: dict[str, set[str]] = {
     "context": {
         "_arguments",
         "_callables",
+        "_durations",
         "_engine",
         "_operations",
         "_wire",
@@ -207,7 +209,6 @@ KNOWS: dict[str, set[str]] = {
 PURE = ("_wire", "service.model", "service.machine")
 PURE_MODULES = (
     "_engine.failures",
-    "_engine.outcomes",
     "_engine.phases",
     "_operations.batch_rules",
     "_operations.step_rules",

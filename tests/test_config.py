@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_async._durations import duration_seconds
 from durable_async._wire.limits import DELAY_SECONDS
-from durable_async.config import StepConfig, StepSemantics, duration_seconds
+from durable_async.config import StepConfig, StepSemantics
 from durable_async.retry import RetryDecision, RetryStrategy, decide
 from durable_async.serializers import JsonSerializer
 from tests.ids import stable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from durable_async._engine.outcomes import Broken, Ending, Failed, Superseded
+from durable_async._engine.phases import Broken, Ending, Failed, Superseded
 from durable_async.errors import ServiceCallError
 
 _INVALID_TOKEN = "invalid checkpoint token"  # noqa: S105 - the service's words, and its case varies

@@ -23,7 +23,7 @@ from durable_async._engine.calling import entered
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.observed_client import ObservedClient
 from durable_async._engine.observer import ObservedCall
-from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._engine.phases import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.plugin_infos import (
     Operations,
     children_first,

@@ -21,8 +21,19 @@ from durable_async._engine.call import operation_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Order
-from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Returned, Superseded, Suspended
-from durable_async._engine.phases import IN_MEMORY, Event, Phase
+from durable_async._engine.phases import (
+    IN_MEMORY,
+    Broken,
+    Ending,
+    Event,
+    Exited,
+    Failed,
+    Outcome,
+    Phase,
+    Returned,
+    Superseded,
+    Suspended,
+)
 from durable_async._engine.task_factory import start_task, task_branches
 from durable_async._engine.unstarted import Coro, Task, close_unstarted, first_few, has_not_begun
 from durable_async._wire.envelope import Envelope

@@ -15,9 +15,20 @@ from typing import TYPE_CHECKING, NoReturn
 from durable_async._engine.background import release_background_tasks
 from durable_async._engine.branches import Workflow, running_task
 from durable_async._engine.flusher import Flusher
-from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
-from durable_async._engine.outcomes import Broken, Exited, Failed, Suspended
-from durable_async._engine.phases import DECIDED, HOLDING, IN_MEMORY, REFUSING, AtRest, Event, Life, Phase
+from durable_async._engine.phases import (
+    DECIDED,
+    HOLDING,
+    IN_MEMORY,
+    REFUSING,
+    AtRest,
+    Broken,
+    Event,
+    Exited,
+    Failed,
+    Life,
+    Phase,
+    Suspended,
+)
 from durable_async._engine.record import Record
 from durable_async._engine.suspension import Activity
 from durable_async._engine.timers import Timers
@@ -25,6 +36,7 @@ from durable_async._engine.unstarted import Task
 from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation
 from durable_async._wire.timestamps import start_microseconds
+from durable_async.config import DEFAULT_LIMITS, EngineLimits
 from durable_async.errors import NonDeterminismError
 
 if TYPE_CHECKING:

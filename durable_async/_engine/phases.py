@@ -11,10 +11,64 @@ the phase that follows.
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Superseded, Suspended
 from durable_async.errors import NonDeterminismError
+
+# --- how an invocation can end ---
+
+
+class Returned:
+    """The workflow's coroutine returned."""
+
+    __slots__ = __match_args__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value: Any = value
+
+
+class _Caused:
+    __slots__ = __match_args__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error: BaseException = error
+
+
+class Failed(_Caused):
+    """The execution fails with ``error``: the workflow raised it, or what it asks for can never succeed."""
+
+    __slots__ = ()
+
+
+class Broken(_Caused):
+    """The service could not be reached or did not answer: the invocation has to be repeated."""
+
+    __slots__ = ()
+
+
+class Exited(_Caused):
+    """The workflow's code asked for the end of the program, with SystemExit or KeyboardInterrupt."""
+
+    __slots__ = ()
+
+
+class Suspended:
+    """Nothing can continue until the service invokes again."""
+
+    __slots__ = ()
+
+
+class Superseded:
+    """The invocation must not write any more. What it answers is ignored, or means only "not finished"."""
+
+    __slots__ = ()
+
+
+Outcome = Returned | Failed | Suspended | Superseded | Broken | Exited
+Ending = Failed | Suspended | Superseded | Broken | Exited
+
+
+# --- its phases until then ---
 
 
 class Phase(Enum):

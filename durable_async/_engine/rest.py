@@ -20,8 +20,8 @@ from weakref import WeakValueDictionary
 
 from durable_async._engine.branches import Workflow
 from durable_async._engine.calling import place_of_callback, place_of_task
-from durable_async._engine.limits import EngineLimits
 from durable_async._engine.unstarted import Task
+from durable_async.config import EngineLimits
 from durable_async.step_context import StepContext
 
 

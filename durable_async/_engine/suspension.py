@@ -15,9 +15,9 @@ import logging
 from collections.abc import Callable
 
 from durable_async._engine.branches import Workflow
-from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.order import Order, Place
 from durable_async._engine.rest import rest_of
+from durable_async.config import DEFAULT_LIMITS, EngineLimits
 
 logger: logging.Logger = logging.getLogger("durable_async")
 

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable
 from typing import NamedTuple
 
-from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
+from durable_async.config import DEFAULT_LIMITS, EngineLimits
 
 
 class _Timer(NamedTuple):  # the earliest is the least

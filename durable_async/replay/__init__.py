@@ -21,7 +21,7 @@ import attrs
 
 from durable_async._engine.error_objects import error_object
 from durable_async._engine.invocation import Invocation
-from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._engine.phases import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._lazy import names_from
 from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import (

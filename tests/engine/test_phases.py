@@ -6,8 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Returned, Superseded, Suspended
-from durable_async._engine.phases import DECIDED, HOLDING, IN_MEMORY, NEXT, REFUSING, AtRest, Event, Life, Phase
+from durable_async._engine.phases import (
+    DECIDED,
+    HOLDING,
+    IN_MEMORY,
+    NEXT,
+    REFUSING,
+    AtRest,
+    Broken,
+    Ending,
+    Event,
+    Exited,
+    Failed,
+    Life,
+    Phase,
+    Returned,
+    Superseded,
+    Suspended,
+)
 from durable_async.errors import NonDeterminismError, OperationLabel
 
 LABEL = OperationLabel("STEP", "Step", "a")

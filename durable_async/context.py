@@ -31,6 +31,7 @@ from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
 from durable_async._engine.unstarted import Coro
+from durable_async._lazy import LazyModule
 from durable_async._operations.step import run_step
 from durable_async._operations.values import serializer_context
 from durable_async._wire.operations import OperationType, SubType
@@ -42,11 +43,13 @@ from durable_async.serializers._json.annotations import return_type
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
-    from random import Random
-    from uuid import UUID
+    import random as random_module
+    import uuid as uuid_module
 
     from durable_async._operations.batch import NamedBranch
     from durable_async._operations.batch_contexts import Items
+else:
+    random_module, uuid_module = LazyModule("random"), LazyModule("uuid")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -101,19 +104,15 @@ class DurableContext:
         latest = self._branch().scope.order.latest
         return datetime.fromtimestamp(latest / 1_000_000 if latest else self._journal.started_at(), UTC)
 
-    def uuid(self) -> UUID:
+    def uuid(self) -> uuid_module.UUID:
         """Return a UUID (version 4 in form) derived from the execution and the position of the call. It is the same on
         every replay. Costs no operation."""
-        from uuid import UUID
+        return uuid_module.UUID(int=self.random().getrandbits(128), version=4)
 
-        return UUID(int=self.random().getrandbits(128), version=4)
-
-    def random(self) -> Random:
+    def random(self) -> random_module.Random:
         """Return a generator seeded from the execution and the position of the call. It is the same on every replay.
         Do not use it for secrets. Costs no operation."""
-        from random import Random
-
-        return Random(f"{self.execution_arn}\n{self._branch().claim_value()}")  # noqa: S311 - documented
+        return random_module.Random(f"{self.execution_arn}\n{self._branch().claim_value()}")
 
     @overload
     def step(

@@ -18,7 +18,7 @@ from durable_async.serializers import Serializer
 class Config:
     """Compared, hashed and shown by its values, as any attrs class is.
 
-    attrs would compile these methods anew for each class of options, which takes as long as the rest of the class.
+    attrs would compile these methods for each class of options, which takes nearly as long as the rest of the class.
     """
 
     __slots__ = ()

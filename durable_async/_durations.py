@@ -15,6 +15,16 @@ def whole_seconds(duration: timedelta) -> int:
     return -(-duration // _SECOND)
 
 
+def duration_seconds(value: timedelta, *, what: str) -> int:
+    """Return a duration in whole seconds, rounded up: from 1 to 31,622,400 (366 days).
+
+    :param what: names the value in the errors
+    :raises TypeError: it is not a ``timedelta``
+    :raises ValueError: it is zero, negative, or longer than the service waits
+    """
+    return whole_seconds(positive(what, value))
+
+
 def positive(name: str, duration: timedelta) -> timedelta:
     """Return the duration that was passed as ``name``.
 

@@ -1,10 +1,11 @@
-"""Names of a package whose modules are imported when they are first asked for."""
+"""Names and modules that are imported when they are first asked for."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 
 
 def names_from(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], Sequence[str]]]:
@@ -24,3 +25,13 @@ def names_from(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
         return sorted({*vars(sys.modules[package]), *modules})
 
     return find, names
+
+
+class LazyModule(ModuleType):
+    """A module that is imported when it is first asked for a name.
+
+    For annotations: ``typing.get_type_hints`` finds the names, which it would not if only type checkers imported them.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(import_module(self.__name__), name)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import attrs
 
 from durable_async._counts import checked_count
+from durable_async._options import Options
 from durable_async.batch_result import BatchResult, BatchStatus
 from durable_async.config import check_serializer, optional_function
 from durable_async.serializers import Serializer
@@ -59,8 +60,8 @@ def _percentage(_: object, attribute: attrs.Attribute[float | None], value: obje
         raise ValueError(f"{attribute.name} must be from 0 to 100, not {value}")
 
 
-@attrs.frozen(kw_only=True)
-class CompletionConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class CompletionConfig(Options):
     """When a batch ends before all of its items have ended.
 
     Without a criterion, the first failure ends it. With ``min_successful`` alone, no failure ends it.
@@ -103,8 +104,8 @@ class CompletionConfig:
         return cls(tolerated_failure_percentage=100)
 
 
-@attrs.frozen(kw_only=True)
-class BatchConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class BatchConfig(Options):
     """What :class:`MapConfig` and :class:`ParallelConfig` have in common.
 
     :ivar max_concurrency: how many items may run at once, including those that wait for the service; at least 1.
@@ -129,12 +130,12 @@ class BatchConfig:
     summary: Callable[[BatchResult[Any]], str] | None = attrs.field(default=None, validator=optional_function("result"))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ParallelConfig(BatchConfig):
     __doc__ = BatchConfig.__doc__
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class MapConfig(BatchConfig):
     """How a map is done and recorded. The other fields are those of :class:`ParallelConfig`.
 

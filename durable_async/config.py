@@ -12,7 +12,7 @@ import attrs
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import check_decider
 from durable_async._callables import name_of_callable
-from durable_async._durations import positive, whole_seconds
+from durable_async._options import Options
 from durable_async.serializers import Serializer
 
 
@@ -70,11 +70,13 @@ def check_serializer(_: object, __: attrs.Attribute[Serializer | None], value: o
 
 def _timeout(_: object, __: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
     if value is not None:
+        from durable_async._durations import positive  # most steps have no timeout
+
         positive("timeout", value)
 
 
-@attrs.frozen(kw_only=True)
-class StepConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class StepConfig(Options):
     """How a step is attempted and recorded.
 
     A step without a retry strategy is attempted once: its first error is recorded as its failure, so that no side
@@ -93,13 +95,3 @@ class StepConfig:
     semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)
-
-
-def duration_seconds(value: timedelta, *, what: str) -> int:
-    """Return a duration in whole seconds, rounded up: from 1 to 31,622,400 (366 days).
-
-    :param what: names the value in the errors
-    :raises TypeError: it is not a ``timedelta``
-    :raises ValueError: it is zero, negative, or longer than the service waits
-    """
-    return whole_seconds(positive(what, value))

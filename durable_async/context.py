@@ -31,10 +31,11 @@ from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
 from durable_async._engine.unstarted import Coro
+from durable_async._lazy import LazyModule
 from durable_async._operations.step import run_step
 from durable_async._operations.values import serializer_context
 from durable_async._wire.operations import OperationType, SubType
-from durable_async.config import StepConfig, check_strategy, duration_seconds
+from durable_async.config import StepConfig, check_strategy
 from durable_async.errors import ContextMisuseError
 from durable_async.logs import DurableLogger
 from durable_async.serializers import NO_TYPE
@@ -42,11 +43,13 @@ from durable_async.serializers._json.annotations import return_type
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
-    from random import Random
-    from uuid import UUID
+    import random as random_module
+    import uuid as uuid_module
 
     from durable_async._operations.batch import NamedBranch
     from durable_async._operations.batch_contexts import Items
+else:
+    random_module, uuid_module = LazyModule("random"), LazyModule("uuid")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -101,19 +104,15 @@ class DurableContext:
         latest = self._branch().scope.order.latest
         return datetime.fromtimestamp(latest / 1_000_000 if latest else self._journal.started_at(), UTC)
 
-    def uuid(self) -> UUID:
+    def uuid(self) -> uuid_module.UUID:
         """Return a UUID (version 4 in form) derived from the execution and the position of the call. It is the same on
         every replay. Costs no operation."""
-        from uuid import UUID
+        return uuid_module.UUID(int=self.random().getrandbits(128), version=4)
 
-        return UUID(int=self.random().getrandbits(128), version=4)
-
-    def random(self) -> Random:
+    def random(self) -> random_module.Random:
         """Return a generator seeded from the execution and the position of the call. It is the same on every replay.
         Do not use it for secrets. Costs no operation."""
-        from random import Random
-
-        return Random(f"{self.execution_arn}\n{self._branch().claim_value()}")  # noqa: S311 - documented
+        return random_module.Random(f"{self.execution_arn}\n{self._branch().claim_value()}")
 
     @overload
     def step(
@@ -201,6 +200,7 @@ class DurableContext:
         :raises TypeError: the duration is not a ``timedelta``
         :raises ValueError: the duration is out of bounds
         """
+        from durable_async._durations import duration_seconds
         from durable_async._operations.wait import run_wait
 
         seconds = duration_seconds(duration, what="the duration of a wait")
@@ -305,6 +305,7 @@ class DurableContext:
         :raises TypeError: ``delay`` is not a ``timedelta``
         :raises ValueError: ``delay`` is out of bounds
         """
+        from durable_async._durations import duration_seconds
         from durable_async._operations.timeout import Deadline
 
         duration_seconds(delay, what="the timeout of a block")

@@ -23,6 +23,7 @@ from durable_async._engine.calling import root_scope
 from durable_async._engine.invocation import Invocation
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Outcome, Returned, Superseded, Suspended
+from durable_async._lazy import LazyModule
 from durable_async._wire.envelope import Envelope, Output, read_envelope
 from durable_async._wire.limits import RESPONSE_BYTES
 from durable_async._wire.operations import Action, OperationType, OperationUpdate
@@ -35,9 +36,9 @@ from durable_async.serializers._json.annotations import parameter_type, resolve_
 from durable_async.serializers._json.serializer import FOREIGN_JSON, deserialize, serialize
 
 if TYPE_CHECKING:
-    from durable_async._threads import Threads
-    from durable_async.transport.aws import AwsClient
-    from durable_async.transport.base import DurableServiceClient
+    from durable_async import _threads, transport
+else:
+    _threads, transport = LazyModule("durable_async._threads"), LazyModule("durable_async.transport")
 
 logger: logging.Logger = logging.getLogger("durable_async")
 
@@ -84,9 +85,7 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
         update_wrapper(self, workflow if hasattr(workflow, "__name__") else target_of(workflow).callable)
         self.__wrapped__ = workflow
         if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-            from durable_async.transport.aws import preload
-
-            preload()  # in the init phase, which the first invocation does not wait for
+            transport.preload()  # in the init phase, which the first invocation does not wait for
             log_on_lambda(os.environ)
 
     def __repr__(self) -> str:
@@ -165,7 +164,7 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
         self,
         event: object,
         *,
-        client: DurableServiceClient | None = None,
+        client: transport.DurableServiceClient | None = None,
         lambda_context: object = None,
     ) -> Output:
         """Handle one invocation on the running event loop.
@@ -185,11 +184,11 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
     def invocation(
         self,
         envelope: Envelope,
-        client: DurableServiceClient,
+        client: transport.DurableServiceClient,
         lambda_context: object,
         *,
         may_cache: Callable[[], bool] = lambda: False,
-        threads: Threads | None = None,
+        threads: _threads.Threads | None = None,
     ) -> Invocation:
         """Return an invocation of the workflow that replays the record in ``envelope``.
 
@@ -387,8 +386,6 @@ def _own_loop() -> _OwnLoop:
 
 
 @cache
-def _aws_client() -> AwsClient:
+def _aws_client() -> transport.AwsClient:
     """Return the client of this process. It keeps connections for each event loop that uses it."""
-    from durable_async.transport.aws import AwsClient
-
-    return AwsClient()
+    return transport.AwsClient()

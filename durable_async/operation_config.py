@@ -13,13 +13,14 @@ import attrs
 
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._durations import whole_seconds
+from durable_async._options import Options
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, TENANT_PATTERN
 from durable_async.config import check_serializer, optional_function, optional_strategy
 from durable_async.serializers import Serializer
 
 
-@attrs.frozen(kw_only=True)
-class ChildConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ChildConfig(Options):
     """How a child context is recorded.
 
     :ivar serializer: writes and reads the result. None: JSON
@@ -46,8 +47,8 @@ def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], v
         )
 
 
-@attrs.frozen(kw_only=True)
-class CallbackConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class CallbackConfig(Options):
     """How long an answer to a callback may take, and how it is read. The service counts whole seconds.
 
     :ivar timeout: from the creation of the callback, up to 99,999,999 seconds (more than 3 years). None: no
@@ -75,7 +76,7 @@ class CallbackConfig:
         return None if self.heartbeat_timeout is None else whole_seconds(self.heartbeat_timeout)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class WaitForCallbackConfig(CallbackConfig):
     """The config of a callback, and the retry strategy of the submitter.
 
@@ -85,8 +86,8 @@ class WaitForCallbackConfig(CallbackConfig):
     retry_strategy: durable_async.StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
 
 
-@attrs.frozen(kw_only=True)
-class InvokeConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class InvokeConfig(Options):
     """How another function is invoked.
 
     There is no timeout: the service has none for an invoke, and the function has its own. To limit the time, put the
@@ -110,8 +111,8 @@ class InvokeConfig:
     cancel_with_parent: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
 
-@attrs.frozen(kw_only=True)
-class WaitForConditionConfig:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class WaitForConditionConfig(Options):
     """How the state of a condition is recorded.
 
     :ivar serializer: writes and reads the state. None: JSON

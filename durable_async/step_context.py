@@ -1,16 +1,12 @@
 """What the body of a step can find out about its attempt."""
 
-from __future__ import annotations
-
 from hashlib import blake2b
-
-import attrs
+from typing import NamedTuple
 
 from durable_async.logs import DurableLogger
 
 
-@attrs.frozen
-class StepContext:
+class StepContext(NamedTuple):
     """The running attempt of a step. :func:`durable_async.current_step` returns it to the step's body.
 
     :ivar attempt: 1-based

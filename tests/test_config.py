@@ -1,5 +1,7 @@
 """Configurations are checked where they are made."""
 
+import pickle
+from copy import copy
 from datetime import timedelta
 
 import attrs
@@ -7,8 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durable_async import (
+    CallbackConfig,
+    ChildConfig,
+    CompletionConfig,
+    EngineLimits,
+    InvokeConfig,
+    MapConfig,
+    ParallelConfig,
+    WaitForCallbackConfig,
+    WaitForConditionConfig,
+)
+from durable_async._durations import duration_seconds
 from durable_async._wire.limits import DELAY_SECONDS
-from durable_async.config import StepConfig, StepSemantics, duration_seconds
+from durable_async.config import StepConfig, StepSemantics
 from durable_async.retry import RetryDecision, RetryStrategy, decide
 from durable_async.serializers import JsonSerializer
 from tests.ids import stable
@@ -67,6 +81,42 @@ def test_a_config_is_a_frozen_value():
     assert StepConfig(timeout=timedelta(1)) == StepConfig(timeout=timedelta(1))
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         StepConfig().timeout = None
+
+
+CONFIGS = [
+    CallbackConfig,
+    ChildConfig,
+    CompletionConfig,
+    EngineLimits,
+    InvokeConfig,
+    MapConfig,
+    ParallelConfig,
+    StepConfig,
+    WaitForCallbackConfig,
+    WaitForConditionConfig,
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_configs_of_the_same_class_and_options_are_one_value(config):
+    assert config() == config()
+    assert len({config(), config(), attrs.evolve(config()), copy(config()), pickle.loads(pickle.dumps(config()))}) == 1
+    assert {config() == other() for other in CONFIGS if other is not config} == {False}
+    assert config() != ()
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(config(), attrs.fields(config)[0].name, None)
+
+
+def test_each_option_counts():
+    changed = [attrs.evolve(EngineLimits(), **{field.name: 77}) for field in attrs.fields(EngineLimits)]
+    assert len({EngineLimits(), *changed}) == 1 + len(changed)
+    assert MapConfig(max_concurrency=1) != MapConfig()
+    assert MapConfig(item_namer=lambda item, index: item) != MapConfig()
+
+
+def test_a_config_shows_its_options():
+    assert repr(ChildConfig(virtual=True)) == "ChildConfig(serializer=None, summary=None, virtual=True)"
+    assert repr(EngineLimits(clean_up=1.5)).startswith("EngineLimits(clean_up=1.5, show_start=0.05, ")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from uuid import UUID
 
 import pytest
 
+from durable_async import DurableContext, DurableHandler
+from durable_async.transport import DurableServiceClient
+
 PUBLIC = (
     "durable_async",
     "durable_async.client",
@@ -54,15 +57,6 @@ INTERNAL = {
     "ExecutionDescription.of",
     "ExecutionSummary.of",
     "in_process_function",
-}
-
-# Types that signatures name and only a type checker imports: those of extras, and those that few workflows need.
-NOT_IMPORTED = {
-    "MeterProvider": object,
-    "Random": Random,
-    "TracerProvider": object,
-    "Traces": object,
-    "UUID": UUID,
 }
 
 PACKAGE = Path(inspect.getfile(import_module("durable_async"))).parent
@@ -121,9 +115,7 @@ def exported(name: str) -> object:
 def test_each_type_that_a_public_signature_names_can_be_imported_from_a_public_place(name):
     private = defaultdict(set)
     value = exported(name)
-    hints = {
-        function.__qualname__: typing.get_type_hints(function, localns=NOT_IMPORTED) for function in functions_of(value)
-    }
+    hints = {function.__qualname__: typing.get_type_hints(function) for function in functions_of(value)}
     if inspect.isclass(value) and not typing.is_typeddict(value):  # whose members are the wire's
         hints["fields"] = public_fields(value)
     for function, annotations in hints.items():
@@ -134,6 +126,29 @@ def test_each_type_that_a_public_signature_names_can_be_imported_from_a_public_p
                 if each.__module__.startswith("durable_async") and each not in CLASSES
             }
     assert {function: types for function, types in private.items() if types} == {}
+
+
+def members_of(value: object) -> Iterator[object]:
+    """A function or class itself, and the methods of the class that are public or Python's own, wherever defined."""
+    if isinstance(value, FunctionType | type):
+        yield value
+    for base in getattr(value, "__mro__", ()):
+        for name, member in vars(base).items() if base.__module__.startswith("durable_async") else ():
+            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if isinstance(function, FunctionType) and (not name.startswith("_") or name.endswith("__")):
+                yield function
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_annotations_of_what_is_public_can_be_resolved(name):
+    for member in members_of(exported(name)):
+        assert isinstance(typing.get_type_hints(member, include_extras=True), dict)
+
+
+def test_annotations_name_the_types_that_no_import_loads():
+    hints = {func: typing.get_type_hints(func)["return"] for func in (DurableContext.uuid, DurableContext.random)}
+    assert hints == {DurableContext.uuid: UUID, DurableContext.random: Random}
+    assert typing.get_type_hints(DurableHandler.run)["client"] == DurableServiceClient | None
 
 
 def test_a_public_class_name_is_defined_once():

@@ -18,11 +18,11 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from types import BuiltinMethodType, CoroutineType, FrameType, ModuleType
-from typing import Never, cast
+from types import BuiltinMethodType, ModuleType
+from typing import cast
 
 from durable_async._engine.branches import Branch, LateBranch, Scope, Workflow
-from durable_async._engine.isolation import driven_by
+from durable_async._engine.isolation import coroutines_of
 from durable_async._engine.unstarted import Task
 from durable_async.errors import ContextMisuseError
 
@@ -31,21 +31,14 @@ _DEPTH = 2  # of attributes: a client has a connection, which has the task
 _CONTAINERS = (list, tuple, set, frozenset, deque)
 
 
-def coroutines_of(task: Task) -> Iterator[tuple[CoroutineType[object, Never, object], FrameType]]:
-    """Return the coroutines that a task is in, the outermost first, each with its frame."""
-    coro: object = task.get_coro()
-    while isinstance(coro, CoroutineType) and coro.cr_frame is not None:
-        yield coro, coro.cr_frame
-        coro = driven_by(coro.cr_await)
+def release_kept(workflow: Workflow, tasks: Iterable[tuple[Task, Branch]]) -> ContextMisuseError | None:
+    """Let those of ``tasks`` continue that a client keeps for the whole program.
 
-
-def release_background_tasks(workflow: Workflow) -> ContextMisuseError | None:
-    """Let background tasks that a client keeps for the whole program continue when the workflow ends.
-
+    :param tasks: of the workflow, with their branches; none of them has made a durable call
     :return: the error for the first of them; None: there are none
     """
     error: ContextMisuseError | None = None
-    for task, branch in _candidates(workflow):
+    for task, branch in tasks:
         keeper = _keeper(task)
         if keeper is None or _is_awaited(task, branch, keeper) or _is_in_use(keeper, workflow):
             continue
@@ -55,10 +48,6 @@ def release_background_tasks(workflow: Workflow) -> ContextMisuseError | None:
             if its_branch.is_within(branch):
                 workflow.release(each)
     return error
-
-
-def _candidates(workflow: Workflow) -> list[tuple[Task, Branch]]:
-    return [(task, branch) for task, branch in workflow.tasks.items() if branch.creator and not branch.is_durable]
 
 
 def _keeper(task: Task) -> object | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from durable_async._engine.as_completed import given_to_as_completed, made_of, places
 from durable_async._engine.order import Order
-from durable_async._engine.unstarted import Coro, Task, Unstarted
+from durable_async._engine.unstarted import Coro, Task
 from durable_async._wire.ids import (
     keyed_branch,
     keyed_operation_id,
@@ -32,6 +32,7 @@ from durable_async._wire.ids import (
 from durable_async.errors import ContextMisuseError
 
 if TYPE_CHECKING:
+    from durable_async._engine.call import Call
     from durable_async._engine.cancelled_bodies import CancelledBody
 
 
@@ -69,6 +70,18 @@ class Workflow:
         """Do not count the task among those of the workflow any more: it continues when the workflow ends."""
         branch = self.tasks.pop(task)
         branch.scope.tasks.pop(task, None)
+
+    def release_background_tasks(self) -> ContextMisuseError | None:
+        """Let background tasks that a client keeps for the whole program continue when the workflow ends.
+
+        :return: the error for the first of them; None: there are none
+        """
+        tasks = [(task, branch) for task, branch in self.tasks.items() if branch.creator and not branch.is_durable]
+        if not tasks:
+            return None
+        from durable_async._engine.background import release_kept  # few workflows leave such tasks
+
+        return release_kept(self, tasks)
 
     def _forget(self, task: Task) -> None:
         self.tasks.pop(task, None)
@@ -108,7 +121,7 @@ class Scope:
         self.has_deadline: bool = parent is not None and parent.has_deadline
         self.order: Order = order or Order()
         self.tasks: dict[Task, None] = {}
-        self.unstarted: dict[Unstarted, None] = {}
+        self.unstarted: dict[Call, None] = {}
 
     @classmethod
     def inside(cls, parent: Scope, context_id: str | None) -> Scope:

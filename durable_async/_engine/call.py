@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from types import CodeType
 from typing import NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
-from durable_async._engine.background import coroutines_of
 from durable_async._engine.branches import Branch
+from durable_async._engine.isolation import coroutines_of
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
 from durable_async._engine.phases import Phase

@@ -15,9 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.record import Record
@@ -32,8 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@attrs.define(eq=False, repr=False)
-class _Entry:
+class _Entry(NamedTuple):
     update: OperationUpdate | None  # None: only ask what has changed
     size: int
     recorded: asyncio.Future[None] | None
@@ -125,10 +122,10 @@ class Flusher:
             self._hurry()
         elif not self._in_flight:
             return None
-        last = self._outbox[-1] if self._outbox else self._in_flight[-1]
-        if last.recorded is None:
-            last.recorded = self._loop.create_future()
-        return last.recorded
+        entries = self._outbox or self._in_flight
+        if entries[-1].recorded is None:
+            entries[-1] = entries[-1]._replace(recorded=self._loop.create_future())
+        return entries[-1].recorded
 
     async def run(self, marker: str | None) -> None:
         """Load the rest of the record, then send until cancelled, or until a call fails that is not to be repeated now.

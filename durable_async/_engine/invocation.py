@@ -15,10 +15,10 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self
 
-from durable_async._engine.background import coroutines_of, release_background_tasks
 from durable_async._engine.branches import Branch, Scope, cancel
 from durable_async._engine.call import operation_of
 from durable_async._engine.calling import entered, put_in
+from durable_async._engine.isolation import coroutines_of
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Order
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Returned, Superseded, Suspended
@@ -205,7 +205,7 @@ class Invocation:
         :return: what is wrong with a task that is left to go on
         """
         workflow = self.journal.workflow
-        misuse = release_background_tasks(workflow)
+        misuse = workflow.release_background_tasks()
         try:
             await self._cancel_tasks()
             await self.journal.gone(workflow.tasks.keys())

@@ -7,11 +7,11 @@ here the running task drives the code's coroutine in another context.
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextvars import Context, copy_context
-from typing import Any, TypeVar, cast
+from typing import Any, Never, TypeVar, cast
 
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.unstarted import Coro, Task
 
 T = TypeVar("T")
 
@@ -57,7 +57,15 @@ async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-def driven_by(awaited: object) -> object:
+def coroutines_of(task: Task) -> Iterator[tuple[types.CoroutineType[object, Never, object], types.FrameType]]:
+    """Return the coroutines that a task is in, the outermost first, each with its frame."""
+    coro: object = task.get_coro()
+    while isinstance(coro, types.CoroutineType) and coro.cr_frame is not None:
+        yield coro, coro.cr_frame
+        coro = _driven_by(coro.cr_await)
+
+
+def _driven_by(awaited: object) -> object:
     """Return the coroutine that ``driven`` drives, if ``awaited`` is made by ``driven``; otherwise ``awaited``."""
     frame: types.FrameType | None = getattr(awaited, "gi_frame", None)
     if frame is not None and frame.f_code is driven.__code__:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NoReturn
 
-from durable_async._engine.background import release_background_tasks
 from durable_async._engine.branches import Workflow, running_task
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
@@ -168,7 +167,7 @@ class Journal:
         )
         if action is AtRest.WAIT:
             return
-        if (misuse := release_background_tasks(self.workflow)) is not None:
+        if (misuse := self.workflow.release_background_tasks()) is not None:
             self.become(self.life.ended(Failed(misuse)))
         elif action is AtRest.SUSPEND:
             self.become(self.life.ended(Suspended()))

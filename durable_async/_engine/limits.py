@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import attrs
 
+from durable_async._options import Options
+
 _SECONDS = attrs.validators.ge(0.0)
 _DELAY = attrs.validators.gt(0.0)
 _COUNT = attrs.validators.ge(0)
 _AT_LEAST_ONE = attrs.validators.ge(1)
 
 
-@attrs.frozen(kw_only=True)
-class EngineLimits:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class EngineLimits(Options):
     """How long an invocation waits, and how often it tries again.
 
     :ivar clean_up: seconds that ``finally`` blocks may take when a task is cancelled. A task of the workflow that has

@@ -16,11 +16,14 @@ import asyncio
 import inspect
 from collections.abc import Collection, Coroutine, Iterable
 from pathlib import Path
-from types import CodeType
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from durable_async._excerpts import first_few
 from durable_async.errors import ContextMisuseError
+
+if TYPE_CHECKING:
+    from durable_async._engine.branches import Workflow
+    from durable_async._engine.call import Call
 
 T = TypeVar("T")
 Task = asyncio.Task[object]
@@ -28,40 +31,7 @@ Coro: TypeAlias = Coroutine[Any, Any, T]
 """What a coroutine function returns. Only the event loop knows the types of what it yields and is sent."""
 
 
-class _Workflow(Protocol):
-    """
-    :ivar tasks: those that have not ended
-    :ivar unawaited: operations that a task may still begin
-    """
-
-    unawaited: list[Coro[object]]
-
-    @property
-    def tasks(self) -> Collection[Task]: ...
-
-
-class _Branch(Protocol):
-    task: Task | None
-
-
-class Unstarted(Protocol):
-    """What this module needs to know of such a call."""
-
-    coroutine: Coro[object] | None
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def number(self) -> int: ...
-    @property
-    def branch(self) -> _Branch: ...
-    @property
-    def caller(self) -> CodeType | None: ...
-    @property
-    def instruction(self) -> int: ...
-
-
-def settle_unstarted(calls: dict[Unstarted, None], workflow: _Workflow, raised: BaseException | None) -> None:
+def settle_unstarted(calls: dict[Call, None], workflow: Workflow, raised: BaseException | None) -> None:
     """Close the operations of a context that has ended.
 
     :param raised: what the context raised; None: it returned
@@ -88,7 +58,7 @@ def close_unstarted(coroutines: list[Coro[object]]) -> None:
             coroutine.close()
 
 
-def _is_closed(call: Unstarted) -> bool:
+def _is_closed(call: Call) -> bool:
     """Return whether somebody closed it, so that it does not begin."""
     return call.coroutine is not None and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CLOSED
 
@@ -109,13 +79,13 @@ def _given_to(task: Task) -> list[object]:
     return values
 
 
-def _is_held(call: Unstarted, handed_on: Collection[object]) -> bool:
+def _is_held(call: Call, handed_on: Collection[object]) -> bool:
     task = call.branch.task
     goes_on = task is not None and not task.done() and task is not asyncio.current_task()
     return goes_on or (call.coroutine is not None and any(call.coroutine is value for value in handed_on))
 
 
-def _sentence(calls: list[Unstarted]) -> str:
+def _sentence(calls: list[Call]) -> str:
     named = first_few([f"{call} ({_place(call)})" for call in calls])
     verb = "were" if len(calls) > 1 else "was"
     return (
@@ -124,7 +94,7 @@ def _sentence(calls: list[Unstarted]) -> str:
     )
 
 
-def _place(call: Unstarted) -> str:
+def _place(call: Call) -> str:
     code = call.caller
     if code is None:
         return "unknown place"

@@ -15,6 +15,7 @@ from typing import Self
 
 import attrs
 
+from durable_async._durations import duration_seconds
 from durable_async._engine.branches import Scope
 from durable_async._engine.call import BlockExpired, Call
 from durable_async._engine.calling import entered_scope
@@ -22,7 +23,6 @@ from durable_async._engine.order import Place
 from durable_async._operations.wait import scheduled_end
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
 from durable_async._wire.timestamps import end_microseconds, start_microseconds
-from durable_async.config import duration_seconds
 from durable_async.errors import ContextMisuseError, DurableTimeoutError
 
 

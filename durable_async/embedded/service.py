@@ -18,6 +18,7 @@ from durable_async._callables import name_of_callable
 from durable_async._counts import checked_count
 from durable_async._durations import checked_timedelta
 from durable_async._engine.calling import entered
+from durable_async._lazy import LazyModule
 from durable_async._threads import DEFAULT_THREADS, Threads
 from durable_async.client.api import DurableApi
 from durable_async.client.executions import Executions, check_durable
@@ -38,10 +39,12 @@ from durable_async.service.runtime.settings import Timing
 from durable_async.service.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry import metrics, trace
 
-    from durable_async.otel import Traces
+    from durable_async import otel
+else:
+    metrics, trace = LazyModule("opentelemetry.metrics"), LazyModule("opentelemetry.trace")
+    otel = LazyModule("durable_async.otel")
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
@@ -108,8 +111,8 @@ class DurableService(Executions):
         region: str = "us-east-1",
         account: str = "000000000000",
         clock: Callable[[], float] = steady_time,
-        tracer_provider: TracerProvider | None = None,
-        meter_provider: MeterProvider | None = None,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
         timing: Timing = Timing(),  # noqa: B008 - frozen
     ) -> None:
@@ -126,14 +129,14 @@ class DurableService(Executions):
             _not_negative("max_cached_idle", max_cached_idle),
             threads=self._threads,
         )
-        self._traces: Traces | None = None
+        self._traces: otel.Traces | None = None
         observer = None
         if tracer_provider is not None or meter_provider is not None:
-            from durable_async.otel import ServiceTelemetry, Traces
-
-            observer = ServiceTelemetry(tracer_provider, meter_provider, self._cache)
+            observer = otel.ServiceTelemetry(tracer_provider, meter_provider, self._cache)
             if tracer_provider is not None:
-                self._traces = Traces(view="execution", tracer_provider=tracer_provider, flush_timeout=timedelta(0))
+                self._traces = otel.Traces(
+                    view="execution", tracer_provider=tracer_provider, flush_timeout=timedelta(0)
+                )
         self._lambda_api = LambdaApi(
             store=store,
             clock=clock,
@@ -317,9 +320,7 @@ class DurableService(Executions):
     def _trace_header(self) -> str | None:
         if self._traces is None:
             return None
-        from durable_async.otel import header_of_current_span
-
-        return header_of_current_span()
+        return otel.header_of_current_span()
 
 
 def _is_durable(function: object) -> TypeGuard[AnyHandler]:

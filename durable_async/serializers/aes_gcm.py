@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from durable_async._lazy import LazyModule
+
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    aead = LazyModule("cryptography.hazmat.primitives.ciphers.aead")
 
 _NONCE = 12  # bytes: what GCM is made for
 
@@ -36,7 +40,7 @@ class AesGcm:
 
     keys: Mapping[str, bytes] = attrs.field(converter=_copied, repr=False)
     current: str = attrs.field(kw_only=True)
-    _ciphers: dict[str, AESGCM] = attrs.field(init=False, repr=False)
+    _ciphers: dict[str, aead.AESGCM] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.current not in self.keys:
@@ -71,9 +75,9 @@ class AesGcm:
             ) from None
 
 
-def _cipher(key_id: str, key: bytes) -> AESGCM:
+def _cipher(key_id: str, key: bytes) -> aead.AESGCM:
     try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        cipher = aead.AESGCM
     except ModuleNotFoundError as error:
         raise ImportError("AesGcm needs cryptography: install durable-async[crypto]") from error
 
@@ -81,4 +85,4 @@ def _cipher(key_id: str, key: bytes) -> AESGCM:
         raise ValueError(f"a key's id must be 1 to 255 ASCII characters, not {key_id!r:.60}")
     if len(key) not in (16, 24, 32):
         raise ValueError(f"the key {key_id!r} must have 16, 24 or 32 bytes, not {len(key)}")
-    return AESGCM(key)
+    return cipher(key)

@@ -1,27 +1,22 @@
 """The protocol of serializers, and the context that they get."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable
-from enum import Enum
-from typing import Any, Final, Protocol, runtime_checkable
-
-import attrs
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 
-class _NoType(Enum):
-    NO_TYPE = "no type"
-
+class _NoType:
     def __repr__(self) -> str:
-        return self.name
+        return "NO_TYPE"
+
+    def __reduce__(self) -> str:
+        return "NO_TYPE"  # so that a copy is this object too
 
 
-NO_TYPE: Final = _NoType.NO_TYPE
+NO_TYPE: Final = _NoType()
 """Means that no type was requested. None could not mean that, because it is a type."""
 
 
-@attrs.frozen
-class SerializerContext:
+class SerializerContext(NamedTuple):
     """The operation to which a value belongs, and the type as which it is read.
 
     :ivar operation_id: empty for the input and the result of the execution

@@ -1,9 +1,11 @@
 """The default serializer: what was written comes back, or is refused with its place."""
 
 import asyncio
+import copy
 import dataclasses
 import enum
 import json
+import pickle
 import subprocess
 import sys
 import typing
@@ -812,3 +814,9 @@ def test_no_function_is_kept_alive():
     del local
     gc.collect()
     assert gone() is None
+
+
+def test_there_is_one_no_type():
+    assert repr(NO_TYPE) == "NO_TYPE"
+    assert pickle.loads(pickle.dumps(NO_TYPE)) is copy.deepcopy(NO_TYPE) is NO_TYPE
+    assert pickle.loads(pickle.dumps(asked())) == asked()

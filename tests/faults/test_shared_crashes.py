@@ -98,18 +98,14 @@ async def test_after_three_kills_halves_run_and_everything_else_beside_them(tmp_
 def test_after_two_real_kills_all_run_at_once(tmp_path):
     def run(then):
         command = [sys.executable, "-m", "tests.faults.together", str(tmp_path / "w.db"), then]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        try:
-            assert process.stdout.readline() == "together\n"
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            said = process.stdout.readline()
             if then == "hold":
                 process.send_signal(signal.SIGKILL)
-            return process.communicate(timeout=60)[0]
-        finally:
-            process.kill()
+            return said + process.stdout.read()  # not communicate(), which loses what readline() has read ahead
 
-    run("hold")
-    run("hold")
-    assert run("end") == "ended\n"
+    assert run("hold") == run("hold") == "together\n"
+    assert run("end") == "together\nended\n"
 
 
 # --- the line of suspects ---

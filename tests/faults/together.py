@@ -30,11 +30,10 @@ async def innocent(event: int, ctx: DurableContext) -> int:
 async def main(file: str, then: str) -> None:
     global together, end
     together, end = asyncio.Barrier(COUNT + 1), asyncio.Event()
-    async with DurableService(file) as service:
+    async with asyncio.timeout(60), DurableService(file) as service:
         service.register(innocent)
         found = [await service.start(innocent, number, name=f"n-{number}") for number in range(COUNT)]
-        async with asyncio.timeout(60):
-            await together.wait()
+        await together.wait()
         print("together", flush=True)
         if then == "end":
             end.set()

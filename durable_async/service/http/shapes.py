@@ -16,6 +16,7 @@ import attrs
 from durable_async._wire.operations import ErrorObject, OperationUpdate
 from durable_async._wire.text import JsonMembers, JsonObject, utf8
 from durable_async.service import parsing
+from durable_async.service.http.updates import check_updates
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.runtime.inputs import ForkOptions
 
@@ -58,7 +59,7 @@ class Checkpoint:
 
 
 def checkpoint(body: bytes) -> Checkpoint:
-    """Return token and updates of a checkpoint. The service checks the members of the updates."""
+    """Return token and updates of a checkpoint."""
     request = members(body)
     token = text(request, "CheckpointToken")
     if not token:
@@ -67,6 +68,7 @@ def checkpoint(body: bytes) -> Checkpoint:
     if not isinstance(updates, list):
         raise InvalidParameterValueError("Updates must be a list.")
     read = [_structure(update, "An update", nulls=_NULL in body) for update in cast("list[object]", updates)]
+    check_updates(read)
     return Checkpoint(token, cast("list[OperationUpdate]", read), text(request, "ClientToken"))
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
+from typing import NamedTuple, NoReturn, Protocol
 
 import attrs
 
 from durable_async._wire.limits import TENANT_PATTERN
 from durable_async._wire.operations import Action, ErrorObject, OperationStatus, OperationType, OperationUpdate
-from durable_async._wire.text import JsonMembers, utf8_size
+from durable_async._wire.text import utf8_size
 from durable_async.service.machine.effects import Target
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits, check_error_size
-from durable_async.service.machine.shapes import check_shape
+from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.errors import InvalidParameterValueError
 
 _TENANT = re.compile(TENANT_PATTERN)
@@ -76,15 +76,17 @@ RULES: dict[tuple[str, str], _Rule] = {
 }
 
 
-@attrs.frozen
-class _Known:
-    """What is known of an operation when an update of it is checked: from the record, or from earlier in the batch."""
+class _Started(NamedTuple):
+    """What is known of an operation that an earlier update of the batch started. The record says the same of others."""
 
     type: str
     status: Status
     sub_type: str | None
     name: str | None
     parent_id: str | None
+
+
+_Known = OperationRecord | _Started
 
 
 def check_batch(
@@ -95,23 +97,25 @@ def check_batch(
     :return: the targets of the batch's chained invokes, by operation id
     :raises InvalidParameterValueError: with the message of the first rule broken
     """
-    check_shape(cast("Sequence[JsonMembers]", updates))
     _check_execution_updates(updates)
     _check_parents_and_repetitions(execution, updates)
-    started: dict[Id, _Known] = {}
+    started: dict[Id, _Started] = {}
     found: dict[Id, Target | ErrorObject] = {}
     for update in updates:
-        known = None
-        if update["Type"] != OperationType.EXECUTION:  # the service finds it by its type; the update may have any id
-            known = started.get(update["Id"]) or _recorded(execution, update["Id"])
+        operation_id, kind = update["Id"], update["Type"]
+        known: _Known | None = None
+        if kind != OperationType.EXECUTION:  # the service finds it by its type; the update may have any id
+            known = started.get(operation_id) or execution.by_id.get(operation_id)
         if known is not None:
             _check_against(known, update)
         _check_transition(known.status if known else None, update)
         _check_contents(execution, update, limits)
         if update["Action"] == Action.START:
-            started[update["Id"]] = _starting(update)
-            if update["Type"] == OperationType.CHAINED_INVOKE:
-                found[update["Id"]] = _check_chained(update, targets, limits)
+            started[operation_id] = _Started(
+                kind, Status.STARTED, update.get("SubType"), update.get("Name"), update.get("ParentId")
+            )
+            if kind == OperationType.CHAINED_INVOKE:
+                found[operation_id] = _check_chained(update, targets, limits)
     return found
 
 
@@ -120,10 +124,11 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _check_execution_updates(updates: Sequence[OperationUpdate]) -> None:
-    positions = [at for at, update in enumerate(updates, 1) if update["Type"] == OperationType.EXECUTION]
-    if len(positions) > 1:
+    kinds = [update["Type"] for update in updates]
+    count = kinds.count(OperationType.EXECUTION)
+    if count > 1:
         _refuse("Cannot checkpoint multiple EXECUTION updates.")
-    if positions and positions[0] != len(updates):
+    if count and kinds[-1] != OperationType.EXECUTION:
         _refuse("EXECUTION checkpoint must be the last update.")
 
 
@@ -158,17 +163,6 @@ def _completes(earlier: OperationUpdate | None, update: OperationUpdate) -> bool
     )
 
 
-def _recorded(execution: Execution, operation_id: Id) -> _Known | None:
-    record = execution.by_id.get(operation_id)
-    if record is None:
-        return None
-    return _Known(record.type, record.status, record.sub_type, record.name, record.parent_id)
-
-
-def _starting(update: OperationUpdate) -> _Known:
-    return _Known(update["Type"], Status.STARTED, update.get("SubType"), update.get("Name"), update.get("ParentId"))
-
-
 def _check_against(known: _Known, update: OperationUpdate) -> None:
     """Refuse an update whose type, subtype, name or parent differs from the operation's."""
     if known.type != update["Type"]:
@@ -190,24 +184,26 @@ def _check_transition(status: Status | None, update: OperationUpdate) -> None:
 
 
 def _check_contents(execution: Execution, update: OperationUpdate, limits: Limits) -> None:
-    kind, action = update["Type"], update["Action"]
     payload, error = update.get("Payload"), update.get("Error")
-    if action == Action.FAIL:
-        if payload is not None:
-            _refuse("Cannot provide a Payload for FAIL action.")
-    elif action == Action.SUCCEED:
-        if error is not None:
-            _refuse("Cannot provide an Error for SUCCEED action.")
-    elif action == Action.RETRY:
-        _check_retry(update)
-    if (kind, action) == (OperationType.WAIT, Action.START) and not (update.get("WaitOptions") or {}).get(
-        "WaitSeconds"
-    ):
-        _refuse("Invalid WaitOptions for the given action.")
+    match update["Action"]:
+        case Action.START:
+            if update["Type"] == OperationType.WAIT and not (update.get("WaitOptions") or {}).get("WaitSeconds"):
+                _refuse("Invalid WaitOptions for the given action.")
+            payload = None  # the input of a chained invoke has a check of its own
+        case Action.SUCCEED:
+            if error is not None:
+                _refuse("Cannot provide an Error for SUCCEED action.")
+        case Action.FAIL:
+            if payload is not None:
+                _refuse("Cannot provide a Payload for FAIL action.")
+        case Action.RETRY:
+            _check_retry(update)
+        case _:
+            pass
     if error is not None:
         check_error_size(error, limits.error_bytes)
-    if payload is not None and action != Action.START:
-        _check_output(execution, kind, payload, limits)
+    if payload is not None:
+        _check_output(execution, update["Type"], payload, limits)
 
 
 def _check_retry(update: OperationUpdate) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
-import attrs
-
 from durable_async._wire.operations import (
     Action,
     CheckpointResult,
@@ -28,6 +26,7 @@ from durable_async.service.machine.operation import OperationRecord, make_callba
 from durable_async.service.machine.progress import fire_due
 from durable_async.service.model import arns
 from durable_async.service.model.history import EventType
+from durable_async.service.model.values import quick_frozen
 
 _Found = Mapping[str, Target | ErrorObject]
 
@@ -181,7 +180,7 @@ def _child(target: Target, mint: Mint) -> Child:
 _REPEATABLE_MS = 15 * 60 * 1000  # how long Lambda keeps the answer for a repeated call
 
 
-@attrs.frozen
+@quick_frozen
 class Checkpoint:
     """One call. A caller that lost the answer repeats the call with the same ``client_token``."""
 

@@ -10,6 +10,7 @@ from durable_async._wire.operations import ErrorObject
 from durable_async.service.machine.limits import InvocationRetryPolicy, Limits
 from durable_async.service.model.columns import PAYLOAD
 from durable_async.service.model.history import milliseconds
+from durable_async.service.model.values import quick_frozen
 
 Mint = Callable[[], str]
 """Returns a new, unguessable text of letters and digits at each call, for ids and tokens."""
@@ -19,7 +20,7 @@ def _milliseconds(moment: Moment) -> int:
     return milliseconds(moment.now_us)
 
 
-@attrs.frozen
+@quick_frozen
 class Moment:
     """The time of a command, and the rules that apply to it.
 

@@ -31,6 +31,7 @@ from durable_async.service.machine.operation import OperationRecord
 from durable_async.service.model.columns import DERIVED, JSON, PAYLOAD
 from durable_async.service.model.errors import InvalidParameterValueError
 from durable_async.service.model.history import EventType, HistoryEvent, milliseconds
+from durable_async.service.model.values import new_dict, new_list, quick_frozen
 
 
 class ExecutionStatus(StrEnum):
@@ -62,7 +63,7 @@ class Parent:
     cancels: bool | None = False
 
 
-@attrs.frozen
+@quick_frozen
 class Answered:
     """The last checkpoint call and its answer, for a caller that lost the answer and repeats the call."""
 
@@ -105,9 +106,9 @@ class Pause:
 
 @attrs.define
 class Changes:
-    events: list[HistoryEvent] = attrs.Factory(list[HistoryEvent])
-    operations: dict[str, OperationRecord] = attrs.Factory(dict[str, OperationRecord])
-    effects: list[Effect] = attrs.Factory(list[Effect])
+    events: list[HistoryEvent] = attrs.Factory(new_list)
+    operations: dict[str, OperationRecord] = attrs.Factory(new_dict)
+    effects: list[Effect] = attrs.Factory(new_list)
 
     def invoked(self) -> str | None:
         """Return the request id of the invocation that these changes begin; None if they begin none."""
@@ -172,12 +173,12 @@ class Execution(NewExecution):
     ended_ms: int | None = None
     result: str | None = attrs.field(default=None, metadata=PAYLOAD)
     error: ErrorObject | None = attrs.field(default=None, metadata=PAYLOAD)
-    operations: list[OperationRecord] = attrs.field(factory=list[OperationRecord], metadata=DERIVED)
-    by_id: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
-    timers: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]], metadata=DERIVED)
-    unseen: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
-    held: list[OperationRecord] = attrs.field(factory=list[OperationRecord], metadata=DERIVED)
-    asked: dict[str, OperationRecord] = attrs.field(factory=dict[str, OperationRecord], metadata=DERIVED)
+    operations: list[OperationRecord] = attrs.field(factory=new_list, metadata=DERIVED)
+    by_id: dict[str, OperationRecord] = attrs.field(factory=new_dict, metadata=DERIVED)
+    timers: list[tuple[int, int]] = attrs.field(factory=new_list, metadata=DERIVED)
+    unseen: dict[str, OperationRecord] = attrs.field(factory=new_dict, metadata=DERIVED)
+    held: list[OperationRecord] = attrs.field(factory=new_list, metadata=DERIVED)
+    asked: dict[str, OperationRecord] = attrs.field(factory=new_dict, metadata=DERIVED)
     awaited: int = attrs.field(default=0, metadata=DERIVED)
     event_count: int = 0
     latest_us: int = attrs.field(default=0, metadata=DERIVED)

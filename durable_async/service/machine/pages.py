@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from durable_async._wire.cancellation import CANCELLATION
+from durable_async._wire.envelope import MICROSECONDS
 from durable_async._wire.operations import ExecutionState, Operation, OperationStatus
 from durable_async._wire.text import JsonObject
 from durable_async.service.machine.execution import Execution
 from durable_async.service.machine.limits import Limits
 from durable_async.service.machine.operation import OperationRecord
-from durable_async.service.machine.shapes import EXTENSIONS
 from durable_async.service.model.errors import InvalidParameterValueError
+
+EXTENSIONS = ("AnswerSchema", "CancelWithParent", MICROSECONDS)
+"""What Lambda does not have: two members of options, and times of operations in microseconds, in envelopes too."""
 
 
 def envelope(execution: Execution, token: str, changed: Sequence[OperationRecord], limits: Limits) -> JsonObject:

@@ -15,6 +15,7 @@ import attrs
 
 from durable_async._wire.text import JsonMembers
 from durable_async.service.model.columns import DETAILS
+from durable_async.service.model.values import quick_frozen
 
 PAYLOADS = frozenset({"Input", "Result", "Error", "Reason"})
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -71,7 +72,7 @@ def milliseconds(microseconds: int) -> int:
     return (microseconds + 500) // 1000
 
 
-@attrs.frozen
+@quick_frozen
 class HistoryEvent:
     """One entry of the history.
 

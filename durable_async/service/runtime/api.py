@@ -324,6 +324,8 @@ class LambdaApi:
     ) -> CheckpointResult:
         """Record ``updates``, all or none; see ``machine.checkpoint``.
 
+        :param updates: their members have the types, lengths and ranges of the service model; those of a request over
+            HTTP are checked before
         :raises InvalidParameterValueError: also for an unknown execution, which the model gives no other error
         """
         execution = await self._find.invoked_execution(arn)

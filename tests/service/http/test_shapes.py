@@ -101,8 +101,10 @@ def test_what_looks_odd_and_is_json_is_read(body):
 
 
 def test_a_null_member_is_an_absent_member():
-    body = b'{"CheckpointToken": "t", "ClientToken": null, "Updates": [{"Id": "1", "Error": {"ErrorData": null}}]}'
-    assert shapes.checkpoint(body) == shapes.Checkpoint("t", [{"Id": "1", "Error": {}}], None)
+    update = b'{"Id": "1", "Type": "STEP", "Action": "FAIL", "Name": null, "Error": {"ErrorData": null}}'
+    body = b'{"CheckpointToken": "t", "ClientToken": null, "Updates": [%s]}' % update
+    read = {"Id": "1", "Type": "STEP", "Action": "FAIL", "Error": {}}
+    assert shapes.checkpoint(body) == shapes.Checkpoint("t", [read], None)
 
 
 @pytest.mark.parametrize(

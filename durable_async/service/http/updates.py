@@ -1,7 +1,8 @@
 """Checks the members of an update against the service model: patterns, lengths, ranges, JSON types.
 
-These checks come before all rules that depend on the execution. The messages are those of Lambda's own model
-validation. Source: protocol.md, "Limits of values".
+The SDK of this package sends no others, so those of handlers in this process need no check. The messages are those of
+Lambda's own model validation, which comes before all rules that depend on the execution. Source: protocol.md, "Limits
+of values".
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any, NoReturn, cast
 
 import attrs
 
-from durable_async._wire.envelope import MICROSECONDS
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, DELAY_SECONDS, SCHEMA_CHARACTERS
 from durable_async._wire.operations import Action, OperationType
 from durable_async._wire.text import JsonMembers
@@ -37,7 +37,7 @@ Check = Callable[[Any], str | _Misfit | None]
 """Returns what is wrong with a value, or with a member of it; None: nothing."""
 
 
-def check_shape(updates: Sequence[Mapping[str, object]]) -> None:
+def check_updates(updates: Sequence[Mapping[str, object]]) -> None:
     """Check the members of updates.
 
     :raises InvalidParameterValueError: names the first member that breaks a constraint of the model
@@ -143,9 +143,6 @@ def _one_of(values: Sequence[str]) -> Check:
 
     return check
 
-
-EXTENSIONS = ("AnswerSchema", "CancelWithParent", MICROSECONDS)
-"""What Lambda does not have: two members of options, and times of operations in microseconds, in envelopes too."""
 
 _OPERATION_ID = _pattern(r"[a-zA-Z0-9-_]", 64)
 _REQUIRED = ("Id", "Type", "Action")

@@ -165,7 +165,7 @@ def check_keywords(keywords: Mapping[str, object], func: object, call: str, conf
 
 
 def name_of(name: str | None, func: Callable[..., object]) -> str | None:
-    """Return ``name``, or the name of the function for None."""
+    """Return ``name``, or for None what the service accepts of the function's name."""
     if name is not None:
         return checked_name(name)
     while isinstance(func, partial):
@@ -173,7 +173,7 @@ def name_of(name: str | None, func: Callable[..., object]) -> str | None:
     own: object = getattr(func, "__name__", None)
     if not isinstance(own, str) or own == "<lambda>":
         return None
-    return own if own.isascii() else own.encode("ascii", "backslashreplace").decode()
+    return (own if own.isascii() else own.encode("ascii", "backslashreplace").decode())[:NAME_LENGTH]
 
 
 def checked_name(name: str | None) -> str | None:

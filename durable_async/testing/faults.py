@@ -234,8 +234,8 @@ class Life:
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
-            if self.is_over and not task.cancelled():
-                task.exception()  # it failed in the moment of its death, and asyncio would log that nobody asked why
+            if not task.cancelled():
+                task.exception()  # asyncio logs what nobody asked for: an error of the moment of death, a SystemExit
         raise InvocationFailed({"ErrorType": "Runtime.ExitError", "ErrorMessage": "the process crashed, as planned"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -99,7 +100,7 @@ def test_a_batch_that_is_decided_cancels_at_once_what_runs_in_inner_contexts():
     assert seen == ["cancelled"]
 
 
-def test_a_body_that_ends_the_program_is_cancelled_with_what_runs_beside_it():
+def test_a_body_that_ends_the_program_is_cancelled_with_what_runs_beside_it(caplog):
     seen = []
 
     async def ends_the_program():
@@ -115,6 +116,8 @@ def test_a_body_that_ends_the_program_is_cancelled_with_what_runs_beside_it():
     with pytest.raises(SystemExit):
         run(workflow, None)
     assert seen == [1]
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def cleans_up(log):

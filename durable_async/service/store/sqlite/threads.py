@@ -133,25 +133,23 @@ class Writer:
 
     def _settle_some(self) -> None:
         for _ in range(min(_SETTLED_AT_ONCE, len(self._outcomes))):
-            self._settle(*self._outcomes.popleft())
+            write, outcome = self._outcomes.popleft()
+            self._unsettled -= 1
+            # First the caller, which continues in the next turn of the loop, then those that wait for its effects.
+            if not write.done.done():  # as it is if the caller was cancelled
+                if isinstance(outcome, Exception):
+                    write.done.set_exception(outcome)
+                else:
+                    write.done.set_result(outcome)
+            if write.settled is not None:
+                try:
+                    write.settled(outcome)
+                except Exception:  # the other writes are settled too
+                    _logger.exception("Unexpected error after a write.")
         if self._outcomes:
             self._loop.call_soon(self._settle_some)
         elif self._has_ended:
             self._closed.set_result(None)
-
-    def _settle(self, write: _Write[Any], outcome: object) -> None:
-        self._unsettled -= 1
-        # First the caller, which continues in the next turn of the loop, and then those that wait for its effects.
-        if not write.done.done():  # as it is if the caller was cancelled
-            if isinstance(outcome, Exception):
-                write.done.set_exception(outcome)
-            else:
-                write.done.set_result(outcome)
-        if write.settled is not None:
-            try:
-                write.settled(outcome)
-            except Exception:  # the other writes are settled too
-                _logger.exception("Unexpected error after a write.")
 
     def _ended(self) -> None:
         self._has_ended = True

@@ -37,6 +37,7 @@ class _Entry:
     update: OperationUpdate | None  # None: only ask what has changed
     size: int
     recorded: asyncio.Future[None] | None
+    on_recorded: Callable[[asyncio.Future[None]], None] | None = None
     since: float = 0.0  # the loop's time
 
 
@@ -75,6 +76,7 @@ class Flusher:
         self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
+        self._drained: asyncio.Future[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self.is_reading: bool = False
@@ -86,14 +88,19 @@ class Flusher:
     def post(self, update: OperationUpdate) -> None:
         """Record ``update`` with the next checkpoint."""
         now = self._loop.time()
-        self._outbox.append(_Entry(update, wire_size(update), None, now))
+        self._outbox.append(_Entry(update, wire_size(update), None, since=now))
         if self._nudge is None:
             self._nudge = self._loop.call_at(now + self._limits.show_start, self._show)
 
-    def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
+    def commit(
+        self, update: OperationUpdate, on_recorded: Callable[[asyncio.Future[None]], None] | None = None
+    ) -> asyncio.Future[None]:
         """Record ``update``, and return a future that is done when the service has accepted it and its answer is in
-        the record."""
-        return self._send(update, wire_size(update))
+        the record.
+
+        :param on_recorded: called then with the future, unless it was cancelled. It sees to the future's result
+        """
+        return self._send(update, wire_size(update), on_recorded)
 
     def refresh(self) -> asyncio.Future[None]:
         """Ask the service what has changed, and return a future that is done when the answer is in the record."""
@@ -120,14 +127,13 @@ class Flusher:
 
     def drained(self) -> asyncio.Future[None] | None:
         """Return a future that is done when all that was enqueued is recorded; None if it is."""
+        if self.is_empty():
+            return None
         if self._outbox:
             self._hurry()
-        elif not self._in_flight:
-            return None
-        last = self._outbox[-1] if self._outbox else self._in_flight[-1]
-        if last.recorded is None:
-            last.recorded = self._loop.create_future()
-        return last.recorded
+        if self._drained is None:
+            self._drained = self._loop.create_future()
+        return self._drained
 
     async def run(self, marker: str | None) -> None:
         """Load the rest of the record, then send until cancelled, or until a call fails that is not to be repeated now.
@@ -163,9 +169,14 @@ class Flusher:
             self._nudge.cancel()
             self._nudge = None
 
-    def _send(self, update: OperationUpdate | None, size: int) -> asyncio.Future[None]:
+    def _send(
+        self,
+        update: OperationUpdate | None,
+        size: int,
+        on_recorded: Callable[[asyncio.Future[None]], None] | None = None,
+    ) -> asyncio.Future[None]:
         recorded: asyncio.Future[None] = self._loop.create_future()
-        self._outbox.append(_Entry(update, size, recorded))
+        self._outbox.append(_Entry(update, size, recorded, on_recorded))
         self._urgent = True  # what _hurry does, without a call: each operation sends here
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -209,10 +220,17 @@ class Flusher:
                 self.is_reading = True
                 await self._load(marker, self._record.apply)
         for entry in batch:
-            if entry.recorded is not None and not entry.recorded.done():
-                entry.recorded.set_result(None)
+            if (recorded := entry.recorded) is None or recorded.done():
+                continue
+            if entry.on_recorded is None:
+                recorded.set_result(None)
+            else:
+                entry.on_recorded(recorded)
         self._in_flight = []
         self.is_reading = False
+        if self._drained is not None and not self._outbox:
+            self._drained.set_result(None)
+            self._drained = None
 
     def _take(self) -> tuple[list[_Entry], list[OperationUpdate]]:
         """Return what one checkpoint takes of the outbox, and its updates."""

@@ -25,6 +25,10 @@ from durable_async._engine.unstarted import Task
 from durable_async.step_context import StepContext
 
 
+_TURNS = 20
+"""How many turns of the loop may follow one another without a look at sockets and timers."""
+
+
 class Watcher(Protocol):
     """Is called when a workflow is at rest.
 
@@ -67,16 +71,24 @@ class Rest:
                 self._loop.call_soon(self._turn, context=self._context)
 
     def _turn(self) -> None:
-        watchers, self._watchers = self._watchers, {}
+        ready = self._ready
+        # An empty queue: the loop ends its turn with this handle, and what is appended from here on is its next turn.
+        # That runs here, which is the same as in the loop, but for a look at sockets and timers that costs more.
+        turns = _TURNS if ready is not None and not ready else 1
         try:
-            self._call(watchers)
+            while turns and self._watchers:
+                turns -= 1
+                self._call()
+                if ready is not None and turns:
+                    _run(ready)
         finally:
             if self._watchers:
                 self._loop.call_soon(self._turn, context=self._context)
             else:
                 self._is_scheduled = False
 
-    def _call(self, watchers: dict[Watcher, int]) -> None:
+    def _call(self) -> None:
+        watchers, self._watchers = self._watchers, {}
         busy = self._busy(watchers) if self._ready is not None else _not_quiet(watchers)
         for watcher, turns in watchers.items():
             if watcher.workflow not in busy:
@@ -88,10 +100,12 @@ class Rest:
 
     def _busy(self, watchers: Iterable[Watcher]) -> set[Workflow]:
         """Return those of the watched workflows whose code the loop is about to run."""
-        idle = {watcher.workflow for watcher in watchers}
         busy: set[Workflow] = set()
+        if not self._ready:
+            return busy
+        idle = {watcher.workflow for watcher in watchers}
         # A copy, made in one step: a thread may append to the queue at any time.
-        for handle in () if self._ready is None else self._ready.copy():
+        for handle in self._ready.copy():
             workflow = getattr(place_of_callback(handle), "workflow", None)
             if workflow in idle:
                 idle.remove(workflow)
@@ -99,6 +113,14 @@ class Rest:
                 if not idle:
                     break
         return busy
+
+
+def _run(ready: deque[asyncio.Handle]) -> None:
+    """Run what is in the queue of an event loop now, as one turn of the loop does."""
+    for _ in range(len(ready)):
+        handle = ready.popleft()
+        if not handle.cancelled():
+            handle._run()  # noqa: SLF001 - no public way
 
 
 _rests: WeakValueDictionary[asyncio.AbstractEventLoop, Rest] = WeakValueDictionary()

@@ -24,7 +24,6 @@ from durable_async._engine.limits import EngineLimits
 from durable_async._engine.unstarted import Task
 from durable_async.step_context import StepContext
 
-
 _TURNS = 20
 """How many turns of the loop may follow one another without a look at sockets and timers."""
 

@@ -164,7 +164,8 @@ class Activity:
             return self._finish(self._settled)
         self._is_handing_over = False
         resting, self._resting = self._resting, []
-        return any([self._finish(future) for future in (self._settled, *resting)])
+        finished = [self._finish(future) for future in (self._settled, *resting)]
+        return any(finished)
 
     @staticmethod
     def _finish(future: asyncio.Future[None] | None) -> bool:

@@ -27,10 +27,7 @@ async def run_patched(call: Call, patch: str) -> bool:
         branch.patches = {}
     if patch in branch.patches:
         return branch.patches[patch]
-    if record is None:
-        answer = not _has_passed(branch, call.journal.record)
-    else:
-        answer = True
+    answer = record is not None or not _has_passed(branch, call.journal.record)
     if answer:
         if record is None:
             call.post(Action.START)

@@ -312,7 +312,9 @@ class Call:
         operation = self.recorded()
         if operation is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
-        if (place := self._place) is None:
+        if (
+            place := self._place
+        ) is None or self.journal.refuses:  # the end of the invocation waits for what is recorded
             recorded.set_result(None)
         else:
             self._place = None

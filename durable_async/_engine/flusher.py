@@ -76,7 +76,6 @@ class Flusher:
         self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
-        self._drained: asyncio.Future[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self.is_reading: bool = False
@@ -127,13 +126,14 @@ class Flusher:
 
     def drained(self) -> asyncio.Future[None] | None:
         """Return a future that is done when all that was enqueued is recorded; None if it is."""
-        if self.is_empty():
-            return None
         if self._outbox:
             self._hurry()
-        if self._drained is None:
-            self._drained = self._loop.create_future()
-        return self._drained
+        elif not self._in_flight:
+            return None
+        last = self._outbox[-1] if self._outbox else self._in_flight[-1]
+        if last.recorded is None:
+            last.recorded = self._loop.create_future()
+        return last.recorded
 
     async def run(self, marker: str | None) -> None:
         """Load the rest of the record, then send until cancelled, or until a call fails that is not to be repeated now.
@@ -228,9 +228,6 @@ class Flusher:
                 entry.on_recorded(recorded)
         self._in_flight = []
         self.is_reading = False
-        if self._drained is not None and not self._outbox:
-            self._drained.set_result(None)
-            self._drained = None
 
     def _take(self) -> tuple[list[_Entry], list[OperationUpdate]]:
         """Return what one checkpoint takes of the outbox, and its updates."""

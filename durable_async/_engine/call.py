@@ -312,9 +312,8 @@ class Call:
         operation = self.recorded()
         if operation is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
-        if (
-            place := self._place
-        ) is None or self.journal.refuses:  # the end of the invocation waits for what is recorded
+        place = self._place
+        if place is None or self.journal.refuses:  # then the end of the invocation may wait for ``recorded``
             recorded.set_result(None)
         else:
             self._place = None

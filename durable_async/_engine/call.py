@@ -310,7 +310,8 @@ class Call:
     def _expect_turn(self, recorded: asyncio.Future[None]) -> None:
         """Let ``recorded`` be done when the end has its turn."""
         operation = self.recorded()
-        if operation is not None and operation["Status"] in TERMINAL:
+        # In an order that has become single, what else the answer brought, such as a deadline's end, has its place first.
+        if operation is not None and operation["Status"] in TERMINAL and not self.scope.order.is_single:
             self.ended(operation)
         place = self._place
         if place is None or self.journal.refuses:  # then the end of the invocation may wait for ``recorded``

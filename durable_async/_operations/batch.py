@@ -280,9 +280,9 @@ async def _recorded(run: _Run[T], described: SerializerContext) -> BatchResult[T
         text = _summary(call, result, config) if payload is None else payload
     except Exception as error:  # noqa: BLE001 - an error of the user's functions for the batch fails it
         failure = call.error_object(error)
-        await call.commit(Action.FAIL, in_turn=True, Error=failure)
+        await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
-    await call.commit(Action.SUCCEED, in_turn=True, Payload=text, ContextOptions={"ReplayChildren": payload is None})
+    await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": payload is None})
     if result.status is BatchStatus.FAILED:
         _warn(call, result)
     return result

@@ -72,9 +72,9 @@ async def end_of_child(
         failure = call.error_object(error)
         if isinstance(error, RecursionError):
             failure["ErrorMessage"] = f"{failure.get('ErrorMessage')}{_of_nesting(call.scope)}"
-        await call.commit(Action.FAIL, in_turn=True, Error=failure)
+        await call.commit(Action.FAIL, Error=failure)
         raise call.failure(ChildContextError, failure) from None
-    await call.commit(Action.SUCCEED, in_turn=True, Payload=text, ContextOptions={"ReplayChildren": not fits})
+    await call.commit(Action.SUCCEED, Payload=text, ContextOptions={"ReplayChildren": not fits})
     return ended
 
 

@@ -310,7 +310,7 @@ class Call:
     def _expect_turn(self, recorded: asyncio.Future[None]) -> None:
         """Let ``recorded`` be done when the end has its turn."""
         operation = self.recorded()
-        # In an order that has become single, what else the answer brought, such as a deadline's end, has its place first.
+        # In an order that has become single, what else the answer brought, such as a deadline's end, goes first.
         if operation is not None and operation["Status"] in TERMINAL and not self.scope.order.is_single:
             self.ended(operation)
         place = self._place

@@ -63,14 +63,25 @@ class Call:
     :ivar caller: the code that called the operation, with the offset of the instruction in it
     """
 
-    coroutine: Coro[object] | None = None
-    caller: CodeType | None = None
-    instruction: int = 0
-    _asked: int | None = None  # see Place; None: the end is not the workflow's to see
-    _end: Operation | None = None
-    _ended_at: int = 0
-    _place: Place | None = None
-    _has_rested: bool = False
+    __slots__ = (  # a value that only the class has, as a default, is found slowly
+        "_asked",
+        "_end",
+        "_ended_at",
+        "_has_rested",
+        "_place",
+        "branch",
+        "caller",
+        "coroutine",
+        "id",
+        "instruction",
+        "journal",
+        "kind",
+        "name",
+        "number",
+        "running",
+        "scope",
+        "subtype",
+    )
 
     def __init__(  # noqa: PLR0917 - on the path of each operation: names cost time
         self,
@@ -91,6 +102,14 @@ class Call:
         self.subtype = subtype
         self.name = name
         self.number = number
+        self.coroutine: Coro[object] | None = None
+        self.caller: CodeType | None = None
+        self.instruction: int = 0
+        self._asked: int | None = None  # see Place; None: the end is not the workflow's to see
+        self._end: Operation | None = None
+        self._ended_at: int = 0
+        self._place: Place | None = None
+        self._has_rested: bool = False
 
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
@@ -262,13 +281,15 @@ class Call:
             self.journal.observer.starting(self)
         self.journal.flusher.post(self._update(action, details))
 
-    async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
+    async def commit(self, action: Action, *, in_turn: bool = False, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, wait until the service has accepted it, and return the operation as the service has it then.
 
+        :param in_turn: wait until the end that this records has its turn in the order as well. The operation must then
+            return or raise without waiting for anything else, because the next end may follow
         :raises ServiceCallError: the service did not return the operation
         """
         journal, scope = self.journal, self.scope
-        if journal.record.ends_left and self._may_be_cancelled():
+        if self._may_be_cancelled():
             await journal.activity.rested()
         if journal.refuses or (scope.parent is not None and scope.is_closed()):
             await journal.refuse()  # the body took its cancellation for something to recover from
@@ -277,13 +298,27 @@ class Call:
                 await self.stop()
             if action is Action.START:
                 observer.starting(self)
-        await journal.flusher.commit(self._update(action, details))
-        operation = journal.record.get(self.id)
+        in_turn = in_turn and self._asked is not None and not scope.order.is_single
+        await journal.flusher.commit(self._update(action, details), self._expect_turn if in_turn else None)
+        operation = self._end or journal.record.get(self.id)  # the record may forget what has ended
         if operation is None:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
         if self._asked is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
         return operation
+
+    def _expect_turn(self, recorded: asyncio.Future[None]) -> None:
+        """Let ``recorded`` be done when the end has its turn."""
+        operation = self.recorded()
+        # In an order that has become single, what else the answer brought, such as a deadline's end, goes first.
+        if operation is not None and operation["Status"] in TERMINAL and not self.scope.order.is_single:
+            self.ended(operation)
+        place = self._place
+        if place is None or self.journal.refuses:  # then the end of the invocation may wait for ``recorded``
+            recorded.set_result(None)
+        else:
+            self._place = None
+            self.journal.activity.expect(place, recorded)
 
     async def stop(self) -> NoReturn:
         """Wait for the end of the invocation. A replay that must not go beyond the record stops here: what would happen
@@ -299,8 +334,7 @@ class Call:
     def _may_be_cancelled(self) -> bool:
         """Return whether a recorded end, of another task, may cancel what is about to be done, as it did when it was
         recorded."""
-        record = self.journal.record
-        return bool(record.ends_left) and not self.scope.is_single() and record.has_ends_left()
+        return bool(self.journal.record.ends_left) and not self.scope.is_single()
 
     async def wait(self, seen: Operation | None, due: float | None = None) -> None:
         """Wait until the record has another state of the operation than ``seen``, which the caller has read.

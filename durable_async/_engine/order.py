@@ -16,7 +16,10 @@ from __future__ import annotations
 import asyncio
 from heapq import heappop, heappush
 
+import attrs
 
+
+@attrs.define(eq=False, repr=False)
 class Place:
     """The place of one end among those that have not been handed over.
 
@@ -27,15 +30,13 @@ class Place:
     :ivar turn: done when the end is handed over; None: nobody waits for that yet
     """
 
+    order: Order
+    at: int
+    number: int
+    of: object
+    asked: int
     turn: asyncio.Future[None] | None = None
     is_withdrawn: bool = False
-
-    def __init__(self, order: Order, at: int, number: int, of: object, asked: int) -> None:
-        self.order = order
-        self.at = at
-        self.number = number
-        self.of = of
-        self.asked = asked
 
     def withdraw(self) -> None:
         """Leave the order: nobody waits for this end any more."""
@@ -70,7 +71,7 @@ class Order:
         if self.tasks > 1:
             self.is_single = False
 
-    def end_task(self, _: object = None) -> None:
+    def end_task(self) -> None:
         self.tasks -= 1
 
     def take_place(self, at: int, number: int, of: object, asked: int) -> Place:

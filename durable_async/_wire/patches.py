@@ -19,4 +19,5 @@ def marker_name(patch: str) -> str:
 
 def is_marker(operation: Operation) -> bool:
     """Return whether ``operation`` is a marker. Code from which the patch was removed does not ask for it any more."""
-    return operation["Type"] == OperationType.STEP and (operation.get("Name") or "").startswith(_PREFIX)
+    name = operation.get("Name")
+    return name is not None and name.startswith(_PREFIX) and operation["Type"] == OperationType.STEP

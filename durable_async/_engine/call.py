@@ -281,15 +281,13 @@ class Call:
             self.journal.observer.starting(self)
         self.journal.flusher.post(self._update(action, details))
 
-    async def commit(self, action: Action, *, in_turn: bool = False, **details: Unpack[UpdateDetails]) -> Operation:
+    async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, wait until the service has accepted it, and return the operation as the service has it then.
 
-        :param in_turn: wait until the end that this records has its turn in the order as well. The operation must then
-            return or raise without waiting for anything else, because the next end may follow
         :raises ServiceCallError: the service did not return the operation
         """
         journal, scope = self.journal, self.scope
-        if self._may_be_cancelled():
+        if journal.record.ends_left and self._may_be_cancelled():
             await journal.activity.rested()
         if journal.refuses or (scope.parent is not None and scope.is_closed()):
             await journal.refuse()  # the body took its cancellation for something to recover from
@@ -298,27 +296,13 @@ class Call:
                 await self.stop()
             if action is Action.START:
                 observer.starting(self)
-        in_turn = in_turn and self._asked is not None and not scope.order.is_single
-        await journal.flusher.commit(self._update(action, details), self._expect_turn if in_turn else None)
-        operation = self._end or journal.record.get(self.id)  # the record may forget what has ended
+        await journal.flusher.commit(self._update(action, details))
+        operation = journal.record.get(self.id)
         if operation is None:
             raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
         if self._asked is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
         return operation
-
-    def _expect_turn(self, recorded: asyncio.Future[None]) -> None:
-        """Let ``recorded`` be done when the end has its turn."""
-        operation = self.recorded()
-        # In an order that has become single, what else the answer brought, such as a deadline's end, goes first.
-        if operation is not None and operation["Status"] in TERMINAL and not self.scope.order.is_single:
-            self.ended(operation)
-        place = self._place
-        if place is None or self.journal.refuses:  # then the end of the invocation may wait for ``recorded``
-            recorded.set_result(None)
-        else:
-            self._place = None
-            self.journal.activity.expect(place, recorded)
 
     async def stop(self) -> NoReturn:
         """Wait for the end of the invocation. A replay that must not go beyond the record stops here: what would happen

@@ -34,7 +34,6 @@ class _Entry(NamedTuple):
     update: OperationUpdate | None  # None: only ask what has changed
     size: int
     recorded: asyncio.Future[None] | None
-    on_recorded: Callable[[asyncio.Future[None]], None] | None = None
     since: float = 0.0  # the loop's time
 
 
@@ -84,20 +83,15 @@ class Flusher:
     def post(self, update: OperationUpdate) -> None:
         """Record ``update`` with the next checkpoint."""
         now = self._loop.time()
-        self._outbox.append(_Entry(update, wire_size(update), None, since=now))
+        self._outbox.append(_Entry(update, wire_size(update), None, now))
         if self._nudge is None:
             due = now + self._limits.show_start
             self._nudge = self._loop.call_at(due, self._show, due)
 
-    def commit(
-        self, update: OperationUpdate, on_recorded: Callable[[asyncio.Future[None]], None] | None = None
-    ) -> asyncio.Future[None]:
+    def commit(self, update: OperationUpdate) -> asyncio.Future[None]:
         """Record ``update``, and return a future that is done when the service has accepted it and its answer is in
-        the record.
-
-        :param on_recorded: called then with the future, unless it was cancelled. It sees to the future's result
-        """
-        return self._send(update, wire_size(update), on_recorded)
+        the record."""
+        return self._send(update, wire_size(update))
 
     def refresh(self) -> asyncio.Future[None]:
         """Ask the service what has changed, and return a future that is done when the answer is in the record."""
@@ -167,14 +161,9 @@ class Flusher:
             self._nudge.cancel()
             self._nudge = None
 
-    def _send(
-        self,
-        update: OperationUpdate | None,
-        size: int,
-        on_recorded: Callable[[asyncio.Future[None]], None] | None = None,
-    ) -> asyncio.Future[None]:
+    def _send(self, update: OperationUpdate | None, size: int) -> asyncio.Future[None]:
         recorded: asyncio.Future[None] = self._loop.create_future()
-        self._outbox.append(_Entry(update, size, recorded, on_recorded))
+        self._outbox.append(_Entry(update, size, recorded))
         self._urgent = True  # what _hurry does, without a call: each operation sends here
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -222,12 +211,8 @@ class Flusher:
                 self.is_reading = True
                 await self._load(marker, self._record.apply)
         for entry in batch:
-            if (recorded := entry.recorded) is None or recorded.done():
-                continue
-            if entry.on_recorded is None:
-                recorded.set_result(None)
-            else:
-                entry.on_recorded(recorded)
+            if entry.recorded is not None and not entry.recorded.done():
+                entry.recorded.set_result(None)
         self._in_flight = []
         self.is_reading = False
 

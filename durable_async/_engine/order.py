@@ -16,10 +16,7 @@ from __future__ import annotations
 import asyncio
 from heapq import heappop, heappush
 
-import attrs
 
-
-@attrs.define(eq=False, repr=False)
 class Place:
     """The place of one end among those that have not been handed over.
 
@@ -30,13 +27,16 @@ class Place:
     :ivar turn: done when the end is handed over; None: nobody waits for that yet
     """
 
-    order: Order
-    at: int
-    number: int
-    of: object
-    asked: int
-    turn: asyncio.Future[None] | None = None
-    is_withdrawn: bool = False
+    __slots__ = ("asked", "at", "is_withdrawn", "number", "of", "order", "turn")
+
+    def __init__(self, order: Order, at: int, number: int, of: object, asked: int) -> None:
+        self.order = order
+        self.at = at
+        self.number = number
+        self.of = of
+        self.asked = asked
+        self.turn: asyncio.Future[None] | None = None
+        self.is_withdrawn: bool = False
 
     def withdraw(self) -> None:
         """Leave the order: nobody waits for this end any more."""

@@ -15,7 +15,7 @@ from itertools import chain
 from durable_async._wire import cancellation
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
-from durable_async._wire.patches import is_marker
+from durable_async._wire.patches import PREFIX, is_marker
 from durable_async._wire.timestamps import cut_to_milliseconds
 
 _ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
@@ -68,7 +68,9 @@ class Record:
         for operation in operations:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and not (
-                is_marker(operation) or operation["Id"] == CANCELLATION or operation["Type"] == OperationType.EXECUTION
+                operation["Id"] == CANCELLATION
+                or operation["Type"] == OperationType.EXECUTION
+                or ((operation.get("Name") or "").startswith(PREFIX) and is_marker(operation))  # few calls
             ):
                 parent_id = operation.get("ParentId")
                 if (left := self.ends_left.get(parent_id)) is None:

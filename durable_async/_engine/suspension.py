@@ -93,14 +93,9 @@ class Activity:
 
     # --- ends in their order ---
 
-    def expect(self, place: Place, turn: asyncio.Future[None] | None = None) -> asyncio.Future[None]:
-        """Return a future that is done when the end is handed over. Withdraw the place if nobody waits for it.
-
-        :param turn: the future, which somebody awaits already; None: it is made
-        """
-        if turn is None:
-            turn = self._loop.create_future()
-        place.turn = turn
+    def expect(self, place: Place) -> asyncio.Future[None]:
+        """Return a future that is done when the end is handed over. Withdraw the place if nobody waits for it."""
+        turn = place.turn = self._loop.create_future()
         if not self._over:
             self._orders[place.order] = None
             self._is_handing_over = True

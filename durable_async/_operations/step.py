@@ -142,7 +142,7 @@ async def run_step(call: Call, body: Callable[[], object], config: StepConfig, d
                 except Exception as error:  # noqa: BLE001 - whatever a body raises is the outcome of its attempt
                     await _end_failed(call, error, attempt, config)
                 else:
-                    await call.commit(Action.SUCCEED, in_turn=True, Payload=payload)
+                    await call.commit(Action.SUCCEED, Payload=payload)
                     return result
 
 

@@ -62,8 +62,8 @@ class Workflow:
         ``branch``, and was announced to the order of the context."""
         branch.task = task
         self.tasks[task] = branch
-        task.add_done_callback(self._forget)
-        branch.scope.adopt(task)
+        branch.scope.tasks[task] = None
+        task.add_done_callback(branch.forget)
         self.on_change()
 
     def release(self, task: Task) -> None:
@@ -83,7 +83,7 @@ class Workflow:
 
         return release_kept(self, tasks)
 
-    def _forget(self, task: Task) -> None:
+    def forget(self, task: Task) -> None:
         self.tasks.pop(task, None)
         # Not with task.exception(), after which asyncio would assume that somebody has seen the error.
         error: BaseException | None = getattr(task, "_exception", None)
@@ -127,15 +127,6 @@ class Scope:
     def inside(cls, parent: Scope, context_id: str | None) -> Scope:
         """Return the scope of a context that is entered now. It has an order of its own."""
         return cls(context_id, parent, order=Order(parent.order.latest))
-
-    def adopt(self, task: Task) -> None:
-        """Count a task that was announced to ``order`` among those of the context, until it ends."""
-        self.tasks[task] = None
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: Task) -> None:
-        self.tasks.pop(task, None)
-        self.order.end_task()
 
     def is_closed(self) -> bool:
         """Return whether it is closed, or a context around it is. The root never is."""
@@ -225,6 +216,12 @@ class Branch:
             self.prefix: str = prefix
         self.task = task
         self.creator = creator
+
+    def forget(self, task: Task) -> None:
+        """Do not count its task, which has ended, among those of the workflow and of the context any more."""
+        self.scope.tasks.pop(task, None)
+        self.scope.order.end_task()
+        self.workflow.forget(task)
 
     def claim(self, key: str | None) -> str:
         """Return the id of the next operation, or of the one with ``key``.

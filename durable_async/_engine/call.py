@@ -63,14 +63,25 @@ class Call:
     :ivar caller: the code that called the operation, with the offset of the instruction in it
     """
 
-    coroutine: Coro[object] | None = None
-    caller: CodeType | None = None
-    instruction: int = 0
-    _asked: int | None = None  # see Place; None: the end is not the workflow's to see
-    _end: Operation | None = None
-    _ended_at: int = 0
-    _place: Place | None = None
-    _has_rested: bool = False
+    __slots__ = (  # a value that only the class has, as a default, is found slowly
+        "_asked",
+        "_end",
+        "_ended_at",
+        "_has_rested",
+        "_place",
+        "branch",
+        "caller",
+        "coroutine",
+        "id",
+        "instruction",
+        "journal",
+        "kind",
+        "name",
+        "number",
+        "running",
+        "scope",
+        "subtype",
+    )
 
     def __init__(  # noqa: PLR0917 - on the path of each operation: names cost time
         self,
@@ -91,6 +102,14 @@ class Call:
         self.subtype = subtype
         self.name = name
         self.number = number
+        self.coroutine: Coro[object] | None = None
+        self.caller: CodeType | None = None
+        self.instruction: int = 0
+        self._asked: int | None = None  # see Place; None: the end is not the workflow's to see
+        self._end: Operation | None = None
+        self._ended_at: int = 0
+        self._place: Place | None = None
+        self._has_rested: bool = False
 
     def __str__(self) -> str:
         return f"{self.subtype} {self.name!r}" if self.name else f"{self.subtype} {self.id[:8]}"
@@ -299,8 +318,7 @@ class Call:
     def _may_be_cancelled(self) -> bool:
         """Return whether a recorded end, of another task, may cancel what is about to be done, as it did when it was
         recorded."""
-        record = self.journal.record
-        return bool(record.ends_left) and not self.scope.is_single() and record.has_ends_left()
+        return bool(self.journal.record.ends_left) and not self.scope.is_single()
 
     async def wait(self, seen: Operation | None, due: float | None = None) -> None:
         """Wait until the record has another state of the operation than ``seen``, which the caller has read.

@@ -27,8 +27,7 @@ class Place:
     :ivar turn: done when the end is handed over; None: nobody waits for that yet
     """
 
-    turn: asyncio.Future[None] | None = None
-    is_withdrawn: bool = False
+    __slots__ = ("asked", "at", "is_withdrawn", "number", "of", "order", "turn")
 
     def __init__(self, order: Order, at: int, number: int, of: object, asked: int) -> None:
         self.order = order
@@ -36,6 +35,8 @@ class Place:
         self.number = number
         self.of = of
         self.asked = asked
+        self.turn: asyncio.Future[None] | None = None
+        self.is_withdrawn: bool = False
 
     def withdraw(self) -> None:
         """Leave the order: nobody waits for this end any more."""
@@ -70,7 +71,7 @@ class Order:
         if self.tasks > 1:
             self.is_single = False
 
-    def end_task(self, _: object = None) -> None:
+    def end_task(self) -> None:
         self.tasks -= 1
 
     def take_place(self, at: int, number: int, of: object, asked: int) -> Place:

@@ -15,7 +15,7 @@ from itertools import chain
 from durable_async._wire import cancellation
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async._wire.operations import TERMINAL, Operation, OperationStatus, OperationType
-from durable_async._wire.patches import is_marker
+from durable_async._wire.patches import PREFIX, is_marker
 from durable_async._wire.timestamps import cut_to_milliseconds
 
 _ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
@@ -42,7 +42,8 @@ class Record:
     :ivar get: returns the operation with an id; None: it is not on record. A dict's own method, since each operation
         calls it
     :ivar ends_left: the ids of the operations that had ended when the invocation began and whose ends were not handed
-        over yet, by the context that they are in. A context without such ends is not listed
+        over yet, by the context that they are in. A context without such ends is not listed. Markers of patches and the
+        cancellation are left out: the code may not ask for them
     :ivar loading: done when the record is complete; None: it is
     :ivar cancellation: the request to end; None: there is none
     :ivar observer: called with operations that the service sent, when the record has them; None: nobody listens
@@ -66,8 +67,15 @@ class Record:
             cut_to_milliseconds(operations)
         for operation in operations:
             self._operations[operation["Id"]] = operation
-            if operation["Status"] in TERMINAL and operation["Type"] != OperationType.EXECUTION:
-                self.ends_left.setdefault(operation.get("ParentId"), set()).add(operation["Id"])
+            if operation["Status"] in TERMINAL and not (
+                operation["Id"] == CANCELLATION
+                or operation["Type"] == OperationType.EXECUTION
+                or ((operation.get("Name") or "").startswith(PREFIX) and is_marker(operation))  # few calls
+            ):
+                parent_id = operation.get("ParentId")
+                if (left := self.ends_left.get(parent_id)) is None:
+                    left = self.ends_left[parent_id] = set()
+                left.add(operation["Id"])
         if self.cancellation is None and CANCELLATION in self._operations:
             self._note_cancellation()
 
@@ -126,6 +134,8 @@ class Record:
         return (
             operation["Status"] not in TERMINAL
             or operation["Type"] == OperationType.CALLBACK
+            or is_marker(operation)
+            or operation["Id"] == CANCELLATION
             or operation["Id"] in self.ends_left.get(operation.get("ParentId"), ())
         )
 
@@ -154,17 +164,7 @@ class Record:
     def is_replaying(self, parent_id: str | None) -> bool:
         """Return whether the record has ends of the context that were not handed over yet, or may have some that are
         not loaded yet."""
-        return self.loading is not None or any(True for _ in self.unvisited(parent_id))
-
-    def unvisited(self, parent_id: str | None) -> Iterator[Operation]:
-        """Return the operations of a context that had ended on record, and whose ends were not handed over yet.
-        Markers of patches are left out: the code may have stopped asking for them."""
-        ended = (self._operations[operation_id] for operation_id in self.ends_left.get(parent_id, ()))
-        return (operation for operation in ended if not (is_marker(operation) or operation["Id"] == CANCELLATION))
-
-    def has_ends_left(self) -> bool:
-        """Return whether the record has ends of any context that were not handed over yet."""
-        return any(True for parent_id in self.ends_left for _ in self.unvisited(parent_id))
+        return self.loading is not None or parent_id in self.ends_left
 
     def change(self, operation_id: str, seen: Operation | None) -> asyncio.Future[None]:
         """Return a future that is done when the operation is in another state than ``seen``, which may be so already.

@@ -117,8 +117,10 @@ def queue_of(loop: asyncio.AbstractEventLoop) -> Queue | None:
 def _about_to_run(watchers: Iterable[Watcher], queue: Queue) -> set[Workflow]:
     """Return those of the watched workflows whose code the loop is about to run."""
     handles, shown = queue
-    idle = {watcher.workflow for watcher in watchers}
     busy: set[Workflow] = set()
+    if not handles:
+        return busy
+    idle = {watcher.workflow for watcher in watchers}
     # A copy, made in one step: a thread may append to the queue at any time.
     for context, callback in map(shown, handles.copy()):
         workflow = getattr(place_of_callback(context, callback), "workflow", None)

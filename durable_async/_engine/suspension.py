@@ -54,7 +54,7 @@ class Activity:
         self._waiting = 0
         self._orders: dict[Order, None] = {}  # in which ends wait for their turn
         self._settled: asyncio.Future[None] | None = None
-        self._rested: asyncio.Future[None] | None = None
+        self._resting: list[asyncio.Future[None]] = []
         self._look_again: asyncio.TimerHandle | None = None  # at the bodies that hold ends back
         self._is_handing_over = False
         self._over = False
@@ -112,15 +112,17 @@ class Activity:
             self._settled = self._loop.create_future()
         return self._settled
 
-    async def rested(self) -> None:
-        """Return when the workflow is at rest and no end can be handed over."""
+    def rested(self) -> asyncio.Future[None]:
+        """Return a future that is done when the workflow is at rest and no end can be handed over. Each caller gets its
+        own."""
+        rested: asyncio.Future[None] = self._loop.create_future()
         if self._over:
-            return
-        self._is_handing_over = True
-        self.changed()
-        if self._rested is None or self._rested.done():
-            self._rested = self._loop.create_future()
-        await asyncio.shield(self._rested)
+            rested.set_result(None)
+        else:
+            self._resting.append(rested)
+            self._is_handing_over = True
+            self.changed()
+        return rested
 
     def at_rest(self) -> None:
         if self._over or not self._is_known():
@@ -157,7 +159,9 @@ class Activity:
         if self.workflow.cancelled_bodies:  # what they hold back may cancel what waits for rest
             return self._finish(self._settled)
         self._is_handing_over = False
-        return any([self._finish(self._settled), self._finish(self._rested)])
+        resting, self._resting = self._resting, []
+        finished = [self._finish(future) for future in (self._settled, *resting)]
+        return any(finished)
 
     @staticmethod
     def _finish(future: asyncio.Future[None] | None) -> bool:

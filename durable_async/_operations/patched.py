@@ -27,11 +27,7 @@ async def run_patched(call: Call, patch: str) -> bool:
         branch.patches = {}
     if patch in branch.patches:
         return branch.patches[patch]
-    if record is None:
-        answer = not _has_passed(branch, call.journal.record)
-    else:
-        answer = True
-        call.forget()
+    answer = record is not None or not _has_passed(branch, call.journal.record)
     if answer:
         if record is None:
             call.post(Action.START)
@@ -52,7 +48,7 @@ def _has_passed(branch: Branch, record: Record) -> bool:
     if branch.creator is not None or branch.counts()[1] or is_flat:
         return False  # what is left on record may be another task's
     calls, _ = branch.counts()
-    left = {operation["Id"] for operation in record.unvisited(scope.id)}
+    left = record.ends_left.get(scope.id, set())
     return bool(left) and not left <= {operation_id(branch.prefix, number) for number in range(1, calls + 1)}
 
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from durable_async._wire.operations import Operation, OperationType
 
-_PREFIX: Final = "patched:"
+PREFIX: Final = "patched:"
+"""Of the names of markers."""
 
 PAYLOAD: Final = "true"
 """The result of the step."""
@@ -14,9 +15,9 @@ PAYLOAD: Final = "true"
 
 def marker_name(patch: str) -> str:
     """Return the name under which the marker of ``patch`` is recorded."""
-    return f"{_PREFIX}{patch}"
+    return f"{PREFIX}{patch}"
 
 
 def is_marker(operation: Operation) -> bool:
     """Return whether ``operation`` is a marker. Code from which the patch was removed does not ask for it any more."""
-    return operation["Type"] == OperationType.STEP and (operation.get("Name") or "").startswith(_PREFIX)
+    return operation["Type"] == OperationType.STEP and (operation.get("Name") or "").startswith(PREFIX)

@@ -199,7 +199,7 @@ class Call:
             has_ended = operation is not None and operation["Status"] in TERMINAL
             if has_ended and journal.phase is not Phase.CACHED:
                 break
-            if journal.phase is Phase.RUNNING and not record.ends_left and record.loading is None:
+            if journal.phase is Phase.RUNNING and record.is_settled and record.loading is None:
                 break
             if not await self._had_to_wait(operation, at_once=at_once):
                 break
@@ -227,7 +227,7 @@ class Call:
             await journal.admitted()
         elif not (at_once or self._has_rested) and self._begins(operation) and self._may_be_cancelled():
             self._has_rested = True
-            await journal.activity.rested()
+            await self._rest()
         else:
             self._has_rested = False
             return False
@@ -287,8 +287,8 @@ class Call:
         :raises ServiceCallError: the service did not return the operation
         """
         journal, scope = self.journal, self.scope
-        if journal.record.ends_left and self._may_be_cancelled():
-            await journal.activity.rested()
+        if not journal.record.is_settled and self._may_be_cancelled():
+            await self._rest()
         if journal.refuses or (scope.parent is not None and scope.is_closed()):
             await journal.refuse()  # the body took its cancellation for something to recover from
         if (observer := journal.observer) is not None:
@@ -318,7 +318,17 @@ class Call:
     def _may_be_cancelled(self) -> bool:
         """Return whether a recorded end, of another task, may cancel what is about to be done, as it did when it was
         recorded."""
-        return bool(self.journal.record.ends_left) and not self.scope.is_single()
+        record = self.journal.record
+        if self.scope.is_single():
+            record.is_settled = not record.ends_left
+            return False
+        return not record.is_settled
+
+    async def _rest(self) -> None:
+        """Let recorded ends that may be handed over now have their effect."""
+        await self.journal.activity.rested()
+        record = self.journal.record
+        record.is_settled = not record.ends_left
 
     async def wait(self, seen: Operation | None, due: float | None = None) -> None:
         """Wait until the record has another state of the operation than ``seen``, which the caller has read.

@@ -44,11 +44,14 @@ class Record:
     :ivar ends_left: the ids of the operations that had ended when the invocation began and whose ends were not handed
         over yet, by the context that they are in. A context without such ends is not listed. Markers of patches and the
         cancellation are left out: the code may not ask for them
+    :ivar is_settled: True: no end on record has an effect that the code has not seen yet. False: one is left, or the
+        workflow was not seen at rest since the last one was handed over
     :ivar loading: done when the record is complete; None: it is
     :ivar cancellation: the request to end; None: there is none
     :ivar observer: called with operations that the service sent, when the record has them; None: nobody listens
     """
 
+    is_settled: bool = True
     cancellation: Cancellation | None = None
     observer: Callable[[Sequence[Operation]], None] | None = None
 
@@ -76,6 +79,7 @@ class Record:
                 if (left := self.ends_left.get(parent_id)) is None:
                     left = self.ends_left[parent_id] = set()
                 left.add(operation["Id"])
+                self.is_settled = False
         if self.cancellation is None and CANCELLATION in self._operations:
             self._note_cancellation()
 

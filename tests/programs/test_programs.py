@@ -148,6 +148,23 @@ GROUP_IN_TASKS = TooLate(
 )
 
 
+BEGUN_WHILE_A_GROUP_FAILS = Together(
+    Concurrency.GATHER,
+    (
+        (Step(), Child((Wait(), Callback(after=8)))),
+        (
+            Together(
+                Concurrency.DURABLE_GROUP,
+                (
+                    (Retried((), failures=2),),
+                    (Together(Concurrency.CONDITION, ((WaitForCallback(fails=True),), (WaitForCallback(),))),),
+                ),
+            ),
+        ),
+    ),
+)
+
+
 # A task that is cancelled before its first step drops the coroutines it was to await.
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=[*HealthCheck])
@@ -183,6 +200,7 @@ GROUP_IN_TASKS = TooLate(
 @bug(TooLate((TooLate((Together(Concurrency.QUEUE, ((), (), (Step(),))),)),)))
 @bug(Gathered((Wait(), Wait(), Retried((Together(Concurrency.LOCK, ((), (), ())),)))), seed=5)
 @bug(GROUP_IN_TASKS, seed=2)
+@bug(BEGUN_WHILE_A_GROUP_FAILS, seed=2)
 @given(programs(), st.integers(0, 2**32))
 def test_a_program_means_the_same_wherever_it_is_interrupted(program, seed):
     with no_warnings(program):

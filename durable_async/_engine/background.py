@@ -75,7 +75,7 @@ def _is_awaited(task: Task, branch: Branch, keeper: object) -> bool:
     callbacks: Iterable[tuple[object, object]] = getattr(task, "_callbacks", None) or ()
     for callback, _ in callbacks:
         owner = getattr(callback, "__self__", None)
-        if owner is branch.workflow or owner is branch.scope or owner is keeper:
+        if owner is branch or owner is keeper:
             continue
         if isinstance(callback, BuiltinMethodType) and isinstance(owner, (set, list, dict, deque)):
             continue

@@ -30,11 +30,11 @@ class Place:
     __slots__ = ("asked", "at", "is_withdrawn", "number", "of", "order", "turn")
 
     def __init__(self, order: Order, at: int, number: int, of: object, asked: int) -> None:
-        self.order = order
-        self.at = at
-        self.number = number
-        self.of = of
-        self.asked = asked
+        self.order: Order = order
+        self.at: int = at
+        self.number: int = number
+        self.of: object = of
+        self.asked: int = asked
         self.turn: asyncio.Future[None] | None = None
         self.is_withdrawn: bool = False
 

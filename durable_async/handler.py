@@ -125,11 +125,7 @@ class DurableHandler(Generic[EventT_contra, ResultT_co]):
 
         :raises RuntimeError: called while an event loop runs in this thread; await :meth:`run` there
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if running_loop() is not None:
             raise RuntimeError(
                 f"the durable handler {name_of_callable(self)} was called where an event loop runs, which it would "
                 "block. To start an execution, call service.start(handler, event) or, in a workflow, ctx.invoke(name, "
@@ -376,6 +372,14 @@ class _Kept(threading.local):
 
 
 _kept = _Kept()
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread; None if there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _own_loop() -> _OwnLoop:

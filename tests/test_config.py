@@ -9,18 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_async import (
-    CallbackConfig,
-    ChildConfig,
-    CompletionConfig,
-    EngineLimits,
-    InvokeConfig,
-    MapConfig,
-    ParallelConfig,
-    WaitForCallbackConfig,
-    WaitForConditionConfig,
-)
+import durable_async
+from durable_async import ChildConfig, EngineLimits, MapConfig
 from durable_async._durations import duration_seconds
+from durable_async._options import Options
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async.config import StepConfig, StepSemantics
 from durable_async.retry import RetryDecision, RetryStrategy, decide
@@ -83,18 +75,12 @@ def test_a_config_is_a_frozen_value():
         StepConfig().timeout = None
 
 
-CONFIGS = [
-    CallbackConfig,
-    ChildConfig,
-    CompletionConfig,
-    EngineLimits,
-    InvokeConfig,
-    MapConfig,
-    ParallelConfig,
-    StepConfig,
-    WaitForCallbackConfig,
-    WaitForConditionConfig,
-]
+PUBLIC = [getattr(durable_async, name) for name in durable_async.__all__]
+CONFIGS = [each for each in PUBLIC if isinstance(each, type) and issubclass(each, Options)]
+
+
+def test_all_configs_are_among_those_that_are_tried():
+    assert len(CONFIGS) == 10
 
 
 @pytest.mark.parametrize("config", CONFIGS)

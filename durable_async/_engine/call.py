@@ -320,15 +320,14 @@ class Call:
         recorded."""
         record = self.journal.record
         if self.scope.is_single():
-            record.is_settled = not record.ends_left
+            record.settle()  # there is no other task
             return False
         return not record.is_settled
 
     async def _rest(self) -> None:
         """Let recorded ends that may be handed over now have their effect."""
         await self.journal.activity.rested()
-        record = self.journal.record
-        record.is_settled = not record.ends_left
+        self.journal.record.settle()
 
     async def wait(self, seen: Operation | None, due: float | None = None) -> None:
         """Wait until the record has another state of the operation than ``seen``, which the caller has read.

@@ -73,7 +73,8 @@ class Record:
             if operation["Status"] in TERMINAL and not (
                 operation["Id"] == CANCELLATION
                 or operation["Type"] == OperationType.EXECUTION
-                or ((operation.get("Name") or "").startswith(PREFIX) and is_marker(operation))  # few calls
+                # The prefix first, which most operations lack: a function call for each would slow every replay.
+                or ((operation.get("Name") or "").startswith(PREFIX) and is_marker(operation))
             ):
                 parent_id = operation.get("ParentId")
                 if (left := self.ends_left.get(parent_id)) is None:
@@ -164,6 +165,10 @@ class Record:
             left.discard(operation["Id"])
             if not left:
                 del self.ends_left[parent_id]
+
+    def settle(self) -> None:
+        """Note that all that was handed over has had its effect."""
+        self.is_settled = not self.ends_left
 
     def is_replaying(self, parent_id: str | None) -> bool:
         """Return whether the record has ends of the context that were not handed over yet, or may have some that are

@@ -26,7 +26,7 @@ from durable_async.client.remote import RemoteApi
 from durable_async.embedded.cache import ExecutionCache
 from durable_async.embedded.local import in_process_handler
 from durable_async.embedded.owner_calls import OwnerCalls
-from durable_async.handler import AnyHandler, DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler, running_loop
 from durable_async.service import own_tasks
 from durable_async.service.clock import steady_time
 from durable_async.service.functions.base import in_process_function
@@ -325,13 +325,6 @@ class DurableService(Executions):
 
 def _is_durable(function: object) -> TypeGuard[AnyHandler]:
     return isinstance(function, DurableHandler)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _seconds(duration: timedelta, what: str) -> int:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Never, TypeVar, Unpack
 
-from durable_async.embedded.service import PlainFunction, running_loop
+from durable_async.embedded.service import PlainFunction
 from durable_async.errors import ExecutionError
-from durable_async.handler import AnyHandler, DurableHandler
+from durable_async.handler import AnyHandler, DurableHandler, running_loop
 from durable_async.testing.execution import FinishedExecution, TestExecution
 from durable_async.testing.service import ServiceOptions, TestService
 

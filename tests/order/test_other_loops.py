@@ -1,10 +1,9 @@
-"""The order holds on uvloop as on asyncio's own loop; and on a loop of which it is not known what it is about to run,
-unless nothing but callbacks runs for many turns."""
+"""The order holds on uvloop in real time; and on a loop of which it is not known what it is about to run, unless nothing
+but callbacks runs for many turns."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import pytest
 from hypothesis import given
@@ -19,11 +18,8 @@ from .programs import PROGRAMS
 from .properties import (
     SEEDS,
     SEEDS_OF_CRASHES,
-    a_crash_after_a_checkpoint_changes_nothing_that_was_seen,
     check,
     each_invocation_sees_the_order_of_those_before,
-    each_program,
-    one_kept_in_memory_does_what_a_replayed_one_does,
     property_of,
     seeds,
 )
@@ -35,40 +31,6 @@ NO_LIMIT_TO_CLEAN_UP = EngineLimits(clean_up=1e6)
 
 MANY_TURNS = ["callbacks_that_call_each_other"]
 """The programs that do not replay on a loop of which it is not known what it is about to run."""
-
-
-@needs_uvloop
-@each_program
-@property_of(FEW_SEEDS)
-@given(seeds)
-def test_each_invocation_on_uvloop_sees_the_order_of_those_before(name, seed):
-    each_invocation_sees_the_order_of_those_before(name, seed, loop="uvloop")
-
-
-@needs_uvloop
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="uvloop 0.23 asks each factory not to start tasks eagerly")
-@each_program
-@property_of(SEEDS_OF_CRASHES)
-@given(seeds)
-def test_a_workflow_on_uvloop_whose_tasks_start_eagerly_sees_the_same_order_on_a_replay(name, seed):
-    each_invocation_sees_the_order_of_those_before(name, seed, loop="uvloop", eager=True)
-
-
-@needs_uvloop
-@each_program
-@property_of(FEW_SEEDS)
-@given(seeds)
-def test_an_execution_kept_in_memory_on_uvloop_does_what_a_replayed_one_does(name, seed):
-    one_kept_in_memory_does_what_a_replayed_one_does(name, seed, loop="uvloop")
-
-
-@needs_uvloop
-@each_program
-@property_of(SEEDS_OF_CRASHES)
-@given(seeds)
-def test_a_crash_on_uvloop_after_a_checkpoint_changes_nothing_that_was_seen(name, seed):
-    a_crash_after_a_checkpoint_changes_nothing_that_was_seen(name, seed, loop="uvloop")
 
 
 @needs_uvloop

@@ -68,7 +68,7 @@ class Slots:
             checked_count("max_concurrency", max_concurrency, 1)
         self._max_concurrency = max_concurrency
         self._running = 0
-        self._begun = 0  # since the loop was last asked for another turn
+        self._begun = 0  # since the last call of _next_turn
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
     def limit(self, function: str, max_concurrency: int | None) -> None:

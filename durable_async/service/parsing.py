@@ -92,7 +92,7 @@ class _Interruptible(json.JSONDecoder):
     """The parser in Python, which the interpreter can interrupt between two values."""
 
     def __init__(self) -> None:
-        # Its pattern of numbers accepts the digits of every script.
+        # Up to Python 3.13, its pattern of numbers accepts the digits of every script.
         super().__init__(parse_constant=_no_constant, parse_int=_integer, parse_float=_float)
         self._depth = self._containers = 0
         members = cast("Any", self)

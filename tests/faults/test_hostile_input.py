@@ -249,7 +249,8 @@ async def test_a_reader_that_is_cancelled_leaves_nothing_behind():
         (b"[" + b"[]," * (parsing.CONTAINERS + 1) + b"0]", "arrays and objects"),
         (b"[" * 201 + b"]" * 201, "deeper"),
         (b"[" * 201 + b"]" * 201 + b"," * 50_000, "deeper"),
-        ("[1٣".encode() + b",1" * 50_000 + b"]", "a digit that JSON does not have"),
+        # up to Python 3.13 the parser of the standard library reads these digits
+        ("[1٣".encode() + b",1" * 50_000 + b"]", "digit that JSON does not have|Expecting ',' delimiter"),
         (rb'["\ud800"' + b",1" * 50_000 + b"]", "UTF-8"),
         (b"[NaN" + b",1" * 50_000 + b"]", "NaN"),
         (b"[" + b"9" * 5000 + b",1" * 50_000 + b"]", "digits"),

@@ -12,6 +12,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,10 +33,10 @@ _FAULTS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 @cache
 def _empty_file() -> bytes:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    migrate(connection, str(_PATH))
-    return connection.serialize()
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        migrate(connection, str(_PATH))
+        return connection.serialize()
 
 
 def _opened(content: bytes) -> sqlite3.Connection:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -22,6 +25,14 @@ _NEEDS = re.compile(r"<!-- needs ([\w.]+) -->$")
 
 _FENCE = re.compile(r"```(\w*)$")
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def new_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Return the module in which the blocks of a page run. It can be imported as ``documented``."""
+    module = types.ModuleType("documented")
+    del module.__spec__  # from Python 3.15 on, a trace warns of a module whose spec has no loader
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
 
 
 def title(page: Path) -> str:

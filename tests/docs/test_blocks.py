@@ -3,13 +3,11 @@
 import ast
 import contextlib
 import io
-import sys
-import types
 from importlib.util import find_spec
 
 import pytest
 
-from .pages import EXAMPLES, PAGES, blocks, title
+from .pages import EXAMPLES, PAGES, blocks, new_module, title
 
 WITH_CODE = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 
@@ -17,8 +15,7 @@ WITH_CODE = [page for page in PAGES if any(block.language == "python" for block 
 @pytest.fixture
 def module(monkeypatch, tmp_path):
     """One namespace for a page. A module, for what resolves annotations looks for one."""
-    module = types.ModuleType("documented")
-    monkeypatch.setitem(sys.modules, "documented", module)
+    module = new_module(monkeypatch)
     monkeypatch.syspath_prepend(str(EXAMPLES))
     monkeypatch.chdir(tmp_path)
     return module

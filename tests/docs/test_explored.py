@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import sys
-import types
 from importlib.util import find_spec
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from durable_async.embedded import DurableService
 from durable_async.testing import explore
 
-from .pages import EXAMPLES, PAGES, blocks, title
+from .pages import EXAMPLES, PAGES, blocks, new_module, title
 
 WITH_CODE = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 MISTAKES = {"by_the_clock", "from_a_thread", "forgetful", "nested"}
@@ -49,8 +47,7 @@ def started(monkeypatch, tmp_path):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("page", WITH_CODE, ids=title)
 def test_the_examples_of_a_page_survive_every_crash(page, started, monkeypatch):
-    module = types.ModuleType("documented")
-    monkeypatch.setitem(sys.modules, "documented", module)
+    module = new_module(monkeypatch)
     for block in blocks(page):
         if block.language == "python" and block.runs and (block.needs is None or find_spec(block.needs)):
             with contextlib.redirect_stdout(io.StringIO()):

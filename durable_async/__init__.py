@@ -55,6 +55,7 @@ from durable_async.serializers import Serializer, SerializerContext
 from durable_async.step_context import StepContext
 
 if TYPE_CHECKING:
+    from durable_async._engine.stacks import format_stacks
     from durable_async._operations.callback import Callback
     from durable_async._operations.compensation import Compensations
     from durable_async._operations.group import BranchHandle, DurableTaskGroup
@@ -149,6 +150,7 @@ __all__ = [
     "current_context",
     "current_step",
     "durable_execution",
+    "format_stacks",
     "require_context",
 ]
 
@@ -183,6 +185,7 @@ _LATER = {
     "WaitOutcome": "wait_strategy",
     "WaitStrategy": "wait_strategy",
     "WaitStrategyLike": "wait_strategy",
+    "format_stacks": "_engine.stacks",
 }
 
 if not TYPE_CHECKING:  # which would take any name for one of this module's

@@ -178,9 +178,18 @@ def _led_from(error: BaseException) -> list[tuple[str, BaseException]]:
 
 def _frames(error: BaseException) -> list[str]:
     walked = [*traceback.walk_tb(error.__traceback__)]
-    theirs = [each for each in walked if _package(each[0].f_globals) not in _MACHINERY]
-    shown = theirs if theirs or is_a(error, DurableError) else walked
-    return traceback.StackSummary.from_list([_summary(frame, line) for frame, line in shown[-_FRAMES:]]).format()
+    theirs = [each for each in walked if is_users(each[0])]
+    return format_frames(theirs if theirs or is_a(error, DurableError) else walked)
+
+
+def is_users(frame: FrameType) -> bool:
+    """Return whether the code of a frame is the user's or a library's, and not what runs it."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] not in _MACHINERY
+
+
+def format_frames(frames: Sequence[tuple[FrameType, int]]) -> list[str]:
+    """Return the text of frames with their line numbers, as in a trace; of many frames, the last ones."""
+    return traceback.StackSummary.from_list([_summary(frame, line) for frame, line in frames[-_FRAMES:]]).format()
 
 
 def _summary(frame: FrameType, line: int) -> traceback.FrameSummary:
@@ -188,10 +197,6 @@ def _summary(frame: FrameType, line: int) -> traceback.FrameSummary:
     code = frame.f_code
     linecache.lazycache(code.co_filename, frame.f_globals)
     return traceback.FrameSummary(code.co_filename, line, code.co_name, lookup_line=False)
-
-
-def _package(names: dict[str, object]) -> str:
-    return str(names.get("__name__")).partition(".")[0]
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
+import threading
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable
+from types import CoroutineType, FrameType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from durable_async._counts import checked_count
@@ -23,6 +26,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_THREADS = 64
+
+
+class InThread(Generic[T]):
+    """A function that a thread calls once."""
+
+    def __init__(self, func: Callable[[], T]) -> None:
+        self._func = func
+        self._thread: int | None = None
+
+    def __call__(self) -> T:
+        self._thread = threading.get_ident()
+        return self._func()
+
+    @property
+    def has_begun(self) -> bool:
+        return self._thread is not None
+
+    def frame(self) -> FrameType | None:
+        """Return the innermost frame of the thread; None: it has not begun."""
+        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        return None if self._thread is None else frames.get(self._thread)
 
 
 class Threads:
@@ -49,9 +73,10 @@ class Threads:
 
         if self._unlimited is None:
             self._unlimited = CapacityLimiter(math.inf)
+        in_thread = InThread(func)
         await self._acquire(owner)
         try:
-            return await to_thread.run_sync(func, abandon_on_cancel=True, limiter=self._unlimited)
+            return await to_thread.run_sync(in_thread, abandon_on_cancel=True, limiter=self._unlimited)
         finally:
             self._release(owner)
 
@@ -101,6 +126,17 @@ class Threads:
     def _take(self, owner: str) -> None:
         self._free -= 1
         self._held[owner] = self._holds(owner) + 1
+
+
+def in_thread_of(coroutines: Iterable[tuple[CoroutineType[Any, Any, Any], FrameType]]) -> InThread[object] | None:
+    """Return what a thread does for a task; None: nothing.
+
+    :param coroutines: that the task is in, with their frames
+    """
+    for coroutine, frame in coroutines:
+        if coroutine.cr_code is Threads.run.__code__:
+            return frame.f_locals.get("in_thread")
+    return None
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Threads] = WeakKeyDictionary()

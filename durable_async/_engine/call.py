@@ -7,7 +7,7 @@ enter ``running`` around what a suspension must not cut short. Each of them asks
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import CodeType
 from typing import NoReturn, TypeVar, TypeVarTuple, Unpack, cast
@@ -398,9 +398,8 @@ class Call:
         raise BlockExpired
 
 
-def operation_of(task: Task) -> Call | None:
-    """Return the operation that a task is in, the outermost if it is in several; None: it is in none."""
+def operations_of(task: Task) -> Iterator[Call]:
+    """Return the operations that a task is in, the outermost first."""
     for coroutine, frame in coroutines_of(task):
         if coroutine.cr_code is Call.perform.__code__:
-            return cast("Call", frame.f_locals["self"])
-    return None
+            yield cast("Call", frame.f_locals["self"])

@@ -7,6 +7,7 @@ framework may copy context variables from one task to another.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any
 
@@ -56,6 +57,15 @@ def place_of_task(task: Task) -> Place:
     """Return where a task is: the running one, or one that was placed."""
     place: Place = getattr(task, "durable_place", _UNKNOWN)
     return _current.get() if place is _UNKNOWN else place
+
+
+def place_of_other(task: Task) -> Place:
+    """Return where any task is. Up to Python 3.11, None is returned for a task that the body of a step started."""
+    place: Place = getattr(task, "durable_place", _UNKNOWN)
+    if place is not _UNKNOWN:
+        return place
+    get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
+    return None if get_context is None else get_context().get(_current)
 
 
 def place_of_callback(context: Context, callback: object) -> Place:

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -33,6 +33,7 @@ from durable_async._engine.plugin_infos import (
     of_operation,
 )
 from durable_async._engine.plugin_sources import Listener, listeners
+from durable_async._engine.time_limit import remaining_time
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType
 from durable_async._wire.timestamps import start_microseconds
 from durable_async.plugins import (
@@ -218,7 +219,7 @@ class Instrumentation:
             **self._of_invocation(),
             **_of_outcome(outcome),
             end_time=self._now(),
-            remaining_time=self._function.remaining_time(),
+            remaining_time=remaining_time(self._function.given),
         )
         self._call(self._listeners["on_invocation_end"], info)
         self._over = True
@@ -377,13 +378,6 @@ class FunctionContext:
             header: str | None = self.given.trace_header
             return header
         return os.environ.get("_X_AMZN_TRACE_ID") if self.given is not None else None
-
-    def remaining_time(self) -> timedelta | None:
-        """Return the time until the service ends the invocation. None: it is not known. A deadline that is past on this
-        clock says nothing."""
-        ask = getattr(self.given, "get_remaining_time_in_millis", None)
-        milliseconds = 0 if ask is None else ask()
-        return timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
 
 
 def _identity(info: OperationInfo) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self
 
 from durable_async._engine.branches import Branch, Scope, cancel
-from durable_async._engine.call import operation_of
+from durable_async._engine.call import operations_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.isolation import coroutines_of
 from durable_async._engine.journal import Journal
@@ -53,16 +53,23 @@ class Invocation:
         self._loop = asyncio.get_running_loop()
         self._branches: task_branches | None = None
         self._next_marker = envelope.next_marker
+        self._limit: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step
-            self._flushing = self._loop.create_task(self.journal.flusher.run(self._next_marker))
+        with entered(None):  # what follows belongs to no workflow, even if this one is run inside another's step
+            self._flushing = self._loop.create_task(
+                self.journal.flusher.run(self._next_marker), name=f"checkpoints of {self.execution_arn}"
+            )
+            if self.journal.lambda_context is not None:
+                self._limit = self._warning_before_limit()
         if self._branches is None:
             self._branches = task_branches(self._loop)
             self._branches.__enter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
         if not self.is_cached():
             self._release()
         flusher = self.journal.flusher
@@ -70,6 +77,12 @@ class Invocation:
         is_idle = flusher.is_idle()
         if self._flushing.cancel():
             await (asyncio.sleep(0) if is_idle else asyncio.wait([self._flushing]))
+
+    def _warning_before_limit(self) -> asyncio.TimerHandle | None:
+        from durable_async._engine.time_limit import warn_before_limit  # replays on a developer's machine have no limit
+
+        margin = self.journal.limits.answer_margin
+        return warn_before_limit(self.execution_arn, self.journal.lambda_context, margin, self._loop)
 
     async def run(self, workflow: Callable[[str | None], Coro[object]]) -> Outcome:
         """Run the workflow's coroutine until it is decided how this invocation ends.
@@ -114,6 +127,7 @@ class Invocation:
         payload = (execution.get("ExecutionDetails") or {}).get("InputPayload") if execution else None
         root = Branch(journal.workflow, Scope(order=Order(tasks=0)))
         main = journal.workflow.main = start_task(self._loop, root, workflow(payload))
+        main.set_name(self.execution_arn)
         context = Context()
         put_in(context, root)  # so that the workflow does not count as at rest before this is called
         main.add_done_callback(lambda _: journal.become(journal.life.ended()), context=context)
@@ -259,7 +273,7 @@ class Invocation:
     def _report_unfinished(self) -> None:
         """Warn of operations that the end of the workflow cuts short, because nobody awaited their tasks."""
         left = [task for task in self.journal.workflow.tasks if not (task.done() or task.cancelling())]
-        operations = [str(operation) for task in left if (operation := operation_of(task)) is not None]
+        operations = [str(operation) for task in left for operation in [*operations_of(task)][:1]]
         if operations:
             logger.warning(
                 "%s: the workflow returned before tasks that it had started, which cancels their operations: %s. "

@@ -28,7 +28,8 @@ class EngineLimits(Options):
     :ivar ask_again: seconds before the service is asked again about a timer that is due by the handler's clock and has
         not ended. The delay doubles each time
     :ivar ask_again_max: the longest of these delays, in seconds
-    :ivar answer_margin: seconds before Lambda's time limit at which plugins that still flush are cancelled
+    :ivar answer_margin: seconds before Lambda's time limit at which plugins that still flush are cancelled, and a
+        warning says where the workflow is
     :ivar batch_starts: how many items of a map or parallel start in one turn of the event loop
     :ivar quiet_turns: on an event loop of which it is not known what it runs next, so neither asyncio's own nor uvloop:
         how many turns of the loop must pass without a change in the workflow before it counts as at rest

@@ -191,7 +191,7 @@ class _Run(Generic[T]):
             if self._is_recorded(call):
                 ended.append((index, call))
             else:
-                start_task(loop, call.branch, self._run(index, call))
+                start_task(loop, call.branch, self._run(index, call)).set_name(call.name)
         return ended
 
     def _is_recorded(self, call: Call) -> bool:

@@ -245,8 +245,10 @@ async def test_a_timer_due_within_the_stay_is_waited_for_in_place():
     async with World() as world:
         world.register(workflow)
         workflow._clock = lambda: world.clock() + 2.98  # by the handler's clock it is due in a moment
-        asyncio.get_running_loop().call_later(0.01, world.clock.move_by, 3)
         started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
+        while ["START WAIT"] not in world.calls:
+            await asyncio.sleep(0)
+        world.clock.move_by(3)
         closed = await world.finish(started.execution_arn)
     assert closed.result == '"done"'
     assert world.invocations == 1

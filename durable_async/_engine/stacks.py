@@ -76,12 +76,14 @@ def _order(task: Task, arn: str) -> tuple[bool, int, str]:
 
 def _where(task: Task, arn: str) -> str:
     name, place = task.get_name(), place_of_other(task)
+    title = "the workflow" if name == arn else name
     operations = " > ".join(map(str, operations_of(task)))
-    attempt = f", attempt {place.attempt}" if isinstance(place, StepContext) else ""
+    if isinstance(place, StepContext):  # the body may have started the task
+        operations = operations or f"in Step {place.name or place.operation_id[:8]!r}"
+        operations += f", attempt {place.attempt}"
     thread = in_thread_of(coroutines_of(task))
     waits = ", waits for a free worker thread" if thread is not None and not thread.has_begun else ""
-    title = "the workflow" if name == arn else name
-    return f"{title}: {operations}{attempt}{waits}" if operations else title
+    return f"{title}: {operations}{waits}" if operations else title
 
 
 def _frames_of_waiting(task: Task) -> Iterator[FrameType]:

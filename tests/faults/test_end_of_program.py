@@ -268,6 +268,7 @@ async def test_a_plain_function_that_swallows_its_cancellation_is_abandoned(tmp_
 # --- a forked process ---
 
 
+@pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")  # from Python 3.12 on
 async def test_a_forked_process_is_refused_its_parents_service(tmp_path):
     async with DurableService(tmp_path / "x.db") as service:
         service.register(works)

@@ -72,6 +72,8 @@ class Flusher:
         self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
+        # Not the future of the last entry: the code that waits for that one cancels it when it is cancelled itself.
+        self._drained: asyncio.Future[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self.is_reading: bool = False
@@ -118,14 +120,13 @@ class Flusher:
 
     def drained(self) -> asyncio.Future[None] | None:
         """Return a future that is done when all that was enqueued is recorded; None if it is."""
+        if self.is_empty():
+            return None
         if self._outbox:
             self._hurry()
-        elif not self._in_flight:
-            return None
-        entries = self._outbox or self._in_flight
-        if entries[-1].recorded is None:
-            entries[-1] = entries[-1]._replace(recorded=self._loop.create_future())
-        return entries[-1].recorded
+        if self._drained is None:
+            self._drained = self._loop.create_future()
+        return self._drained
 
     async def run(self, marker: str | None) -> None:
         """Load the rest of the record, then send until cancelled, or until a call fails that is not to be repeated now.
@@ -215,6 +216,9 @@ class Flusher:
                 entry.recorded.set_result(None)
         self._in_flight = []
         self.is_reading = False
+        if self._drained is not None and not self._outbox:
+            self._drained.set_result(None)
+            self._drained = None
 
     def _take(self) -> tuple[list[_Entry], list[OperationUpdate]]:
         """Return what one checkpoint takes of the outbox, and its updates."""

@@ -284,7 +284,8 @@ class Call:
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, wait until the service has accepted it, and return the operation as the service has it then.
 
-        :raises ServiceCallError: the service did not return the operation
+        If the service does not return the operation, the invocation ends and is repeated: the workflow must not take
+        that for an error of the operation, which is on record.
         """
         journal, scope = self.journal, self.scope
         if not journal.record.is_settled and self._may_be_cancelled():
@@ -299,7 +300,9 @@ class Call:
         await journal.flusher.commit(self._update(action, details))
         operation = journal.record.get(self.id)
         if operation is None:
-            raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
+            await journal.fail(
+                ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
+            )
         if self._asked is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
         return operation

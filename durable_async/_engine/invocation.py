@@ -57,6 +57,7 @@ class Invocation:
     async def __aenter__(self) -> Self:
         with entered(None):  # the flusher belongs to no workflow, even if this one is run inside another's step
             self._flushing = self._loop.create_task(self.journal.flusher.run(self._next_marker))
+        self._flushing.add_done_callback(self._flusher_ended)
         if self._branches is None:
             self._branches = task_branches(self._loop)
             self._branches.__enter__()
@@ -68,8 +69,17 @@ class Invocation:
         flusher = self.journal.flusher
         flusher.close()
         is_idle = flusher.is_idle()
+        self._flushing.remove_done_callback(self._flusher_ended)
         if self._flushing.cancel():
             await (asyncio.sleep(0) if is_idle else asyncio.wait([self._flushing]))
+
+    def _flusher_ended(self, flushing: asyncio.Task[None]) -> None:
+        # Not by this invocation: by code that cancels all tasks on the loop, or by a cancellation within the client.
+        # Without this, what waits for a checkpoint would wait for ever.
+        if flushing.cancelled():
+            self.journal.flusher_failed(
+                RuntimeError("the task that sends checkpoints was cancelled; the invocation is repeated")
+            )
 
     async def run(self, workflow: Callable[[str | None], Coro[object]]) -> Outcome:
         """Run the workflow's coroutine until it is decided how this invocation ends.

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 import attrs
 
 from durable_async._arguments import check_context_function, context_parameters
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.tasks import Coro
 from durable_async.errors import ContextMisuseError
 
 T = TypeVar("T")

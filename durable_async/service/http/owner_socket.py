@@ -24,8 +24,8 @@ class OwnerConnector(UnixConnector):
     async def _create_connection(
         self,
         req: ClientRequest,
-        traces: list[Trace],
-        timeout: ClientTimeout,  # noqa: ARG002 - aiohttp's method
+        traces: list[Trace],  # noqa: ARG002 - aiohttp's method
+        timeout: ClientTimeout,  # noqa: ARG002
     ) -> ResponseHandler:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

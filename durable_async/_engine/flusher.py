@@ -78,6 +78,7 @@ class Flusher:
         self._urgent = False
         self.is_reading: bool = False
         self._is_stopped = False
+        self._is_closed = False
         self._nudge: asyncio.TimerHandle | None = None
         self._calls_id = os.urandom(16).hex()
         self._calls = 0
@@ -133,13 +134,14 @@ class Flusher:
 
         :param marker: where the record continues after the part that came with the invocation; None: it is complete
         """
+        self._is_closed = False
         try:
             await self._load(marker, self._record.load)
             if marker and self._record.may_have_changed():
                 self.refresh()  # an earlier page may lack a change that came while a later one was read
                 await self._send_batch()
             self._record.loaded()
-            while True:
+            while not self._is_closed:
                 if not self._urgent:
                     self._wake = self._loop.create_future()
                     await self._wake
@@ -158,6 +160,8 @@ class Flusher:
         self._is_stopped = True
 
     def close(self) -> None:
+        """Let ``run`` end when it is cancelled, even if the client answers a call in spite of that."""
+        self._is_closed = True
         if self._nudge is not None:
             self._nudge.cancel()
             self._nudge = None

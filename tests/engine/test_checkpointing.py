@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
@@ -206,6 +207,32 @@ async def test_a_flusher_that_somebody_else_cancels_is_no_end_without_an_answer(
         started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
         closed = await world.finish(started.execution_arn)
     assert (closed.status, closed.result) == ("SUCCEEDED", f'"{result}"')
+
+
+async def test_a_client_that_answers_in_spite_of_its_cancellation_does_not_hold_up_the_end():
+    """As ``asyncio.wait_for`` did up to Python 3.11, if the answer came at that moment."""
+    called = asyncio.Event()
+
+    @durable_execution(limits=EngineLimits(show_start=0.0))
+    async def workflow(event, ctx):
+        workflow.left = asyncio.create_task(ctx.step(asyncio.sleep, 3600))
+        await called.wait()
+        return "done"
+
+    class Answering(Failing):
+        async def checkpoint(self, *args):
+            called.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            return await super().checkpoint(*args)
+
+    class Handler:
+        async def run(self, envelope, *, client, lambda_context=None):
+            return await workflow.run(envelope, client=Answering(world.service, []))
+
+    async with World() as world:
+        output = await _answer_of(world, Handler())
+    assert output == {"Status": "SUCCEEDED", "Result": '"done"'}
 
 
 async def test_code_that_cancels_the_flushers_task_ends_no_invocation_without_an_answer():

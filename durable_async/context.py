@@ -30,7 +30,7 @@ from durable_async._engine.branches import Branch
 from durable_async._engine.call import Call
 from durable_async._engine.calling import calling_branch, current
 from durable_async._engine.journal import Journal
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.tasks import Coro
 from durable_async._lazy import LazyModule
 from durable_async._operations.step import run_step
 from durable_async._operations.values import serializer_context

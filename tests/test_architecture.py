@@ -285,6 +285,22 @@ def test_no_room_imports_one_above_it():
     assert above == []
 
 
+def test_no_modules_of_the_engine_import_each_other():
+    """Not for a type, and not in a function either: what two of them need belongs below both."""
+    prefix = "durable_async._engine."
+    imports = {
+        module: {name.removeprefix(prefix).split(".")[0] for name in _imported(tree) if name.startswith(prefix)}
+        for path, tree in _modules()
+        if (module := path.removeprefix("_engine.")) != path
+    }
+    left = {**imports}
+    while lowest := [module for module in left if not imports[module] & left.keys()]:
+        for module in lowest:
+            del left[module]
+    assert len(imports) > 20
+    assert left == {}
+
+
 def test_pure_modules_import_neither_a_loop_nor_a_clock():
     assert set(PURE_MODULES) <= {module for module, _ in _modules()}
     found = [

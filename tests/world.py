@@ -100,10 +100,13 @@ class World:
                 for operation in event["InitialExecutionState"]["Operations"]:
                     operation.pop("StartMicroseconds", None)
                     operation.pop("EndMicroseconds", None)
-            client = Client(InProcessClient(self.service), self)
-            return await run(event, client=client, lambda_context=LambdaContext.of(request))
+            return await run(event, client=self.client(), lambda_context=LambdaContext.of(request))
 
         return InProcessFunction(call, durable=True, memory=self.cache)
+
+    def client(self) -> Any:
+        """Return the client of one invocation."""
+        return Client(InProcessClient(self.service), self)
 
     async def settle(self) -> None:
         """Return when no function runs."""

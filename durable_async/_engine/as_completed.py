@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, MappingView, Sequence
 from types import FrameType
 
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.tasks import Coro
 
 _ASYNCIO = asyncio.tasks.__file__.removesuffix("tasks.py")
 _ENGINE = __file__.removesuffix("as_completed.py")

@@ -23,7 +23,7 @@ from typing import cast
 
 from durable_async._engine.branches import Branch, LateBranch, Scope, Workflow
 from durable_async._engine.isolation import coroutines_of
-from durable_async._engine.unstarted import Task
+from durable_async._engine.tasks import Task
 from durable_async.errors import ContextMisuseError
 
 _MAX_ITEMS = 1000  # of a container that is searched

@@ -13,14 +13,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from binascii import crc32
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from types import CodeType
+from typing import Any, NamedTuple, cast
 
 from durable_async._engine.as_completed import given_to_as_completed, made_of, places
 from durable_async._engine.order import Order
-from durable_async._engine.unstarted import Coro, Task
+from durable_async._engine.tasks import Coro, Task, cancel, running_task
 from durable_async._wire.ids import (
     keyed_branch,
     keyed_operation_id,
@@ -30,10 +30,7 @@ from durable_async._wire.ids import (
     task_branch,
 )
 from durable_async.errors import ContextMisuseError
-
-if TYPE_CHECKING:
-    from durable_async._engine.call import Call
-    from durable_async._engine.cancelled_bodies import CancelledBody
+from durable_async.step_context import StepContext
 
 
 class Workflow:
@@ -70,18 +67,6 @@ class Workflow:
         """Do not count the task among those of the workflow any more: it continues when the workflow ends."""
         branch = self.tasks.pop(task)
         branch.scope.tasks.pop(task, None)
-
-    def release_background_tasks(self) -> ContextMisuseError | None:
-        """Let background tasks that a client keeps for the whole program continue when the workflow ends.
-
-        :return: the error for the first of them; None: there are none
-        """
-        tasks = [(task, branch) for task, branch in self.tasks.items() if branch.creator and not branch.is_durable]
-        if not tasks:
-            return None
-        from durable_async._engine.background import release_kept  # few workflows leave such tasks
-
-        return release_kept(self, tasks)
 
     def forget(self, task: Task) -> None:
         self.tasks.pop(task, None)
@@ -121,7 +106,7 @@ class Scope:
         self.has_deadline: bool = parent is not None and parent.has_deadline
         self.order: Order = order or Order()
         self.tasks: dict[Task, None] = {}
-        self.unstarted: dict[Call, None] = {}
+        self.unstarted: dict[Claim, None] = {}
 
     @classmethod
     def inside(cls, parent: Scope, context_id: str | None) -> Scope:
@@ -175,6 +160,38 @@ class Scope:
             inside.append(scope)
             scope = scope.parent
         return inside[::-1] if scope is self else []
+
+
+class CancelledBody(NamedTuple):
+    """The body of a step in which a task was cancelled.
+
+    :ivar scope: the context of the step
+    :ivar pending: how many cancellations of the task were pending before
+    :ivar since: when it was cancelled, by the clock of its event loop, in seconds
+    """
+
+    step: StepContext
+    scope: Scope
+    pending: int
+    since: float
+
+
+class Claim:
+    """An operation that was called, as the branch sees it that gave it an identity.
+
+    :ivar number: of the call in its context
+    :ivar coroutine: does the operation, and has not begun; None afterwards
+    :ivar caller: the code that called the operation, with the offset of the instruction in it
+    """
+
+    __slots__ = ("branch", "caller", "coroutine", "id", "instruction", "number")
+
+    branch: Branch
+    id: str
+    number: int
+    coroutine: Coro[object] | None
+    caller: CodeType | None
+    instruction: int
 
 
 class Branch:
@@ -315,9 +332,9 @@ class Branch:
                 self._tasks += len(cast("Collection[object]", given))
         if left is not None:
             return self._given_from + left.pop(each)
-        for call in self.scope.unstarted:
-            if call.coroutine is coro:
-                return -call.number
+        for claim in self.scope.unstarted:
+            if claim.coroutine is coro:
+                return -claim.number
         raise ContextMisuseError(
             "asyncio.as_completed starts coroutines in no order that a replay repeats, unless it is given a list. Of a "
             "set or an iterator it takes operations only, such as ctx.step(...)"
@@ -376,17 +393,3 @@ class LateBranch(Branch):
         self._tasks += 1
         number = self._tasks
         return LateBranch(self, lambda: task_branch(self.prefix, number))
-
-
-def cancel(task: Task) -> None:
-    """Cancel a task because what it belongs to ends."""
-    marked: Any = task
-    marked.durable_must_end = True
-    task.cancel()
-
-
-def running_task() -> Task | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # a thread without an event loop
-        return None

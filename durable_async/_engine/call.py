@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from types import CodeType
 from typing import NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
-from durable_async._engine.branches import Branch
+from durable_async._engine.branches import Branch, Claim
 from durable_async._engine.isolation import coroutines_of
 from durable_async._engine.journal import Journal
 from durable_async._engine.order import Place
 from durable_async._engine.phases import Phase
-from durable_async._engine.unstarted import Coro, Task
+from durable_async._engine.tasks import Coro, Task
 from durable_async._wire.cancellation import CANCELLATION, delivered
 from durable_async._wire.limits import PAYLOAD_BYTES
 from durable_async._wire.operations import (
@@ -54,13 +53,10 @@ class BlockExpired(asyncio.CancelledError):
     """The cancellation of code that continues in a block whose deadline has passed. Nobody cancelled its task."""
 
 
-class Call:
+class Call(Claim):
     """One call of an operation. It claimed its identity when the operation was called, and begins when it is awaited.
 
-    :param number: of the call in its context
     :ivar running: entered while something of this call runs that a suspension must not cut short
-    :ivar coroutine: does the operation, and has not begun; None afterwards
-    :ivar caller: the code that called the operation, with the offset of the instruction in it
     """
 
     __slots__ = (  # a value that only the class has, as a default, is found slowly
@@ -69,15 +65,9 @@ class Call:
         "_ended_at",
         "_has_rested",
         "_place",
-        "branch",
-        "caller",
-        "coroutine",
-        "id",
-        "instruction",
         "journal",
         "kind",
         "name",
-        "number",
         "running",
         "scope",
         "subtype",
@@ -102,9 +92,9 @@ class Call:
         self.subtype = subtype
         self.name = name
         self.number = number
-        self.coroutine: Coro[object] | None = None
-        self.caller: CodeType | None = None
-        self.instruction: int = 0
+        self.coroutine = None
+        self.caller = None
+        self.instruction = 0
         self._asked: int | None = None  # see Place; None: the end is not the workflow's to see
         self._end: Operation | None = None
         self._ended_at: int = 0
@@ -284,7 +274,8 @@ class Call:
     async def commit(self, action: Action, **details: Unpack[UpdateDetails]) -> Operation:
         """Record, wait until the service has accepted it, and return the operation as the service has it then.
 
-        :raises ServiceCallError: the service did not return the operation
+        If the service does not return the operation, the invocation ends and is repeated: the workflow must not take
+        that for an error of the operation, which is on record.
         """
         journal, scope = self.journal, self.scope
         if not journal.record.is_settled and self._may_be_cancelled():
@@ -299,7 +290,9 @@ class Call:
         await journal.flusher.commit(self._update(action, details))
         operation = journal.record.get(self.id)
         if operation is None:
-            raise ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
+            await journal.fail(
+                ServiceCallError("checkpoint", f"the service accepted {action} of {self} and did not return it")
+            )
         if self._asked is not None and operation["Status"] in TERMINAL:
             self.ended(operation)
         return operation

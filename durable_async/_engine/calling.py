@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any
 
-from durable_async._engine.branches import Branch, Scope, Workflow, running_task
-from durable_async._engine.unstarted import Task, settle_unstarted
+from durable_async._engine.branches import Branch, Scope, Workflow
+from durable_async._engine.tasks import Task, running_task
 from durable_async.errors import ContextMisuseError
 from durable_async.step_context import StepContext
 
@@ -150,6 +150,8 @@ class entered_scope:  # noqa: N801 - as above
         self._entered.__exit__()
         self._scope.close()
         if self._scope.unstarted:
+            from durable_async._engine.unstarted import settle_unstarted  # few contexts leave such operations
+
             settle_unstarted(self._scope.unstarted, self._inner.workflow, error)
 
 
@@ -170,6 +172,8 @@ class root_scope:  # noqa: N801 - as above
         :raises ContextMisuseError: an operation was never awaited
         """
         if unstarted := self._branch.scope.unstarted:
+            from durable_async._engine.unstarted import settle_unstarted  # as above
+
             settle_unstarted(unstarted, self._branch.workflow, error)
 
 

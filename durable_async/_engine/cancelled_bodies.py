@@ -12,34 +12,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-import attrs
-
-from durable_async._engine.branches import Scope, Workflow
+from durable_async._engine.branches import CancelledBody, Scope, Workflow
 from durable_async._engine.calling import place_of_task
 from durable_async._engine.order import Order
-from durable_async._engine.unstarted import Task
-from durable_async.step_context import StepContext
+from durable_async._engine.tasks import Task
 
 logger: logging.Logger = logging.getLogger("durable_async")
-
-
-@attrs.frozen
-class CancelledBody:
-    """The body of a step in which a task was cancelled.
-
-    :ivar scope: the context of the step
-    :ivar pending: how many cancellations of the task were pending before
-    :ivar since: when it was cancelled, by the clock of its event loop, in seconds
-    """
-
-    step: StepContext
-    scope: Scope
-    pending: int
-    since: float
-
-    def holds_back(self, task: Task) -> bool:
-        """Return whether ``task`` is still in the body, in a context that is not closed."""
-        return place_of_task(task) is self.step and not task.done() and not self.scope.is_closed()
 
 
 def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
@@ -49,7 +27,7 @@ def drop_ended(workflow: Workflow, now: float, longest: float) -> None:
     :param longest: seconds for which a body may hold ends back. One that takes longer is logged
     """
     for task, body in [*workflow.cancelled_bodies.items()]:
-        if not body.holds_back(task):
+        if not _holds_back(task, body):
             del workflow.cancelled_bodies[task]
         elif body.since + longest <= now:
             del workflow.cancelled_bodies[task]
@@ -72,3 +50,8 @@ def held_back(bodies: Iterable[CancelledBody]) -> set[Order]:
             held.add(scope.order)
             scope = scope.parent
     return held
+
+
+def _holds_back(task: Task, body: CancelledBody) -> bool:
+    """Return whether ``task`` is still in the body, in a context that is not closed."""
+    return place_of_task(task) is body.step and not task.done() and not body.scope.is_closed()

@@ -72,10 +72,13 @@ class Flusher:
         self._limits = limits
         self._outbox: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
+        # Not the future of the last entry: the code that waits for that one cancels it when it is cancelled itself.
+        self._drained: asyncio.Future[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._urgent = False
         self.is_reading: bool = False
         self._is_stopped = False
+        self._is_closed = False
         self._nudge: asyncio.TimerHandle | None = None
         self._calls_id = os.urandom(16).hex()
         self._calls = 0
@@ -118,27 +121,27 @@ class Flusher:
 
     def drained(self) -> asyncio.Future[None] | None:
         """Return a future that is done when all that was enqueued is recorded; None if it is."""
+        if self.is_empty():
+            return None
         if self._outbox:
             self._hurry()
-        elif not self._in_flight:
-            return None
-        entries = self._outbox or self._in_flight
-        if entries[-1].recorded is None:
-            entries[-1] = entries[-1]._replace(recorded=self._loop.create_future())
-        return entries[-1].recorded
+        if self._drained is None:
+            self._drained = self._loop.create_future()
+        return self._drained
 
     async def run(self, marker: str | None) -> None:
         """Load the rest of the record, then send until cancelled, or until a call fails that is not to be repeated now.
 
         :param marker: where the record continues after the part that came with the invocation; None: it is complete
         """
+        self._is_closed = False
         try:
             await self._load(marker, self._record.load)
             if marker and self._record.may_have_changed():
                 self.refresh()  # an earlier page may lack a change that came while a later one was read
                 await self._send_batch()
             self._record.loaded()
-            while True:
+            while not self._is_closed:
                 if not self._urgent:
                     self._wake = self._loop.create_future()
                     await self._wake
@@ -157,6 +160,8 @@ class Flusher:
         self._is_stopped = True
 
     def close(self) -> None:
+        """Let ``run`` end when it is cancelled, even if the client answers a call in spite of that."""
+        self._is_closed = True
         if self._nudge is not None:
             self._nudge.cancel()
             self._nudge = None
@@ -215,6 +220,9 @@ class Flusher:
                 entry.recorded.set_result(None)
         self._in_flight = []
         self.is_reading = False
+        if self._drained is not None and not self._outbox:
+            self._drained.set_result(None)
+            self._drained = None
 
     def _take(self) -> tuple[list[_Entry], list[OperationUpdate]]:
         """Return what one checkpoint takes of the outbox, and its updates."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self
 
-from durable_async._engine.branches import Branch, Scope, cancel
+from durable_async._engine.branches import Branch, Scope
 from durable_async._engine.call import operations_of
 from durable_async._engine.calling import entered, put_in
 from durable_async._engine.isolation import coroutines_of
@@ -24,7 +24,7 @@ from durable_async._engine.order import Order
 from durable_async._engine.outcomes import Broken, Ending, Exited, Failed, Outcome, Returned, Superseded, Suspended
 from durable_async._engine.phases import IN_MEMORY, Event, Phase
 from durable_async._engine.task_factory import start_task, task_branches
-from durable_async._engine.unstarted import Coro, Task, close_unstarted, has_not_begun
+from durable_async._engine.tasks import Coro, Task, cancel, has_not_begun
 from durable_async._excerpts import first_few
 from durable_async._wire.envelope import Envelope
 from durable_async._wire.operations import OperationUpdate
@@ -62,6 +62,7 @@ class Invocation:
             )
             if self.journal.lambda_context is not None:
                 self._limit = self._warning_before_limit()
+        self._flushing.add_done_callback(self._flusher_ended)
         if self._branches is None:
             self._branches = task_branches(self._loop)
             self._branches.__enter__()
@@ -75,8 +76,17 @@ class Invocation:
         flusher = self.journal.flusher
         flusher.close()
         is_idle = flusher.is_idle()
+        self._flushing.remove_done_callback(self._flusher_ended)
         if self._flushing.cancel():
             await (asyncio.sleep(0) if is_idle else asyncio.wait([self._flushing]))
+
+    def _flusher_ended(self, flushing: asyncio.Task[None]) -> None:
+        # Not by this invocation: by code that cancels all tasks on the loop, or by a cancellation within the client.
+        # Without this, what waits for a checkpoint would wait for ever.
+        if flushing.cancelled():
+            self.journal.flusher_failed(
+                RuntimeError("the task that sends checkpoints was cancelled; the invocation is repeated")
+            )
 
     def _warning_before_limit(self) -> asyncio.TimerHandle | None:
         from durable_async._engine.time_limit import warn_before_limit  # replays on a developer's machine have no limit
@@ -219,7 +229,7 @@ class Invocation:
         :return: what is wrong with a task that is left to go on
         """
         workflow = self.journal.workflow
-        misuse = workflow.release_background_tasks()
+        misuse = self.journal.release_background_tasks()
         try:
             await self._cancel_tasks()
             await self.journal.gone(workflow.tasks.keys())
@@ -268,7 +278,10 @@ class Invocation:
             )
             _abandoned.add(task)
             asyncio._unregister_task(task)  # noqa: SLF001 - documented; else the loop's shutdown would wait for it
-        close_unstarted(self.journal.workflow.unawaited)
+        if unawaited := self.journal.workflow.unawaited:
+            from durable_async._engine.unstarted import close_unstarted  # few workflows leave such operations
+
+            close_unstarted(unawaited)
 
     def _report_unfinished(self) -> None:
         """Warn of operations that the end of the workflow cuts short, because nobody awaited their tasks."""

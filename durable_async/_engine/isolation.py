@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Never, TypeVar, cast
 
-from durable_async._engine.unstarted import Coro, Task
+from durable_async._engine.tasks import Coro, Task
 
 T = TypeVar("T")
 

@@ -12,19 +12,19 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NoReturn
 
-from durable_async._engine.branches import Workflow, running_task
+from durable_async._engine.branches import Workflow
 from durable_async._engine.flusher import Flusher
 from durable_async._engine.limits import DEFAULT_LIMITS, EngineLimits
 from durable_async._engine.outcomes import Broken, Exited, Failed, Suspended
 from durable_async._engine.phases import DECIDED, HOLDING, IN_MEMORY, REFUSING, AtRest, Event, Life, Phase
 from durable_async._engine.record import Record
 from durable_async._engine.suspension import Activity
+from durable_async._engine.tasks import Task, running_task
 from durable_async._engine.timers import Timers
-from durable_async._engine.unstarted import Task
 from durable_async._wire.envelope import MICROSECONDS, Envelope
 from durable_async._wire.operations import Operation
 from durable_async._wire.timestamps import start_microseconds
-from durable_async.errors import NonDeterminismError
+from durable_async.errors import ContextMisuseError, NonDeterminismError
 
 if TYPE_CHECKING:
     from durable_async._engine.observer import Observer, Substitute
@@ -167,7 +167,7 @@ class Journal:
         )
         if action is AtRest.WAIT:
             return
-        if (misuse := self.workflow.release_background_tasks()) is not None:
+        if (misuse := self.release_background_tasks()) is not None:
             self.become(self.life.ended(Failed(misuse)))
         elif action is AtRest.SUSPEND:
             self.become(self.life.ended(Suspended()))
@@ -178,6 +178,19 @@ class Journal:
             self.record.forget_ended()
             self.cancelling = self.workflow.main.cancelling() if self.workflow.main else 0
             self.become(self.life.after(Event.CACHE))
+
+    def release_background_tasks(self) -> ContextMisuseError | None:
+        """Let background tasks that a client keeps for the whole program continue when the workflow ends.
+
+        :return: the error for the first of them; None: there are none
+        """
+        of_tasks = self.workflow.tasks
+        tasks = [(task, branch) for task, branch in of_tasks.items() if branch.creator and not branch.is_durable]
+        if not tasks:
+            return None
+        from durable_async._engine.background import release_kept  # few workflows leave such tasks
+
+        return release_kept(self.workflow, tasks)
 
     # --- for operations ---
 

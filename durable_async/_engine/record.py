@@ -19,6 +19,7 @@ from durable_async._wire.patches import PREFIX, is_marker
 from durable_async._wire.timestamps import cut_to_milliseconds
 
 _ENDED_BY_SERVICE = (OperationType.WAIT, OperationType.CALLBACK, OperationType.CHAINED_INVOKE)
+_NAMES_APART = (PREFIX, CANCELLATION)
 
 
 class Cancellation:
@@ -71,10 +72,9 @@ class Record:
         for operation in operations:
             self._operations[operation["Id"]] = operation
             if operation["Status"] in TERMINAL and not (
-                operation["Id"] == CANCELLATION
-                or operation["Type"] == OperationType.EXECUTION
-                # The prefix first, which most operations lack: a function call for each would slow every replay.
-                or ((operation.get("Name") or "").startswith(PREFIX) and is_marker(operation))
+                operation["Type"] == OperationType.EXECUTION
+                # The name first: a function call for each operation would slow every replay.
+                or ((operation.get("Name") or "").startswith(_NAMES_APART) and _is_apart(operation))
             ):
                 parent_id = operation.get("ParentId")
                 if (left := self.ends_left.get(parent_id)) is None:
@@ -139,8 +139,7 @@ class Record:
         return (
             operation["Status"] not in TERMINAL
             or operation["Type"] == OperationType.CALLBACK
-            or is_marker(operation)
-            or operation["Id"] == CANCELLATION
+            or _is_apart(operation)
             or operation["Id"] in self.ends_left.get(operation.get("ParentId"), ())
         )
 
@@ -195,3 +194,9 @@ class Record:
 
     def _awaited(self, operation_id: str) -> list[asyncio.Future[None]]:
         return [change for change in self._changes.get(operation_id, ()) if not change.done()]
+
+
+def _is_apart(operation: Operation) -> bool:
+    """Return whether the code may never ask for the operation, and as often as it likes: the marker of a patch, or the
+    cancellation."""
+    return operation["Id"] == CANCELLATION or is_marker(operation)

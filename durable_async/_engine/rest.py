@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 from durable_async._engine.branches import Workflow
 from durable_async._engine.calling import place_of_callback, place_of_task
 from durable_async._engine.limits import EngineLimits
-from durable_async._engine.unstarted import Task
+from durable_async._engine.tasks import Task
 from durable_async.step_context import StepContext
 
 Queue: TypeAlias = tuple[deque[Any], Callable[[Any], tuple[Context, object]]]

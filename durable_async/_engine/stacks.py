@@ -12,7 +12,7 @@ from durable_async._engine.branches import Branch
 from durable_async._engine.call import operations_of
 from durable_async._engine.calling import place_of_other
 from durable_async._engine.isolation import coroutines_of
-from durable_async._engine.unstarted import Task
+from durable_async._engine.tasks import Task
 from durable_async._excerpts import first_few
 from durable_async._raised import format_frames, is_users
 from durable_async._threads import in_thread_of

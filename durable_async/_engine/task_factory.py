@@ -15,9 +15,9 @@ from types import CellType, CodeType
 from typing import Any, TypedDict, Unpack, cast
 from weakref import WeakKeyDictionary
 
-from durable_async._engine.branches import Branch, Scope
+from durable_async._engine.branches import Branch, CancelledBody, Scope
 from durable_async._engine.calling import Place, current_creator, entered, put_in, put_task
-from durable_async._engine.unstarted import Coro, Task
+from durable_async._engine.tasks import Coro, Task
 from durable_async.step_context import StepContext
 
 Make = Callable[..., Task]
@@ -85,8 +85,6 @@ class WorkflowTask(Task):
         place, pending = self.durable_place, self.cancelling()
         is_cancelled = super().cancel(msg)
         if is_cancelled and isinstance(place, StepContext):
-            from durable_async._engine.cancelled_bodies import CancelledBody  # few bodies are cancelled
-
             bodies = self._workflow.cancelled_bodies
             if self not in bodies or bodies[self].step is not place:
                 bodies[self] = CancelledBody(place, self.durable_scope, pending, self.get_loop().time())

@@ -14,24 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import cast
 
+from durable_async._engine.branches import Claim, Workflow
+from durable_async._engine.tasks import Coro, Task, has_not_begun
 from durable_async._excerpts import first_few
 from durable_async.errors import ContextMisuseError
 
-if TYPE_CHECKING:
-    from durable_async._engine.branches import Workflow
-    from durable_async._engine.call import Call
 
-T = TypeVar("T")
-Task = asyncio.Task[object]
-Coro: TypeAlias = Coroutine[Any, Any, T]
-"""What a coroutine function returns. Only the event loop knows the types of what it yields and is sent."""
-
-
-def settle_unstarted(calls: dict[Call, None], workflow: Workflow, raised: BaseException | None) -> None:
+def settle_unstarted(calls: dict[Claim, None], workflow: Workflow, raised: BaseException | None) -> None:
     """Close the operations of a context that has ended.
 
     :param raised: what the context raised; None: it returned
@@ -58,15 +51,9 @@ def close_unstarted(coroutines: list[Coro[object]]) -> None:
             coroutine.close()
 
 
-def _is_closed(call: Call) -> bool:
+def _is_closed(call: Claim) -> bool:
     """Return whether somebody closed it, so that it does not begin."""
     return call.coroutine is not None and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CLOSED
-
-
-def has_not_begun(task: Task) -> bool:
-    """Return whether a task waits for its first turn."""
-    coroutine = task.get_coro()
-    return inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
 
 
 def _given_to(task: Task) -> list[object]:
@@ -79,13 +66,13 @@ def _given_to(task: Task) -> list[object]:
     return values
 
 
-def _is_held(call: Call, handed_on: Collection[object]) -> bool:
+def _is_held(call: Claim, handed_on: Collection[object]) -> bool:
     task = call.branch.task
     goes_on = task is not None and not task.done() and task is not asyncio.current_task()
     return goes_on or (call.coroutine is not None and any(call.coroutine is value for value in handed_on))
 
 
-def _sentence(calls: list[Call]) -> str:
+def _sentence(calls: list[Claim]) -> str:
     named = first_few([f"{call} ({_place(call)})" for call in calls])
     verb = "were" if len(calls) > 1 else "was"
     return (
@@ -94,7 +81,7 @@ def _sentence(calls: list[Call]) -> str:
     )
 
 
-def _place(call: Call) -> str:
+def _place(call: Claim) -> str:
     code = call.caller
     if code is None:
         return "unknown place"

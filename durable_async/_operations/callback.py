@@ -83,7 +83,9 @@ async def callback_id_of(call: Call, config: CallbackConfig, described: Serializ
     call.happened(start_microseconds(record) or 0)
     callback_id = _details(record).get("CallbackId")
     if callback_id is None:
-        raise ServiceCallError("checkpoint", f"the service has {call} on record without a callback id")
+        await call.journal.fail(
+            ServiceCallError("checkpoint", f"the service has {call} on record without a callback id")
+        )
     return callback_id
 
 

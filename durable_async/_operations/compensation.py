@@ -14,8 +14,8 @@ from typing import Never, Self, TypeVarTuple
 import attrs
 
 from durable_async._arguments import check_function, check_keywords
+from durable_async._operations.one_block import OneBlock
 from durable_async.config import StepConfig
-from durable_async.errors import ContextMisuseError
 from durable_async.serializers import NO_TYPE
 
 Ts = TypeVarTuple("Ts")
@@ -37,8 +37,7 @@ class Compensations:
     _step: Callable[..., Awaitable[object]]
     _compensations: list[Undo] = attrs.field(factory=list[Undo], init=False)
     _cleanups: list[Undo] = attrs.field(factory=list[Undo], init=False)
-    _was_entered: bool = attrs.field(default=False, init=False)
-    _was_left: bool = attrs.field(default=False, init=False)
+    _block: OneBlock = attrs.field(factory=lambda: OneBlock("ctx.compensations()"), init=False)
 
     def add(
         self,
@@ -84,26 +83,16 @@ class Compensations:
         """Refuse what cannot run as a step, and what would never run."""
         check_keywords(keywords, func, method, StepConfig)
         check_function(func, len(args), method)
-        if self._was_left or not self._was_entered:
-            when = "after" if self._was_left else "before"
-            raise ContextMisuseError(
-                f"{method}() of ctx.compensations() was called {when} its block, at whose end it would run: call it "
-                "inside of 'async with ctx.compensations() as undo:'"
-            )
+        self._block.check_inside(method, "at whose end it would run")
 
     async def __aenter__(self) -> Self:
-        if self._was_entered:
-            raise ContextMisuseError(
-                "an object of ctx.compensations() was entered twice, which would undo the first block's work again. It "
-                "serves one 'async with' block: call ctx.compensations() for each"
-            )
-        self._was_entered = True
+        self._block.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._was_left = True
+        self._block.leave()
         if error is not None and not isinstance(error, Exception):
             return
         todo = [*reversed(self._compensations)] if error is not None else []

@@ -10,7 +10,8 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 import attrs
 
 from durable_async._arguments import check_context_function, context_parameters
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.tasks import Coro
+from durable_async._operations.one_block import OneBlock
 from durable_async.errors import ContextMisuseError
 
 T = TypeVar("T")
@@ -51,8 +52,7 @@ class DurableTaskGroup(Generic[ContextT]):
 
     _start: Callable[..., Coro[Any]]
     _group: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
-    _was_entered: bool = attrs.field(default=False, init=False)
-    _was_left: bool = attrs.field(default=False, init=False)
+    _block: OneBlock = attrs.field(factory=lambda: OneBlock("ctx.task_group()"), init=False)
 
     def start_soon(
         self, func: Callable[[ContextT, *Ts], Awaitable[T]], *args: *Ts, name: str | None = None
@@ -63,12 +63,7 @@ class DurableTaskGroup(Generic[ContextT]):
         :raises ContextMisuseError: the block has not begun, has ended, or is ending because a branch failed
         """
         check_context_function(func, context_parameters(args), "group.start_soon")
-        if self._was_left or not self._was_entered:
-            when = "after" if self._was_left else "before"
-            raise ContextMisuseError(
-                f"start_soon() of ctx.task_group() was called {when} its block, which waits for the branches: call it "
-                "inside of 'async with ctx.task_group() as group:'"
-            )
+        self._block.check_inside("start_soon", "which waits for the branches")
         branch = self._start(func, *args, name=name)
         try:
             return BranchHandle(self._group.create_task(branch))
@@ -80,12 +75,7 @@ class DurableTaskGroup(Generic[ContextT]):
             ) from None
 
     async def __aenter__(self) -> Self:
-        if self._was_entered:
-            raise ContextMisuseError(
-                "an object of ctx.task_group() was entered twice. It serves one 'async with' block: call "
-                "ctx.task_group() for each"
-            )
-        self._was_entered = True
+        self._block.enter()
         await self._group.__aenter__()
         return self
 
@@ -95,4 +85,4 @@ class DurableTaskGroup(Generic[ContextT]):
         try:
             await self._group.__aexit__(kind, error, trace)
         finally:
-            self._was_left = True
+            self._block.leave()

@@ -20,6 +20,7 @@ from durable_async._engine.branches import Scope
 from durable_async._engine.call import BlockExpired, Call
 from durable_async._engine.calling import entered_scope
 from durable_async._engine.order import Place
+from durable_async._operations.one_block import OneBlock
 from durable_async._operations.wait import scheduled_end
 from durable_async._wire.operations import TERMINAL, Action, Operation, OperationStatus, OperationType, SubType
 from durable_async._wire.timestamps import end_microseconds, start_microseconds
@@ -33,7 +34,7 @@ class Deadline:
     _call: Call
     _timeout: timedelta
     _scope: Scope = attrs.field(init=False)
-    _was_entered: bool = attrs.field(default=False, init=False)
+    _block: OneBlock = attrs.field(init=False)
     _decided: Operation | None = attrs.field(default=None, init=False)
     _cancelled: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     _cancelling: int = attrs.field(default=0, init=False)  # at the entry, or before the deadline cancelled
@@ -43,6 +44,7 @@ class Deadline:
     _entered: ExitStack = attrs.field(factory=ExitStack, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._block = OneBlock("ctx.timeout()", self._call.name)
         outer = self._call.scope
         self._scope = Scope(self._call.id, outer, order=outer.order)
         self._scope.has_deadline = True
@@ -53,12 +55,7 @@ class Deadline:
 
     async def __aenter__(self) -> Self:
         call = self._call
-        if self._was_entered:
-            raise ContextMisuseError(
-                f"the deadline {call.name or '(unnamed)'} was entered twice. What ctx.timeout() returns serves one "
-                "'async with' block: call ctx.timeout() for each"
-            )
-        self._was_entered = True
+        self._block.enter()
         self._cancelling = _cancelling()
         call.scope.unstarted.pop(call, None)
         record = await call.read()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from durable_async._engine.call import Call
-from durable_async._engine.unstarted import Coro
+from durable_async._engine.tasks import Coro
 from durable_async._operations.callback import answer_of, callback_id_of, read_answer, settled
 from durable_async._operations.child import in_context
 from durable_async._operations.step import run_step

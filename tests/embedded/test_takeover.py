@@ -1,6 +1,7 @@
 """Two services on one file: one has it, the other one stands by."""
 
 import asyncio
+import gc
 import json
 import socket
 import stat
@@ -238,6 +239,22 @@ async def test_a_call_to_a_stopped_process_ends_with_a_sentence(tmp_path, refuse
     async with answering(tmp_path / "socket", small=False, refuses=refuses) as owner:
         with pytest.raises(ServiceClosedError, match="answers nothing for 1 s: it is stopped, or something blocks"):
             await ask_owner(owner, "GET", "/2015-03-31/functions", {}, b"")
+
+
+async def test_a_call_for_which_a_stopped_process_has_no_room_was_not_sent(tmp_path):
+    """So it can be repeated, and waits for the next service. No more connections queue up than fit."""
+    path, unhandled = tmp_path / "socket", []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context["message"]))
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(path))
+        stopped.listen(2)
+        calls = [ask_owner(OwnerAddress(str(path), 0.2), "POST", INVOKE, {}, b"{}") for _ in range(20)]
+        refused = [str(error) for error in await asyncio.gather(*calls, return_exceptions=True)]
+    gc.collect()  # asyncio tells of errors of tasks that nobody asked for when it forgets them
+    await asyncio.sleep(0)
+    assert sum("may have done" in sentence for sentence in refused) <= 3
+    assert sum("No service that has the file answered" in sentence for sentence in refused) >= 17
+    assert unhandled == []
 
 
 async def test_a_call_waits_for_its_answer_as_long_as_other_requests_are_answered(tmp_path):

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
 from durable_async import EngineLimits, ServiceCallError, StepError, durable_execution
-from durable_async._wire.limits import CHECKPOINT_BYTES
-from durable_async.embedded.local import InProcessClient
+from durable_async._wire.limits import CHECKPOINT_BYTES, RESPONSE_BYTES
+from durable_async.embedded.local import InProcessClient, in_process_handler
 from tests.world import NO_START_BEFORE_ITS_END, World
 
 
@@ -64,8 +65,6 @@ async def _run(errors, limits=NO_START_BEFORE_ITS_END):
                     output = error
                 answer.set_result((output, failing))
                 await asyncio.sleep(3600)
-
-        from durable_async.embedded.local import in_process_handler
 
         world.service.register("once", in_process_handler(Once(), world.service))
         await world.service.invoke("once", b"{}", qualifier="$LATEST")
@@ -169,8 +168,6 @@ async def test_a_result_is_no_answer_when_the_token_was_withdrawn_meanwhile():
 
 
 async def _answer_of(world, handler):
-    from durable_async.embedded.local import in_process_handler
-
     answer = asyncio.get_running_loop().create_future()
 
     class Noting:
@@ -181,6 +178,111 @@ async def _answer_of(world, handler):
     world.service.register("noting", in_process_handler(Noting(), world.service))
     await world.service.invoke("noting", b"{}", qualifier="$LATEST")
     return await answer
+
+
+@pytest.mark.parametrize("result", ["done", "x" * RESPONSE_BYTES], ids=["a step", "the last word"])
+async def test_a_flusher_that_somebody_else_cancels_is_no_end_without_an_answer(result):
+    """A client may pass on a cancellation that was not meant for the task that calls it."""
+
+    @durable_execution
+    async def workflow(event, ctx):
+        if result == "done":
+            await ctx.step(lambda: 1)
+        return result
+
+    class Cancelled(Failing):
+        async def checkpoint(self, *args):
+            cancelled.append(True)
+            if len(cancelled) == 1:
+                raise asyncio.CancelledError
+            return await super().checkpoint(*args)
+
+    class Handler:
+        async def run(self, envelope, *, client, lambda_context=None):
+            return await workflow.run(envelope, client=Cancelled(world.service, []))
+
+    cancelled = []
+    async with World() as world:
+        world.service.register("workflow", in_process_handler(Handler(), world.service))
+        started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
+        closed = await world.finish(started.execution_arn)
+    assert (closed.status, closed.result) == ("SUCCEEDED", f'"{result}"')
+
+
+async def test_a_client_that_answers_in_spite_of_its_cancellation_does_not_hold_up_the_end():
+    """As ``asyncio.wait_for`` did up to Python 3.11, if the answer came at that moment."""
+    called = asyncio.Event()
+
+    @durable_execution(limits=EngineLimits(show_start=0.0))
+    async def workflow(event, ctx):
+        workflow.left = asyncio.create_task(ctx.step(asyncio.sleep, 3600))
+        await called.wait()
+        return "done"
+
+    class Answering(Failing):
+        async def checkpoint(self, *args):
+            called.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            return await super().checkpoint(*args)
+
+    class Handler:
+        async def run(self, envelope, *, client, lambda_context=None):
+            return await workflow.run(envelope, client=Answering(world.service, []))
+
+    async with World() as world:
+        output = await _answer_of(world, Handler())
+    assert output == {"Status": "SUCCEEDED", "Result": '"done"'}
+
+
+async def test_code_that_cancels_the_flushers_task_ends_no_invocation_without_an_answer():
+    invocations = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        invocations.append(True)
+        if len(invocations) == 1:
+            (flushing,) = (task for task in asyncio.all_tasks() if "Flusher.run" in repr(task))
+            flushing.cancel()
+        return await ctx.step(lambda: "done")
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert (closed.status, closed.result, len(invocations)) == ("SUCCEEDED", '"done"', 2)
+
+
+@pytest.mark.parametrize("operation", ["step", "callback"])
+async def test_an_answer_without_what_was_recorded_is_no_error_that_a_workflow_can_catch(operation):
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            if operation == "step":
+                return await ctx.step(lambda: "done")
+            callback = await ctx.create_callback()
+        except Exception:
+            return "caught"
+        return f"{bool(callback.callback_id)}"
+
+    class Silent(Failing):
+        async def checkpoint(self, *args):
+            result = await super().checkpoint(*args)
+            answers.append(result)
+            if len(answers) > 1:
+                return result
+            operations = result["NewExecutionState"]["Operations"]
+            shown = [{**each, "CallbackDetails": {}} for each in operations if operation == "callback"]
+            return {**result, "NewExecutionState": {"Operations": shown}}
+
+    class Handler:
+        async def run(self, envelope, *, client, lambda_context=None):
+            return await workflow.run(envelope, client=Silent(world.service, []))
+
+    answers = []
+    async with World() as world:
+        world.service.register("workflow", in_process_handler(Handler(), world.service))
+        started = await world.service.invoke("workflow", b"{}", qualifier="$LATEST")
+        closed = await world.finish(started.execution_arn)
+    assert (closed.status, closed.result) == ("SUCCEEDED", '"done"' if operation == "step" else '"True"')
 
 
 async def test_tokens_chain_and_client_tokens_differ():

@@ -121,7 +121,9 @@ async def test_tasks_that_a_body_starts_belong_to_its_execution():
     async def workflow(event, ctx):
         await ctx.step(fans_out)
 
-    assert f"  request: in Step 'fans_out', attempt 1\n{_line(hangs, 'await asyncio.Event().wait()')}" in await _shown(workflow)
+    assert f"  request: in Step 'fans_out', attempt 1\n{_line(hangs, 'await asyncio.Event().wait()')}" in await _shown(
+        workflow
+    )
 
 
 async def test_code_that_blocks_the_loop_is_shown_from_a_signal_handler():

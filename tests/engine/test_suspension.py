@@ -368,6 +368,35 @@ async def test_what_is_on_its_way_is_waited_for_on_suspension():
     assert types == ["ExecutionStarted", "WaitStarted", "StepStarted", "InvocationCompleted"]
 
 
+@pytest.mark.parametrize("steps", [1, 300], ids=["on its way", "in the outbox"])
+async def test_an_update_is_waited_for_on_suspension_though_whoever_waited_for_it_was_cancelled(steps):
+    lands, ended = asyncio.Event(), []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        async def body():
+            ended.append(True)
+
+        wait = asyncio.create_task(ctx.wait(HOUR, name="wait"))
+        while not world.calls:
+            await asyncio.sleep(0)
+        world.hold = lands  # the next call takes its time
+        tasks = [asyncio.create_task(ctx.step(body)) for _ in range(steps)]
+        while not world.held or len(ended) < steps:
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        asyncio.get_running_loop().call_later(0.05, lands.set)
+        await wait
+
+    async with World() as world:
+        arn = await world.start(workflow)
+        await world.settle()
+        types = await world.event_types(arn)
+    assert types.count("StepSucceeded") == steps
+    assert types[-1] == "InvocationCompleted"
+
+
 async def test_a_cancellation_from_outside_passes_through_and_decides_nothing():
     seen = []
 

@@ -113,3 +113,27 @@ async def test_what_is_deleted_while_it_is_read_is_not_found(tmp_path):
         for read in (execution.history, execution.fork):
             with pytest.raises(ResourceNotFoundError):
                 await read()
+
+
+async def test_who_watches_hears_of_a_deletion_whose_caller_went_away(tmp_path):
+    async with serving(tmp_path) as service:
+        execution = await service.start(waiting, None, name="one")
+        await execution.stop()
+        await service.api.idle()
+        known = (await service.api.watch_executions(wait_seconds=0.001)).digest
+        watching = asyncio.ensure_future(service.api.watch_executions(wait_seconds=3600, known_digest=known))
+        with closing(sqlite3.connect(service.api._store.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            deleting = asyncio.ensure_future(service.api.delete(execution.arn))
+            while service.api._store.is_settled():
+                await asyncio.sleep(0)
+            deleting.cancel()
+            await asyncio.sleep(0)
+            other.execute("ROLLBACK")
+        await asyncio.wait([deleting])
+        assert deleting.cancelled()
+        await service.api.idle()
+        done, _ = await asyncio.wait([watching], timeout=10)
+        watching.cancel()
+        assert done
+        assert watching.result().items == []

@@ -18,6 +18,8 @@ from durable_async.embedded import DurableService
 from durable_async.service.model.errors import DamagedExecutionError, ResourceNotFoundError
 from durable_async.service.store import ExecutionQuery
 from durable_async.service.store.sqlite import SqliteStore
+from durable_async.service.store.sqlite.files import open_for_reading
+from durable_async.service.store.sqlite.reading import damaged_executions
 
 NAMES = [f"n-{number}" for number in range(5)]
 LONG = "long " * 1000
@@ -133,6 +135,47 @@ async def test_a_damaged_history_is_named_when_it_is_read(path, ids, script):
             await store.events(ids["n-2"], 1, 100, newest_first=False)
         assert len(await store.events(ids["n-1"], 1, 100, newest_first=False)) > 2
     assert [each.found.partition(":")[0] for each in check_store(path) if each.subject == "damaged"] == ["waits/n-2"]
+
+
+async def test_while_executions_are_checked_what_is_written_reaches_the_file(path, ids):
+    """A reader that stays in one transaction would let the service's journal grow for as long as the check takes."""
+    copied = []
+
+    def checkpointed_before(statement):
+        if statement == "BEGIN":
+            writing.execute("UPDATE executions SET crashes = crashes + 1 WHERE name = 'n-0'")
+            copied.append(writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+
+    with closing(open_for_reading(path)) as reading, closing(sqlite3.connect(path, isolation_level=None)) as writing:
+        writing.execute("PRAGMA busy_timeout = 0")
+        reading.set_trace_callback(checkpointed_before)
+        assert list(damaged_executions(reading)) == []
+    assert copied == [(0, 0, 0)] * len(NAMES)
+
+
+async def test_what_is_deleted_while_executions_are_checked_is_not_damaged(path, ids):
+    deletes = ["DELETE FROM executions WHERE name IN ('n-1', 'n-3')"]
+
+    def change_before(statement):
+        if statement == "BEGIN" and deletes:
+            writing.execute(deletes.pop())
+
+    with closing(open_for_reading(path)) as reading, closing(sqlite3.connect(path, isolation_level=None)) as writing:
+        reading.set_trace_callback(change_before)
+        assert list(damaged_executions(reading)) == []
+    assert not deletes
+
+
+async def test_an_execution_that_only_an_index_has_is_damaged(path, ids):
+    index = "name = 'executions_of_function'"
+    change(path, f"CREATE TABLE kept AS SELECT * FROM sqlite_master WHERE {index}")
+    change(path, f"PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE {index}")
+    change(path, "DELETE FROM executions WHERE name = 'n-2'")
+    change(path, "PRAGMA writable_schema = ON; INSERT INTO sqlite_master SELECT * FROM kept")
+    change(path, "DROP TABLE kept")
+    with closing(open_for_reading(path)) as reading:
+        (damaged,) = damaged_executions(reading)
+    assert damaged.name == "number 3"
 
 
 async def test_what_is_well_has_no_such_finding(path, ids):

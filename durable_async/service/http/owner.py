@@ -94,14 +94,16 @@ async def _is_living(owner: OwnerAddress) -> bool:
 
 
 async def _answer(path: str, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
-    """Return the answer; None if nobody listens.
+    """Return the answer; None if nobody listens, or so many wait that nothing could be sent.
 
     :raises ConnectionResetError: the request was sent, or a part of it, and there is no answer
     """
-    from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, UnixConnector
+    from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout
     from yarl import URL
 
-    url, connector = URL(f"http://localhost{target}", encoded=True), UnixConnector(path)
+    from durable_async.service.http.owner_socket import OwnerConnector
+
+    url, connector = URL(f"http://localhost{target}", encoded=True), OwnerConnector(path)
     try:
         async with (
             ClientSession(connector=connector, timeout=ClientTimeout(), auto_decompress=False) as session,

@@ -165,7 +165,11 @@ class Runner:
             await self._tasks.idle()
 
     async def delete(self, execution_id: str) -> None:
-        """Delete an execution that does not run."""
+        """Delete an execution that does not run. A cancellation is raised afterwards: the write goes on without the
+        caller, and those who watch have to hear of it."""
+        await own_tasks.finish(self._delete(execution_id))
+
+    async def _delete(self, execution_id: str) -> None:
         self.commands.alarm.set(execution_id, None)
         await self._store.delete(execution_id)
         self.listeners.notify(execution_id)

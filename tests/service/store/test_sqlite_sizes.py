@@ -195,3 +195,15 @@ async def journal_of(world, execution, operation_id):
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     await world.write(execution, step("SUCCEED", operation_id, Payload=json.dumps(operation_id)))
     return connection.execute("PRAGMA wal_checkpoint").fetchone()[1]
+
+
+def test_statements_that_are_kept_take_limited_memory():
+    """There is one for each set of columns that have a value, and the data decides which have."""
+    columns = len(rows.EXECUTIONS.columns)
+    for number in range(2000):
+        present = tuple(bool(number >> place & 1) for place in range(columns))
+        writing._add(present)
+        writing._insert("INSERT", rows.EVENTS, present[: len(rows.EVENTS.columns) + 1], 1)
+        writing.update(tuple(place for place, there in enumerate(present) if there and place < 10))
+    for kept in (writing._add, writing._insert, writing.update):
+        assert kept.cache_info().currsize <= 512

@@ -1,10 +1,12 @@
-"""Reads single executions, and finds damaged ones. Callers begin and end the transaction."""
+"""Reads single executions, and finds damaged ones. Except for the latter, callers begin and end the transaction."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import attrs
@@ -182,6 +184,11 @@ def function_names(connection: sqlite3.Connection) -> list[str]:
 
 # From an index, which may be readable even if the rows are not.
 _FIRST_POSITIONS = "SELECT position FROM executions INDEXED BY executions_of_function"
+# SQLite begins its journal anew only in a moment in which nobody reads what is in it. Between two transactions that
+# follow each other at once there is hardly such a moment for a service that writes without a break.
+_PORTION = 16  # executions, then a pause
+_PAUSE_SECONDS = 0.001
+_ROW = "SELECT 1 FROM executions WHERE position = ?"
 _NAME = "SELECT id, function_name || '/' || name FROM executions WHERE position = ?"
 
 
@@ -200,24 +207,74 @@ class Damaged:
 
 
 def damaged_executions(connection: sqlite3.Connection) -> Iterator[Damaged]:
-    """Find the damaged executions. This reads the whole file.
+    """Find the damaged executions. This reads the whole file, each execution in its own transaction: one for all would
+    keep a service that writes meanwhile from copying its journal into the file for as long as it takes.
 
+    An execution that is deleted meanwhile is not damaged, and one that is started meanwhile may be left out.
+
+    :param connection: not in a transaction
     :raises sqlite3.Error: even the index of the executions cannot be read
     """
-    for (position,) in connection.execute(_FIRST_POSITIONS):
-        execution_id, name = _named(position, connection)
-        try:
-            loaded = load(execution_id, connection)
-            events(execution_id, 1, -1, connection, newest_first=False)
-        except DamagedExecutionError as error:
-            yield Damaged(name, error.message.partition(". ")[0], repairable=False)
-        else:
-            if loaded is None:
-                yield Damaged(
-                    name, "The row of the execution and the index of ids contradict each other", repairable=False
-                )
-            elif loaded.repaired:
-                yield Damaged(name, "The state of the execution is older than its history", repairable=True)
+    gone: list[int] = []
+    for number, position in enumerate(_positions(connection), 1):
+        if number % _PORTION == 0:
+            time.sleep(_PAUSE_SECONDS)
+        with _transaction(connection):
+            is_gone = _is_gone(position, connection)
+            found = None if is_gone else _damage(position, connection)
+        if is_gone:
+            gone.append(position)
+        elif found is not None:
+            yield found
+    if not gone:
+        return
+    # They were deleted meanwhile, or their rows are missing. Only then the index still has them.
+    still_there = {*_positions(connection)}
+    for position in gone:
+        if position in still_there:
+            with _transaction(connection):
+                found = _damage(position, connection)
+            if found is not None:
+                yield found
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _positions(connection: sqlite3.Connection) -> list[int]:
+    # All at once: a cursor with rows left would keep the connection in a transaction.
+    return [position for (position,) in connection.execute(_FIRST_POSITIONS).fetchall()]
+
+
+def _is_gone(position: int, connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.execute(_ROW, (position,)).fetchone() is None
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return False
+
+
+def _damage(position: int, connection: sqlite3.Connection) -> Damaged | None:
+    """Return what is damaged of an execution; None: nothing."""
+    execution_id, name = _named(position, connection)
+    try:
+        loaded = load(execution_id, connection)
+        events(execution_id, 1, -1, connection, newest_first=False)
+    except DamagedExecutionError as error:
+        return Damaged(name, error.message.partition(". ")[0], repairable=False)
+    if loaded is None:
+        what = "The row of the execution and the index of ids contradict each other"
+        return Damaged(name, what, repairable=False)
+    if loaded.repaired:
+        return Damaged(name, "The state of the execution is older than its history", repairable=True)
+    return None
 
 
 def _named(position: int, connection: sqlite3.Connection) -> tuple[str, str]:

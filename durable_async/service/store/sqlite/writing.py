@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import compress
 from operator import ne
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from durable_async.service.store.sqlite.residents import WriteState
 from durable_async.service.store.sqlite.rows import EVENTS, EXECUTIONS, OPERATIONS, PayloadWriter, Row, Table
 
 _VACUUMED_PAGES = 256  # returned to the file system at once, so that a deletion does not delay other writes
+_STATEMENTS = 512  # kept as text, of each kind. Few are in use at a time, but there is one for each set of columns
 _ROWS_OF_ONE_STATEMENT = (
     4  # rows for each statement. Most writes have fewer, and one statement is faster than one for each row
 )
@@ -64,14 +65,14 @@ def _present(rows: Sequence[Row]) -> tuple[bool, ...]:
     return tuple(present)
 
 
-@cache
+@lru_cache(_STATEMENTS)
 def _insert(verb: str, table: Table[object], present: tuple[bool, ...], rows: int) -> str:
     columns = [*compress((*table.columns, "execution"), present)]
     values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     return f"{verb} INTO {table.name} ({', '.join(columns)}) VALUES {values}"
 
 
-@cache
+@lru_cache(_STATEMENTS)
 def update(places: tuple[int, ...]) -> str:
     """Return the statement that writes the values at ``places``, if no other object wrote the row.
 
@@ -82,7 +83,7 @@ def update(places: tuple[int, ...]) -> str:
     return f"UPDATE executions SET {assignments} WHERE position = ? AND event_count = ?"  # noqa: S608 - names
 
 
-@cache
+@lru_cache(_STATEMENTS)
 def _add(present: tuple[bool, ...]) -> str:
     """Return the statement that inserts an execution. An existing name or id is not an error.
 

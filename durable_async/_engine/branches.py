@@ -88,6 +88,7 @@ class Scope:
     :ivar prefix: the ids of its operations derive from it
     :ivar keys: the keys of ``ctx.at`` that were used in it; None: none were
     :ivar is_expiring: its deadline has passed, and ``expired`` waits for its turn in the order
+    :ivar is_awaited: it is closed, how it ended will not be recorded, and the code outside waits for its tasks to end
     :ivar tasks: the tasks that run in it and have not ended, in the order in which they were started
     :ivar unstarted: the operations that were called in it and have not begun, in order
     """
@@ -97,6 +98,7 @@ class Scope:
     prefix: str = ""
     keys: set[str] | None = None
     is_expiring: bool = False
+    is_awaited: bool = False
 
     def __init__(
         self, context_id: str | None = None, parent: Scope | None = None, *, order: Order | None = None
@@ -116,6 +118,11 @@ class Scope:
     def is_closed(self) -> bool:
         """Return whether it is closed, or a context around it is. The root never is."""
         return self.closed or (self.parent is not None and self.parent.is_closed())
+
+    def lets_go(self) -> bool:
+        """Return whether what still runs in it has no effect on the order of what happens outside: it is closed, or a
+        context around it is, and either nothing waits for its tasks or its end will have a place in the record."""
+        return (self.closed and not self.is_awaited) or (self.parent is not None and self.parent.lets_go())
 
     def is_expired(self) -> bool:
         return self.expired or (self.parent is not None and self.parent.is_expired())

@@ -4,7 +4,8 @@ The workflow sees at once that such a body ends. That is not recorded, and a rep
 ended before everything that follows its cancellation. So on a first run nothing is handed over until it has ended.
 
 - it holds back the order of its own context, and those of the contexts around it
-- in a context that is closed it holds nothing back: how such a context ends is recorded
+- in a context that is closed it holds nothing back: how such a context ends is recorded, or nobody waits for it. But a
+  batch that is cancelled waits for the bodies in it, and its end is not recorded
 """
 
 from __future__ import annotations
@@ -53,5 +54,5 @@ def held_back(bodies: Iterable[CancelledBody]) -> set[Order]:
 
 
 def _holds_back(task: Task, body: CancelledBody) -> bool:
-    """Return whether ``task`` is still in the body, in a context that is not closed."""
-    return place_of_task(task) is body.step and not task.done() and not body.scope.is_closed()
+    """Return whether ``task`` is still in the body, and the workflow sees when it leaves it."""
+    return place_of_task(task) is body.step and not task.done() and not body.scope.lets_go()

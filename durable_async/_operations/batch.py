@@ -246,18 +246,26 @@ class _Run(Generic[T]):
     def _interrupt(self, error: BaseException) -> None:
         if not self.contexts.scope.closed:
             self._interruption = error
-            self.contexts.scope.close()
+            self._close()
             self._wake()
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
+    def _close(self) -> None:
+        scope = self.contexts.scope
+        scope.is_awaited = self._reason is None and self._fault is None
+        scope.close()
+
     async def _clear(self) -> None:
         call, scope = self.contexts.call, self.contexts.scope
-        scope.close()
-        with call.running:
-            await call.journal.gone(scope.tasks.keys())
+        self._close()
+        try:
+            with call.running:
+                await call.journal.gone(scope.tasks.keys())
+        finally:
+            scope.is_awaited = False
 
 
 def _by_end(item: tuple[int, Call]) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from threading import Event
 
 import anyio
 import pytest
 
-from durable_async import StepError, durable_execution
+from durable_async import DurableTimeoutError, MapConfig, StepError, durable_execution
 from durable_async.testing import run
 
 HOUR = timedelta(hours=1)
@@ -104,6 +105,75 @@ def test_an_end_waits_for_the_tasks_of_a_cancelled_body():
         await asyncio.gather(leaves_after(2), leaves_after(3))
 
     assert orders_of(gathers) == [["group", "step"]] * 2
+
+
+async def item(ctx, seconds=3):
+    await ctx.step(leaves_after, seconds)
+
+
+async def nested(ctx, _):
+    await ctx.map(item, [1, 3])
+
+
+BATCHES = {
+    "map": lambda ctx: ctx.map(item, [1, 3]),
+    "map with one at a time": lambda ctx: ctx.map(item, [3, 3], config=MapConfig(max_concurrency=1)),
+    "parallel": lambda ctx: ctx.parallel([item, item]),
+    "race": lambda ctx: ctx.race(item, item),
+    "map in a map": lambda ctx: ctx.map(nested, [0]),
+    "map in a child context": lambda ctx: ctx.run_in_child_context(nested, 0),
+    "wait for a callback": lambda ctx: ctx.wait_for_callback(lambda _: leaves_after(3)),
+}
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+def test_an_end_waits_for_the_cancelled_bodies_of_a_batch_that_is_cancelled_itself(batch):
+    """It ends when they have, and how it ends is not recorded."""
+    orders = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        order = []
+        orders.append(order)
+
+        async def group():
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(batch(ctx))
+                    tasks.create_task(ctx.step(fails, NOW))
+            except* StepError:
+                order.append("group")
+
+        async def beside():
+            await ctx.step(asyncio.sleep, 1)
+            order.append("step")
+
+        await asyncio.gather(group(), beside())
+        await ctx.wait(HOUR)
+
+    assert run(workflow, None).status == "SUCCEEDED"
+    assert orders == [["group", "step"]] * 2
+
+
+def test_an_inner_deadline_does_not_pass_while_the_bodies_of_a_batch_end_that_an_outer_one_cancelled():
+    seen = []
+
+    @durable_execution
+    async def workflow(event, ctx):
+        log = []
+        seen.append(log)
+        with suppress(DurableTimeoutError):
+            async with ctx.timeout(timedelta(seconds=5), name="outer"):
+                try:
+                    async with ctx.timeout(timedelta(seconds=5.4), name="inner"):
+                        await asyncio.gather(ctx.map(item, [3]), return_exceptions=True)
+                except BaseException as error:
+                    log.append(type(error))
+                    raise
+        await ctx.wait(HOUR)
+
+    assert run(workflow, None).status == "SUCCEEDED"
+    assert seen == [[asyncio.CancelledError]] * 2
 
 
 async def a_group_of_asyncio(ctx, blocks, began):

@@ -199,6 +199,13 @@ BEGUN_WHILE_A_GROUP_FAILS = Together(
 )
 @bug(TooLate((TooLate((Together(Concurrency.QUEUE, ((), (), (Step(),))),)),)))
 @bug(Gathered((Wait(), Wait(), Retried((Together(Concurrency.LOCK, ((), (), ())),)))), seed=5)
+@bug(
+    TooLate(
+        (TooLate((Gathered((Batch(((Callback(Answer.RESULT, 8),), (), (Step(),)), max_concurrency=2),)), Wait())),)
+    ),
+    Callback(Answer.FAILURE, 8),
+    seed=5,
+)
 @bug(GROUP_IN_TASKS, seed=2)
 @bug(BEGUN_WHILE_A_GROUP_FAILS, seed=2)
 @given(programs(), st.integers(0, 2**32))

@@ -353,6 +353,10 @@ class DurableContext:
     ) -> Coro[durable_async.Callback[T]]: ...
     @overload
     def create_callback(
+        self, *, timeout: timedelta | None = None, name: str | None = None, key: str | None = None, config: None = None
+    ) -> Coro[durable_async.Callback[str | None]]: ...
+    @overload
+    def create_callback(
         self,
         *,
         timeout: timedelta | None = None,
@@ -403,6 +407,16 @@ class DurableContext:
         config: durable_async.WaitForCallbackConfig | None = ...,
         returns: type[T],
     ) -> Coro[T]: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submitter: Callable[[str], object],
+        *,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+        key: str | None = None,
+        config: None = None,
+    ) -> Coro[str | None]: ...
     @overload
     def wait_for_callback(
         self,

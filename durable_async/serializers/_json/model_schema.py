@@ -81,14 +81,11 @@ def _of(declared: object, around: frozenset[object], *, converts_numbers: bool) 
         return _texts(arguments)
     if isinstance(cls, type) and issubclass(cls, Enum):
         return {} if "_missing_" in vars(cls) else _texts(member.value for member in cls)
-    if is_model(cls):
-        return schema_of_model(cls, around)
+    if is_model(declared):
+        return schema_of_model(declared, around)
     if cls is str and converts_numbers:
         return _NUMBERS
-    try:
-        schema = _LENIENT.get(cls, {})
-    except TypeError:  # not hashable
-        return {}
+    schema = _LENIENT.get(cast("object", cls), {}) if isinstance(cls, type) else {}
     inner = _of(arguments[-1], around, converts_numbers=converts_numbers) if arguments else {}
     if not inner or cls not in (list, dict):
         return schema
@@ -115,5 +112,5 @@ def _has_own_schema(cls: type[object]) -> bool:
     return any(
         "__get_pydantic_core_schema__" in vars(each)
         for each in cls.__mro__
-        if cast("str", each.__module__).partition(".")[0] != "pydantic"
+        if each.__module__.partition(".")[0] != "pydantic"
     )

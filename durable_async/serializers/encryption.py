@@ -8,7 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from durable_async._options import instance_of
 from durable_async._wire.text import utf8
 from durable_async.errors import DurableError, SerializationError
 from durable_async.serializers._envelope import Envelope, base64, follows
@@ -50,7 +49,7 @@ class Encrypted:
 
     inner: Serializer = attrs.field(validator=follows(Serializer))
     cipher: Cipher = attrs.field(validator=follows(Cipher))
-    accept_plain: bool = attrs.field(default=False, kw_only=True, validator=instance_of(bool))
+    accept_plain: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
 
     async def serialize(self, value: object, context: SerializerContext) -> str:
         """Return the encrypted text of the value.

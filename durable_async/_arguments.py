@@ -179,8 +179,11 @@ def name_of(name: str | None, func: Callable[..., object]) -> str | None:
 def checked_name(name: str | None) -> str | None:
     """Return ``name`` if it is valid.
 
+    :raises TypeError: it is not a text
     :raises ValueError: the service would refuse the name
     """
+    if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"name must be a str, not {name!r}: write name=str(...)")
     if name and not (len(name) <= NAME_LENGTH and name.isascii() and name.isprintable()):
         raise ValueError(
             f"the name {name!r} of an operation is not printable ASCII of at most {NAME_LENGTH} characters, which is "

@@ -15,11 +15,13 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 import attrs
 
 from durable_async._durations import checked_timedelta, positive, whole_seconds
+
+T = TypeVar("T")
 
 Uniform: TypeAlias = Callable[[float, float], float]
 """``uniform(low, high)``: a number of seconds between the two, as :func:`random.uniform` draws it."""
@@ -140,3 +142,16 @@ def _bounds(initial_delay: timedelta, max_delay: timedelta) -> tuple[float, floa
     if positive("initial_delay", initial_delay) > positive("max_delay", max_delay):
         raise ValueError(f"initial_delay ({initial_delay}) must not be longer than max_delay ({max_delay})")
     return initial_delay.total_seconds(), max_delay.total_seconds()
+
+
+def checked_decision(strategy: object, kind: str, decision: object, cls: type[T], instead: str) -> T:
+    """Return what a strategy decided.
+
+    :param kind: of the strategy, for the error
+    :param instead: what the error adds if the strategy returned a bool
+    :raises TypeError: it is not a ``cls``
+    """
+    if isinstance(decision, cls):
+        return decision
+    hint = instead if isinstance(decision, bool) else ""
+    raise TypeError(f"the {kind} strategy {strategy!r} must return a {cls.__name__}, but returned {decision!r}{hint}")

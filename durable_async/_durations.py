@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from durable_async._wire.limits import DELAY_SECONDS
+
+if TYPE_CHECKING:
+    import attrs
 
 _SECOND = timedelta(seconds=1)
 _LONGEST = timedelta(seconds=DELAY_SECONDS)
@@ -46,6 +50,15 @@ def checked_timedelta(name: str, value: object) -> timedelta:
     :raises TypeError: the value that was passed as ``name`` is not a ``timedelta``
     """
     if not isinstance(value, timedelta):
-        instead = f": write timedelta(seconds={value!r})" if isinstance(value, int | float) else ""
+        instead = ""
+        if isinstance(value, int | float):
+            instead = f": write timedelta(seconds={value!r})"
+        elif isinstance(value, datetime):
+            instead = ": write the time from now until then, 'moment - ctx.now()'"
         raise TypeError(f"{name} must be a datetime.timedelta, not {value!r}{instead}")
     return value
+
+
+def timedelta_field(_: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    """Check the value of an attrs field, as a validator."""
+    checked_timedelta(attribute.name, value)

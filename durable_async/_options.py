@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar, cast
 
 import attrs
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def instance_of(cls: type[object]) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Return a validator that accepts instances of ``cls``."""
+
+    def check(_: object, attribute: attrs.Attribute[object], value: object) -> None:
+        if not isinstance(value, cls):
+            given = f"the class {value.__qualname__}: call it" if isinstance(value, type) else repr(value)
+            raise TypeError(f"{attribute.name} must be a {cls.__name__}, not {given}")
+
+    return check
+
+
+def member(enum: type[E], value: E) -> E:
+    """Return the member of ``enum`` that ``value`` is, or is the text of.
+
+    :raises ValueError: there is none
+    """
+    try:
+        return enum(value)
+    except ValueError:
+        names = " or ".join(f"{enum.__name__}.{each.name}" for each in enum)
+        raise ValueError(f"{value!r} is not a {enum.__name__}: write {names}") from None
 
 
 class Options:

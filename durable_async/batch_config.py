@@ -9,7 +9,7 @@ from typing import Any, Self
 import attrs
 
 from durable_async._counts import checked_count
-from durable_async._options import Options
+from durable_async._options import Options, instance_of, member
 from durable_async.batch_result import BatchResult, BatchStatus
 from durable_async.config import check_serializer, optional_function
 from durable_async.serializers import Serializer
@@ -49,6 +49,10 @@ def _whole(minimum: int) -> Callable[[object, attrs.Attribute[int | None], objec
             checked_count(attribute.name, value, minimum)
 
     return check
+
+
+def _nesting(value: NestingType) -> NestingType:
+    return member(NestingType, value)
 
 
 def _percentage(_: object, attribute: attrs.Attribute[float | None], value: object) -> None:
@@ -121,10 +125,8 @@ class BatchConfig(Options):
     """
 
     max_concurrency: int | None = attrs.field(default=None, validator=_whole(1))
-    completion: CompletionConfig = attrs.field(
-        factory=CompletionConfig, validator=attrs.validators.instance_of(CompletionConfig)
-    )
-    nesting: NestingType = attrs.field(default=NestingType.NESTED, converter=NestingType)
+    completion: CompletionConfig = attrs.field(factory=CompletionConfig, validator=instance_of(CompletionConfig))
+    nesting: NestingType = attrs.field(default=NestingType.NESTED, converter=_nesting)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     item_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     summary: Callable[[BatchResult[Any]], str] | None = attrs.field(default=None, validator=optional_function("result"))

@@ -12,7 +12,7 @@ import attrs
 import durable_async  # names in annotations: the package imports what it is asked for
 from durable_async._arguments import check_decider
 from durable_async._callables import name_of_callable
-from durable_async._options import Options
+from durable_async._options import Options, member
 from durable_async.serializers import Serializer
 
 
@@ -24,6 +24,10 @@ class StepSemantics(StrEnum):
     AT_MOST_ONCE_PER_RETRY = "AT_MOST_ONCE_PER_RETRY"
     """The attempt counts as failed with :class:`~durable_async.StepInterruptedError`, and the retry strategy decides.
     Use it for side effects that must not happen twice. It costs one more call to the service before the body runs."""
+
+
+def _semantics(value: StepSemantics) -> StepSemantics:
+    return member(StepSemantics, value)
 
 
 def check_strategy(what: str, value: object) -> None:
@@ -92,6 +96,6 @@ class StepConfig(Options):
     """
 
     retry_strategy: durable_async.StrategyLike | None = attrs.field(default=None, validator=optional_strategy)
-    semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=StepSemantics)
+    semantics: StepSemantics = attrs.field(default=StepSemantics.AT_LEAST_ONCE_PER_RETRY, converter=_semantics)
     serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     timeout: timedelta | None = attrs.field(default=None, validator=_timeout)

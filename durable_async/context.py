@@ -353,6 +353,10 @@ class DurableContext:
     ) -> Coro[durable_async.Callback[T]]: ...
     @overload
     def create_callback(
+        self, *, timeout: timedelta | None = None, name: str | None = None, key: str | None = None, config: None = None
+    ) -> Coro[durable_async.Callback[str | None]]: ...
+    @overload
+    def create_callback(
         self,
         *,
         timeout: timedelta | None = None,
@@ -403,6 +407,16 @@ class DurableContext:
         config: durable_async.WaitForCallbackConfig | None = ...,
         returns: type[T],
     ) -> Coro[T]: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submitter: Callable[[str], object],
+        *,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+        key: str | None = None,
+        config: None = None,
+    ) -> Coro[str | None]: ...
     @overload
     def wait_for_callback(
         self,
@@ -725,7 +739,13 @@ class DurableContext:
         :param key: unique among all uses of ``at`` in one context, whichever task they are made in
         :raises ContextMisuseError: the key was used in this context before, or no workflow runs here
         """
+        self._check_key(key)
         return type(self)(self._journal, self._step_config, calling_branch(self._journal.workflow).at(key))
+
+    @staticmethod
+    def _check_key(key: object) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"a key must be a str, not {key!r}: write its text, which must be the same on each replay")
 
     def _branch(self) -> Branch:
         here = calling_branch(self._journal.workflow)
@@ -747,6 +767,8 @@ class DurableContext:
             # Outside of a workflow it may be an abandoned task of this one, whose coroutine is being closed.
             if here.workflow is workflow if isinstance(here, Branch) else workflow.tasks:
                 return Call(self._journal, Branch(self._journal.workflow), "", kind, subtype, name)
+        if key is not None:
+            self._check_key(key)
         branch = calling_branch(self._journal.workflow) if self._keyed is None else self._branch()
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
         operation_id = branch.claim(key) if patch is None else branch.claim_patch(patch)

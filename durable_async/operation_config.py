@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 
 import durable_async  # names in annotations: the package imports what it is asked for
-from durable_async._durations import whole_seconds
-from durable_async._options import Options
+from durable_async._durations import checked_timedelta, whole_seconds
+from durable_async._options import Options, instance_of
 from durable_async._wire.limits import CALLBACK_TIMEOUT_SECONDS, TENANT_PATTERN
 from durable_async.config import check_serializer, optional_function, optional_strategy
 from durable_async.serializers import Serializer
@@ -39,8 +39,7 @@ class ChildConfig(Options):
 def _callback_timeout(_: object, attribute: attrs.Attribute[timedelta | None], value: timedelta | None) -> None:
     if value is None:
         return
-    if not isinstance(value, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"{attribute.name} must be a datetime.timedelta, not {value!r}")
+    checked_timedelta(attribute.name, value)
     if not timedelta(0) < value <= timedelta(seconds=CALLBACK_TIMEOUT_SECONDS):
         raise ValueError(
             f"{attribute.name} must be longer than zero and at most {CALLBACK_TIMEOUT_SECONDS} seconds, not {value}"
@@ -108,7 +107,7 @@ class InvokeConfig(Options):
     )
     payload_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
     result_serializer: Serializer | None = attrs.field(default=None, validator=check_serializer)
-    cancel_with_parent: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    cancel_with_parent: bool = attrs.field(default=False, validator=instance_of(bool))
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

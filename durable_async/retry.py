@@ -19,8 +19,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from durable_async._backoff import Backoff, JitterStrategy, Uniform, checked_attempts
-from durable_async._durations import positive, whole_seconds
+from durable_async._backoff import Backoff, JitterStrategy, Uniform, checked_attempts, checked_decision
+from durable_async._durations import positive, timedelta_field, whole_seconds
 from durable_async._raised import holds, is_a, is_group, leaves, text_of
 from durable_async._wire.limits import DELAY_SECONDS
 from durable_async.errors import NonRetryableError, RetryAfterError
@@ -36,7 +36,7 @@ class RetryDecision:
     """
 
     should_retry: bool
-    delay: timedelta = attrs.field(default=timedelta(0), validator=attrs.validators.instance_of(timedelta))
+    delay: timedelta = attrs.field(default=timedelta(0), validator=timedelta_field)
 
     @classmethod
     def retry_after(cls, delay: timedelta) -> RetryDecision:
@@ -195,9 +195,8 @@ def decide(strategy: StrategyLike | None, error: Exception, attempt: int, elapse
             decision = strategy.should_retry(error, attempt)
         case _:
             decision = strategy(error, attempt)
-    if not isinstance(decision, RetryDecision):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the retry strategy {strategy!r} must return a RetryDecision, but returned {decision!r}")
-    return decision
+    instead = ": return RetryDecision.retry_after(delay) or RetryDecision.do_not_retry()"
+    return checked_decision(strategy, "retry", decision, RetryDecision, instead)
 
 
 def _error_types(value: ErrorTypes | None) -> tuple[type[Exception], ...] | None:

@@ -10,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
-from durable_async._backoff import Backoff, JitterStrategy, Uniform, checked_attempts
-from durable_async._durations import whole_seconds
+from durable_async._backoff import Backoff, JitterStrategy, Uniform, checked_attempts, checked_decision
+from durable_async._durations import timedelta_field, whole_seconds
 from durable_async._wire.limits import DELAY_SECONDS
 
 __all__ = ["JitterStrategy", "WaitDecision", "WaitOutcome", "WaitStrategy", "WaitStrategyLike", "decide"]
@@ -43,7 +43,7 @@ class WaitDecision:
     """
 
     outcome: WaitOutcome
-    delay: timedelta = attrs.field(default=timedelta(0), validator=attrs.validators.instance_of(timedelta))
+    delay: timedelta = attrs.field(default=timedelta(0), validator=timedelta_field)
 
     @classmethod
     def stop(cls) -> WaitDecision:
@@ -146,10 +146,8 @@ def decide(strategy: WaitStrategyLike[StateT], state: StateT, attempt: int) -> W
     if attempt < 1:
         raise ValueError(f"checks are counted from 1, so there is no check {attempt}")
     decide_on = strategy.decide if isinstance(strategy, WaitStrategy) else strategy  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    decision = decide_on(state, attempt)
-    if not isinstance(decision, WaitDecision):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"the wait strategy {strategy!r} must return a WaitDecision, but returned {decision!r}")
-    return decision
+    instead = ". For a function that says whether to go on, write WaitStrategy.fixed(function)"
+    return checked_decision(cast("object", strategy), "wait", decide_on(state, attempt), WaitDecision, instead)
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ from durable_async._wire.ids import (
     patch_operation_id,
     task_branch,
 )
-from durable_async.errors import ContextMisuseError
+from durable_async.errors import ContextMisuseError, NonDeterminismError
 from durable_async.step_context import StepContext
 
 
@@ -74,6 +74,8 @@ class Workflow:
         error: BaseException | None = getattr(task, "_exception", None)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             self.exited = error
+        elif isinstance(error, NonDeterminismError):
+            task.exception()  # the execution fails with it anyway, so nobody has to ask this task for it
         self.on_change()
 
 

@@ -32,7 +32,9 @@ class SerializerContext(NamedTuple):
     @property
     def operation(self) -> str:
         """The name of the operation for an error message."""
-        return self.operation_name or self.operation_id or "the execution"
+        if self.operation_name or not self.operation_id:
+            return self.operation_name or "the execution"
+        return f"the unnamed operation {self.operation_id[:8]}"
 
 
 @runtime_checkable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -102,6 +104,35 @@ async def test_orders_that_wait_survive_a_renamed_step_that_is_rolled_back(place
         service.register(shop(ledger))
         assert await results(service) == [f"parcel {order}" for order in ORDERS]
     ledger.check()
+
+
+def with_a_task(step):
+    @durable_execution
+    async def fulfil(event: object, ctx: DurableContext) -> None:
+        approval = await ctx.create_callback(name="approval")
+        waiting = asyncio.create_task(approval.result())
+        await ctx.step(str, name=step)
+        await waiting
+
+    return fulfil
+
+
+async def test_tasks_of_a_parked_workflow_leave_no_errors_behind(place, caplog):
+    async with DurableService(place) as service:
+        service.register(with_a_task("charge"))
+        await service.start("fulfil", None, name="order-1")
+        await service.api.idle()
+    async with DurableService(place) as service:
+        replayed = await replay_open(service, {"fulfil": with_a_task("charge the card")})
+        assert not replayed.passed
+        service.register(with_a_task("charge the card"))
+        execution = await service.find("fulfil", "order-1")
+        (approval,) = await execution.callbacks()
+        await service.succeed_callback(approval.id, b"yes")
+        await service.api.idle()
+        assert await execution.status() == "PAUSED"
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_parked_orders_go_on_with_a_patch(place):

@@ -7,9 +7,10 @@ import functools
 import gc
 import json
 import logging
+import re
 import warnings
 from collections.abc import Awaitable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, Mock, create_autospec
 
@@ -24,10 +25,15 @@ from durable_async import (
     ChildConfig,
     CompletionConfig,
     DurableContext,
+    ExecutionFailedError,
+    InvokeConfig,
     MapConfig,
+    NestingType,
     ParallelConfig,
+    RetryDecision,
     RetryStrategy,
     StepConfig,
+    WaitDecision,
     durable_execution,
 )
 from durable_async._callables import why_not_called
@@ -84,6 +90,20 @@ class Shop:
 
     def __call__(self, n):
         return n
+
+
+async def failed(use):
+    """What the workflow fails with that awaits ``use(ctx)``."""
+
+    @durable_execution
+    async def workflow(event, ctx):
+        await use(ctx)
+
+    async with DurableService() as service:
+        service.register(workflow)
+        with pytest.raises(ExecutionFailedError) as error:
+            await (await service.start(workflow, {})).result()
+    return error.value.message
 
 
 async def raised(use):
@@ -299,6 +319,12 @@ DECIDERS = [
     (lambda: StepConfig(retry_strategy=3), "not 3: write RetryStrategy.exponential(max_attempts=3)"),
     (lambda: StepConfig(retry_strategy=RetryStrategy.fixed), "that makes one: write RetryStrategy.fixed()"),
     (lambda: StepConfig(timeout=30), "timeout must be a datetime.timedelta, not 30: write timedelta(seconds=30)"),
+    (lambda: CallbackConfig(timeout=30), "timeout must be a datetime.timedelta, not 30: write timedelta(seconds=30)"),
+    (lambda: RetryDecision.retry_after(5), "delay must be a datetime.timedelta, not 5: write timedelta(seconds=5)"),
+    (lambda: WaitDecision.continue_after(5), "delay must be a datetime.timedelta, not 5: write timedelta(seconds=5)"),
+    (lambda: MapConfig(completion=3), "completion must be a CompletionConfig, not 3"),
+    (lambda: MapConfig(completion=CompletionConfig), "completion must be a CompletionConfig, not the class Comp"),
+    (lambda: InvokeConfig(cancel_with_parent=1), "cancel_with_parent must be a bool, not 1"),
     (lambda: StepConfig(retry_strategy=decides), "retry_strategy must be a plain function, not 'async def'"),
     (
         lambda: StepConfig(retry_strategy=lambda error: None),
@@ -319,6 +345,52 @@ def test_a_function_that_cannot_decide_is_refused_by_the_config(make, text):
         make()
     assert text in str(refused.value)
     assert StepConfig(retry_strategy=lambda error, attempt, more=1: None) and ChildConfig(summary=str)
+
+
+def test_a_text_that_names_no_member_is_refused_with_the_members():
+    with pytest.raises(ValueError, match=r"write StepSemantics\.AT_LEAST_ONCE_PER_RETRY or StepSemantics\.AT_MOST"):
+        StepConfig(semantics="at most once")
+    with pytest.raises(
+        ValueError, match=r"'flat' is not a NestingType: write NestingType\.NESTED or NestingType\.FLAT"
+    ):
+        MapConfig(nesting="flat")
+    assert MapConfig(nesting="FLAT").nesting is NestingType.FLAT
+
+
+async def test_a_strategy_that_returns_a_bool_is_refused_with_what_to_write():
+    assert "but returned False. For a function that says whether to go on, write WaitStrategy.fixed(" in await failed(
+        lambda ctx: ctx.wait_for_condition(charge, 1, lambda state, attempt: False)
+    )
+    stubborn = StepConfig(retry_strategy=lambda error, attempt: True)
+    assert "but returned True: return RetryDecision.retry_after(delay) or RetryDecision.do_not" in await failed(
+        lambda ctx: ctx.step(lambda: 1 / 0, config=stubborn)
+    )
+
+
+@pytest.mark.parametrize("name", [5, 0, b"charge", 1.5])
+async def test_a_name_that_is_no_text_is_refused(name):
+    assert f"name must be a str, not {name!r}: write name=str(...)" in await raised(
+        lambda ctx: ctx.step(charge, 1, name=name)
+    )
+
+
+@pytest.mark.parametrize("key", [5, b"charge", object])
+async def test_a_key_that_is_no_text_is_refused(key):
+    refused = f"a key must be a str, not {key!r}: write its text, which must be the same on each replay"
+    assert refused in await raised(lambda ctx: ctx.step(charge, 1, key=key))
+    assert refused in await raised(lambda ctx: ctx.wait(timedelta(seconds=1), key=key))
+    assert refused in await raised(lambda ctx: ctx.at(key).step(charge, 1))
+
+
+async def test_a_moment_in_place_of_a_duration_is_refused_with_what_to_write():
+    assert "write the time from now until then, 'moment - ctx.now()'" in await raised(
+        lambda ctx: ctx.wait(datetime(2026, 2, 1))
+    )
+
+
+async def test_an_error_about_a_value_names_an_operation_without_a_name_briefly():
+    message = await failed(lambda ctx: ctx.step(lambda: {"a": ...}))
+    assert re.search(r"the unnamed operation [0-9a-f]{8}: \$: JSON cannot hold", message)
 
 
 async def test_a_wait_strategy_that_cannot_decide_is_refused_at_the_call():

@@ -2,14 +2,25 @@
 
 import json
 import typing
+from datetime import datetime
+from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import attrs
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from durable_async.errors import SerializationError
 from durable_async.serializers._json.schema import schema_of
@@ -59,13 +70,81 @@ def test_what_the_schema_refuses_is_not_read_as_the_type(data):
         read(text, kind)
 
 
+sent = st.recursive(
+    st.sampled_from([None, True, 0, 1, 1.5, "1", "1.5", "plan", "pro", "yes", "2026-01-01", ""]),
+    lambda each: st.lists(each, max_size=2) | st.dictionaries(st.sampled_from(["a", "approved"]), each, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(st.data())
+def test_what_the_schema_of_a_model_refuses_pydantic_does_not_read(data):
+    model = data.draw(st.sampled_from([Change, Converted, Numbers, Tags, Whole, Aliased]))
+    names = ["ok", *model.model_fields]
+    text = json.dumps(data.draw(sent | st.dictionaries(st.sampled_from(names), sent)))
+    assume(not fits(model, text))
+    with pytest.raises(ValidationError):
+        model.model_validate_json(text)
+
+
 class Decision(BaseModel):
     approved: bool
     by: str = ""
 
 
+class Plan(Enum):
+    BASIC = "basic"
+    PRO = "pro"
+
+
+class Change(BaseModel):
+    kind: Literal["cancel", "plan"]
+    plan: Plan | None = None
+    seats: Annotated[int, Field(gt=0)] = 1
+    prices: dict[str, Decimal] = {}
+    notes: list[str] = []
+    by: Decision | None = None
+    at: datetime | None = None
+
+
+class Tags(RootModel[list[str]]):
+    pass
+
+
+class Converted(BaseModel):
+    seats: int
+    name: Annotated[str, BeforeValidator(str)]
+    tags: list[Annotated[str, BeforeValidator(str)]] = []
+    number: Literal[1] = 1
+
+    @field_validator("seats", mode="before")
+    @classmethod
+    def _first(cls, seats):
+        return seats[0] if isinstance(seats, list) else seats
+
+    @field_validator("number")
+    @classmethod
+    def _checked(cls, number):
+        return number
+
+
+class Whole(BaseModel):
+    seats: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value):
+        return {"seats": value} if isinstance(value, int) else value
+
+
+class Numbers(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+    name: str
+
+
 class Aliased(BaseModel):
     approved: bool = Field(alias="ok")
+    by: str = ""
 
 
 class Lenient(Enum):
@@ -91,7 +170,19 @@ class Counted:
     ("kind", "good", "bad"),
     [
         (Decision, '{"approved": true}', "{}"),
-        (Aliased, '{"ok": true}', None),
+        (Change, '{"kind": "cancel"}', '{"kind": "upgrade"}'),
+        (Change, '{"kind": "plan", "plan": "pro", "seats": "3"}', '{"kind": "plan", "plan": "big"}'),
+        (Change, '{"kind": "plan", "seats": 3.0, "prices": {"a": "1.5"}}', '{"kind": "plan", "seats": null}'),
+        (Change, '{"kind": "plan", "notes": ["a"], "by": null}', '{"kind": "plan", "notes": "a"}'),
+        (Change, '{"kind": "plan", "by": {"approved": "yes"}}', '{"kind": "plan", "by": {}}'),
+        (Change, '{"kind": "plan", "at": 1767225600}', '{"kind": "plan", "at": []}'),
+        (list[Change], '[{"kind": "plan"}]', '[{"kind": 1}]'),
+        (Tags, '["a"]', '{"root": ["a"]}'),
+        (Tags | None, "null", "[1]"),
+        (Converted, '{"seats": [1], "name": 1, "tags": [1], "number": true}', '{"seats": 1}'),
+        (Whole, "1", None),
+        (Numbers, '{"name": 1}', '{"name": []}'),
+        (Aliased, '{"ok": true}', '{"ok": true, "by": 1}'),
         (Lenient, '"anything"', None),
         (Answer, '{"approved": "yes"}', '{"approved": "maybe"}'),
         (Answer, '{"approved": "yes", "more": 1}', '{"reason": "none"}'),

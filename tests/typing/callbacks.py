@@ -56,14 +56,16 @@ async def callbacks(ctx: DurableContext) -> None:
     assert_type(typed.callback_id, str)
     assert_type(await typed.result(), Order)
     assert_type(await total_of(typed), int)
-    assert_type(await ctx.create_callback(), Callback[Any])
+    assert_type(await ctx.create_callback(), Callback[str | None])
+    assert_type(await ctx.create_callback(config=CallbackConfig()), Callback[Any])  # it may have a serializer
     assert_type(await (await ctx.create_callback(returns=list[int])).result(), list[int])
     text = await ctx.create_callback(returns=str)
     await total_of(text)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await ctx.create_callback("ask")  # type: ignore  # pyright: ignore
 
     assert_type(await ctx.wait_for_callback(submit, returns=Order), Order)
-    assert_type(await ctx.wait_for_callback(submit_in_a_thread, timeout=timedelta(days=3)), Any)
+    assert_type(await ctx.wait_for_callback(submit_in_a_thread, timeout=timedelta(days=3)), str | None)
+    assert_type(await ctx.wait_for_callback(submit, config=WaitForCallbackConfig()), Any)
     assert_type(await ctx.wait_for_callback(lambda callback_id: len(callback_id) > 3, returns=bool), bool)
     await ctx.wait_for_callback(increment)  # type: ignore  # pyright: ignore
     await ctx.wait_for_callback(submit, timeout=3)  # type: ignore  # pyright: ignore

@@ -55,7 +55,9 @@ def _any_of(declared: Iterable[object]) -> Kinds:
 def _class_kinds(cls: type[object]) -> Kinds:
     if issubclass(cls, Enum):
         return _any_of(kind_of(member.value) for member in cls)
-    if has_fields(cls) or is_typeddict(cls) or issubclass(cls, Mapping) or is_model(cls):
+    if is_model(cls):
+        return kinds(cls.model_fields["root"].annotation) if is_root_model(cls) else _OBJECT
+    if has_fields(cls) or is_typeddict(cls) or issubclass(cls, Mapping):
         return _OBJECT
     if issubclass(cls, _TEXTS):
         return _TEXT
@@ -116,6 +118,7 @@ class ModelField(Protocol):
     exclude: bool | None
     alias: str | None
     validation_alias: object
+    metadata: list[object]
 
     def is_required(self) -> bool: ...
 
@@ -123,12 +126,15 @@ class ModelField(Protocol):
 class ModelDecorators(Protocol):
     """What is used of the decorated methods of a pydantic model."""
 
-    model_validators: Mapping[str, object]
+    model_validators: Mapping[str, Any]
+    field_validators: Mapping[str, Any]
+    validators: Mapping[str, Any]
 
 
 class Model(Protocol):
     """What is used of a pydantic model."""
 
+    model_config: ClassVar[Mapping[str, object]]
     model_fields: ClassVar[Mapping[str, ModelField]]
     __pydantic_decorators__: ClassVar[ModelDecorators]
     __pydantic_private__: Mapping[str, object] | None
@@ -144,13 +150,18 @@ def is_model(declared: object) -> TypeGuard[type[Model]]:
     return isinstance(declared, type) and hasattr(declared, "model_validate_json") and hasattr(declared, "model_dump")
 
 
+def is_root_model(cls: type[Model]) -> bool:
+    """Return whether a model is written as its only field, ``root``."""
+    return getattr(cls, "__pydantic_root_model__", False)
+
+
 def is_namedtuple(declared: object) -> bool:
     return isinstance(declared, type) and _is_a(declared, tuple) and hasattr(declared, "_fields")
 
 
 def is_array(declared: object) -> bool:
     cls = class_of(declared)
-    return isinstance(cls, type) and not _is_a(cls, Enum) and kinds(declared) == _ARRAY
+    return isinstance(cls, type) and not _is_a(cls, Enum) and not is_model(cls) and kinds(declared) == _ARRAY
 
 
 def is_mapping(declared: object) -> bool:

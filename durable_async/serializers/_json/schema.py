@@ -16,7 +16,6 @@ import attrs
 
 from durable_async._wire.text import JsonObject
 from durable_async.serializers._json.kinds import (
-    Model,
     has_fields,
     is_array,
     is_mapping,
@@ -66,7 +65,9 @@ def _of_class(declared: object, cls: type[object], around: frozenset[object]) ->
         return _values(member.value for member in cls)
     inner = around | {cls}
     if is_model(cls):
-        return _of_model(cls)
+        from durable_async.serializers._json.model_schema import schema_of_model  # for those who use pydantic
+
+        return schema_of_model(cls)
     if has_fields(cls) or is_typeddict(cls):
         return _of_fields(cls, inner)
     if is_mapping(declared):
@@ -124,16 +125,6 @@ def _of_fields(cls: type[Any], around: frozenset[object]) -> Schema:
         required = [field.name for field in parts if field.default is missing and field.default_factory is missing]
     properties = {name: _schema(hints.get(name, Any), around) for name in names}
     return _object(properties, required)
-
-
-def _of_model(cls: type[Model]) -> Schema:
-    """Return the schema of a pydantic model: only the names of its fields, because pydantic reads them."""
-    if cls.__pydantic_decorators__.model_validators or any(
-        field.alias or field.validation_alias for field in cls.model_fields.values()
-    ):
-        return {}
-    fields = cls.model_fields
-    return _object({name: {} for name in fields}, [name for name, field in fields.items() if field.is_required()])
 
 
 def _object(properties: Mapping[str, Schema], required: list[str]) -> Schema:

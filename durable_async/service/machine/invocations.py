@@ -14,7 +14,7 @@ from typing import assert_never, cast
 import attrs
 
 from durable_async._wire.limits import DELAY_SECONDS
-from durable_async._wire.operations import ErrorObject
+from durable_async._wire.operations import ErrorObject, OperationStatus, OperationType
 from durable_async._wire.text import JsonMembers, JsonObject, utf8_size
 from durable_async.service.machine.cancelling import cancelled_end
 from durable_async.service.machine.chained import deliver_held
@@ -200,6 +200,7 @@ def invocation_failed(
     :param parks: True: an execution whose handler cannot be loaded is parked after some attempts. False: it is retried
         until it is in quarantine
     """
+    progressed = _has_progressed(execution)
     if not _complete(execution, request_id, error, at) or not execution.open:
         return
     execution.failures += 1
@@ -212,7 +213,7 @@ def invocation_failed(
     if parks and execution.failures > at.retries.immediate and (reason := not_loaded_reason(error)):
         _pause_now(execution, reason, at)
         execution.changes.effects.append(Parked(reason))
-    elif alone and at.retries.quarantine_after is not None and execution.crashes >= at.retries.quarantine_after:
+    elif alone and not progressed and _are_too_many(execution.crashes, at.retries.quarantine_after):
         _quarantine(execution, error, at)
     elif _pausing(execution, at) or (delay == 0 and ending):
         execution.deferred = True
@@ -255,6 +256,25 @@ def continued(execution: Execution, left_request_id: str | None, at: Moment, *, 
         invoke_if_wanted(execution, at)
     else:
         invocation_failed(execution, invocation.request_id, _LOST, at, alone=alone)
+
+
+def _are_too_many(crashes: int, quarantine_after: int | None) -> bool:
+    return quarantine_after is not None and crashes >= quarantine_after
+
+
+def _has_progressed(execution: Execution) -> bool:
+    """Return whether a step has succeeded in the invocation that runs now. The next one does not repeat that step, so
+    it gets further even if it crashes too."""
+    if (invocation := execution.invocation) is None:
+        return False
+    began_us = invocation.started_ms * 1000
+    return any(
+        operation.type is OperationType.STEP
+        and operation.status is OperationStatus.SUCCEEDED
+        and operation.end_us is not None
+        and operation.end_us >= began_us
+        for operation in execution.operations
+    )
 
 
 def _quarantine(execution: Execution, error: ErrorObject, at: Moment) -> None:

@@ -62,8 +62,8 @@ class InvocationRetryPolicy:
         execution cannot
     :ivar quarantine_after: after this number of crashes in a row the execution is paused, until an operator corrects
         the handler and resumes it. A crash that ended several executions counts for each of them, but only an execution
-        that is the single most likely cause is put in quarantine. A handler that cannot be imported counts as a crash.
-        None: never. AWS has no quarantine
+        that is the single most likely cause is put in quarantine, and only if no step succeeded in its last invocation.
+        A handler that cannot be imported counts as a crash. None: never. AWS has no quarantine
     """
 
     immediate: int = 3

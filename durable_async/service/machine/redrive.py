@@ -41,7 +41,10 @@ def redrive(execution: Execution, start: str | None, at: Moment) -> None:
     :raises InvalidParameterValueError: no operation has the id or name ``start``, or several have the name
     """
     if execution.open or execution.status is ExecutionStatus.SUCCEEDED:
-        raise ResourceConflictError(f"The execution is {execution.status} and cannot be redriven.")
+        reason = (
+            "It has not ended" if execution.open else "It has nothing to do again. To do a part of it anew, fork it"
+        )
+        raise ResourceConflictError(f"The execution is {execution.status} and cannot be redriven. {reason}.")
     plan = plan_of(execution, start)
     if start is None:
         _check_repeated(plan)

@@ -8,6 +8,9 @@ suspect runs alone. So an execution that ends the process each time is quarantin
 (or ``SHARED_CRASHES + 1``, if that is more and others ran at the same time), and no execution is quarantined that only
 ran at the same time.
 
+An invocation in which a step succeeded leads to no quarantine either, because the next one gets further: only
+executions that end the process at the same place each time would never end.
+
 When a group runs for longer than ``trial_seconds``, the next group starts too, and a crash counts for both. The order
 of the groups is reversed after each crash, so after every second crash the cause runs before the others. This needs at
 most one crash more, if the cause ends the process within its trial.

@@ -402,7 +402,9 @@ class LambdaApi:
         else:
             if execution is not None:  # otherwise another call has deleted it
                 if execution.open:
-                    raise ResourceConflictError(f"The execution is {execution.status} and cannot be deleted.")
+                    raise ResourceConflictError(
+                        f"The execution is {execution.status} and cannot be deleted. Stop it first."
+                    )
                 await self._runner.delete(execution.id)
         return time_of(self._settings.now_ms() * 1000)
 

@@ -68,6 +68,26 @@ def test_an_answer_begins_the_count_anew():
     assert driver.status == "RUNNING"
 
 
+def test_a_crash_after_a_step_that_succeeded_leads_to_no_quarantine():
+    driver = quarantining(3)
+    for number in range(20):
+        driver.write({"Id": f"step {number}", "Type": "STEP", "Action": "SUCCEED", "Payload": "1"})
+        driver.crash()
+        driver.advance(3600)
+        assert driver.status == "RUNNING"
+    driver.crash()
+    assert driver.status == "PAUSED"
+
+
+def test_a_crash_after_a_step_that_failed_leads_to_quarantine():
+    driver = quarantining(3)
+    for number in range(3):
+        driver.write({"Id": f"step {number}", "Type": "STEP", "Action": "FAIL", "Error": {"ErrorType": "Lost"}})
+        driver.crash()
+        driver.advance(3600)
+    assert driver.status == "PAUSED"
+
+
 def test_a_resumed_one_is_invoked_and_counted_anew():
     driver = quarantining(2)
     crash_until_paused(driver)

@@ -5,7 +5,7 @@ import pytest
 from durable_async.errors import NonDeterminismError, OperationLabel
 from durable_async.service import machine
 from durable_async.service.machine import InvocationRetryPolicy
-from tests.service.machine.machine_driver import Driver, step, wait
+from tests.service.machine.machine_driver import Driver, invoke, step, wait
 
 MISMATCH = NonDeterminismError(
     "1ced8f", OperationLabel("STEP", "Step", "charge"), OperationLabel("STEP", "Step", "pay")
@@ -49,6 +49,15 @@ def test_a_mismatch_pauses_the_execution_with_the_operations_and_the_line_as_the
         "Parked: expected Step 'charge', which is recorded as operation 1ced8f, but the workflow now calls Step "
         "'pay' (orders.py:41)." + ADVICE
     )
+
+
+def test_what_was_held_from_the_invocation_is_recorded_before_it_parks():
+    driver = begun()
+    driver.checkpoint(invoke())
+    driver.chained_ends("i")
+    answer(driver, mismatch())
+    assert driver.statuses()["i"] == "SUCCEEDED"
+    assert [event.type for event in driver.events[-2:]] == ["ChainedInvokeSucceeded", "ExecutionPaused"]
 
 
 def test_without_the_policy_it_fails_as_on_aws():

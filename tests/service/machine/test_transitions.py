@@ -42,6 +42,7 @@ def test_a_step_that_started():
         pytest.param(step("SUCCEED"), "SUCCEEDED", {"Attempt": 1}, id="succeed with nothing"),
         pytest.param(step("SUCCEED", Payload=""), "SUCCEEDED", {"Attempt": 1, "Result": ""}, id="succeed with ''"),
         pytest.param(step("FAIL", Error=ERROR), "FAILED", {"Attempt": 1, "Error": ERROR}, id="fail"),
+        pytest.param(step("FAIL"), "FAILED", {"Attempt": 1}, id="fail with nothing"),
         pytest.param(
             step("RETRY", delay=5, Error=ERROR),
             "PENDING",
@@ -62,6 +63,8 @@ def test_the_end_of_an_attempt(ending, status, details, started):
     operation = driver.write(*([step("START")] if started else []), ending)["s"]
     assert (operation["Status"], operation["StepDetails"]) == (status, details)
     assert ("EndTimestamp" in operation) == (status != "PENDING")
+    failed = status == "FAILED" or "Error" in details
+    assert driver.events[-1].type == ("StepFailed" if failed else "StepSucceeded")
 
 
 def test_a_due_retry_is_ready_and_keeps_what_the_attempt_left():
@@ -113,12 +116,12 @@ def test_a_wait_keeps_its_scheduled_end():
 def test_a_cancelled_wait_never_fires():
     driver = Driver()
     driver.checkpoint(wait(2), callback())
-    assert driver.write(update("w", "WAIT", "CANCEL"))["w"]["Status"] == "CANCELLED"
+    assert driver.write(update("w", "WAIT", "CANCEL", Error=ERROR))["w"]["Status"] == "CANCELLED"
     driver.suspend()
     driver.advance(3)
     assert driver.statuses()["w"] == "CANCELLED"
     assert len(driver.invocations) == 1
-    assert driver.events[-2].type == "WaitCancelled"
+    assert (driver.events[-2].type, driver.events[-2].details) == ("WaitCancelled", {"Error": ERROR})
 
 
 @pytest.mark.parametrize(
@@ -192,6 +195,21 @@ def test_a_result_too_large_or_not_text_leaves_the_callback_open():
     assert driver.statuses() == {"c": "STARTED"}
 
 
+def test_a_heartbeat_is_due_that_long_after_the_start_and_after_each_heartbeat():
+    driver = Driver()
+    driver.checkpoint(callback(heartbeat=10))
+    for _ in range(2):
+        driver.advance(9.999)
+        assert driver.statuses() == {"c": "STARTED"}
+        driver.heartbeat("c")
+    driver.advance(10)
+    assert driver.statuses() == {"c": "TIMED_OUT"}
+    late = Driver()
+    late.checkpoint(callback(heartbeat=10))
+    late.advance(10)
+    assert late.statuses() == {"c": "TIMED_OUT"}
+
+
 def test_many_heartbeats_cost_one_timer():
     driver = Driver()
     driver.checkpoint(callback(heartbeat=10))
@@ -252,7 +270,7 @@ def test_a_missing_target_fails_in_the_same_answer():
     assert operation["Status"] == "FAILED"
     assert operation["ChainedInvokeDetails"]["Error"]["ErrorType"] == "ResourceNotFoundException"
     assert driver.chained == []
-    assert "Input" not in driver.events[1].details
+    assert driver.events[1].details == {"FunctionName": "nobody"}
     assert driver.execution.awaited == 0
 
 

@@ -71,6 +71,27 @@ def test_the_third_idle_pending_in_a_row_fails_the_execution():
     assert error_of(driver) == (INVALID, "Cannot return PENDING status with no pending operations.")
 
 
+@pytest.mark.parametrize(
+    ("pending", "end"),
+    [
+        pytest.param(wait(1), lambda d: d.advance(1), id="wait"),
+        pytest.param(step("RETRY", delay=1), lambda d: d.advance(1), id="retry"),
+        pytest.param(callback(), lambda d: d.callback_succeeds("c"), id="callback"),
+        pytest.param(invoke(), lambda d: d.chained_ends("i"), id="invoke"),
+    ],
+)
+def test_nothing_is_waited_for_after_its_end(pending, end):
+    driver = Driver()
+    driver.checkpoint(pending)
+    driver.suspend()
+    end(driver)
+    for invocations in (3, 4):
+        driver.suspend()
+        assert (driver.status, len(driver.invocations)) == ("RUNNING", invocations)
+    driver.suspend()
+    assert error_of(driver) == (INVALID, "Cannot return PENDING status with no pending operations.")
+
+
 def test_a_pending_that_is_right_starts_the_count_anew():
     driver = Driver()
     driver.suspend()
@@ -262,6 +283,30 @@ def test_a_closed_execution_keeps_open_operations_as_they_are_and_does_nothing_m
     assert driver.execution.next_due_ms() is None
     assert driver.execution.timers == []
     assert driver.execution.operations[0].end_us // 1000 == driver.execution.ended_ms
+
+
+def test_a_redrive_invokes_at_once_although_a_retry_was_waiting_when_the_execution_closed():
+    driver = Driver()
+    driver.crash("ValueError")
+    driver.do(machine.stop, None)
+    driver.do(machine.redrive, None)
+    assert len(driver.invocations) == 2
+
+
+def test_only_a_target_that_has_not_ended_is_asked_again():
+    driver = Driver()
+    driver.checkpoint(invoke(operation_id="ended"), invoke(operation_id="open"))
+    driver.suspend()
+    assert driver.execution.active
+    driver.chained_ends("ended")
+    driver.do(machine.stop, None)
+    driver.do(machine.redrive, None)
+    assert [request.operation_id for request in driver.chained] == ["ended", "open", "open"]
+    driver.suspend()
+    driver.chained_ends("open")
+    driver.checkpoint(callback())
+    driver.suspend()
+    assert not driver.execution.active
 
 
 def interrupt(driver: Driver) -> None:

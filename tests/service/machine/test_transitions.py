@@ -137,11 +137,17 @@ def test_a_cancelled_wait_never_fires():
             {"Error": {"ErrorType": "Callback.Timeout", "ErrorMessage": "Callback timed out"}},
             id="timeout",
         ),
+        pytest.param(
+            lambda d: d.advance(5),
+            "TIMED_OUT",
+            {"Error": {"ErrorType": "Callback.Heartbeat", "ErrorMessage": "Callback timed out on heartbeat"}},
+            id="no heartbeat",
+        ),
     ],
 )
 def test_the_end_of_a_callback(act, status, details):
     driver = Driver()
-    callback_id = driver.write(callback(timeout=9))["c"]["CallbackDetails"]["CallbackId"]
+    callback_id = driver.write(callback(timeout=9, heartbeat=5))["c"]["CallbackDetails"]["CallbackId"]
     act(driver)
     operation = driver.write()["c"]
     assert operation["Status"] == status
@@ -168,7 +174,26 @@ def test_a_call_for_a_callback_that_is_no_longer_open_is_refused(before, refusal
     assert driver.snapshot() == snapshot
 
 
-@pytest.mark.parametrize("forged", ["ZTEuMS54", "ZTEuOTkueA==", "ZTEuMC54", "e1", "", "ä"])
+@pytest.mark.parametrize("late", ["callback_succeeds", "callback_fails", "heartbeat"])
+def test_a_call_comes_too_late_although_the_timer_has_not_fired_yet(late):
+    driver = Driver()
+    driver.checkpoint(callback(timeout=9))
+    driver.now_ms += 9000
+    with pytest.raises(CallbackTimedOutError):
+        getattr(driver, late)("c")
+    assert driver.statuses() == {"c": "TIMED_OUT"}
+
+
+def test_a_heartbeat_of_a_callback_that_needs_none_changes_nothing():
+    driver = Driver()
+    driver.checkpoint(callback(timeout=9))
+    driver.suspend()
+    snapshot = driver.snapshot()
+    driver.heartbeat("c")
+    assert driver.snapshot() == snapshot
+
+
+@pytest.mark.parametrize("forged", ["ZTEuMS54", "ZTEuOTkueA==", "ZTEuMC54", "ZTEuLTkueA==", "e1", "", "ä"])
 def test_an_id_that_is_no_callbacks_is_not_found(forged):
     driver = Driver()
     driver.checkpoint(callback())
@@ -176,23 +201,31 @@ def test_an_id_that_is_no_callbacks_is_not_found(forged):
         driver.do(machine.callback_succeeded, forged, b"1")
 
 
-def test_the_schema_of_a_callback_is_that_of_its_answer_until_a_redrive_clears_it():
+def test_the_schema_of_a_callback_is_that_of_its_answer_until_it_ends_or_a_redrive_clears_it():
     driver = Driver()
     driver.checkpoint(update("c", "CALLBACK", "START", CallbackOptions={"AnswerSchema": '{"type": "string"}'}))
     callback_id = driver.callback_id("c")
     assert machine.answer_schema(driver.execution, callback_id) == '{"type": "string"}'
+    ended = Driver()
+    ended.checkpoint(update("c", "CALLBACK", "START", CallbackOptions={"AnswerSchema": '{"type": "string"}'}))
+    ended.callback_succeeds("c")
+    assert machine.answer_schema(ended.execution, ended.callback_id("c")) is None
     driver.do(machine.stop, None)
     driver.do(machine.redrive, "c")
     assert machine.answer_schema(driver.execution, callback_id) is None
 
 
-def test_a_result_too_large_or_not_text_leaves_the_callback_open():
+def test_an_answer_too_large_or_not_text_leaves_the_callback_open():
     driver = Driver(limits=Limits(payload_bytes=3))
     driver.checkpoint(callback())
     for bad in (b"1234", b"\xff"):
         with pytest.raises(InvalidParameterValueError):
             driver.callback_succeeds("c", bad)
+    with pytest.raises(InvalidParameterValueError):
+        driver.callback_fails("c", ERROR)
     assert driver.statuses() == {"c": "STARTED"}
+    driver.callback_succeeds("c", b"123")
+    assert driver.statuses() == {"c": "SUCCEEDED"}
 
 
 def test_a_heartbeat_is_due_that_long_after_the_start_and_after_each_heartbeat():

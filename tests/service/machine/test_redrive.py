@@ -9,6 +9,7 @@ from durable_async._wire.cancellation import CANCELLATION
 from durable_async.service import machine
 from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
 from tests.service.machine.machine_driver import Driver, callback, context, invoke, step, wait
+from tests.service.machine.test_machine_stateful import restored
 
 BATCH_ERROR = "durable_async.errors.BatchCompletionError"
 
@@ -80,7 +81,7 @@ CHILD = [
     context("START", "x"),
     step("SUCCEED", "a", ParentId="x"),
     step("FAIL", "b", ParentId="x"),
-    context("FAIL", "x"),
+    context("FAIL", "x", Error={"ErrorType": "Boom"}),
 ]
 
 
@@ -89,6 +90,7 @@ CHILD = [
     [
         pytest.param([step("SUCCEED", "a"), failed()], [], [], id="the workflow's own code"),
         pytest.param([step("SUCCEED", "a"), stopped], [], [], id="it was stopped"),
+        pytest.param([step("FAIL", "a"), lambda d: d.answer({"Status": "FAILED"})], [], [], id="without an error"),
         pytest.param([step("SUCCEED", "a"), step("FAIL", "b"), failed("b")], ["b"], [], id="a step"),
         pytest.param(
             [step("FAIL", "handled"), step("SUCCEED", "a"), step("FAIL", "b"), failed("b")],
@@ -124,6 +126,12 @@ CHILD = [
             [context("START"), *CHILD[1:2], context("FAIL"), failed("x")], [], ["x"], id="a context's own code"
         ),
         pytest.param(
+            [context("START"), step("FAIL", "handled", ParentId="x"), context("FAIL"), failed("x")],
+            [],
+            ["x"],
+            id="a context's own code, after a failure in it that was handled",
+        ),
+        pytest.param(
             [context("START"), context("FAIL"), wait(9), failed("x")], ["w"], ["x"], id="what started after a context"
         ),
         pytest.param(
@@ -137,7 +145,11 @@ CHILD = [
             id="every item that failed, and none that succeeded later",
         ),
         pytest.param(
-            [*BATCH, context("SUCCEED", "m"), failed(kind=BATCH_ERROR)],
+            [
+                *BATCH,
+                context("SUCCEED", "m", Payload="{}", ContextOptions={"ReplayChildren": True}),
+                failed(kind=BATCH_ERROR),
+            ],
             ["0b", "1a"],
             ["i0", "i1", "m"],
             id="a batch of which too many failed",
@@ -222,6 +234,18 @@ def test_a_context_that_is_open_is_not_opened_again_and_what_is_beside_it_stays(
     assert redriven(played([*CHILD[:-1], step("SUCCEED", "beside"), stopped]), "b") == (["b"], [])
 
 
+def test_a_redrive_takes_a_cancellation_back_wherever_it_begins():
+    cancelled = [step("SUCCEED", "a"), lambda d: d.do(machine.cancel, None), step("SUCCEED", "last"), stopped]
+    assert redriven(played(cancelled), "last") == (sorted([CANCELLATION, "last"]), [])
+
+
+def test_a_name_that_several_have_is_refused_with_their_ids():
+    driver = played([step("SUCCEED", "a", Name="pay"), step("SUCCEED", "b", Name="pay"), stopped])
+    with pytest.raises(InvalidParameterValueError, match=r"2 operations are named 'pay'.*: a, b"):
+        redriven(driver, "pay")
+    assert redriven(driver, "b") == (["b"], [])
+
+
 @pytest.mark.parametrize("start", ["e1", "order-1", "nobody"])
 def test_only_an_operation_can_be_named(start):
     with pytest.raises(InvalidParameterValueError, match="no operation with the id or the name"):
@@ -277,6 +301,11 @@ def test_what_was_held_when_the_execution_closed_is_held_again():
 def test_the_target_of_a_cleared_invoke_is_asked_by_its_successor_alone():
     driver = played([invoke(operation_id="i"), stopped])
     redriven(driver, "i")
+    driver.checkpoint(callback("other"))
+    driver.suspend()
+    assert not driver.execution.active
+    assert not restored(driver.execution).active
+    driver.callback_succeeds("other")
     assert len(driver.chained) == 1
     driver.checkpoint(invoke(operation_id="i"))
     driver.suspend()
@@ -285,6 +314,18 @@ def test_the_target_of_a_cleared_invoke_is_asked_by_its_successor_alone():
     driver.suspend()
     assert len(driver.chained) == 2
     assert not driver.execution.active
+
+
+def test_only_what_was_not_cleared_is_waited_for_again():
+    driver = played([wait(5, "kept"), wait(5, "again"), Driver.suspend, stopped])
+    redriven(driver, "again")
+    driver.suspend()
+    assert len(driver.invocations) == 2
+    driver.advance(5)
+    assert (driver.statuses()["kept"], len(driver.invocations)) == ("SUCCEEDED", 3)
+    for _ in range(3):
+        driver.suspend()
+    assert driver.status == "FAILED"
 
 
 @pytest.mark.parametrize("end", [Driver.suspend, lambda d: d.crash("ValueError")], ids=["idle answers", "failures"])

@@ -284,6 +284,10 @@ def test_a_chained_result_too_large_is_a_failure():
     assert shown(driver, "i")["ChainedInvokeDetails"] == {
         "Error": {"ErrorMessage": "CHAINED_INVOKE output payload size must be less than or equal to 3 bytes."}
     }
+    driver.checkpoint(invoke(operation_id="j"))
+    driver.suspend()
+    driver.chained_ends("j", ChainedOutcome("SUCCEEDED", "123"))
+    assert shown(driver, "j")["ChainedInvokeDetails"] == {"Result": "123"}
 
 
 def test_a_chained_outcome_is_held_from_a_running_invocation_for_a_second_at_most():
@@ -295,6 +299,26 @@ def test_a_chained_outcome_is_held_from_a_running_invocation_for_a_second_at_mos
     assert "i" not in driver.write()
     driver.advance(0.001)
     assert driver.write()["i"]["Status"] == "SUCCEEDED"
+    driver.suspend()
+    assert [event.type for event in driver.events[-2:]] == ["ChainedInvokeSucceeded", "InvocationCompleted"]
+
+
+def test_a_chained_outcome_that_took_a_second_is_held_no_more():
+    driver = Driver()
+    driver.checkpoint(invoke())
+    driver.advance(1)
+    driver.chained_ends("i")
+    assert driver.statuses() == {"i": "SUCCEEDED"}
+    driver.suspend()
+    assert [event.type for event in driver.events[-2:]] == ["ChainedInvokeSucceeded", "InvocationCompleted"]
+
+
+def test_a_chained_outcome_that_is_held_is_handed_over_to_the_store():
+    driver = Driver()
+    driver.checkpoint(invoke())
+    machine.chained_invoke_ended(driver.execution, "i", ChainedOutcome("SUCCEEDED", "1"), driver.at)
+    changes = driver.execution.take_changes()
+    assert (changes.operations.keys(), changes.events) == ({"i"}, [])
 
 
 def test_a_missing_target_fails_in_the_same_answer():

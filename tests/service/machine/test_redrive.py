@@ -7,9 +7,10 @@ import pytest
 from durable_async._wire import cancellation
 from durable_async._wire.cancellation import CANCELLATION
 from durable_async.service import machine
+from durable_async.service.machine.derive import derive
 from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
 from tests.service.machine.machine_driver import Driver, callback, context, invoke, step, wait
-from tests.service.machine.test_machine_stateful import restored
+from tests.service.machine.test_machine_stateful import fields, restored
 
 BATCH_ERROR = "durable_async.errors.BatchCompletionError"
 
@@ -51,6 +52,9 @@ def redriven(driver: Driver, start: str | None = None) -> tuple[list[str], list[
     assert driver.invocations[-1].event["UpdatedOperationIds"] == []
     assert all(driver.execution.by_id[f"{each}.{event.id}"].status == "CLEARED" for each in cleared)
     assert (driver.execution.result, driver.execution.error) == (None, None)
+    told = derive(driver.events)
+    assert (told.status, told.ended_ms, told.answered) == ("RUNNING", None, False)
+    assert [*map(fields, told.operations)] == [*map(fields, driver.execution.operations)]
     return cleared, reopened
 
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from durable_async._wire.cancellation import CANCELLATION
+from durable_async._wire.cancellation import CANCELLATION, ERROR_TYPE
 from durable_async._wire.limits import REASON_LENGTH
 from durable_async.service import machine
 from durable_async.service.machine import Limits
@@ -109,6 +109,18 @@ def test_a_cancellation_invokes_the_handler_once_with_the_reason():
     driver.succeed()
     with pytest.raises(ResourceConflictError, match="The execution is SUCCEEDED and cannot be cancelled"):
         cancel(driver)
+
+
+def test_the_cancellation_before_a_timeout_waits_for_its_time_whatever_else_is_due():
+    driver = Driver(timeout=60, cancel_before=10)
+    driver.checkpoint(wait(1), callback())
+    driver.suspend()
+    driver.advance(49.999)
+    assert driver.statuses() == {"w": "SUCCEEDED", "c": "STARTED"}
+    driver.advance(0.001)
+    assert driver.events[-1].details == {"Reason": "The execution times out 60 seconds after its start."}
+    driver.fail(ERROR_TYPE)
+    assert driver.status == "TIMED_OUT"
 
 
 def parent(*ends) -> Driver:

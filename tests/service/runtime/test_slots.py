@@ -143,3 +143,28 @@ async def test_who_is_cancelled_gives_the_place_to_the_next(served):
     await work.begin("d")
     assert work.started[-1] == "d"
     await work.end("d")
+
+
+async def test_a_place_that_was_given_back_early_is_free_at_once_and_once():
+    slots = Slots()
+    slots.limit("f", 1)
+    started = []
+
+    async def other(name):
+        async with slots.taken("f", name):
+            started.append(name)
+            await end.wait()
+
+    end = asyncio.Event()
+    async with slots.taken("f", "first") as place:
+        others = [asyncio.create_task(other(name)) for name in "ab"]
+        await asyncio.sleep(0)
+        assert started == []
+        place.give_back()
+        await asyncio.sleep(0)
+        place.give_back()
+    await asyncio.sleep(0)
+    assert started == ["a"]
+    end.set()
+    await asyncio.gather(*others)
+    assert started == ["a", "b"]

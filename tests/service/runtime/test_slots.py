@@ -145,6 +145,19 @@ async def test_who_is_cancelled_gives_the_place_to_the_next(served):
     await work.end("d")
 
 
+async def test_who_is_cancelled_while_it_waits_frees_no_place():
+    work = make(1, f=None)
+    for name in ("a", "b", "c"):
+        await work.begin(name)
+    work.tasks["b"].cancel()
+    await asyncio.wait([work.tasks["b"]])
+    await asyncio.sleep(0)
+    assert work.started == ["a"]
+    await work.end("a")
+    assert work.started == ["a", "c"]
+    await work.end("c")
+
+
 async def test_a_place_that_was_given_back_early_is_free_at_once_and_once():
     slots = Slots()
     slots.limit("f", 1)

@@ -37,6 +37,7 @@ def test_an_execution_begins_with_its_input_and_an_invocation_that_gets_it():
         "ExecutionDetails": {"InputPayload": '{"order": 1}'},
     }
     assert driver.invocations[0].event["InitialExecutionState"]["Operations"] == [root]
+    assert driver.invocations[0].event["UpdatedOperationIds"] == []
     assert [(event.type, event.details) for event in driver.events] == [
         ("ExecutionStarted", {"Input": '{"order": 1}', "ExecutionTimeout": 60})
     ]

@@ -80,7 +80,11 @@ def test_the_mismatch_of_an_invoked_function_is_a_failure_of_the_one_that_invoke
 
 
 def test_an_event_that_was_read_before_parks_and_one_that_never_was_fails():
-    unreadable = {"ErrorType": "durable_async.errors.EventError", "ErrorMessage": "the execution's input: $.total"}
+    unreadable = {
+        "ErrorType": "durable_async.errors.EventError",
+        "ErrorMessage": "the execution's input: $.total",
+        "StackTrace": [FRAME.format(12)],
+    }
     driver = begun()
     answer(driver, unreadable)
     assert driver.status == "PAUSED"
@@ -107,6 +111,29 @@ def test_a_function_that_cannot_be_loaded_is_tried_some_times_and_then_parks():
         driver._absorb()
     assert driver.status == "PAUSED"
     assert driver.events[-1].details["Reason"] == "Parked: Unable to import module 'orders': no pay." + ADVICE
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(
+            {"ErrorType": "Runtime.HandlerNotFound"}, "Parked: Runtime.HandlerNotFound." + ADVICE, id="no text"
+        ),
+        pytest.param({"ErrorType": "ValueError", "ErrorMessage": "no"}, None, id="a function that is there"),
+        pytest.param({"ErrorMessage": "no"}, None, id="of an unknown kind"),
+    ],
+)
+def test_only_a_function_that_cannot_be_loaded_is_parked_after_failures(error, reason):
+    driver = Driver(retries=InvocationRetryPolicy(immediate=0))
+    driver.do(machine.invocation_failed, driver.invocations[0].request_id, error, parks=True)
+    assert driver.status == ("RUNNING" if reason is None else "PAUSED")
+    assert driver.events[-1].details.get("Reason") == reason
+
+
+def test_an_answer_without_an_error_is_no_mismatch():
+    driver = begun()
+    answer(driver, None)
+    assert driver.status == "FAILED"
 
 
 def test_a_service_that_starts_tries_a_parked_execution_again_and_a_paused_one_not():

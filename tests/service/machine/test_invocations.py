@@ -386,6 +386,18 @@ def test_what_was_held_from_an_invocation_is_recorded_when_it_ends(end):
     assert [event.type for event in driver.events[-2:]] == ["InvocationCompleted", "ChainedInvokeSucceeded"]
 
 
+def test_a_passive_service_leaves_the_invocation_to_the_next_one():
+    driver = Driver()
+    driver.checkpoint(callback())
+    driver.suspend()
+    passive = machine.Moment(driver.now_ms * 1000, lambda: "id", driver.limits, driver.retries, passive=True)
+    machine.callback_succeeded(driver.execution, driver.callback_id("c"), b"1", passive)
+    driver._absorb()
+    assert (len(driver.invocations), driver.execution.active) == (1, True)
+    driver.do(machine.continued, None, alone=True)
+    assert len(driver.invocations) == 2
+
+
 def test_a_pending_for_a_change_that_it_has_not_seen_is_none_that_waits_for_nothing():
     driver = Driver()
     for number in range(5):

@@ -47,3 +47,17 @@ def test_what_has_no_result_of_the_workflow_cannot_be_replaced(place):
     driver.do(machine.cancel, None)
     with pytest.raises(InvalidParameterValueError, match="whose result cannot be replaced"):
         forked(driver, "s", **{place: "1"})
+
+
+def test_a_batch_that_failed_without_a_failed_item_is_decided_anew():
+    driver = Driver()
+    for update in (
+        context("START", "m", SubType="Map"),
+        step("SUCCEED", "a", ParentId="m", Payload="1"),
+        context("FAIL", "m", Error={"ErrorType": "ValueError"}),
+    ):
+        driver.checkpoint(update)
+    trace = ["ChildContextError: operation id m\n"]
+    driver.answer({"Status": "FAILED", "Error": {"ErrorType": "ChildContextError", "StackTrace": trace}})
+    made = forked(driver, None)
+    assert {operation.id: operation.status for operation in made.operations[1:]} == {"m": "STARTED", "a": "SUCCEEDED"}

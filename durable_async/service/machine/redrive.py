@@ -176,7 +176,7 @@ def _failures(execution: Recorded) -> Sequence[OperationRecord]:
         for operation in failed.values()
         if any(around.id in whole for around in _within(execution, operation))
     ]
-    return causes
+    return [*{cause.id: cause for cause in causes}.values()]
 
 
 def _latest_batch(execution: Recorded) -> list[OperationRecord]:

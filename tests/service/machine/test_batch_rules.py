@@ -205,6 +205,7 @@ ACCEPTED = [
     ("null members", [step("START", Name=None, ParentId=None, Payload=None, Error=None, StepOptions=None)]),
     ("unknown members", [step("START", Future={"x": 1})]),
     ("payload at its limit", [step("SUCCEED", Payload="ä" * 5)]),
+    ("input at its limit", [invoke(Payload="ä" * 5)]),
     ("missing target", [invoke("nobody")]),
     ("execution", [step("SUCCEED"), execution_update("FAIL", Error=ERROR)]),
     ("execution, whatever its id", [step("SUCCEED"), update("s", "EXECUTION", "SUCCEED", ParentId="nobody")]),

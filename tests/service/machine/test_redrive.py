@@ -234,6 +234,25 @@ def test_what_is_done_again_from_an_operation_on(start, cleared, reopened):
     assert redriven(played(script), start) == (cleared, reopened)
 
 
+@pytest.mark.parametrize("end", [Driver.suspend, Driver.succeed], ids=["open", "succeeded"])
+def test_only_an_execution_that_ended_without_success_is_redriven(end):
+    driver = played([callback(), end])
+    snapshot = driver.snapshot()
+    with pytest.raises(ResourceConflictError, match="cannot be redriven"):
+        driver.do(machine.redrive, None)
+    assert driver.snapshot() == snapshot
+
+
+def test_a_redriven_execution_has_its_whole_time_again():
+    driver = played([callback(), Driver.suspend, lambda d: d.advance(86_400)])
+    assert driver.status == "TIMED_OUT"
+    redriven(driver)
+    driver.advance(86_399)
+    assert driver.status == "RUNNING"
+    driver.advance(1)
+    assert driver.status == "TIMED_OUT"
+
+
 def test_a_context_that_is_open_is_not_opened_again_and_what_is_beside_it_stays():
     assert redriven(played([*CHILD[:-1], step("SUCCEED", "beside"), stopped]), "b") == (["b"], [])
 

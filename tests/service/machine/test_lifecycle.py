@@ -11,7 +11,7 @@ from durable_async._wire.limits import REASON_LENGTH
 from durable_async.service import machine
 from durable_async.service.machine import Limits
 from durable_async.service.model.errors import InvalidParameterValueError, ResourceConflictError
-from tests.service.machine.machine_driver import START_MS, Driver, callback, step, wait
+from tests.service.machine.machine_driver import START_MS, Driver, callback, invoke, step, wait
 
 
 def pause(driver: Driver, reason: str | None = None) -> None:
@@ -100,6 +100,7 @@ def test_a_cancellation_invokes_the_handler_once_with_the_reason():
     driver.checkpoint(wait(60))
     driver.suspend()
     cancel(driver, "sold out")
+    assert len(driver.invocations) == 2
     cancel(driver, "sold out again")
     assert len(driver.invocations) == 2
     assert driver.invocations[-1].event["UpdatedOperationIds"] == [CANCELLATION]
@@ -148,6 +149,24 @@ def test_a_child_follows_its_parent(of_parent, reason):
         driver.do(machine.follow_parent, None if around is None else around.execution)
     requests = [event.details["Reason"] for event in driver.events if event.operation_id == CANCELLATION]
     assert requests == ([] if reason is None else [f"The execution that invoked it {reason}."])
+
+
+def test_a_child_that_was_cancelled_before_and_continues_is_left():
+    driver = Driver()
+    cancel(driver)
+    driver.checkpoint(step("SUCCEED", CANCELLATION, Payload='{"Reason": null, "At": "w"}'))
+    snapshot = driver.snapshot()
+    driver.do(machine.follow_parent, None)
+    assert driver.snapshot() == snapshot
+
+
+def test_the_end_of_a_target_comes_too_late_although_the_timeout_has_not_fired_yet():
+    driver = Driver(timeout=9)
+    driver.checkpoint(invoke())
+    driver.suspend()
+    driver.now_ms += 9000
+    driver.chained_ends("i")
+    assert (driver.status, driver.statuses()) == ("TIMED_OUT", {"i": "STARTED"})
 
 
 def test_a_child_that_has_ended_follows_nobody():

@@ -109,6 +109,25 @@ def test_a_decision_is_a_value():
             id="half jitter at its most",
         ),
         pytest.param(
+            RetryStrategy.linear(
+                max_attempts=3,
+                initial_delay=seconds(8),
+                increment=seconds(4),
+                jitter=JitterStrategy.HALF,
+                uniform=low,
+            ),
+            [4, 6, None],
+            id="linear, half jitter at its least",
+        ),
+        pytest.param(
+            RetryStrategy.linear(max_attempts=3, increment=NO_TIME, uniform=high), [1, 1, None], id="linear, no growth"
+        ),
+        pytest.param(
+            RetryStrategy.fixed(delay=seconds(8), max_attempts=3, jitter=JitterStrategy.HALF, uniform=low),
+            [4, 4, None],
+            id="fixed, half jitter at its least",
+        ),
+        pytest.param(
             RetryStrategy.exponential(max_attempts=3, uniform=low), [1, 1, None], id="full jitter at its least"
         ),
         pytest.param(RetryStrategy.exponential(uniform=high), [5, 10, None], id="full jitter at its most"),
@@ -227,6 +246,26 @@ class Throttled(RetryAfterError, ConnectionError):
         pytest.param({"retry_on": (ConnectionError,)}, Declined(), False, id="not retryable, though its type is"),
         pytest.param({"retry_on": (KeyError,)}, RetryAfterError(seconds(1)), True, id="asks to be retried"),
         pytest.param({"retry_on": ()}, Throttled(seconds(1)), True, id="asks to be retried, mixed in"),
+        pytest.param(
+            {"retry_on": ConnectionError},
+            ExceptionGroup("", [ConnectionError(), CardNetworkDown()]),
+            True,
+            id="a group",
+        ),
+        pytest.param(
+            {"retry_on": KeyError, "retry_on_message": "busy"},
+            ExceptionGroup("", [KeyError(), ExceptionGroup("", [OSError("busy"), RetryAfterError(seconds(1))])]),
+            True,
+            id="a group in a group, each for a reason of its own",
+        ),
+        pytest.param(
+            {"retry_on": ConnectionError},
+            ExceptionGroup("", [ConnectionError(), KeyError()]),
+            False,
+            id="not all of it",
+        ),
+        pytest.param({"retry_on": ExceptionGroup}, ExceptionGroup("", [KeyError()]), True, id="any group"),
+        pytest.param({}, ExceptionGroup("", [KeyError(), NonRetryableError()]), False, id="a group that must not"),
     ],
 )
 @pytest.mark.parametrize("make", [RetryStrategy.exponential, RetryStrategy.linear, RetryStrategy.fixed])
@@ -249,6 +288,11 @@ def test_retry_after_delays_a_retry_but_never_hastens_it(asked, delay):
     strategy = RetryStrategy.exponential(jitter=JitterStrategy.NONE)
     assert strategy.should_retry(RetryAfterError(seconds(asked)), 1) == after(delay)
     assert strategy.should_retry(RetryAfterError(seconds(asked)), 3) == STOP
+
+
+def test_a_group_is_retried_when_the_last_of_it_allows():
+    error = ExceptionGroup("", [RetryAfterError(seconds(7)), ExceptionGroup("", [RetryAfterError(seconds(30))])])
+    assert RetryStrategy.fixed(delay=seconds(5)).should_retry(error, 1) == after(30)
 
 
 def test_a_retry_after_without_a_duration_is_told():
@@ -422,6 +466,14 @@ def test_the_default_jitter_is_random():
 )
 def test_waiting(strategy, state, attempt, decision):
     assert wait_strategy.decide(strategy, state, attempt) == decision
+
+
+@pytest.mark.parametrize("make", [WaitStrategy.exponential, WaitStrategy.linear, WaitStrategy.fixed])
+def test_every_wait_strategy_checks_60_times_and_takes_its_jitter_from_where_it_is_told(make):
+    strategy = make(bool, jitter=JitterStrategy.HALF, uniform=low)
+    assert wait_strategy.decide(strategy, 1, 1) == WaitDecision.continue_after(seconds(3))  # half of 5, rounded up
+    assert wait_strategy.decide(strategy, 1, 59).delay > NO_TIME
+    assert wait_strategy.decide(strategy, 1, 60) == WaitDecision.exhausted()
 
 
 def test_a_wait_strategy_must_decide():

@@ -43,6 +43,8 @@ MIN_3_TOLERATED_1 = CompletionConfig(min_successful=3, tolerated_failures=1)
         pytest.param(QUARTER, 0, 1, 4, None, id="exactly the percentage"),
         pytest.param(QUARTER, 0, 2, 4, TOO_MANY, id="above the percentage"),
         pytest.param(QUARTER, 0, 0, 0, ALL, id="a percentage of nothing"),
+        pytest.param(QUARTER, 0, 1, 1, TOO_MANY, id="a percentage of one"),
+        pytest.param(QUARTER, 0, 101, 400, TOO_MANY, id="just above the percentage"),
         pytest.param(BOTH, 0, 2, 4, TOO_MANY, id="either tolerance suffices"),
         pytest.param(MIN_3_TOLERATED_1, 0, 2, 4, TOO_MANY, id="minimum and tolerance: too many failures"),
         pytest.param(MIN_3_TOLERATED_1, 3, 1, 5, MIN, id="minimum and tolerance: the minimum"),

@@ -472,11 +472,46 @@ async def test_a_strategy_that_raises_fails_the_step_with_what_it_raised():
 
     @durable_execution
     async def workflow(event, ctx):
-        await ctx.step(lambda: 1 / 0, config=StepConfig(retry_strategy=strategy))
+        await ctx.step(lambda: 1 / 0, name="divide", config=StepConfig(retry_strategy=strategy))
+
+    async with World() as world:
+        arn = await world.start(workflow)
+        closed = await world.finish(arn)
+        events = await world.events(arn)
+    assert closed.error["ErrorMessage"] == "broken strategy"
+    assert [event["Name"] for event in events if event["EventType"] == "StepFailed"] == ["divide"]
+
+
+@pytest.mark.parametrize("timeout", [None, timedelta(hours=1)])
+@pytest.mark.parametrize("raised", [TimeoutError("too slow"), RuntimeError("no running engine")], ids=repr)
+@pytest.mark.parametrize("in_thread", [True, False])
+async def test_an_error_of_the_body_is_not_taken_for_one_of_the_engine(raised, timeout, in_thread):
+    def sync_body():
+        raise raised
+
+    async def body():
+        raise raised
+
+    @durable_execution
+    async def workflow(event, ctx):
+        try:
+            await ctx.step(sync_body if in_thread else body, config=StepConfig(timeout=timeout))
+        except StepError as error:
+            return [error.error_type, error.message]
 
     async with World() as world:
         closed = await world.run(workflow)
-    assert closed.error["ErrorMessage"] == "broken strategy"
+    assert json.loads(closed.result) == [type(raised).__name__, str(raised)]
+
+
+async def test_a_sync_body_that_needs_the_loop_is_told_to_be_async():
+    @durable_execution
+    async def workflow(event, ctx):
+        await ctx.step(lambda: asyncio.get_running_loop().time())
+
+    async with World() as world:
+        closed = await world.run(workflow)
+    assert "is not an 'async def', so it ran in a worker thread" in closed.error["ErrorMessage"]
 
 
 async def test_retry_after_moves_the_next_attempt():

@@ -42,7 +42,7 @@ def deliver_held(execution: Execution, at: Moment) -> None:
     """Record all outcomes that were held, because the invocation has ended."""
     held, execution.held = execution.held, []
     for invoke in held:
-        if invoke.held is not None and not invoke.ended:
+        if invoke.held is not None:  # it is None if the outcome was delivered after HOLD_MS
             deliver(execution, invoke, invoke.held, at)
 
 

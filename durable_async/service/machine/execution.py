@@ -274,7 +274,7 @@ class Execution(NewExecution):
         :raises InvalidParameterValueError: ``token`` is not its current token. SDKs compare the exact message
         """
         invocation = self.invocation
-        if not self.open or invocation is None or invocation.token is None or invocation.token != token:
+        if not self.open or invocation is None or invocation.token != token:
             raise InvalidParameterValueError("Invalid checkpoint token")
         return invocation
 

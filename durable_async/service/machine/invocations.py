@@ -96,7 +96,6 @@ _LOST: ErrorObject = {
 
 def begin_invocation(execution: Execution, at: Moment) -> None:
     """Invoke the handler now. Its event will include everything that changes before the function takes it."""
-    execution.invoke_at_ms = None
     if at.passive:
         execution.deferred = True
         return
@@ -147,11 +146,10 @@ def invoke_if_wanted(execution: Execution, at: Moment) -> None:
 
 
 def retry_if_due(execution: Execution, at: Moment) -> None:
-    if execution.invoke_at_ms is None or execution.invoke_at_ms > at.now_ms:
-        return
-    execution.invoke_at_ms = None
-    execution.deferred = True
-    invoke_if_wanted(execution, at)
+    """End the delay of a retry if it is over. ``invoke_if_wanted`` then invokes the handler."""
+    if execution.invoke_at_ms is not None and execution.invoke_at_ms <= at.now_ms:
+        execution.invoke_at_ms = None
+        execution.deferred = True
 
 
 def invocation_answered(

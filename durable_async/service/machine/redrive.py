@@ -90,7 +90,7 @@ def plan_of(execution: Recorded, start: str | None) -> Plan:
         return plan
     for failed in _failures(execution):
         plan.redo(failed)
-    if (request := execution.by_id.get(CANCELLATION)) is not None and request.ended:
+    if (request := execution.by_id.get(CANCELLATION)) is not None:
         plan.redo(request)
     return plan
 
@@ -99,7 +99,7 @@ class Plan:
     """What is to be done again.
 
     :ivar cleared: by id, like ``reopened``
-    :ivar asked: the operations among them that failed or were named; the others started after these
+    :ivar asked: the operations among them that failed; the others started after these
     """
 
     def __init__(self, execution: Recorded) -> None:
@@ -126,7 +126,6 @@ class Plan:
 
     def redo_from(self, first: OperationRecord) -> None:
         """Clear an operation, however it ended, with everything in it and everything that started after it started."""
-        self.asked.add(first.id)
         self._clear(first)
         self._follow(first, first.start_us)
 
@@ -147,7 +146,7 @@ class Plan:
             around = self._by_id.get(operation.parent_id or "", self._root)
             if since is not None and around.sub_type not in _BATCHES:  # whose items do not depend on each other
                 for other in self._children.get(around.id, ()):
-                    if other is not operation and other.start_us > since:
+                    if other.start_us > since:
                         self._clear(other)
             if around is not self._root and around.ended:
                 self.reopened[around.id] = around
@@ -167,11 +166,10 @@ def _live(execution: Recorded) -> Iterable[OperationRecord]:
 
 
 def _failures(execution: Recorded) -> Sequence[OperationRecord]:
-    """Return the failed operations that made the execution fail, without the contexts around them."""
+    """Return the failed operations that made the execution fail. Contexts around them may be among them."""
     error = execution.error or {}
-    named = {place for place in places_of(error.get("StackTrace") or ()) if place in execution.by_id}
     failed = {operation.id: operation for operation in _live(execution) if _has_failed(operation)}
-    causes = [failed[place] for place in named if place in failed]
+    causes = [failed[place] for place in places_of(error.get("StackTrace") or ()) if place in failed]
     if (error.get("ErrorType") or "").endswith(".BatchCompletionError"):
         causes += _latest_batch(execution)
     whole = {around.id for cause in causes for around in _within(execution, cause) if around.sub_type in _BATCHES}
@@ -181,9 +179,7 @@ def _failures(execution: Recorded) -> Sequence[OperationRecord]:
         for operation in failed.values()
         if any(around.id in whole for around in _within(execution, operation))
     ]
-    found = {cause.id: cause for cause in causes if cause.sub_type not in _BATCHES}
-    holding = {around.id for cause in found.values() for around in _within(execution, cause) if around is not cause}
-    return [cause for cause in found.values() if cause.id not in holding]
+    return [*{cause.id: cause for cause in causes}.values()]
 
 
 def _latest_batch(execution: Recorded) -> list[OperationRecord]:
@@ -258,7 +254,6 @@ def _clear(execution: Execution, plan: Plan) -> None:
 def _rearm(execution: Execution) -> None:
     """Start the timers of the open operations again, and repeat the requests of chained invokes."""
     execution.unseen.clear()
-    execution.timers.clear()
     execution.held = [operation for operation in execution.operations if operation.held is not None]
     waiting = [operation for operation in execution.operations if operation.awaited]
     execution.awaited = len(waiting)

@@ -79,7 +79,7 @@ class Slots:
     async def taken(self, function: str, turn: str) -> AsyncGenerator[Place]:
         """Wait for a place for an invocation of ``function``, and hold it while the code inside runs."""
         queue = self._queues[function]
-        if self._is_free() and queue.is_free() and not queue.turns:
+        if self._is_free() and queue.is_free():  # then nobody waits who could have it
             self._take(queue)
         else:
             await self._wait(queue, turn)
@@ -95,7 +95,7 @@ class Slots:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():  # it got a place and was cancelled at the same moment
+            if not waiter.cancelled():  # it got a place and was cancelled at the same moment
                 self._free(queue)
             raise
 

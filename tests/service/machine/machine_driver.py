@@ -60,14 +60,33 @@ class Driver:
     retries: InvocationRetryPolicy
     _ids: Any
 
-    def __init__(self, *, limits=Limits(), retries=InvocationRetryPolicy(), timeout=86_400, parent=None, payload="{}"):
+    def __init__(
+        self,
+        *,
+        limits=Limits(),
+        retries=InvocationRetryPolicy(),
+        timeout=86_400,
+        parent=None,
+        payload="{}",
+        cancel_before=None,
+    ):
         self.now_ms = START_MS
         self.events, self.invocations, self.chained, self.closings, self.token = [], [], [], 0, None
         self.quarantines = 0
         self.limits, self.retries, self._ids = limits, retries, count(1)
         arn = f"{FUNCTION}:orders:$LATEST/durable-execution/order-1/e1"
+        function = f"{FUNCTION}:orders:$LATEST"
         new = NewExecution(
-            "e1", arn, "order-1", "orders", f"{FUNCTION}:orders:$LATEST", "$LATEST", payload, timeout, parent=parent
+            "e1",
+            arn,
+            "order-1",
+            "orders",
+            function,
+            "$LATEST",
+            payload,
+            timeout,
+            parent=parent,
+            cancel_before_seconds=cancel_before,
         )
         self.execution = machine.start(new, self.at)
         self._absorb()

@@ -53,9 +53,24 @@ REFUSED = [
         [step("START"), step("RETRY", delay=1), step("SUCCEED")],
         "Cannot checkpoint multiple operations with the same ID.",
     ),
+    (
+        "ended twice",
+        [step("RETRY", delay=1), step("SUCCEED")],
+        "Cannot checkpoint multiple operations with the same ID.",
+    ),
     ("wait twice", [wait(), update("w", "WAIT", "CANCEL")], "Cannot checkpoint multiple operations with the same ID."),
     ("unknown parent", [step("START", ParentId="nobody")], "Invalid parent operation id."),
     ("parent is no context", [step("START", ParentId="started")], "Invalid parent operation id."),
+    (
+        "parent is a step of the batch",
+        [step("START"), step("START", "t", ParentId="s")],
+        "Invalid parent operation id.",
+    ),
+    (
+        "parent only ends in the batch",
+        [context("SUCCEED", "y"), step("START", ParentId="y")],
+        "Invalid parent operation id.",
+    ),
     ("parent started later", [step("START", ParentId="y"), context("START", "y")], "Invalid parent operation id."),
     ("parent is itself", [context("START", "y", ParentId="y")], "Invalid parent operation id."),
     ("other type", [context("SUCCEED", "started")], "Inconsistent operation type."),
@@ -105,6 +120,11 @@ REFUSED = [
     (
         "invoke without options",
         [update("i", "CHAINED_INVOKE", "START")],
+        "Update for CHAINED_INVOKE operation requires ChainedInvokeOptions.",
+    ),
+    (
+        "invoke of nothing",
+        [update("i", "CHAINED_INVOKE", "START", ChainedInvokeOptions={"TenantId": "a"})],
         "Update for CHAINED_INVOKE operation requires ChainedInvokeOptions.",
     ),
     ("bad target", [invoke("bad name")], "Invalid function ARN 'bad name'"),
@@ -185,8 +205,11 @@ ACCEPTED = [
     ("null members", [step("START", Name=None, ParentId=None, Payload=None, Error=None, StepOptions=None)]),
     ("unknown members", [step("START", Future={"x": 1})]),
     ("payload at its limit", [step("SUCCEED", Payload="ä" * 5)]),
+    ("input at its limit", [invoke(Payload="ä" * 5)]),
     ("missing target", [invoke("nobody")]),
     ("execution", [step("SUCCEED"), execution_update("FAIL", Error=ERROR)]),
+    ("execution, whatever its id", [step("SUCCEED"), update("s", "EXECUTION", "SUCCEED", ParentId="nobody")]),
+    ("execution, by its own id", [update("e1", "EXECUTION", "SUCCEED")]),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from durable_async.service import machine
 from durable_async.service.model.errors import InvalidParameterValueError
 from tests.service.machine.machine_driver import Driver, callback, context, step, wait
 
@@ -121,3 +122,11 @@ def test_changes_are_handed_over_with_the_command_that_made_them():
     assert driver.execution.unseen == {}
     assert driver.execution.changes.operations == {}
     assert driver.execution.changes.events == []
+
+
+def test_a_heartbeat_is_handed_over_too():
+    driver = Driver()
+    driver.checkpoint(callback(heartbeat=10))
+    machine.callback_heartbeat(driver.execution, driver.callback_id("c"), driver.at)
+    changes = driver.execution.take_changes()
+    assert (changes.operations.keys(), changes.events) == ({"c"}, [])

@@ -63,6 +63,16 @@ def close_by_checkpoint(driver):
     driver.checkpoint(update("end", "EXECUTION", "FAIL", Error={"ErrorType": "Boom"}))
 
 
+def close_by_checkpoint_after_a_failed_step(driver):
+    driver.checkpoint(step("FAIL", Error={"ErrorType": "Boom"}))
+    close_by_checkpoint(driver)
+
+
+def succeed_by_checkpoint_after_a_crash(driver):
+    driver.crash()
+    driver.checkpoint(update("end", "EXECUTION", "SUCCEED", Payload="1"))
+
+
 def close_by_crashes(driver):
     driver.retries = attrs.evolve(driver.retries, max_failures=1)
     driver.crash()
@@ -81,6 +91,8 @@ def stop(driver):
     [
         (close_by_answer, "FAILED", True),
         (close_by_checkpoint, "FAILED", True),
+        (close_by_checkpoint_after_a_failed_step, "FAILED", True),
+        (succeed_by_checkpoint_after_a_crash, "SUCCEEDED", True),
         (close_by_crashes, "FAILED", False),
         (close_by_time, "TIMED_OUT", False),
         (stop, "STOPPED", False),
@@ -91,7 +103,8 @@ def test_who_closed_it(close, status, answered):
     close(driver)
     execution = derived(driver)
     assert (execution.status, execution.answered) == (status, answered)
-    assert execution.error == driver.execution.error is not None
+    assert execution.error == driver.execution.error
+    assert (execution.error is None) == (status == "SUCCEEDED")
 
 
 def test_one_that_is_open():
@@ -131,11 +144,33 @@ def test_the_state_of_a_condition_outlives_the_beginning_of_its_next_check():
     assert operation(driver, "s").result == "7"
 
 
+def test_attempts_are_counted_where_a_history_does_not_number_them():
+    driver = driven([step("RETRY", delay=1, Error={"ErrorType": "Boom"})], end=False)
+    driver.advance(1)
+    driver.checkpoint(step("START"), step("SUCCEED", Payload="1"))
+    retries = [event.details.get("RetryDetails") for event in driver.events]
+    for details in filter(None, retries):
+        del details["CurrentAttempt"]
+    assert operation(driver, "s").attempts == 2
+    for event in driver.events:
+        event.details.pop("RetryDetails", None)
+    assert operation(driver, "s").attempts == 2
+
+
+def test_a_step_that_has_ended_is_due_no_more():
+    driver = driven([step("RETRY", delay=1)], end=False)
+    driver.advance(1)
+    driver.checkpoint(step("SUCCEED", Payload="1"))
+    assert (operation(driver, "s").status, operation(driver, "s").due_ms) == ("SUCCEEDED", None)
+
+
 def test_a_callback_with_its_timers():
-    driver = driven([callback(timeout=60, heartbeat=10)], end=False)
+    options = {"TimeoutSeconds": 60, "HeartbeatTimeoutSeconds": 10, "AnswerSchema": "{}"}
+    driver = driven([update("c", "CALLBACK", "START", CallbackOptions=options)], end=False)
     made = operation(driver, "c")
     assert made.callback_id == driver.callback_id("c")
     assert (made.due_ms, made.heartbeat_due_ms) == (START_MS + 60_000, START_MS + 10_000)
+    assert made.answer_schema == "{}"
 
 
 def test_a_chained_invoke_that_could_not_be():

@@ -71,6 +71,27 @@ def test_the_third_idle_pending_in_a_row_fails_the_execution():
     assert error_of(driver) == (INVALID, "Cannot return PENDING status with no pending operations.")
 
 
+@pytest.mark.parametrize(
+    ("pending", "end"),
+    [
+        pytest.param(wait(1), lambda d: d.advance(1), id="wait"),
+        pytest.param(step("RETRY", delay=1), lambda d: d.advance(1), id="retry"),
+        pytest.param(callback(), lambda d: d.callback_succeeds("c"), id="callback"),
+        pytest.param(invoke(), lambda d: d.chained_ends("i"), id="invoke"),
+    ],
+)
+def test_nothing_is_waited_for_after_its_end(pending, end):
+    driver = Driver()
+    driver.checkpoint(pending)
+    driver.suspend()
+    end(driver)
+    for invocations in (3, 4):
+        driver.suspend()
+        assert (driver.status, len(driver.invocations)) == ("RUNNING", invocations)
+    driver.suspend()
+    assert error_of(driver) == (INVALID, "Cannot return PENDING status with no pending operations.")
+
+
 def test_a_pending_that_is_right_starts_the_count_anew():
     driver = Driver()
     driver.suspend()
@@ -97,6 +118,20 @@ def test_a_chained_execution_may_not_answer_more_than_its_parent_can_take():
     driver = Driver(limits=Limits(child_execution_bytes=3), parent=Parent("p", "i"))
     driver.succeed("1234")
     assert error_of(driver) == (None, "Execution output payload size must be less than or equal to 3 bytes.")
+
+
+@pytest.mark.parametrize(
+    ("parent", "result"),
+    [
+        pytest.param(Parent("p", "i"), "123", id="just as much"),
+        pytest.param(Parent("p", "i"), None, id="nothing"),
+        pytest.param(None, "1234", id="it has no parent"),
+    ],
+)
+def test_what_an_execution_may_answer(parent, result):
+    driver = Driver(limits=Limits(child_execution_bytes=3), parent=parent)
+    driver.succeed(result)
+    assert (driver.status, driver.execution.result) == ("SUCCEEDED", result)
 
 
 def test_waits_due_together_give_one_invocation():
@@ -195,6 +230,17 @@ def test_the_budget_of_failures_ends_the_execution_with_the_last_error():
     assert error_of(driver) == ("Runtime.OutOfMemory", "gone")
 
 
+def test_a_timer_does_not_bring_a_waiting_retry_forward():
+    driver = Driver()
+    driver.checkpoint(wait(1))
+    retry_times(driver, ["ValueError"])
+    driver.crash("ValueError")
+    driver.advance(1)
+    assert (driver.statuses(), len(driver.invocations)) == ({"w": "SUCCEEDED"}, 2)
+    driver.advance(1)
+    assert len(driver.invocations) == 3
+
+
 def test_a_change_does_not_bring_a_waiting_retry_forward():
     driver = Driver()
     driver.checkpoint(callback())
@@ -239,13 +285,126 @@ def test_a_closed_execution_keeps_open_operations_as_they_are_and_does_nothing_m
     assert driver.execution.operations[0].end_us // 1000 == driver.execution.ended_ms
 
 
-def test_a_handler_that_outlives_its_execution_completes_and_its_answer_is_ignored():
+def test_a_redrive_invokes_at_once_although_a_retry_was_waiting_when_the_execution_closed():
+    driver = Driver()
+    driver.crash("ValueError")
+    driver.do(machine.stop, None)
+    driver.do(machine.redrive, None)
+    assert len(driver.invocations) == 2
+
+
+def test_only_a_target_that_has_not_ended_is_asked_again():
+    driver = Driver()
+    driver.checkpoint(invoke(operation_id="ended"), invoke(operation_id="open"))
+    driver.suspend()
+    assert driver.execution.active
+    driver.chained_ends("ended")
+    driver.do(machine.stop, None)
+    driver.do(machine.redrive, None)
+    assert [request.operation_id for request in driver.chained] == ["ended", "open", "open"]
+    driver.suspend()
+    driver.chained_ends("open")
+    driver.checkpoint(callback())
+    driver.suspend()
+    assert not driver.execution.active
+
+
+def interrupt(driver: Driver) -> None:
+    driver.do(machine.invocation_interrupted, driver.invocations[-1].request_id)
+
+
+ENDS = {
+    "succeeds": lambda d: d.succeed(),
+    "fails": lambda d: d.fail(),
+    "suspends": lambda d: d.suspend(),
+    "crashes": lambda d: d.crash(),
+    "raises": lambda d: d.crash("ValueError"),
+    "is interrupted": interrupt,
+}
+
+
+@pytest.mark.parametrize("end", [pytest.param(end, id=name) for name, end in ENDS.items()])
+def test_a_handler_that_outlives_its_execution_completes_and_its_answer_is_ignored(end):
     driver = Driver()
     driver.do(machine.stop, {"ErrorType": "Enough"})
-    driver.succeed()
+    end(driver)
     assert driver.status == "STOPPED"
     assert driver.execution.error == {"ErrorType": "Enough"}
     assert [event.type for event in driver.events] == ["ExecutionStarted", "ExecutionStopped", "InvocationCompleted"]
+    assert len(driver.invocations) == 1
+    assert not driver.execution.active
+    snapshot = driver.snapshot()
+    end(driver)
+    assert driver.snapshot() == snapshot
+
+
+def test_only_the_current_invocation_of_an_open_execution_gets_an_event():
+    driver = Driver()
+    first = driver.invocations[0].request_id
+
+    def event(request_id):
+        return machine.invocation_event(driver.execution, request_id, driver.limits, whole=True)
+
+    driver.crash()
+    second = driver.invocations[1].request_id
+    assert event(first) is None
+    assert event(second) is not None
+    driver.do(machine.stop, None)
+    assert event(second) is None
+    driver.succeed()
+    assert event(second) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [
+        pytest.param("Runtime.ExitError", None, id="at once, by the next service"),
+        pytest.param("ValueError", 1, id="after its delay"),
+    ],
+)
+def test_what_fails_while_the_service_ends_is_not_repeated_by_it(kind, seconds):
+    driver = Driver()
+    driver.do(machine.invocation_failed, driver.invocations[0].request_id, {"ErrorType": kind}, ending=True)
+    assert len(driver.invocations) == 1
+    assert driver.execution.active == (seconds is None)
+    driver.do(machine.continued, None, alone=True)
+    assert len(driver.invocations) == (2 if seconds is None else 1)
+    driver.advance(seconds or 0)
+    assert (len(driver.invocations), driver.execution.crashes) == (2, int(seconds is None))
+
+
+@pytest.mark.parametrize(
+    "end", [pytest.param(ENDS[name], id=name) for name in ("suspends", "raises", "is interrupted")]
+)
+def test_what_was_held_from_an_invocation_is_recorded_when_it_ends(end):
+    driver = Driver()
+    driver.checkpoint(invoke())
+    driver.chained_ends("i")
+    assert driver.statuses() == {"i": "STARTED"}
+    end(driver)
+    assert driver.statuses() == {"i": "SUCCEEDED"}
+    assert [event.type for event in driver.events[-2:]] == ["InvocationCompleted", "ChainedInvokeSucceeded"]
+
+
+def test_a_passive_service_leaves_the_invocation_to_the_next_one():
+    driver = Driver()
+    driver.checkpoint(callback())
+    driver.suspend()
+    passive = machine.Moment(driver.now_ms * 1000, lambda: "id", driver.limits, driver.retries, passive=True)
+    machine.callback_succeeded(driver.execution, driver.callback_id("c"), b"1", passive)
+    driver._absorb()
+    assert (len(driver.invocations), driver.execution.active) == (1, True)
+    driver.do(machine.continued, None, alone=True)
+    assert len(driver.invocations) == 2
+
+
+def test_a_pending_for_a_change_that_it_has_not_seen_is_none_that_waits_for_nothing():
+    driver = Driver()
+    for number in range(5):
+        driver.checkpoint(callback(f"c{number}"))
+        driver.callback_succeeds(f"c{number}")
+        driver.suspend()
+    assert (driver.status, len(driver.invocations)) == ("RUNNING", 6)
 
 
 def test_a_stop_without_an_error_says_that_a_user_asked():

@@ -5,7 +5,7 @@ import pytest
 from durable_async.errors import NonDeterminismError, OperationLabel
 from durable_async.service import machine
 from durable_async.service.machine import InvocationRetryPolicy
-from tests.service.machine.machine_driver import Driver, step, wait
+from tests.service.machine.machine_driver import Driver, invoke, step, wait
 
 MISMATCH = NonDeterminismError(
     "1ced8f", OperationLabel("STEP", "Step", "charge"), OperationLabel("STEP", "Step", "pay")
@@ -51,6 +51,15 @@ def test_a_mismatch_pauses_the_execution_with_the_operations_and_the_line_as_the
     )
 
 
+def test_what_was_held_from_the_invocation_is_recorded_before_it_parks():
+    driver = begun()
+    driver.checkpoint(invoke())
+    driver.chained_ends("i")
+    answer(driver, mismatch())
+    assert driver.statuses()["i"] == "SUCCEEDED"
+    assert [event.type for event in driver.events[-2:]] == ["ChainedInvokeSucceeded", "ExecutionPaused"]
+
+
 def test_without_the_policy_it_fails_as_on_aws():
     driver = begun()
     answer(driver, mismatch(), parks=False)
@@ -71,7 +80,11 @@ def test_the_mismatch_of_an_invoked_function_is_a_failure_of_the_one_that_invoke
 
 
 def test_an_event_that_was_read_before_parks_and_one_that_never_was_fails():
-    unreadable = {"ErrorType": "durable_async.errors.EventError", "ErrorMessage": "the execution's input: $.total"}
+    unreadable = {
+        "ErrorType": "durable_async.errors.EventError",
+        "ErrorMessage": "the execution's input: $.total",
+        "StackTrace": [FRAME.format(12)],
+    }
     driver = begun()
     answer(driver, unreadable)
     assert driver.status == "PAUSED"
@@ -98,6 +111,29 @@ def test_a_function_that_cannot_be_loaded_is_tried_some_times_and_then_parks():
         driver._absorb()
     assert driver.status == "PAUSED"
     assert driver.events[-1].details["Reason"] == "Parked: Unable to import module 'orders': no pay." + ADVICE
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(
+            {"ErrorType": "Runtime.HandlerNotFound"}, "Parked: Runtime.HandlerNotFound." + ADVICE, id="no text"
+        ),
+        pytest.param({"ErrorType": "ValueError", "ErrorMessage": "no"}, None, id="a function that is there"),
+        pytest.param({"ErrorMessage": "no"}, None, id="of an unknown kind"),
+    ],
+)
+def test_only_a_function_that_cannot_be_loaded_is_parked_after_failures(error, reason):
+    driver = Driver(retries=InvocationRetryPolicy(immediate=0))
+    driver.do(machine.invocation_failed, driver.invocations[0].request_id, error, parks=True)
+    assert driver.status == ("RUNNING" if reason is None else "PAUSED")
+    assert driver.events[-1].details.get("Reason") == reason
+
+
+def test_an_answer_without_an_error_is_no_mismatch():
+    driver = begun()
+    answer(driver, None)
+    assert driver.status == "FAILED"
 
 
 def test_a_service_that_starts_tries_a_parked_execution_again_and_a_paused_one_not():

@@ -45,6 +45,35 @@ def test_an_interrupted_handler_is_invoked_again_even_after_an_empty_checkpoint(
     assert len(driver.invocations) == 2
 
 
+def test_a_handler_that_waits_for_nothing_while_pausing_is_asked_again_after_the_pause():
+    driver = Driver()
+    pause(driver)
+    driver.suspend()
+    assert (driver.status, len(driver.invocations)) == ("PAUSED", 1)
+    resume(driver)
+    assert len(driver.invocations) == 2
+
+
+def test_a_handler_that_ends_after_the_pause_did_waits_for_something():
+    driver = Driver()
+    pause(driver)
+    driver.checkpoint()
+    resume(driver)
+    for _ in range(3):  # the first is none of the three that fail the execution
+        driver.suspend()
+    assert (driver.status, len(driver.invocations)) == ("RUNNING", 4)
+
+
+def test_an_interrupted_invocation_makes_the_pause_effective():
+    driver = Driver()
+    pause(driver)
+    driver.do(machine.invocation_interrupted, driver.invocations[0].request_id)
+    assert driver.status == "PAUSED"
+    assert [event.type for event in driver.events[1:]] == ["InvocationCompleted", "ExecutionPaused"]
+    resume(driver)
+    assert len(driver.invocations) == 2
+
+
 def test_completions_go_on_while_paused_and_resume_invokes_once():
     driver = Driver()
     driver.checkpoint(wait(1), callback())
@@ -150,6 +179,18 @@ def test_events_tell_the_request_and_the_reason():
             {"PauseRequestTimestamp": START_MS, "ExecutionTimeoutPaused": True, "Reason": "lunch"},
         ),
         ("ExecutionResumed", {"ResumeRequestTimestamp": START_MS + 1000, "Reason": "back"}),
+    ]
+
+
+def test_events_without_a_reason():
+    driver = Driver()
+    driver.checkpoint(callback())
+    driver.suspend()
+    pause(driver, timeout_paused=False)
+    resume(driver)
+    assert [event.details for event in driver.events[-2:]] == [
+        {"PauseRequestTimestamp": START_MS, "ExecutionTimeoutPaused": False},
+        {"ResumeRequestTimestamp": START_MS},
     ]
 
 

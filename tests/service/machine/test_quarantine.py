@@ -145,11 +145,17 @@ def test_one_that_only_waited_its_turn_is_not_suspected():
     driver = quarantining(5)
     for _ in range(3):
         driver.crash()
-    assert driver.execution.invocation.waiting
-    take_up(driver)
-    take_up(driver)
+    for invocations in range(4, 7):
+        request_id = driver.invocations[-1].request_id
+        assert len(driver.invocations) == invocations
+        assert machine.is_waiting(driver.execution, request_id)
+        assert not machine.is_waiting(driver.execution, driver.invocations[-2].request_id)
+        machine.invocation_begun(driver.execution, driver.invocations[-2].request_id)  # it has ended
+        take_up(driver)
     assert driver.execution.crashes == 3
-    machine.invocation_begun(driver.execution, driver.invocations[-1].request_id)
+    request_id = driver.invocations[-1].request_id
+    machine.invocation_begun(driver.execution, request_id)
+    assert not machine.is_waiting(driver.execution, request_id)
     take_up(driver)
     assert driver.execution.crashes == 4
 

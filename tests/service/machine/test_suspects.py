@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_async.service.machine import Interrupted, culprit, group_order, group_size, is_suspect
+from durable_async.service.machine import Interrupted, culprit, group_order, group_size, is_suspect, trial_seconds
 from durable_async.service.machine.suspects import SHARED_CRASHES
 
 
@@ -36,12 +36,24 @@ def test_who_is_to_blame_for_a_crash(interrupted, found):
         pytest.param(20, 12, 10, 1, id="it should have decided already"),
         pytest.param(20, 3, None, 10, id="nobody is quarantined"),
         pytest.param(1, 3, 10, 1, id="there is only one"),
+        pytest.param(1, 3, None, 1, id="there is only one, and nobody is quarantined"),
+        pytest.param(0, 3, None, 1, id="none was known, and nobody is quarantined"),
         pytest.param(0, 3, 10, 1, id="none was known"),
         pytest.param(1000, 3, 10, 373, id="a half would not narrow fast enough"),
     ],
 )
 def test_how_many_run_side_by_side(suspects, crashes, quarantine_after, size):
     assert group_size(suspects, crashes, quarantine_after) == size
+
+
+@pytest.mark.parametrize(("crashes", "seconds"), [(3, 60), (4, 120), (6, 480), (7, 600), (500, 600)])
+def test_a_group_has_more_time_after_each_crash_and_ten_minutes_at_most(crashes, seconds):
+    assert trial_seconds(crashes) == seconds
+
+
+def test_after_each_crash_the_suspects_run_in_the_other_order():
+    assert group_order("bac", 3) == ["c", "b", "a"]
+    assert group_order("bac", 4) == ["a", "b", "c"]
 
 
 @attrs.define

@@ -42,6 +42,7 @@ def test_a_step_that_started():
         pytest.param(step("SUCCEED"), "SUCCEEDED", {"Attempt": 1}, id="succeed with nothing"),
         pytest.param(step("SUCCEED", Payload=""), "SUCCEEDED", {"Attempt": 1, "Result": ""}, id="succeed with ''"),
         pytest.param(step("FAIL", Error=ERROR), "FAILED", {"Attempt": 1, "Error": ERROR}, id="fail"),
+        pytest.param(step("FAIL"), "FAILED", {"Attempt": 1}, id="fail with nothing"),
         pytest.param(
             step("RETRY", delay=5, Error=ERROR),
             "PENDING",
@@ -62,6 +63,8 @@ def test_the_end_of_an_attempt(ending, status, details, started):
     operation = driver.write(*([step("START")] if started else []), ending)["s"]
     assert (operation["Status"], operation["StepDetails"]) == (status, details)
     assert ("EndTimestamp" in operation) == (status != "PENDING")
+    failed = status == "FAILED" or "Error" in details
+    assert driver.events[-1].type == ("StepFailed" if failed else "StepSucceeded")
 
 
 def test_a_due_retry_is_ready_and_keeps_what_the_attempt_left():
@@ -113,12 +116,12 @@ def test_a_wait_keeps_its_scheduled_end():
 def test_a_cancelled_wait_never_fires():
     driver = Driver()
     driver.checkpoint(wait(2), callback())
-    assert driver.write(update("w", "WAIT", "CANCEL"))["w"]["Status"] == "CANCELLED"
+    assert driver.write(update("w", "WAIT", "CANCEL", Error=ERROR))["w"]["Status"] == "CANCELLED"
     driver.suspend()
     driver.advance(3)
     assert driver.statuses()["w"] == "CANCELLED"
     assert len(driver.invocations) == 1
-    assert driver.events[-2].type == "WaitCancelled"
+    assert (driver.events[-2].type, driver.events[-2].details) == ("WaitCancelled", {"Error": ERROR})
 
 
 @pytest.mark.parametrize(
@@ -134,11 +137,17 @@ def test_a_cancelled_wait_never_fires():
             {"Error": {"ErrorType": "Callback.Timeout", "ErrorMessage": "Callback timed out"}},
             id="timeout",
         ),
+        pytest.param(
+            lambda d: d.advance(5),
+            "TIMED_OUT",
+            {"Error": {"ErrorType": "Callback.Heartbeat", "ErrorMessage": "Callback timed out on heartbeat"}},
+            id="no heartbeat",
+        ),
     ],
 )
 def test_the_end_of_a_callback(act, status, details):
     driver = Driver()
-    callback_id = driver.write(callback(timeout=9))["c"]["CallbackDetails"]["CallbackId"]
+    callback_id = driver.write(callback(timeout=9, heartbeat=5))["c"]["CallbackDetails"]["CallbackId"]
     act(driver)
     operation = driver.write()["c"]
     assert operation["Status"] == status
@@ -165,7 +174,26 @@ def test_a_call_for_a_callback_that_is_no_longer_open_is_refused(before, refusal
     assert driver.snapshot() == snapshot
 
 
-@pytest.mark.parametrize("forged", ["ZTEuMS54", "ZTEuOTkueA==", "ZTEuMC54", "e1", "", "ä"])
+@pytest.mark.parametrize("late", ["callback_succeeds", "callback_fails", "heartbeat"])
+def test_a_call_comes_too_late_although_the_timer_has_not_fired_yet(late):
+    driver = Driver()
+    driver.checkpoint(callback(timeout=9))
+    driver.now_ms += 9000
+    with pytest.raises(CallbackTimedOutError):
+        getattr(driver, late)("c")
+    assert driver.statuses() == {"c": "TIMED_OUT"}
+
+
+def test_a_heartbeat_of_a_callback_that_needs_none_changes_nothing():
+    driver = Driver()
+    driver.checkpoint(callback(timeout=9))
+    driver.suspend()
+    snapshot = driver.snapshot()
+    driver.heartbeat("c")
+    assert driver.snapshot() == snapshot
+
+
+@pytest.mark.parametrize("forged", ["ZTEuMS54", "ZTEuOTkueA==", "ZTEuMC54", "ZTEuLTkueA==", "e1", "", "ä"])
 def test_an_id_that_is_no_callbacks_is_not_found(forged):
     driver = Driver()
     driver.checkpoint(callback())
@@ -173,23 +201,46 @@ def test_an_id_that_is_no_callbacks_is_not_found(forged):
         driver.do(machine.callback_succeeded, forged, b"1")
 
 
-def test_the_schema_of_a_callback_is_that_of_its_answer_until_a_redrive_clears_it():
+def test_the_schema_of_a_callback_is_that_of_its_answer_until_it_ends_or_a_redrive_clears_it():
     driver = Driver()
     driver.checkpoint(update("c", "CALLBACK", "START", CallbackOptions={"AnswerSchema": '{"type": "string"}'}))
     callback_id = driver.callback_id("c")
     assert machine.answer_schema(driver.execution, callback_id) == '{"type": "string"}'
+    ended = Driver()
+    ended.checkpoint(update("c", "CALLBACK", "START", CallbackOptions={"AnswerSchema": '{"type": "string"}'}))
+    ended.callback_succeeds("c")
+    assert machine.answer_schema(ended.execution, ended.callback_id("c")) is None
     driver.do(machine.stop, None)
     driver.do(machine.redrive, "c")
     assert machine.answer_schema(driver.execution, callback_id) is None
 
 
-def test_a_result_too_large_or_not_text_leaves_the_callback_open():
+def test_an_answer_too_large_or_not_text_leaves_the_callback_open():
     driver = Driver(limits=Limits(payload_bytes=3))
     driver.checkpoint(callback())
     for bad in (b"1234", b"\xff"):
         with pytest.raises(InvalidParameterValueError):
             driver.callback_succeeds("c", bad)
+    with pytest.raises(InvalidParameterValueError):
+        driver.callback_fails("c", ERROR)
     assert driver.statuses() == {"c": "STARTED"}
+    driver.callback_succeeds("c", b"123")
+    assert driver.statuses() == {"c": "SUCCEEDED"}
+
+
+def test_a_heartbeat_is_due_that_long_after_the_start_and_after_each_heartbeat():
+    driver = Driver()
+    driver.checkpoint(callback(heartbeat=10))
+    for _ in range(2):
+        driver.advance(9.999)
+        assert driver.statuses() == {"c": "STARTED"}
+        driver.heartbeat("c")
+    driver.advance(10)
+    assert driver.statuses() == {"c": "TIMED_OUT"}
+    late = Driver()
+    late.checkpoint(callback(heartbeat=10))
+    late.advance(10)
+    assert late.statuses() == {"c": "TIMED_OUT"}
 
 
 def test_many_heartbeats_cost_one_timer():
@@ -233,6 +284,10 @@ def test_a_chained_result_too_large_is_a_failure():
     assert shown(driver, "i")["ChainedInvokeDetails"] == {
         "Error": {"ErrorMessage": "CHAINED_INVOKE output payload size must be less than or equal to 3 bytes."}
     }
+    driver.checkpoint(invoke(operation_id="j"))
+    driver.suspend()
+    driver.chained_ends("j", ChainedOutcome("SUCCEEDED", "123"))
+    assert shown(driver, "j")["ChainedInvokeDetails"] == {"Result": "123"}
 
 
 def test_a_chained_outcome_is_held_from_a_running_invocation_for_a_second_at_most():
@@ -244,6 +299,26 @@ def test_a_chained_outcome_is_held_from_a_running_invocation_for_a_second_at_mos
     assert "i" not in driver.write()
     driver.advance(0.001)
     assert driver.write()["i"]["Status"] == "SUCCEEDED"
+    driver.suspend()
+    assert [event.type for event in driver.events[-2:]] == ["ChainedInvokeSucceeded", "InvocationCompleted"]
+
+
+def test_a_chained_outcome_that_took_a_second_is_held_no_more():
+    driver = Driver()
+    driver.checkpoint(invoke())
+    driver.advance(1)
+    driver.chained_ends("i")
+    assert driver.statuses() == {"i": "SUCCEEDED"}
+    driver.suspend()
+    assert [event.type for event in driver.events[-2:]] == ["ChainedInvokeSucceeded", "InvocationCompleted"]
+
+
+def test_a_chained_outcome_that_is_held_is_handed_over_to_the_store():
+    driver = Driver()
+    driver.checkpoint(invoke())
+    machine.chained_invoke_ended(driver.execution, "i", ChainedOutcome("SUCCEEDED", "1"), driver.at)
+    changes = driver.execution.take_changes()
+    assert (changes.operations.keys(), changes.events) == ({"i"}, [])
 
 
 def test_a_missing_target_fails_in_the_same_answer():
@@ -252,7 +327,7 @@ def test_a_missing_target_fails_in_the_same_answer():
     assert operation["Status"] == "FAILED"
     assert operation["ChainedInvokeDetails"]["Error"]["ErrorType"] == "ResourceNotFoundException"
     assert driver.chained == []
-    assert "Input" not in driver.events[1].details
+    assert driver.events[1].details == {"FunctionName": "nobody"}
     assert driver.execution.awaited == 0
 
 

@@ -149,6 +149,23 @@ async def test_of_a_batch_the_items_that_failed_are_done_again():
     assert (closed.status, closed.result) == ("SUCCEEDED", '["a", "b", "c", "d"]')
 
 
+async def test_a_batch_that_failed_without_a_failed_item_is_decided_anew():
+    def batch(completion):
+        async def workflow(shop, ctx):
+            config = MapConfig(completion=CompletionConfig(custom=completion))
+            done = await ctx.map(lambda ctx, item: shop.step(ctx, item), ["a", "b"], config=config)  # noqa: PLW0108
+            return done.results()
+
+        return workflow
+
+    def mistaken(progress):
+        return 1 / (progress.succeeded - 2) and None  # once both items have succeeded
+
+    before, after, closed, *_ = await failed_and_redriven(batch(mistaken), [], then=batch(lambda progress: None))
+    assert (sorted(before), after) == (["a", "b"], [])
+    assert (closed.status, closed.result) == ("SUCCEEDED", '["a", "b"]')
+
+
 async def saga(shop, ctx):
     async with ctx.compensations() as undo:
         await shop.step(ctx, "charge")

@@ -143,3 +143,41 @@ async def test_who_is_cancelled_gives_the_place_to_the_next(served):
     await work.begin("d")
     assert work.started[-1] == "d"
     await work.end("d")
+
+
+async def test_who_is_cancelled_while_it_waits_frees_no_place():
+    work = make(1, f=None)
+    for name in ("a", "b", "c"):
+        await work.begin(name)
+    work.tasks["b"].cancel()
+    await asyncio.wait([work.tasks["b"]])
+    await asyncio.sleep(0)
+    assert work.started == ["a"]
+    await work.end("a")
+    assert work.started == ["a", "c"]
+    await work.end("c")
+
+
+async def test_a_place_that_was_given_back_early_is_free_at_once_and_once():
+    slots = Slots()
+    slots.limit("f", 1)
+    started = []
+
+    async def other(name):
+        async with slots.taken("f", name):
+            started.append(name)
+            await end.wait()
+
+    end = asyncio.Event()
+    async with slots.taken("f", "first") as place:
+        others = [asyncio.create_task(other(name)) for name in "ab"]
+        await asyncio.sleep(0)
+        assert started == []
+        place.give_back()
+        await asyncio.sleep(0)
+        place.give_back()
+    await asyncio.sleep(0)
+    assert started == ["a"]
+    end.set()
+    await asyncio.gather(*others)
+    assert started == ["a", "b"]

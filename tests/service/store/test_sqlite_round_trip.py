@@ -16,7 +16,7 @@ from durable_async.service.machine import ChainedOutcome, Changes, Parent
 from durable_async.service.model.history import EventType, HistoryEvent
 from durable_async.service.store.sqlite import SqliteStore
 from tests.property_runs import examples
-from tests.service.machine.machine_driver import callback, context, invoke, step
+from tests.service.machine.machine_driver import Targets, callback, context, invoke, step, update, wait
 from tests.service.machine.test_machine_stateful import Executions
 from tests.service.store.store_support import World, opened, view
 
@@ -98,6 +98,40 @@ async def test_what_hardly_ever_is_there_comes_back(tmp_path):
         await store.add(execution, execution.take_changes())
         loaded, _ = await again(path, execution)
         assert view(loaded) == view(execution)
+
+
+EACH = [
+    step("SUCCEED", "plain"),
+    step("SUCCEED", "result", Name="n", SubType="Step", Payload="1"),
+    step("FAIL", "error", Error={"ErrorType": "E"}),
+    step("RETRY", "retry", delay=5),
+    wait(9),
+    callback("timeout", timeout=9),
+    callback("heartbeat", heartbeat=9),
+    update("schema", "CALLBACK", "START", CallbackOptions={"AnswerSchema": "{}"}),
+    invoke(),
+    context("SUCCEED", "replayed", ContextOptions={"ReplayChildren": True}),
+]
+
+
+@pytest.mark.parametrize("copies", [1, 20], ids=["few", "many"])
+@pytest.mark.parametrize("order", [1, -1], ids=["forward", "backward"])
+async def test_operations_of_one_write_that_have_nothing_in_common_come_back(tmp_path, order, copies):
+    """The statement that writes them has the columns of all, wherever the first one with a value stands."""
+    updates = [{**each, "Id": f"{each['Id']}{number}"} for each in EACH for number in range(copies)]
+    path = tmp_path / "service.db"
+    async with opened(path) as store:
+        world = World(store)
+        execution = await world.start("a")
+        history = [*execution.changes.events]
+        machine.checkpoint(
+            execution, machine.Checkpoint(execution.invocation.token, updates[::order]), Targets(), world.at
+        )
+        history += execution.changes.events
+        await world.save(execution)
+        loaded, events = await again(path, execution)
+        assert view(loaded) == view(execution)
+        assert [event.details for event in events[1:]] == [event.details for event in history]
 
 
 LONG = "x" * 1000

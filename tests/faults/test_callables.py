@@ -390,7 +390,7 @@ async def test_a_moment_in_place_of_a_duration_is_refused_with_what_to_write():
 
 async def test_an_error_about_a_value_names_an_operation_without_a_name_briefly():
     message = await failed(lambda ctx: ctx.step(lambda: {"a": ...}))
-    assert re.search(r"the unnamed operation [0-9a-f]{8}: \$: JSON cannot hold", message)
+    assert re.search(r"the unnamed operation [0-9a-f]{8}: \$\.a: JSON cannot hold", message)
 
 
 async def test_a_wait_strategy_that_cannot_decide_is_refused_at_the_call():

@@ -383,7 +383,7 @@ def test_an_error_does_not_show_the_payload():
 
 
 def test_an_operation_without_a_name_is_named_by_its_id():
-    with pytest.raises(SerializationError, match=r"^1ced8f: "):
+    with pytest.raises(SerializationError, match=r"^the unnamed operation 1ced8f: "):
         JSON.serialize(Socket(), SerializerContext("arn", "1ced8f", None))
 
 

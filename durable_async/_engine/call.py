@@ -170,12 +170,17 @@ class Call(Claim):
         if self._end is not None:
             self.journal.record.visit(self._end)
 
-    async def read(self, *, start: bool = False, at_once: bool = False) -> Operation | None:
+    async def read(
+        self, *, start: bool = False, at_once: bool = False, until_expired: bool = False
+    ) -> Operation | None:
         """Wait until the call may go on, and return the operation as it is recorded; None: it is new.
 
         :param start: True: the workflow will see only that the operation has started. False: it will see the end
         :param at_once: False: before an operation begins, recorded ends are handed over that may cancel the calling
             task. True: begin at once
+        :param until_expired: True: go on until the workflow sees that the deadline of a block around it has passed. A
+            replay may be at a place before that, of which the record shows nothing. False: begin nothing new as soon as
+            the deadline has passed on record
         :raises NonDeterminismError: another operation is recorded in its place
         :raises ExecutionCancelledError: this is the call at which the workflow learns that it is cancelled
         :raises asyncio.CancelledError: the invocation is ending; or the operation has not ended, and the deadline of
@@ -202,8 +207,9 @@ class Call(Claim):
         if operation is not None and (start or has_ended):
             if self._asked is not None and not start:
                 self.ended(operation)
-        elif scope.has_deadline and scope.will_expire() and not (operation and self.kind is OperationType.CONTEXT):
-            await self._refuse_expired()  # a context that began before it may hold ends from before the deadline
+        elif scope.has_deadline and (scope.is_expired() if until_expired else scope.will_expire()):
+            if operation is None or self.kind is not OperationType.CONTEXT:  # one on record may hold ends from before
+                await self._refuse_expired()
         return operation
 
     async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:

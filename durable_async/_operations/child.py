@@ -99,7 +99,7 @@ async def end_of_virtual_child(
 
     :raises NonDeterminismError: it is recorded
     """
-    if (record := await call.read()) is not None:
+    if (record := await call.read(until_expired=True)) is not None:
         raise call.mismatch(OperationLabel(record["Type"], record.get("SubType"), record.get("Name")), flat(call))
     try:
         return await _through(call, await in_virtual_context(call, body), config, described)

@@ -21,7 +21,7 @@ _DEPTH = 2  # tasks in tasks
 
 async def run_patched(call: Call, patch: str) -> bool:
     """Return whether the new code is to be run: True if it was before, or if nothing after this place is recorded."""
-    record = await call.read(start=True, at_once=True)
+    record = await call.read(start=True, at_once=True, until_expired=True)
     branch = call.branch
     if branch.patches is None:
         branch.patches = {}

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from durable_async import ContextMisuseError, DurableContext, durable_execution
+from durable_async import (
+    ContextMisuseError,
+    DurableContext,
+    DurableTimeoutError,
+    MapConfig,
+    NestingType,
+    durable_execution,
+)
 from durable_async.replay import Continues, replay
 from tests.world import World
 
@@ -330,3 +339,36 @@ async def test_a_name_that_cannot_be_recorded_is_refused(patch):
 
     _, _, closed = await deployed_after(0, wrong, wrong)
     assert closed.status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("nesting", ["child", "flat map"])
+async def test_a_patch_is_asked_for_again_in_a_block_whose_deadline_has_passed(nesting):
+    """The result of the context is too large for the record, so each replay runs its code again."""
+    answers = []
+
+    async def block(code, ctx, *, asks):
+        async def large(ctx, _):
+            await code.step(ctx, "before")
+            if asks:
+                answers.append(await ctx.patched("later"))
+            await code.step(ctx, "after")
+            return "x" * 300_000
+
+        with suppress(DurableTimeoutError):
+            async with ctx.timeout(DAY, name="block"):
+                if nesting == "child":
+                    await ctx.run_in_child_context(large, 0)
+                else:
+                    await ctx.map(large, [0], config=MapConfig(nesting=NestingType.FLAT))
+                await ctx.wait(10 * DAY, name="too long")
+        await ctx.wait(DAY, name="afterwards")
+
+    async with World() as world:
+        code = Deployed(partial(block, asks=False))
+        arn = await world.start(code.handler)
+        await pass_days(world, 1)
+        code.workflow = partial(block, asks=True)
+        closed = await world.finish(arn)
+    assert closed.status == "SUCCEEDED", closed.error
+    assert answers == [False]
+    assert code.ran == ["before", "after"]

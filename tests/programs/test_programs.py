@@ -206,6 +206,7 @@ BEGUN_WHILE_A_GROUP_FAILS = Together(
     Callback(Answer.FAILURE, 8),
     seed=5,
 )
+@bug(TooLate((Batch(((),), flat=True, large=True),)))
 @bug(GROUP_IN_TASKS, seed=2)
 @bug(BEGUN_WHILE_A_GROUP_FAILS, seed=2)
 @given(programs(), st.integers(0, 2**32))

@@ -207,9 +207,12 @@ class Call(Claim):
         if operation is not None and (start or has_ended):
             if self._asked is not None and not start:
                 self.ended(operation)
-        elif scope.has_deadline and (scope.is_expired() if until_expired else scope.will_expire()):
-            if operation is None or self.kind is not OperationType.CONTEXT:  # one on record may hold ends from before
-                await self._refuse_expired()
+        elif (
+            scope.has_deadline
+            and (scope.is_expired() if until_expired else scope.will_expire())
+            and not (operation and self.kind is OperationType.CONTEXT)
+        ):
+            await self._refuse_expired()  # a context that began before it may hold ends from before the deadline
         return operation
 
     async def _had_to_wait(self, operation: Operation | None, *, at_once: bool) -> bool:

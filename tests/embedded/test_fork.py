@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -259,7 +260,16 @@ async def test_a_history_that_is_not_whole_is_refused(service, change, message):
         await service.fork_history("fulfil", history)
 
 
-async def test_the_event_loop_goes_on_while_a_long_record_is_forked(service):
+@pytest.fixture
+def threads_take_short_turns():
+    """Between two threads that both have work, the interpreter switches often, however fast the machine is."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+async def test_the_event_loop_goes_on_while_a_long_record_is_forked(service, threads_take_short_turns):
     @durable_execution
     async def count(number: int, ctx: DurableContext) -> int:
         return len(await asyncio.gather(*(ctx.run_in_child_context(nothing, key=str(each)) for each in range(number))))

@@ -49,7 +49,8 @@ def _paragraph(arn: str, tasks: list[Task], running: dict[Task | None, FrameType
     stacks: dict[str, list[str]] = {}  # where the tasks are, by their lines
     for task in sorted(tasks, key=lambda task: _order(task, arn)):
         caller = running.get(task)
-        frames = _frames_of_waiting(task) if caller is None else _frames_of_running(task, caller)
+        outermost = getattr(task.get_coro(), "cr_frame", None)
+        frames = _frames_of_waiting(task) if caller is None else _frames_until(caller, outermost)
         lines = format_frames([(frame, frame.f_lineno) for frame in frames if is_users(frame)])
         stacks.setdefault(indent("".join(lines), "  "), []).append(_where(task, arn))
     shown = [f"  {first_few(where, separator=_NEXT)}\n{lines}" for lines, where in [*stacks.items()][:_STACKS]]
@@ -90,10 +91,6 @@ def _frames_of_waiting(task: Task) -> Iterator[FrameType]:
     yield from (frame for _, frame in coroutines_of(task))
     if (thread := in_thread_of(coroutines_of(task))) is not None:
         yield from _frames_until(thread.frame(), None)
-
-
-def _frames_of_running(task: Task, caller: FrameType) -> Iterator[FrameType]:
-    yield from _frames_until(caller, getattr(task.get_coro(), "cr_frame", None))
 
 
 def _frames_until(innermost: FrameType | None, outermost: FrameType | None) -> Iterator[FrameType]:

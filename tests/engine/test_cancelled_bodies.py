@@ -70,8 +70,8 @@ def seconds_until_a_step_ends_beside(other, seconds=1):
     return ended_after[0]
 
 
-def orders_of(body, *args):
-    """Return the order in which a group that fails and a step of one second end, in each of two invocations."""
+def orders_beside(group):
+    """Return the order in which ``group(ctx)`` and a step of one second end, in each of two invocations."""
     orders = []
 
     @durable_execution
@@ -79,21 +79,26 @@ def orders_of(body, *args):
         order = []
         orders.append(order)
 
-        async def group():
-            await group_that_fails(ctx, body, *args)
+        async def grouped():
+            await group(ctx)
             order.append("group")
 
         async def beside():
             await ctx.step(asyncio.sleep, 1)
             order.append("step")
 
-        await asyncio.gather(group(), beside())
+        await asyncio.gather(grouped(), beside())
         await ctx.wait(HOUR)
 
     done = run(workflow, None)
     assert done.status == "SUCCEEDED"
     assert done.invocations == 2
     return orders
+
+
+def orders_of(body, *args):
+    """Return the orders beside a group that fails and cancels ``body`` in a step."""
+    return orders_beside(lambda ctx: group_that_fails(ctx, body, *args))
 
 
 def test_an_end_waits_for_a_cancelled_body_as_on_the_replay_where_it_does_not_run():
@@ -129,30 +134,15 @@ BATCHES = {
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
 def test_an_end_waits_for_the_cancelled_bodies_of_a_batch_that_is_cancelled_itself(batch):
     """It ends when they have, and how it ends is not recorded."""
-    orders = []
 
-    @durable_execution
-    async def workflow(event, ctx):
-        order = []
-        orders.append(order)
+    async def group(ctx):
+        with pytest.raises(ExceptionGroup) as failed:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(batch(ctx))
+                tasks.create_task(ctx.step(fails, NOW))
+        assert failed.group_contains(StepError)
 
-        async def group():
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(batch(ctx))
-                    tasks.create_task(ctx.step(fails, NOW))
-            except* StepError:
-                order.append("group")
-
-        async def beside():
-            await ctx.step(asyncio.sleep, 1)
-            order.append("step")
-
-        await asyncio.gather(group(), beside())
-        await ctx.wait(HOUR)
-
-    assert run(workflow, None).status == "SUCCEEDED"
-    assert orders == [["group", "step"]] * 2
+    assert orders_beside(group) == [["group", "step"]] * 2
 
 
 def test_an_inner_deadline_does_not_pass_while_the_bodies_of_a_batch_end_that_an_outer_one_cancelled():

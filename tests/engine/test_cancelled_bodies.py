@@ -120,6 +120,10 @@ async def nested(ctx, _):
     await ctx.map(item, [1, 3])
 
 
+async def submits(_):
+    await leaves_after(3)
+
+
 BATCHES = {
     "map": lambda ctx: ctx.map(item, [1, 3]),
     "map with one at a time": lambda ctx: ctx.map(item, [3, 3], config=MapConfig(max_concurrency=1)),
@@ -127,7 +131,7 @@ BATCHES = {
     "race": lambda ctx: ctx.race(item, item),
     "map in a map": lambda ctx: ctx.map(nested, [0]),
     "map in a child context": lambda ctx: ctx.run_in_child_context(nested, 0),
-    "wait for a callback": lambda ctx: ctx.wait_for_callback(lambda _: leaves_after(3)),
+    "wait for a callback": lambda ctx: ctx.wait_for_callback(submits),
 }
 
 
